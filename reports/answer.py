@@ -12,14 +12,14 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
-from unrolled.reports.levels import (
+from unrolled.reports.means import (
     count_listed,
     describe_order,
     find_grid_lines,
     format_name,
     list_first,
-    list_levels,
-    phrase_level,
+    list_means,
+    phrase_mean,
     rank_all_arms,
     rank_arms,
 )
@@ -69,7 +69,7 @@ class Finding(NamedTuple):
 
 
 def write_answer(
-    c: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
+    comparison: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
 ) -> tuple[Markup, ...]:
     """Return the study's question answered by one metric: a headline, then a line each.
 
@@ -78,39 +78,40 @@ def write_answer(
     their factorial; without them every contrast has its own line. A study with the same arms on several
     tasks asks for their order. Where nothing is decided, as there are too few seeds, all arms are ranked.
     """
-    if few := describe_too_few_pairs(c):
-        return Markup(visible(few)), *rank_all_arms(c)
-    if order := describe_order(c):
+    if few := describe_too_few_pairs(comparison):
+        return Markup(visible(few)), *rank_all_arms(comparison)
+    if order := describe_order(comparison):
         return order
-    view = next((v for v in VIEWS if any(part.views[v] for part in parts)), "")
-    findings = _list_part_findings(parts, view) if view else _list_arm_findings(c)
-    lines = _describe_effects(findings, c)
-    if view and lines:
-        lines[:0] = [Markup("{}:").format(view.capitalize())]
-    return tuple(filter(None, [_write_headline(findings, view, c), *lines, *_describe_interactions(grid, c)]))
+    part_view = next((v for v in VIEWS if any(part.views[v] for part in parts)), "")
+    findings = _list_part_findings(parts, part_view) if part_view else _list_arm_findings(comparison)
+    lines = _describe_effects(findings, comparison)
+    if part_view and lines:
+        lines[:0] = [Markup("{}:").format(part_view.capitalize())]
+    headline = _write_headline(findings, part_view, comparison)
+    return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
 
 
-def _list_part_findings(parts: Sequence[Part], view: str) -> list[Finding]:
+def _list_part_findings(parts: Sequence[Part], part_view: str) -> list[Finding]:
     """Return the verdict on each part in a view of the study."""
-    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.views[part_view])]
 
 
-def _list_arm_findings(c: Comparison) -> list[Finding]:
+def _list_arm_findings(comparison: Comparison) -> list[Finding]:
     """Return the verdict on each arm: better ones first, then worse ones, each the largest effect first."""
     return [
         Finding(
-            name=format_name(x.row.arm.name),
-            against=x.row.arm.against,
+            name=format_name(x.arm.measured.name),
+            against=x.arm.measured.against,
             verdict=x.verdict,
-            other_task=bool(x.row.arm.find_task_differences(c.arms[0].arm)),
-            disagreement=_describe_disagreement(x, c),
-            standing=x.row.standing,
+            other_task=bool(x.arm.measured.find_task_differences(comparison.arms[0].measured)),
+            disagreement=_describe_disagreement(x, comparison),
+            standing=x.arm.standing,
         )
-        for x in list_claims(c)
+        for x in list_claims(comparison)
     ]
 
 
-def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Markup]:
+def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
     """Yield the pairs of switches whose effects do not add up, largest first, and how many are open."""
     if grid is None:
         return
@@ -118,26 +119,26 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
     for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
         v = effect.verdict
         first, second = map(format_name, effect.factors)
-        size = c.scale.format_size(effect.mean, v.interval)
-        unit = c.scale.difference_unit
-        yield together.format(first, second, size, unit, v.direction, _format_evidence(v, c))
+        size = comparison.scale.format_size(effect.mean, v.interval)
+        unit = comparison.scale.difference_unit
+        yield together.format(first, second, size, unit, v.direction, _format_evidence(v, comparison))
     if undecided := sum(not e.verdict.claims for e in grid.interactions):
         pairs = plural(len(grid.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
 
-def _describe_disagreement(x: Claim, c: Comparison) -> str:
+def _describe_disagreement(x: Claim, comparison: Comparison) -> str:
     """Return the effects by other metrics that point elsewhere, such as "perplexity 13 % higher"."""
     phrases = []
-    for view in c.other_views:
-        v = view.arms[x.row.index].verdict
+    for view in comparison.other_views:
+        v = view.arms[x.arm.index].verdict
         if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
             how = view.scale.second_scale or view.scale
             phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
     return ", ".join(phrases)
 
 
-def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Markup:
+def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Comparison) -> Markup:
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
     In a grid it tells what the best arm of each line reaches; in a ladder, what the best arm of the
@@ -145,92 +146,98 @@ def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Ma
     brings the most. Arms are ranked only once a contrast is decided.
     """
     ranked = any(x.verdict.claims for x in findings)
-    if ranked and (lines := find_grid_lines(c)):
-        best = rank_arms([x for line in lines for x in rank_arms(line, c)[:1]], c)
-        return list_levels(best, c)
-    rows = [row for row in c.same_task_arms if row.index == 0 or not row.arm.is_aa_arm]
+    if ranked and (lines := find_grid_lines(comparison)):
+        best = rank_arms([x for line in lines for x in rank_arms(line, comparison)[:1]], comparison)
+        return list_means(best, comparison)
+    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
-    best = rank_arms([(format_name(row.arm.name), row) for row in rows], c)
-    levels = list_levels(
-        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], c
+    best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
+    levels = list_means(
+        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], comparison
     )
     if not levels or not findings:
         return levels
     better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
     better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
-    if better and (view or ladder):
+    if better and (part_view or ladder):
         first = better[0]
-        base = format_name(first.against or c.arms[0].arm.name)
+        base = format_name(first.against or comparison.arms[0].measured.name)
         over = Markup(" over {}").format(base) if ladder else ""
         return Markup("{} brings the most{}: {}; {}").format(
-            first.name, over, _describe_gain(first, c), levels
+            first.name, over, _describe_gain(first, comparison), levels
         )
-    if better or (len(findings) == 1 and not view and not ladder):
+    if better or (len(findings) == 1 and not part_view and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
         names = join_names(list_first([x.name for x in others]))
         too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
-        return Markup("{}{}").format(_describe_pair(first, levels, c), too)
+        return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
     kinds = Counter(x.verdict.kind for x in findings)
     counts = [f"{kinds[kind]} {phrase}" for kind, phrase in KINDS.items() if kinds[kind]]
-    rivals = "part is shown to help" if view else "arm is shown to be better"
+    rivals = "part is shown to help" if part_view else "arm is shown to be better"
     return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
 
 
-def _describe_pair(x: Finding, levels: Markup, c: Comparison) -> Markup:
+def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup:
     """Return what an arm and the baseline reach, and the verdict: "A has a loss of 1, B 2: better by 1".
 
     Where seeds diverged it begins with the baseline's `levels`, as the means of converged pairs do not
     subtract to the difference.
     """
-    k = x.verdict.contrast
-    if k.given_convergence:
+    contrast = x.verdict.contrast
+    if contrast.given_convergence:
         diverges = not _has_effect(x) and x.verdict.diverges is not Direction.NONE
-        verdict = f"{x.verdict.kind}, {describe_divergence(x.verdict)}" if diverges else _describe_gain(x, c)
+        verdict = (
+            f"{x.verdict.kind}, {describe_divergence(x.verdict)}"
+            if diverges
+            else _describe_gain(x, comparison)
+        )
         return Markup("{}; {} is {}{}").format(levels, x.name, verdict, _bracket(x.state))
-    digits = c.scale.count_level_decimals(k.base_mean, k.arm_mean)
-    level = phrase_level(c.scale.format_level(k.arm_mean, digits), c)
-    base_level = c.scale.format_level(k.base_mean, digits)
-    base = format_name(c.arms[0].arm.name)
-    verdict = _describe_gain(x, c) + _bracket(x.state)
+    decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
+    level = phrase_mean(comparison.scale.format_level(contrast.arm_mean, decimals), comparison)
+    base_level = comparison.scale.format_level(contrast.base_mean, decimals)
+    base = format_name(comparison.arms[0].measured.name)
+    verdict = _describe_gain(x, comparison) + _bracket(x.state)
     return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)
 
 
-def _describe_gain(x: Finding, c: Comparison) -> str:
+def _describe_gain(x: Finding, comparison: Comparison) -> str:
     """Return a difference and its seeds: "better by 0.010 over 20 seeds, maybe by less than δ"."""
     v = x.verdict
-    k = v.contrast
-    numbers = [str(n) for n in dict.fromkeys(k.sizes if isinstance(k, Unpaired) else (k.pairs,))]
-    seeds = f"{' and '.join(numbers)} {c.design.noun}{'' if numbers == ['1'] else 's'}"
+    contrast = v.contrast
+    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs,)
+    numbers = [str(n) for n in dict.fromkeys(sizes)]
+    seeds = f"{' and '.join(numbers)} {comparison.design.noun}{'' if numbers == ['1'] else 's'}"
     if not _has_effect(x):
         return f"the same within δ over {seeds}" if v.kind == "same" else f"open after {seeds}"
-    size = f"{c.scale.format_size(k.estimate or 0.0, v.interval)} {c.scale.difference_unit}".rstrip()
-    median = " in the median" if k.by_median else ""
+    scale = comparison.scale
+    size = f"{scale.format_size(contrast.estimate or 0.0, v.interval)} {scale.difference_unit}".rstrip()
+    median = " in the median" if contrast.by_median else ""
     remark = {Size.MORE: "", Size.LESS: ", which is less than δ", Size.UNSETTLED: ", maybe by less than δ"}
     return f"{v.direction} by {size}{median} over {seeds}{remark[v.size]}"
 
 
-def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return lines on large effects, on equal arms, on differences of less than δ, and on what is open."""
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
         changed.sort(key=lambda x: (x.other_task, -effect_size(x.verdict)))
-        lines += _describe_changes(changed, c)
+        lines += _describe_changes(changed, comparison)
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = format_name(x.against or c.arms[0].arm.name)
-        everywhere = phrase_all(x.verdict.contrast.pairs, c.design.noun)
+        base = format_name(x.against or comparison.arms[0].measured.name)
+        everywhere = phrase_all(x.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
-        lines.append(equals.format(x.name, base, c.title, everywhere, x.remarks))
+        lines.append(equals.format(x.name, base, comparison.title, everywhere, x.remarks))
     small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
-        least = c.scale.format_delta(c.metric.zone)
+        least = comparison.scale.format_delta(comparison.metric.zone)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
     if undecided := [x for x in findings if not x.verdict.claims and x not in settled]:
-        by = f" by {c.title}" if len(c.design.metrics) > 1 else ""
+        by = f" by {comparison.title}" if len(comparison.design.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))
     return lines
 
@@ -255,40 +262,41 @@ def _bracket(*remarks: str) -> str:
     return f" ({text})" if text else ""
 
 
-def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
     listed = count_listed(findings)
     lines = []
     for x in findings[:listed]:
-        verb, over = _choose_verb(x.verdict, c)
+        verb, over = _choose_verb(x.verdict, comparison)
         against = f" {over} {quote_name(visible(x.against))}" if x.against else ""
         if _has_effect(x):
-            change = c.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
-            effect = f"{verb} {change} {c.scale.difference_unit}".rstrip()
+            change = comparison.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
+            effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
-            evidence = _format_evidence(x.verdict, c)
+            evidence = _format_evidence(x.verdict, comparison)
             line = Markup("{} {}{}{}{}").format(x.name, effect, against, evidence, x.remarks)
         else:
             remarks = _bracket(x.state, x.disagreement)
             line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
         lines.append(line)
-    lines += _summarise_changes(findings[listed:], c)
+    lines += _summarise_changes(findings[listed:], comparison)
     return lines
 
 
-def _format_evidence(v: Verdict, c: Comparison) -> str:
+def _format_evidence(v: Verdict, comparison: Comparison) -> str:
     """Return the interval behind a comma; "" where there is none."""
-    return f", {c.scale.format_interval(v.interval, sizes=True)}" if v.interval else ""
+    return f", {comparison.scale.format_interval(v.interval, sizes=True)}" if v.interval else ""
 
 
-def _summarise_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
+def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield how many arms differ in one direction: those with an effect, and those that only diverge."""
     changed = [x for x in findings if _has_effect(x)]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
+    scale = comparison.scale
     if effects:
-        verb, _ = _choose_verb(findings[0].verdict, c)
-        ends = dict.fromkeys((c.scale.format_size(effects[0]), c.scale.format_size(effects[-1])))
-        line = f"{_format_count(len(effects), verb)} {' to '.join(ends)} {c.scale.difference_unit}".rstrip()
+        verb, _ = _choose_verb(findings[0].verdict, comparison)
+        ends = dict.fromkeys((scale.format_size(effects[0]), scale.format_size(effects[-1])))
+        line = f"{_format_count(len(effects), verb)} {' to '.join(ends)} {scale.difference_unit}".rstrip()
         yield Markup(f"{line}{_describe_diverged(changed)}")
     if diverged := len(findings) - len(effects):
         yield Markup(f"{_format_count(diverged, 'differs')} by how often seeds diverge")
@@ -303,13 +311,13 @@ def _has_effect(x: Finding) -> bool:
     return x.verdict.direction is not Direction.NONE and math.isfinite(effect_size(x.verdict))
 
 
-def _choose_verb(v: Verdict, c: Comparison) -> tuple[str, str]:
+def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:
     """Return a verb and the preposition of the arm that another is compared with.
 
     A metric has one verb for each direction: "gains" and "loses" if higher is better, "saves" and "costs" if
     lower is.
     """
     is_better = v.kind == Direction.BETTER
-    if c.metric.lower_is_better:
+    if comparison.metric.lower_is_better:
         return ("saves", "over") if is_better else ("costs", "against")
     return ("gains", "over") if is_better else ("loses", "against")

@@ -52,7 +52,7 @@ class ComparedArm:
     """One arm of the comparison, by one metric. The baseline, references and other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    arm: MeasuredArm  # with the results that count
+    measured: MeasuredArm  # with the results that count
     noun: str  # what sentences call a pair of rows, such as "seed" or "fold"
     seeds: tuple[Any, ...]  # of the rows that count, failures included
     total: int  # seeds that the looks so far and the next one need
@@ -77,7 +77,7 @@ class ComparedArm:
     @property
     def correction(self) -> str:
         """The method that adjusts its p."""
-        return "Benjamini–Hochberg" if self.arm.exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.measured.exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ class ComparedArm:
         With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
         that no seed changes has one value on all of its seeds: "10 alike".
         """
-        if self.done and not self.arm.uses_seed:
+        if self.done and not self.measured.uses_seed:
             return f"{self.done} alike"
         number = self.summary.n - self.summary.diverged
         needed = self.summary.n if self.decided else self.total
@@ -124,7 +124,7 @@ class ComparedArm:
     @property
     def shown_proofs(self) -> tuple[Proof, ...]:
         """The proofs to show: those of the factors that the arm changes, and those that failed."""
-        return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)
+        return tuple(p for p in self.proofs if not p.ok or p.factor in self.measured.changes)
 
     @property
     def is_dead(self) -> bool:
@@ -143,8 +143,8 @@ class ComparedArm:
     @property
     def changed(self) -> str:
         """The arm's changes as `name = value`, and the arm that it is compared with if not the baseline."""
-        changes = ", ".join(f"{name} = {value}" for name, value in self.arm.changes.items())
-        return f"{changes}, against {self.arm.against}" if self.arm.against else changes
+        changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
+        return f"{changes}, against {self.measured.against}" if self.measured.against else changes
 
 
 def make_compared_arm(
@@ -175,7 +175,7 @@ def make_compared_arm(
     differences = planned_arm.find_task_differences(design.find_base(planned_arm)) if is_other_task else ()
     return ComparedArm(
         index=index,
-        arm=arm,
+        measured=arm,
         noun=design.noun,
         seeds=tuple(counting),
         total=total,
@@ -195,48 +195,48 @@ def make_compared_arm(
 
 
 def add_contrast(
-    row: ComparedArm,
+    arm: ComparedArm,
     baseline: ComparedArm,
     metric: Metric,
     decisions: Decisions[str],
     *,
     base_copied: bool = False,
 ) -> ComparedArm:
-    """Return the row with its contrast and verdict, or the reason why it has none.
+    """Return the arm with its contrast and verdict, or the reason why it has none.
 
     If its base is one run, copied, which leaves one pair, its mean is still over all of its own seeds.
     """
-    name = row.arm.name
-    if row.arm.is_aa_arm:
+    name = arm.measured.name
+    if arm.measured.is_aa_arm:
         contrast = compare_pairs(
-            row.summary.values,
+            arm.summary.values,
             baseline.summary.values,
             delta=metric.zone,
             lower_is_better=metric.lower_is_better,
         )
-        return _limit_to_pairs(row, contrast, metric)
+        return _limit_to_pairs(arm, contrast, metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
-        return replace(row, remark=row.remark or ArmRemark.NO_SHARED_SEED)
-    row = replace(row, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
-    if not row.remark and v.contrast.pairs:
-        if base_copied and not row.copied:
-            return replace(row, contrast=v.contrast, verdict=v)
-        return replace(_limit_to_pairs(row, v.contrast, metric), verdict=v)
+        return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
+    arm = replace(arm, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
+    if not arm.remark and v.contrast.pairs:
+        if base_copied and not arm.copied:
+            return replace(arm, contrast=v.contrast, verdict=v)
+        return replace(_limit_to_pairs(arm, v.contrast, metric), verdict=v)
     missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED
-    return replace(row, remark=row.remark or missing)
+    return replace(arm, remark=arm.remark or missing)
 
 
-def _limit_to_pairs(row: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
-    """Return the row with its contrast, and with its summary over the seeds of the contrast alone.
+def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
+    """Return the arm with its contrast, and with its summary over the seeds of the contrast alone.
 
     Its mean is then the arm's side of the difference.
     """
     if not contrast.paired:
-        return replace(row, contrast=contrast)
-    values = select_seeds(row.summary.values, contrast.seeds)
-    summary = summarise_arm(row.arm, values, lower_is_better=metric.lower_is_better)
-    return replace(row, contrast=contrast, summary=summary)
+        return replace(arm, contrast=contrast)
+    values = select_seeds(arm.summary.values, contrast.seeds)
+    summary = summarise_arm(arm.measured, values, lower_is_better=metric.lower_is_better)
+    return replace(arm, contrast=contrast, summary=summary)
 
 
 def summarise_arm(

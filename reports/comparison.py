@@ -47,28 +47,28 @@ class Comparison:
 
     @property
     def arms_to_decide(self) -> tuple[ComparedArm, ...]:
-        """The rows that have a contrast to decide: the A/A check has none."""
-        return tuple(row for row in self.arms if row.has_contrast_to_decide)
+        """The arms that have a contrast to decide: the A/A check has none."""
+        return tuple(arm for arm in self.arms if arm.has_contrast_to_decide)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
-        """The rows that have a contrast."""
-        return tuple(row for row in self.arms if row.contrast is not None)
+        """The arms that have a contrast."""
+        return tuple(arm for arm in self.arms if arm.contrast is not None)
 
     @property
     def has_too_few_pairs(self) -> bool:
         """True if no contrast has enough pairs for a verdict, so that nothing is decided."""
-        contrasts = [row.contrast for row in self.arms_to_decide if row.contrast]
+        contrasts = [arm.contrast for arm in self.arms_to_decide if arm.contrast]
         return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
 
     @property
     def arms_by_task(self) -> tuple[tuple[ComparedArm, ...], ...]:
-        """The rows of each task, those of the baseline's task first."""
+        """The arms of each task, those of the baseline's task first."""
         groups = []
         left = list(self.arms)
         while left:
-            group = [row for row in left if not row.arm.find_task_differences(left[0].arm)]
-            left = [row for row in left if row not in group]
+            group = [arm for arm in left if not arm.measured.find_task_differences(left[0].measured)]
+            left = [arm for arm in left if arm not in group]
             groups.append(tuple(group))
         return tuple(groups)
 
@@ -104,11 +104,11 @@ class Comparison:
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count for all arms that were trained, failures included."""
-        return tuple(s for s in self.design.seeds if all(s in row.seeds for row in self.arms if row.seeds))
+        return tuple(s for s in self.design.seeds if all(s in arm.seeds for arm in self.arms if arm.seeds))
 
-    def has_first_look(self, rows: Iterable[ComparedArm]) -> bool:
+    def has_first_look(self, arms: Iterable[ComparedArm]) -> bool:
         """Return True if the trials of the first look have ended, in whatever way, for all of these arms."""
-        return all(set(self.design.first_look) <= {*row.seeds} for row in rows)
+        return all(set(self.design.first_look) <= {*arm.seeds} for arm in arms)
 
     def judge_undeclared(
         self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
@@ -127,8 +127,8 @@ class Comparison:
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look if self.has_first_look(pair) else ()
-            arm, base = (select_seeds(values[metric.name][row.arm.name], seeds) for row in pair)
-            equal = find_equal_seeds(pair[0].arm, pair[1].arm, values, self.design)
+            arm, base = (select_seeds(values[metric.name][side.measured.name], seeds) for side in pair)
+            equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
             lost = len(set(seeds) - (arm.keys() & base.keys()))
             contrasts[name] = compare_sides(
                 arm, base, metric, self.design, family_size=len(pairs), lost=lost, equal=equal
@@ -137,40 +137,42 @@ class Comparison:
 
     def find_view(self, metric: str) -> "Comparison | None":
         """Return the comparison by this metric, if the study names it."""
-        return next((c for c in self.per_metric if c.metric.name == metric), None)
+        return next((view for view in self.per_metric if view.metric.name == metric), None)
 
-    def find_base(self, row: ComparedArm) -> ComparedArm:
-        """Return the row that this one is compared with: the baseline, or the arm named in `against`."""
-        return self._arms_by_name.get(row.arm.against, self.arms[0])
+    def find_base(self, arm: ComparedArm) -> ComparedArm:
+        """Return the arm that this one is compared with: the baseline, or the arm named in `against`."""
+        return self._arms_by_name.get(arm.measured.against, self.arms[0])
 
     @cached_property
     def _arms_by_name(self) -> dict[str, ComparedArm]:
-        return {row.arm.name: row for row in self.arms}
+        return {arm.measured.name: arm for arm in self.arms}
 
-    def rank_arms(self, rows: Iterable[ComparedArm]) -> list[ComparedArm]:
-        """Return rows by their mean, the best first; those that have none are last."""
+    def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
+        """Return arms by their mean, the best first; those that have none are last."""
         sign = 1 if self.metric.lower_is_better else -1
 
-        def sort_key(row: ComparedArm) -> tuple[bool, float]:
-            return row.summary.mean is None, sign * (row.summary.mean or 0.0)
+        def sort_key(arm: ComparedArm) -> tuple[bool, float]:
+            return arm.summary.mean is None, sign * (arm.summary.mean or 0.0)
 
-        return sorted(rows, key=sort_key)
+        return sorted(arms, key=sort_key)
 
     @property
     def same_task_arms(self) -> tuple[ComparedArm, ...]:
-        """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""
-        first, *compared_rows = self.arms
+        """The baseline, and the arms with a contrast that have its task: their numbers can be compared."""
+        first, *other_arms = self.arms
         return first, *(
-            row for row in compared_rows if row.contrast and not row.arm.find_task_differences(first.arm)
+            arm
+            for arm in other_arms
+            if arm.contrast and not arm.measured.find_task_differences(first.measured)
         )
 
     @property
     def bases_phrase(self) -> str:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
-        has_other_base = any(self.find_base(row) is not self.arms[0] for row in self.arms_with_contrast)
+        has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
         if has_other_base:
-            return f"{self.arms[0].arm.name} or the arm that each names"
-        return self.arms[0].arm.name
+            return f"{self.arms[0].measured.name} or the arm that each names"
+        return self.arms[0].measured.name
 
     @property
     def scale(self) -> Scale:
@@ -216,9 +218,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
     views = []
     for metric in design.metrics:
-        rows: list[ComparedArm] = []
-        for index, name in enumerate(arm.name for arm in design.arms):
-            row = make_compared_arm(
+        arms: list[ComparedArm] = []
+        for index, name in enumerate(planned.name for planned in design.arms):
+            arm = make_compared_arm(
                 index,
                 metric,
                 design,
@@ -231,14 +233,14 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
             )
             if index:
                 base_copied = design.bases[name] in copies
-                row = add_contrast(row, rows[0], metric, decisions, base_copied=base_copied)
-            rows.append(row)
+                arm = add_contrast(arm, arms[0], metric, decisions, base_copied=base_copied)
+            arms.append(arm)
         views.append(
             Comparison(
                 table=table,
                 design=design,
                 metric=metric,
-                arms=tuple(rows),
+                arms=tuple(arms),
                 looks_taken=decisions.looks_taken,
             )
         )

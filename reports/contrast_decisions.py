@@ -1,8 +1,7 @@
 """The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
 
-A run that failed, or that lacks a partner, counts as the worst that it can be for a claim. If only the runs
-that ended counted, an arm whose bad runs crash would be better for it, and so would an arm whose baseline has
-lost its good runs.
+A run that failed, or that lacks a partner, counts as the worst that it can be for a claim. Otherwise an arm
+would look better if its bad runs crash, or if its baseline loses good runs.
 """
 
 import math
@@ -83,7 +82,7 @@ class _Evidence:
         """Return the pairs that lack a number on a side; without pairs the rows that have none."""
         arm = self.statuses[name].keys()
         base = self.statuses[self.design.bases[name]].keys()
-        if not self.design.pair:
+        if not self.design.pairing_column:
             return len(arm - sides[0].keys()) + len(base - sides[1].keys())
         return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
@@ -136,9 +135,9 @@ def decide_contrasts(
         return _decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
     to_decide = [name for name in contrasts if not arms[name].is_aa_arm]
-    if design.decide == "gate":
+    if design.stopping_rule == "gate":
         return _decide_gate(to_decide, evidence)
-    if design.decide == "proposal":
+    if design.stopping_rule == "proposal":
         return _decide_proposal(to_decide, evidence)
     declared = [name for name in to_decide if not arms[name].exploratory]
     exploratory = [name for name in to_decide if arms[name].exploratory]
@@ -167,10 +166,10 @@ def _decide_look_by_look(
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost={name: evidence.explain_lost(name) for name in contrasts},
+        lost_reasons={name: evidence.explain_lost(name) for name in contrasts},
         equal={name: evidence.find_equal_seeds(name) for name in contrasts},
         adjust=adjust,
-        rule=design.decide,
+        stopping_rule=design.stopping_rule,
         futility=futility,
     )
 
@@ -187,7 +186,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
+        lost_reasons={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
         equal={variant: evidence.find_equal_seeds(name) for name, variant in variants.items()},
     )
     return Decisions(
@@ -224,7 +223,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: _Evidence) -> Decisions
         metric=metric,
         level=design.level,
         simpler_level=design.simpler_level,
-        lost=(losses[candidate], losses_of_bases),
+        lost_reasons=(losses[candidate], losses_of_bases),
         equal=evidence.find_equal_seeds(candidate),
         ignores_seed=candidate in evidence.copies,
     )
@@ -240,7 +239,10 @@ def _decide_proposal(contrasts: Sequence[str], evidence: _Evidence) -> Decisions
 def _judge_after_looks(
     contrasts: Sequence[str], evidence: _Evidence, looks_taken: int, fault: str, has_ended: bool
 ) -> dict[str, dict[str, Verdict]]:
-    """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took."""
+    """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took.
+
+    None ends its contrast. All are decided when the gate or the proposal has ended.
+    """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {
         name: {metric: replace(v, decided=has_ended, blocked_reason=fault) for metric, v in by_metric.items()}
@@ -291,6 +293,7 @@ def _judge_rows(
             reason = f"{copied} has one run's numbers on every {design.noun}"
         else:
             reason = _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
+        # there is no other look: what claims nothing stays open
         verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
     return verdicts
 
@@ -339,7 +342,7 @@ def compare_sides(
         "structural": metric.is_structural,
         "highest": metric.highest,
     }
-    if not design.pair:
+    if not design.pairing_column:
         return welch([*arm.values()], [*base.values()], **options)
     if match:
         options |= {"bounds": match.bounds, "rows_lacking": match.lacks}

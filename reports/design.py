@@ -28,7 +28,8 @@ Values = Mapping[str, Mapping[str, SeedValues]]
 class MeasuredArm:
     """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished).
 
-    Values come from the table. Exclusions and pages read the results here; a table from a file has none.
+    What is compared comes from the table. The results are for pages, and for what equal results tell of an
+    arm; a table from a file has none.
     """
 
     name: str
@@ -98,12 +99,14 @@ class Design:
     metrics: tuple[Metric, ...]  # the first decides
     arms: tuple[MeasuredArm, ...]
     question: str = ""
-    pair: str = "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
+    pairing_column: str = (
+        "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
+    )
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
     # what ends a contrast: its "direction" or its "size"; the rule of a "gate" or of a "proposal"
-    decide: str = "direction"
+    stopping_rule: str = "direction"
     level: float = 0.0  # of a proposal: the error rate of the test by which it is kept
     simpler_level: float = 0.0  # that of the test of less than δ worse; 0 unless the proposal has fewer lines
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
@@ -137,7 +140,7 @@ class Design:
     @property
     def noun(self) -> str:
         """What a pair of rows is called: a seed, a fold; a row where nothing is paired."""
-        return self.pair or "row"
+        return self.pairing_column or "row"
 
     @cached_property
     def bases(self) -> dict[str, str]:

@@ -38,22 +38,22 @@ from unrolled.reports.statistics.types import Interval
 LISTED = 20  # rows without a partner, of one arm
 
 
-def make_tables(c: Comparison) -> dict[str, str]:
+def make_tables(comparison: Comparison) -> dict[str, str]:
     """Return the tables by the name of their file. What a table from elsewhere holds is not written again."""
-    tables = {"comparison.csv": comparison_csv(c), "comparison.md": comparison_markdown(c)}
-    if c.design.plan_hash:
-        tables["trials.csv"] = trials_csv(c)
+    tables = {"comparison.csv": comparison_csv(comparison), "comparison.md": comparison_markdown(comparison)}
+    if comparison.design.plan_hash:
+        tables["trials.csv"] = trials_csv(comparison)
     return tables
 
 
-def format_screen(c: Comparison) -> str:
+def format_screen(comparison: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
-    lines = [shorten(c.design.question or c.design.study, 200)]
-    if few := describe_too_few_pairs(c):
+    lines = [shorten(comparison.design.question or comparison.design.study, 200)]
+    if few := describe_too_few_pairs(comparison):
         lines.append(f"{few}.")
-    for view in c.per_metric:
+    for view in comparison.per_metric:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
-    return "\n".join([*lines, "", *map(visible, list_notes(c))]) + "\n"
+    return "\n".join([*lines, "", *map(visible, list_notes(comparison))]) + "\n"
 
 
 def _shorten_cells(row: Sequence[str]) -> list[str]:
@@ -63,18 +63,22 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
     return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
-def comparison_markdown(c: Comparison) -> str:
+def comparison_markdown(comparison: Comparison) -> str:
     """Return the same as pipe tables."""
-    paragraphs = [markdown_cell(write_caption(c))]
-    if few := describe_too_few_pairs(c):
+    paragraphs = [markdown_cell(write_caption(comparison))]
+    if few := describe_too_few_pairs(comparison):
         paragraphs.append(markdown_cell(f"{few}."))
-    for view in c.per_metric:
-        if c.other_views:
+    for view in comparison.per_metric:
+        if comparison.other_views:
             paragraphs.append(markdown_cell(_name_metric(view)))
         rows = [[markdown_cell(cell) for cell in row] for row in _format_rows(view)]
         paragraphs.append(pipe_table(rows).rstrip())
-    attempts = [f"{sentence}." for sentence in (describe_seen_data(c), describe_attempts(c)) if sentence]
-    sentences = [*list_notes(c), *attempts, *list_earlier_attempts(c)]
+    attempts = [
+        f"{sentence}."
+        for sentence in (describe_seen_data(comparison), describe_attempts(comparison))
+        if sentence
+    ]
+    sentences = [*list_notes(comparison), *attempts, *list_earlier_attempts(comparison)]
     return "\n\n".join([*paragraphs, *map(markdown_cell, sentences)]) + "\n"
 
 
@@ -102,33 +106,33 @@ def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
         "verdict",
         "remarks",
     )
-    rows = [head, *(_format_row(row, view) for row in view.arms)]
+    rows = [head, *(_format_row(arm, view) for arm in view.arms)]
     if view.stops_contrasts:
         return rows
     column = head.index(UNBIASED)
     return [row[:column] + row[column + 1 :] for row in rows]
 
 
-def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
-    contrast = row.contrast
-    v = row.verdict
+def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
+    contrast = arm.contrast
+    v = arm.verdict
     scale = view.scale
-    seeds = row.seeds_of_mean
-    if view.stops_contrasts and row.state:
-        seeds += f" {row.state}"
-    if row.diverged:
-        seeds += f", {row.diverged} diverged"
-    if row.failed:
-        seeds += f", {row.failed} failed"
-    mean = f"{scale.format_cell(row.summary.mean)} ± {scale.format_difference_cell(row.summary.sd)}"
-    cells = row.arm.name, row.arm.against or "–", seeds, mean
+    seeds = arm.seeds_of_mean
+    if view.stops_contrasts and arm.state:
+        seeds += f" {arm.state}"
+    if arm.diverged:
+        seeds += f", {arm.diverged} diverged"
+    if arm.failed:
+        seeds += f", {arm.failed} failed"
+    mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
+    cells = arm.measured.name, arm.measured.against or "–", seeds, mean
     if contrast is None:
-        return *cells, "–", "–", "–", "–", "–", row.note or "baseline", "–"
+        return *cells, "–", "–", "–", "–", "–", arm.note or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
     if contrast.by_median:
         effect = f"median {effect}"
-    if row.interval:
-        effect += f" {scale.format_interval_cell(row.interval)} {row.interval.percent}"
+    if arm.interval:
+        effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
     wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired else "–"
     if v is None:
         return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
@@ -140,63 +144,80 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
         format_p(v.difference_p),
         format_p(v.equivalence_p),
         f"{v.symbol} {v.label}",
-        "; ".join(filter(None, (*row.standing, describe_state(row, view)))) or "–",
+        "; ".join(filter(None, (*arm.standing, describe_state(arm, view)))) or "–",
     )
 
 
-def list_notes(c: Comparison) -> list[str]:
+def list_notes(comparison: Comparison) -> list[str]:
     """Return how arms were compared, and what cannot be known of the results in a foreign table."""
     correction = "Holm's over all arms"
-    if any(row.arm.exploratory for row in c.arms):
+    if any(arm.measured.exploratory for arm in comparison.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
     few_or_copied = []
-    if not c.has_too_few_pairs and any(row.contrast.pairs < FEWEST_SEEDS for row in c.arms if row.contrast):
+    if not comparison.has_too_few_pairs and any(
+        arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
+    ):
         few_or_copied.append(FEW)
-    if any(row.copied for row in c.arms):
-        few_or_copied.append(f"WARNING: {describe_copied_arms(c)}.")
-    if perfect := describe_perfect_arms(c):
+    if any(arm.copied for arm in comparison.arms):
+        few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
+    if perfect := describe_perfect_arms(comparison):
         few_or_copied.append(f"WARNING: {perfect}.")
-    if not c.design.plan_hash:
-        return _list_foreign_notes(c, test, few_or_copied)
+    if not comparison.design.plan_hash:
+        return _list_foreign_notes(comparison, test, few_or_copied)
     notes = [test, *few_or_copied]
-    if c.sequential:
+    if comparison.sequential:
         notes.append(STOPPED)
-    if not c.has_too_few_pairs:
-        aa_contrasts = [row.contrast for row in c.arms if row.contrast and not row.verdict]
+    if not comparison.has_too_few_pairs:
+        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
         notes += [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
     return notes
 
 
-def _list_foreign_notes(c: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
+def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
     """Return the notes on a table from elsewhere, from the first, on the test, to what cannot be known."""
-    unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.arms}
-    notes = [test + (f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED)]
-    if c.design.averaging_note:
-        notes.append(c.design.averaging_note)
-    if c.design.test_share:
+    unpaired = {arm.measured.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
+    notes = [
+        test
+        + (
+            f" Pairs are rows of the same {comparison.design.pairing_column}."
+            if comparison.design.pairing_column
+            else UNPAIRED
+        )
+    ]
+    if comparison.design.averaging_note:
+        notes.append(comparison.design.averaging_note)
+    if comparison.design.test_share:
         notes.append(FOLDS)
-    if FIRST_LOOK in c.table:
+    if FIRST_LOOK in comparison.table:
         notes.append(FIRST_SEEDS)
     notes += few_or_copied
-    if any(row.diverged for row in c.arms):
-        notes.append(DIVERGED if c.design.pair and not c.design.test_share else DIVERGED_DEPENDENT)
-    if any(row.failed or unpaired[row.arm.name] for row in c.arms):
+    if any(arm.diverged for arm in comparison.arms):
+        notes.append(
+            DIVERGED
+            if comparison.design.pairing_column and not comparison.design.test_share
+            else DIVERGED_DEPENDENT
+        )
+    if any(arm.failed or unpaired[arm.measured.name] for arm in comparison.arms):
         notes.append(LOSSES)
-    notes += [f"WARNING: {sentence}." for sentence in (*c.design.doubts, *list_skewed_contrasts(c))]
-    notes += [_describe_unpaired(name, labels, c) for name, labels in unpaired.items() if labels]
+    notes += [
+        f"WARNING: {sentence}."
+        for sentence in (*comparison.design.doubts, *list_skewed_contrasts(comparison))
+    ]
+    notes += [_describe_unpaired(name, labels, comparison) for name, labels in unpaired.items() if labels]
     return [*notes, NOT_KNOWN]
 
 
-def _describe_unpaired(arm: str, labels: Sequence[Any], c: Comparison) -> str:
+def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) -> str:
     number = plural(len(labels), "row")
-    return f"{arm}: {number} without a partner: {c.design.pair} {join_first_names(labels, LISTED)}"
+    column = comparison.design.pairing_column
+    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, LISTED)}"
 
 
-def _rows_without_partner(row: ComparedArm, c: Comparison) -> Sequence[Any]:
+def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
     """Return the seeds that one side of a contrast lacks; none where a side is one run under all seeds."""
-    is_one_run = row.copied or c.find_base(row).copied
-    return row.contrast.unpaired if row.contrast and not is_one_run else ()
+    is_one_run = arm.copied or comparison.find_base(arm).copied
+    return arm.contrast.unpaired if arm.contrast and not is_one_run else ()
 
 
 UNBIASED = "unbiased Δ"
@@ -237,21 +258,21 @@ NOT_KNOWN = (
 )
 
 
-def comparison_csv(c: Comparison) -> str:
+def comparison_csv(comparison: Comparison) -> str:
     """Return one line an arm, numbers in full; empty where there is none."""
-    table = pd.DataFrame([_make_record(row, c) for row in c.arms], dtype=object)
-    if not c.design.plan_hash:
+    table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
+    if not comparison.design.plan_hash:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
     return _write_csv(table)
 
 
-def trials_csv(c: Comparison) -> str:
+def trials_csv(comparison: Comparison) -> str:
     """Return one line a trial that counts, failures included: its settings, and whatever it measured.
 
     `seed` is that of the pair. `trained_seed` stands beside it where an A/A arm was trained with others.
     """
-    rows = c.table[c.table[IS_COUNTED]].drop(columns=IS_COUNTED)
-    arms = {arm.name: arm for arm in c.design.arms}
+    rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
+    arms = {arm.name: arm for arm in comparison.design.arms}
     pairs = zip(rows.arm, rows.seed, strict=True)
     trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
     if trained_seeds != [*rows.seed]:
@@ -260,75 +281,77 @@ def trials_csv(c: Comparison) -> str:
     return _write_csv(rows.loc[:, ~absent] if len(rows) else rows)
 
 
-def write_caption(c: Comparison) -> str:
+def write_caption(comparison: Comparison) -> str:
     """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
         f"{', '.join(filter(None, (view.title, view.scale.unit)))}, {_name_direction(view)} is better"
-        for view in c.per_metric
+        for view in comparison.per_metric
     )
-    bases = "the baseline" if c.bases_phrase == c.arms[0].arm.name else c.bases_phrase
-    clause = c.design.presentation.interval_clause
+    bases = comparison.bases_phrase
+    if bases == comparison.arms[0].measured.name:
+        bases = "the baseline"
+    clause = comparison.design.presentation.interval_clause
     return (
-        f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{clause}; Δ is the arm "
-        f"minus {bases}"
+        f"{comparison.design.study}: {judged_by}; intervals are over {comparison.design.noun}s{clause}; Δ is "
+        f"the arm minus {bases}"
     )
 
 
-def _make_record(row: ComparedArm, c: Comparison) -> dict[str, object]:
+def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the arm's line: what it is, then its numbers by each metric, whose name begins its columns."""
-    is_planned = bool(row.verdict and c.design.plan_hash)
+    is_planned = bool(arm.verdict and comparison.design.plan_hash)
     record: dict[str, object] = {
-        "arm": row.arm.name,
-        "model": row.arm.model,
-        "changed": row.changed,
-        "against": c.find_base(row).arm.name if row.contrast else "",
-        "parameters": row.arm.average_metric("model_parameters"),
-        "seeds_ok": row.done,
-        "seeds": row.total,
-        "diverged": row.diverged,
-        "failed": row.failed,
-        "verdict": row.verdict and row.verdict.text,
-        "exploratory": row.exploratory if is_planned else None,
-        "attempt": row.attempt if is_planned else None,
-        "state": row.state if c.design.looks else None,
-        "pairs": row.contrast and row.contrast.pairs,
-        "most_seeds": row.max_seeds if c.design.looks else None,
+        "arm": arm.measured.name,
+        "model": arm.measured.model,
+        "changed": arm.changed,
+        "against": comparison.find_base(arm).measured.name if arm.contrast else "",
+        "parameters": arm.measured.average_metric("model_parameters"),
+        "seeds_ok": arm.done,
+        "seeds": arm.total,
+        "diverged": arm.diverged,
+        "failed": arm.failed,
+        "verdict": arm.verdict and arm.verdict.text,
+        "exploratory": arm.exploratory if is_planned else None,
+        "attempt": arm.attempt if is_planned else None,
+        "state": arm.state if comparison.design.looks else None,
+        "pairs": arm.contrast and arm.contrast.pairs,
+        "most_seeds": arm.max_seeds if comparison.design.looks else None,
     }
-    for view in c.per_metric:
-        cells = list_number_cells(view.arms[row.index], view)
+    for view in comparison.per_metric:
+        cells = list_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
-    return record | {"note": row.note, "witness": "; ".join(map(str, row.shown_proofs))}
+    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_proofs))}
 
 
-def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
+def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     """Return an arm's numbers by one metric, as that is measured.
 
     Differences of a metric that is judged by its ratio are in per cent.
     """
-    contrast = row.contrast
-    verdict = row.verdict
+    contrast = arm.contrast
+    verdict = arm.verdict
     second = view.scale.second_scale
     level = _skip_none(view.scale.convert_level)
     change = _skip_none(view.scale.convert_difference)
     cells: dict[str, Any] = {
-        "mean": level(row.summary.mean),
-        "sd": change(row.summary.sd),
-        **_name_ends("mean", row.summary.interval, level),
-        "median": level(row.summary.median),
+        "mean": level(arm.summary.mean),
+        "sd": change(arm.summary.sd),
+        **_name_ends("mean", arm.summary.interval, level),
+        "median": level(arm.summary.median),
     }
     if second:
-        cells[second.title] = _skip_none(second.convert_level)(row.summary.mean)
+        cells[second.title] = _skip_none(second.convert_level)(arm.summary.mean)
     cells |= {
         "pair_mean": level(contrast and contrast.arm_mean),
         "pair_baseline": level(contrast and contrast.base_mean),
         "delta": change(contrast and contrast.estimate),
-        **_name_ends("delta", row.interval, change),
+        **_name_ends("delta", arm.interval, change),
         "delta_unbiased": change(verdict and verdict.unbiased),
     }
     if second:
         ratio = _skip_none(second.convert_level)
         cells["ratio"] = ratio(contrast and contrast.estimate)
-        cells |= _name_ends("ratio", row.interval, ratio)
+        cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
         "p": contrast and contrast.p,
         "p_adjusted": verdict and verdict.difference_test.p,
@@ -338,7 +361,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,
-        "open_because": explain_open(row, view.first_title),
+        "open_because": explain_open(arm, view.first_title),
     }
 
 

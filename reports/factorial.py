@@ -74,8 +74,8 @@ def find_factorial(c: Comparison) -> Factorial | None:
     """
     rows_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for row in c.same_task_arms:
-        if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
-            rows_by_changes.setdefault(frozenset(row.arm.changes.items()), row)
+        if not row.measured.against:  # the baseline comes first, and an A/A arm does not take its place
+            rows_by_changes.setdefault(frozenset(row.measured.changes.items()), row)
     corners = [x for x in rows_by_changes if len(x) > 1 and 2 ** len(x) <= len(rows_by_changes)]
     corners.sort(key=lambda corner: (-len(corner), rows_by_changes[corner].index))
     for corner in corners:  # the arm that changes all of the design's settings
@@ -171,7 +171,7 @@ def _read_settings(row: ComparedArm) -> dict[str, Scalar]:
 
     Two names of one network are one model if all options are equal.
     """
-    trial = row.arm.example_trial
+    trial = row.measured.example_trial
     return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
 
 

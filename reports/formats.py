@@ -33,21 +33,21 @@ def format_day(unix: float) -> str:
     return datetime.fromtimestamp(unix, UTC).date().isoformat()
 
 
-def format_number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+def format_number(value: float | None, decimals: int = 4, *, sign: bool = False) -> str:
     """Return a number with a true minus sign; an en dash where there is none."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
 
 
-def format_interval(ends: Interval, digits: int = 4) -> str:
+def format_interval(ends: Interval, decimals: int = 4) -> str:
     """Return an interval as `[low, high]`."""
-    return f"[{format_number(ends.low, digits)}, {format_number(ends.high, digits)}]"
+    return f"[{format_number(ends.low, decimals)}, {format_number(ends.high, decimals)}]"
 
 
 def format_p(p: float | None) -> str:
@@ -59,25 +59,18 @@ def format_p(p: float | None) -> str:
     return f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
 
 
-def format_count(value: float | None, digits: int = 0, *, sign: bool = False) -> str:
+def format_count(value: float | None, decimals: int = 0, *, sign: bool = False) -> str:
     """Return a number in groups of three, separated by thin spaces."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:{'+' if sign else ''},.{digits}f}".replace(",", "\u202f").replace("-", MINUS)
-
-
-def format_seconds(value: float) -> str:
-    """Return a duration in the largest unit that keeps two digits."""
-    if value < 120:
-        return f"{value:.1f} s"
-    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+    return f"{value:{'+' if sign else ''},.{decimals}f}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as text, in seconds, minutes or hours."""
+    """Return a duration in two digits of seconds or minutes, or in hours with a decimal."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{round(seconds, 1):.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def format_durations(low: float, high: float) -> str:

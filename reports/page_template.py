@@ -50,7 +50,7 @@ def _make_environment() -> Environment:
     jinja.filters |= {
         "number": formats.format_number,
         "count": formats.format_count,
-        "seconds": formats.format_seconds,
+        "duration": formats.format_duration,
         "interval": formats.format_interval,
         "setting": formats.format_setting,
         "p": formats.format_p,

@@ -25,7 +25,7 @@ class Scale:
     level_unit: str = ""  # the unit of its levels
     difference_unit: str = ""  # the unit of its differences
     factor: float = 1.0  # from what is measured to the unit
-    digits: int | None = None  # decimals of a level; by default δ decides
+    decimals: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
     table_decimals: int = 4  # decimals in tables
     log: float = 0.0
@@ -40,11 +40,11 @@ class Scale:
         if metric.ratio:
             return replace(scale, difference_unit="%", log=100.0, finest=3, second_scale=None)
         by_delta = max(0, count_decimals(self.factor * metric.delta) - 1)
-        digits, finest = (
-            by_delta if decimals is None else decimals for decimals in (self.digits, self.finest)
+        decimals, finest = (
+            by_delta if decimals is None else decimals for decimals in (self.decimals, self.finest)
         )
         second = self.second_scale and replace(self.second_scale, delta=metric.zone)
-        return replace(scale, digits=digits, finest=finest, second_scale=second)
+        return replace(scale, decimals=decimals, finest=finest, second_scale=second)
 
     @property
     def unit(self) -> str:
@@ -63,20 +63,20 @@ class Scale:
         """Return a difference in its unit."""
         return self.convert_difference(x) if self.log else self.factor * x
 
-    def format_level(self, x: float | None, digits: int | None = None) -> str:
+    def format_level(self, x: float | None, decimals: int | None = None) -> str:
         """Return a level with its unit: 87.6 %."""
         if x is None or math.isnan(x):
             return "–"
         level = self.factor * self.convert_level(x)
-        digits = self.digits if digits is None else digits
-        if digits is None:
-            digits = _count_significant(level, 3)
-        return f"{format_number(level, digits)} {self.level_unit}".rstrip()
+        decimals = self.decimals if decimals is None else decimals
+        if decimals is None:
+            decimals = _count_significant_decimals(level, 3)
+        return f"{format_number(level, decimals)} {self.level_unit}".rstrip()
 
-    def format_levels(self, before: float | None, after: float | None, digits: int | None = None) -> str:
+    def format_levels(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
         """Return two levels with their unit: 88.4 → 90.0 %."""
-        first = self.format_level(before, digits).removesuffix(self.level_unit).rstrip()
-        return f"{first} → {self.format_level(after, digits)}"
+        first = self.format_level(before, decimals).removesuffix(self.level_unit).rstrip()
+        return f"{first} → {self.format_level(after, decimals)}"
 
     def format_change(self, before: float | None, after: float | None) -> str:
         """Return the levels of a difference; a decimal more where, rounded, they would not subtract to it."""
@@ -87,10 +87,12 @@ class Scale:
         if self.log or before is None or after is None or not math.isfinite(after - before):
             return None
         levels = [self.factor * before, self.factor * after]
-        fewest = max(_count_significant(x, 3) for x in levels) if self.digits is None else self.digits
+        fewest = (
+            max(_count_significant_decimals(x, 3) for x in levels) if self.decimals is None else self.decimals
+        )
         first, second = (round(x, fewest) for x in levels)
         subtracts = round(second - first, fewest) == round(levels[1] - levels[0], fewest)
-        return self.digits if subtracts else fewest + 1
+        return self.decimals if subtracts else fewest + 1
 
     def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
         """Return a difference without its unit, with two digits of the uncertainty that `ends` show."""
@@ -136,7 +138,7 @@ class Scale:
         """Return a level in a table."""
         if x is None or not self.log:
             return format_number(x, self.table_decimals)
-        return format_number(self.convert_level(x), _count_significant(self.convert_level(x), 4))
+        return format_number(self.convert_level(x), _count_significant_decimals(self.convert_level(x), 4))
 
     def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference in a table."""
@@ -164,37 +166,37 @@ class Scale:
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
         size = 100 * x / self.log if self.log else self.factor * x
-        digits = min(finest, max(fewest, _count_significant(size, 2)))
-        most = digits + 2
-        while ends and digits < most and self._hides_a_limit(ends, digits):
-            digits += 1
-        return digits
+        decimals = min(finest, max(fewest, _count_significant_decimals(size, 2)))
+        most = decimals + 2
+        while ends and decimals < most and self._hides_a_limit(ends, decimals):
+            decimals += 1
+        return decimals
 
-    def _hides_a_limit(self, ends: Interval, digits: int) -> bool:
+    def _hides_a_limit(self, ends: Interval, decimals: int) -> bool:
         """Return True if an end would be rounded to 0 or ±δ without being it."""
         limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
         finite_ends = [self.scale_difference(x) for x in (ends.low, ends.high) if math.isfinite(x)]
         return any(
-            end != limit and round(end, digits) == round(limit, digits)
+            end != limit and round(end, decimals) == round(limit, decimals)
             for end in finite_ends
             for limit in limits
         )
 
 
-def _count_significant(x: float, digits: int) -> int:
+def _count_significant_decimals(x: float, digits: int) -> int:
     """Return the decimals that a number has with so many significant digits; 1 where it has no size."""
     return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if 0 < abs(x) < math.inf else 1
 
 
-MEASURED = {
+MEASURED_SCALES = {
     "seconds": Scale(title="duration", level_unit="s", difference_unit="s"),
     "memory_peak": Scale(title="peak memory", level_unit="MiB", difference_unit="MiB"),
 }
 """Metrics that are measured of every program."""
 
-COSTS = {
-    "seconds": Scale(title="seconds", digits=1),
-    "memory_peak": Scale(title="peak memory (MiB)", digits=0),
+COST_COLUMNS = {
+    "seconds": Scale(title="seconds", decimals=1),
+    "memory_peak": Scale(title="peak memory (MiB)", decimals=0),
 }
 """The columns of the table of costs, each there if the trials have it."""
 
@@ -222,8 +224,8 @@ class Presentation:
     metric, in place of those that the trial logged.
     """
 
-    scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED)
-    costs: Mapping[str, Scale] = field(default_factory=lambda: COSTS)
+    scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
+    costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
     columns: tuple[str, ...] = ()  # metrics that the table of all trials has beside those that are judged
     figure_columns: Mapping[str, str] = field(default_factory=dict)  # metrics beside the figure → their heads
     task: tuple[str, ...] = ()  # the settings that define the task

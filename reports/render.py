@@ -50,7 +50,7 @@ def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> S
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.total_seconds for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
-    facts = [f"Baseline {c.arms[0].arm.name}", metrics, context["standing"], context["tally"]]
+    facts = [f"Baseline {c.arms[0].measured.name}", metrics, context["standing"], context["tally"]]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
     warnings = (context["seen_data"], context["attempts"], *context["warnings"])
@@ -133,7 +133,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "figure_columns": {
             name: head
             for name, head in c.design.presentation.figure_columns.items()
-            if any(row.arm.average_metric(name) for row in c.arms)
+            if any(row.measured.average_metric(name) for row in c.arms)
         },
         "stopped": exports.STOPPED,
         "costs": costs,

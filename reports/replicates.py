@@ -44,7 +44,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
     first_seeds = _list_first_seeds(design) if design.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
-    family_size = 1 if design.decide in OWN_RULES else max(1, len(design.arms) - 1)
+    family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
     is_fine = any(
         are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
         for metric, of_metric in sides.items()

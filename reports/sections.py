@@ -22,46 +22,50 @@ ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 _RATES = "lr", "learning_rate", "learning-rate"
 
 
-def find_sweeps(c: Comparison) -> tuple[Sweep, ...]:
+def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
     """Return groups of arms that differ in the learning rate alone."""
     groups: dict[bytes, dict[float, ComparedArm]] = {}
-    for row in c.arms:
-        if trial := row.arm.example_trial:
+    for arm in comparison.arms:
+        if trial := arm.measured.example_trial:
             settings = trial.flat_settings()
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
-                groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, row)
+                groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, arm)
     return tuple(
-        (next(iter(rows.values())).arm.title, tuple((lr, rows[lr].summary) for lr in sorted(rows)))
-        for rows in groups.values()
-        if len(rows) > 1
+        (next(iter(arms.values())).measured.title, tuple((lr, arms[lr].summary) for lr in sorted(arms)))
+        for arms in groups.values()
+        if len(arms) > 1
     )
 
 
-def average_costs(c: Comparison) -> tuple[ArmCosts, ...]:
+def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
 
     Times and speeds are compared only if both arms were trained on one kind of machine.
     """
-    scales = c.design.presentation.costs
-    names = [name for name in scales if not name.startswith("speed") or describe_devices(c)]
+    scales = comparison.design.presentation.costs
+    names = [name for name in scales if not name.startswith("speed") or describe_devices(comparison)]
     costs = [
-        {name: scales[name].factor * x for name in names if (x := _average_cost(row.arm, name)) is not None}
-        for row in c.arms
+        {
+            name: scales[name].factor * x
+            for name in names
+            if (x := _average_cost(arm.measured, name)) is not None
+        }
+        for arm in comparison.arms
     ]
     return tuple(
-        (row, arm_costs, _select_comparable(costs[c.find_base(row).index], row, c))
-        for row, arm_costs in zip(c.arms, costs, strict=True)
+        (arm, arm_costs, _select_comparable(costs[comparison.find_base(arm).index], arm, comparison))
+        for arm, arm_costs in zip(comparison.arms, costs, strict=True)
         if arm_costs
     )
 
 
-def describe_devices(c: Comparison) -> tuple[str, ...]:
+def describe_devices(comparison: Comparison) -> tuple[str, ...]:
     """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
     trials = Counter(
         tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
-        for row in c.arms
-        for r in row.arm.finished_results
+        for arm in comparison.arms
+        for r in arm.measured.finished_results
         if r.provenance.get("gpu")
     )
     return tuple(
@@ -70,12 +74,14 @@ def describe_devices(c: Comparison) -> tuple[str, ...]:
     )
 
 
-def _select_comparable(costs: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
+def _select_comparable(
+    costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
+) -> dict[str, float]:
     """Return the costs of a base that the arm's may be compared with: none, if its task is another one."""
-    if row.task_differences:
+    if arm.task_differences:
         return {}
-    base = c.find_base(row)
-    both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
+    base = comparison.find_base(arm)
+    both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
     difference = machine_difference(find_machine_kind(result.provenance) for result in both)
     return {name: x for name, x in costs.items() if not difference or kind_of(name) == "quality"}
 
@@ -87,6 +93,12 @@ def _average_cost(arm: MeasuredArm, name: str) -> float | None:
     return arm.average_metric(name)
 
 
-def merge_environments(c: Comparison) -> dict[str, str]:
+def merge_environments(comparison: Comparison) -> dict[str, str]:
     """Return facts of the machines, each with all the values that the trials saw."""
-    return dict(sorted(merge_facts(r.provenance for row in c.arms for r in row.arm.results.values()).items()))
+    return dict(
+        sorted(
+            merge_facts(
+                r.provenance for arm in comparison.arms for r in arm.measured.results.values()
+            ).items()
+        )
+    )

@@ -24,18 +24,18 @@ def write_verdict_sentence(
     Then its evidence: effect, interval, p, seeds, failures and, if undecided, the seeds needed. `scale` is
     the metric's, `correction` the name of the method that adjusted p.
     """
-    c = v.contrast
+    contrast = v.contrast
     test = f"{correction} p {format_p(v.difference_p)}"
     if v.kind == "same":
-        zone = scale.format_measured_delta(c.delta)
+        zone = scale.format_measured_delta(contrast.delta)
         test = f"within ±{zone} (TOST, {correction} p {format_p(v.equivalence_p)})"
-    wins = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
+    wins = f"better on {contrast.wins} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(v, scale), test, wins, describe_divergence(v)]
     phrases = [
-        *([f"the same value {phrase_all(c.pairs, 'seed')}"] if c.tied else effect),
-        _describe_losses(c),
+        *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.tied else effect),
+        _describe_losses(contrast),
         describe_stage(v),
-        "" if v.claims or v.futile else _describe_power(c, scale),
+        "" if v.claims or v.futile else _describe_power(contrast, scale),
         f"provisional under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
     return f"{v.symbol} {v.text} — {arm} against {baseline}: {'; '.join(filter(None, phrases))}."
@@ -83,15 +83,15 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
 
 def _describe_effect(v: Verdict, scale: Scale) -> str:
     """Return the difference and its interval; by signs the median's, and then the mean given convergence."""
-    c = v.contrast
-    if not c.pairs:
+    contrast = v.contrast
+    if not contrast.pairs:
         return "no seed in common"
     show = partial(scale.format_measured, sign=True)
     ends = f", {v.interval.percent} CI {scale.format_interval_cell(v.interval)}" if v.interval else ""
-    effect = f"{show(c.estimate)}{ends} over seeds"
-    if not c.by_median:
+    effect = f"{show(contrast.estimate)}{ends} over seeds"
+    if not contrast.by_median:
         return "; ".join(filter(None, (effect, describe_unbiased(v, show))))
-    mean = "" if c.mean is None else f"; given convergence the mean is {show(c.mean)}"
+    mean = "" if contrast.mean is None else f"; given convergence the mean is {show(contrast.mean)}"
     return f"median {effect}{mean}"
 
 
@@ -171,118 +171,124 @@ def describe_interaction(v: Verdict) -> str:
 class Claim:
     """One contrast in a line, by the study's first metric."""
 
-    row: ComparedArm
+    arm: ComparedArm
     verdict: Verdict
     comparison: Comparison
 
     @property
     def text(self) -> str:
         """Levels, effect, interval and seeds; the word and the names stand beside it."""
-        decided = describe_stage(self.verdict) if self.row.decided else ""
-        return ", ".join(filter(None, (_describe_contrast(self.row, self.comparison), decided)))
+        decided = describe_stage(self.verdict) if self.arm.decided else ""
+        return ", ".join(filter(None, (_describe_contrast(self.arm, self.comparison), decided)))
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
         """The same by each other metric."""
         return tuple(
-            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.row.index], view)}"
+            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.arm.index], view)}"
             for view in self.comparison.other_views
-            if (v := view.arms[self.row.index].verdict)
+            if (v := view.arms[self.arm.index].verdict)
         )
 
     @property
     def sentence(self) -> str:
         """The claim as a whole sentence, with the other metrics after it."""
-        standing = f" ({', '.join(self.row.standing)})" if self.row.standing else ""
-        sides = f"{self.row.arm.name} against {self.comparison.find_base(self.row).arm.name}{standing}"
+        standing = f" ({', '.join(self.arm.standing)})" if self.arm.standing else ""
+        sides = (
+            f"{self.arm.measured.name} against {self.comparison.find_base(self.arm).measured.name}{standing}"
+        )
         numbers = "; ".join((self.text, *self.other_metrics))
         return f"{self.verdict.symbol} {self.verdict.label} — {sides}: {numbers}."
 
 
-def list_claims(c: Comparison) -> tuple[Claim, ...]:
+def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
     """Return one claim a contrast: better arms first, then worse ones, each with the largest effect first."""
     order = ("better", "worse", "same", "open")
     claims = [
-        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.arms_with_contrast if row.verdict
+        Claim(arm=arm, verdict=arm.verdict, comparison=comparison)
+        for arm in comparison.arms_with_contrast
+        if arm.verdict
     ]
     return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict))))
 
 
-def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
+def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     """Return level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
-    contrast = row.contrast
+    contrast = arm.contrast
     if contrast is None:
-        return row.note
+        return arm.note
     if contrast.tied:
-        return f"the same {phrase_all(contrast.pairs, row.noun)}"
+        return f"the same {phrase_all(contrast.pairs, arm.noun)}"
     phrases = []
-    show = partial(c.scale.format_difference, ends=row.interval, sign=True)
+    show = partial(comparison.scale.format_difference, ends=arm.interval, sign=True)
     if contrast.estimate is not None:
         median = "median " if contrast.by_median else ""
         phrases = [
-            "" if median else c.scale.format_change(contrast.base_mean, contrast.arm_mean),
-            f"{median}{c.scale.describe_difference(contrast.estimate, row.interval)}",
-            c.scale.format_interval(row.interval),
-            describe_unbiased(row.verdict, show) if row.verdict else "",
+            "" if median else comparison.scale.format_change(contrast.base_mean, contrast.arm_mean),
+            f"{median}{comparison.scale.describe_difference(contrast.estimate, arm.interval)}",
+            comparison.scale.format_interval(arm.interval),
+            describe_unbiased(arm.verdict, show) if arm.verdict else "",
         ]
-        if second := c.scale.second_scale:
+        if second := comparison.scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
-        f"better on {contrast.wins} of {plural(contrast.pairs, row.noun)}" if contrast.paired else "",
-        describe_state(row, c),
+        f"better on {contrast.wins} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
+        describe_state(arm, comparison),
     ]
     return ", ".join(filter(None, phrases))
 
 
-def describe_too_few_pairs(c: Comparison) -> str:
+def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
-    if not c.has_too_few_pairs:
+    if not comparison.has_too_few_pairs:
         return ""
-    most = max(row.contrast.pairs for row in c.arms_to_decide if row.contrast)
-    pairs = f"One {c.design.noun}" if most == 1 else plural(most, c.design.noun)
+    most = max(arm.contrast.pairs for arm in comparison.arms_to_decide if arm.contrast)
+    pairs = f"One {comparison.design.noun}" if most == 1 else plural(most, comparison.design.noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 
-def describe_state(row: ComparedArm, c: Comparison) -> str:
+def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
     """Return the state of the arm's contrast, or why it has none; "" where it is decided like any other.
 
     It is "" too where `describe_too_few_pairs` says the same of all arms.
     """
-    v = row.verdict
-    contrast = row.contrast
+    v = arm.verdict
+    contrast = arm.contrast
     if not contrast:
-        return row.note if row.index else "baseline"
+        return arm.note if arm.index else "baseline"
     if not v:
-        return "A/A check" if c.has_too_few_pairs else describe_aa_check(contrast)
+        return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
     phrases = [
         describe_divergence(v) if contrast.given_convergence else "",
         describe_lost(contrast) if contrast.lost else "",
-        "" if c.has_too_few_pairs and not v.blocked_reason else _describe_progress(row, v, c.first_title),
+        ""
+        if comparison.has_too_few_pairs and not v.blocked_reason
+        else _describe_progress(arm, v, comparison.first_title),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
     return "; ".join(filter(None, phrases))
 
 
-def explain_open(row: ComparedArm, first_metric: str) -> str:
+def explain_open(arm: ComparedArm, first_metric: str) -> str:
     """Return why the arm's contrast is open; "" where it claims anything, or is none."""
-    v = row.verdict
-    contrast = row.contrast
+    v = arm.verdict
+    contrast = arm.contrast
     if v is None or contrast is None or v.claims:
         return ""
     if v.blocked_reason:
         return v.blocked_reason
     if contrast.pairs < FEWEST_SEEDS:
-        return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
+        return f"under {FEWEST_SEEDS} {arm.noun}s nothing is decided"
     if v.open_by_skewness:
         return "the pairs are skewed"
     if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
-    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, row.noun)}"
+    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, arm.noun)}"
     return f"{reason}, where {first_metric} was decided" if v.decided else reason
 
 
-def _describe_progress(row: ComparedArm, v: Verdict, first_metric: str) -> str:
+def _describe_progress(arm: ComparedArm, v: Verdict, first_metric: str) -> str:
     """Return why a contrast is open, or how many pairs it has that may get more; "" for what it claims."""
     contrast = v.contrast
     looks = contrast.look.looks
@@ -290,16 +296,16 @@ def _describe_progress(row: ComparedArm, v: Verdict, first_metric: str) -> str:
     if v.blocked_reason or (has_more_looks and not v.decided):
         return describe_stage(v, first_metric)
     if v.decided:
-        return "" if v.claims else f"open: {explain_open(row, first_metric)}"
+        return "" if v.claims else f"open: {explain_open(arm, first_metric)}"
     remark = f": under {FEWEST_SEEDS} nothing is decided" if contrast.pairs < FEWEST_SEEDS else ""
     subject = f"{first_metric} is " if v.claims else ""
-    return f"{subject}not decided at {plural(contrast.pairs, row.noun)}{remark}"
+    return f"{subject}not decided at {plural(contrast.pairs, arm.noun)}{remark}"
 
 
-def write_claims(c: Comparison) -> tuple[str, ...]:
+def write_claims(comparison: Comparison) -> tuple[str, ...]:
     """Return the claims as whole sentences, each with the other metrics after it."""
-    few = describe_too_few_pairs(c)
-    return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(c)))
+    few = describe_too_few_pairs(comparison)
+    return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(comparison)))
 
 
 def effect_size(v: Verdict) -> float:
@@ -307,7 +313,7 @@ def effect_size(v: Verdict) -> float:
     return abs(v.contrast.estimate or 0.0)
 
 
-def find_largest_effect(c: Comparison) -> float:
+def find_largest_effect(comparison: Comparison) -> float:
     """Return the largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
-    directed = [x.verdict for x in list_claims(c) if x.verdict.direction is not Direction.NONE]
-    return max((effect_size(v) / c.metric.zone for v in directed), default=0.0)
+    directed = [x.verdict for x in list_claims(comparison) if x.verdict.direction is not Direction.NONE]
+    return max((effect_size(v) / comparison.metric.zone for v in directed), default=0.0)

@@ -10,7 +10,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.design import find_page
-from unrolled.reports.formats import MINUS, format_day, format_duration, format_p, format_seconds
+from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
 from unrolled.reports.presentation import PLAIN, Scale
 from unrolled.reports.render import write_index
 from unrolled.reports.statistics.chain import ProposalOutcome
@@ -119,7 +119,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
         level=f"{proposal.level:.2g}" if proposal.is_tested else "",
         p=format_p(proposal.p) if proposal.is_tested and proposal.outcome else "",
         lines=f"{lines:+}".replace("-", MINUS) if proposal.candidate.content and lines else "",
-        seconds=format_seconds(proposal.seconds) if proposal.seconds else "",
+        seconds=format_duration(proposal.seconds) if proposal.seconds else "",
         remark="; ".join(filter(None, [proposal.reason, *proposal.remarks])),
         page=str(study_page.relative_to(page.parent)) if study_page.exists() else "",
         gain=gain,

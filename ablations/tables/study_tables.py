@@ -146,9 +146,9 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, JudgedResult]
     """Return the table of a study's results, given by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
-        row.arm.name: comparison.find_base(row).arm.name
-        for row in comparison.arms
-        if row.contrast or row.has_contrast_to_decide
+        arm.measured.name: comparison.find_base(arm).measured.name
+        for arm in comparison.arms
+        if arm.contrast or arm.has_contrast_to_decide
     }
     metrics = [metric.name for metric in plan.metrics]
     table = comparison.table.assign(
@@ -157,7 +157,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, JudgedResult]
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     leading = ["study", "design", "arm", "baseline", "seed", "status", IS_COUNTED]
     settings = dict.fromkeys(
-        name for arm in comparison.arms if (t := arm.arm.example_trial) for name in t.flat_settings()
+        name for arm in comparison.arms if (t := arm.measured.example_trial) for name in t.flat_settings()
     )
     varied = [name for name in settings if table[name].nunique() > 1]
     return table[[*leading, *varied, *metrics]]

@@ -65,23 +65,23 @@ _CELLS = {
 def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
     """Return a row for each verdict; `unrolled.verdicts` has the meaning of the columns."""
     records = []
-    for row in comparison.arms_to_decide:
-        if row.verdict and row.contrast:
-            cells = list_number_cells(row, comparison)
+    for arm in comparison.arms_to_decide:
+        if arm.verdict and arm.contrast:
+            cells = list_number_cells(arm, comparison)
             record = {
-                "arm": row.arm.name,
-                "baseline": comparison.find_base(row).arm.name,
-                "pairs": row.contrast.pairs,
+                "arm": arm.measured.name,
+                "baseline": comparison.find_base(arm).measured.name,
+                "pairs": arm.contrast.pairs,
                 **{name: cells[cell] for name, cell in _CELLS.items()},
-                "direction": str(row.verdict.direction),
-                "size": str(row.verdict.size),
-                "verdict": row.verdict.text,
-                "exploratory": row.exploratory,
-                "attempt": row.attempt,
-                "provisional": row.verdict.provisional,
+                "direction": str(arm.verdict.direction),
+                "size": str(arm.verdict.size),
+                "verdict": arm.verdict.text,
+                "exploratory": arm.exploratory,
+                "attempt": arm.attempt,
+                "provisional": arm.verdict.provisional,
                 "open_because": cells["open_because"],
-                "diverged": row.contrast.arm_diverged,
-                "baseline_diverged": row.contrast.base_diverged,
+                "diverged": arm.contrast.arm_diverged,
+                "baseline_diverged": arm.contrast.base_diverged,
             }
             records.append(record)
     return pd.DataFrame(records)
@@ -123,40 +123,40 @@ def compare_arms(
     valid = isinstance(delta, Real) and 0 <= delta < math.inf
     require(valid, "is not a number above 0", key="delta", cure=cure)
     comparison = choose_metric(comparison, metric, delta)
-    rows = {row.arm.name: row for row in comparison.arms}
+    compared_arms = {compared.measured.name: compared for compared in comparison.arms}
     for name in filter(None, (arm, against)):
         require(
-            name in rows,
+            name in compared_arms,
             f"study {comparison.design.study!r} has none of this name",
             place=f"arm {name!r}",
-            cure=f"it has: {', '.join(rows)}",
+            cure=f"it has: {', '.join(compared_arms)}",
         )
-    row = rows[arm]
-    declared_base = comparison.find_base(row)
-    base = rows[against] if against else declared_base
+    compared = compared_arms[arm]
+    declared_base = comparison.find_base(compared)
+    base = compared_arms[against] if against else declared_base
     judge = comparison.metric
     is_declared = metric in ("", judge.name)
-    if row.verdict and is_declared and base is declared_base and delta in (0.0, judge.delta):
+    if compared.verdict and is_declared and base is declared_base and delta in (0.0, judge.delta):
         return ComparedPair(
             arm=arm,
-            against=base.arm.name,
+            against=base.measured.name,
             metric=judge.name,
-            verdict=row.verdict,
-            correction=row.correction,
+            verdict=compared.verdict,
+            correction=compared.correction,
             scale=comparison.scale,
-            exploratory=row.exploratory,
+            exploratory=compared.exploratory,
         )
     judge = replace(judge, delta=delta or judge.delta) if is_declared else Metric(metric, delta, better)
-    undeclared = comparison.judge_undeclared({arm: (row, base)}, judge)
+    undeclared = comparison.judge_undeclared({arm: (compared, base)}, judge)
     require(
         undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
-        place=f"arms {arm!r} and {base.arm.name!r}",
+        place=f"arms {arm!r} and {base.measured.name!r}",
         cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
     )
     return ComparedPair(
         arm=arm,
-        against=base.arm.name,
+        against=base.measured.name,
         metric=judge.name,
         verdict=undeclared[arm],
         correction="unadjusted",

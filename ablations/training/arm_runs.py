@@ -29,29 +29,35 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
-    rows = {row.arm.name: row for row in comparison.arms}
+    compared_arms = {compared.measured.name: compared for compared in comparison.arms}
     summaries = []
     scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
-        row = rows[arm.name]
-        summary = _make_arm_run(plan, scale, arm, row.arm, row if comparison.sequential else None)
+        compared = compared_arms[arm.name]
+        summary = _make_arm_run(
+            plan, scale, arm, compared.measured, compared if comparison.sequential else None
+        )
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(x) for name, x in numbers.items()}
-        verdict = row.verdict.text if row.verdict else row.note or ("A/A check" if row.index else "baseline")
+        verdict = (
+            compared.verdict.text
+            if compared.verdict
+            else compared.note or ("A/A check" if compared.index else "baseline")
+        )
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
 
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
-    notes = {row.arm.name: row.note for row in comparison.arms}
-    notes |= {row.arm.name: describe_aa_check(row.contrast) for row in comparison.arms if row.contrast}
-    notes[comparison.arms[0].arm.name] = "the baseline"
-    return notes | {claim.row.arm.name: claim.sentence for claim in list_claims(comparison)}
+    notes = {arm.measured.name: arm.note for arm in comparison.arms}
+    notes |= {arm.measured.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
+    notes[comparison.arms[0].measured.name] = "the baseline"
+    return notes | {claim.arm.measured.name: claim.sentence for claim in list_claims(comparison)}
 
 
 def _make_arm_run(
-    plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None
+    plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, compared: ComparedArm | None
 ) -> ArmRun:
     trial = measured.example_trial
     results = measured.results.values()
@@ -64,7 +70,7 @@ def _make_arm_run(
         title=_format_title(measured, metrics[0], scale),
         metrics=_collect_means(measured, mlflow_metrics.table_metrics(metrics), mlflow_metrics),
         curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics),
-        seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trial_ids)),
+        seeds=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.seconds for result in results), default=0.0),
     )
@@ -74,15 +80,15 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
-        for row in view.arms_to_decide:
-            if (v := row.verdict) and not v.contrast.given_convergence:
+        for arm in view.arms_to_decide:
+            if (v := arm.verdict) and not v.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
                 numbers = _name_numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
                 if v.unbiased is not None and math.isfinite(v.unbiased):
                     numbers[f"{name} unbiased"] = v.unbiased
                 numbers = {end: view.scale.convert_difference(x) for end, x in numbers.items()}
                 numbers |= {f"{name} level": v.interval.level} if v.interval else {}
-                by_arm.setdefault(row.arm.name, {}).update(numbers)
+                by_arm.setdefault(arm.measured.name, {}).update(numbers)
     return by_arm
 
 
@@ -143,8 +149,10 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[
     }
 
 
-def _describe_seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: int) -> str:
-    """Return how many seeds the means cover, and what became of the others; `row` where seeds follow looks.
+def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | None, planned: int) -> str:
+    """Return how many seeds the means cover, and what became of the others.
+
+    Where the seeds follow looks, `compared` says what is planned.
 
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """
@@ -152,11 +160,11 @@ def _describe_seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, p
     missing = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],
-        "not trained yet": row.not_ended if row else planned - kinds.total(),
+        "not trained yet": compared.not_ended if compared else planned - kinds.total(),
     }
     bad = [f"{count} {state}" for state, count in missing.items() if count]
-    covered = f"{kinds['done']} of {row.max_seeds if row else planned}"
-    words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
+    covered = f"{kinds['done']} of {compared.max_seeds if compared else planned}"
+    words = ", ".join(filter(None, [covered, compared.state if compared else "", *bad]))
     if not kinds["diverged"]:
         return words
     summary = summarise_arm(arm, arm.collect_metric(metric.name), lower_is_better=metric.lower_is_better)

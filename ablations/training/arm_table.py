@@ -20,7 +20,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
 
     Beside a difference stand both means over its seeds, which subtract to it.
     """
-    has_other_base = comparison.bases_phrase != comparison.arms[0].arm.name
+    has_other_base = comparison.bases_phrase != comparison.arms[0].measured.name
     unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
@@ -30,26 +30,26 @@ def print_arms(comparison: Comparison, console: Console) -> None:
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in comparison.arms:
-        base = [Text(visible(row.arm.against))] if has_other_base else []
-        contrast = row.contrast
-        level = comparison.scale.format_level(row.summary.mean)
+    for arm in comparison.arms:
+        base = [Text(visible(arm.measured.against))] if has_other_base else []
+        contrast = arm.contrast
+        level = comparison.scale.format_level(arm.summary.mean)
         if contrast and contrast.base_mean is not None and not contrast.by_median:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
         estimate = contrast.estimate if contrast else None
-        difference = comparison.scale.format_difference(estimate, row.interval, sign=True)
-        numbers = level, difference, row.seeds_of_mean
-        table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
+        difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
+        numbers = level, difference, arm.seeds_of_mean
+        table.add_row(Text(visible(arm.measured.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
 
 
-def _describe_verdict(row: ComparedArm) -> Text:
+def _describe_verdict(arm: ComparedArm) -> Text:
     """Return the verdict of an arm in two words, or what the arm is instead."""
-    if row.verdict:
-        return Text(f"{row.verdict.symbol} {_shorten_verdict(row.verdict)}", _STYLES[row.verdict.kind])
-    if not row.index:
+    if arm.verdict:
+        return Text(f"{arm.verdict.symbol} {_shorten_verdict(arm.verdict)}", _STYLES[arm.verdict.kind])
+    if not arm.index:
         return Text("baseline")
-    return Text("A/A check" if row.contrast else shorten(row.note.partition(":")[0], 14))
+    return Text("A/A check" if arm.contrast else shorten(arm.note.partition(":")[0], 14))
 
 
 def _shorten_verdict(v: Verdict) -> str:

@@ -117,7 +117,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
         arms=tuple(_measured_arm(arm, plan, results) for arm in plan.arms),
         seeds=plan.seeds,
         looks=plan.looks,
-        decide=plan.decide,
+        stopping_rule=plan.decide,
         to_the_end=plan.to_the_end,
         level=plan.level,
         simpler_level=plan.simpler_level,

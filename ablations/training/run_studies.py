@@ -88,8 +88,8 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
             break
         has_faults = has_faults or faults > 0
     if len(comparisons) > 1:
-        contrasts = [row for comparison in comparisons.values() for row in comparison.arms_to_decide]
-        decided = sum(row.decided for row in contrasts)
+        contrasts = [arm for comparison in comparisons.values() for arm in comparison.arms_to_decide]
+        decided = sum(arm.decided for arm in contrasts)
         page = options.out / "index.html"
         print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
     return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)

@@ -16,7 +16,7 @@ class CostColumn(NamedTuple):
     """A column of the page's table of costs."""
 
     head: str
-    digits: int = 0
+    decimals: int = 0
     factor: float = 1.0  # from what is measured to what is shown
 
 
@@ -36,7 +36,7 @@ class ChapterMetric:
     unit: str = ""
     difference_unit: str = ""  # "" for the unit
     factor: float = 1.0  # from what is measured to the unit
-    digits: int | None = None  # decimals of a level; by default δ decides
+    decimals: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     is_judged: bool = False  # whether arms can be judged by it
@@ -52,7 +52,7 @@ class ChapterMetric:
 CHAPTER_METRICS = (
     ChapterMetric(
         name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
-        factor=100.0, digits=1, finest=1, reaches="predicts {} of the words", is_judged=True,
+        factor=100.0, decimals=1, finest=1, reaches="predicts {} of the words", is_judged=True,
         has_curve=True, mlflow="first",
     ),
     ChapterMetric(
@@ -60,14 +60,14 @@ CHAPTER_METRICS = (
         source=Source("valid_loss", safe_exp), mlflow="first",
     ),
     ChapterMetric(
-        name="valid_loss", title="validation loss", unit="nats", digits=2, finest=3, is_judged=True,
+        name="valid_loss", title="validation loss", unit="nats", decimals=2, finest=3, is_judged=True,
         is_column=False, has_curve=True, mlflow="first",
     ),
     ChapterMetric(
         name="valid_bits", title="validation bits a token", unit="bits", is_judged=True, is_column=False,
     ),
     ChapterMetric(
-        name="train_loss", title="training loss", unit="nats", digits=2, finest=3, is_judged=True,
+        name="train_loss", title="training loss", unit="nats", decimals=2, finest=3, is_judged=True,
         is_column=False, has_curve=True,
     ),
     ChapterMetric(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS, ChapterMetric
 from unrolled.reports.presentation import Presentation, Scale
 
-PERPLEXITY = Scale(title="perplexity", difference_unit="%", digits=2, log=1.0)
+PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities, written in per cent."""
 
 
@@ -16,7 +16,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
         level_unit=metric.unit,
         difference_unit=metric.difference_unit or metric.unit,
         factor=metric.factor,
-        digits=metric.digits,
+        decimals=metric.decimals,
         finest=metric.finest,
         reaches=metric.reaches,
     )
@@ -27,7 +27,7 @@ CHAPTER = Presentation(
     interval_clause=", given this validation set",
     scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS if metric.title},
     costs={
-        metric.name: Scale(title=cost.head, factor=cost.factor, digits=cost.digits)
+        metric.name: Scale(title=cost.head, factor=cost.factor, decimals=cost.decimals)
         for metric in CHAPTER_METRICS
         if (cost := metric.cost)
     },

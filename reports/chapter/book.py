@@ -73,7 +73,7 @@ class Prediction:
 class BookComparison:
     """A published row compared with our seeds of the same model and settings."""
 
-    row: ComparedArm
+    arm: ComparedArm
     published: BookRow
     prediction: Prediction  # of the validation loss
     losses: tuple[float, ...]  # ours that converged
@@ -94,26 +94,26 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
 def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
     """Compare the book's rows with the arms of their model and settings that have three or more seeds."""
-    return tuple(fit for row in comparison.arms if (fit := _compare_with_row(row)))
+    return tuple(fit for arm in comparison.arms if (fit := _compare_arm(arm)))
 
 
-def _compare_with_row(row: ComparedArm) -> BookComparison | None:
-    trial = row.arm.example_trial
-    published = BOOK.get(row.arm.model)
-    if trial is None or published is None or not has_book_settings(trial, row.arm.model):
+def _compare_arm(arm: ComparedArm) -> BookComparison | None:
+    trial = arm.measured.example_trial
+    published = BOOK.get(arm.measured.model)
+    if trial is None or published is None or not has_book_settings(trial, arm.measured.model):
         return None
     losses, accuracies = (
-        list(row.arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy")
+        list(arm.measured.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy")
     )
     predicted = predict_value(losses, published.valid_loss)
     if predicted is None:
         return None
     return BookComparison(
-        row=row,
+        arm=arm,
         published=published,
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
-        accuracy=row.arm.average_metric("valid_accuracy"),
+        accuracy=arm.measured.average_metric("valid_accuracy"),
         accuracy_prediction=predict_value(accuracies, published.accuracy),
     )
 

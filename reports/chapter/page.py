@@ -25,7 +25,7 @@ BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 class Sample(NamedTuple):
     """A trial's predictions for a stretch of the validation set."""
 
-    row: ComparedArm
+    arm: ComparedArm
     result: Result
 
     @property
@@ -46,24 +46,24 @@ class Sample(NamedTuple):
         return words
 
 
-def find_extras(c: Comparison) -> Extras:
+def find_extras(comparison: Comparison) -> Extras:
     """Return the parts of a comparison's page."""
-    fits = compare_with_book(c)
+    fits = compare_with_book(comparison)
     return Extras(
-        sentence=describe_fits(fits, c),
-        warnings=tuple(_worse_than_counting(c)),
+        sentence=describe_fits(fits, comparison),
+        warnings=tuple(_worse_than_counting(comparison)),
         marks_legend="the book",
         marks={
-            "valid_loss": {fit.row.index: fit.published.valid_loss for fit in fits},
-            "valid_accuracy": {fit.row.index: fit.published.accuracy for fit in fits},
+            "valid_loss": {fit.arm.index: fit.published.valid_loss for fit in fits},
+            "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
-        reasons=explain_differences(c),
+        reasons=explain_differences(comparison),
         context={
             "book_comparisons": fits,
-            "roles": average_roles(c),
-            "samples": choose_samples(c),
-            "throughput": measure_throughput(c),
-            "speed_not_compared": describe_unlike_speeds(c),
+            "roles": average_roles(comparison),
+            "samples": choose_samples(comparison),
+            "throughput": measure_throughput(comparison),
+            "speed_not_compared": describe_unlike_speeds(comparison),
         },
     )
 
@@ -81,10 +81,10 @@ def read_curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
     return curves
 
 
-def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:
+def describe_fits(fits: Sequence[BookComparison], comparison: Comparison) -> str:
     """Return a sentence that lists the book's values within and outside our prediction intervals."""
-    by_accuracy = c.metric.name == "valid_accuracy"
-    scale = c.design.presentation.find_scale("valid_accuracy" if by_accuracy else "valid_loss")
+    by_accuracy = comparison.metric.name == "valid_accuracy"
+    scale = comparison.design.presentation.find_scale("valid_accuracy" if by_accuracy else "valid_loss")
     values: dict[str, dict[str, None]] = {"within": {}, "outside": {}}
     for fit in fits:
         value = fit.published.accuracy if by_accuracy else fit.published.valid_loss
@@ -101,77 +101,81 @@ def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:
     phrases += [
         f"those of {base} and {name} differ where ours are identical, as the book ran each once, from other "
         "random numbers"
-        for base, name in _list_identical_rows(fits, c)
+        for base, name in _list_identical_rows(fits, comparison)
     ]
     return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""
 
 
-def _list_identical_rows(fits: Sequence[BookComparison], c: Comparison) -> list[tuple[str, str]]:
+def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison) -> list[tuple[str, str]]:
     """Return the pairs of rows of the book whose arms have the same numbers on every seed of ours."""
-    titles = {fit.row.index: fit.published.title for fit in fits}
+    titles = {fit.arm.index: fit.published.title for fit in fits}
     pairs = [
-        (c.find_base(fit.row), fit.row) for fit in fits if fit.row.contrast and fit.row.contrast.identical
+        (comparison.find_base(fit.arm), fit.arm)
+        for fit in fits
+        if fit.arm.contrast and fit.arm.contrast.identical
     ]
-    return [(titles[base.index], titles[row.index]) for base, row in pairs if base.index in titles]
+    return [(titles[base.index], titles[arm.index]) for base, arm in pairs if base.index in titles]
 
 
-def _worse_than_counting(c: Comparison) -> list[str]:
+def _worse_than_counting(comparison: Comparison) -> list[str]:
     """Return a warning of each trained arm that counting pairs of tokens beats on its task.
 
     The verdicts are corrected by Holm over all of these arms.
     """
-    bigrams = [row for row in c.arms if row.arm.model == BIGRAMS]
+    bigrams = [arm for arm in comparison.arms if arm.measured.model == BIGRAMS]
     pairs = {}
-    for row in c.arms:
-        counts = next((rival for rival in bigrams if not rival.arm.find_task_differences(row.arm)), None)
-        if counts and row.remark in (None, ArmRemark.REFERENCE) and row not in bigrams:
-            pairs[row.arm.name] = row, counts
-    judged = c.judge_undeclared(pairs)
+    for arm in comparison.arms:
+        counts = next(
+            (rival for rival in bigrams if not rival.measured.find_task_differences(arm.measured)), None
+        )
+        if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
+            pairs[arm.measured.name] = arm, counts
+    judged = comparison.judge_undeclared(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 
 
-def choose_samples(c: Comparison) -> list[Sample]:
+def choose_samples(comparison: Comparison) -> list[Sample]:
     """Return what the best arm, the baseline and one other predict on one stretch of text, the best first.
 
     The other is the worst arm that was trained, or the second best where the baseline is the best or the
     worst. The A/A check is left out.
     """
-    rows = c.arms_by_task[0]
+    arms = comparison.arms_by_task[0]
     samples = {
-        row.index: Sample(row, r)
-        for row in rows
-        for r in row.arm.finished_results[::-1]  # so that the first seed is kept
-        if r.records.get("passage") and (row.index == 0 or not row.arm.is_aa_arm)
+        arm.index: Sample(arm, r)
+        for arm in arms
+        for r in arm.measured.finished_results[::-1]  # so that the first seed is kept
+        if r.records.get("passage") and (arm.index == 0 or not arm.measured.is_aa_arm)
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
     ranked = [
-        samples[row.index]
-        for row in c.rank_arms(rows)
-        if row.index in samples and [word["token"] for word in samples[row.index].words] == text
+        samples[arm.index]
+        for arm in comparison.rank_arms(arms)
+        if arm.index in samples and [word["token"] for word in samples[arm.index].words] == text
     ]
-    baseline = [sample for sample in ranked if sample.row.index == 0]
-    trained = [sample for sample in ranked if sample.continuation and sample.row.index]
+    baseline = [sample for sample in ranked if sample.arm.index == 0]
+    trained = [sample for sample in ranked if sample.continuation and sample.arm.index]
     candidates = [*ranked[:1], *baseline, *trained[-1:], *trained]
-    chosen = list(dict.fromkeys(sample.row.index for sample in candidates))[:3]
-    return [sample for sample in ranked if sample.row.index in chosen]
+    chosen = list(dict.fromkeys(sample.arm.index for sample in candidates))[:3]
+    return [sample for sample in ranked if sample.arm.index in chosen]
 
 
-def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
+def measure_throughput(comparison: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
     """Return every arm's mean training speed in tokens/s, and its ratio to that of its base.
 
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """
     lines = []
-    for row in c.arms:
-        pairs = [(a, b) for a, b, reason in _pair_speeds(row, c) if not reason]
-        if (mean := row.arm.average_metric("speed_train")) is not None:
-            lines.append((row, mean, speed_ratio(pairs) if row.index else None))
+    for arm in comparison.arms:
+        pairs = [(a, b) for a, b, reason in _pair_speeds(arm, comparison) if not reason]
+        if (mean := arm.measured.average_metric("speed_train")) is not None:
+            lines.append((arm, mean, speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
 
 
-def describe_unlike_speeds(c: Comparison) -> str:
+def describe_unlike_speeds(comparison: Comparison) -> str:
     """Return a sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
-    pairs = [pair for row in c.arms[1:] for pair in _pair_speeds(row, c)]
+    pairs = [pair for arm in comparison.arms[1:] for pair in _pair_speeds(arm, comparison)]
     reasons = [reason for _, _, reason in pairs if reason]
     if not reasons:
         return ""
@@ -179,17 +183,15 @@ def describe_unlike_speeds(c: Comparison) -> str:
     return f"{len(reasons)} of {plural(len(pairs), 'pair')} of speeds not compared: {explanation}"
 
 
-def _pair_speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
+def _pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
     """Return, for each seed the speeds of an arm and its base, and why the two cannot be compared."""
-    base = c.find_base(row).arm
-    arm = row.arm
-    speeds = arm.collect_metric("speed_train")
-    base_speeds = base.collect_metric("speed_train")
+    sides = (comparison.find_base(arm).measured, arm.measured)
+    base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)
     return [
         (
             speeds[s],
             base_speeds[s],
-            describe_unlike_machines([find_machine_kind(side.results[s].provenance) for side in (base, arm)]),
+            describe_unlike_machines([find_machine_kind(side.results[s].provenance) for side in sides]),
         )
         for s in sorted(speeds.keys() & base_speeds.keys())
         if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf

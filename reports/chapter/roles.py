@@ -44,15 +44,17 @@ class RolePart:
     is_consistent: bool  # over seeds
 
 
-def average_roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
+def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Return names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
     names = tuple(
-        dict.fromkeys(name for row in c.arms for r in row.arm.finished_results for name in _read_sums(r))
+        dict.fromkeys(
+            name for arm in comparison.arms for r in arm.measured.finished_results for name in _read_sums(r)
+        )
     )
     lines = [
-        (row, tuple(_average_accuracy(row.arm, name) for name in names))
-        for row in c.arms
-        if row.arm.finished_results
+        (arm, tuple(_average_accuracy(arm.measured, name) for name in names))
+        for arm in comparison.arms
+        if arm.measured.finished_results
     ]
     return (names, tuple(lines)) if names else None
 
@@ -69,39 +71,39 @@ def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
-def explain_differences(c: Comparison) -> dict[int, Markup]:
+def explain_differences(comparison: Comparison) -> dict[int, Markup]:
     """Return where each decided difference lies, by the arm's index: a strip of roles and a sentence.
 
     It is of the metric that decides, if that is the loss or the accuracy.
     """
-    if c.metric.name not in SUMS:
+    if comparison.metric.name not in SUMS:
         return {}
     explanations = {}
-    for row in c.arms_with_contrast:
-        if row.verdict and row.verdict.direction is not Direction.NONE:
-            parts = split_difference(row, c)
-            if sentence := describe_parts(parts, c.scale):
-                strip = _draw_parts(parts, c)
-                explanations[row.index] = Markup("{} Where: {}").format(strip, sentence)
+    for arm in comparison.arms_with_contrast:
+        if arm.verdict and arm.verdict.direction is not Direction.NONE:
+            parts = split_difference(arm, comparison)
+            if sentence := describe_parts(parts, comparison.scale):
+                strip = _draw_parts(parts, comparison)
+                explanations[arm.index] = Markup("{} Where: {}").format(strip, sentence)
     return explanations
 
 
-def split_difference(row: ComparedArm, c: Comparison) -> tuple[RolePart, ...]:
+def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart, ...]:
     """Return the parts of an arm's difference by token role; () unless both sides finished on all seeds.
 
     A part is consistent if its 95 % t interval over the seeds, corrected for the number of roles, leaves out
     0.
     """
-    seeds = row.contrast.seeds if row.contrast else ()
-    arms = (c.find_base(row).arm, row.arm)
-    finished = [{seed: _read_sums(r) for seed, r in arm.results.items() if r.done} for arm in arms]
+    seeds = arm.contrast.seeds if arm.contrast else ()
+    compared = (comparison.find_base(arm).measured, arm.measured)
+    finished = [{seed: _read_sums(r) for seed, r in side.results.items() if r.done} for side in compared]
     sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
     names = {name: None for side in sides for sums in side for name in sums}
     is_whole = all(sums.keys() == names.keys() for side in sides for sums in side)
     if len(seeds) < FEWEST_SEEDS or not names or not is_whole:
         return ()
     table = np.array([[[sums[name] for name in names] for sums in side] for side in sides])
-    values = table[..., SUMS[c.metric.name]]  # (sides, seeds, roles)
+    values = table[..., SUMS[comparison.metric.name]]  # (sides, seeds, roles)
     targets = table[..., 2]
     shares = values / targets.sum(axis=-1, keepdims=True)
     differences = shares[1] - shares[0]  # (seeds, roles)
@@ -146,13 +148,13 @@ def _format_share(share: float) -> str:
     return "more than all on"
 
 
-def _draw_parts(parts: Sequence[RolePart], c: Comparison) -> Markup:
+def _draw_parts(parts: Sequence[RolePart], comparison: Comparison) -> Markup:
     """Return a bar for each role: up where the arm is better, and grey where seeds do not agree."""
     largest = max(abs(part.part) for part in parts)
     width = 100 / len(parts)
     bars = []
     for number, part in enumerate(parts):
-        is_better = (part.part < 0) is c.metric.lower_is_better
+        is_better = (part.part < 0) is comparison.metric.lower_is_better
         height = 9 * abs(part.part) / largest
         end = 10 - height if is_better else 10 + height
         kind = ""
@@ -160,7 +162,7 @@ def _draw_parts(parts: Sequence[RolePart], c: Comparison) -> Markup:
             kind = "better" if is_better else "worse"
         x = f"{(number + 0.5) * width:.4g}%"
         place = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
-        title = escape(f"{part.role}: {c.scale.format_levels(part.before, part.after)}")
+        title = escape(f"{part.role}: {comparison.scale.format_levels(part.before, part.after)}")
         bars.append(f'<line class="part {kind}" {place}><title>{title}</title></line>')
     bars.append('<line x2="100%" y1="10" y2="10"/>')
     return Markup(f'<svg class="strip roles" height="20" aria-hidden="true">{"".join(bars)}</svg>')

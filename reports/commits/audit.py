@@ -39,104 +39,104 @@ class AuditRow(NamedTuple):
     remark: str
 
 
-def list_audit_rows(c: Comparison) -> list[AuditRow]:
+def list_audit_rows(comparison: Comparison) -> list[AuditRow]:
     """Return a row for each change of an audit, the oldest first."""
-    if c.design.audit is None:
+    if comparison.design.audit is None:
         return []
-    return [_make_row(change, c) for change in c.design.audit.changes]
+    return [_make_row(change, comparison) for change in comparison.design.audit.changes]
 
 
-def _make_row(change: AuditedChange, c: Comparison) -> AuditRow:
-    row = _find_arm(change, c)
-    contrast = row.contrast if row else None
-    interval = row.interval if row else None
+def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
+    arm = _find_arm(change, comparison)
+    contrast = arm.contrast if arm else None
+    interval = arm.interval if arm else None
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
-        difference=c.scale.format_measured(contrast.estimate if contrast else None, sign=True),
-        interval=c.scale.format_interval(interval),
+        difference=comparison.scale.format_measured(contrast.estimate if contrast else None, sign=True),
+        interval=comparison.scale.format_interval(interval),
         seeds=contrast.pairs if contrast else 0,
-        effect=find_effect(change, c),
-        remark=_write_remark(change, row, c),
+        effect=find_effect(change, comparison),
+        remark=_write_remark(change, arm, comparison),
     )
 
 
-def find_effect(change: AuditedChange, c: Comparison) -> ChangeEffect:
+def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
     """Return what a change does, by the first metric."""
     if change.reason:
         return ChangeEffect.NOT_JUDGED
-    row = _find_arm(change, c)
-    if row is None or _has_equal_numbers(row, c):
+    arm = _find_arm(change, comparison)
+    if arm is None or _has_equal_numbers(arm, comparison):
         return ChangeEffect.NO_NUMBER
-    if row.verdict is None or not row.verdict.claims:
+    if arm.verdict is None or not arm.verdict.claims:
         return ChangeEffect.OPEN
-    assert c.design.audit is not None
+    assert comparison.design.audit is not None
     effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}
-    if not c.design.audit.forward:  # the arm is the tip without the change
+    if not comparison.design.audit.forward:  # the arm is the tip without the change
         effects = {"better": ChangeEffect.HURTS, "worse": ChangeEffect.HELPS}
-    return effects.get(row.verdict.effect, ChangeEffect.NOTHING)
+    return effects.get(arm.verdict.effect, ChangeEffect.NOTHING)
 
 
-def _find_arm(change: AuditedChange, c: Comparison) -> ComparedArm | None:
-    return next((row for row in c.arms[1:] if change.arm and row.arm.name == change.arm), None)
+def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | None:
+    return next((arm for arm in comparison.arms[1:] if change.arm and arm.measured.name == change.arm), None)
 
 
-def _has_equal_numbers(row: ComparedArm, c: Comparison) -> bool:
+def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
     """Return True if every judged quality of an arm is that of its base, on all seeds of a first look.
 
     Where a time, a speed or memory decides, equal qualities are not the answer.
     """
-    if not c.metric.is_quality:
+    if not comparison.metric.is_quality:
         return False
-    views = [view for view in c.per_metric if view.metric.is_quality]
-    contrasts = [view.arms[row.index].contrast for view in views]
+    views = [view for view in comparison.per_metric if view.metric.is_quality]
+    contrasts = [view.arms[arm.index].contrast for view in views]
     return bool(contrasts) and all(contrast is not None and contrast.identical for contrast in contrasts)
 
 
-def _write_remark(change: AuditedChange, row: ComparedArm | None, c: Comparison) -> str:
+def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
     """Return why a change is not judged or open, what it is compared with, and another metric's claim."""
     if change.reason:
         return change.reason
-    remarks = [] if row else [NO_FILE]
+    remarks = [] if arm else [NO_FILE]
     if change.taken_back_with:
         names = join_names([quote_name(name) for name in change.taken_back_with])
         remarks.append(f"compared without {names}, which cannot stay without it")
     elif change.against:
         remarks.append(f"compared with {quote_name(change.against)}, as the one before it cannot run")
-    if row is None:
+    if arm is None:
         return "; ".join(remarks)
-    remarks += [*row.standing, *_describe_losses(row, c)]
-    if row.verdict is None:
-        remarks.append(row.note or "no seed has a result of both")
-    elif row.verdict.blocked_reason:
-        remarks.append(row.verdict.blocked_reason)
-    for view in c.other_views:
-        verdict = view.arms[row.index].verdict
+    remarks += [*arm.standing, *_describe_losses(arm, comparison)]
+    if arm.verdict is None:
+        remarks.append(arm.note or "no seed has a result of both")
+    elif arm.verdict.blocked_reason:
+        remarks.append(arm.verdict.blocked_reason)
+    for view in comparison.other_views:
+        verdict = view.arms[arm.index].verdict
         if verdict and verdict.effect in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
-            side = "with it" if c.design.audit and c.design.audit.forward else "without it"
+            side = "with it" if comparison.design.audit and comparison.design.audit.forward else "without it"
             remarks.append(f"{view.title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
 
 
-def _describe_losses(row: ComparedArm, c: Comparison) -> list[str]:
+def _describe_losses(arm: ComparedArm, comparison: Comparison) -> list[str]:
     """Return on how many seeds the program failed or diverged, without the change or beside it."""
-    base = c.find_base(row)
-    sides = {"": row, f" at {quote_name(base.arm.name)}": base}
+    base = comparison.find_base(arm)
+    sides = {"": arm, f" at {quote_name(base.measured.name)}": base}
     counts = {
         f"{word}{side}": number
-        for side, arm in sides.items()
-        for word, number in (("failed", arm.failed), ("diverged", arm.diverged))
+        for side, compared in sides.items()
+        for word, number in (("failed", compared.failed), ("diverged", compared.diverged))
     }
     return [f"{plural(number, 'seed')} {words}" for words, number in counts.items() if number]
 
 
-def describe_audit(c: Comparison) -> str:
+def describe_audit(comparison: Comparison) -> str:
     """Return the answer in a sentence; "" where the study is no audit."""
-    audit = c.design.audit
+    audit = comparison.design.audit
     if audit is None:
         return ""
-    counts = Counter(find_effect(change, c) for change in audit.changes)
+    counts = Counter(find_effect(change, comparison) for change in audit.changes)
     helping = counts[ChangeEffect.HELPS]
     hurting = counts[ChangeEffect.HURTS]
     same = counts[ChangeEffect.NOTHING] + counts[ChangeEffect.NO_NUMBER]
@@ -154,10 +154,12 @@ def describe_audit(c: Comparison) -> str:
     if counts[ChangeEffect.NO_NUMBER]:
         phrases[-1] += f" ({counts[ChangeEffect.NO_NUMBER]} of them no number at all)"
     if counts[ChangeEffect.OPEN]:
-        rows = [
-            _find_arm(change, c) for change in audit.changes if find_effect(change, c) is ChangeEffect.OPEN
+        arms = [
+            _find_arm(change, comparison)
+            for change in audit.changes
+            if find_effect(change, comparison) is ChangeEffect.OPEN
         ]
-        seeds = plural(max(len(row.seeds) for row in rows if row), "seed")
+        seeds = plural(max(len(arm.seeds) for arm in arms if arm), "seed")
         verb = "is" if counts[ChangeEffect.OPEN] == 1 else "are"
         phrases.append(f"{counts[ChangeEffect.OPEN]} {verb} open after {seeds}")
     if counts[ChangeEffect.NOT_JUDGED]:
@@ -165,10 +167,10 @@ def describe_audit(c: Comparison) -> str:
     return "; ".join(phrases)
 
 
-def write_audit_lines(c: Comparison) -> list[str]:
+def write_audit_lines(comparison: Comparison) -> list[str]:
     """Return the answer, and a line for each change, in plain text."""
-    lines = [f"{describe_audit(c)}."]
-    for row in list_audit_rows(c):
+    lines = [f"{describe_audit(comparison)}."]
+    for row in list_audit_rows(comparison):
         evidence = ""
         if row.seeds:
             seeds = plural(row.seeds, "seed")
@@ -176,22 +178,22 @@ def write_audit_lines(c: Comparison) -> list[str]:
         lines.append(
             f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, evidence, row.remark]))}"
         )
-    return [*lines, *list_notes(c)]
+    return [*lines, *list_notes(comparison)]
 
 
-def list_notes(c: Comparison) -> list[str]:
+def list_notes(comparison: Comparison) -> list[str]:
     """Return what a reader has to know of the rows."""
-    audit = c.design.audit
+    audit = comparison.design.audit
     if audit is None:
         return []
     side = "Each commit beside the one before it" if audit.forward else "The tip without it, minus the tip"
-    effects = [find_effect(change, c) for change in audit.changes]
+    effects = [find_effect(change, comparison) for change in audit.changes]
     shadowed = (
         not audit.forward and effects.count(ChangeEffect.NOTHING) + effects.count(ChangeEffect.NO_NUMBER) > 1
     )
-    rows = [_find_arm(change, c) for change in audit.changes]
-    provisional = any(row and row.verdict and row.verdict.provisional for row in rows)
-    notes = [f"{side}; by {c.title}."]
+    arms = [_find_arm(change, comparison) for change in audit.changes]
+    provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
+    notes = [f"{side}; by {comparison.title}."]
     if shadowed:
         notes.append(f"{SHADOWED}.")
     if provisional:
@@ -199,21 +201,21 @@ def list_notes(c: Comparison) -> list[str]:
     return notes
 
 
-def write_audit_markdown(c: Comparison) -> str:
+def write_audit_markdown(comparison: Comparison) -> str:
     """Return the answer and a table of the changes as Markdown."""
     head = ("Change", "Lines", "Difference", "Interval", "Seeds", "Effect", "Remark")
-    rows = [[markdown_cell(cell) for cell in row] for row in list_audit_rows(c)]
-    notes = escape_markdown(" ".join(list_notes(c)))
-    return f"**{escape_markdown(describe_audit(c))}.**\n\n{pipe_table([head, *rows])}\n{notes}\n"
+    rows = [[markdown_cell(cell) for cell in row] for row in list_audit_rows(comparison)]
+    notes = escape_markdown(" ".join(list_notes(comparison)))
+    return f"**{escape_markdown(describe_audit(comparison))}.**\n\n{pipe_table([head, *rows])}\n{notes}\n"
 
 
-def audit_record(c: Comparison) -> dict[str, Any]:
+def audit_record(comparison: Comparison) -> dict[str, Any]:
     """Return the audit as JSON has it: the answer, and the changes with numbers in the metric's own unit."""
-    audit = c.design.audit
+    audit = comparison.design.audit
     assert audit is not None
     records = []
-    for change, row in zip(audit.changes, list_audit_rows(c), strict=True):
-        arm = _find_arm(change, c)
+    for change, row in zip(audit.changes, list_audit_rows(comparison), strict=True):
+        arm = _find_arm(change, comparison)
         contrast = arm.contrast if arm else None
         interval = arm.interval if arm else None
         records.append(
@@ -232,10 +234,10 @@ def audit_record(c: Comparison) -> dict[str, Any]:
             }
         )
     return {
-        "study": c.design.study,
-        "metric": c.metric.name,
+        "study": comparison.design.study,
+        "metric": comparison.metric.name,
         "forward": audit.forward,
-        "answer": describe_audit(c),
+        "answer": describe_audit(comparison),
         "changes": records,
     }
 

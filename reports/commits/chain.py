@@ -108,9 +108,9 @@ def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
     )
 
 
-def describe_proposal(c: Comparison) -> str:
+def describe_proposal(comparison: Comparison) -> str:
     """Return a sentence on the outcome of a proposal; "" where the study is none."""
-    decision = c.proposal
+    decision = comparison.proposal
     if decision is None:
         return ""
     verdict = decision.verdict
@@ -121,15 +121,14 @@ def describe_proposal(c: Comparison) -> str:
         return f"Refused: {decision.refusal}"
     if decision.stalled or not decision.has_ended or verdict.gain is None:
         reason = f": the incumbent's {decision.stalled}" if decision.stalled else ""
-        return f"Open after {pairs} of {c.design.looks[-1]}{reason}"
-    scale = c.design.find_scale(c.metric)
-    sign = -1 if c.metric.lower_is_better else 1
+        return f"Open after {pairs} of {comparison.design.looks[-1]}{reason}"
+    scale = comparison.design.find_scale(comparison.metric)
+    sign = -1 if comparison.metric.lower_is_better else 1
     difference = scale.describe_difference(sign * verdict.gain) if verdict.gain else "equal"
+    level = f"{comparison.design.level:.2g}"
     if verdict.outcome is ProposalOutcome.KEEP:
         bound = scale.describe_difference(sign * verdict.bound)
-        return (
-            f"Keep after {pairs}: {scale.title} {difference}, at least {bound} at level {c.design.level:.2g}"
-        )
+        return f"Keep after {pairs}: {scale.title} {difference}, at least {bound} at level {level}"
     if verdict.outcome is ProposalOutcome.SIMPLER:
         return f"Simpler after {pairs}: {scale.title} {difference}, and less than δ worse than the last keep"
-    return f"Discard after {pairs}: {scale.title} {difference}, no gain at level {c.design.level:.2g}"
+    return f"Discard after {pairs}: {scale.title} {difference}, no gain at level {level}"

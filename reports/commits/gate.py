@@ -23,14 +23,14 @@ class GateRow(NamedTuple):
     seeds: int  # that converged on both sides
 
 
-def list_gate_rows(c: Comparison) -> list[GateRow]:
+def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     """Return a row for each metric at each variant of the other settings, as the study declares them."""
-    if c.gate is None:
+    if comparison.gate is None:
         return []
     rows = []
-    first_arm = c.arms_to_decide[0].arm.name if c.arms_to_decide else ""
-    for (arm, _), bound in c.gate.bounds.items():
-        scale = c.design.find_scale(bound.metric)
+    first_arm = comparison.arms_to_decide[0].measured.name if comparison.arms_to_decide else ""
+    for (arm, _), bound in comparison.gate.bounds.items():
+        scale = comparison.design.find_scale(bound.metric)
         rows.append(
             GateRow(
                 metric=scale.title,
@@ -54,25 +54,25 @@ def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
     return scale.describe_difference(worse if metric.lower_is_better else -worse)
 
 
-def describe_gate(c: Comparison) -> str:
+def describe_gate(comparison: Comparison) -> str:
     """Return a sentence on the outcome; "" where the study is no gate."""
-    gate = c.gate
+    gate = comparison.gate
     if gate is None:
         return ""
-    seeds = plural(c.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
+    seeds = plural(comparison.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
     if gate.passed:
-        metrics = join_names([view.title for view in c.per_metric])
+        metrics = join_names([view.title for view in comparison.per_metric])
         return f"Passed after {seeds}: {GateOutcome.LESS} in {metrics}"
     if gate.fault:
         return f"Failed: {gate.fault}"
-    return f"Not passed: open after {seeds} of {c.design.looks[-1]}"
+    return f"Not passed: open after {seeds} of {comparison.design.looks[-1]}"
 
 
-def write_gate_lines(c: Comparison) -> list[str]:
+def write_gate_lines(comparison: Comparison) -> list[str]:
     """Return the outcome, and a line for each row, in plain text."""
-    rows = list_gate_rows(c)
+    rows = list_gate_rows(comparison)
     several = len({row.arm for row in rows}) > 1
-    lines = [f"{describe_gate(c)}."] if rows else []
+    lines = [f"{describe_gate(comparison)}."] if rows else []
     for row in rows:
         name = f"{row.metric} of {row.arm}" if several else row.metric
         numbers = f"{row.change} on average, at worst {row.worst}"
@@ -83,9 +83,9 @@ def write_gate_lines(c: Comparison) -> list[str]:
     return lines
 
 
-def write_gate_markdown(c: Comparison, sides: str) -> str:
+def write_gate_markdown(comparison: Comparison, sides: str) -> str:
     """Return the outcome as a comment on a pull request; `sides` is a sentence on what was compared."""
     head = ("Metric", "Arm", "Outcome", "On average", "At worst", "δ", "Seeds")
-    table = pipe_table([head, *([markdown_cell(cell) for cell in row] for row in list_gate_rows(c))])
+    table = pipe_table([head, *([markdown_cell(cell) for cell in row] for row in list_gate_rows(comparison))])
     note = "At worst: the one-sided 95 % bound, which holds at all looks together."
-    return f"**{describe_gate(c)}.**\n\n{sides}\n\n{table}\n{note}\n"
+    return f"**{describe_gate(comparison)}.**\n\n{sides}\n\n{table}\n{note}\n"

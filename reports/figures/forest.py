@@ -56,19 +56,19 @@ class Panel:
     has_marks: bool
 
 
-def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
+def make_panels(comparison: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in c.readings)
+    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.readings)
 
 
 def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
     axis = _fit_axis(view, marks)
     groups = [
         tuple(
-            (row, _draw_arm(row, view, axis, _draw_mark(axis, marks.get(row.index))))
-            for row in _sort_rows(rows, view)
+            (arm, _draw_arm(arm, view, axis, _draw_mark(axis, marks.get(arm.index))))
+            for arm in _sort_arms(arms, view)
         )
-        for rows in view.arms_by_task
+        for arms in view.arms_by_task
     ]
     return Panel(
         view=view,
@@ -96,38 +96,40 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
+def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[ComparedArm]:
     """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
 
     The baseline is first; models that count and then the A/A check are last. Where nothing is decided,
     all are ranked by their mean.
     """
-    if c.has_too_few_pairs:
-        return c.rank_arms(rows)
-    ladder = any(row.arm.against for row in c.arms_with_contrast)
-    return sorted(rows, key=lambda row: _make_sort_key(row, c, ladder))
+    if comparison.has_too_few_pairs:
+        return comparison.rank_arms(arms)
+    ladder = any(arm.measured.against for arm in comparison.arms_with_contrast)
+    return sorted(arms, key=lambda arm: _make_sort_key(arm, comparison, ladder))
 
 
-def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, bool, float, int]:
-    effect = row.contrast.estimate if row.contrast and row.contrast.estimate is not None else math.inf
-    gain = effect if c.metric.lower_is_better else -effect
+def _make_sort_key(
+    arm: ComparedArm, comparison: Comparison, ladder: bool
+) -> tuple[bool, bool, bool, float, int]:
+    effect = arm.contrast.estimate if arm.contrast and arm.contrast.estimate is not None else math.inf
+    gain = effect if comparison.metric.lower_is_better else -effect
     if ladder or not math.isfinite(effect):
         gain = 0.0
-    ignores_seed = row.remark is ArmRemark.WITHOUT_SEED
-    return row.index > 0, row.index > 0 and row.arm.is_aa_arm, ignores_seed, gain, row.index
+    ignores_seed = arm.remark is ArmRemark.WITHOUT_SEED
+    return arm.index > 0, arm.index > 0 and arm.measured.is_aa_arm, ignores_seed, gain, arm.index
 
 
-def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
+def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
     """Return an axis for the seeds of all arms, except those with a mean far from the others'."""
-    means = {row.index: m for row in c.arms if (m := row.summary.mean) is not None}
+    means = {arm.index: m for arm in comparison.arms if (m := arm.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
-    delta = c.metric.zone
+    delta = comparison.metric.zone
     q1, q3 = np.quantile(list(means.values()), (0.25, 0.75))
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
-    near = [row for row in c.arms if row.index in means and means[row.index] in inner]
-    values = [x for row in near for x in row.summary.values.values() if x in outer]
+    near = [arm for arm in comparison.arms if arm.index in means and means[arm.index] in inner]
+    values = [x for arm in near for x in arm.summary.values.values() if x in outer]
     base = means[near[0].index]
     low = min([*values, base - 2 * delta])
     high = max([*values, base + 2 * delta])
@@ -139,27 +141,27 @@ def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     return Axis(low - pad, high + pad)
 
 
-def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[str]) -> Markup:
+def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[str]) -> Markup:
     """Return the strip of an arm; the interval of a contrast is drawn from the mean of its base.
 
     An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
     """
-    contrast = row.contrast
-    kind = row.verdict.kind if row.verdict else ""
-    origin = view.find_base(row).summary.mean
-    mean = row.summary.mean
+    contrast = arm.contrast
+    kind = arm.verdict.kind if arm.verdict else ""
+    origin = view.find_base(arm).summary.mean
+    mean = arm.summary.mean
     bars: list[str] = []
     if contrast and contrast.base_mean is not None and contrast.estimate is not None:
         origin = contrast.base_mean
         mean = origin + contrast.estimate
-        bars = _draw_intervals(axis, contrast, row.interval, kind, origin)
-    dots = dict(islice(row.summary.values.items(), _MOST_DOTS if row.arm.uses_seed else 1))
+        bars = _draw_intervals(axis, contrast, arm.interval, kind, origin)
+    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.measured.uses_seed else 1))
     drawn = (
-        *_draw_zone(axis, None if row.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, view.scale.format_level, row.noun, row.arm.find_trained_seed),
+        *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
+        *_draw_seeds(axis, dots, view.scale.format_level, arm.noun, arm.measured.find_trained_seed),
         *marks,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
-        *_describe_clipped_seeds(axis, row.summary, lower=view.metric.lower_is_better),
+        *_describe_clipped_seeds(axis, arm.summary, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
 
@@ -251,17 +253,21 @@ def _draw_estimate(
     return [*bars, f'<line class="mean {kind}" x1="{x}" x2="{x}" y1="6" y2="22"/>']
 
 
-def draw_effects(grid: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
+def draw_effects(
+    grid: Factorial, comparison: Comparison
+) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Return ticks, and a strip for each effect of the factorial with its differences by seed."""
-    delta = c.metric.zone
+    delta = comparison.metric.zone
     differences = [x for e in grid.effects for x in e.verdict.contrast.differences.values()]
     low = min([*differences, -2 * delta])
     high = max([*differences, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of per cent are points
-    ticks = _make_ticks(axis, Scale(level_unit="%") if c.scale.log else replace(c.scale, level_unit=""))
+    ticks = _make_ticks(
+        axis, Scale(level_unit="%") if comparison.scale.log else replace(comparison.scale, level_unit="")
+    )
     zero = _draw_zone(axis, 0.0, delta)
-    write = partial(c.scale.format_difference, sign=True)
+    write = partial(comparison.scale.format_difference, sign=True)
     strips = []
     for effect in grid.effects:
         v = effect.verdict

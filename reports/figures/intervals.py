@@ -13,32 +13,34 @@ STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px
 """The colours that a page's style sheet has, and the width."""
 
 
-def draw_intervals(c: Comparison) -> Markup:
+def draw_intervals(comparison: Comparison) -> Markup:
     """Return a picture of each contrast's effect, its interval and the zone of ±δ; "" without contrasts."""
-    rows = [row for row in c.arms_with_contrast if row.contrast and row.contrast.estimate is not None]
-    if not rows:
+    arms = [
+        arm for arm in comparison.arms_with_contrast if arm.contrast and arm.contrast.estimate is not None
+    ]
+    if not arms:
         return Markup("")
-    title = f"Differences in {c.title} from {c.bases_phrase}"
-    picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(rows, c))
+    title = f"Differences in {comparison.title} from {comparison.bases_phrase}"
+    picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(arms, comparison))
     return Markup('<div style="{}">{}</div>').format(STYLE, picture)
 
 
-def _draw_figure(rows: list[ComparedArm], c: Comparison) -> Figure:
-    height = ROW * len(rows)
+def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
+    height = ROW * len(arms)
     figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
-    scale = c.scale.scale_difference
-    zone = c.metric.zone
+    scale = comparison.scale.scale_difference
+    zone = comparison.metric.zone
     ax.axvspan(scale(-zone), scale(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
-    for place, row in enumerate(rows):
-        if ends := row.interval:
+    for place, arm in enumerate(arms):
+        if ends := arm.interval:
             ax.plot([scale(ends.low), scale(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
-        if row.contrast and row.contrast.estimate is not None:
-            ax.plot(scale(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
-    levels = [f", {row.interval.percent} CI" if row.interval else "" for row in rows]
-    labels = [f"{shorten(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
-    ax.set_yticks(range(len(rows)), labels)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    unit = f" ({c.scale.difference_unit})" if c.scale.difference_unit else ""
-    ax.set_xlabel(f"difference in {c.title}{unit}, and the zone that is too small to matter")
+        if arm.contrast and arm.contrast.estimate is not None:
+            ax.plot(scale(arm.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
+    levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
+    labels = [f"{shorten(arm.measured.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
+    ax.set_yticks(range(len(arms)), labels)
+    ax.set_ylim(len(arms) - 0.5, -0.5)
+    unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
+    ax.set_xlabel(f"difference in {comparison.title}{unit}, and the zone that is too small to matter")
     return figure

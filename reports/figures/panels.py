@@ -42,20 +42,20 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 _MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}
 
 
-def draw_curves(c: Comparison) -> dict[str, dict[int, Markup]]:
+def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """Return the learning curves by metric, a picture for each arm, by its index; a metric has one scale.
 
     The metrics are those that are judged and have curves or, if there are none, the first that has curves.
     """
-    import_name = c.design.presentation.curves
+    import_name = comparison.design.presentation.curves
     read_curves = resolve_name(import_name) if import_name else attrgetter("curves")
-    trials = [(row.index, seed, r) for row in c.arms for seed, r in row.arm.results.items()]
-    measured = [(arm, seed, r, read_curves(r)) for arm, seed, r in trials if r.done or r.diverged]
+    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
+    measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
-    names = [m.name for m in c.design.metrics if m.name in curve_names] or list(curve_names)[:1]
+    names = [m.name for m in comparison.design.metrics if m.name in curve_names] or list(curve_names)[:1]
     most_steps = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
     return {
-        name: _draw_pictures(f"curves{number}", name, _sample_points(name, measured, most_steps), c)
+        name: _draw_pictures(f"curves{number}", name, _sample_points(name, measured, most_steps), comparison)
         for number, name in enumerate(names)
     }
 
@@ -80,18 +80,26 @@ def _sample_points(
     return points[points.step.isin(sample) & (points.value.abs() <= LARGEST)]
 
 
-def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> dict[int, Markup]:
+def _draw_pictures(
+    prefix: str, metric: str, points: pd.DataFrame, comparison: Comparison
+) -> dict[int, Markup]:
     """Return a picture for each arm, by its index.
 
     Thin lines are seeds, a thick one is the mean of the converged seeds that all arms have, and a dashed one
     is the mean of the arm's base.
     """
-    scale = c.design.presentation.find_scale(metric)
-    axes = (c.design.presentation.step, scale.level_unit or scale.title)
+    scale = comparison.design.presentation.find_scale(metric)
+    axes = (comparison.design.presentation.step, scale.level_unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
-    mean_values = {row.index: _select_mean_values(row, metric, points, c.common_seeds) for row in c.arms}
+    mean_values = {
+        arm.index: _select_mean_values(arm, metric, points, comparison.common_seeds)
+        for arm in comparison.arms
+    }
     means = {i: values.mean(axis=1) for i, values in mean_values.items()}
-    bases = {i: means[c.find_base(c.arms[i]).index] if c.arms[i].contrast else None for i in by_arm}
+    bases = {
+        i: means[comparison.find_base(comparison.arms[i]).index] if comparison.arms[i].contrast else None
+        for i in by_arm
+    }
     levels = [x for base in bases.values() if base is not None for x in base]
     levels += [x for curves in by_arm.values() for x in curves.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
@@ -101,7 +109,7 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.factor * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
-        name = c.arms[i].arm.name
+        name = comparison.arms[i].measured.name
         draw = partial(_draw_arm_curves, panel, name, by_arm[i], mean_values[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:
@@ -110,15 +118,15 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
 
 
 def _select_mean_values(
-    row: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
+    arm: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
 ) -> pd.DataFrame:
     """Return the values behind an arm's mean: a row for each step, a column for each common, converged seed.
 
     Steps that a seed lacks are left out. A counting model has no steps: its level stands at the first and
     at the last one.
     """
-    curves = points[points.arm == row.index]
-    if curves.empty and (level := row.arm.average_metric(metric)) is not None:
+    curves = points[points.arm == arm.index]
+    if curves.empty and (level := arm.measured.average_metric(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     finished = curves[curves.done & curves.seed.isin(common)]
     return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()
@@ -170,12 +178,12 @@ def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
     return float(low), float(high)
 
 
-def draw_sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
+def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
     """Return the metric against the learning rate, a picture for each model, all with one scale."""
     frames = [
         pd.DataFrame(
             [
-                (lr, c.scale.convert_level(x))
+                (lr, comparison.scale.convert_level(x))
                 for lr, s in points
                 for x in s.values.values()
                 if math.isfinite(x)
@@ -185,8 +193,8 @@ def draw_sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
         for _, points in lines
     ]
     ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
-    axes = ("learning rate", c.scale.unit or c.title)
-    description = f"{c.title} against the learning rate, on a logarithmic axis."
+    axes = ("learning rate", comparison.scale.unit or comparison.title)
+    description = f"{comparison.title} against the learning rate, on a logarithmic axis."
     return [
         draw_svg(
             f"sweep{i}",

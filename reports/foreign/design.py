@@ -42,14 +42,17 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     labelled = frame[list(columns.arm)].astype(str).set_axis(join_labels(frame, columns.arm, source))
     levels = labelled[~labelled.index.duplicated()].to_dict("index")
     base = levels[baseline].items()
-    changes = {name: {str(c): x for c, x in arm_levels.items() - base} for name, arm_levels in levels.items()}
+    changes = {
+        name: {str(column): x for column, x in arm_levels.items() - base}
+        for name, arm_levels in levels.items()
+    }
     compared = plural(len(order) - 1, "arm")
     return Design(
         study=page,
         question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
-        pair="fold" if columns.test_share else " and ".join(columns.pair),
+        pairing_column="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
         doubts=(*find_doubts(frame, table, columns),),
         averaging_note=_describe_rows(table, columns),

@@ -64,11 +64,12 @@ def find_copied_arms(
 ) -> list[str]:
     """Return the arms that are one run, copied for every pair: each item has one value in all pairs.
 
-    The means of such an arm may differ from pair to pair, where rows failed. It is no copy if its items may
-    agree by chance, with a probability above `BY_CHANCE`: that each value was drawn from all of the arm's, or
-    that items agree as often as in the other arm that agrees most. A few easy questions do, and so does an
-    arm that is right each time. Nor is it a copy if no other arm varies from pair to pair, unless half of its
-    items are in five pairs or more.
+    The means of such an arm may differ from pair to pair, where rows failed. It is not called a copy
+
+    - if its items may agree by chance, as those of a few easy questions do, or of an arm that is right each
+      time. The probability of that is above `BY_CHANCE` where two values of an item agree as often as two
+      drawn from all of the arm's or, if this is more, as often as in the most constant arm that varies;
+    - if no arm varies from pair to pair, unless half of its items are in five pairs or more.
     """
     if items is None or not metrics:
         return []

@@ -83,22 +83,24 @@ def evaluate_looks(
     seeds: Sequence[int],
     looks: Looks,
     metrics: Sequence[Metric],
-    lost: Mapping[Key, Mapping[int, str]] | None = None,
+    lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
     equal: Mapping[Key, Collection[int]] | None = None,
     adjust: Adjust = holm,
-    rule: str = "direction",
+    stopping_rule: str = "direction",
     futility: float = 0.0,
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
     `sides_by_contrast` has the values of both sides of every declared contrast, by name and by metric, also
-    where there are no results yet. `lost` has the
-    seeds for which a contrast cannot have a result, with the reason ("failed"): each counts as the worst that
-    it can be for a claim, and a contrast that lost half of a look's seeds stays open. `equal` has the seeds
-    on which both sides of a contrast are known to have computed the same. A look is evaluated when every
-    other open contrast has all of its seeds. What is decided keeps its verdict; by the rule "size" a
-    direction decides once its size is settled. The other metrics are judged at the looks of the first, in
-    families of their own.
+    where there are no results yet. `lost_reasons` has the seeds for which a contrast cannot have a result,
+    each with its reason ("failed"). `equal` has the seeds on which both sides of a contrast are known to have
+    computed the same.
+
+    A look is evaluated when every open contrast has all of its seeds but the lost ones. A lost seed counts as
+    the worst that it can be for a claim, and a contrast that lost half of a look's seeds stays open without
+    holding up the others. A contrast that is decided keeps its verdict. With the stopping rule "size" a
+    contrast that has a direction is not decided before its size is settled. The other metrics are judged at
+    the looks of the first, in families of their own.
 
     A contrast is futile if, after a look, its chance to be decided by the last look is below `futility`. It
     gets no more seeds and stays in the family with its p, and may still be decided when Holm's step is a
@@ -110,7 +112,13 @@ def evaluate_looks(
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     walk = _Walk(
-        sides_by_contrast, seeds, looks, metrics, lost or {}, equal or {}, has_own_rule=rule in OWN_RULES
+        sides_by_contrast,
+        seeds,
+        looks,
+        metrics,
+        lost_reasons or {},
+        equal or {},
+        has_own_rule=stopping_rule in OWN_RULES,
     )
     tracks = {metric: walk.start_tracks(metric) for metric in metrics}
     tracks_of_first = tracks[metrics[0]]
@@ -127,13 +135,13 @@ def evaluate_looks(
             break
         walk.take_look(tracks, waiting, completed)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*waiting, *futile):
-            current[name] = replace(judged[name], decided=_ends_contrast(judged[name], rule))
+        for name in (*waiting, *futile):  # `decided` tells who needs the next look
+            current[name] = replace(judged[name], decided=_ends_contrast(judged[name], stopping_rule))
         completed += 1
         futile = {name: reason for name, reason in futile.items() if not current[name].decided}
         if futility and completed < len(looks.numbers):
-            futile |= _find_futile({name: current[name] for name in waiting}, rule, futility)
-    by_metric = {metrics[0].name: {name: replace(v, rule=rule) for name, v in current.items()}}
+            futile |= _find_futile({name: current[name] for name in waiting}, stopping_rule, futility)
+    by_metric = {metrics[0].name: {name: replace(v, rule=stopping_rule) for name, v in current.items()}}
     by_metric |= {m.name: _judge_tracks(tracks[m], adjust) for m in metrics[1:]}
     return walk.make_decisions(current, by_metric, completed, futile)
 
@@ -146,7 +154,7 @@ class _Walk(Generic[Key]):
     seeds: Sequence[int]
     looks: Looks
     metrics: Sequence[Metric]
-    lost: Mapping[Key, Mapping[int, str]]
+    lost_reasons: Mapping[Key, Mapping[int, str]]
     equal: Mapping[Key, Collection[int]]
     has_own_rule: bool  # such a study takes fine values that are equal for computed alike
 
@@ -202,7 +210,7 @@ class _Walk(Generic[Key]):
             if not v.decided:
                 reason = futile.get(name) or self.blocked_reason(name, next_look)
                 requested[name] = 0 if reason else seeds
-            verdicts[name] = {
+            verdicts[name] = {  # the first metric decides for all: a contrast has the same seeds by each
                 metric: replace(
                     by_name[name], decided=v.decided, blocked_reason=reason, futile=name in futile
                 )
@@ -212,7 +220,7 @@ class _Walk(Generic[Key]):
 
     def select_lost_seeds(self, name: Key, k: int) -> dict[int, str]:
         """Return the seeds of look k that cannot have a result, with the reason."""
-        return select_seeds(self.lost.get(name, {}), self.seeds[: self.looks.numbers[k]])
+        return select_seeds(self.lost_reasons.get(name, {}), self.seeds[: self.looks.numbers[k]])
 
     def is_complete(self, name: Key, k: int) -> bool:
         """Return True if both sides have all seeds of look k by all metrics, except lost ones."""
@@ -230,14 +238,14 @@ class _Walk(Generic[Key]):
         return ""
 
 
-def _ends_contrast(v: Verdict, rule: str) -> bool:
+def _ends_contrast(v: Verdict, stopping_rule: str) -> bool:
     """Return True if a verdict ends its contrast; in a study that ends by a rule of its own none does."""
-    if rule in OWN_RULES or not v.claims:
+    if stopping_rule in OWN_RULES or not v.claims:
         return False
-    return v.settled or rule != "size" or v.direction is Direction.NONE
+    return v.settled or stopping_rule != "size" or v.direction is Direction.NONE
 
 
-def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> dict[Key, str]:
+def _find_futile(verdicts: Mapping[Key, Verdict], stopping_rule: str, bound: float) -> dict[Key, str]:
     """Return the futile contrasts, each with a phrase on the number of seeds that would decide it.
 
     Contrasts that are judged by signs are not among them: diverged and lost pairs are not predicted.
@@ -252,7 +260,7 @@ def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> di
             delta=contrast.delta,
             alpha=v.difference_test.alpha,
             alpha_same=v.equivalence_test.alpha,
-            until_size=rule == "size",
+            until_size=stopping_rule == "size",
         )
         measured = map(np.asarray, (contrast.mean, contrast.sd, contrast.skewness))
         candidates[name] = test, Moments(contrast.pairs, *measured)

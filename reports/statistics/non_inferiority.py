@@ -116,7 +116,7 @@ def non_inferiority(
     seeds: Sequence[int],
     looks: Looks,
     metrics: Sequence[Metric],
-    lost: Mapping[Key, Mapping[int, str]] | None = None,
+    lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
     equal: Mapping[Key, Collection[int]] | None = None,
 ) -> GateDecision[Key]:
     """Judge a head against its base, look by look; arguments as of `decisions.evaluate_looks`.
@@ -145,7 +145,7 @@ def non_inferiority(
             (variant, name): select_side_seeds(sides_by_variant[variant].get(name, ({}, {})), seeds[:n])
             for variant, name in bounds
         }
-        if fault := next(_find_faults(values, lost or {}, seeds[:n]), ""):
+        if fault := next(_find_faults(values, lost_reasons or {}, seeds[:n]), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for sides in values.values() for side in sides):
             return GateDecision(bounds=bounds, looks_taken=k, seeds_requested=n)
@@ -166,10 +166,12 @@ def non_inferiority(
 
 
 def _find_faults(
-    values: Mapping[tuple[Key, str], SidePair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
+    values: Mapping[tuple[Key, str], SidePair],
+    lost_reasons: Mapping[Key, Mapping[int, str]],
+    seeds: Sequence[int],
 ) -> Iterator[str]:
     """Yield planned seeds that were lost, and those that diverged at the head alone."""
-    for variant, reasons in lost.items():
+    for variant, reasons in lost_reasons.items():
         for seed in seeds:
             if seed in reasons:
                 yield f"{_format_key(variant, f'seed {seed}')} {reasons[seed]}"

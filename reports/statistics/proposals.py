@@ -45,15 +45,15 @@ def decide_proposal(
     metric: Metric,
     level: float,
     simpler_level: float = 0.0,
-    lost: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
+    lost_reasons: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
     equal: Collection[int] = (),
     ignores_seed: bool = False,
 ) -> ProposalDecision:
     """Judge a proposal by the values of candidate and incumbent by seed; infinite: diverged.
 
-    `sides_of_keep` are those of candidate and last keep, where that is not the incumbent. `lost` has the
-    seeds that candidate and incumbent lost, with the reason; `equal` those on which they computed the same.
-    It is judged if it is simpler, too, where that has a level.
+    `sides_of_keep` are those of candidate and last keep, where that is not the incumbent. `lost_reasons` has
+    the seeds that candidate and incumbent lost, with the reason; `equal` those on which they computed the
+    same. It is judged if it is simpler, too, where that has a level.
     """
     gains = _list_gains(sides, seeds, metric)
     over_keep = None
@@ -83,7 +83,7 @@ def decide_proposal(
             outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
         )
     requested = 0 if refusal else verdict.pairs_requested
-    crash, stalled = (_find_loss(by_seed, seeds[:requested]) for by_seed in lost)
+    crash, stalled = (_find_loss(by_seed, seeds[:requested]) for by_seed in lost_reasons)
     judged = gains[: verdict.pairs]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
@@ -127,6 +127,6 @@ def _list_gains(sides: SidePair, seeds: Sequence[int], metric: Metric) -> Floats
     return np.array(gains, dtype=float)
 
 
-def _find_loss(lost: Mapping[int, str], seeds: Sequence[int]) -> str:
+def _find_loss(lost_reasons: Mapping[int, str], seeds: Sequence[int]) -> str:
     """Return the first of these seeds that was lost, with the reason; "" if none was."""
-    return next((f"seed {seed} {lost[seed]}" for seed in seeds if seed in lost), "")
+    return next((f"seed {seed} {lost_reasons[seed]}" for seed in seeds if seed in lost_reasons), "")

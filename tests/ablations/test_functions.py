@@ -125,7 +125,7 @@ def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
     code = CODE.replace("return", "yield {'step': 1, 'accuracy': 0.5}\n    yield")
     outcome = run_study(write_module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]})
     assert set(outcome.results.width) == {3}
-    assert outcome.comparison.arms[0].arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
+    assert outcome.comparison.arms[0].measured.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(

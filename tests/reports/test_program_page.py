@@ -61,7 +61,7 @@ def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     comparison = compare(program(ERROR))
     samples = [
-        (row.index, seed, r, r.curves) for row in comparison.arms for seed, r in row.arm.results.items()
+        (row.index, seed, r, r.curves) for row in comparison.arms for seed, r in row.measured.results.items()
     ]
     points = panels._sample_points("error", samples, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]

@@ -96,7 +96,7 @@ def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: 
     ]
     design = study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).arms[1].verdict.kind == kind
-    gate = compare(replace(design, decide="gate")).gate
+    gate = compare(replace(design, stopping_rule="gate")).gate
     assert gate is not None
     assert gate.passed is (kind == "same")
 
@@ -266,7 +266,7 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     row = comparison.arms[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
     assert "one run" in row.blocked_reason
-    assert [r.arm.name for r in comparison.arms if r.copied] == ["b"]
+    assert [r.measured.name for r in comparison.arms if r.copied] == ["b"]
     assert "one run" in format_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
 

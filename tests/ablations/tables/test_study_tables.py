@@ -139,8 +139,8 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
         pd.read_csv(file, keep_default_na=False, na_values=[""])
     )
     for row, table_row in zip(comparison.arms, table_comparison.arms, strict=True):
-        assert (row.arm.name, row.done, row.diverged) == (
-            table_row.arm.name,
+        assert (row.measured.name, row.done, row.diverged) == (
+            table_row.measured.name,
             table_row.done,
             table_row.diverged,
         )

@@ -136,7 +136,7 @@ def test_contrasts_without_results_are_in_the_family() -> None:
     assert d.verdicts["0"]["valid_loss"].contrast.pairs == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     single = run_looks({"alone": PAIRS["worse"]})
-    family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost)
+    family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost_reasons=lost)
     assert family.verdicts["alone"]["valid_accuracy"].contrast.family_size == 10
     assert get_outcome(family, "alone")[1] > get_outcome(single, "alone")[1]
 
@@ -153,7 +153,7 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> No
         "wide": drop_seeds(PAIRS["wide"], SEEDS[12]),
     }
     failures = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
-    d = run_looks(pairs, lost=failures)
+    d = run_looks(pairs, lost_reasons=failures)
     v = d.verdicts["better"]["valid_accuracy"]
     assert get_outcome(d, "better") == ("better", 14)  # 10 pairs with one lost: p .021
     assert v.contrast.lost == 1
@@ -166,7 +166,9 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> No
 def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
     arm, baseline = PAIRS["better"]["valid_loss"]
     partial = {**PAIRS["better"], "valid_loss": ({s: x for s, x in arm.items() if s != SEEDS[2]}, baseline)}
-    d = run_looks({**PAIRS, "better": partial}, lost={"better": {SEEDS[2]: "has no valid_loss to judge"}})
+    d = run_looks(
+        {**PAIRS, "better": partial}, lost_reasons={"better": {SEEDS[2]: "has no valid_loss to judge"}}
+    )
     assert get_outcome(d, "better") == ("better", 10)
     assert [v.contrast.lost for v in d.verdicts["better"].values()] == [0, 1]
 
@@ -174,7 +176,7 @@ def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
 def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
     failed_seeds = SEEDS[6:16]
     pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}
-    d = run_looks(pairs, lost={"wide": dict.fromkeys(failed_seeds, "failed")})
+    d = run_looks(pairs, lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed")})
     assert get_blocked_reasons(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more"
     assert d.seeds_requested["wide"] == 0
     assert get_outcome(d, "wide") == ("open", 6)
@@ -182,13 +184,13 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() ->
     assert "open: seed 16 failed" in describe_stage(d.verdicts["wide"]["valid_accuracy"])
     later = run_looks(
         cut_pairs(PAIRS, 10),
-        lost={"wide": dict.fromkeys(failed_seeds, "failed"), "worse": {SEEDS[30]: "failed"}},
+        lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed"), "worse": {SEEDS[30]: "failed"}},
     )
     assert later.seeds_requested["wide"] == 0
     assert later.seeds_requested["worse"] == 15
-    assert not get_blocked_reasons(run_looks(PAIRS, lost={"better": dict.fromkeys(SEEDS[12:], "failed")}))[
-        "better"
-    ]  # decided before
+    assert not get_blocked_reasons(
+        run_looks(PAIRS, lost_reasons={"better": dict.fromkeys(SEEDS[12:], "failed")})
+    )["better"]  # decided before
 
 
 def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
@@ -206,7 +208,7 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
 
 def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     pairs = {"x": make_arm(0.03, 0.03, 12), "same": PAIRS["same"]}
-    by_direction, by_size = (run_looks(pairs, rule=x) for x in ("direction", "size"))
+    by_direction, by_size = (run_looks(pairs, stopping_rule=x) for x in ("direction", "size"))
     v, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
     assert v.text == "better, size not settled"
     assert v.decided
@@ -278,7 +280,7 @@ def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None
     baseline_values = PAIRS["same"]["valid_accuracy"][1]
     arm_values = {s: x for s, x in baseline_values.items() if s not in SEEDS[:4]}
     sides = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (arm_values, baseline_values))}
-    d = run_looks(sides, lost={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
+    d = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
     v = d.verdicts["x"]["valid_accuracy"]
     assert (v.kind, v.contrast.pairs, v.contrast.lost, v.contrast.identical) == ("open", 6, 4, False)
 

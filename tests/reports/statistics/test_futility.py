@@ -118,7 +118,9 @@ def test_nothing_is_given_up_before_the_first_look_by_signs_or_on_few_pairs() ->
     lost = {seed: x for seed, x in enumerate(noise.tolist()) if seed != 3}
     for arm, failures in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
-        d = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=failures, futility=BOUND)
+        d = evaluate_looks(
+            pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost_reasons=failures, futility=BOUND
+        )
         v = d.verdicts["x"][DELTA.name]
         assert v.contrast.pairs >= 39
         assert not v.futile
@@ -143,7 +145,9 @@ def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled
     pairs = {
         "x": {DELTA.name: (dict(enumerate(make_differences(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}
     }
-    d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], rule=rule, futility=BOUND)
+    d = evaluate_looks(
+        pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], stopping_rule=rule, futility=BOUND
+    )
     v = d.verdicts["x"][DELTA.name]
     assert v.text == "better, size not settled"
     assert v.contrast.pairs < 40

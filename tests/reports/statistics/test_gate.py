@@ -140,16 +140,20 @@ def test_a_gate_asks_for_the_seeds_of_its_next_look_and_reads_none_beyond() -> N
     gate = judge_gate((3 * NOISE)[:10])
     assert (gate.passed, gate.fault, gate.looks_taken, gate.seeds_requested) == (False, "", 1, 15)
     lost_seeds = {"": {40: "failed", 12: "failed"}}
-    assert judge_gate(0.2 * NOISE, lost=lost_seeds).passed
+    assert judge_gate(0.2 * NOISE, lost_reasons=lost_seeds).passed
     assert judge_gate(0.2 * NOISE[:10]).passed
-    assert judge_gate(3 * NOISE, lost=lost_seeds).fault == "seed 12 failed"
+    assert judge_gate(3 * NOISE, lost_reasons=lost_seeds).fault == "seed 12 failed"
 
 
 def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
     head, base = make_pair(0.2 * NOISE)
     del head[4]
     gate = non_inferiority(
-        {"": {"loss": (head, base)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), lost={"": {4: "failed"}}
+        {"": {"loss": (head, base)}},
+        seeds=SEEDS,
+        looks=LOOKS,
+        metrics=(LOSS,),
+        lost_reasons={"": {4: "failed"}},
     )
     assert (gate.passed, gate.fault, gate.looks_taken) == (False, "seed 4 failed", 0)
 
@@ -238,7 +242,7 @@ def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> Non
     metrics = (ACCURACY, LOSS)
     gate = non_inferiority({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
     of_gate = evaluate_looks(
-        {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, rule="gate"
+        {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, stopping_rule="gate"
     ).verdicts["head"]
     assert gate.passed
     assert {name: v.kind for name, v in of_gate.items()} == {"accuracy": "same", "loss": "same"}

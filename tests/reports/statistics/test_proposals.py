@@ -41,11 +41,11 @@ def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
     candidate = shift(-0.5, 5)
     open_one = decide(candidate, flat(5))
     assert (open_one.has_ended, open_one.seeds_requested) == (False, 10)
-    crash = decide(candidate, flat(5), lost=({SEEDS[7]: "failed"}, {}))
+    crash = decide(candidate, flat(5), lost_reasons=({SEEDS[7]: "failed"}, {}))
     assert (crash.has_ended, crash.crash) == (True, f"seed {SEEDS[7]} failed")
-    stalled = decide(candidate, flat(5), lost=({}, {SEEDS[7]: "failed"}))
+    stalled = decide(candidate, flat(5), lost_reasons=({}, {SEEDS[7]: "failed"}))
     assert (stalled.has_ended, stalled.stalled, stalled.crash) == (True, f"seed {SEEDS[7]} failed", "")
-    ended = decide(shift(0.5, 5), flat(5), lost=({SEEDS[7]: "failed"}, {}))
+    ended = decide(shift(0.5, 5), flat(5), lost_reasons=({SEEDS[7]: "failed"}, {}))
     assert (ended.verdict.outcome, ended.crash) == (ProposalOutcome.DISCARD, ""), "it had ended after four"
 
 

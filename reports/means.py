@@ -17,21 +17,22 @@ Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is f
 Arms = Mapping[Key, ComparedArm]
 
 
-def describe_order(c: Comparison) -> tuple[Markup, ...]:
+def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     """Return sentences on whether arms keep their order from task to task.
 
     There are none unless a study has two arms or more on several tasks.
     """
-    tasks = _group_by_task(c)
+    tasks = _group_by_task(comparison)
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
     if len(shared) < 2:
         return ()
-    arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
-    titles = [arm.title for arm in arms.values()]
+    arms = {key: arm.measured for key, arm in next(iter(tasks.values())).items() if key in shared}
+    titles = [measured.title for measured in arms.values()]
     names = {
-        k: format_name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()
+        key: format_name(measured.title if titles.count(measured.title) == 1 else measured.name)
+        for key, measured in arms.items()
     }
-    directions = _judge_order(tasks, list(names), c)
+    directions = _judge_order(tasks, list(names), comparison)
     sure = {Direction.BETTER, Direction.WORSE}
     stable = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
@@ -43,95 +44,103 @@ def describe_order(c: Comparison) -> tuple[Markup, ...]:
         if pairs:
             pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
             phrases.append(phrase.format(Markup("; ").join(list_first(pair_names))))
-    levels = [
+    means = [
         Markup("On {} {}").format(
-            task, list_levels(rank_arms([(names[key], rows[key]) for key in names], c), c)
+            task, list_means(rank_arms([(names[key], by_key[key]) for key in names], comparison), comparison)
         )
-        for task, rows in tasks.items()
+        for task, by_key in tasks.items()
     ]
-    return *phrases, *levels
+    return *phrases, *means
 
 
 def _judge_order(
-    tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
+    tasks: Mapping[str, Arms], keys: Sequence[Key], comparison: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
     """Return the direction of every pair of these arms on each task, Holm-corrected together."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
     sides = {
-        (task, pair): (rows[pair[0]], rows[pair[1]]) for task, rows in tasks.items() for pair in directions
+        (task, pair): (by_key[pair[0]], by_key[pair[1]])
+        for task, by_key in tasks.items()
+        for pair in directions
     }
-    for (_, pair), v in c.judge_undeclared(sides).items():
+    for (_, pair), v in comparison.judge_undeclared(sides).items():
         directions[pair].append(v.direction)
     return directions
 
 
-def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
+def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
-    rows = [row for row in c.arms if row.index == 0 or not row.arm.is_aa_arm]
-    trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
-    trained = [(row, trial.flat_settings()) for row, trial in trials if trial and trial.task]
-    keys = c.design.presentation.task
+    arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.is_aa_arm]
+    trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
+    trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
+    keys = comparison.design.presentation.task
     differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}
-    for row, factors in trained:
+    for arm, factors in trained:
         task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
         settings = frozenset((key, value) for key, value in factors.items() if key not in keys)
-        tasks.setdefault(task, {})[settings] = row
+        tasks.setdefault(task, {})[settings] = arm
     return tasks
 
 
-def rank_all_arms(c: Comparison) -> Iterator[Markup]:
+def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
-    for rows in c.arms_by_task:
-        arms = [row for row in rows if row.index == 0 or not row.arm.is_aa_arm]
-        if ranked := rank_arms([(format_name(row.arm.name), row) for row in arms], c):
-            other_task = "" if rows[0].index == 0 else "On another task "
-            yield Markup("{}{}").format(other_task, list_levels(ranked, c))
+    for group in comparison.arms_by_task:
+        arms = [arm for arm in group if arm.index == 0 or not arm.measured.is_aa_arm]
+        if ranked := rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison):
+            other_task = "" if group[0].index == 0 else "On another task "
+            yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
 
 
-def find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
+def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
     """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
-    for row in c.arms:
-        if row.contrast and not row.arm.is_aa_arm:
-            lines.setdefault(c.find_base(row).arm.name, [c.find_base(row)]).append(row)
+    for arm in comparison.arms:
+        if arm.contrast and not arm.measured.is_aa_arm:
+            lines.setdefault(comparison.find_base(arm).measured.name, [comparison.find_base(arm)]).append(arm)
     grid = len(lines) > 1 and all(
         len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
     )
-    return [[(format_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
+    return (
+        [[(format_name(arm.measured.name), arm) for arm in line] for line in lines.values()] if grid else []
+    )
 
 
-def rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
+def rank_arms(
+    named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison
+) -> list[tuple[Markup, ComparedArm]]:
     """Return the arms that have a mean, the best first."""
-    names = {row.index: name for name, row in rows}
-    ranked = c.rank_arms(row for _, row in rows if row.summary.mean is not None)
-    return [(names[row.index], row) for row in ranked]
+    names = {arm.index: name for name, arm in named_arms}
+    ranked = comparison.rank_arms(arm for _, arm in named_arms if arm.summary.mean is not None)
+    return [(names[arm.index], arm) for arm in ranked]
 
 
-def list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
+def list_means(named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
 
     Where they are over unequal numbers of seeds, each says over how many.
     """
-    digits = 0 if c.scale.reaches else None
-    numbers = [row.summary.n - row.summary.diverged for _, row in rows]
-    levels = [c.scale.format_level(row.summary.mean, digits) for _, row in rows]
-    levels[:1] = [phrase_level(x, c) for x in levels[:1]]
+    decimals = 0 if comparison.scale.reaches else None
+    numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
+    means = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
+    means[:1] = [phrase_mean(x, comparison) for x in means[:1]]
     if len(set(numbers)) > 1:
-        levels = [
-            f"{level} over {plural(n, c.design.noun)}" for level, n in zip(levels, numbers, strict=True)
+        means = [
+            f"{mean} over {plural(n, comparison.design.noun)}" for mean, n in zip(means, numbers, strict=True)
         ]
     diverged = [
-        f" ({s.diverged} of {s.n} diverged)" if (s := row.summary).diverged else "" for _, row in rows
+        f" ({s.diverged} of {s.n} diverged)" if (s := arm.summary).diverged else "" for _, arm in named_arms
     ]
-    phrases = zip(rows, levels, diverged, strict=True)
+    phrases = zip(named_arms, means, diverged, strict=True)
     return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
 
 
-def phrase_level(level: str, c: Comparison) -> str:
-    """Return a level with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
-    article = "an" if c.title[:1] in "aeiou" else "a"
-    return c.scale.reaches.format(level) if c.scale.reaches else f"has {article} {c.title} of {level}"
+def phrase_mean(mean: str, comparison: Comparison) -> str:
+    """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
+    if comparison.scale.reaches:
+        return comparison.scale.reaches.format(mean)
+    article = "an" if comparison.title[:1] in "aeiou" else "a"
+    return f"has {article} {comparison.title} of {mean}"
 
 
 def format_name(name: str) -> Markup:
