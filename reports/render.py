@@ -107,7 +107,6 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "study": c.design,
         "grid": grid,
         "extras": extras,
-        **extras.context,
         "answers": _write_answers(c, parts, grid),
         "gate": gate.describe_gate(c),
         "standing": caveats.describe_decided(c),
@@ -131,8 +130,8 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "sweeps": sweeps,
         "columns": _find_columns(c),
         "figure_columns": {
-            name: head
-            for name, head in c.design.presentation.figure_columns.items()
+            name: column
+            for name, column in c.design.presentation.figure_columns.items()
             if any(row.arm.average_metric(name) for row in c.arms)
         },
         "stopped": exports.STOPPED,

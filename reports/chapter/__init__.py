@@ -1,9 +1,16 @@
 """The pages of the chapter's models: how their metrics are read, and what only language models have."""
 
-from unrolled.reports.presentation import COSTS, MEASURED, Presentation, Scale
+from unrolled.reports.formats import format_number
+from unrolled.reports.presentation import COSTS, MEASURED, FigureColumn, Presentation, Scale
 
 PERPLEXITY = Scale(title="perplexity", difference_unit="%", digits=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities, written in per cent."""
+
+
+def format_thousands(x: float) -> str:
+    """Return a number in thousands: 4.5k."""
+    return f"{format_number(x / 1000, 1)}k"
+
 
 CHAPTER = Presentation(
     interval_clause=", given this validation set",
@@ -35,7 +42,10 @@ CHAPTER = Presentation(
     | COSTS
     | {"gpu_memory_peak": Scale(title="peak GPU memory (MiB)", digits=0)},
     columns=("valid_accuracy", "valid_perplexity"),
-    figure_columns={"speed_train": "Tokens/s", "model_parameters": "Parameters"},
+    figure_columns={
+        "speed_train": FigureColumn("Tokens/s", format_thousands),
+        "model_parameters": FigureColumn("Parameters", format_thousands),
+    },
     task=("corpus", "split", "target"),
     template="chapter.html",
     extras="unrolled.reports.chapter.page:find_extras",

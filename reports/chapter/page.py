@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
-from unrolled.reports.chapter.roles import average_roles, explain_differences
+from unrolled.reports.chapter.roles import Accuracies, average_roles, describe_strips, explain_differences
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import ArmRemark
@@ -45,10 +47,28 @@ class Sample(NamedTuple):
         return words
 
 
-def find_extras(c: Comparison) -> Extras:
+ArmSpeed = tuple[ComparedArm, float, SpeedRatio | None]
+"""An arm, its mean training speed in tokens/s, and the ratio to that of its base."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChapterExtras(Extras):
+    """What chapter.html shows beside what each trainer's page may have."""
+
+    book_comparisons: tuple[BookComparison, ...]
+    roles: tuple[tuple[str, ...], tuple[Accuracies, ...]] | None
+    samples: Sequence[Sample]
+    speeds: tuple[ArmSpeed, ...]
+    speed_not_compared: str
+
+
+def find_extras(c: Comparison) -> ChapterExtras:
     """Return the parts of a comparison's page."""
     fits = compare_with_book(c)
-    return Extras(
+    roles = average_roles(c)
+    speeds = measure_throughput(c)
+    link = Markup('<a href="#throughput">Throughput</a> compares speeds pair by pair.')
+    return ChapterExtras(
         sentence=describe_fits(fits, c),
         warnings=tuple(_worse_than_counting(c)),
         marks_legend="the book",
@@ -57,13 +77,13 @@ def find_extras(c: Comparison) -> Extras:
             "valid_accuracy": {fit.row.index: fit.published.accuracy for fit in fits},
         },
         reasons=explain_differences(c),
-        context={
-            "book_comparisons": fits,
-            "roles": average_roles(c),
-            "samples": choose_samples(c),
-            "throughput": measure_throughput(c),
-            "speed_not_compared": describe_unlike_speeds(c),
-        },
+        reasons_legend=describe_strips(roles[0], c.title) if roles else "",
+        columns_legend=link if speeds else "",
+        book_comparisons=fits,
+        roles=roles,
+        samples=choose_samples(c),
+        speeds=speeds,
+        speed_not_compared=describe_unlike_speeds(c),
     )
 
 
@@ -150,7 +170,7 @@ def choose_samples(c: Comparison) -> list[Sample]:
     return [sample for sample in ranked if sample.row.index in chosen]
 
 
-def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
+def measure_throughput(c: Comparison) -> tuple[ArmSpeed, ...]:
     """Return every arm's mean training speed in tokens/s, and its ratio to that of its base.
 
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
