@@ -90,14 +90,18 @@ FIGURE = [
     ),
     (
         "reports/render.py",
-        '        "pictures": {',
-        '        "pictures": {"means": panels.draw_means(c), ',
+        "    curves: Mapping",
+        "    means: Markup\n    curves: Mapping",
+    ),
+    (
+        "reports/render.py",
+        "        curves=",
+        "        means=panels.draw_means(c),\n        curves=",
     ),
     (
         "reports/templates/report.html",
-        "{% if pictures.curves %}",
-        '{% call section("means", "Means of all arms", true) %}{{ pictures.means }}{% endcall %}\n'
-        "{% if pictures.curves %}",
+        "{% if curves %}",
+        '{% call section("means", "Means of all arms", true) %}{{ means }}{% endcall %}\n{% if curves %}',
     ),
 ]
 PROGRAM = """import random, sys
