@@ -86,6 +86,11 @@ class Trial:
         return ""
 
     @property
+    def network(self) -> str:
+        """What the settings configure. Trials of one network differ in their settings alone."""
+        return ""
+
+    @property
     def data_name(self) -> str:
         """The data's name, without its folder, which may be the user's home."""
         return "data"
@@ -132,6 +137,11 @@ class Trial:
     def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
+
+    def find_changes(self, base: "Trial") -> dict[str, Scalar]:
+        """Return the settings that another trial has at another value, or lacks."""
+        base_settings = base.flat_settings()
+        return {name: x for name, x in self.flat_settings().items() if base_settings.get(name) != x}
 
     def judge_result(self, result: "Result", metrics: Sequence[str]) -> "JudgedResult":
         """Return the result as it counts in a study that judges these metrics."""

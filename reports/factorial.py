@@ -129,7 +129,8 @@ def find_parts(c: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
     switches = {key: _make_switch(c, key, _read_settings(row)[key]) for key, row in neighbours.items()}
     opposite_levels = {key: _read_settings(row)[key] for key, row in neighbours.items()}
     opposite_settings = _read_settings(baseline) | opposite_levels
-    opposite = next((row for row in c.same_task_arms if _read_settings(row) == opposite_settings), None)
+    arms_of_network = [row for row in c.same_task_arms if _is_same_network(row, baseline)]
+    opposite = next((row for row in arms_of_network if not _list_differences(row, opposite_settings)), None)
     opposite_neighbours = _find_neighbours(c, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
@@ -167,12 +168,19 @@ def _judge_switches(
 
 
 def _read_settings(row: ComparedArm) -> dict[str, Scalar]:
-    """Return what the arm is trained with.
-
-    Two names of one network are one model if all options are equal.
-    """
+    """Return what the arm is trained with. Two models of one network are one, whose settings differ."""
     trial = row.measured.example_trial
     return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
+
+
+def _is_same_network(row: ComparedArm, other: ComparedArm) -> bool:
+    trials = [row.measured.example_trial, other.measured.example_trial]
+    return len({trial and trial.network for trial in trials}) == 1
+
+
+def _list_differences(row: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:
+    """Return the settings in which an arm differs from others; one that either lacks is no difference."""
+    return [key for key, value in _read_settings(row).items() if settings.get(key, value) != value]
 
 
 def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
@@ -180,10 +188,10 @@ def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     settings = _read_settings(row)
     rows_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
     for neighbour in c.same_task_arms:
-        neighbour_settings = _read_settings(neighbour)
-        differing = [key for key in settings if neighbour_settings.get(key) != settings[key]]
-        if len(differing) == 1 and neighbour_settings.keys() == settings.keys():
-            rows_by_level.setdefault(differing[0], {}).setdefault(neighbour_settings[differing[0]], neighbour)
+        differing = _list_differences(neighbour, settings)
+        if len(differing) == 1 and _is_same_network(neighbour, row):
+            level = _read_settings(neighbour)[differing[0]]
+            rows_by_level.setdefault(differing[0], {}).setdefault(level, neighbour)
     return {key: next(iter(rows.values())) for key, rows in rows_by_level.items() if len(rows) == 1}
 
 

@@ -1,9 +1,9 @@
 """How a page shows the metrics of one trainer's trials: names, units, decimals, and the parts of its own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -201,15 +201,25 @@ COST_COLUMNS = {
 """The columns of the table of costs, each there if the trials have it."""
 
 
-class Extras(NamedTuple):
-    """What a trainer's page has of its own."""
+class FigureColumn(NamedTuple):
+    """A column beside the main figure: the mean of a metric over an arm's trials."""
+
+    title: str
+    format_level: Callable[[float], str]  # that of a Scale, or another function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a trainer's page has of its own. Its template reads the fields that a subclass adds."""
 
     sentence: str = ""  # below the main figure
     warnings: tuple[str, ...] = ()
     marks_legend: str = ""  # what the marks in the figure are
-    marks: Mapping[str, Mapping[int, float]] = {}  # by metric and the arm's index
-    reasons: Mapping[int, Markup] = {}  # where the difference of an arm lies, by the arm's index
-    context: Mapping[str, Any] = {}  # of its template
+    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and the arm's index
+    # where the difference of an arm lies, by the arm's index, and how to read it
+    reasons: Mapping[int, Markup] = field(default_factory=dict)
+    reasons_legend: str = ""
+    columns_legend: str = ""  # on the columns beside the figure
 
 
 NOTHING = Extras()
@@ -227,7 +237,7 @@ class Presentation:
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
     costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
     columns: tuple[str, ...] = ()  # metrics that the table of all trials has beside those that are judged
-    figure_columns: Mapping[str, str] = field(default_factory=dict)  # metrics beside the figure → their heads
+    figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # by metric
     task: tuple[str, ...] = ()  # the settings that define the task
     template: str = "report.html"
     extras: str = ""

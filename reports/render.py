@@ -1,6 +1,7 @@
 """A study's comparison → one self-contained page, with its tables as files beside it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -20,13 +21,70 @@ from unrolled.reports import (
     sentences,
 )
 from unrolled.reports.commits import audit, chain, gate
+from unrolled.reports.commits.audit import AuditRow
+from unrolled.reports.commits.gate import GateRow
+from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import find_page
+from unrolled.reports.design import Design, find_page
 from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.page_template import fill_template
-from unrolled.reports.presentation import NOTHING, Extras, Scale
+from unrolled.reports.presentation import NOTHING, Extras, FigureColumn, Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the template of a page reads, by these names."""
+
+    c: Comparison
+    study: Design
+    extras: Extras
+
+    # the answer
+    answers: Sequence[Sequence[Markup]]
+    gate: str
+    gate_rows: Sequence[GateRow]
+    proposal: str
+    audit: str
+    audit_rows: Sequence[AuditRow]
+    audit_notes: Sequence[str]
+    standing: str
+    futile: str
+    seen_data: str
+    attempts: str
+    earlier_attempts: Sequence[str]
+    tally: str
+    failures: Sequence[tuple[ComparedArm, str]]
+    warnings: Sequence[str]
+
+    # the main figure, and the effect of each part
+    panels: Sequence[forest.Panel]
+    figure_columns: Mapping[str, FigureColumn]
+    bounded: bool  # some row has an interval
+    parts: Sequence[Part]
+    views: Mapping[str, str]
+    thorough: bool  # some part has an effect in each view
+    grid: Factorial | None
+    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each
+
+    # pictures
+    curves: Mapping[str, Mapping[int, Markup]]
+    sweeps: Sequence[sections.Sweep]
+    sweep_pictures: Sequence[Markup]
+
+    # tables
+    columns: Mapping[str, Scale]  # of all trials
+    stopped: str
+    costs: Sequence[sections.ArmCosts]
+    cost_columns: Mapping[str, Scale]
+    devices: Sequence[str]
+
+    # limits and provenance
+    limits: Sequence[str]
+    declaration: str
+    data: Sequence[str]
+    environments: Mapping[str, str]
 
 
 def render(comparison: Comparison, out: Path) -> Path:
@@ -35,25 +93,26 @@ def render(comparison: Comparison, out: Path) -> Path:
     The same results give the same bytes. Raises BadInput, leaving the report that was there, if these
     cannot be written.
     """
-    page = find_page(comparison.design.study, out)
-    context = _build_context(comparison)
-    html = fill_template(comparison.design.presentation.template, context)
-    texts = {page.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
-    summary = _summarise_page(comparison, context, html)
-    save_files({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
-    return page
+    path = find_page(comparison.design.study, out)
+    page = _make_page(comparison)
+    html = fill_template(comparison.design.presentation.template, vars(page))
+    texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
+    summary = _summarise_page(page, html)
+    save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
+    return path
 
 
-def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> Summary:
-    """Return the summary of a page, which was filled with this context."""
+def _summarise_page(page: Page, html: bytes) -> Summary:
+    """Return the summary of a page."""
+    c = page.c
     results = _list_results(c)
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.total_seconds for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
-    facts = [f"Baseline {c.arms[0].measured.name}", metrics, context["standing"], context["tally"]]
+    facts = [f"Baseline {c.arms[0].measured.name}", metrics, page.standing, page.tally]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
-    warnings = (context["seen_data"], context["attempts"], *context["warnings"])
+    warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
         study=c.design.study,
         question=c.design.question,
@@ -93,7 +152,7 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
     return {"studies": studies, "others": sorted(links.items())}
 
 
-def _build_context(c: Comparison) -> dict[str, Any]:
+def _make_page(c: Comparison) -> Page:
     grid = factorial.find_factorial(c)
     parts = factorial.find_parts(c, grid)
     find_extras = c.design.presentation.extras
@@ -101,57 +160,64 @@ def _build_context(c: Comparison) -> dict[str, Any]:
     sweeps = sections.find_sweeps(c)
     environments = sections.merge_environments(c)
     costs = sections.average_costs(c)
-    cost_names = {name for _, arm_costs, _ in costs for name in arm_costs}
-    return {
-        "c": c,
-        "study": c.design,
-        "grid": grid,
-        "extras": extras,
-        **extras.context,
-        "answers": _write_answers(c, parts, grid),
-        "gate": gate.describe_gate(c),
-        "standing": caveats.describe_decided(c),
-        "futile": caveats.describe_futile_contrasts(c),
-        "seen_data": caveats.describe_seen_data(c),
-        "attempts": caveats.describe_attempts(c),
-        "tally": caveats.describe_trials(c),
-        "warnings": (*caveats.list_warnings(c), *extras.warnings),
-        "parts": parts,
-        "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
-        "thorough": _is_thorough(parts),
-        "panels": forest.make_panels(c, extras),
-        "proposal": chain.describe_proposal(c),
-        "gate_rows": gate.list_gate_rows(c),
-        "audit": audit.describe_audit(c),
-        "audit_rows": audit.list_audit_rows(c),
-        "audit_notes": audit.list_notes(c),
-        "bounded": any(row.interval for view in c.per_metric for row in view.arms),
-        "failures": caveats.list_failures(c),
-        "limits": caveats.list_limits(c, environments) if c.design.plan_hash else exports.list_notes(c),
-        "sweeps": sweeps,
-        "columns": _find_columns(c),
-        "figure_columns": {
-            name: head
-            for name, head in c.design.presentation.figure_columns.items()
-            if any(row.measured.average_metric(name) for row in c.arms)
-        },
-        "stopped": exports.STOPPED,
-        "costs": costs,
-        "costs_of": {
-            name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names
-        },
-        "devices": sections.describe_devices(c),
-        "environments": environments,
-        "declaration": caveats.describe_declaration(c),
-        "earlier_attempts": caveats.list_earlier_attempts(c),
-        "data": sorted({r.trial.data for r in _list_results(c)}),
-        "effects": forest.draw_effects(grid, c) if grid else None,
-        "pictures": {"curves": panels.draw_curves(c), "sweeps": panels.draw_sweeps(sweeps, c)},
-    }
+    return Page(
+        c=c,
+        study=c.design,
+        extras=extras,
+        answers=_write_answers(c, parts, grid),
+        gate=gate.describe_gate(c),
+        gate_rows=gate.list_gate_rows(c),
+        proposal=chain.describe_proposal(c),
+        audit=audit.describe_audit(c),
+        audit_rows=audit.list_audit_rows(c),
+        audit_notes=audit.list_notes(c),
+        standing=caveats.describe_decided(c),
+        futile=caveats.describe_futile_contrasts(c),
+        seen_data=caveats.describe_seen_data(c),
+        attempts=caveats.describe_attempts(c),
+        earlier_attempts=caveats.list_earlier_attempts(c),
+        tally=caveats.describe_trials(c),
+        failures=caveats.list_failures(c),
+        warnings=(*caveats.list_warnings(c), *extras.warnings),
+        panels=forest.make_panels(c, extras),
+        figure_columns=_find_figure_columns(c),
+        bounded=any(row.interval for view in c.per_metric for row in view.arms),
+        parts=parts,
+        views={v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
+        thorough=_is_thorough(parts),
+        grid=grid,
+        effects=forest.draw_effects(grid, c) if grid else None,
+        curves=panels.draw_curves(c),
+        sweeps=sweeps,
+        sweep_pictures=panels.draw_sweeps(sweeps, c),
+        columns=_find_columns(c),
+        stopped=exports.STOPPED,
+        costs=costs,
+        cost_columns=_find_cost_columns(c, costs),
+        devices=sections.describe_devices(c),
+        limits=caveats.list_limits(c, environments) if c.design.plan_hash else exports.list_notes(c),
+        declaration=caveats.describe_declaration(c),
+        data=sorted({r.trial.data for r in _list_results(c)}),
+        environments=environments,
+    )
 
 
 def _list_results(c: Comparison) -> list[Result]:
     return [r for arm in c.design.arms for r in arm.results.values()]
+
+
+def _find_figure_columns(c: Comparison) -> dict[str, FigureColumn]:
+    """Return the columns beside the figure whose metric some trial has."""
+    columns = c.design.presentation.figure_columns
+    return {
+        n: column for n, column in columns.items() if any(arm.measured.average_metric(n) for arm in c.arms)
+    }
+
+
+def _find_cost_columns(c: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
+    """Return the columns of the table of costs that some arm has."""
+    names = {name for _, arm_costs, _ in costs for name in arm_costs}
+    return {name: scale for name, scale in c.design.presentation.costs.items() if name in names}
 
 
 def _find_columns(c: Comparison) -> dict[str, Scale]:

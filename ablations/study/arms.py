@@ -65,14 +65,12 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
             key="against",
             cure="change something",
         )
-    base_settings = base.make_unidentified_trial().flat_settings()
-    flat_settings = factory.make_trial(settings).flat_settings()
     return Arm(
         name=table.name or title_changes(factory, table.set),
         factory=factory,
         trial_fields=settings,
         seeds=base.seeds,
-        changes={key: value for key, value in flat_settings.items() if base_settings.get(key) != value},
+        changes=factory.make_trial(settings).find_changes(base.make_unidentified_trial()),
         question=table.question,
         note=table.note,
         exploratory=table.exploratory,

@@ -272,8 +272,10 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     trial = plan.make_planned_trial(arm, min(arm.trial_ids))
     factors = trial.flat_settings()
     base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
-    base_factors = plan.make_planned_trial(base, min(base.trial_ids)).flat_settings()
-    declared = {name: base_factors.get(name) for name in factors} | dict(arm.changes)
+    base_trial = plan.make_planned_trial(base, min(base.trial_ids))
+    base_factors = base_trial.flat_settings()
+    compared = factors.keys() & (base_factors.keys() | trial.find_changes(base_trial).keys())
+    declared = {name: base_factors.get(name) for name in compared} | dict(arm.changes)
     if arm.model:
         declared["model"] = arm.model
     for key, value in declared.items():

@@ -108,6 +108,13 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
+    def network(self) -> str:
+        """The class that builds the model; its name where the plug-in is not loaded."""
+        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+
+        return f"{ZOO[self.model].module}.{ZOO[self.model].builder}" if self.model in ZOO else self.model
+
+    @property
     def uses_seed(self) -> bool:
         """False for a model that is fitted by counting."""
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
@@ -152,6 +159,20 @@ class ChapterTrial(Trial):
             elif name not in ("seed", "options", *DERIVED):
                 flat[name] = value
         return {**flat, **self.options}
+
+    def find_changes(self, base: Trial) -> dict[str, Scalar]:
+        """Return the settings that another trial has at another value, or lacks.
+
+        An option that another model of the same network lacks is no change at its default.
+        """
+        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+
+        changes = super().find_changes(base)
+        if self.model not in ZOO or base.network != self.network:
+            return changes
+        options = ZOO[self.model].options
+        base_settings = base.flat_settings()
+        return {name: x for name, x in changes.items() if name in base_settings or options.get(name) != x}
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""

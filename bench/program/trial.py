@@ -92,6 +92,11 @@ class ProgramTrial(Trial):
         left_out = "folder", "snapshot", "study_folder", "checkout"
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
+    @property
+    def network(self) -> str:
+        """The program: that of a commit, where the commit is a setting, or that of the folder."""
+        return "commit" if self.commit else ""
+
     def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting by its name, the commit first."""
         return {**({"commit": self.commit} if self.commit else {}), **self.settings}

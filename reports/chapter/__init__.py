@@ -3,10 +3,16 @@
 from dataclasses import replace
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS, ChapterMetric
-from unrolled.reports.presentation import Presentation, Scale
+from unrolled.reports.formats import format_number
+from unrolled.reports.presentation import FigureColumn, Presentation, Scale
 
 PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities, written in per cent."""
+
+
+def format_thousands(x: float) -> str:
+    """Return a number in thousands: 4.5k."""
+    return f"{format_number(x / 1000, 1)}k"
 
 
 def _make_scale(metric: ChapterMetric) -> Scale:
@@ -32,7 +38,11 @@ CHAPTER = Presentation(
         if (cost := metric.cost)
     },
     columns=tuple(metric.name for metric in CHAPTER_METRICS if metric.is_column),
-    figure_columns={metric.name: head for metric in CHAPTER_METRICS if (head := metric.figure_head)},
+    figure_columns={
+        metric.name: FigureColumn(metric.figure_head, format_thousands)
+        for metric in CHAPTER_METRICS
+        if metric.figure_head
+    },
     task=("corpus", "split", "target"),
     template="chapter.html",
     extras="unrolled.reports.chapter.page:find_extras",

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
@@ -12,7 +14,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
-from unrolled.reports.chapter.roles import average_roles, explain_differences
+from unrolled.reports.chapter.roles import Accuracies, average_roles, describe_strips, explain_differences
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import ArmRemark
@@ -46,10 +48,28 @@ class Sample(NamedTuple):
         return words
 
 
-def find_extras(comparison: Comparison) -> Extras:
+ArmSpeed = tuple[ComparedArm, float, SpeedRatio | None]
+"""An arm, its mean training speed in tokens/s, and the ratio to that of its base."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChapterExtras(Extras):
+    """What chapter.html shows beside what each trainer's page may have."""
+
+    book_comparisons: tuple[BookComparison, ...]
+    roles: tuple[tuple[str, ...], tuple[Accuracies, ...]] | None
+    samples: Sequence[Sample]
+    speeds: tuple[ArmSpeed, ...]
+    speed_not_compared: str
+
+
+def find_extras(comparison: Comparison) -> ChapterExtras:
     """Return the parts of a comparison's page."""
     fits = compare_with_book(comparison)
-    return Extras(
+    roles = average_roles(comparison)
+    speeds = measure_throughput(comparison)
+    link = Markup('<a href="#throughput">Throughput</a> compares speeds pair by pair.')
+    return ChapterExtras(
         sentence=describe_fits(fits, comparison),
         warnings=tuple(_worse_than_counting(comparison)),
         marks_legend="the book",
@@ -58,13 +78,13 @@ def find_extras(comparison: Comparison) -> Extras:
             "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
         reasons=explain_differences(comparison),
-        context={
-            "book_comparisons": fits,
-            "roles": average_roles(comparison),
-            "samples": choose_samples(comparison),
-            "throughput": measure_throughput(comparison),
-            "speed_not_compared": describe_unlike_speeds(comparison),
-        },
+        reasons_legend=describe_strips(roles[0], comparison.title) if roles else "",
+        columns_legend=link if speeds else "",
+        book_comparisons=fits,
+        roles=roles,
+        samples=choose_samples(comparison),
+        speeds=speeds,
+        speed_not_compared=describe_unlike_speeds(comparison),
     )
 
 
@@ -160,7 +180,7 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
     return [sample for sample in ranked if sample.arm.index in chosen]
 
 
-def measure_throughput(comparison: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
+def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
     """Return every arm's mean training speed in tokens/s, and its ratio to that of its base.
 
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.

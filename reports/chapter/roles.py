@@ -88,6 +88,17 @@ def explain_differences(comparison: Comparison) -> dict[int, Markup]:
     return explanations
 
 
+def describe_strips(roles: Sequence[str], title: str) -> Markup:
+    """Return how to read the strips of roles, of differences by a metric of this title."""
+    return Markup(
+        "Small bars: the token roles in which a decided difference lies, in the order {}; up is better. A "
+        "role's part is its share of the tokens times its own difference, so that all parts add up to the "
+        "difference by {}. A part is coloured if its 95 % t interval over the seeds, corrected for the "
+        "number of roles, leaves out 0; of these, the sentence names up to three that make a tenth of the "
+        "difference or more. They describe a verdict and are no verdicts themselves."
+    ).format(", ".join(roles), title)
+
+
 def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart, ...]:
     """Return the parts of an arm's difference by token role; () unless both sides finished on all seeds.
 

@@ -3,6 +3,7 @@
 Each is a list of edits: a file, a text in it, and what stands there afterwards.
 """
 
+import json
 import os
 import re
 import shutil
@@ -105,14 +106,18 @@ FIGURE = [
     ),
     (
         "reports/render.py",
-        '        "pictures": {',
-        '        "pictures": {"means": panels.draw_means(c), ',
+        "    curves: Mapping",
+        "    means: Markup\n    curves: Mapping",
+    ),
+    (
+        "reports/render.py",
+        "        curves=",
+        "        means=panels.draw_means(c),\n        curves=",
     ),
     (
         "reports/templates/report.html",
-        "{% if pictures.curves %}",
-        '{% call section("means", "Means of all arms", true) %}{{ pictures.means }}{% endcall %}\n'
-        "{% if pictures.curves %}",
+        "{% if curves %}",
+        '{% call section("means", "Means of all arms", true) %}{{ means }}{% endcall %}\n{% if curves %}',
     ),
 ]
 PROGRAM = """import random, sys
@@ -130,6 +135,25 @@ metrics = "{out}/numbers.pairs"
 rate = 0.1
 [design.one_at_a_time]
 rate = [0.3]
+"""
+DESCRIBE = """
+import json
+from unrolled import shipped
+from unrolled.ablations.tables.study_tables import compare_study_table
+from unrolled.reports.exports import comparison_csv
+from unrolled.reports.factorial import find_factorial, find_parts
+from unrolled.reports.render import answer_lines
+
+def describe_part(part):
+    return [part.switch.name, *(v and [v.kind, v.contrast.mean] for v in part.views.values())]
+
+descriptions = {}
+for study in ("regularization", "models"):
+    c = compare_study_table(shipped(study))
+    parts = [describe_part(part) for part in find_parts(c, find_factorial(c))]
+    descriptions[study] = {"answer": answer_lines(c), "parts": parts, "csv": comparison_csv(c)}
+    descriptions[study]["changes"] = [row.changed for row in c.arms]
+print(json.dumps(descriptions))
 """
 
 
@@ -170,6 +194,22 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
         (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
         options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
     assert number >= 4 and {value for (value,) in options} == {"True", "False"}
+
+
+def describe_shipped(project: Path) -> dict[str, dict[str, list]]:
+    """Return what the code of a project says of the arms and the parts of two studies that ship."""
+    variables = {**os.environ, "PYTHONPATH": os.fspath(project)}
+    words = [sys.executable, "-c", DESCRIBE]
+    process = subprocess.run(words, cwd=project, env=variables, capture_output=True, text=True, check=True)
+    return json.loads(process.stdout)
+
+
+def test_a_new_option_of_one_model_changes_nothing_in_the_studies_that_ship(changed_project):
+    descriptions = describe_shipped(changed_project)
+    assert descriptions == describe_shipped(ROOT)
+    parts = {name: views for name, *views in descriptions["regularization"]["parts"]}
+    assert [name for name, (_, alone, _) in parts.items() if alone] == [*parts]
+    assert {"tying", "weight decay", "momentum"} <= parts.keys()
 
 
 def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):

@@ -114,6 +114,43 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
         )
 
 
+def set_bias(arm, bias):
+    """Return an arm whose trials have an option that LMModel6 lacks, whose class is LMModel7's."""
+    trials = {s: replace(r.trial, options={**r.trial.options, "bias": bias}) for s, r in arm.results.items()}
+    results = {s: replace(r, trial=trials[s]) for s, r in arm.results.items()}
+    return replace(arm, results=results)
+
+
+def test_an_option_that_a_model_of_the_same_class_lacks_is_no_difference():
+    arms = [set_bias(a, True) if a.model == "lm7" else a for a in switched().arms]
+    assert find_views(compare(replace(switched(), arms=tuple(arms)))) == find_views()
+    without = arm(
+        "no bias",
+        0.4,
+        0.004,
+        model="lm7",
+        options={"tying": True, "dropout": 0.4},
+        changes={"bias": False},
+        settings={"alpha": 2.0, "beta": 1.0, "wd": 0.1},
+    )
+    parts = find_views(compare(replace(switched(), arms=(*arms, set_bias(without, False)))))
+    assert {name: [bool(part.views[view]) for view in VIEWS] for name, part in parts.items()} == {
+        name: [bool(part.views[view]) for view in VIEWS] for name, part in find_views().items()
+    }
+
+
+def test_two_networks_of_equal_settings_are_no_levels_of_a_switch():
+    clip = {"settings": {"clip": 1.0}}
+    tying = {"options": {"tying": True}}
+    arms = (
+        arm("base", 0.0),
+        arm("GRU, clip", 0.2, model="gru", **clip),
+        arm("tying", 0.2, **tying),
+        arm("GRU, tying, clip", 0.2, model="gru", **clip, **tying),
+    )
+    assert find_parts(compare(study(arms)), None) == ()
+
+
 def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much():
     texts = [
         line.striptags()

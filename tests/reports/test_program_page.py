@@ -13,6 +13,7 @@ from unrolled.reports.caveats import list_limits, list_warnings
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exports import comparison_csv
 from unrolled.reports.figures import panels
+from unrolled.reports.presentation import FigureColumn, Presentation, Scale
 from unrolled.reports.render import render
 
 ERROR = Metric("error", 0.01)
@@ -29,6 +30,16 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
     assert "baseline 0.204 over 10 seeds baseline" in text
     assert "toggles" not in " ".join(list_limits(compare(replace(program(ERROR), looks=(5, 10))), {}))
     assert "4.07 → 2.04 s 50 % lower" in text
+
+
+def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
+    percent = Scale(factor=100.0, level_unit="%", decimals=1)
+    columns = {"train_loss": FigureColumn("Loss", percent.format_level)}
+    design = replace(program(ERROR), presentation=Presentation(figure_columns=columns))
+    page = render(compare(design), tmp_path).read_text()
+    cells = re.findall(r'<td class="num cost" data-head="loss" [^>]*>([^<]*)</td>', page)
+    means = [row.average_metric("train_loss") for row in design.arms]
+    assert cells == [f"{100 * mean:.1f} %" for mean in means]
 
 
 def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():

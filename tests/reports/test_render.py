@@ -5,11 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from html import unescape
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import meta, nodes
 
 from tests.helpers.processes import helpers_path
 from tests.helpers.synthetic_studies import (
@@ -27,11 +28,12 @@ from tests.helpers.synthetic_studies import (
     text_of,
 )
 from unrolled.bench.errors import BadInput
-from unrolled.reports import sections
+from unrolled.reports import page_template, sections
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
-from unrolled.reports.render import render, write_index
+from unrolled.reports.presentation import Extras
+from unrolled.reports.render import Page, render, write_index
 from unrolled.reports.sentences import write_claims
 
 
@@ -52,6 +54,44 @@ class Tags(HTMLParser):
     def handle_data(self, data):
         if self._inside in ("style", "script"):
             self.inline.setdefault(self._inside, data)
+
+
+SHARED_TEMPLATES = ("report.html", "parts.html", "parts_table.html")
+
+
+def parse_template(template):
+    jinja = page_template._make_environment()
+    return jinja.parse(jinja.loader.get_source(jinja, template)[0])
+
+
+def list_free_names(template):
+    """Return the variables that a template reads and neither sets nor imports."""
+    tree = parse_template(template)
+    bound = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+    bound |= {name for statement in tree.find_all(nodes.FromImport) for name in statement.names}
+    bound |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    return meta.find_undeclared_variables(tree) - bound - page_template._make_environment().globals.keys()
+
+
+def list_extras(template):
+    """Return the extras that a template reads."""
+    attributes = parse_template(template).find_all(nodes.Getattr)
+    return {x.attr for x in attributes if isinstance(x.node, nodes.Name) and x.node.name == "extras"}
+
+
+def list_fields(kind):
+    return {field.name for field in fields(kind)}
+
+
+def test_templates_read_the_fields_of_a_page_and_nothing_else():
+    names = set().union(*map(list_free_names, (*SHARED_TEMPLATES, "chapter.html")))
+    assert names == list_fields(Page)
+
+
+def test_shared_templates_read_no_extras_of_one_trainer():
+    extras = set().union(*map(list_extras, SHARED_TEMPLATES))
+    assert extras == list_fields(Extras) - {"warnings", "marks"}, "which a page's warnings and panels have"
+    assert list_extras("chapter.html") == list_fields(chapter.ChapterExtras) - list_fields(Extras)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,15 @@ def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
     assert ZOO[name].options["hidden"] == trial.batch == 64
     assert trial.reset == ("batch" if name in ("lm1", "lm2") else "epoch")
     assert trial.target == ("last" if name in ("lm1", "lm2", "lm3") else "every")
+
+
+def test_an_option_that_a_model_of_the_class_lacks_is_no_change_at_its_default(monkeypatch) -> None:
+    options = {**ZOO["lm7"].options, "bias": True}
+    monkeypatch.setitem(ZOO, "lm7", replace(ZOO["lm7"], options=options))
+    trials = [ZOO["lm7"].make_trial(options={"bias": bias}) for bias in (True, False)]
+    lm6, gru = (ZOO[name].make_trial() for name in ("lm6", "gru"))
+    assert [trial.find_changes(lm6).get("bias") for trial in trials] == [None, False]
+    assert [trial.find_changes(gru).get("bias") for trial in trials] == [True, False]
 
 
 LIGHT = """
