@@ -203,7 +203,7 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind:
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            v = judge_alone(compare_pairs(*pair, delta=0.02, lost=failed))
+            v = judge_alone(compare_pairs(*pair, delta=0.02, lost_count=failed))
             assert v.kind == kind
             assert v.contrast.fails_unequally is (kind == "open")
     assert "(the arm's 0, its baseline's 6)" in describe_lost(v.contrast) or failed < 6
