@@ -50,7 +50,7 @@ def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> S
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.total_seconds for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
-    facts = [f"Baseline {c.arms[0].measured.name}", metrics, context["standing"], context["tally"]]
+    facts = [f"Baseline {c.arms[0].measured.name}", metrics, context["contrast_tally"], context["tally"]]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
     warnings = (context["seen_data"], context["attempts"], *context["warnings"])
@@ -110,7 +110,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         **extras.context,
         "answers": _write_answers(c, parts, grid),
         "gate": gate.describe_gate(c),
-        "standing": caveats.describe_decided(c),
+        "contrast_tally": caveats.describe_decided(c),
         "futile": caveats.describe_futile_contrasts(c),
         "seen_data": caveats.describe_seen_data(c),
         "attempts": caveats.describe_attempts(c),
