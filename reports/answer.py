@@ -57,7 +57,7 @@ class Finding(NamedTuple):
     def state(self) -> str:
         """Its standing, whether it is provisional, what a claim lost, and what keeps it open."""
         v = self.verdict
-        lost = describe_lost(v.contrast) if v.claims and v.contrast.lost else ""
+        lost = describe_lost(v.contrast) if v.claims and v.contrast.lost_count else ""
         skewed = "the pairs are skewed" if v.open_by_skewness else ""
         provisional = "provisional" if v.provisional else ""
         return ", ".join(filter(None, (*self.standing, provisional, lost, v.blocked_reason or skewed)))

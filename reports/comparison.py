@@ -129,9 +129,9 @@ class Comparison:
             seeds = self.design.first_look if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.measured.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
-            lost = len(set(seeds) - (arm.keys() & base.keys()))
+            lost_count = len(set(seeds) - (arm.keys() & base.keys()))
             contrasts[name] = compare_sides(
-                arm, base, metric, self.design, family_size=len(pairs), lost=lost, equal=equal
+                arm, base, metric, self.design, family_size=len(pairs), lost_count=lost_count, equal=equal
             )
         return judge_contrasts(contrasts)
 

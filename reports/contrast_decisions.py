@@ -274,14 +274,16 @@ def _judge_rows(
     by_arm = evidence.values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
-    lost = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
+    lost_counts = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors
-    if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
+    if any(lost_counts.values()) or any(any(match.lacks) for match in matched.values()):
         with_losses = judge_contrasts(
             {
-                name: compare(*sides[name], lost=lost[name], equal=equal[name], match=matched.get(name))
+                name: compare(
+                    *sides[name], lost_count=lost_counts[name], equal=equal[name], match=matched.get(name)
+                )
                 for name in contrasts
             }
         )
@@ -292,7 +294,7 @@ def _judge_rows(
         if copied:
             reason = f"{copied} has one run's numbers on every {design.noun}"
         else:
-            reason = _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
+            reason = _explain_loss(of_survivors[name], v, lost_counts[name], matched.get(name))
         # there is no other look: what claims nothing stays open
         verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
     return verdicts
@@ -305,13 +307,13 @@ def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
     return with_losses.withdraw_claim() if of_survivors.claims else of_survivors
 
 
-def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowMatch | None) -> str:
+def _explain_loss(of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None) -> str:
     """Return why a contrast is open that would not be without its lost runs and rows; "" for others."""
     if judged.claims or not of_survivors.claims:
         return ""
     causes = []
-    if lost:
-        causes.append(f"{plural(lost, 'run')} that failed or lack a partner")
+    if lost_count:
+        causes.append(f"{plural(lost_count, 'run')} that failed or lack a partner")
     if match and any(match.lacks):
         causes.append(f"{plural(sum(match.lacks), 'row')} that one side lacks or that failed")
     return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
@@ -324,20 +326,20 @@ def compare_sides(
     design: Design,
     *,
     family_size: int,
-    lost: int = 0,
+    lost_count: int = 0,
     equal: Collection[Any] = (),
     match: RowMatch | None = None,
 ) -> Contrast:
     """Return the contrast of two arms by one metric, as the design pairs them.
 
-    `lost` counts the pairs without a number, `equal` has the seeds on which both sides computed the same, and
-    `match` what is known of rows that were averaged.
+    `lost_count` counts the pairs without a number, `equal` has the seeds on which both sides computed the
+    same, and `match` what is known of rows that were averaged.
     """
     options: dict[str, Any] = {
         "delta": metric.zone,
         "lower_is_better": metric.lower_is_better,
         "family_size": family_size,
-        "lost": lost,
+        "lost_count": lost_count,
         "identical": arm.keys() & base.keys() <= {*equal},
         "structural": metric.is_structural,
         "highest": metric.highest,

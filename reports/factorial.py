@@ -67,51 +67,51 @@ class Part:
     views: Mapping[str, Verdict | None]
 
 
-def find_factorial(c: Comparison) -> Factorial | None:
+def find_factorial(comparison: Comparison) -> Factorial | None:
     """Return the largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing.
 
     Its effects are judged once the first look has ended, as contrasts are that the study does not declare.
     """
-    rows_by_changes: dict[frozenset[Change], ComparedArm] = {}
-    for row in c.same_task_arms:
-        if not row.measured.against:  # the baseline comes first, and an A/A arm does not take its place
-            rows_by_changes.setdefault(frozenset(row.measured.changes.items()), row)
-    corners = [x for x in rows_by_changes if len(x) > 1 and 2 ** len(x) <= len(rows_by_changes)]
-    corners.sort(key=lambda corner: (-len(corner), rows_by_changes[corner].index))
+    arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
+    for arm in comparison.same_task_arms:
+        if not arm.measured.against:  # the baseline comes first, and an A/A arm does not take its place
+            arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
+    corners = [x for x in arms_by_changes if len(x) > 1 and 2 ** len(x) <= len(arms_by_changes)]
+    corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
     for corner in corners:  # the arm that changes all of the design's settings
-        design_rows = {changes: row for changes, row in rows_by_changes.items() if changes <= corner}
-        if len(design_rows) == 2 ** len(corner):
-            return _measure_design(c, corner, design_rows)
+        design_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
+        if len(design_arms) == 2 ** len(corner):
+            return _measure_design(comparison, corner, design_arms)
     return None
 
 
 def _measure_design(
-    c: Comparison, corner: frozenset[Change], rows: Mapping[frozenset[Change], ComparedArm]
+    comparison: Comparison, corner: frozenset[Change], arms: Mapping[frozenset[Change], ComparedArm]
 ) -> Factorial | None:
     """Return the effects of a full design, whose arms have some of the corner's changes each."""
-    if not c.has_first_look(rows.values()):
+    if not comparison.has_first_look(arms.values()):
         return None
-    ordered = sorted(corner, key=lambda change: rows[frozenset([change])].index)
-    switches = {change: _make_switch(c, *change) for change in ordered}
-    seeds = c.design.first_look
+    ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
+    switches = {change: _make_switch(comparison, *change) for change in ordered}
+    seeds = comparison.design.first_look
     table = {}
     failed = set[int]()
-    for changes, row in rows.items():
+    for changes, arm in arms.items():
         levels = tuple((change in changes) is (change[1] == s.on) for change, s in switches.items())
-        table[levels] = select_seeds(row.summary.values, seeds)
-        failed |= {seed for seed in row.seeds if seed in seeds} - table[levels].keys()
-    return _measure_effects(c, tuple(switches.values()), table, failed)
+        table[levels] = select_seeds(arm.summary.values, seeds)
+        failed |= {seed for seed in arm.seeds if seed in seeds} - table[levels].keys()
+    return _measure_effects(comparison, tuple(switches.values()), table, failed)
 
 
 def _measure_effects(
-    c: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
+    comparison: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
     try:
         effects = factorial_effects(
             table,
             [switch.name for switch in switches],
-            delta=c.metric.zone,
-            lower_is_better=c.metric.lower_is_better,
+            delta=comparison.metric.zone,
+            lower_is_better=comparison.metric.lower_is_better,
             failed=failed,
         )
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
@@ -119,26 +119,28 @@ def _measure_effects(
     return Factorial(switches=switches, effects=effects)
 
 
-def find_parts(c: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
+def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
     """Return the switches that appear in more than one view.
 
     P is adjusted by Holm over the switches of a view.
     """
-    baseline = c.arms[0]
-    neighbours = _find_neighbours(c, baseline)
-    switches = {key: _make_switch(c, key, _read_settings(row)[key]) for key, row in neighbours.items()}
-    opposite_levels = {key: _read_settings(row)[key] for key, row in neighbours.items()}
+    baseline = comparison.arms[0]
+    neighbours = _find_neighbours(comparison, baseline)
+    switches = {
+        key: _make_switch(comparison, key, _read_settings(arm)[key]) for key, arm in neighbours.items()
+    }
+    opposite_levels = {key: _read_settings(arm)[key] for key, arm in neighbours.items()}
     opposite_settings = _read_settings(baseline) | opposite_levels
-    arms_of_network = [row for row in c.same_task_arms if _is_same_network(row, baseline)]
-    opposite = next((row for row in arms_of_network if not _list_differences(row, opposite_settings)), None)
-    opposite_neighbours = _find_neighbours(c, opposite) if opposite else {}
+    arms_of_network = [arm for arm in comparison.same_task_arms if _is_same_network(arm, baseline)]
+    opposite = next((arm for arm in arms_of_network if not _list_differences(arm, opposite_settings)), None)
+    opposite_neighbours = _find_neighbours(comparison, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
         is_on = _read_settings(baseline)[key] == switch.on
         pairs[BESIDE if is_on else ALONE][key] = (baseline, neighbours[key])
         if opposite and key in opposite_neighbours and opposite is not neighbours[key]:
             pairs[ALONE if is_on else BESIDE][key] = (opposite, opposite_neighbours[key])
-    by_view = {view: _judge_switches(c, row_pairs, switches) for view, row_pairs in pairs.items()}
+    by_view = {view: _judge_switches(comparison, arm_pairs, switches) for view, arm_pairs in pairs.items()}
     by_view[AVERAGE] = {}
     if grid:
         by_view[AVERAGE] = {s.key: e.verdict for s, e in zip(grid.switches, grid.effects, strict=False)}
@@ -151,52 +153,54 @@ def find_parts(c: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
 
 
 def _judge_switches(
-    c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
+    comparison: Comparison,
+    pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
+    switches: Mapping[str, Switch],
 ) -> dict[str, Verdict]:
     """Return, on against off for every switch. A contrast that the study declares has its verdict there."""
     declared = {}
     undeclared = {}
     for key, pair in pairs.items():
-        first, second = sorted(pair, key=lambda row: _read_settings(row)[key] != switches[key].on)
-        if first.verdict and c.find_base(first) is second:
+        first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != switches[key].on)
+        if first.verdict and comparison.find_base(first) is second:
             declared[key] = first.verdict
-        elif second.verdict and c.find_base(second) is first:
+        elif second.verdict and comparison.find_base(second) is first:
             declared[key] = second.verdict.swap_sides()
         else:
             undeclared[key] = first, second
-    return declared | c.judge_undeclared(undeclared)
+    return declared | comparison.judge_undeclared(undeclared)
 
 
-def _read_settings(row: ComparedArm) -> dict[str, Scalar]:
+def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
     """Return what the arm is trained with. Two models of one network are one, whose settings differ."""
-    trial = row.measured.example_trial
+    trial = arm.measured.example_trial
     return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
 
 
-def _is_same_network(row: ComparedArm, other: ComparedArm) -> bool:
-    trials = [row.measured.example_trial, other.measured.example_trial]
+def _is_same_network(arm: ComparedArm, other: ComparedArm) -> bool:
+    trials = [arm.measured.example_trial, other.measured.example_trial]
     return len({trial and trial.network for trial in trials}) == 1
 
 
-def _list_differences(row: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:
+def _list_differences(arm: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:
     """Return the settings in which an arm differs from others; one that either lacks is no difference."""
-    return [key for key, value in _read_settings(row).items() if settings.get(key, value) != value]
+    return [key for key, value in _read_settings(arm).items() if settings.get(key, value) != value]
 
 
-def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
+def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, ComparedArm]:
     """Return by setting the arm that differs from this one in it alone, if there is one such level."""
-    settings = _read_settings(row)
-    rows_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
-    for neighbour in c.same_task_arms:
+    settings = _read_settings(arm)
+    arms_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
+    for neighbour in comparison.same_task_arms:
         differing = _list_differences(neighbour, settings)
-        if len(differing) == 1 and _is_same_network(neighbour, row):
+        if len(differing) == 1 and _is_same_network(neighbour, arm):
             level = _read_settings(neighbour)[differing[0]]
-            rows_by_level.setdefault(differing[0], {}).setdefault(level, neighbour)
-    return {key: next(iter(rows.values())) for key, rows in rows_by_level.items() if len(rows) == 1}
+            arms_by_level.setdefault(differing[0], {}).setdefault(level, neighbour)
+    return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}
 
 
-def _make_switch(c: Comparison, key: str, level: Scalar) -> Switch:
+def _make_switch(comparison: Comparison, key: str, level: Scalar) -> Switch:
     """Return the switch between the baseline's level and another one."""
-    baseline_level = _read_settings(c.arms[0]).get(key, level)
+    baseline_level = _read_settings(comparison.arms[0]).get(key, level)
     off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
-    return Switch(key, c.design.setting_titles.get(key, key.replace("_", " ")), off, on)
+    return Switch(key, comparison.design.setting_titles.get(key, key.replace("_", " ")), off, on)

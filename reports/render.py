@@ -49,7 +49,7 @@ class Page:
     audit: str
     audit_rows: Sequence[AuditRow]
     audit_notes: Sequence[str]
-    standing: str
+    contrast_tally: str
     futile: str
     seen_data: str
     attempts: str
@@ -104,28 +104,28 @@ def render(comparison: Comparison, out: Path) -> Path:
 
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
-    c = page.c
-    results = _list_results(c)
+    comparison = page.c
+    results = _list_results(comparison)
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.total_seconds for result in results)
-    metrics = ", then ".join(view.title for view in c.per_metric)
-    facts = [f"Baseline {c.arms[0].measured.name}", metrics, page.standing, page.tally]
+    metrics = ", then ".join(view.title for view in comparison.per_metric)
+    facts = [f"Baseline {comparison.arms[0].measured.name}", metrics, page.contrast_tally, page.tally]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
     warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
-        study=c.design.study,
-        question=c.design.question,
-        answer=tuple(line.removesuffix(".") for line in answer_lines(c)),
+        study=comparison.design.study,
+        question=comparison.design.question,
+        answer=tuple(line.removesuffix(".") for line in answer_lines(comparison)),
         facts="; ".join(filter(None, facts)),
         warnings=tuple(filter(None, warnings)),
-        done=sum(row.done for row in c.arms),
-        failed=sum(row.failed for row in c.arms),
-        decided=sum(row.decided for row in c.arms_to_decide),
-        contrasts=len(c.arms_to_decide),
+        done=sum(arm.done for arm in comparison.arms),
+        failed=sum(arm.failed for arm in comparison.arms),
+        decided=sum(arm.decided for arm in comparison.arms_to_decide),
+        contrasts=len(comparison.arms_to_decide),
         last_result=formats.format_day(max(ends)) if ends else "",
-        plan=c.design.plan_hash,
-        largest_effect=min(sentences.find_largest_effect(c), LARGEST),
+        plan=comparison.design.plan_hash,
+        largest_effect=min(sentences.find_largest_effect(comparison), LARGEST),
         page=hash_page(html),
     )
 
@@ -152,100 +152,109 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
     return {"studies": studies, "others": sorted(links.items())}
 
 
-def _make_page(c: Comparison) -> Page:
-    grid = factorial.find_factorial(c)
-    parts = factorial.find_parts(c, grid)
-    find_extras = c.design.presentation.extras
-    extras: Extras = resolve_name(find_extras)(c) if find_extras else NOTHING
-    sweeps = sections.find_sweeps(c)
-    environments = sections.merge_environments(c)
-    costs = sections.average_costs(c)
+def _make_page(comparison: Comparison) -> Page:
+    grid = factorial.find_factorial(comparison)
+    parts = factorial.find_parts(comparison, grid)
+    find_extras = comparison.design.presentation.extras
+    extras: Extras = resolve_name(find_extras)(comparison) if find_extras else NOTHING
+    sweeps = sections.find_sweeps(comparison)
+    environments = sections.merge_environments(comparison)
+    costs = sections.average_costs(comparison)
     return Page(
-        c=c,
-        study=c.design,
+        c=comparison,
+        study=comparison.design,
         extras=extras,
-        answers=_write_answers(c, parts, grid),
-        gate=gate.describe_gate(c),
-        gate_rows=gate.list_gate_rows(c),
-        proposal=chain.describe_proposal(c),
-        audit=audit.describe_audit(c),
-        audit_rows=audit.list_audit_rows(c),
-        audit_notes=audit.list_notes(c),
-        standing=caveats.describe_decided(c),
-        futile=caveats.describe_futile_contrasts(c),
-        seen_data=caveats.describe_seen_data(c),
-        attempts=caveats.describe_attempts(c),
-        earlier_attempts=caveats.list_earlier_attempts(c),
-        tally=caveats.describe_trials(c),
-        failures=caveats.list_failures(c),
-        warnings=(*caveats.list_warnings(c), *extras.warnings),
-        panels=forest.make_panels(c, extras),
-        figure_columns=_find_figure_columns(c),
-        bounded=any(row.interval for view in c.per_metric for row in view.arms),
+        answers=_write_answers(comparison, parts, grid),
+        gate=gate.describe_gate(comparison),
+        gate_rows=gate.list_gate_rows(comparison),
+        proposal=chain.describe_proposal(comparison),
+        audit=audit.describe_audit(comparison),
+        audit_rows=audit.list_audit_rows(comparison),
+        audit_notes=audit.list_notes(comparison),
+        contrast_tally=caveats.describe_decided(comparison),
+        futile=caveats.describe_futile_contrasts(comparison),
+        seen_data=caveats.describe_seen_data(comparison),
+        attempts=caveats.describe_attempts(comparison),
+        earlier_attempts=caveats.list_earlier_attempts(comparison),
+        tally=caveats.describe_trials(comparison),
+        failures=caveats.list_failures(comparison),
+        warnings=(*caveats.list_warnings(comparison), *extras.warnings),
+        panels=forest.make_panels(comparison, extras),
+        figure_columns=_find_figure_columns(comparison),
+        bounded=any(arm.interval for view in comparison.per_metric for arm in view.arms),
         parts=parts,
         views={v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         thorough=_is_thorough(parts),
         grid=grid,
-        effects=forest.draw_effects(grid, c) if grid else None,
-        curves=panels.draw_curves(c),
+        effects=forest.draw_effects(grid, comparison) if grid else None,
+        curves=panels.draw_curves(comparison),
         sweeps=sweeps,
-        sweep_pictures=panels.draw_sweeps(sweeps, c),
-        columns=_find_columns(c),
+        sweep_pictures=panels.draw_sweeps(sweeps, comparison),
+        columns=_find_columns(comparison),
         stopped=exports.STOPPED,
         costs=costs,
-        cost_columns=_find_cost_columns(c, costs),
-        devices=sections.describe_devices(c),
-        limits=caveats.list_limits(c, environments) if c.design.plan_hash else exports.list_notes(c),
-        declaration=caveats.describe_declaration(c),
-        data=sorted({r.trial.data for r in _list_results(c)}),
+        cost_columns=_find_cost_columns(comparison, costs),
+        devices=sections.describe_devices(comparison),
+        limits=_list_limits(comparison, environments),
+        declaration=caveats.describe_declaration(comparison),
+        data=sorted({r.trial.data for r in _list_results(comparison)}),
         environments=environments,
     )
 
 
-def _list_results(c: Comparison) -> list[Result]:
-    return [r for arm in c.design.arms for r in arm.results.values()]
+def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequence[str]:
+    """Return what a study's page does not claim, or the notes on a table from elsewhere."""
+    if comparison.design.plan_hash:
+        return caveats.list_limits(comparison, environments)
+    return exports.list_notes(comparison)
 
 
-def _find_figure_columns(c: Comparison) -> dict[str, FigureColumn]:
+def _list_results(comparison: Comparison) -> list[Result]:
+    return [r for arm in comparison.design.arms for r in arm.results.values()]
+
+
+def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metric some trial has."""
-    columns = c.design.presentation.figure_columns
-    return {
-        n: column for n, column in columns.items() if any(arm.measured.average_metric(n) for arm in c.arms)
-    }
+    columns = comparison.design.presentation.figure_columns
+    arms = [arm.measured for arm in comparison.arms]
+    return {n: column for n, column in columns.items() if any(arm.average_metric(n) for arm in arms)}
 
 
-def _find_cost_columns(c: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
+def _find_cost_columns(comparison: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
     """Return the columns of the table of costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
-    return {name: scale for name, scale in c.design.presentation.costs.items() if name in names}
+    return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}
 
 
-def _find_columns(c: Comparison) -> dict[str, Scale]:
+def _find_columns(comparison: Comparison) -> dict[str, Scale]:
     """Return the metrics of the table of all trials that some trial has, and how they are read."""
-    judged = {m.name: c.design.find_scale(m) for m in c.design.metrics}
-    presentation = c.design.presentation
+    judged = {m.name: comparison.design.find_scale(m) for m in comparison.design.metrics}
+    presentation = comparison.design.presentation
     scales = judged | {n: presentation.find_scale(n) for n in presentation.columns if n not in judged}
-    metric_names = {name for result in _list_results(c) for name in result.metrics}
+    metric_names = {name for result in _list_results(comparison) for name in result.metrics}
     return {name: scale for name, scale in scales.items() if name in metric_names}
 
 
-def answer_lines(c: Comparison) -> list[str]:
+def answer_lines(comparison: Comparison) -> list[str]:
     """Return the answer by the first metric, as a page begins with it, in plain text."""
-    if c.gate:
-        return gate.write_gate_lines(c)
-    if c.proposal:
-        return [f"{chain.describe_proposal(c)}."]
-    if c.design.audit:
-        return audit.write_audit_lines(c)
-    grid = factorial.find_factorial(c)
-    return [line.striptags() for line in _write_answers(c, factorial.find_parts(c, grid), grid)[0]]
+    if comparison.gate:
+        return gate.write_gate_lines(comparison)
+    if comparison.proposal:
+        return [f"{chain.describe_proposal(comparison)}."]
+    if comparison.design.audit:
+        return audit.write_audit_lines(comparison)
+    grid = factorial.find_factorial(comparison)
+    parts = factorial.find_parts(comparison, grid)
+    return [line.striptags() for line in _write_answers(comparison, parts, grid)[0]]
 
 
-def _write_answers(c: Comparison, parts: Sequence[Part], grid: Factorial | None) -> list[tuple[Markup, ...]]:
+def _write_answers(
+    comparison: Comparison, parts: Sequence[Part], grid: Factorial | None
+) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; by the first, with the effects of switches."""
     answers = []
-    for view in c.readings:
-        if view.metric == c.metric and _is_thorough(parts):
+    for view in comparison.readings:
+        if view.metric == comparison.metric and _is_thorough(parts):
             answers.append(answer.write_answer(view, parts, grid))
         else:
             answers.append(answer.write_answer(view))

@@ -78,7 +78,7 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
         "gate": "the gate is ",
         "proposal": "the proposal is ",
     }
-    return f"{subjects[v.rule] if v.claims else ''}open after {seeds}"
+    return f"{subjects[v.stopping_rule] if v.claims else ''}open after {seeds}"
 
 
 def _describe_effect(v: Verdict, scale: Scale) -> str:
@@ -111,11 +111,13 @@ def describe_lost(contrast: Contrast) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 3, its baseline's 0"."""
     lacks = f", the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
     is_known = contrast.arm_lacks or contrast.base_lacks
-    return f"{plural(contrast.lost, 'pair' if contrast.paired else 'row')} lost{lacks if is_known else ''}"
+    return (
+        f"{plural(contrast.lost_count, 'pair' if contrast.paired else 'row')} lost{lacks if is_known else ''}"
+    )
 
 
 def _describe_losses(contrast: Contrast) -> str:
-    parts = [f"{describe_lost(contrast)}, counted as the worst for the claim"] if contrast.lost else []
+    parts = [f"{describe_lost(contrast)}, counted as the worst for the claim"] if contrast.lost_count else []
     if contrast.unpaired:
         parts.append(f"without a partner: seed {', '.join(map(str, contrast.unpaired))}")
     return ", ".join(parts)
@@ -260,7 +262,7 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
     phrases = [
         describe_divergence(v) if contrast.given_convergence else "",
-        describe_lost(contrast) if contrast.lost else "",
+        describe_lost(contrast) if contrast.lost_count else "",
         ""
         if comparison.has_too_few_pairs and not v.blocked_reason
         else _describe_progress(arm, v, comparison.first_title),

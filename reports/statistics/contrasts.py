@@ -49,7 +49,7 @@ class Contrast:
     unpaired: tuple[int, ...]  # seeds that only one side has
     arm_lacks: int  # seeds that the base alone has
     base_lacks: int  # seeds that the arm alone has
-    lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
+    lost_count: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
     bounds: Mapping[int, tuple[float, float]]  # of differences that are not known exactly, by seed
     rows_lacking: tuple[int, int]  # rows of pairs that the arm lacks, and its base
@@ -91,7 +91,7 @@ class Contrast:
     @property
     def by_signs(self) -> bool:
         """True if the signs of the pairs judge it, beside their mean or, without any spread, in its place."""
-        return self.given_convergence or self.constant or self.lost > 0
+        return self.given_convergence or self.constant or self.lost_count > 0
 
     @property
     def by_median(self) -> bool:
@@ -127,7 +127,7 @@ class Contrast:
 
         In a lost pair the side that diverges less often may have been the one that did.
         """
-        return self._divergence_p(self.lost)
+        return self._divergence_p(self.lost_count)
 
     @property
     def divergence_differs(self) -> bool:
@@ -143,9 +143,8 @@ class Contrast:
         """
         fewer, more = sorted((self.arm_lacks, self.base_lacks))
         excess = more - fewer
-        pairs = self.lost > 0 and (
-            excess >= max(FEWEST_FAILURES, 0.1 * (self.pairs + self.lost)) or _mcnemar_p(fewer, more) <= ALPHA
-        )
+        allowed = max(FEWEST_FAILURES, 0.1 * (self.pairs + self.lost_count))
+        pairs = self.lost_count > 0 and (excess >= allowed or _mcnemar_p(fewer, more) <= ALPHA)
         return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 
     @property
@@ -239,14 +238,14 @@ class Contrast:
             of_all = moments(np.array([*self.differences.values()]))
             return of_all, of_all
         low, high = self._ends_of_differences()
-        lowest = np.append(low, [low.min()] * self.lost)
-        highest = np.append(high, [high.max()] * self.lost)
+        lowest = np.append(low, [low.min()] * self.lost_count)
+        highest = np.append(high, [high.max()] * self.lost_count)
         return moments(lowest), moments(highest)
 
     @property
     def _incomplete(self) -> bool:
         """True if pairs, or rows of them, were lost."""
-        return self.lost > 0 or bool(self.bounds)
+        return self.lost_count > 0 or bool(self.bounds)
 
     def _ends_of_differences(self) -> tuple[Floats, Floats]:
         """Return the lowest and the highest difference of every converged pair."""
@@ -258,7 +257,7 @@ class Contrast:
         """Return every pair's difference, with those that were lost at their lowest and at their highest."""
         low, high = self._ends_of_differences()
         infinite = self._list_infinite_differences()
-        lost = [math.inf] * self.lost
+        lost = [math.inf] * self.lost_count
         return np.array([*low, *infinite, *(-x for x in lost)]), np.array([*high, *infinite, *lost])
 
     def _list_infinite_differences(self) -> list[float]:
@@ -267,9 +266,9 @@ class Contrast:
         arm, base = self._only_one_diverged()
         return [worst] * arm + [-worst] * base + [0.0] * self.both_diverged
 
-    def _divergence_p(self, lost: int) -> float:
+    def _divergence_p(self, lost_count: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
-        return _mcnemar_p(min(fewer + lost, more), more)
+        return _mcnemar_p(min(fewer + lost_count, more), more)
 
     def _only_one_diverged(self) -> tuple[int, int]:
         return self.arm_diverged - self.both_diverged, self.base_diverged - self.both_diverged

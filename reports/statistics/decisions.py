@@ -141,7 +141,9 @@ def evaluate_looks(
         futile = {name: reason for name, reason in futile.items() if not current[name].decided}
         if futility and completed < len(looks.numbers):
             futile |= _find_futile({name: current[name] for name in waiting}, stopping_rule, futility)
-    by_metric = {metrics[0].name: {name: replace(v, rule=stopping_rule) for name, v in current.items()}}
+    by_metric = {
+        metrics[0].name: {name: replace(v, stopping_rule=stopping_rule) for name, v in current.items()}
+    }
     by_metric |= {m.name: _judge_tracks(tracks[m], adjust) for m in metrics[1:]}
     return walk.make_decisions(current, by_metric, completed, futile)
 
@@ -174,7 +176,7 @@ class _Walk(Generic[Key]):
             lower_is_better=metric.lower_is_better,
             family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
-            lost=len(self.select_lost_seeds(name, k).keys() - paired),
+            lost_count=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
             structural=metric.is_structural,

@@ -62,7 +62,7 @@ class ErrorContrast(Contrast):
         t = (self.mean - mu) / self.error
         return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
 
-    def _divergence_p(self, lost: int) -> float:
+    def _divergence_p(self, lost_count: int) -> float:
         return 1.0
 
     def _ties_p(self, mu: float) -> float:
@@ -142,9 +142,9 @@ class Unpaired(ErrorContrast):
         arm, base = (float(m.skewness * m.sd**3) / m.n**2 for m in (moments(side) for side in self.samples))
         return (arm - base) / self.error**3
 
-    def _divergence_p(self, lost: int) -> float:
+    def _divergence_p(self, lost_count: int) -> float:
         """Return Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
-        if lost or not self.given_convergence:
+        if lost_count or not self.given_convergence:
             return 1.0
         from scipy import stats  # half a second, for a table with diverged rows alone
 

@@ -65,7 +65,7 @@ def factorial_effects(
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
     zeros = dict.fromkeys(seeds, 0.0)
-    lost = len(set(failed) - set(seeds))
+    lost_count = len(set(failed) - set(seeds))
     contrasts = {}
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
@@ -76,7 +76,7 @@ def factorial_effects(
             delta=delta,
             lower_is_better=lower_is_better,
             family_size=len(chosen),
-            lost=lost,
+            lost_count=lost_count,
         )
     judged = judge_contrasts(contrasts)
     if diverged:
@@ -95,8 +95,8 @@ def _select_converged(cells: Cells, k: int) -> tuple[list[int], Floats, tuple[in
         raise ValueError(f"{k} factors have {2**k} cells, not {len(keys)}")
     if any(math.isnan(v) for key in keys for v in cells[key].values()):
         raise ValueError("NaN is no value: a diverged seed is an infinite one")
-    lost = {s for key in keys for s, v in cells[key].items() if math.isinf(v)}
-    seeds = sorted(set.intersection(*(set(cells[key]) for key in keys)) - lost)
+    diverged_seeds = {s for key in keys for s, v in cells[key].items() if math.isinf(v)}
+    seeds = sorted(set.intersection(*(set(cells[key]) for key in keys)) - diverged_seeds)
     if len(seeds) < 2:
         raise ValueError("factorial effects need two seeds that converged in every cell")
-    return seeds, np.array([[cells[key][s] for key in keys] for s in seeds]), tuple(sorted(lost))
+    return seeds, np.array([[cells[key][s] for key in keys] for s in seeds]), tuple(sorted(diverged_seeds))

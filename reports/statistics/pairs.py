@@ -26,7 +26,7 @@ def compare_pairs(
     lower_is_better: bool = True,
     family_size: int = 1,
     look: Look = FIXED,
-    lost: int = 0,
+    lost_count: int = 0,
     identical: bool = False,
     structural: bool = False,
     highest: float = math.inf,
@@ -36,11 +36,11 @@ def compare_pairs(
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
     `delta` is the half width of the zone of equivalence, in units of the metric; `family_size` counts the
-    contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
-    pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
-    both arms computed the same, and `structural` ones follow from the settings alone. `highest` is that of a
-    metric from 0 on: see `highest_of`. `bounds` are the lowest and the highest value of the arm on seeds of
-    which it is not known exactly, since rows are lacking.
+    contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost_count`
+    counts the pairs of which a side failed. Values that are equal on every seed are `identical` where it is
+    known that both arms computed the same, and `structural` ones follow from the settings alone. `highest` is
+    that of a metric from 0 on: see `highest_of`. `bounds` are the lowest and the highest value of the arm on
+    seeds of which it is not known exactly, since rows are lacking.
 
     Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
@@ -54,14 +54,16 @@ def compare_pairs(
     sign = 1 if lower_is_better else -1
     noise = _printing_noise(a, b, delta) if highest < math.inf else 0.0
     described = _describe_pairs(seeds, a, b, noise)
-    is_whole = bool(a.size and not lost and not bounds and np.isfinite(a).all() and np.isfinite(b).all())
+    is_whole = bool(
+        a.size and not lost_count and not bounds and np.isfinite(a).all() and np.isfinite(b).all()
+    )
     tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(arm) ^ set(base))),
         arm_lacks=len(base.keys() - arm.keys()),
         base_lacks=len(arm.keys() - base.keys()),
-        lost=lost,
+        lost_count=lost_count,
         bounds={s: (bounds[s][0] - base[s], bounds[s][1] - base[s]) for s in seeds if s in bounds},
         rows_lacking=rows_lacking,
         delta=delta,

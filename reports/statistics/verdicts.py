@@ -68,7 +68,9 @@ class Verdict:
     equivalence_test: Adjusted
     divergence_test: Adjusted
     diverges: Direction = Direction.NONE
-    rule: str = ""  # what stops the contrast, "direction" or "size"; "" by a metric that does not stop it
+    stopping_rule: str = (
+        ""  # what stops the contrast, "direction" or "size"; "" by a metric that does not stop it
+    )
     decided: bool = False
     blocked_reason: str = ""
     futile: bool = False
@@ -87,7 +89,7 @@ class Verdict:
         most_looks = len(looks.numbers) if self.decided else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean
-        if not self.rule:
+        if not self.stopping_rule:
             return None
         return median_unbiased(
             looks,
@@ -97,7 +99,7 @@ class Verdict:
             delta=contrast.delta,
             alpha=self.difference_test.alpha,
             alpha_same=self.equivalence_test.alpha,
-            until_size=self.rule == "size",
+            until_size=self.stopping_rule == "size",
         )
 
     @property
@@ -204,7 +206,7 @@ class Verdict:
 
 
 def judge_contrast(
-    c: Contrast, difference: Adjusted, equivalence: Adjusted, divergence: Adjusted | None = None
+    contrast: Contrast, difference: Adjusted, equivalence: Adjusted, divergence: Adjusted | None = None
 ) -> Verdict:
     """Judge a contrast by three p values, each adjusted over its family.
 
@@ -216,8 +218,8 @@ def judge_contrast(
       (Hsu et al. 1994, "Confidence Intervals Associated with Tests for Bioequivalence", Biometrika 81).
     - Where all pairs have one difference its interval rests on how many they are: see `estimators.ties_p`.
       There is none where it would hold zero, and no size, as signs show the direction alone.
-    - Open: neither, or under 5 pairs. With several looks the p may be that of an earlier look: a claim with
-      which the interval of this look does not agree is not made.
+    - Open: neither, or under 5 pairs. With several looks the p may be that of an earlier look: nothing is
+      claimed that the interval of this look contradicts.
 
     That the arms diverge unequally often is shown if the p of `divergence` is at most .05, from 5 pairs on.
     Divergence also takes claims away: an arm that diverged more often is not better, and one that diverged
@@ -225,28 +227,28 @@ def judge_contrast(
     If any seed diverged on either side, or if one side failed more often (`Contrast.fails_unequally`), the
     arms are not called the same.
     """
-    divergence = divergence or Adjusted(c.divergence_p, ALPHA)
+    divergence = divergence or Adjusted(contrast.divergence_p, ALPHA)
     direction = Direction.NONE
     size = Size.UNSETTLED
-    ends = c.interval(difference.alpha)
-    enough = c.pairs >= FEWEST_SEEDS
+    ends = contrast.interval(difference.alpha)
+    enough = contrast.pairs >= FEWEST_SEEDS
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
-        better = (ends.high < 0) is c.lower_is_better
+        better = (ends.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        if c.constant and not c.given_convergence:
-            ends = c.ties_interval(difference.alpha)
-        size = _classify_size(ends, c.delta) if ends else Size.UNSETTLED
-        if c.divergence_differs and better is (c.diverges_more > 0):
+        if contrast.constant and not contrast.given_convergence:
+            ends = contrast.ties_interval(difference.alpha)
+        size = _classify_size(ends, contrast.delta) if ends else Size.UNSETTLED
+        if contrast.divergence_differs and better is (contrast.diverges_more > 0):
             direction = Direction.NONE
             size = Size.UNSETTLED
-    elif enough and equivalence.p <= ALPHA and not (c.given_convergence or c.fails_unequally):
-        inner = c.interval(equivalence.alpha, sides=1)
-        if inner and _classify_size(inner, c.delta) is Size.LESS:
+    elif enough and equivalence.p <= ALPHA and not (contrast.given_convergence or contrast.fails_unequally):
+        inner = contrast.interval(equivalence.alpha, sides=1)
+        if inner and _classify_size(inner, contrast.delta) is Size.LESS:
             size = Size.LESS
             ends = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.level)
-    more_often = Direction.WORSE if c.diverges_more > 0 else Direction.BETTER
+    more_often = Direction.WORSE if contrast.diverges_more > 0 else Direction.BETTER
     return Verdict(
-        contrast=c,
+        contrast=contrast,
         direction=direction,
         size=size,
         interval=ends,
@@ -276,9 +278,9 @@ def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
     adjusted = zip(
         family,
         contrasts,
-        holm([c.p for c in contrasts]),
-        holm([c.equivalence_p for c in contrasts]),
-        holm([c.divergence_p for c in contrasts]),
+        holm([contrast.p for contrast in contrasts]),
+        holm([contrast.equivalence_p for contrast in contrasts]),
+        holm([contrast.divergence_p for contrast in contrasts]),
         strict=True,
     )
-    return {name: judge_contrast(c, *ps) for name, c, *ps in adjusted if c.pairs}
+    return {name: judge_contrast(contrast, *ps) for name, contrast, *ps in adjusted if contrast.pairs}

@@ -146,7 +146,7 @@ def same_though_failed(arm_rate: float, base_rate: float, studies: int, seed: in
         crashes = [rng.random(20) < rate for rate in (arm_rate, base_rate)]
         arm, base = ({s: x for s, x in enumerate(side) if not crashed[s]}
                      for side, crashed in zip((d, 0 * d), crashes, strict=True))  # fmt: skip
-        c = compare_pairs(arm, base, delta=1.0, lost=int((crashes[0] | crashes[1]).sum()))
+        c = compare_pairs(arm, base, delta=1.0, lost_count=int((crashes[0] | crashes[1]).sum()))
         fewer, more = sorted((c.arm_lacks, c.base_lacks))
         is_same = c.pairs >= 5 and c.equivalence_p <= ALPHA
         shown = 2 * special.bdtr(fewer, fewer + more, 0.5) <= ALPHA

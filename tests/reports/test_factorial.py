@@ -83,7 +83,7 @@ def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
 def test_a_seed_that_failed_in_a_cell_counts_against_every_claim_on_an_effect():
     last = break_trials(switched().arms[-1], failed=(5,))
     effect = find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
-    assert (effect.left_out, effect.verdict.contrast.lost, effect.verdict.kind) == ((5,), 1, "open")
+    assert (effect.left_out, effect.verdict.contrast.lost_count, effect.verdict.kind) == ((5,), 1, "open")
 
 
 def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():

@@ -264,7 +264,7 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
     comparison = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
     row = comparison.arms[1]
-    assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
+    assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost_count) == ("open", 1, 9)
     assert "one run" in row.blocked_reason
     assert [r.measured.name for r in comparison.arms if r.copied] == ["b"]
     assert "one run" in format_screen(comparison)

@@ -249,11 +249,13 @@ def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -
 @pytest.mark.parametrize("column", ["Status", "State", "state"])
 def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     """W&B exports `State`: four crashed runs of ten are no evidence."""
-    assert compare_sleep("ID", fail_runs(4).rename(columns={"status": column})).arms[1].contrast.lost == 4
+    assert (
+        compare_sleep("ID", fail_runs(4).rename(columns={"status": column})).arms[1].contrast.lost_count == 4
+    )
     running = fail_runs(4).replace({"status": {"failed": "running"}})
-    assert compare_sleep("ID", running.rename(columns={"status": column})).arms[1].contrast.lost == 4
+    assert compare_sleep("ID", running.rename(columns={"status": column})).arms[1].contrast.lost_count == 4
     states = RUNS.drop(columns="status").assign(State=["OK", "UT"] * 16)
-    assert compare_sleep("ID", states).arms[1].contrast.lost == 0, "those of a country are no ends"
+    assert compare_sleep("ID", states).arms[1].contrast.lost_count == 0, "those of a country are no ends"
 
 
 def test_a_run_that_failed_without_its_pair_counts_and_one_without_an_arm_is_named() -> None:

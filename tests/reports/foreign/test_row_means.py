@@ -60,7 +60,7 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
         )
         row = compare_table(table, BY_SEED).arms[1]
         assert abs(row.contrast.mean) < 0.02
-        assert row.contrast.lost == 0
+        assert row.contrast.lost_count == 0
         different += row.verdict.kind in ("better", "worse")
     assert different <= 1
 
@@ -213,7 +213,7 @@ def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
     numbers = frame.assign(document=frame.document.str[1:].astype(float))
     numbers.loc[5, ["status", "document"]] = "failed", np.nan
     match = compare_table(numbers, BY_SEED).arms[1].contrast
-    assert (match.lost, match.rows_lacking, len(match.bounds)) == (0, (1, 2), 1)
+    assert (match.lost_count, match.rows_lacking, len(match.bounds)) == (0, (1, 2), 1)
 
 
 def test_seeds_that_are_matched_as_items_are_warned_of() -> None:
@@ -230,7 +230,7 @@ def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again
     frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
     comparison = compare_table(frame, BY_SEED)
     contrast = comparison.arms[1].contrast
-    assert (contrast.lost, contrast.rows_lacking) == (1, (0, 0))
+    assert (contrast.lost_count, contrast.rows_lacking) == (1, (0, 0))
     assert "mean of 20 rows" in format_screen(comparison)
 
 
@@ -240,4 +240,4 @@ def test_a_pair_that_shares_no_row_is_lost_and_one_with_a_diverged_row_diverged(
     first = (frame.seed == 0) & frame.document.isin(HALF)
     remaining = frame[~((frame.seed == 0) & (first == frame.group.eq("1")))]
     contrast = compare_table(remaining, BY_SEED).arms[1].contrast
-    assert (contrast.pairs, contrast.lost, contrast.arm_diverged) == (9, 1, 1)
+    assert (contrast.pairs, contrast.lost_count, contrast.arm_diverged) == (9, 1, 1)

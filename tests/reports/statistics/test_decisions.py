@@ -156,7 +156,7 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> No
     d = run_looks(pairs, lost_reasons=failures)
     v = d.verdicts["better"]["valid_accuracy"]
     assert get_outcome(d, "better") == ("better", 14)  # 10 pairs with one lost: p .021
-    assert v.contrast.lost == 1
+    assert v.contrast.lost_count == 1
     assert v.interval.low in v.contrast.differences.values()
     assert get_outcome(d, "wide") == ("open", 39)
     assert not any(get_blocked_reasons(d).values())
@@ -170,7 +170,7 @@ def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
         {**PAIRS, "better": partial}, lost_reasons={"better": {SEEDS[2]: "has no valid_loss to judge"}}
     )
     assert get_outcome(d, "better") == ("better", 10)
-    assert [v.contrast.lost for v in d.verdicts["better"].values()] == [0, 1]
+    assert [v.contrast.lost_count for v in d.verdicts["better"].values()] == [0, 1]
 
 
 def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
@@ -282,7 +282,7 @@ def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None
     sides = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (arm_values, baseline_values))}
     d = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
     v = d.verdicts["x"]["valid_accuracy"]
-    assert (v.kind, v.contrast.pairs, v.contrast.lost, v.contrast.identical) == ("open", 6, 4, False)
+    assert (v.kind, v.contrast.pairs, v.contrast.lost_count, v.contrast.identical) == ("open", 6, 4, False)
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:

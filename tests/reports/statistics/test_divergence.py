@@ -82,7 +82,7 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
     baseline = dict.fromkeys(range(20), 0.0)
     complete = compare_pairs(arm, baseline, delta=0.02)
     arm.pop(3)
-    lost = compare_pairs(arm, baseline, delta=0.02, lost=1)
+    lost = compare_pairs(arm, baseline, delta=0.02, lost_count=1)
     assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
         ends = lost.interval(alpha)
@@ -95,7 +95,7 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
 def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> None:
     noise = np.random.default_rng(8).standard_normal(14)
     signs = [*(0.4 + 0.1 * noise), 0.1]
-    c = compare_pairs(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost=1)
+    c = compare_pairs(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost_count=1)
     filled = compare_pairs(dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), delta=0.02)
     assert c.p == pytest.approx(max(filled.p, stats.binomtest(15, 16).pvalue))
 
@@ -114,11 +114,13 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int
 def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
     baseline = {s: 1.1 + 0.01 * s for s in range(20)}
     diverged_values = baseline | dict.fromkeys(range(6), math.inf)
-    lost = compare_pairs(diverged_values, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
+    lost = compare_pairs(
+        diverged_values, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost_count=1
+    )
     assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue)
     assert lost.divergence_differs
-    assert compare_pairs(baseline, diverged_values, delta=0.02, lost=6).divergence_p == 1.0
-    assert compare_pairs(baseline, baseline, delta=0.02, lost=6).divergence_p == 1.0
+    assert compare_pairs(baseline, diverged_values, delta=0.02, lost_count=6).divergence_p == 1.0
+    assert compare_pairs(baseline, baseline, delta=0.02, lost_count=6).divergence_p == 1.0
 
 
 def test_a_rate_over_one_is_refused() -> None:

@@ -55,7 +55,7 @@ def test_where_a_row_was_lost_neither_folds_nor_samples_have_an_interval() -> No
     base = {fold: 0.9 + 0.01 * (fold % 4) for fold in range(10)}
     whole = {fold: base[fold] for fold in arm}
     for lost, sides in ((0, (arm, whole)), (1, (arm, base))):
-        folds = compare_folds(*sides, delta=0.02, test_share=0.1, lost=lost)
-        samples = welch([*sides[0].values()], [*sides[1].values()], delta=0.02, lost=lost)
+        folds = compare_folds(*sides, delta=0.02, test_share=0.1, lost_count=lost)
+        samples = welch([*sides[0].values()], [*sides[1].values()], delta=0.02, lost_count=lost)
         for c in (folds, samples):
             assert (c.interval() is None, c.p == 1) == (lost > 0, lost > 0)

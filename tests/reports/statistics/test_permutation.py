@@ -122,7 +122,7 @@ def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() 
     assert c.diverges_more == -1 and not c.divergence_differs, "seven of fifty are fewer than two of ten"
     assert compare_diverging(9, 10, 5, 60).divergence_differs
     assert compare_diverging(9, 10, 5, 60).diverges_more == 1
-    assert compare_diverging(9, 10, 5, 60, lost=1).divergence_p == 1.0
+    assert compare_diverging(9, 10, 5, 60, lost_count=1).divergence_p == 1.0
     assert c.interval() is None and math.isfinite(c.estimate), "no median of pairs that do not exist"
 
 

@@ -197,7 +197,7 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     assert percent.highest == math.inf
     assert percent.equivalence_p == 1.0
     assert make_ties(5, identical=True).equivalence_p == 0.0
-    assert make_ties(149, lost=1).equivalence_p == 1.0
+    assert make_ties(149, lost_count=1).equivalence_p == 1.0
 
 
 def test_equal_small_differences_are_no_certain_equivalence_either() -> None:

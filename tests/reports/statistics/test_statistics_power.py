@@ -101,5 +101,5 @@ def test_pairs_that_signs_judge_have_no_detectable_difference(
     draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
     base = dict.fromkeys(range(lost, 12), 0.0)
     arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
-    c = compare_pairs(arm, base, delta=0.1, lost=lost)
+    c = compare_pairs(arm, base, delta=0.1, lost_count=lost)
     assert (c.mde, c.seeds_needed) == (None, None)

@@ -206,7 +206,7 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(pairs: int, failed
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            v = judge_alone(compare_pairs(*pair, delta=0.02, lost=failed))
+            v = judge_alone(compare_pairs(*pair, delta=0.02, lost_count=failed))
             assert v.kind == kind
             assert v.contrast.fails_unequally is (kind == "open")
     assert f"the arm's 0, its baseline's {failed}" in describe_lost(v.contrast) or not failed
