@@ -214,7 +214,8 @@ def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
     if contrast is None:
         return row.note
     if contrast.tied:
-        return f"the same {phrase_all(contrast.pairs, row.noun)}"
+        alike = f"the same {phrase_all(contrast.pairs, row.noun)}"
+        return ", ".join(filter(None, (alike, describe_state(row, c))))
     phrases = []
     show = partial(c.scale.format_difference, ends=row.interval, sign=True)
     if contrast.estimate is not None:

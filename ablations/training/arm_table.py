@@ -8,9 +8,11 @@ from unrolled.bench.errors import visible
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 WIDTH = 80
+PROVISIONAL = "*"
 _STYLES = {"better": "green", "worse": "red", "same": "cyan", "open": "yellow"}
 _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 
@@ -41,12 +43,16 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         numbers = level, difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
     console.print(table, width=min(console.width, WIDTH))
+    if any(row.verdict and row.verdict.provisional for row in comparison.arms):
+        console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")
 
 
 def _describe_verdict(row: ComparedArm) -> Text:
     """Return the verdict of an arm in two words, or what the arm is instead."""
     if row.verdict:
-        return Text(f"{row.verdict.symbol} {_shorten_verdict(row.verdict)}", _STYLES[row.verdict.kind])
+        mark = PROVISIONAL if row.verdict.provisional else ""
+        words = f"{row.verdict.symbol} {_shorten_verdict(row.verdict)}{mark}"
+        return Text(words, _STYLES[row.verdict.kind])
     if not row.index:
         return Text("baseline")
     return Text("A/A check" if row.contrast else shorten(row.note.partition(":")[0], 14))
