@@ -169,6 +169,7 @@ def describe_perfect_arms(c: Comparison) -> str:
 def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
     whose = "pairs" if c.design.pair else "values"
+    by = f" by {c.title}" if c.other_views else ""
     skewed = []
     too_few = []
     unequal = []
@@ -183,9 +184,9 @@ def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
         elif k and v and v.claims and k.hides_skewness:
             too_few.append(f"{shorten(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
     sentences = {
-        f"skewed {whose}": skewed,
+        f"skewed {whose}{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
-        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": too_few,
+        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
     }
     return tuple(
         f"{doubt}: {join_first(arms, LISTED)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms

@@ -37,7 +37,9 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
         summary = _make_arm_run(plan, scale, arm, row.arm, row if comparison.sequential else None)
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(x) for name, x in numbers.items()}
-        verdict = row.verdict.text if row.verdict else row.note or ("A/A check" if row.index else "baseline")
+        verdict = row.note or ("A/A check" if row.index else "baseline")
+        if row.verdict:
+            verdict = f"{row.verdict.text}{' (provisional)' if row.verdict.provisional else ''}"
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
 
