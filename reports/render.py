@@ -129,6 +129,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "failures": caveats.list_failures(c),
         "limits": caveats.list_limits(c, environments) if c.design.plan_hash else exports.list_notes(c),
         "sweeps": sweeps,
+        "sweep_seeds": sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
         "columns": _find_columns(c),
         "figure_columns": {
             name: head
@@ -140,6 +141,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "costs_of": {
             name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names
         },
+        "cost_digits": sections.count_cost_digits(costs, c),
         "devices": sections.describe_devices(c),
         "environments": environments,
         "declaration": caveats.describe_declaration(c),

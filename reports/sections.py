@@ -1,7 +1,7 @@
 """The data of the page's later sections: each function returns rows, or nothing if there are no data."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
@@ -9,7 +9,7 @@ from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import MeasuredArm
+from unrolled.reports.design import ArmRemark, MeasuredArm
 from unrolled.reports.formats import merge_facts
 from unrolled.reports.statistics.arm_summary import ArmSummary
 
@@ -56,6 +56,19 @@ def average_costs(c: Comparison) -> tuple[ArmCosts, ...]:
     )
 
 
+def count_cost_digits(costs: Sequence[ArmCosts], c: Comparison) -> dict[str, int]:
+    """Return the decimals of each cost; one more where some would not subtract to their difference."""
+    decimals = {}
+    for name, scale in c.design.presentation.costs.items():
+        digits = scale.digits or 0
+        pairs = [(own[name], base[name]) for _, own, base in costs if name in own and name in base]
+        subtracts = all(
+            round(round(x, digits) - round(y, digits), digits) == round(x - y, digits) for x, y in pairs
+        )
+        decimals[name] = digits if subtracts else digits + 1
+    return decimals
+
+
 def describe_devices(c: Comparison) -> tuple[str, ...]:
     """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
     trials = Counter(
@@ -71,8 +84,8 @@ def describe_devices(c: Comparison) -> tuple[str, ...]:
 
 
 def _select_comparable(costs: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
-    """Return the costs of a base that the arm's may be compared with: none, if its task is another one."""
-    if row.task_differences:
+    """Return the costs of a base that the arm's may be compared with; none for an arm that has no base."""
+    if row.remark in (ArmRemark.COUNTED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = c.find_base(row)
     both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
