@@ -146,7 +146,7 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 
 def list_notes(c: Comparison) -> list[str]:
     """Return how arms were compared, and what cannot be known of the results in a foreign table."""
-    correction = "Holm's over all arms"
+    correction = f"Holm's over all {'declared ' if c.design.plan_hash else ''}contrasts"
     if any(row.arm.exploratory for row in c.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."

@@ -48,7 +48,7 @@ def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> S
     """Return the summary of a page, which was filled with this context."""
     results = _list_results(c)
     ends = [result.started + result.seconds for result in results]
-    spent = sum(result.total_seconds for result in results)
+    spent = sum(result.training_seconds for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
     facts = [f"Baseline {c.arms[0].arm.name}", metrics, context["standing"], context["tally"]]
     if spent:

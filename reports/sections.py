@@ -95,7 +95,7 @@ def _select_comparable(costs: Mapping[str, float], row: ComparedArm, c: Comparis
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        durations = [r.metrics.get(name, r.total_seconds) for r in arm.finished_results]
+        durations = [r.training_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
     return arm.average_metric(name)
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import format_duration, format_durations, shorten
+from unrolled.reports.formats import format_duration, format_durations, format_seconds, shorten
 
 
 class Remaining(NamedTuple):
@@ -131,4 +131,4 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
         return visible(f"{name}: {result.trouble}{place}")
     numbers = ", ".join(result.main_numbers(judged))
     warning = f", {result.warning}" if result.warning else ""
-    return visible(f"{numbers}: {name}, {result.seconds:.1f} s{place}{warning}")
+    return visible(f"{numbers}: {name}, {format_seconds(result.training_seconds)}{place}{warning}")

@@ -153,6 +153,11 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
+def test_an_arm_says_whether_it_waits_for_its_own_results_or_for_those_of_its_base():
+    c = compare(study((arm("base", 0.0, seeds=0), arm("now", 0.1), arm("later", 0.1, seeds=0))))
+    assert c.arms[1].note != c.arms[2].note == "no results yet"
+
+
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
     arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
