@@ -152,7 +152,9 @@ def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Ma
     ladder = any(x.against for x in findings)
     best = rank_arms([(format_name(row.arm.name), row) for row in rows], c)
     levels = list_levels(
-        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], c
+        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)],
+        c,
+        count_seeds=ladder and ranked,
     )
     if not levels or not findings:
         return levels

@@ -273,6 +273,8 @@ OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong mo
 def describe_declaration(c: Comparison) -> str:
     """Return a sentence on when the plan was declared, and whether its contrasts had results by then."""
     design = c.design
+    if not design.planned:
+        return "whose declaration is not part of a table of results"
     date = f"declared on {format_time(design.planned)}"
     if design.first_declared is not None:
         first = format_time(design.first_declared)

@@ -10,6 +10,7 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
 NAMED = 8  # arms of each verdict that the answer names before it counts the others
@@ -37,7 +38,10 @@ def describe_order(c: Comparison) -> tuple[Markup, ...]:
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
     verb = "keeps its" if len(stable) == 1 else "keep their"
-    phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order")]
+    provisional = " (provisional)" if stable and len(c.design.first_look) < CLAIM_SEEDS else ""
+    phrases = [
+        Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{provisional}")
+    ]
     unsure = Markup("Which is better is not shown on every task for {}")
     for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
         if pairs:
@@ -108,16 +112,18 @@ def rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list
     return [(names[row.index], row) for row in ranked]
 
 
-def list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
+def list_levels(
+    rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison, *, count_seeds: bool = False
+) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
 
-    Where they are over unequal numbers of seeds, each says over how many.
+    Where they are over unequal numbers of seeds, or with `count_seeds`, each says over how many.
     """
     digits = 0 if c.scale.reaches else None
     numbers = [row.summary.n - row.summary.diverged for _, row in rows]
     levels = [c.scale.format_level(row.summary.mean, digits) for _, row in rows]
     levels[:1] = [phrase_level(x, c) for x in levels[:1]]
-    if len(set(numbers)) > 1:
+    if len(set(numbers)) > 1 or count_seeds:
         levels = [
             f"{level} over {plural(n, c.design.noun)}" for level, n in zip(levels, numbers, strict=True)
         ]
