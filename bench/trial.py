@@ -239,6 +239,11 @@ class Result:
         return max(self.seconds, self.metrics.get("seconds", 0.0))
 
     @property
+    def training_seconds(self) -> float:
+        """The seconds that it measured of its training; all of its seconds where it has no such number."""
+        return self.metrics.get("seconds", self.total_seconds)
+
+    @property
     def trouble(self) -> str:
         """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"

@@ -153,7 +153,9 @@ def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Com
     ladder = any(x.against for x in findings)
     best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
     levels = list_means(
-        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], comparison
+        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)],
+        comparison,
+        count_seeds=ladder and ranked,
     )
     if not levels or not findings:
         return levels
@@ -163,19 +165,42 @@ def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Com
         first = better[0]
         base = format_name(first.against or comparison.arms[0].measured.name)
         over = Markup(" over {}").format(base) if ladder else ""
-        return Markup("{} brings the most{}: {}; {}").format(
-            first.name, over, _describe_gain(first, comparison), levels
-        )
+        gain = _describe_gain(first, comparison) + _bracket(first.state)
+        scope = _describe_scope(first, findings, comparison, "parts" if part_view else "contrasts")
+        return Markup("{}{} brings the most{}: {}; {}").format(scope, first.name, over, gain, levels)
     if better or (len(findings) == 1 and not part_view and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
-        names = join_names(list_first([x.name for x in others]))
+        names = join_names(list_first([Markup("{}{}").format(x.name, _bracket(x.state)) for x in others]))
         too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
         return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
     kinds = Counter(x.verdict.kind for x in findings)
-    counts = [f"{kinds[kind]} {phrase}" for kind, phrase in KINDS.items() if kinds[kind]]
+    few = Counter(x.verdict.kind for x in findings if x.verdict.provisional)
+    counts = [
+        f"{kinds[kind]} {phrase}{_bracket(f'{few[kind]} provisional' if few[kind] else '')}"
+        for kind, phrase in KINDS.items()
+        if kinds[kind]
+    ]
     rivals = "part is shown to help" if part_view else "arm is shown to be better"
     return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
+
+
+def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
+    """Return among which findings the first brings the most; "" where none has a larger gain."""
+    sign = -1 if comparison.metric.lower_is_better else 1
+
+    def measure_gain(x: Finding) -> float:
+        return sign * (x.verdict.contrast.estimate or 0.0)
+
+    larger = [x for x in findings if measure_gain(x) > measure_gain(first)]
+    decided = "decided " if any(not x.verdict.claims for x in larger) else ""
+    has_other_task = any(x.other_task for x in larger)
+    task = (
+        Markup(" on {}’s task").format(format_name(comparison.arms[0].measured.name))
+        if has_other_task
+        else ""
+    )
+    return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
 
 
 def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup:

@@ -179,6 +179,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
     whose = "pairs" if comparison.design.pairing_column else "values"
+    by = f" by {comparison.title}" if comparison.other_views else ""
     skewed = []
     too_few = []
     unequal = []
@@ -197,9 +198,9 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
                 f"{shorten(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
             )
     sentences = {
-        f"skewed {whose}": skewed,
+        f"skewed {whose}{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
-        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": too_few,
+        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
     }
     return tuple(
         f"{doubt}: {join_first(arms, LISTED)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
@@ -291,6 +292,8 @@ OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong mo
 def describe_declaration(comparison: Comparison) -> str:
     """Return a sentence on when the plan was declared, and whether its contrasts had results by then."""
     design = comparison.design
+    if not design.planned:
+        return "whose declaration is not part of a table of results"
     date = f"declared on {format_time(design.planned)}"
     if design.first_declared is not None:
         first = format_time(design.first_declared)

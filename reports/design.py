@@ -178,6 +178,7 @@ class ArmRemark(StrEnum):
     WITHOUT_SEED = "reference: the same on every seed"
     REFERENCE = "reference: others are compared with it"
     NO_RESULTS = "no results yet"
+    NO_BASE_RESULTS = "not compared: what it is compared with has no results yet"
     OTHER_TASK = "another task"
     DEAD = "dead toggle: the weights equal the baseline's"
     NO_SHARED_SEED = "no result that can be compared with the baseline's"
@@ -191,7 +192,7 @@ def find_arm_remarks(statuses: Statuses, design: Design) -> dict[str, ArmRemark 
 
 def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
     """Return the arms that are compared, or will be."""
-    compared = (None, ArmRemark.NO_RESULTS, ArmRemark.DEAD)
+    compared = (None, ArmRemark.NO_RESULTS, ArmRemark.NO_BASE_RESULTS, ArmRemark.DEAD)
     return [name for name, remark in remarks.items() if remark in compared]
 
 
@@ -201,8 +202,10 @@ def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRem
         return ArmRemark.WITHOUT_SEED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):
         return ArmRemark.REFERENCE
-    if not (statuses[arm.name] and statuses[baseline.name]):
+    if not statuses[arm.name]:
         return ArmRemark.NO_RESULTS
+    if not statuses[baseline.name]:
+        return ArmRemark.NO_BASE_RESULTS
     if arm.find_task_differences(baseline):
         return ArmRemark.OTHER_TASK
     return ArmRemark.DEAD if _has_same_weights(baseline, arm) else None

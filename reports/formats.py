@@ -77,6 +77,8 @@ def format_durations(low: float, high: float) -> str:
     """Return a range of durations as text, with one unit where both ends have it: 2 to 30 min."""
     shortest = format_duration(low)
     longest = format_duration(high)
+    if shortest == longest:
+        return longest
     number, _, unit = shortest.partition(" ")
     return f"{number if longest.endswith(f' {unit}') else shortest} to {longest}"
 

@@ -10,6 +10,7 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
 NAMED = 8  # arms of each verdict that the answer names before it counts the others
@@ -38,7 +39,10 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
     verb = "keeps its" if len(stable) == 1 else "keep their"
-    phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order")]
+    provisional = " (provisional)" if stable and len(comparison.design.first_look) < CLAIM_SEEDS else ""
+    phrases = [
+        Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{provisional}")
+    ]
     unsure = Markup("Which is better is not shown on every task for {}")
     for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
         if pairs:
@@ -115,16 +119,18 @@ def rank_arms(
     return [(names[arm.index], arm) for arm in ranked]
 
 
-def list_means(named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison) -> Markup:
+def list_means(
+    named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison, *, count_seeds: bool = False
+) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
 
-    Where they are over unequal numbers of seeds, each says over how many.
+    Where they are over unequal numbers of seeds, or with `count_seeds`, each says over how many.
     """
     decimals = 0 if comparison.scale.reaches else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
     means = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
     means[:1] = [phrase_mean(x, comparison) for x in means[:1]]
-    if len(set(numbers)) > 1:
+    if len(set(numbers)) > 1 or count_seeds:
         means = [
             f"{mean} over {plural(n, comparison.design.noun)}" for mean, n in zip(means, numbers, strict=True)
         ]

@@ -71,6 +71,7 @@ class Page:
     # pictures
     curves: Mapping[str, Mapping[int, Markup]]
     sweeps: Sequence[sections.Sweep]
+    sweep_seeds: Sequence[int]
     sweep_pictures: Sequence[Markup]
 
     # tables
@@ -78,6 +79,7 @@ class Page:
     stopped: str
     costs: Sequence[sections.ArmCosts]
     cost_columns: Mapping[str, Scale]
+    cost_decimals: Mapping[str, int]
     devices: Sequence[str]
 
     # limits and provenance
@@ -107,7 +109,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     comparison = page.c
     results = _list_results(comparison)
     ends = [result.started + result.seconds for result in results]
-    spent = sum(result.total_seconds for result in results)
+    spent = sum(result.training_seconds for result in results)
     metrics = ", then ".join(view.title for view in comparison.per_metric)
     facts = [f"Baseline {comparison.arms[0].measured.name}", metrics, page.contrast_tally, page.tally]
     if spent:
@@ -189,11 +191,13 @@ def _make_page(comparison: Comparison) -> Page:
         effects=forest.draw_effects(grid, comparison) if grid else None,
         curves=panels.draw_curves(comparison),
         sweeps=sweeps,
+        sweep_seeds=sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
         sweep_pictures=panels.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
         stopped=exports.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
+        cost_decimals=sections.count_cost_decimals(costs, comparison),
         devices=sections.describe_devices(comparison),
         limits=_list_limits(comparison, environments),
         declaration=caveats.describe_declaration(comparison),

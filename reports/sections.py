@@ -1,7 +1,7 @@
 """The data of the page's later sections: each function returns rows, or nothing if there are no data."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
@@ -9,7 +9,7 @@ from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import MeasuredArm
+from unrolled.reports.design import ArmRemark, MeasuredArm
 from unrolled.reports.formats import merge_facts
 from unrolled.reports.statistics.arm_summary import ArmSummary
 
@@ -60,6 +60,20 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     )
 
 
+def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> dict[str, int]:
+    """Return the decimals of each cost; one more where some would not subtract to their difference."""
+    decimals_by_cost = {}
+    for name, scale in comparison.design.presentation.costs.items():
+        decimals = scale.decimals or 0
+        pairs = [(own[name], base[name]) for _, own, base in costs if name in own and name in base]
+        subtracts = all(
+            round(round(x, decimals) - round(y, decimals), decimals) == round(x - y, decimals)
+            for x, y in pairs
+        )
+        decimals_by_cost[name] = decimals if subtracts else decimals + 1
+    return decimals_by_cost
+
+
 def describe_devices(comparison: Comparison) -> tuple[str, ...]:
     """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
     trials = Counter(
@@ -77,8 +91,8 @@ def describe_devices(comparison: Comparison) -> tuple[str, ...]:
 def _select_comparable(
     costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
 ) -> dict[str, float]:
-    """Return the costs of a base that the arm's may be compared with: none, if its task is another one."""
-    if arm.task_differences:
+    """Return the costs of a base that the arm's may be compared with; none for an arm that has no base."""
+    if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = comparison.find_base(arm)
     both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
@@ -88,7 +102,7 @@ def _select_comparable(
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        durations = [r.metrics.get(name, r.total_seconds) for r in arm.finished_results]
+        durations = [r.training_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
     return arm.average_metric(name)
 

@@ -220,7 +220,8 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast is None:
         return arm.note
     if contrast.tied:
-        return f"the same {phrase_all(contrast.pairs, arm.noun)}"
+        alike = f"the same {phrase_all(contrast.pairs, arm.noun)}"
+        return ", ".join(filter(None, (alike, describe_state(arm, comparison))))
     phrases = []
     show = partial(comparison.scale.format_difference, ends=arm.interval, sign=True)
     if contrast.estimate is not None:

@@ -32,7 +32,7 @@ def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
     facts |= {"reason": result.reason, "attempts": result.attempts}
     measured = result.metrics if result.done else {}
-    facts["seconds"] = measured.get("seconds", result.total_seconds)
+    facts["seconds"] = result.training_seconds if result.done else result.total_seconds
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # what a program logs replaces neither

@@ -44,7 +44,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     """Yield the stored facts of a trial; `uses` lists its studies, arms and seeds."""
     trial = result.trial
-    end = f"{result.status} in {format_duration(result.total_seconds)}"
+    end = f"{result.status} in {format_duration(result.training_seconds)}"
     yield f"trial {trial.id}: {trial.title}, seed {trial.seed}: {end}"
     yield from (f"  in {use}" for use in uses)
     if not result.done:

@@ -89,8 +89,10 @@ def metric_key(name: str) -> str:
 
 
 def round_number(x: float) -> float:
-    """Return the number with five digits, as it is read in a table; a count keeps all of its own."""
-    return x if not math.isfinite(x) or x.is_integer() else float(f"{x:.5g}")
+    """Return the number with five digits, or those before the point, as it is read in a table."""
+    if not math.isfinite(x) or x.is_integer():
+        return x
+    return float(f"{x:.5g}") if abs(x) < 1e5 else float(round(x))
 
 
 def to_key(name: str) -> str:

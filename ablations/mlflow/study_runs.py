@@ -235,7 +235,8 @@ class MlflowRuns:
             self._client.set_tag(report_run, NOTE, note)
         tags = {
             NOTE: note,
-            **views.saved_views(self._plan, self._mark),
+            # until there are runs of this plan's arms
+            **views.saved_views(self._plan, self._mark if report_run else ""),
             PLAN: self._mark,
             "mlflow.experimentKind": "custom_model_development",  # without a kind the page asks for one
         }

@@ -66,16 +66,17 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
 
 
 def saved_views(plan: Plan, mark: str) -> dict[str, str]:
-    """Return the saved views as tags; they show only the runs of the plan with this mark.
+    """Return the saved views as tags; they show the runs of the plan with this mark; all, if it is "".
 
     "By arm" has a line an arm with its means, the best first, and charts of them. "Arms and trials" has the
     arms in the study's order with their trials beneath: MLflow nests only what is sorted by time, and counts
     both as runs.
     """
-    runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
+    role = "tags.`unrolled.role`"
+    runs = f"tags.`unrolled.plan` = '{mark}' and {role}" if mark else role
     first = plan.metrics[0]
     arms = {
-        "searchFilter": f"{runs} = 'arm'",
+        "searchFilter": f"{runs} = 'arm'" if mark else f"{runs} != 'study'",
         "orderByKey": f"metrics.`{metric_key(first.name)}`",
         "orderByAsc": first.lower_is_better,
         **_chart_section(plan),

@@ -100,7 +100,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
     columns = Columns(("arm",), ("seed",), plan.metrics)
     rows = arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
-    return comparison.compare(rows, replace(design, arms=tuple(measured)))
+    return comparison.compare(rows, replace(design, arms=tuple(measured), planned=0.0))
 
 
 def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:

@@ -39,11 +39,9 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
         )
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(x) for name, x in numbers.items()}
-        verdict = (
-            compared.verdict.text
-            if compared.verdict
-            else compared.note or ("A/A check" if compared.index else "baseline")
-        )
+        verdict = compared.note or ("A/A check" if compared.index else "baseline")
+        if compared.verdict:
+            verdict = f"{compared.verdict.text}{' (provisional)' if compared.verdict.provisional else ''}"
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
 

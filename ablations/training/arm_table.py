@@ -8,9 +8,11 @@ from unrolled.bench.errors import visible
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 WIDTH = 80
+PROVISIONAL = "*"
 _STYLES = {"better": "green", "worse": "red", "same": "cyan", "open": "yellow"}
 _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 
@@ -41,12 +43,16 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         numbers = level, difference, arm.seeds_of_mean
         table.add_row(Text(visible(arm.measured.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
+    if any(row.verdict and row.verdict.provisional for row in comparison.arms):
+        console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")
 
 
 def _describe_verdict(arm: ComparedArm) -> Text:
     """Return the verdict of an arm in two words, or what the arm is instead."""
     if arm.verdict:
-        return Text(f"{arm.verdict.symbol} {_shorten_verdict(arm.verdict)}", _STYLES[arm.verdict.kind])
+        mark = PROVISIONAL if arm.verdict.provisional else ""
+        words = f"{arm.verdict.symbol} {_shorten_verdict(arm.verdict)}{mark}"
+        return Text(words, _STYLES[arm.verdict.kind])
     if not arm.index:
         return Text("baseline")
     return Text("A/A check" if arm.contrast else shorten(arm.note.partition(":")[0], 14))

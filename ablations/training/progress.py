@@ -131,4 +131,4 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
         return visible(f"{name}: {result.trouble}{place}")
     numbers = ", ".join(result.main_numbers(judged))
     warning = f", {result.warning}" if result.warning else ""
-    return visible(f"{numbers}: {name}, {result.seconds:.1f} s{place}{warning}")
+    return visible(f"{numbers}: {name}, {format_duration(result.training_seconds)}{place}{warning}")

@@ -203,7 +203,9 @@ def _draw_seeds(
         if x in axis:
             place = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
             label = escape(shorten(seed))
-            title = f"{name} {escape(shorten(find_trained_seed(seed)))}: {write(x)}"
+            trained = find_trained_seed(seed)
+            trained_with = "" if trained == seed else f", trained with {escape(shorten(trained))}"
+            title = f"{name} {label}{trained_with}: {write(x)}"
             dots.append(f'<circle {place} data-seed="{label}"><title>{title}</title></circle>')
     return dots
 

@@ -25,8 +25,8 @@ class SpeedRatio:
     ratio: float
     interval: Interval
     pairs: int  # of speeds that it is over
-    mean: float  # of the first speeds of these pairs
-    base_mean: float  # of the second ones
+    mean: float  # the geometric one of the first speeds of these pairs, so that the two have this ratio
+    base_mean: float  # that of the second ones
 
     @property
     def word(self) -> str:
@@ -51,7 +51,7 @@ def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
     logs = np.log(speeds[:, 0] / speeds[:, 1])
     low, high = t_interval(logs)
     ends = Interval(safe_exp(float(low)), safe_exp(float(high)), 1 - ALPHA)
-    mean, base_mean = speeds.mean(axis=0).tolist()
+    mean, base_mean = np.exp(np.log(speeds).mean(axis=0)).tolist()
     return SpeedRatio(
         ratio=math.exp(logs.mean()), interval=ends, pairs=len(pairs), mean=mean, base_mean=base_mean
     )

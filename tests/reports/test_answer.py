@@ -7,6 +7,7 @@ from statistics import fmean
 
 import pytest
 from markupsafe import escape
+from rich.console import Console
 
 from tests.helpers.synthetic_studies import (
     BOTH,
@@ -22,11 +23,14 @@ from tests.helpers.synthetic_studies import (
     study,
     text_of,
 )
+from unrolled import shipped
+from unrolled.ablations.tables.study_tables import compare_study_table
+from unrolled.ablations.training.arm_table import print_arms
 from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exports import comparison_markdown, format_screen
 from unrolled.reports.render import render
-from unrolled.reports.sentences import write_claims
+from unrolled.reports.sentences import list_claims, write_claims
 
 
 def write_texts(design):
@@ -299,3 +303,30 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
     assert "<script" not in text
     assert escape(HOSTILE[1]) in text
     assert "\0" not in text
+
+
+def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_among_which():
+    c = compare_study_table(shipped("models"))
+    for view in c.readings:
+        claims = [x for x in list_claims(view) if not x.row.arm.find_task_differences(view.arms[0].arm)]
+        headline = write_lines(view)[0]
+        assert f"{claims[0].row.arm.name} brings the most over {claims[0].row.arm.against}" in headline
+        largest = max(list_claims(view), key=lambda x: abs(x.verdict.contrast.estimate))
+        assert headline.startswith("Of the contrasts on LMModel4’s task, ") or claims[0] == largest
+    noisy = replace(arm("rung 4", -2.0, 4.0, settings={"clip": 4.0}), against="rung 3")
+    ladder = replace(laddered(), arms=(*laddered().arms, noisy))
+    assert write_texts(ladder)[0].startswith("Of the decided contrasts, rung 1 brings the most over counts")
+
+
+def test_a_claim_on_few_seeds_is_marked_provisional_wherever_it_stands(capsys):
+    def make_comparison(effect: float):
+        arms = arm("base", 0, 0, seeds=6), arm("b", effect, effect / 20, seeds=6, model="lm7")
+        return compare(study(arms, seeds=tuple(range(6))))
+
+    for effect in (-0.3, 0.3, 0.0):
+        c = make_comparison(effect)
+        assert all("provisional" in line for line in write_lines(c)), effect
+        assert "provisional" in list_claims(c)[0].sentence
+        print_arms(c, Console(width=80))
+        row, note = capsys.readouterr().out.splitlines()[-2:]
+        assert row.rstrip().endswith("*") and note == "* provisional: under 10 seeds"

@@ -102,3 +102,17 @@ def test_a_difference_that_rounds_to_nothing_is_not_shown_among_the_costs(tmp_pa
         assert "+0" not in section
         assert "−0" not in section
         assert ("101 +1" in section) is is_shown
+
+
+def test_an_arm_that_is_compared_with_none_has_no_difference_of_costs():
+    costs = average_costs(study((arm("base", 0.0), arm("other", 0.1), make_counting_arm("counts", 0.8))))
+    assert costs["counts"][0] and not costs["counts"][1]
+    assert costs["other"][1] == costs["base"][0]
+
+
+@pytest.mark.parametrize(("seconds", "decimals"), [(0.76, 1), (0.72, 2)])
+def test_costs_have_the_decimals_with_which_they_subtract_to_their_difference(seconds, decimals):
+    arms = arm("base", 0.0), arm("other", 0.1)
+    timed = [set_metrics(a, seconds=x) for a, x in zip(arms, (0.66, seconds), strict=True)]
+    c = compare(study(tuple(timed)))
+    assert sections.count_cost_digits(sections.average_costs(c), c)["seconds"] == decimals

@@ -153,6 +153,11 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
+def test_an_arm_says_whether_it_waits_for_its_own_results_or_for_those_of_its_base():
+    c = compare(study((arm("base", 0.0, seeds=0), arm("now", 0.1), arm("later", 0.1, seeds=0))))
+    assert c.arms[1].note != c.arms[2].note == "no results yet"
+
+
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
     arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
@@ -363,6 +368,7 @@ def test_an_aa_arm_has_the_seeds_that_it_was_trained_with_in_table_figure_and_pa
     ]
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
     html = render(c, tmp_path).read_text(encoding="utf-8")
-    assert '<th scope="row">again</th><td class="num">1003</td>' in html
-    assert 'data-seed="3"><title>seed 1003: ' in html
+    cell = '<td class="num" data-value="3">3<span class="sub">trained with 1003</span></td>'
+    assert f'<th scope="row">again</th>{cell}' in html
+    assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
     assert "trained_seed" not in trials_csv(compare(study((arm("base", 0.0), arm("other", 0.1)))))

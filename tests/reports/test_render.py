@@ -162,13 +162,13 @@ def list_headings(html):
 
 def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
     assert list_headings(html) == [
-        "Answer", "Learning curves", "Interactions", "The book's values", "Errors by token role",
+        "Answer", "Learning curves", "Interactions", "The book's values", "Accuracy by token role",
         "Predictions", "Learning-rate sweep", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
     page = render(compare(study((arm("base", 0.0, seeds=2),))), tmp_path)
     assert list_headings(page.read_text(encoding="utf-8")) == [
-        "Answer", "Learning curves", "Errors by token role", "Predictions", "All numbers", "Throughput",
+        "Answer", "Learning curves", "Accuracy by token role", "Predictions", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
     text = text_of(page)

@@ -1,11 +1,12 @@
 """What MLflow shows of a study: exactly the ledger's results, once."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
-from unrolled.ablations.mlflow import fields, study_runs
+from unrolled.ablations.mlflow import fields, study_runs, views
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.tables import reader
@@ -105,6 +106,27 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
             report_folder, (), runs
         )
         assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
+
+
+def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, result, report_folder):
+    arms = {"base": [result(seed=0)]}
+    plan = build_plan(arms)
+    runs = (ArmRun(name="base", trials=(arms["base"][0].trial.id,)),)
+
+    def count_shown_runs() -> int:
+        experiment = client.get_experiment_by_name("unrolled/s")
+        saved = json.loads(experiment.tags[f"mlflow.sharedViewState.{views.ARMS}"])
+        return len(client.search_runs([experiment.experiment_id], json.loads(saved["state"])["searchFilter"]))
+
+    study = study_runs.StudyRuns(plan, store)
+    study.write_trial("base", arms["base"][0])
+    assert count_shown_runs() == 1
+    study.publish_report(report_folder, (), runs)
+    assert count_shown_runs() == 1
+    study = study_runs.StudyRuns(replace(plan, hash="another"), store)
+    assert count_shown_runs() == 2, "the trial and the arm of the plan before"
+    study.publish_report(report_folder, (), runs)
+    assert count_shown_runs() == 1
 
 
 # the study's own run

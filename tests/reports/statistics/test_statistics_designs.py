@@ -85,6 +85,9 @@ def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
     assert ends == pytest.approx((1.0771, 1.0745, 1.0797), abs=5e-5)
     assert (faster.word, slower.word) == ("faster", "slower")
     assert slower.ratio == pytest.approx(1 / faster.ratio)
+    uneven = speed_ratio([(300.0, 100.0), (100.0, 200.0), (100.0, 150.0)])
+    assert uneven is not None
+    assert uneven.mean / uneven.base_mean == pytest.approx(uneven.ratio), "as the numbers beside it show"
     speed = speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
     assert speed is not None
     assert speed.interval.low > 1  # and yet no finding
