@@ -95,10 +95,10 @@ def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> Non
 
 def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: Ledger) -> None:
     class Full(Ledger):
-        def record(self, result: Result) -> None:
+        def record_result(self, result: Result) -> None:
             if result.trial.seed == 2:
                 raise BadInput("no room")
-            super().record(result)
+            super().record_result(result)
 
     # One place is taken by the long trial, so that the other three follow one another in the other place.
     trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
