@@ -76,16 +76,17 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     """Return the arms that ignore their seed, each with the seed of its one run.
 
     By every judged metric such an arm has one value on all seeds: those of a table, or those of a study's
-    first look with five or more. Its fingerprints are equal, too. Clocks and known costs do not count.
+    first look with five or more. Its fingerprints are equal, too. Clocks and known costs do not count. Values
+    are one value if their range is small enough:
 
-    One value is a range of at most
-
-    - 0, where two equal trials give the same numbers;
-    - `NOISE` times the distance of two equal trials, where that was measured and is not 0. Another arm has to
-      be spread over more than `NOISE` times this range, else two trials of one seed differ as two seeds do;
-    - the widest spread of an arm divided by `NOISE`, where that distance was not measured;
-    - `LAST_DIGITS` of the value's size in a table from elsewhere. Where another arm is spread a hundred times
-      as widely, it is ten times that, or `LAST_UNITS` of the last decimal if numbers are printed finely.
+    - In a study whose equal trials give equal numbers, it is 0.
+    - In a study whose equal trials differ, it is at most `NOISE` times their distance. If no arm is spread
+      over more than `NOISE` times that, seeds differ no more than equal trials do, and it has to be 0.
+    - In a study where that distance was not measured, it is at most the widest spread of an arm divided by
+      `NOISE`.
+    - In a table from elsewhere, it is at most `LAST_DIGITS` of the value's size. Where another arm is spread
+      a hundred times as widely, it is at most ten times that, or `LAST_UNITS` of the last decimal if numbers
+      are printed finely.
 
     A model that declares that no seed changes it is not among them, nor is an arm that has the best possible
     value on every seed.

@@ -94,12 +94,13 @@ FIGURE = [
     (
         "reports/figures/panels.py",
         "def _sample_points(",
-        "def draw_means(c: Comparison) -> Markup:\n"
+        "def draw_means(comparison: Comparison) -> Markup:\n"
         '    """Return the means of all arms, a bar each."""\n'
-        '    return draw_svg("means", "Means of all arms", "A bar an arm.", partial(_draw_means, c))\n\n\n'
-        "def _draw_means(c: Comparison) -> Figure:\n"
+        "    draw = partial(_draw_means, comparison)\n"
+        '    return draw_svg("means", "Means of all arms", "A bar an arm.", draw)\n\n\n'
+        "def _draw_means(comparison: Comparison) -> Figure:\n"
         "    figure = Figure(figsize=(4, 2))\n"
-        "    means = [row.summary.mean or 0.0 for row in c.arms]\n"
+        "    means = [arm.summary.mean or 0.0 for arm in comparison.arms]\n"
         "    figure.subplots().bar(range(len(means)), means)\n"
         "    return figure\n\n\n"
         "def _sample_points(",
@@ -112,7 +113,7 @@ FIGURE = [
     (
         "reports/render.py",
         "        curves=",
-        "        means=panels.draw_means(c),\n        curves=",
+        "        means=panels.draw_means(comparison),\n        curves=",
     ),
     (
         "reports/templates/report.html",

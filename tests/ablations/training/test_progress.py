@@ -66,7 +66,7 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_the_latest_tri
         show(Result(trial=TRIAL, status="done", metrics=metrics, seconds=1.25))
     output = strip_codes(console.file.getvalue())
     assert re.search(
-        r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9]+ s left, study ([0-9]+ to )?[0-9]+ s *$", output
+        r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9.]+ s left, study ([0-9.]+ to )?[0-9.]+ s *$", output
     )
     latest = " ".join(output[output.rindex("accuracy") :].split())
     assert latest == f"accuracy 0.2500, loss 1.5000: {LONGEST}/seed=0, 1.2 s"
