@@ -115,4 +115,4 @@ def test_costs_have_the_decimals_with_which_they_subtract_to_their_difference(se
     arms = arm("base", 0.0), arm("other", 0.1)
     timed = [set_metrics(a, seconds=x) for a, x in zip(arms, (0.66, seconds), strict=True)]
     c = compare(study(tuple(timed)))
-    assert sections.count_cost_digits(sections.average_costs(c), c)["seconds"] == decimals
+    assert sections.count_cost_decimals(sections.average_costs(c), c)["seconds"] == decimals
