@@ -169,7 +169,7 @@ def describe_perfect_arms(c: Comparison) -> str:
 def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
     whose = "pairs" if c.design.pair else "values"
-    by = f" by {c.title}" if c.other_views else ""
+    by = f" in {c.title}" if c.other_views else ""
     skewed = []
     too_few = []
     unequal = []
@@ -184,7 +184,7 @@ def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
         elif k and v and v.claims and k.hides_skewness:
             too_few.append(f"{shorten(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
     sentences = {
-        f"skewed {whose}{by}": skewed,
+        f"{whose} skewed{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
     }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,15 +152,16 @@ def choose_samples(c: Comparison) -> list[Sample]:
 
 
 def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
-    """Return every arm's mean training speed in tokens/s, and its ratio to that of its base.
+    """Return every arm's geometric mean of the training speed in tokens/s, and its ratio to that of its base.
 
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """
     lines = []
     for row in c.arms:
         pairs = [(a, b) for a, b, reason in _pair_speeds(row, c) if not reason]
-        if (mean := row.arm.average_metric("speed_train")) is not None:
-            lines.append((row, mean, speed_ratio(pairs) if row.index else None))
+        speeds = [x for x in row.arm.collect_metric("speed_train").values() if 0 < x < math.inf]
+        if speeds:
+            lines.append((row, geometric_mean(speeds), speed_ratio(pairs) if row.index else None))
     return tuple(lines)
 
 
