@@ -235,6 +235,13 @@ def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
     return ", ".join(filter(None, phrases))
 
 
+def describe_mean(c: Comparison) -> str:
+    """Return a sentence on means that are taken of logarithms; "" for those of what is shown."""
+    if c.reading:
+        return f"A mean of {c.title} is exp of the mean {c.design.find_scale(c.metric).title}."
+    return f"Means of {c.title} are geometric." if c.scale.log else ""
+
+
 def describe_too_few_pairs(c: Comparison) -> str:
     """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
     if not c.has_too_few_pairs:
