@@ -179,7 +179,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
     whose = "pairs" if comparison.design.pairing_column else "values"
-    by = f" by {comparison.title}" if comparison.other_views else ""
+    by = f" in {comparison.title}" if comparison.other_views else ""
     skewed = []
     too_few = []
     unequal = []
@@ -198,7 +198,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
                 f"{shorten(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
             )
     sentences = {
-        f"skewed {whose}{by}": skewed,
+        f"{whose} skewed{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
     }

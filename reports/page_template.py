@@ -59,6 +59,7 @@ def _make_environment() -> Environment:
     }
     jinja.globals |= {
         "describe_interaction": sentences.describe_interaction,
+        "describe_mean": sentences.describe_mean,
         "remark": sentences.describe_state,
         "zone": caveats.format_zone,
     }

@@ -241,6 +241,14 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     return ", ".join(filter(None, phrases))
 
 
+def describe_mean(comparison: Comparison) -> str:
+    """Return a sentence on means that are taken of logarithms; "" for those of what is shown."""
+    if comparison.reading:
+        measured_title = comparison.design.find_scale(comparison.metric).title
+        return f"A mean of {comparison.title} is exp of the mean {measured_title}."
+    return f"Means of {comparison.title} are geometric." if comparison.scale.log else ""
+
+
 def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:

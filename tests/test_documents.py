@@ -39,7 +39,7 @@ def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> 
         "docs/glossary.md": [
             f"LMModel7 predicts {100 * k.estimate:.0f} points more of the words than LMModel6",
             f"LMModel7 was decided at its {ordinal} look",
-            f"The verdicts of `models` as it ships rest on {models.table.counts.sum()}.",
+            f"as it ships rest on {models.table.counts.sum()} of its {len(models.table)}",
             f"its interval, {low} to {high} points, lies beyond {100 * models.metric.delta:.0f}",
         ],
         "docs/mlflow.md": [f"`LMModel7 · {100 * k.arm_mean:.1f} %, 95 % CI [{first}, {last}]`"],

@@ -322,4 +322,4 @@ def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Led
     reason = plain_reason(failed)
     if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
-    return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")
+    return visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +69,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
-    link = Markup('<a href="#throughput">Throughput</a> compares speeds pair by pair.')
+    link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),
         warnings=tuple(_worse_than_counting(comparison)),
@@ -181,15 +182,16 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
 
 
 def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
-    """Return every arm's mean training speed in tokens/s, and its ratio to that of its base.
+    """Return every arm's geometric mean training speed in tokens/s, and its ratio to that of its base.
 
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """
     lines = []
     for arm in comparison.arms:
         pairs = [(a, b) for a, b, reason in _pair_speeds(arm, comparison) if not reason]
-        if (mean := arm.measured.average_metric("speed_train")) is not None:
-            lines.append((arm, mean, speed_ratio(pairs) if arm.index else None))
+        speeds = [x for x in arm.measured.collect_metric("speed_train").values() if 0 < x < math.inf]
+        if speeds:
+            lines.append((arm, geometric_mean(speeds), speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
 
 

@@ -308,9 +308,13 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
 def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_among_which():
     c = compare_study_table(shipped("models"))
     for view in c.readings:
-        claims = [x for x in list_claims(view) if not x.arm.measured.find_task_differences(view.arms[0].measured)]
+        claims = [
+            x for x in list_claims(view) if not x.arm.measured.find_task_differences(view.arms[0].measured)
+        ]
         headline = write_lines(view)[0]
-        assert f"{claims[0].arm.measured.name} brings the most over {claims[0].arm.measured.against}" in headline
+        assert (
+            f"{claims[0].arm.measured.name} brings the most over {claims[0].arm.measured.against}" in headline
+        )
         largest = max(list_claims(view), key=lambda x: abs(x.verdict.contrast.estimate))
         assert headline.startswith("Of the contrasts on LMModel4’s task, ") or claims[0] == largest
     noisy = replace(arm("rung 4", -2.0, 4.0, settings={"clip": 4.0}), against="rung 3")

@@ -372,3 +372,10 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
         ends = c.arms[1].interval
         assert has_warning is not (ends.low <= 0 <= ends.high)
         assert (failed in text_of(index)) is has_warning
+
+
+def test_a_page_says_of_which_task_its_arms_are_and_which_means_are_exp_of_another(tmp_path):
+    other_task = arm("elsewhere", -0.9, settings={"split": "blocks"})
+    text = text_of(render(compare(study((arm("base", 0.0), arm("b", 0.1), other_task))), tmp_path))
+    assert "Another task (split “blocks”, not “" in text
+    assert "A mean of perplexity is exp of the mean validation loss." in text
