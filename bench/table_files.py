@@ -1,4 +1,4 @@
-"""Files of rows, each a mapping from names to values: `FORMATS` has one reader for each suffix."""
+"""Files of rows, each a mapping from names to values: `FORMATS` has the readers of each suffix."""
 
 import csv
 import importlib.util
@@ -29,6 +29,7 @@ class Format:
     """How files of one kind are read: a function from a file to its rows."""
 
     read: Callable[[Path], Iterable[Row]]
+    read_finished: Callable[[Path], Iterable[Row]] | None = None  # of a finished table, if that differs
     package: str = ""  # that it imports, where Python alone cannot
     requirement: str = ""  # by which pip installs that, if not by its name
 
@@ -50,14 +51,16 @@ def find_format(name: str, key: str = "") -> Format:
     return format
 
 
-def read_rows(path: Path, rows_key: str = "") -> list[Row]:
+def read_rows(path: Path, rows_key: str = "", *, finished: bool = False) -> list[Row]:
     """Return the rows of a file, by its name; of a .json the list of this key, such as "log_history".
 
-    Raises BadInput, naming the file, where it cannot be read.
+    A `finished` table is none that a program may still write, or was killed while it wrote: each of its lines
+    has to be a row. Raises BadInput, naming the file, where it cannot be read.
     """
     format = find_format(path.name)
+    read = (format.read_finished if finished else None) or format.read
     try:
-        return read_json(path, rows_key) if rows_key else list(format.read(path))
+        return read_json(path, rows_key) if rows_key else list(read(path))
     except UnicodeDecodeError as error:
         raise BadInput(f"byte {error.start} is not UTF-8", place=path, cure="write it as UTF-8") from error
     except RecursionError as error:
@@ -81,9 +84,29 @@ def parse_row(line: str) -> Row | None:
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
-    """Yield a row for each line below the header.
+    """Yield a row for each line below the header. Raises ValueError: see `_read_cells`.
 
     A cell is a number or a truth value if it can be, None if it is empty. A line without cells is no row.
+    """
+    for cells in _read_cells(path, delimiter):
+        yield {name: _parse_cell(cell) for name, cell in cells.items()}
+
+
+def read_typed_csv(path: Path, delimiter: str = ",") -> list[Row]:
+    """Return the rows of a finished table, as `read_csv` does, but a column with text is text throughout.
+
+    Else "1.10" beside "main" would be the arm 1.1, and the commit "12e4567" an infinite number.
+    """
+    rows = list(_read_cells(path, delimiter))
+    texts = {name for cells in rows for name, cell in cells.items() if _is_text(cell)}
+    return [
+        {name: (cell or None) if name in texts else _parse_cell(cell) for name, cell in cells.items()}
+        for cells in rows
+    ]
+
+
+def _read_cells(path: Path, delimiter: str) -> Iterator[dict[str, str]]:
+    """Yield the cells of each line by the names of the header.
 
     Raises ValueError for a header that names no columns or one twice, and for a row that is longer.
     """
@@ -97,7 +120,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     for cells in filter(None, lines):
         if any(cells[len(header) :]):
             raise ValueError(f"line {lines.line_num} has {len(cells)} cells, the header {len(header)}")
-        yield {name: _parse_cell(cell) for name, cell in zip(header, cells, strict=False)}
+        yield dict(zip(header, cells, strict=False))
 
 
 def check_header(header: list[str], delimiter: str) -> None:
@@ -111,6 +134,10 @@ def check_header(header: list[str], delimiter: str) -> None:
     for separator in {";", "\t", ","} - {delimiter}:
         if len(header) == 1 and separator in line:
             raise ValueError(f"its columns are separated by {separator!r}, and not by {delimiter!r}")
+
+
+def _is_text(cell: str) -> bool:
+    return isinstance(_parse_cell(cell), str) and cell.strip() not in NO_NUMBER
 
 
 def _parse_cell(cell: str) -> float | str | None:
@@ -149,6 +176,18 @@ def read_json_lines(path: Path) -> Iterator[Row]:
     return filter(None, map(parse_row, path.read_bytes().decode("utf-8-sig").split("\n")))
 
 
+def read_all_json_lines(path: Path) -> list[Row]:
+    """Return the lines of a finished table. Raises ValueError for one that is no JSON object."""
+    rows = []
+    for number, line in enumerate(path.read_bytes().decode("utf-8-sig").split("\n"), 1):
+        if line.strip():
+            row = parse_row(line)
+            if row is None:
+                raise ValueError(f"line {number} is no JSON object")
+            rows.append(row)
+    return rows
+
+
 def read_parquet(path: Path) -> list[Row]:
     """Return the rows of a table."""
     import pyarrow.parquet
@@ -175,11 +214,11 @@ def read_tensorboard(path: Path) -> list[Row]:
 
 
 FORMATS = {
-    ".csv": Format(read_csv),
-    ".tsv": Format(partial(read_csv, delimiter="\t")),
+    ".csv": Format(read_csv, read_typed_csv),
+    ".tsv": Format(partial(read_csv, delimiter="\t"), partial(read_typed_csv, delimiter="\t")),
     ".json": Format(read_json),
-    ".jsonl": Format(read_json_lines),
-    ".ndjson": Format(read_json_lines),
+    ".jsonl": Format(read_json_lines, read_all_json_lines),
+    ".ndjson": Format(read_json_lines, read_all_json_lines),
     ".parquet": Format(read_parquet, package="pyarrow"),
 }
 """The reader of each suffix. A row here is all that a further format takes."""

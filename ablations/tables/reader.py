@@ -24,7 +24,7 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
         return _read_experiment(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
     require(path.suffix.lower() in FORMATS, "is of no known kind", place=path, cure=f"give {SOURCES}")
-    rows = read_rows(path)
+    rows = read_rows(path, finished=True)
     require(rows, "has no rows", place=path, cure="give a table with results")
     return pd.DataFrame(rows)
 

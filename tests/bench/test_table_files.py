@@ -122,3 +122,23 @@ def test_a_format_is_added_by_one_row_for_programs_and_for_compare(tmp_path: Pat
 )
 def test_a_row_may_have_numbers_that_are_not_finite_as_python_writes_them(line: str, row: object) -> None:
     assert repr(parse_row(line)) == repr(row)
+
+
+def test_a_name_beside_text_stays_as_it_is_written_in_a_finished_table(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("arm,seed,loss\nmain,0,0.5\n1.10,0,NA\n12e4567,0,1e-3\n007,0,\n")
+    rows = read_rows(path, finished=True)
+    assert [row["arm"] for row in rows] == ["main", "1.10", "12e4567", "007"]
+    assert [row["seed"] for row in rows] == [0] * 4
+    assert [row["loss"] for row in rows] == [0.5, "NA", 0.001, None]
+    assert [row["arm"] for row in read_rows(path)] == ["main", 1.1, math.inf, 7], "a metric that is text once"
+
+
+def test_a_line_that_was_cut_is_no_row_of_a_running_program_and_no_finished_table(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"loss": 0.5}\n\n{"loss": 0.\n')
+    assert read_rows(path) == [{"loss": 0.5}]
+    with pytest.raises(BadInput) as refusal:
+        read_rows(path, finished=True)
+    assert str(refusal.value.place) == str(path)
+    assert "line 3" in refusal.value.rule

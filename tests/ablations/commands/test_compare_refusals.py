@@ -19,7 +19,7 @@ from unrolled.bench.errors import BadInput
     [
         ("nowhere.csv", FLAGS, "nowhere.csv: there is no such file"),
         ("runs.xlsx", FLAGS, "runs.xlsx: is of no known kind; give .csv, .tsv"),
-        ("broken.jsonl", FLAGS, "broken.jsonl: has no rows; give a table"),
+        ("broken.jsonl", FLAGS, "broken.jsonl: cannot be read (line 1 is no JSON object"),
         ("empty.csv", FLAGS, "empty.csv: has no rows; give a table"),
         ("benchmark.json", FLAGS, "benchmark.json: has no column 'model'; it has: machine_info, benchmarks"),
         ("runs.csv", FLAGS[2:], "--arm: is missing; name a column"),
