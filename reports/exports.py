@@ -5,37 +5,26 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.bench.errors import plural, visible
-from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
-from unrolled.reports.caveats import (
-    describe_attempts,
-    describe_copied_arms,
-    describe_perfect_arms,
-    describe_seen_data,
-    list_earlier_attempts,
-    list_skewed_contrasts,
-)
+from unrolled.bench.errors import visible
+from unrolled.bench.result_table import IS_COUNTED
+from unrolled.reports.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
     align_columns,
     csv_cell,
     format_p,
-    join_first_names,
     markdown_cell,
     pipe_table,
     shorten,
 )
+from unrolled.reports.notes import UNBIASED, list_notes
 from unrolled.reports.sentences import (
-    describe_aa_check,
     describe_state,
     describe_too_few_pairs,
     explain_open,
 )
 from unrolled.reports.statistics.types import Interval
-
-LISTED = 20  # rows without a partner, of one arm
 
 
 def make_tables(comparison: Comparison) -> dict[str, str]:
@@ -146,116 +135,6 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
         f"{v.symbol} {v.label}",
         "; ".join(filter(None, (*arm.standing, describe_state(arm, view)))) or "–",
     )
-
-
-def list_notes(comparison: Comparison) -> list[str]:
-    """Return how arms were compared, and what cannot be known of the results in a foreign table."""
-    correction = f"Holm's over all {'declared ' if comparison.design.plan_hash else ''}contrasts"
-    if any(arm.measured.exploratory for arm in comparison.arms):
-        correction += ", of exploratory arms Benjamini–Hochberg's"
-    test = f"p is {correction}, of the difference and of the equivalence within ±δ."
-    few_or_copied = []
-    if not comparison.has_too_few_pairs and any(
-        arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
-    ):
-        few_or_copied.append(FEW)
-    if any(arm.copied for arm in comparison.arms):
-        few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
-    if perfect := describe_perfect_arms(comparison):
-        few_or_copied.append(f"WARNING: {perfect}.")
-    if not comparison.design.plan_hash:
-        return _list_foreign_notes(comparison, test, few_or_copied)
-    notes = [test, *few_or_copied]
-    if comparison.sequential:
-        notes.append(STOPPED)
-    if not comparison.has_too_few_pairs:
-        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
-        notes += [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
-    return notes
-
-
-def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
-    """Return the notes on a table from elsewhere, from the first, on the test, to what cannot be known."""
-    unpaired = {arm.measured.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
-    notes = [
-        test
-        + (
-            f" Pairs are rows of the same {comparison.design.pairing_column}."
-            if comparison.design.pairing_column
-            else UNPAIRED
-        )
-    ]
-    if comparison.design.averaging_note:
-        notes.append(comparison.design.averaging_note)
-    if comparison.design.test_share:
-        notes.append(FOLDS)
-    if FIRST_LOOK in comparison.table:
-        notes.append(FIRST_SEEDS)
-    notes += few_or_copied
-    if any(arm.diverged for arm in comparison.arms):
-        notes.append(
-            DIVERGED
-            if comparison.design.pairing_column and not comparison.design.test_share
-            else DIVERGED_DEPENDENT
-        )
-    if any(arm.failed or unpaired[arm.measured.name] for arm in comparison.arms):
-        notes.append(LOSSES)
-    notes += [
-        f"WARNING: {sentence}."
-        for sentence in (*comparison.design.doubts, *list_skewed_contrasts(comparison))
-    ]
-    notes += [_describe_unpaired(name, labels, comparison) for name, labels in unpaired.items() if labels]
-    return [*notes, NOT_KNOWN]
-
-
-def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) -> str:
-    number = plural(len(labels), "row")
-    column = comparison.design.pairing_column
-    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, LISTED)}"
-
-
-def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
-    """Return the seeds that one side of a contrast lacks; none where a side is one run under all seeds."""
-    is_one_run = arm.copied or comparison.find_base(arm).copied
-    return arm.contrast.unpaired if arm.contrast and not is_one_run else ()
-
-
-UNBIASED = "unbiased Δ"
-FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
-STOPPED = (
-    f"The {UNBIASED} is the median-unbiased estimate, which allows for the looks that were taken. The mean "
-    "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
-)
-UNPAIRED = (
-    " Rows are not paired (Welch's test and a permutation test). Where rows of two arms share what moves "
-    "both, such as a seed or a document, --pair COLUMN compares them within it; a column of mere row "
-    "numbers pairs nothing."
-)
-FOLDS = (
-    "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "
-    "(1/folds + test/train) times that of one."
-)
-DIVERGED = (
-    "Means leave out the rows that diverged. Δ is then the median of all pairs, and how often each side is "
-    "better (sign test) has to agree with the means."
-)
-DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. Without independent pairs no difference and no equality is "
-    "claimed where an arm or its baseline has any; without any pairs how often they diverge is compared."
-)
-FIRST_SEEDS = (
-    "The rows are trials of a study, which gets seeds until it is decided: only those of its first look are "
-    "compared, whose number no result has chosen."
-)
-LOSSES = (
-    "A verdict, its size too, also has to hold with each run that failed or lacks a partner, on either side, "
-    "counted against it."
-)
-NOT_KNOWN = (
-    "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
-    "whether the arms differ in what their names say and in nothing else, and whether the rows are "
-    "independent."
-)
 
 
 def comparison_csv(comparison: Comparison) -> str:

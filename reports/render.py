@@ -14,9 +14,11 @@ from unrolled.bench.trial import Result
 from unrolled.reports import (
     answer,
     caveats,
+    doubts,
     exports,
     factorial,
     formats,
+    notes,
     sections,
     sentences,
 )
@@ -180,7 +182,7 @@ def _make_page(comparison: Comparison) -> Page:
         earlier_attempts=caveats.list_earlier_attempts(comparison),
         tally=caveats.describe_trials(comparison),
         failures=caveats.list_failures(comparison),
-        warnings=(*caveats.list_warnings(comparison), *extras.warnings),
+        warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         panels=forest.make_panels(comparison, extras),
         figure_columns=_find_figure_columns(comparison),
         bounded=any(arm.interval for view in comparison.per_metric for arm in view.arms),
@@ -194,7 +196,7 @@ def _make_page(comparison: Comparison) -> Page:
         sweep_seeds=sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
         sweep_pictures=panels.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
-        stopped=exports.STOPPED,
+        stopped=notes.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=sections.count_cost_decimals(costs, comparison),
@@ -210,7 +212,7 @@ def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequen
     """Return what a study's page does not claim, or the notes on a table from elsewhere."""
     if comparison.design.plan_hash:
         return caveats.list_limits(comparison, environments)
-    return exports.list_notes(comparison)
+    return notes.list_notes(comparison)
 
 
 def _list_results(comparison: Comparison) -> list[Result]:

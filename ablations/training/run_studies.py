@@ -294,12 +294,11 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     from unrolled.reports.caveats import (  # scipy
         describe_attempts,
         describe_futile_contrasts,
-        describe_mixed_machines,
         describe_nondeterminism,
         describe_seen_data,
-        describe_warned_trials,
         list_earlier_attempts,
     )
+    from unrolled.reports.doubts import describe_mixed_machines, describe_warned_trials  # scipy
 
     writers = (
         describe_warned_trials,

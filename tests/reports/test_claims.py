@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.helpers.synthetic_studies import arm, compare, pair, realistic, set_metrics, study
-from unrolled.reports.caveats import describe_trials, list_limits, list_warnings
+from unrolled.reports.caveats import describe_trials, list_limits
+from unrolled.reports.doubts import list_warnings
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import describe_state, list_claims
 

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from tests.helpers.synthetic_studies import arm, compare, realistic, set_metrics, study
-from unrolled.reports import caveats, sections
+from unrolled.reports import doubts, sections
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import render, write_index
@@ -33,10 +33,10 @@ def c():
 
 
 def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_index(c, tmp_path) -> None:
-    sentence = caveats.describe_mixed_machines(c)
+    sentence = doubts.describe_mixed_machines(c)
     assert "3 of 20 pairs" in sentence
     assert f"({APART})" in sentence
-    assert sentence in caveats.list_warnings(c)
+    assert sentence in doubts.list_warnings(c)
     page = render(c, tmp_path).read_text()
     assert sentence in page[page.index('id="answer"') : page.index("</section>")]
     assert sentence in write_index(tmp_path).read_text()
@@ -48,7 +48,7 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
         replace(alike.design, arms=tuple(move_trials(a, {}, range(5)) for a in alike.design.arms))
     )
     for comparison in (alike, silent, compare(realistic())):
-        assert caveats.describe_mixed_machines(comparison) == ""
+        assert doubts.describe_mixed_machines(comparison) == ""
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:

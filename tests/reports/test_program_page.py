@@ -9,8 +9,9 @@ import pytest
 
 from tests.helpers.synthetic_studies import compare, program, set_metrics, text_of
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import list_limits, list_warnings
+from unrolled.reports.caveats import list_limits
 from unrolled.reports.contrast_decisions import decide_looks
+from unrolled.reports.doubts import list_warnings
 from unrolled.reports.exports import comparison_csv
 from unrolled.reports.figures import panels
 from unrolled.reports.presentation import FigureColumn, Presentation, Scale

@@ -172,7 +172,7 @@ def test_the_description_asks_and_answers(page):
     page.open_description()
     page.wait_for_words(
         "↓ worse, size not settled — no <b>dropout</b> against baseline",
-        "1.00 nats higher",
+        "1.0 nats higher",
         "better on 0 of 6 seeds",
     )
     page.save_screenshot("description")

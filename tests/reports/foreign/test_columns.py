@@ -11,8 +11,9 @@ from tests.helpers.synthetic_studies import compare, compare_table, looked, text
 from tests.reports.simulate_compare import simulate_failure_rates
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import describe_trials, list_skewed_contrasts
+from unrolled.reports.caveats import describe_trials
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.doubts import list_skewed_contrasts
 from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.synthetic_studies import compare_table
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import list_warnings
+from unrolled.reports.doubts import list_warnings
 from unrolled.reports.exports import format_screen
 from unrolled.reports.foreign.columns import Columns
 
