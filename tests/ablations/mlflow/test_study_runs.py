@@ -111,7 +111,7 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
 def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, result, report_folder):
     arms = {"base": [result(seed=0)]}
     plan = build_plan(arms)
-    runs = (ArmRun(name="base", trials=(arms["base"][0].trial.id,)),)
+    runs = (ArmRun(name="base", trial_ids=(arms["base"][0].trial.id,)),)
 
     def count_shown_runs() -> int:
         experiment = client.get_experiment_by_name("unrolled/s")
