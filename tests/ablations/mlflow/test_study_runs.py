@@ -118,12 +118,12 @@ def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, res
         saved = json.loads(experiment.tags[f"mlflow.sharedViewState.{views.ARMS}"])
         return len(client.search_runs([experiment.experiment_id], json.loads(saved["state"])["searchFilter"]))
 
-    study = study_runs.StudyRuns(plan, store)
+    study = study_runs.MlflowRuns(plan, store)
     study.write_trial("base", arms["base"][0])
     assert count_shown_runs() == 1
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
-    study = study_runs.StudyRuns(replace(plan, hash="another"), store)
+    study = study_runs.MlflowRuns(replace(plan, hash="another"), store)
     assert count_shown_runs() == 2, "the trial and the arm of the plan before"
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1

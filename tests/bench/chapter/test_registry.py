@@ -41,7 +41,7 @@ def test_an_option_that_a_model_of_the_class_lacks_is_no_change_at_its_default(m
     options = {**ZOO["lm7"].options, "bias": True}
     monkeypatch.setitem(ZOO, "lm7", replace(ZOO["lm7"], options=options))
     trials = [ZOO["lm7"].make_chapter_trial(options={"bias": bias}) for bias in (True, False)]
-    lm6, gru = (ZOO[name].make_trial() for name in ("lm6", "gru"))
+    lm6, gru = (ZOO[name].make_chapter_trial() for name in ("lm6", "gru"))
     assert [trial.find_changes(lm6).get("bias") for trial in trials] == [None, False]
     assert [trial.find_changes(gru).get("bias") for trial in trials] == [True, False]
 
