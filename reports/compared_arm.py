@@ -66,7 +66,7 @@ class ComparedArm:
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
     remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
-    exploratory: bool = False  # marked so by the study, or its results were seen before the plan
+    is_exploratory: bool = False  # marked so by the study, or its results were seen before the plan
     attempt: int = 1  # one more than there are earlier plans of its contrast
     has_contrast_to_decide: bool = False  # the A/A check has none
     copied: bool = False  # it ignores its seed: one run, which every seed repeats
@@ -77,13 +77,13 @@ class ComparedArm:
     @property
     def correction(self) -> str:
         """The method that adjusts its p."""
-        return "Benjamini–Hochberg" if self.measured.exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
         """Words on what its contrast had behind it when the study was declared; () for nothing."""
         words = []
-        if self.exploratory:
+        if self.is_exploratory:
             words.append("exploratory")
         if self.attempt > 1:
             words.append(f"attempt {self.attempt}")
@@ -187,7 +187,7 @@ def make_compared_arm(
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         copied=copied,
-        exploratory=arm.exploratory or arm.name in design.seen_pairs,
+        is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
         attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
         task_differences=tuple(differences),
         proofs=collect_proofs(arm.finished_results),

@@ -190,7 +190,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "diverged": arm.diverged,
         "failed": arm.failed,
         "verdict": arm.verdict and arm.verdict.text,
-        "exploratory": arm.exploratory if is_planned else None,
+        "exploratory": arm.is_exploratory if is_planned else None,
         "attempt": arm.attempt if is_planned else None,
         "state": arm.state if comparison.design.looks else None,
         "pairs": arm.contrast and arm.contrast.pairs,

@@ -181,7 +181,7 @@ def test_a_table_to_paste_says_which_results_had_been_seen():
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
-    arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
+    arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
     c = compare(study(arms))
     assert [row.contrast.family_size for row in c.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)

@@ -84,7 +84,7 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
     page = text_of(render(c, tmp_path))
     assert describe_futile_contrasts(c) in page
     assert "noise; run again with --to-the-end" in page
-    for design in (looked(noisy, to_the_end=True), looked(replace(noisy, exploratory=True))):
+    for design in (looked(noisy, to_the_end=True), looked(replace(noisy, marked_exploratory=True))):
         assert not compare(design).arms[-1].verdict.futile
         assert describe_futile_contrasts(compare(design)) == ""
 
@@ -245,7 +245,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     text = text_of(render(c, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]
     assert "1 of its 3 contrasts" in text
-    assert [x.arm.measured.name for x in list_claims(c) if x.arm.exploratory] == ["strong"]
+    assert [x.arm.measured.name for x in list_claims(c) if x.arm.is_exploratory] == ["strong"]
     assert "strong against base (exploratory): " in write_claims(c)[0]
     assert "before any of its contrasts" not in text
     assert describe_seen_data(compare(looked())) == ""
