@@ -25,11 +25,11 @@ from unrolled.reports.means import (
 )
 from unrolled.reports.sentences import (
     Claim,
+    absolute_difference,
     describe_diverged,
     describe_divergence,
     describe_lost,
     describe_too_few_pairs,
-    effect_size,
     list_claims,
 )
 from unrolled.reports.statistics.error_contrasts import Unpaired
@@ -116,7 +116,7 @@ def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> It
     if grid is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
-    for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
+    for effect in sorted(grid.shown_interactions, key=lambda e: -absolute_difference(e.verdict)):
         v = effect.verdict
         first, second = map(format_name, effect.factors)
         size = comparison.scale.format_size(effect.mean, v.interval)
@@ -160,7 +160,7 @@ def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Com
     if not levels or not findings:
         return levels
     better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
-    better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
+    better.sort(key=lambda x: (not _has_effect(x), -absolute_difference(x.verdict)))
     if better and (part_view or ladder):
         first = better[0]
         base = format_name(first.against or comparison.arms[0].measured.name)
@@ -247,7 +247,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
-        changed.sort(key=lambda x: (x.other_task, -effect_size(x.verdict)))
+        changed.sort(key=lambda x: (x.other_task, -absolute_difference(x.verdict)))
         lines += _describe_changes(changed, comparison)
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
@@ -333,7 +333,7 @@ def _format_count(number: int, verb: str) -> str:
 
 
 def _has_effect(x: Finding) -> bool:
-    return x.verdict.direction is not Direction.NONE and math.isfinite(effect_size(x.verdict))
+    return x.verdict.direction is not Direction.NONE and math.isfinite(absolute_difference(x.verdict))
 
 
 def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:

@@ -211,7 +211,7 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
         for arm in comparison.arms_with_contrast
         if arm.verdict
     ]
-    return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict))))
+    return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -absolute_difference(x.verdict))))
 
 
 def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
@@ -319,7 +319,7 @@ def write_claims(comparison: Comparison) -> tuple[str, ...]:
     return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(comparison)))
 
 
-def effect_size(v: Verdict) -> float:
+def absolute_difference(v: Verdict) -> float:
     """Return the absolute difference."""
     return abs(v.contrast.estimate or 0.0)
 
@@ -327,4 +327,4 @@ def effect_size(v: Verdict) -> float:
 def find_largest_effect(comparison: Comparison) -> float:
     """Return the largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
     directed = [x.verdict for x in list_claims(comparison) if x.verdict.direction is not Direction.NONE]
-    return max((effect_size(v) / comparison.metric.zone for v in directed), default=0.0)
+    return max((absolute_difference(v) / comparison.metric.zone for v in directed), default=0.0)
