@@ -35,16 +35,16 @@ class Proof:
         """True if the factor took effect in every trial."""
         return not self.failed
 
-    @property
-    def failed_seeds(self) -> str:
-        """On how many seeds it did not take effect; "" if that is none or all."""
+    def describe_failed_seeds(self) -> str:
+        """Return on how many seeds it did not take effect; "" if that is none or all."""
         failed = len(self.failed)
         trials = len(self.witnesses)
         return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
         description = describe_witness(self.factor, (self.failed or self.witnesses)[0])
-        return f"{description} ({self.failed_seeds})" if self.failed_seeds else description
+        failed_seeds = self.describe_failed_seeds()
+        return f"{description} ({failed_seeds})" if failed_seeds else description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +108,8 @@ class ComparedArm:
             return ""
         return "decided" if self.decided else "open"
 
-    @property
-    def seeds_of_mean(self) -> str:
-        """How many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
+    def describe_seeds_of_mean(self) -> str:
+        """Return how many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
 
         With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
         that no seed changes has one value on all of its seeds: "10 alike".
@@ -140,9 +139,8 @@ class ComparedArm:
             return f"{self.remark}: {self.blocked_reason}"
         return str(self.remark or "")
 
-    @property
-    def changed(self) -> str:
-        """The arm's changes as `name = value`, and the arm that it is compared with if not the baseline."""
+    def describe_changes(self) -> str:
+        """Return the changes as `name = value`, and the arm that it is compared with if not the baseline."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
         return f"{changes}, against {self.measured.against}" if self.measured.against else changes
 

@@ -125,8 +125,8 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = c.arms[1]
     assert strong.done == 15
     assert strong.contrast.pairs == 10
-    assert strong.seeds_of_mean == "10"
-    assert c.arms[2].seeds_of_mean == "15 of 20"
+    assert strong.describe_seeds_of_mean() == "10"
+    assert c.arms[2].describe_seeds_of_mean() == "15 of 20"
 
 
 @pytest.mark.parametrize("design", [looked(), laddered()])
