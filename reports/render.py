@@ -259,7 +259,7 @@ def _write_answers(
 ) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; by the first, with the effects of switches."""
     answers = []
-    for view in comparison.readings:
+    for view in comparison.per_unit:
         if view.metric == comparison.metric and _is_thorough(parts):
             answers.append(answer.write_answer(view, parts, grid))
         else:

@@ -243,7 +243,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
 
 def describe_mean(comparison: Comparison) -> str:
     """Return a sentence on means that are taken of logarithms; "" for those of what is shown."""
-    if comparison.reading:
+    if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
         return f"A mean of {comparison.title} is exp of the mean {measured_title}."
     return f"Means of {comparison.title} are geometric." if comparison.scale.log else ""
