@@ -146,7 +146,7 @@ from unrolled.reports.factorial import find_factorial, find_parts
 from unrolled.reports.render import answer_lines
 
 def describe_part(part):
-    return [part.switch.name, *(v and [v.kind, v.contrast.mean] for v in part.views.values())]
+    return [part.switch.name, *(v and [v.kind, v.contrast.mean] for v in part.verdicts.values())]
 
 descriptions = {}
 for study in ("regularization", "models"):
@@ -208,7 +208,7 @@ def describe_shipped(project: Path) -> dict[str, dict[str, list]]:
 def test_a_new_option_of_one_model_changes_nothing_in_the_studies_that_ship(changed_project):
     descriptions = describe_shipped(changed_project)
     assert descriptions == describe_shipped(ROOT)
-    parts = {name: views for name, *views in descriptions["regularization"]["parts"]}
+    parts = {name: verdicts for name, *verdicts in descriptions["regularization"]["parts"]}
     assert [name for name, (_, alone, _) in parts.items() if alone] == [*parts]
     assert {"tying", "weight decay", "momentum"} <= parts.keys()
 
