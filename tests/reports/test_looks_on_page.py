@@ -32,7 +32,7 @@ from unrolled.reports.caveats import (
 from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
 from unrolled.reports.formats import format_number
 from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import list_claims, write_claims, write_verdict_sentence
+from unrolled.reports.sentences import describe_state, list_claims, write_claims, write_verdict_sentence
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,14 @@ def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     text = " ".join((*write_claims(c), write_verdict_sentence(v, "weak", "base", c.scale)))
     assert "early" not in text
     assert "open at the last look, 40 of 40 seeds" in text
+
+
+def test_a_direction_whose_size_is_open_at_the_last_look_is_not_called_undecided():
+    noisy = arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
+    facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
+    c = compare(study((arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
+    assert c.arms[1].verdict.text == "better, size not settled"
+    assert describe_state(c.arms[1], c) == "its size is not decided at 10 seeds"
 
 
 def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):
