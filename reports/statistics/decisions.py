@@ -108,9 +108,10 @@ def evaluate_looks(
     the looks of the first, in families of their own.
 
     A contrast is futile if, after a look, its chance to be decided by the last look is below `futility`. It
-    gets no more seeds and stays in the family with its p, and may still be decided when Holm's step is a
-    milder one. This takes claims away and makes none, so that the error rates do not depend on it: a study
-    may be judged again with another bound, 0 among them, once it has the seeds for that.
+    gets no more seeds, and its p stays as it is. Holm's correction of that p may still become milder, as the
+    p of other contrasts fall, and decide it. To withhold seeds can lose claims and adds none, so that the
+    error rates hold with any bound: a study may be judged again with another one, such as 0, once it has the
+    seeds for that.
 
     Raises ValueError without metrics, or with fewer seeds than the last look.
     """
