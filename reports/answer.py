@@ -10,7 +10,7 @@ from markupsafe import Markup
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.factorial import VIEWS, Factorial, Part
+from unrolled.reports.factorial import CONTEXTS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.means import (
     count_listed,
@@ -25,11 +25,11 @@ from unrolled.reports.means import (
 )
 from unrolled.reports.sentences import (
     Claim,
+    absolute_difference,
     describe_diverged,
     describe_divergence,
     describe_lost,
     describe_too_few_pairs,
-    effect_size,
     list_claims,
 )
 from unrolled.reports.statistics.error_contrasts import Unpaired
@@ -82,18 +82,18 @@ def write_answer(
         return Markup(visible(few)), *rank_all_arms(comparison)
     if order := describe_order(comparison):
         return order
-    part_view = next((v for v in VIEWS if any(part.views[v] for part in parts)), "")
-    findings = _list_part_findings(parts, part_view) if part_view else _list_arm_findings(comparison)
+    context = next((x for x in CONTEXTS if any(part.verdicts[x] for part in parts)), "")
+    findings = _list_part_findings(parts, context) if context else _list_arm_findings(comparison)
     lines = _describe_effects(findings, comparison)
-    if part_view and lines:
-        lines[:0] = [Markup("{}:").format(part_view.capitalize())]
-    headline = _write_headline(findings, part_view, comparison)
+    if context and lines:
+        lines[:0] = [Markup("{}:").format(context.capitalize())]
+    headline = _write_headline(findings, context, comparison)
     return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
 
 
-def _list_part_findings(parts: Sequence[Part], part_view: str) -> list[Finding]:
-    """Return the verdict on each part in a view of the study."""
-    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.views[part_view])]
+def _list_part_findings(parts: Sequence[Part], context: str) -> list[Finding]:
+    """Return the verdict on each part in a context."""
+    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.verdicts[context])]
 
 
 def _list_arm_findings(comparison: Comparison) -> list[Finding]:
@@ -116,7 +116,7 @@ def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> It
     if grid is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
-    for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
+    for effect in sorted(grid.shown_interactions, key=lambda e: -absolute_difference(e.verdict)):
         v = effect.verdict
         first, second = map(format_name, effect.factors)
         size = comparison.scale.format_size(effect.mean, v.interval)
@@ -138,7 +138,7 @@ def _describe_disagreement(x: Claim, comparison: Comparison) -> str:
     return ", ".join(phrases)
 
 
-def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Comparison) -> Markup:
+def _write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
     In a grid it tells what the best arm of each line reaches; in a ladder, what the best arm of the
@@ -160,15 +160,15 @@ def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Com
     if not levels or not findings:
         return levels
     better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
-    better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
-    if better and (part_view or ladder):
+    better.sort(key=lambda x: (not _has_effect(x), -absolute_difference(x.verdict)))
+    if better and (context or ladder):
         first = better[0]
         base = format_name(first.against or comparison.arms[0].measured.name)
         over = Markup(" over {}").format(base) if ladder else ""
         gain = _describe_gain(first, comparison) + _bracket(first.state)
-        scope = _describe_scope(first, findings, comparison, "parts" if part_view else "contrasts")
+        scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
         return Markup("{}{} brings the most{}: {}; {}").format(scope, first.name, over, gain, levels)
-    if better or (len(findings) == 1 and not part_view and not ladder):
+    if better or (len(findings) == 1 and not context and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
         names = join_names(list_first([Markup("{}{}").format(x.name, _bracket(x.state)) for x in others]))
@@ -181,7 +181,7 @@ def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Com
         for kind, phrase in KINDS.items()
         if kinds[kind]
     ]
-    rivals = "part is shown to help" if part_view else "arm is shown to be better"
+    rivals = "part is shown to help" if context else "arm is shown to be better"
     return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
 
 
@@ -247,7 +247,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
-        changed.sort(key=lambda x: (x.other_task, -effect_size(x.verdict)))
+        changed.sort(key=lambda x: (x.other_task, -absolute_difference(x.verdict)))
         lines += _describe_changes(changed, comparison)
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
@@ -333,7 +333,7 @@ def _format_count(number: int, verb: str) -> str:
 
 
 def _has_effect(x: Finding) -> bool:
-    return x.verdict.direction is not Direction.NONE and math.isfinite(effect_size(x.verdict))
+    return x.verdict.direction is not Direction.NONE and math.isfinite(absolute_difference(x.verdict))
 
 
 def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:

@@ -153,7 +153,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         phrases += _CAVEATS_OF_LOOKS
     if any(arm.diverged for arm in comparison.arms):
         phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")
-    if any(arm.measured.exploratory for arm in comparison.arms):
+    if any(arm.measured.marked_exploratory for arm in comparison.arms):
         phrases.append("Arms marked exploratory suggest and do not confirm.")
     return tuple(filter(None, phrases))
 

@@ -35,16 +35,16 @@ class Proof:
         """True if the factor took effect in every trial."""
         return not self.failed
 
-    @property
-    def failed_seeds(self) -> str:
-        """On how many seeds it did not take effect; "" if that is none or all."""
+    def describe_failed_seeds(self) -> str:
+        """Return on how many seeds it did not take effect; "" if that is none or all."""
         failed = len(self.failed)
         trials = len(self.witnesses)
         return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
         description = describe_witness(self.factor, (self.failed or self.witnesses)[0])
-        return f"{description} ({self.failed_seeds})" if self.failed_seeds else description
+        failed_seeds = self.describe_failed_seeds()
+        return f"{description} ({failed_seeds})" if failed_seeds else description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class ComparedArm:
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
     remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
-    exploratory: bool = False  # marked so by the study, or its results were seen before the plan
+    is_exploratory: bool = False  # marked so by the study, or its results were seen before the plan
     attempt: int = 1  # one more than there are earlier plans of its contrast
     has_contrast_to_decide: bool = False  # the A/A check has none
     copied: bool = False  # it ignores its seed: one run, which every seed repeats
@@ -77,13 +77,13 @@ class ComparedArm:
     @property
     def correction(self) -> str:
         """The method that adjusts its p."""
-        return "Benjamini–Hochberg" if self.measured.exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
         """Words on what its contrast had behind it when the study was declared; () for nothing."""
         words = []
-        if self.exploratory:
+        if self.is_exploratory:
             words.append("exploratory")
         if self.attempt > 1:
             words.append(f"attempt {self.attempt}")
@@ -108,9 +108,8 @@ class ComparedArm:
             return ""
         return "decided" if self.decided else "open"
 
-    @property
-    def seeds_of_mean(self) -> str:
-        """How many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
+    def describe_seeds_of_mean(self) -> str:
+        """Return how many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
 
         With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
         that no seed changes has one value on all of its seeds: "10 alike".
@@ -140,9 +139,8 @@ class ComparedArm:
             return f"{self.remark}: {self.blocked_reason}"
         return str(self.remark or "")
 
-    @property
-    def changed(self) -> str:
-        """The arm's changes as `name = value`, and the arm that it is compared with if not the baseline."""
+    def describe_changes(self) -> str:
+        """Return the changes as `name = value`, and the arm that it is compared with if not the baseline."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
         return f"{changes}, against {self.measured.against}" if self.measured.against else changes
 
@@ -187,7 +185,7 @@ def make_compared_arm(
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         copied=copied,
-        exploratory=arm.exploratory or arm.name in design.seen_pairs,
+        is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
         attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
         task_differences=tuple(differences),
         proofs=collect_proofs(arm.finished_results),

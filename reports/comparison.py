@@ -42,7 +42,7 @@ class Comparison:
     looks_taken: int
     other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
-    reading: Scale | None = None  # in place of the metric's own scale: perplexity for a loss
+    other_scale: Scale | None = None  # in place of the metric's own scale: perplexity for a loss
     proposal: ProposalDecision | None = None  # of a study that is a proposal
 
     @property
@@ -78,12 +78,12 @@ class Comparison:
         return self, *self.other_views
 
     @property
-    def readings(self) -> tuple["Comparison", ...]:
+    def per_unit(self) -> tuple["Comparison", ...]:
         """The comparison by each metric, this one first, in each of the units that it is read in."""
         return tuple(
-            replace(view, reading=reading) if reading else view
+            replace(view, other_scale=other_scale) if other_scale else view
             for view in self.per_metric
-            for reading in dict.fromkeys((None, view.scale.second_scale))
+            for other_scale in dict.fromkeys((None, view.scale.second_scale))
         )
 
     @property
@@ -177,7 +177,7 @@ class Comparison:
     @property
     def scale(self) -> Scale:
         """How values of the metric are shown."""
-        return self.reading or self.design.find_scale(self.metric)
+        return self.other_scale or self.design.find_scale(self.metric)
 
     @property
     def first_title(self) -> str:

@@ -139,8 +139,8 @@ def decide_contrasts(
         return _decide_gate(to_decide, evidence)
     if design.stopping_rule == "proposal":
         return _decide_proposal(to_decide, evidence)
-    declared = [name for name in to_decide if not arms[name].exploratory]
-    exploratory = [name for name in to_decide if arms[name].exploratory]
+    declared = [name for name in to_decide if not arms[name].marked_exploratory]
+    exploratory = [name for name in to_decide if arms[name].marked_exploratory]
     families = [
         _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else BOUND),
         # none of these is futile: that is predicted for the steps of Holm

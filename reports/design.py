@@ -40,7 +40,7 @@ class MeasuredArm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
     trial: Trial | None = None  # any of its trials, where there are no results
-    exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
+    marked_exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
     uses_seed: bool = True  # False if no seed changes it, as it is fitted by counting
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from itertools import groupby
-from operator import attrgetter
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_computed
 from unrolled.reports.caveats import LISTED, describe_missing_turns
+from unrolled.reports.compared_arm import Proof
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first, join_first_names, shorten
 from unrolled.reports.sentences import describe_aa_check, fails_aa_check
@@ -22,10 +22,10 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         for arm in comparison.arms
         if arm.is_dead
     ]
-    seeds_of = attrgetter("failed_seeds")
     for arm in comparison.arms:
         failed = [proof for proof in arm.proofs if not proof.ok]
-        for seeds, proofs in groupby(sorted(failed, key=seeds_of), seeds_of):
+        failed.sort(key=Proof.describe_failed_seeds)
+        for seeds, proofs in groupby(failed, Proof.describe_failed_seeds):
             factors = ", ".join(proof.factor for proof in proofs)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{arm.measured.name}: no proof that {factors} took effect{in_seeds}")

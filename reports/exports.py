@@ -106,7 +106,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     contrast = arm.contrast
     v = arm.verdict
     scale = view.scale
-    seeds = arm.seeds_of_mean
+    seeds = arm.describe_seeds_of_mean()
     if view.stops_contrasts and arm.state:
         seeds += f" {arm.state}"
     if arm.diverged:
@@ -182,7 +182,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     record: dict[str, object] = {
         "arm": arm.measured.name,
         "model": arm.measured.model,
-        "changed": arm.changed,
+        "changed": arm.describe_changes(),
         "against": comparison.find_base(arm).measured.name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done,
@@ -190,7 +190,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "diverged": arm.diverged,
         "failed": arm.failed,
         "verdict": arm.verdict and arm.verdict.text,
-        "exploratory": arm.exploratory if is_planned else None,
+        "exploratory": arm.is_exploratory if is_planned else None,
         "attempt": arm.attempt if is_planned else None,
         "state": arm.state if comparison.design.looks else None,
         "pairs": arm.contrast and arm.contrast.pairs,

@@ -16,8 +16,8 @@ from unrolled.reports.statistics.verdicts import Verdict
 BESIDE = "beside all the others"
 ALONE = "alone"
 AVERAGE = "on average"
-VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
-"""What can be asked about a part, and the design that asks it."""
+CONTEXTS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
+"""What the other parts are when a part is switched on, and the design whose arms show it."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""
@@ -61,10 +61,10 @@ class Factorial:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One switch, with the verdict on switching it on in each view of the study; None if a view has none."""
+    """One switch, with the verdict on switching it on in each context; None where there is none."""
 
     switch: Switch
-    views: Mapping[str, Verdict | None]
+    verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
 
 
 def find_factorial(comparison: Comparison) -> Factorial | None:
@@ -120,9 +120,9 @@ def _measure_effects(
 
 
 def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
-    """Return the switches that appear in more than one view.
+    """Return the switches that have a verdict in more than one context.
 
-    P is adjusted by Holm over the switches of a view.
+    P is adjusted by Holm over the switches of a context.
     """
     baseline = comparison.arms[0]
     neighbours = _find_neighbours(comparison, baseline)
@@ -140,14 +140,18 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
         pairs[BESIDE if is_on else ALONE][key] = (baseline, neighbours[key])
         if opposite and key in opposite_neighbours and opposite is not neighbours[key]:
             pairs[ALONE if is_on else BESIDE][key] = (opposite, opposite_neighbours[key])
-    by_view = {view: _judge_switches(comparison, arm_pairs, switches) for view, arm_pairs in pairs.items()}
-    by_view[AVERAGE] = {}
+    by_context = {
+        context: _judge_switches(comparison, arm_pairs, switches) for context, arm_pairs in pairs.items()
+    }
+    by_context[AVERAGE] = {}
     if grid:
-        by_view[AVERAGE] = {s.key: e.verdict for s, e in zip(grid.switches, grid.effects, strict=False)}
-    views = {key: {view: by_switch.get(key) for view, by_switch in by_view.items()} for key in switches}
+        by_context[AVERAGE] = {s.key: e.verdict for s, e in zip(grid.switches, grid.effects, strict=False)}
+    verdicts = {
+        key: {context: by_switch.get(key) for context, by_switch in by_context.items()} for key in switches
+    }
     return tuple(
-        Part(switch=switches[key], views=verdicts_on_switch)
-        for key, verdicts_on_switch in views.items()
+        Part(switch=switches[key], verdicts=verdicts_on_switch)
+        for key, verdicts_on_switch in verdicts.items()
         if sum(v is not None for v in verdicts_on_switch.values()) > 1
     )
 

@@ -54,7 +54,7 @@ NOT_KNOWN = (
 def list_notes(comparison: Comparison) -> list[str]:
     """Return how arms were compared, and what cannot be known of the results in a foreign table."""
     correction = f"Holm's over all {'declared ' if comparison.design.plan_hash else ''}contrasts"
-    if any(arm.measured.exploratory for arm in comparison.arms):
+    if any(arm.measured.marked_exploratory for arm in comparison.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
     few_or_copied = []

@@ -31,7 +31,7 @@ class Scale:
     log: float = 0.0
     delta: float = 0.0  # the smallest difference that matters, as differences are judged
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
-    second_scale: "Scale | None" = None  # another reading of the same numbers
+    second_scale: "Scale | None" = None  # another unit of the same numbers
 
     def adapt_to(self, metric: Metric) -> "Scale":
         """Return the same for a metric with a δ, and for one that is judged by its ratio."""

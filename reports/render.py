@@ -65,8 +65,8 @@ class Page:
     figure_columns: Mapping[str, FigureColumn]
     bounded: bool  # some row has an interval
     parts: Sequence[Part]
-    views: Mapping[str, str]
-    thorough: bool  # some part has an effect in each view
+    contexts: Mapping[str, str]  # in which some part has a verdict, each with its design
+    thorough: bool  # some part has a verdict in each context
     grid: Factorial | None
     effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each
 
@@ -187,7 +187,7 @@ def _make_page(comparison: Comparison) -> Page:
         figure_columns=_find_figure_columns(comparison),
         bounded=any(arm.interval for view in comparison.per_metric for arm in view.arms),
         parts=parts,
-        views={v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
+        contexts={x: d for x, d in factorial.CONTEXTS.items() if any(part.verdicts[x] for part in parts)},
         thorough=_is_thorough(parts),
         grid=grid,
         effects=forest.draw_effects(grid, comparison) if grid else None,
@@ -259,7 +259,7 @@ def _write_answers(
 ) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; by the first, with the effects of switches."""
     answers = []
-    for view in comparison.readings:
+    for view in comparison.per_unit:
         if view.metric == comparison.metric and _is_thorough(parts):
             answers.append(answer.write_answer(view, parts, grid))
         else:
@@ -268,5 +268,5 @@ def _write_answers(
 
 
 def _is_thorough(parts: Sequence[Part]) -> bool:
-    """Return True if each view of some switch has an effect."""
-    return any(all(part.views.values()) for part in parts)
+    """Return True if some switch has a verdict in each context."""
+    return any(all(part.verdicts.values()) for part in parts)

@@ -60,7 +60,7 @@ def describe_diverged(contrast: Contrast) -> str:
 def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
     """Return where in its looks a contrast stands; "" in a fixed design that can go on.
 
-    One that gets more seeds is open itself, or by its size, or because the gate or the first metric is.
+    `explain_open` has the reason why it claims nothing.
     """
     if v.blocked_reason:
         return f"open: {v.blocked_reason}"
@@ -72,13 +72,18 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
         return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
     if v.contrast.pairs >= looks.last:
         return f"open at the last look, {seeds}"
+    return f"{_name_open_part(v, first_metric)}open after {seeds}"
+
+
+def _name_open_part(v: Verdict, first_metric: str) -> str:
+    """Return what keeps a contrast with a claim open, such as "its size is "; "" where it claims nothing."""
     subjects = {
         "": f"{first_metric} is ",
         "size": "its size is ",
         "gate": "the gate is ",
         "proposal": "the proposal is ",
     }
-    return f"{subjects[v.stopping_rule] if v.claims else ''}open after {seeds}"
+    return subjects[v.stopping_rule] if v.claims else ""
 
 
 def _describe_effect(v: Verdict, scale: Scale) -> str:
@@ -211,7 +216,7 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
         for arm in comparison.arms_with_contrast
         if arm.verdict
     ]
-    return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict))))
+    return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -absolute_difference(x.verdict))))
 
 
 def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
@@ -243,7 +248,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
 
 def describe_mean(comparison: Comparison) -> str:
     """Return a sentence on means that are taken of logarithms; "" for those of what is shown."""
-    if comparison.reading:
+    if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
         return f"A mean of {comparison.title} is exp of the mean {measured_title}."
     return f"Means of {comparison.title} are geometric." if comparison.scale.log else ""
@@ -272,9 +277,7 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
     phrases = [
         describe_divergence(v) if contrast.given_convergence else "",
         describe_lost(contrast) if contrast.lost_count else "",
-        ""
-        if comparison.has_too_few_pairs and not v.blocked_reason
-        else _describe_progress(arm, v, comparison.first_title),
+        _describe_progress(arm, v, comparison),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
@@ -299,18 +302,21 @@ def explain_open(arm: ComparedArm, first_metric: str) -> str:
     return f"{reason}, where {first_metric} was decided" if v.decided else reason
 
 
-def _describe_progress(arm: ComparedArm, v: Verdict, first_metric: str) -> str:
-    """Return why a contrast is open, or how many pairs it has that may get more; "" for what it claims."""
+def _describe_progress(arm: ComparedArm, v: Verdict, comparison: Comparison) -> str:
+    """Return the stage of a contrast that is not decided, or why it is open where it is; "" for a claim."""
     contrast = v.contrast
     looks = contrast.look.looks
     has_more_looks = len(looks.numbers) > 1 and contrast.pairs < looks.last
+    if comparison.has_too_few_pairs and not v.blocked_reason:
+        return ""
     if v.blocked_reason or (has_more_looks and not v.decided):
-        return describe_stage(v, first_metric)
+        return describe_stage(v, comparison.first_title)
     if v.decided:
-        return "" if v.claims else f"open: {explain_open(arm, first_metric)}"
-    remark = f": under {FEWEST_SEEDS} nothing is decided" if contrast.pairs < FEWEST_SEEDS else ""
-    subject = f"{first_metric} is " if v.claims else ""
-    return f"{subject}not decided at {plural(contrast.pairs, arm.noun)}{remark}"
+        return "" if v.claims else f"open: {explain_open(arm, comparison.first_title)}"
+    pairs = plural(contrast.pairs, arm.noun)
+    if contrast.pairs < FEWEST_SEEDS:
+        return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
+    return f"{_name_open_part(v, comparison.first_title)}not decided at {pairs}"
 
 
 def write_claims(comparison: Comparison) -> tuple[str, ...]:
@@ -319,7 +325,7 @@ def write_claims(comparison: Comparison) -> tuple[str, ...]:
     return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(comparison)))
 
 
-def effect_size(v: Verdict) -> float:
+def absolute_difference(v: Verdict) -> float:
     """Return the absolute difference."""
     return abs(v.contrast.estimate or 0.0)
 
@@ -327,4 +333,4 @@ def effect_size(v: Verdict) -> float:
 def find_largest_effect(comparison: Comparison) -> float:
     """Return the largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
     directed = [x.verdict for x in list_claims(comparison) if x.verdict.direction is not Direction.NONE]
-    return max((effect_size(v) / comparison.metric.zone for v in directed), default=0.0)
+    return max((absolute_difference(v) / comparison.metric.zone for v in directed), default=0.0)

@@ -14,7 +14,7 @@ from unrolled.ablations.commits.judge import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.bench.errors import BadInput, plural, require, visible
-from unrolled.reports.statistics.chain import ProposalOutcome, smallest_gain
+from unrolled.reports.statistics.gain_test import ProposalOutcome, smallest_gain
 from unrolled.reports.statistics.sequential import Looks
 
 EXIT_CODES = {

@@ -42,7 +42,7 @@ from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, Repository
-from unrolled.reports.statistics.chain import ProposalOutcome, pairs_to_show
+from unrolled.reports.statistics.gain_test import ProposalOutcome, pairs_to_show
 from unrolled.reports.statistics.sequential import Looks
 
 _NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"

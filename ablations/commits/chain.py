@@ -23,7 +23,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.trial import canonical_json
-from unrolled.reports.statistics.chain import ProposalOutcome
+from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level
 
 ALPHA = 0.1

@@ -13,7 +13,7 @@ from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
 from unrolled.reports.presentation import PLAIN, Scale
 from unrolled.reports.render import write_index
-from unrolled.reports.statistics.chain import ProposalOutcome
+from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 RULES = {
     "saffron": "At most {:g} of the keeps are expected to be false (SAFFRON).",

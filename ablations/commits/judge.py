@@ -15,7 +15,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import prepare_folder
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import require
-from unrolled.reports.statistics.chain import ProposalOutcome
+from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision
 
 if TYPE_CHECKING:

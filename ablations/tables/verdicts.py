@@ -76,7 +76,7 @@ def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
                 "direction": str(arm.verdict.direction),
                 "size": str(arm.verdict.size),
                 "verdict": arm.verdict.text,
-                "exploratory": arm.exploratory,
+                "exploratory": arm.is_exploratory,
                 "attempt": arm.attempt,
                 "provisional": arm.verdict.provisional,
                 "open_because": cells["open_because"],
@@ -144,7 +144,7 @@ def compare_arms(
             verdict=compared.verdict,
             correction=compared.correction,
             scale=comparison.scale,
-            exploratory=compared.exploratory,
+            exploratory=compared.is_exploratory,
         )
     judge = replace(judge, delta=delta or judge.delta) if is_declared else Metric(metric, delta, better)
     undeclared = comparison.judge_undeclared({arm: (compared, base)}, judge)

@@ -40,7 +40,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
         estimate = contrast.estimate if contrast else None
         difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
-        numbers = level, difference, arm.seeds_of_mean
+        numbers = level, difference, arm.describe_seeds_of_mean()
         table.add_row(Text(visible(arm.measured.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
     if any(row.verdict and row.verdict.provisional for row in comparison.arms):

@@ -162,7 +162,7 @@ def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) ->
         note=" ".join(filter(None, [arm.note, _describe_commit(arm)])),
         changes=arm.changes,
         results={seed: results[id] for seed, id in arm.trial_ids.items() if id in results},
-        exploratory=arm.exploratory,
+        marked_exploratory=arm.exploratory,
         against=arm.against,
         uses_seed=plan.make_planned_trial(arm, plan.seeds[0]).uses_seed,
     )

@@ -11,7 +11,7 @@ from unrolled.bench.errors import plural
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.page_template import fill_template
-from unrolled.reports.statistics.chain import ProposalOutcome
+from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 
 @dataclass(frozen=True, kw_only=True)

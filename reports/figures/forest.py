@@ -58,7 +58,7 @@ class Panel:
 
 def make_panels(comparison: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.readings)
+    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.per_unit)
 
 
 def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:

@@ -136,9 +136,10 @@ class Contrast:
 
     @property
     def fails_unequally(self) -> bool:
-        """True if one side failed more often: in `FEWEST_FAILURES` pairs and a tenth of all, or shown to.
+        """True if one side failed more often than the other.
 
-        It is shown by McNemar's plain p of the lost pairs or rows. That p alone takes six failures against
+        It did if it failed in `FEWEST_FAILURES` more pairs and in a tenth of all, or if McNemar's unadjusted
+        p of the lost pairs, or of the lacking rows, is at most .05. That p alone needs six failures against
         none.
         """
         fewer, more = sorted((self.arm_lacks, self.base_lacks))
@@ -153,10 +154,11 @@ class Contrast:
         return (self.arm_diverged > self.base_diverged) - (self.arm_diverged < self.base_diverged)
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
-        """Return what a test of level alpha over all looks does not reject at this look; from 3 pairs on.
+        """Return the differences that a test of level alpha over all looks does not reject at this look.
 
-        A repeated interval: it holds at all looks together at 1 − alpha or, of two tests with one side each,
-        1 − 2 alpha. With one look and pairs without skewness it is the usual t interval.
+        The intervals of all looks hold together with a confidence of 1 − alpha. With `sides` of 1 the level
+        is that of each of two one-sided tests, and the confidence 1 − 2 alpha. With one look and pairs
+        without skewness it is the usual t interval. Under 3 pairs there is none.
         """
         tails = 3 - sides  # a test with one side at alpha has the interval of one with two at 2 alpha
         level = tails * self.look.compute_level(alpha, sides)

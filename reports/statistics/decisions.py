@@ -46,35 +46,40 @@ class Decisions(Generic[Key]):
 
 @dataclass(frozen=True)
 class _Track:
-    """A contrast by one metric, and the smallest weighted p of the looks at which it was evaluated."""
+    """A contrast by one metric, and the smallest p, each over its look's weight, of its looks so far."""
 
-    contrast: Contrast  # of the last of them; before the first, of the pairs that there are
-    difference: float = math.inf
-    equivalence: float = math.inf
-    divergence: float = math.inf
+    contrast: Contrast  # of the last look; before the first, of the pairs that there are
+    smallest_difference_p: float = math.inf
+    smallest_equivalence_p: float = math.inf
+    smallest_divergence_p: float = math.inf
 
     @property
     def is_evaluated(self) -> bool:
         """True if it was evaluated at a look."""
-        return self.difference < math.inf
+        return self.smallest_difference_p < math.inf
 
     def add_look(self, contrast: Contrast) -> "_Track":
         """Return the track after one more look, at which the contrast is this one."""
         weight = contrast.look.weight
         return _Track(
             contrast,
-            min(self.difference, contrast.p / weight),
-            min(self.equivalence, contrast.equivalence_p / weight),
-            min(self.divergence, contrast.divergence_p / weight),
+            min(self.smallest_difference_p, contrast.p / weight),
+            min(self.smallest_equivalence_p, contrast.equivalence_p / weight),
+            min(self.smallest_divergence_p, contrast.divergence_p / weight),
         )
 
     @property
     def ps(self) -> tuple[float, float, float]:
         """The p of difference, equivalence and divergence, valid at any stop; 1 before the first look."""
-        p = self.contrast.look.looks.compute_p
-        smallest = (self.difference, 2), (self.equivalence, 1), (self.divergence, 2)
-        difference, equivalence, divergence = (float(p(min(q, 1.0), sides)) for q, sides in smallest)
-        return difference, equivalence, divergence
+        return (
+            self._compute_p(self.smallest_difference_p, sides=2),
+            self._compute_p(self.smallest_equivalence_p, sides=1),
+            self._compute_p(self.smallest_divergence_p, sides=2),
+        )
+
+    def _compute_p(self, weighted_p: float, sides: int) -> float:
+        """Return the p, valid at any stop, of the smallest weighted p of the looks."""
+        return float(self.contrast.look.looks.compute_p(min(weighted_p, 1.0), sides))
 
 
 def evaluate_looks(
@@ -103,9 +108,10 @@ def evaluate_looks(
     the looks of the first, in families of their own.
 
     A contrast is futile if, after a look, its chance to be decided by the last look is below `futility`. It
-    gets no more seeds and stays in the family with its p, and may still be decided when Holm's step is a
-    milder one. This takes claims away and makes none, so that the error rates do not depend on it: a study
-    may be judged again with another bound, 0 among them, once it has the seeds for that.
+    gets no more seeds, and its p stays as it is. Holm's correction of that p may still become milder, as the
+    p of other contrasts fall, and decide it. To withhold seeds can lose claims and adds none, so that the
+    error rates hold with any bound: a study may be judged again with another one, such as 0, once it has the
+    seeds for that.
 
     Raises ValueError without metrics, or with fewer seeds than the last look.
     """

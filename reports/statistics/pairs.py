@@ -33,14 +33,17 @@ def compare_pairs(
     bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
     rows_lacking: tuple[int, int] = (0, 0),
 ) -> Contrast:
-    """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
+    """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst there is.
 
-    `delta` is the half width of the zone of equivalence, in units of the metric; `family_size` counts the
-    contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost_count`
-    counts the pairs of which a side failed. Values that are equal on every seed are `identical` where it is
-    known that both arms computed the same, and `structural` ones follow from the settings alone. `highest` is
-    that of a metric from 0 on: see `highest_of`. `bounds` are the lowest and the highest value of the arm on
-    seeds of which it is not known exactly, since rows are lacking.
+    - `delta`: the smallest difference that matters, in the metric's unit; equivalence is within ±δ
+    - `family_size`: the number of contrasts that are corrected together
+    - `look`: the look at which these seeds are seen
+    - `lost_count`: the number of pairs in which a side failed
+    - `identical`: whether both arms are known to have computed the same, if all their values are equal
+    - `structural`: whether the metric follows from the settings alone, as a number of parameters does
+    - `highest`: the highest value of a metric whose lowest one is 0: see `highest_of`
+    - `bounds`: by seed, the lowest and the highest value that the arm may have, where rows are lacking
+    - `rows_lacking`: the numbers of rows that the arm lacks, and its base
 
     Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """

@@ -1,7 +1,7 @@
 """The state of a proposal: what a candidate's results and the incumbent's, seed by seed, come to.
 
-The decision on complete pairs is that of `chain`. Beside it, a candidate that fails on a seed is a crash, and
-one that computes the same as the incumbent, or ignores its seed, is refused.
+`gain_test` decides on complete pairs. Beside it, a candidate that fails on a seed is a crash, and one that
+computes the same as the incumbent, or ignores its seed, is refused.
 """
 
 import math
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.reports.statistics.chain import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.estimators import Floats
+from unrolled.reports.statistics.gain_test import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.types import SidePair
 

@@ -214,18 +214,23 @@ def judge_contrast(
 
     - Better or worse: the p of `difference` is at most .05, and the interval at its alpha excludes zero.
     - The same within ±δ: no direction is shown, the p of `equivalence` is at most .05, and the interval at
-      its alpha lies within ±δ. The interval of the verdict is then extended to zero where it excludes it
+      its alpha lies within ±δ. If that interval excludes zero, the verdict's interval is extended to zero
       (Hsu et al. 1994, "Confidence Intervals Associated with Tests for Bioequivalence", Biometrika 81).
-    - Where all pairs have one difference its interval rests on how many they are: see `estimators.ties_p`.
-      There is none where it would hold zero, and no size, as signs show the direction alone.
-    - Open: neither, or under 5 pairs. With several looks the p may be that of an earlier look: nothing is
-      claimed that the interval of this look contradicts.
+    - Diverges more or less often: the p of `divergence` is at most .05.
+    - Open: none of these is shown, or there are under 5 pairs.
 
-    That the arms diverge unequally often is shown if the p of `divergence` is at most .05, from 5 pairs on.
-    Divergence also takes claims away: an arm that diverged more often is not better, and one that diverged
-    less often is not worse. For this the p of divergence is not adjusted, so that more claims are taken away.
-    If any seed diverged on either side, or if one side failed more often (`Contrast.fails_unequally`), the
-    arms are not called the same.
+    With several looks a p may come from an earlier look, and the interval is that of this look. A direction
+    or a size needs both.
+
+    If all pairs have the same difference, their signs show the direction, and the interval follows from the
+    number of pairs (`estimators.ties_p`). If that interval includes zero, there is no interval and no size.
+
+    Seeds that diverged or failed withdraw claims:
+
+    - An arm that diverged more often is not called better, and one that diverged less often is not called
+      worse. This check uses the unadjusted p of divergence, which is the smaller one and withdraws more.
+    - If a seed diverged, or one side failed more often (`Contrast.fails_unequally`), the arms are not called
+      the same.
     """
     divergence = divergence or Adjusted(contrast.divergence_p, ALPHA)
     direction = Direction.NONE

@@ -146,14 +146,14 @@ from unrolled.reports.factorial import find_factorial, find_parts
 from unrolled.reports.render import answer_lines
 
 def describe_part(part):
-    return [part.switch.name, *(v and [v.kind, v.contrast.mean] for v in part.views.values())]
+    return [part.switch.name, *(v and [v.kind, v.contrast.mean] for v in part.verdicts.values())]
 
 descriptions = {}
 for study in ("regularization", "models"):
     c = compare_study_table(shipped(study))
     parts = [describe_part(part) for part in find_parts(c, find_factorial(c))]
     descriptions[study] = {"answer": answer_lines(c), "parts": parts, "csv": comparison_csv(c)}
-    descriptions[study]["changes"] = [row.changed for row in c.arms]
+    descriptions[study]["changes"] = [row.describe_changes() for row in c.arms]
 print(json.dumps(descriptions))
 """
 
@@ -208,7 +208,7 @@ def describe_shipped(project: Path) -> dict[str, dict[str, list]]:
 def test_a_new_option_of_one_model_changes_nothing_in_the_studies_that_ship(changed_project):
     descriptions = describe_shipped(changed_project)
     assert descriptions == describe_shipped(ROOT)
-    parts = {name: views for name, *views in descriptions["regularization"]["parts"]}
+    parts = {name: verdicts for name, *verdicts in descriptions["regularization"]["parts"]}
     assert [name for name, (_, alone, _) in parts.items() if alone] == [*parts]
     assert {"tying", "weight decay", "momentum"} <= parts.keys()
 

@@ -1,4 +1,4 @@
-"""What a chain of proposals keeps: by `reports.statistics.chain` and `online`, and by "keep if better".
+"""What a chain of proposals keeps: by `reports.statistics.gain_test` and `online`, and by "keep if better".
 
     python tests/reports/simulate_chain.py [CHAINS]
 
@@ -20,9 +20,9 @@ from scipy import special
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
 from tests.helpers.noise_laws import LAWS, SDS, t_tails
-from unrolled.reports.statistics import chain
-from unrolled.reports.statistics.chain import CHAIN_LOOKS, evaluate_gains, fit_looks, smallest_gain
+from unrolled.reports.statistics import gain_test
 from unrolled.reports.statistics.estimators import Moments
+from unrolled.reports.statistics.gain_test import CHAIN_LOOKS, evaluate_gains, fit_looks, smallest_gain
 from unrolled.reports.statistics.online import make_rule, next_level
 from unrolled.reports.statistics.sequential import Looks
 
@@ -136,8 +136,8 @@ def one_sided_t(first: int = 4) -> Iterator[None]:
         return special.stdtr(m.n - 1, -t), special.stdtr(m.n - 1, t)
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(chain, "mean_tails", tails))
-        stack.enter_context(patch.object(chain, "CLAIM_SEEDS", first))
+        stack.enter_context(patch.object(gain_test, "mean_tails", tails))
+        stack.enter_context(patch.object(gain_test, "CLAIM_SEEDS", first))
         yield
 
 

@@ -39,8 +39,8 @@ def words_differ(cells: Cells) -> bool:
         with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], delta=1.0)
         single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], delta=1.0)
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
-    views = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
-    return any(len({view[part].effect for view in views}) > 1 for part in range(PARTS))
+    verdicts = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
+    return any(len({by_part[part].effect for by_part in verdicts}) > 1 for part in range(PARTS))
 
 
 def interaction_shown(cells: Cells) -> bool:

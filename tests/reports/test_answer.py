@@ -99,7 +99,7 @@ def test_the_headline_says_which_arm_is_better_or_that_none_is_shown_to_be(effec
 
 def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
     c = compare(realistic())
-    in_nats, in_per_cent = (write_lines(view) for view in c.readings)
+    in_nats, in_per_cent = (write_lines(view) for view in c.per_unit)
     assert len(in_nats) == len(in_per_cent)
     assert not any("nats" in line or "loss" in line for line in in_per_cent)
     row = c.arms[1]
@@ -307,7 +307,7 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
 
 def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_among_which():
     c = compare_study_table(shipped("models"))
-    for view in c.readings:
+    for view in c.per_unit:
         claims = [
             x for x in list_claims(view) if not x.arm.measured.find_task_differences(view.arms[0].measured)
         ]

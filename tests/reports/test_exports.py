@@ -181,7 +181,7 @@ def test_a_table_to_paste_says_which_results_had_been_seen():
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
-    arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
+    arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
     c = compare(study(arms))
     assert [row.contrast.family_size for row in c.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
@@ -335,7 +335,7 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert "others are compared with it" in reference.note
     assert second_row.summary.mean > c.arms[0].summary.mean
     assert second_row.verdict.kind == "better"
-    assert second_row.changed.endswith("against other")
+    assert second_row.describe_changes().endswith("against other")
     assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
 
 
@@ -348,7 +348,11 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     _, counts, first_row, second_row = c.arms
     assert counts.contrast is None
     assert counts.remark is ArmRemark.WITHOUT_SEED
-    assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("10 alike", None, None)
+    assert (counts.describe_seeds_of_mean(), counts.summary.sd, counts.summary.interval) == (
+        "10 alike",
+        None,
+        None,
+    )
     assert first_row.contrast.pairs == second_row.contrast.pairs == 10
     assert first_row.contrast.family_size == 2
     assert first_row.contrast.sd == pytest.approx(first_row.summary.sd)

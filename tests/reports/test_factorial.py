@@ -16,14 +16,14 @@ from tests.helpers.synthetic_studies import (
     text_of,
 )
 from unrolled.reports.answer import write_answer
-from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, find_factorial, find_parts
+from unrolled.reports.factorial import AVERAGE, BESIDE, CONTEXTS, Part, find_factorial, find_parts
 from unrolled.reports.render import render
 
 compare_switched = cache(lambda: compare(switched()))
 WHOLE = cache(lambda: find_factorial(compare_switched()))
 
 
-def find_views(c=None) -> dict[str, Part]:
+def name_parts(c=None) -> dict[str, Part]:
     """Return the parts of the switched study by name."""
     return {part.switch.name: part for part in find_parts(c or compare_switched(), WHOLE())}
 
@@ -54,7 +54,7 @@ def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
     results = {s: replace(r, trial=base[s].trial) for s, r in repeated.results.items()}
     c = compare(replace(switched(), arms=(*switched().arms, replace(repeated, results=results))))
     assert find_factorial(c) == WHOLE()
-    assert find_views(c) == find_views()
+    assert name_parts(c) == name_parts()
 
 
 def test_a_study_without_a_full_factorial_has_none():
@@ -94,10 +94,10 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
         "TAR": (0.0, 0.0, 0.0),
     }
     for name, means in expected.items():
-        view_means = [find_views()[name].views[view].contrast.mean for view in VIEWS]
-        assert view_means == pytest.approx(means, abs=0.006)
-    assert find_views()["weight decay"].views[AVERAGE] is None  # no factor of the factorial
-    assert list(find_views()) == ["tying", "dropout", "AR", "TAR", "weight decay"]
+        means_by_context = [name_parts()[name].verdicts[context].contrast.mean for context in CONTEXTS]
+        assert means_by_context == pytest.approx(means, abs=0.006)
+    assert name_parts()["weight decay"].verdicts[AVERAGE] is None  # no factor of the factorial
+    assert list(name_parts()) == ["tying", "dropout", "AR", "TAR", "weight decay"]
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
@@ -105,10 +105,10 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
     for name in ("tying", "dropout", "AR", "TAR", "weight decay"):
         key = {"AR": "alpha", "TAR": "beta", "weight decay": "wd"}.get(name, name)
         row = rows[f"no {key}"]
-        view = find_views()[name].views[BESIDE]
-        words = {view.kind, row.verdict.kind}
+        verdict = name_parts()[name].verdicts[BESIDE]
+        words = {verdict.kind, row.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
-        assert (view.difference_test.p, view.contrast.wins) == (
+        assert (verdict.difference_test.p, verdict.contrast.wins) == (
             row.verdict.difference_test.p,
             row.contrast.losses,
         )
@@ -123,7 +123,7 @@ def set_bias(arm, bias):
 
 def test_an_option_that_a_model_of_the_same_class_lacks_is_no_difference():
     arms = [set_bias(a, True) if a.model == "lm7" else a for a in switched().arms]
-    assert find_views(compare(replace(switched(), arms=tuple(arms)))) == find_views()
+    assert name_parts(compare(replace(switched(), arms=tuple(arms)))) == name_parts()
     without = arm(
         "no bias",
         0.4,
@@ -133,9 +133,9 @@ def test_an_option_that_a_model_of_the_same_class_lacks_is_no_difference():
         changes={"bias": False},
         settings={"alpha": 2.0, "beta": 1.0, "wd": 0.1},
     )
-    parts = find_views(compare(replace(switched(), arms=(*arms, set_bias(without, False)))))
-    assert {name: [bool(part.views[view]) for view in VIEWS] for name, part in parts.items()} == {
-        name: [bool(part.views[view]) for view in VIEWS] for name, part in find_views().items()
+    parts = name_parts(compare(replace(switched(), arms=(*arms, set_bias(without, False)))))
+    assert {name: [bool(part.verdicts[context]) for context in CONTEXTS] for name, part in parts.items()} == {
+        name: [bool(part.verdicts[context]) for context in CONTEXTS] for name, part in name_parts().items()
     }
 
 
@@ -177,8 +177,8 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
     }
     c = compare(study(tuple(arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
     grid = find_factorial(c)
-    tying_views = find_parts(c, grid)[0].views
-    assert [tying_views[view].kind for view in VIEWS] == ["open", "better", "better"]
+    tying_verdicts = find_parts(c, grid)[0].verdicts
+    assert [tying_verdicts[context].kind for context in CONTEXTS] == ["open", "better", "better"]
     *_, last = write_answer(c, find_parts(c, grid), grid)
     assert last == "Whether the effects of two parts add up is open for 1 of 1 pair"
 

@@ -32,7 +32,7 @@ from unrolled.reports.caveats import (
 from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
 from unrolled.reports.formats import format_number
 from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import list_claims, write_claims, write_verdict_sentence
+from unrolled.reports.sentences import describe_state, list_claims, write_claims, write_verdict_sentence
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
     page = text_of(render(c, tmp_path))
     assert describe_futile_contrasts(c) in page
     assert "noise; run again with --to-the-end" in page
-    for design in (looked(noisy, to_the_end=True), looked(replace(noisy, exploratory=True))):
+    for design in (looked(noisy, to_the_end=True), looked(replace(noisy, marked_exploratory=True))):
         assert not compare(design).arms[-1].verdict.futile
         assert describe_futile_contrasts(compare(design)) == ""
 
@@ -125,8 +125,8 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = c.arms[1]
     assert strong.done == 15
     assert strong.contrast.pairs == 10
-    assert strong.seeds_of_mean == "10"
-    assert c.arms[2].seeds_of_mean == "15 of 20"
+    assert strong.describe_seeds_of_mean() == "10"
+    assert c.arms[2].describe_seeds_of_mean() == "15 of 20"
 
 
 @pytest.mark.parametrize("design", [looked(), laddered()])
@@ -167,6 +167,14 @@ def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     text = " ".join((*write_claims(c), write_verdict_sentence(v, "weak", "base", c.scale)))
     assert "early" not in text
     assert "open at the last look, 40 of 40 seeds" in text
+
+
+def test_a_direction_whose_size_is_open_at_the_last_look_is_not_called_undecided():
+    noisy = arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
+    facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
+    c = compare(study((arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
+    assert c.arms[1].verdict.text == "better, size not settled"
+    assert describe_state(c.arms[1], c) == "its size is not decided at 10 seeds"
 
 
 def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):
@@ -245,7 +253,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     text = text_of(render(c, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]
     assert "1 of its 3 contrasts" in text
-    assert [x.arm.measured.name for x in list_claims(c) if x.arm.exploratory] == ["strong"]
+    assert [x.arm.measured.name for x in list_claims(c) if x.arm.is_exploratory] == ["strong"]
     assert "strong against base (exploratory): " in write_claims(c)[0]
     assert "before any of its contrasts" not in text
     assert describe_seen_data(compare(looked())) == ""

@@ -278,7 +278,7 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
     assert {row.measured.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), "worse"
     )
-    assert [row.changed for row in other_arms[:2]] == ["lr = 0.2", "model = b"]
+    assert [row.describe_changes() for row in other_arms[:2]] == ["lr = 0.2", "model = b"]
 
 
 def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.chain import ProposalOutcome
+from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
 from unrolled.reports.statistics.sequential import Looks
 

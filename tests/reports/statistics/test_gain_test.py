@@ -1,4 +1,4 @@
-"""The decision on one proposal of a chain. Known answers: a simulation made elsewhere, with one-sided t."""
+"""The test of one proposal of a chain. Known answers: a simulation made elsewhere, with one-sided t."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tests.helpers.synthetic_studies import four_errors
-from unrolled.reports.statistics.chain import (
+from unrolled.reports.statistics.gain_test import (
     CHAIN_LOOKS,
     FUTILE_T,
     ProposalOutcome,
@@ -86,7 +86,7 @@ def test_a_milder_level_keeps_all_that_a_stricter_one_keeps() -> None:
 def test_futility_takes_keeps_away_and_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
     gains = 0.5 + NOISE
     ends = evaluate_gains(gains, CHAIN_LOOKS, LEVEL)
-    monkeypatch.setattr("unrolled.reports.statistics.chain.FUTILE_T", (-math.inf,))
+    monkeypatch.setattr("unrolled.reports.statistics.gain_test.FUTILE_T", (-math.inf,))
     unlimited = evaluate_gains(gains, CHAIN_LOOKS, LEVEL)
     assert not unlimited.futile.any()
     assert (ends.shown <= unlimited.shown).all()

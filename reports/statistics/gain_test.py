@@ -1,4 +1,4 @@
-"""The decision on one proposal of a chain: does the candidate gain over the incumbent?
+"""The test of one proposal of a chain: does the candidate gain over the incumbent?
 
 A pure function of the gains so far, one a pair of runs with the same seed, and of the level that the chain
 gave to the proposal (`online`). Looks, p values and tests are those of studies (`sequential`, `estimators`),
