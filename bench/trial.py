@@ -86,8 +86,8 @@ class Trial:
         return ""
 
     @property
-    def network(self) -> str:
-        """What the settings configure. Trials of one network differ in their settings alone."""
+    def implementation(self) -> str:
+        """What the settings configure. Trials of one implementation differ in their settings alone."""
         return ""
 
     @property

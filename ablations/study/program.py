@@ -10,7 +10,7 @@ from typing import Any
 
 from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
-from unrolled.ablations.study.trial_factory import Factor, Settings
+from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.commits.checkout import Checkout
@@ -253,7 +253,7 @@ class ProgramSettings:
             return plural(value, key.removesuffix("s"))
         return f"{title} {value}"
 
-    def make_trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
+    def make_trial(self, trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """Return the trial of these fields, without hashes."""
         trial = self.locate_trial(ProgramTrial(seed=seed, device=device, **trial_fields))
         return replace(
@@ -281,11 +281,11 @@ class ProgramSettings:
             keep=(),
         )
 
-    def check_data(self, trial_fields: Settings) -> None:
+    def check_data(self, trial_fields: TrialFields) -> None:
         """Raise BadInput where a file that counts, or a package, is missing."""
         self.make_trial(trial_fields).identify()
 
-    def task_settings(self, trial_fields: Settings) -> dict[str, Any]:
+    def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return no settings: all arms of a program have its task."""
         return {}
 

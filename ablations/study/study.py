@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from unrolled.ablations.study.study_file import StudyFile
-from unrolled.ablations.study.trial_factory import Settings, TrialFactory
+from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Scalar, Trial, canonical_json
@@ -47,7 +47,7 @@ class Arm(ArmDescription):
     """One arm of a study. `trial_fields` are the fields of its trials but the seed, `seeds` the study's."""
 
     factory: TrialFactory = field(repr=False, compare=False)
-    trial_fields: Settings
+    trial_fields: TrialFields
     seeds: tuple[int, ...]
 
     def make_unidentified_trial(self, seed: int = 0, device: str = "cpu") -> Trial:

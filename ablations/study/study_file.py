@@ -88,8 +88,8 @@ class ArmTable(Table):
     note: str = ""
     """a remark, which the report lists beside it"""
     exploratory: bool = False
-    """corrected for several contrasts by Benjamini–Hochberg among the exploratory arms alone: it suggests and \
-does not confirm"""
+    """corrected for several contrasts by Benjamini–Hochberg among the exploratory arms alone: it suggests, \
+and does not confirm"""
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""

@@ -20,7 +20,7 @@ from unrolled.ablations.study.plan import (
     ArmPair,
     Plan,
     PlannedArm,
-    is_repeated,
+    awaits_repetition,
     list_first_trials,
     list_trials,
 )
@@ -40,15 +40,19 @@ class _TrainingEnded(Exception):
     """Ctrl-C or the budget ended the training before all first trials had results."""
 
 
-def check_first_trials(study_run: StudyRun) -> None:
-    """Train a program's first trials and compare their judged numbers.
+def train_first_trials(study_run: StudyRun) -> None:
+    """Train a program's first trials, store their results and compare their judged numbers.
 
-    The plan then has `nondeterminism`, the distance of two equal trials, unless its study has
-    `repeat = false`. A reason why effects cannot be checked is printed. Raises BadInput, naming the arm, for
-    a trial that failed, also if only the second time, and for a seed or an arm without effect.
+    The baseline's first trial is trained twice, unless the study has `repeat = false`: the plan is stored
+    again with `nondeterminism`, the distance of two equal trials. A reason why effects cannot be checked is
+    printed. Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for
+    a seed or an arm without effect.
     """
     with suppress(_TrainingEnded):
-        results = _train_first_trials(study_run)
+        ids = list_first_trials(study_run.plan)
+        results = _train_strictly(ids, study_run)
+        if awaits_repetition(study_run.plan):
+            _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _reason_not_to_check(plan, results):
             print_line(f"{visible(plan.study)}: {visible(reason)}")
@@ -64,15 +68,6 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     results = ledger.read_results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
-
-
-def _train_first_trials(study_run: StudyRun) -> dict[str, JudgedResult]:
-    """Train the first trials, and the baseline's first one twice. Returns their results by identity."""
-    ids = list_first_trials(study_run.plan)
-    results = _train_strictly(ids, study_run)
-    if is_repeated(study_run.plan):
-        _repeat_trial(ids[0], study_run)
-    return results
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, JudgedResult]:

@@ -93,8 +93,8 @@ class ProgramTrial(Trial):
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     @property
-    def network(self) -> str:
-        """The program: that of a commit, where the commit is a setting, or that of the folder."""
+    def implementation(self) -> str:
+        """The program of a commit, where the commit is a setting, or that of the folder."""
         return "commit" if self.commit else ""
 
     def flat_settings(self) -> dict[str, Scalar]:
