@@ -53,8 +53,8 @@ def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = (
     """
     values = {name: _format_value(result.get(name, "")) for name in ("status", "reason")}
     values |= list_measurements(result, leave_out)
-    for factor, witness in result.get("witnesses", {}).items():
-        values[f"witness {factor}"] = _format_value(witness)
+    for setting, witness in result.get("witnesses", {}).items():
+        values[f"witness {setting}"] = _format_value(witness)
     for name, record in result.get("records", {}).items():
         values[name] = _format_value(record)
     for name, fingerprint in result.get("fingerprints", {}).items():

@@ -18,13 +18,13 @@ STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attemp
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
 
 
-def describe_witness(factor: str, witness: Mapping[str, Any]) -> str:
+def describe_witness(setting: str, witness: Mapping[str, Any]) -> str:
     """Return what a witness saw: "✓ tying seen: true", "✕ tying seen: false, not true".
 
     Of a penalty, whose strength is declared, that there is one: "✓ AR penalty seen: 0.91 > 0".
     """
     declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
-    subject = factor
+    subject = setting
     if title := witness.get("penalty"):
         penalty = float(witness["seen"])
         subject = f"{title} penalty"

@@ -198,7 +198,7 @@ class Result:
     `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
     are `seconds` (see `total_seconds`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
     `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
-    one. `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    one. `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     `provenance` tells where the numbers come from: machine, commit and packages, whether the trial went on
     from an earlier attempt, and which metrics of a program could not be read.
     """

@@ -47,7 +47,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     names = [name for name in scales if not name.startswith("speed") or describe_devices(comparison)]
     costs = [
         {
-            name: scales[name].factor * x
+            name: scales[name].multiplier * x
             for name in names
             if (x := _average_cost(arm.measured, name)) is not None
         }

@@ -105,11 +105,11 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
 
 def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:
     """Raise BadInput where a row has another setting than the trials of its arm."""
-    settings = {name for trial in trial_of_arm.values() for name in trial.flat_settings()} & {*table.columns}
+    names = {name for trial in trial_of_arm.values() for name in trial.flat_settings()} & {*table.columns}
     for arm, rows in table.groupby("arm", sort=False):
-        factors = trial_of_arm[str(arm)].flat_settings()
-        for name in sorted(settings):
-            planned = factors.get(name)
+        settings = trial_of_arm[str(arm)].flat_settings()
+        for name in sorted(names):
+            planned = settings.get(name)
             cells = rows[name]
             deviations = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
             if len(deviations):

@@ -17,7 +17,7 @@ class CostColumn(NamedTuple):
 
     head: str
     decimals: int = 0
-    factor: float = 1.0  # from what is measured to what is shown
+    multiplier: float = 1.0  # from what is measured to what is shown
 
 
 class Source(NamedTuple):
@@ -35,7 +35,7 @@ class ChapterMetric:
     title: str = ""  # on pages; "" for the name in words
     unit: str = ""
     difference_unit: str = ""  # "" for the unit
-    factor: float = 1.0  # from what is measured to the unit
+    multiplier: float = 1.0  # from what is measured to the unit
     decimals: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
@@ -52,7 +52,7 @@ class ChapterMetric:
 CHAPTER_METRICS = (
     ChapterMetric(
         name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
-        factor=100.0, decimals=1, finest=1, reaches="predicts {} of the words", is_judged=True,
+        multiplier=100.0, decimals=1, finest=1, reaches="predicts {} of the words", is_judged=True,
         has_curve=True, mlflow="first",
     ),
     ChapterMetric(

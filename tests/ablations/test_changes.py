@@ -31,7 +31,7 @@ METRIC = [
         "bench/chapter/metric_table.py",
         "CHAPTER_METRICS = (\n",
         "CHAPTER_METRICS = (\n"
-        '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", factor=100.0,\n'
+        '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", multiplier=100.0,\n'
         '        is_judged=True, better="lower", has_curve=True),\n'
         '    ChapterMetric(name="valid_misses", title="missed words", is_judged=True, better="lower"),\n',
     ),
