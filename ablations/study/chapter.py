@@ -111,9 +111,17 @@ def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
         )
     if not tables:
         return [MetricTable(name="valid_accuracy", delta=0.02), MetricTable(name="valid_loss", delta=0.05)]
-    return [
-        table.model_copy(update={"better": table.better or METRICS[table.name].better}) for table in tables
-    ]
+    return [_complete_metric(table) for table in tables]
+
+
+def _complete_metric(table: MetricTable) -> MetricTable:
+    """Return a metric with the kind and the direction of the chapter's table. Raises BadInput for others."""
+    metric = METRICS[table.name]
+    kind = table.kind if metric.kind == "quality" else metric.kind
+    rule = f"it is a {kind}, which Unrolled measures itself"
+    key = f"kind of {table.name} = {table.kind}"
+    require(table.kind in (None, kind), rule, key=key, cure="leave the kind out")
+    return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
 
 
 def resolve_settings(settings: Settings) -> dict[str, Any]:

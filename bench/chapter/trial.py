@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 from unrolled.bench.errors import require
+from unrolled.bench.metric import Kind
 from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
@@ -104,6 +106,11 @@ class ChapterTrial(Trial):
         object.__setattr__(self, "stride", 0 if self.stride == self.window else self.stride)
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
         object.__setattr__(self, "moms", tuple(self.moms))
+
+    @classmethod
+    def metric_kinds(cls) -> Mapping[str, Kind]:
+        """Return the kinds that the table of the chapter's metrics declares."""
+        return {metric.name: metric.kind for metric in CHAPTER_METRICS if metric.kind != "quality"}
 
     @property
     def title(self) -> str:
