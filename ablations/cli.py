@@ -91,8 +91,8 @@ RunStudy = Annotated[str, Parameter(help="A study that was run, by its name or .
 Source = Annotated[
     tuple[str, ...],
     Parameter(
-        help=f"A table with arms in it ({', '.join(FORMATS)}, mlflow:URI); several tables or results folders, "
-        "which make one; or models"
+        help=f"A table with arms in it ({', '.join(FORMATS)}, mlflow:URI); several tables or results "
+        "folders, which make one; or models"
     ),
 ]
 What = Annotated[

@@ -45,7 +45,7 @@ class MlflowMetrics:
         return dict(result.metrics)
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """Yield the points of a trial's curves. A program does not tell when it measured them: at its end."""
+        """Yield the points of a trial's curves, all at its end: a program does not report when they were."""
         for name, curve in result.curves.items():
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 

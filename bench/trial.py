@@ -206,7 +206,7 @@ class Result:
     are `seconds` (see `total_seconds`) and `memory_peak` (MiB); for the chapter's see its `metric_table`.
     `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
     one. `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
-    `provenance` tells where the numbers come from: machine, commit and packages, whether the trial went on
+    `provenance` says where the numbers come from: machine, commit and packages, whether the trial went on
     from an earlier attempt, and which metrics of a program could not be read.
     """
 

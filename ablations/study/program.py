@@ -34,7 +34,7 @@ class ProgramSettings:
     baseline: Mapping[str, Any]
     reduction: Mapping[str, str]  # metric → how its curve becomes one value, where that is not the last
     checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # of the commits that arms name
-    study_place: str | None = None  # {study} in each checkout; None: it is the folder of the study's file
+    study_place: str | None = None  # the folder of each checkout for {study}; None: that of the study's file
 
     def check_baseline(self) -> None:
         """Raise BadInput for a setting that is no number, string, boolean or, of a command line, a list."""
@@ -172,11 +172,11 @@ class ProgramSettings:
             tables,
             "is missing",
             key="metrics",
-            cure='name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]',
+            cure='name what it reports: metrics = [{ name = "valid_loss", delta = 0.02 }]',
         )
         for index, metric in enumerate(tables):
             key = f"metrics.{index}.name = {format_value(metric.name)}"
-            cure = "let the program tell another name"
+            cure = "let the program report another name"
             is_column = metric.name in STUDY_COLUMNS
             require(not is_column, "is a column of tables of results", key=key, cure=cure)
             require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)

@@ -30,7 +30,7 @@ class ArmDescription:
     An arm that others name has a contrast only where it names one itself.
     """
     may_be_identical: bool = False
-    """True for an arm of a program that may tell the same numbers as its baseline."""
+    """True for an arm of a program that may report the same numbers as its baseline."""
     seed_offset: int = 0
     """What is added to a seed of the study, by which trials are paired, for the seed of a trial."""
     other_names: tuple[str, ...] = ()
@@ -110,8 +110,8 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: the arm that is compared, and the one that it is compared with.
 
-        These arms have none: the A/A check, an arm of another task, and a reference (an arm that others name
-        in `against`, or that no seed changes) unless it names an arm itself.
+        The A/A check and an arm of another task have none. Nor has a reference, which no seed changes or
+        others name in `against`, unless its own `against` names an arm.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -137,7 +137,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of a study with a column that tells which trials are of its first look."""
+    """Return the table of a study with a column that says which trials are of its first look."""
     study = load_study_of(table)
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
 

@@ -104,7 +104,7 @@ def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str 
     reason = plain_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
     if reason.startswith("exit code") and result.curves:  # it had begun to train
-        cure = cure or "where training diverges, let it tell NaN"
+        cure = cure or "where training diverges, let it report NaN"
     has_result = result.done or result.diverged
     require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 
@@ -168,7 +168,7 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, JudgedResult]) -> str
     unproven = sorted(changed.difference(*(result.witnesses for result in results.values())))
     proof = ""
     if unproven:
-        proof = f"; nothing shows that it uses {join_names(unproven)}: let it tell its settings"
+        proof = f"; nothing shows that it uses {join_names(unproven)}: let it report its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
     seed = plan.seeds[0]
@@ -194,7 +194,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, JudgedResult]) -> Non
         ties = [pair for pair in ties if pair[0] is pair[1]]
     if not ties:
         return
-    # by chance, if what is judged is coarse: more seeds tell
+    # by chance, if what is judged is coarse: more seeds show it
     arms = {arm.name: arm for pair in ties for arm in pair}
     more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
@@ -259,7 +259,7 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]
     if arm is base:
         raise BadInput(
-            f"seeds {seeds} tell the same {judged}: the seed has no effect",
+            f"seeds {seeds} report the same {judged}: the seed has no effect",
             place=f"arm {arm.name!r}",
             cure=", or ".join(["seed every random draw with it", *finer_metric]),
         )

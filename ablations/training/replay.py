@@ -56,7 +56,7 @@ def replay_sample(
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
             equality = f"within {REPEATS} times the distance of equal trials"
         elif noise:
-            equality = "equal in what is judged, and not in all that is told"
+            equality = "equal in what is judged, and not in all that is reported"
     return _print_outcomes(outcomes, plan, equality)
 
 

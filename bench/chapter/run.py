@@ -101,7 +101,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "model_parameters": sum(weight.numel() for weight in model.parameters()),
         **gpu_memory(torch_device.select_device(trial.device)),
     }
-    if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
+    if not spec_of(trial.model).file:  # a plug-in's shapes do not show how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
     case = WitnessInput(
         trial=trial,

@@ -1,4 +1,4 @@
-"""What a program prints: rows of numbers, and other lines, the last of which tell why it failed."""
+"""What a program prints: rows of numbers, and other lines, the last of which say why it failed."""
 
 import subprocess
 import sys

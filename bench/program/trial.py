@@ -81,7 +81,7 @@ class ProgramTrial(Trial):
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Equal trials become equal; what JSON has as lists are tuples."""
+        """Make tuples of lists and sort the settings, so that a trial that is read from JSON is the same."""
         for name in ("code", "data_files", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "kinds", tuple((name, kind) for name, kind in self.kinds))
