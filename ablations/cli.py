@@ -25,6 +25,7 @@ from unrolled.ablations.options import (
 )
 from unrolled.ablations.usage_errors import explain_usage, shorten_line
 from unrolled.bench.errors import BadInput
+from unrolled.bench.table_files import FORMATS
 
 app = App(
     name="unrolled",
@@ -90,8 +91,8 @@ RunStudy = Annotated[str, Parameter(help="A study that was run, by its name or .
 Source = Annotated[
     tuple[str, ...],
     Parameter(
-        help="A table with arms in it (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, mlflow:URI); several "
-        "tables or results folders, which make one; or models"
+        help=f"A table with arms in it ({', '.join(FORMATS)}, mlflow:URI); several tables or results "
+        "folders, which make one; or models"
     ),
 ]
 What = Annotated[

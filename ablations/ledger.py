@@ -160,7 +160,7 @@ class Ledger:
             if details:
                 fault = "its details are damaged or missing"
                 fields |= self.read_details(id, body["details"])
-            witnesses = {factor: self._intern(value) for factor, value in fields["witnesses"].items()}
+            witnesses = {name: self._intern(value) for name, value in fields["witnesses"].items()}
             fields |= {"witnesses": witnesses, "provenance": self._intern(fields["provenance"])}
             fields["trial"] = {key: self._intern(setting) for key, setting in fields["trial"].items()}
             result = Result.from_dict(fields)

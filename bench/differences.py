@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from unrolled.bench.metric import kind_of
-from unrolled.bench.trial import canonical_json
+from unrolled.bench.metric import MEASURED, kind_of
+from unrolled.bench.trial import canonical_json, trial_type
 
 _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
@@ -19,12 +19,13 @@ def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str
 
     Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
     """
+    kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else MEASURED
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
         by_metric[name] = {f"{name} at {step:g}": _format_value(value) for step, value in points}
     for name, value in result.get("metrics", {}).items():
         by_metric.setdefault(name, {})[name] = _format_value(value)
-    return {name: values for name, values in by_metric.items() if kind_of(name) == "quality"}
+    return {name: values for name, values in by_metric.items() if kind_of(name, kinds) == "quality"}
 
 
 def list_measurements(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
@@ -53,8 +54,8 @@ def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = (
     """
     values = {name: _format_value(result.get(name, "")) for name in ("status", "reason")}
     values |= list_measurements(result, leave_out)
-    for factor, witness in result.get("witnesses", {}).items():
-        values[f"witness {factor}"] = _format_value(witness)
+    for setting, witness in result.get("witnesses", {}).items():
+        values[f"witness {setting}"] = _format_value(witness)
     for name, record in result.get("records", {}).items():
         values[name] = _format_value(record)
     for name, fingerprint in result.get("fingerprints", {}).items():

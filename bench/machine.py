@@ -106,7 +106,7 @@ def _gpu_facts() -> dict[str, Any]:
     gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
         "gpu": gpu.name,
-        "gpu_uuid": str(getattr(gpu, "uuid", "")),  # "" where this torch does not tell it
+        "gpu_uuid": str(getattr(gpu, "uuid", "")),  # "" where this torch does not report it
         "gpu_capability": f"{gpu.major}.{gpu.minor}",
         "driver": devices.driver_version(),
         "cuda": torch.version.cuda,

@@ -7,7 +7,7 @@ are better, and `time_series_mae` is no time.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, get_args
@@ -18,11 +18,11 @@ Better = Literal["higher", "lower"]
 Kind = Literal["quality", "time", "speed", "memory"]
 
 MEASURED: dict[str, Kind] = {
-    **dict.fromkeys(("seconds", "speed_train_seconds", "speed_valid_seconds"), "time"),
-    **dict.fromkeys(("speed_train", "speed_valid", "speed_steady"), "speed"),
-    **dict.fromkeys(("memory_peak", "gpu_memory_peak"), "memory"),
+    "seconds": "time",
+    "memory_peak": "memory",
+    "speed_train": "speed",  # of the chapter, by which tables of its results are judged, too
 }
-"""The kinds of what Unrolled measures of a trial, by name. It differs from run to run."""
+"""The kinds of what Unrolled measures, by name: it differs from run to run. See `Trial.metric_kinds`."""
 LARGEST = 1e100  # a larger value counts as diverged, as cubes of differences would overflow
 FEWEST_SEEDS = 5  # under this many pairs a contrast is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
@@ -34,14 +34,14 @@ accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision re
 f1 f1_score f1_macro f1_micro f1_weighted auc auroc roc_auc auprc average_precision mcc hits
 r2 r2_score explained_variance log_likelihood bleu sacrebleu chrf meteor rouge1 rouge2 rougel
 iou miou dice psnr ssim mrr ndcg reward mean_reward win_rate success_rate
-throughput tokens_per_second samples_per_second speed_train speed_valid speed_steady
+throughput speed tokens_per_second samples_per_second
 neg_log_loss neg_brier_score neg_mean_absolute_error neg_mean_squared_error neg_root_mean_squared_error
 """
 _LOWER = """
 loss cross_entropy log_loss nll nats bits perplexity ppl bits_per_byte bits_per_character bpb bpc
 error err error_rate wer cer mae mse rmse mape mean_absolute_error mean_squared_error root_mean_squared_error
 brier_score brier_score_loss ece fid seconds milliseconds time duration runtime latency
-memory memory_peak gpu_memory_peak parameters model_parameters flops
+memory memory_peak parameters model_parameters flops
 """
 KNOWN: dict[str, Better] = {
     **dict.fromkeys(_HIGHER.split(), "higher"),
@@ -58,6 +58,7 @@ _COSTS = frozenset(
         "latency",
         "memory",
         "throughput",
+        "speed",
         "tokens_per_second",
         "samples_per_second",
     ]
@@ -165,9 +166,12 @@ class Metric:
         return self.better == "lower"
 
 
-def kind_of(name: str) -> Kind:
-    """Return the kind of a metric that Unrolled measures, also by its name in MLflow, and else "quality"."""
-    return MEASURED.get(name.replace("/", "_"), "quality")
+def kind_of(name: str, kinds: Mapping[str, Kind] = MEASURED) -> Kind:
+    """Return the kind of a metric that Unrolled measures, also by its name in MLflow, and else "quality".
+
+    `kinds` are those of a trainer, `Trial.metric_kinds`.
+    """
+    return kinds.get(name.replace("/", "_"), "quality")
 
 
 def is_computed(name: str) -> bool:

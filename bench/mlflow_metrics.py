@@ -32,6 +32,8 @@ class MlflowMetrics:
     """Metrics whose curves are drawn; () for the judged ones."""
     derived_metrics: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
     """Metrics whose mean is a function of another one's mean: that one, and the function."""
+    first_step: ClassVar[int] = 0
+    """The step in MLflow of a curve's step 0."""
 
     def table_metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
         """Return the metrics of a table."""
@@ -43,7 +45,7 @@ class MlflowMetrics:
         return dict(result.metrics)
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """Yield the points of a trial's curves. A program does not tell when it measured them: at its end."""
+        """Yield the points of a trial's curves, all at its end: a program does not report when they were."""
         for name, curve in result.curves.items():
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 

@@ -9,22 +9,22 @@ from typing import Any
 ROWS_AVERAGED = "rows averaged"
 """The column with the number of rows of which a row is the mean."""
 FIRST_LOOK = "first_look"
-"""The column that tells which trials of a study are of its first look."""
+"""The column that says which trials of a study are of its first look."""
 IS_COUNTED = "counts"
-"""The column that tells which trials verdicts and means use."""
+"""The column that says which trials verdicts and means use."""
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
 """Columns that every table has from which arms are compared."""
 STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
 
 
-def describe_witness(factor: str, witness: Mapping[str, Any]) -> str:
+def describe_witness(setting: str, witness: Mapping[str, Any]) -> str:
     """Return what a witness saw: "✓ tying seen: true", "✕ tying seen: false, not true".
 
     Of a penalty, whose strength is declared, that there is one: "✓ AR penalty seen: 0.91 > 0".
     """
     declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
-    subject = factor
+    subject = setting
     if title := witness.get("penalty"):
         penalty = float(witness["seen"])
         subject = f"{title} penalty"

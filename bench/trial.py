@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
+from unrolled.bench.metric import MEASURED, Kind
+
 FORMAT = 9
 """Version of the trial and result format; part of every identity."""
 
@@ -80,14 +82,19 @@ class Trial:
         """The template of its command line; "" where it has none."""
         return ""
 
+    @classmethod
+    def metric_kinds(cls) -> Mapping[str, Kind]:
+        """Return the kinds of the metrics that are measured of it and differ from run to run, by name."""
+        return MEASURED
+
     @property
     def title(self) -> str:
         """What is trained, as a page calls it."""
         return ""
 
     @property
-    def network(self) -> str:
-        """What the settings configure. Trials of one network differ in their settings alone."""
+    def implementation(self) -> str:
+        """What the settings configure. Trials of one implementation differ in their settings alone."""
         return ""
 
     @property
@@ -196,10 +203,10 @@ class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
     `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
-    are `seconds` (see `total_seconds`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
+    are `seconds` (see `total_seconds`) and `memory_peak` (MiB); for the chapter's see its `metric_table`.
     `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
-    one. `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
-    `provenance` tells where the numbers come from: machine, commit and packages, whether the trial went on
+    one. `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    `provenance` says where the numbers come from: machine, commit and packages, whether the trial went on
     from an earlier attempt, and which metrics of a program could not be read.
     """
 

@@ -20,19 +20,19 @@ from unrolled.reports.statistics.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Proof:
-    """What the witness of a factor said of each of an arm's finished trials."""
+    """What the witness of a setting said of each of an arm's finished trials."""
 
-    factor: str
+    setting: str
     witnesses: Sequence[Mapping[str, Any]]
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
-        """The witnesses against it: of trials in which the factor did not take effect."""
+        """The witnesses against it: of trials in which the setting did not take effect."""
         return [witness for witness in self.witnesses if not witness.get("ok")]
 
     @property
     def ok(self) -> bool:
-        """True if the factor took effect in every trial."""
+        """True if the setting took effect in every trial."""
         return not self.failed
 
     def describe_failed_seeds(self) -> str:
@@ -42,7 +42,7 @@ class Proof:
         return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
-        description = describe_witness(self.factor, (self.failed or self.witnesses)[0])
+        description = describe_witness(self.setting, (self.failed or self.witnesses)[0])
         failed_seeds = self.describe_failed_seeds()
         return f"{description} ({failed_seeds})" if failed_seeds else description
 
@@ -72,7 +72,7 @@ class ComparedArm:
     copied: bool = False  # it ignores its seed: one run, which every seed repeats
     decided: bool = False  # by the study's first metric
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
-    proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
+    proofs: tuple[Proof, ...] = ()  # one for each setting that has a witness
 
     @property
     def correction(self) -> str:
@@ -122,8 +122,8 @@ class ComparedArm:
 
     @property
     def shown_proofs(self) -> tuple[Proof, ...]:
-        """The proofs to show: those of the factors that the arm changes, and those that failed."""
-        return tuple(p for p in self.proofs if not p.ok or p.factor in self.measured.changes)
+        """The proofs to show: those of the settings that the arm changes, and those that failed."""
+        return tuple(p for p in self.proofs if not p.ok or p.setting in self.measured.changes)
 
     @property
     def is_dead(self) -> bool:
@@ -249,9 +249,9 @@ def summarise_arm(
 
 
 def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
-    """Return one proof for each factor that has a witness, from finished trials."""
-    by_factor: dict[str, list[Mapping[str, Any]]] = {}
+    """Return one proof for each setting that has a witness, from finished trials."""
+    by_setting: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
-        for factor, witness in result.witnesses.items():
-            by_factor.setdefault(factor, []).append(witness)
-    return tuple(Proof(factor, witnesses) for factor, witnesses in by_factor.items())
+        for setting, witness in result.witnesses.items():
+            by_setting.setdefault(setting, []).append(witness)
+    return tuple(Proof(setting, witnesses) for setting, witnesses in by_setting.items())

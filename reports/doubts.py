@@ -26,9 +26,9 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         failed = [proof for proof in arm.proofs if not proof.ok]
         failed.sort(key=Proof.describe_failed_seeds)
         for seeds, proofs in groupby(failed, Proof.describe_failed_seeds):
-            factors = ", ".join(proof.factor for proof in proofs)
+            settings = ", ".join(proof.setting for proof in proofs)
             in_seeds = f" in {seeds}" if seeds else ""
-            phrases.append(f"{arm.measured.name}: no proof that {factors} took effect{in_seeds}")
+            phrases.append(f"{arm.measured.name}: no proof that {settings} took effect{in_seeds}")
     self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_contrast_to_decide]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [

@@ -131,8 +131,8 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
     }
     opposite_levels = {key: _read_settings(arm)[key] for key, arm in neighbours.items()}
     opposite_settings = _read_settings(baseline) | opposite_levels
-    arms_of_network = [arm for arm in comparison.same_task_arms if _is_same_network(arm, baseline)]
-    opposite = next((arm for arm in arms_of_network if not _list_differences(arm, opposite_settings)), None)
+    same_arms = [arm for arm in comparison.same_task_arms if _is_same_implementation(arm, baseline)]
+    opposite = next((arm for arm in same_arms if not _list_differences(arm, opposite_settings)), None)
     opposite_neighbours = _find_neighbours(comparison, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
@@ -176,14 +176,14 @@ def _judge_switches(
 
 
 def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
-    """Return what the arm is trained with. Two models of one network are one, whose settings differ."""
+    """Return what the arm is trained with. Two models of one class are one, whose settings differ."""
     trial = arm.measured.example_trial
     return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
 
 
-def _is_same_network(arm: ComparedArm, other: ComparedArm) -> bool:
+def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
     trials = [arm.measured.example_trial, other.measured.example_trial]
-    return len({trial and trial.network for trial in trials}) == 1
+    return len({trial and trial.implementation for trial in trials}) == 1
 
 
 def _list_differences(arm: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:
@@ -197,7 +197,7 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
     arms_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
     for neighbour in comparison.same_task_arms:
         differing = _list_differences(neighbour, settings)
-        if len(differing) == 1 and _is_same_network(neighbour, arm):
+        if len(differing) == 1 and _is_same_implementation(neighbour, arm):
             level = _read_settings(neighbour)[differing[0]]
             arms_by_level.setdefault(differing[0], {}).setdefault(level, neighbour)
     return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}

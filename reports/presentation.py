@@ -24,7 +24,7 @@ class Scale:
     title: str = ""
     level_unit: str = ""  # the unit of its levels
     difference_unit: str = ""  # the unit of its differences
-    factor: float = 1.0  # from what is measured to the unit
+    multiplier: float = 1.0  # from what is measured to the unit
     decimals: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
     table_decimals: int = 4  # decimals in tables
@@ -39,7 +39,7 @@ class Scale:
         scale = replace(self, delta=metric.zone, table_decimals=places)
         if metric.ratio:
             return replace(scale, difference_unit="%", log=100.0, finest=3, second_scale=None)
-        by_delta = max(0, count_decimals(self.factor * metric.delta) - 1)
+        by_delta = max(0, count_decimals(self.multiplier * metric.delta) - 1)
         decimals, finest = (
             by_delta if decimals is None else decimals for decimals in (self.decimals, self.finest)
         )
@@ -49,7 +49,7 @@ class Scale:
     @property
     def unit(self) -> str:
         """The unit of what is measured, where it is known."""
-        return self.level_unit if self.factor == 1 else ""
+        return self.level_unit if self.multiplier == 1 else ""
 
     def convert_level(self, x: float) -> float:
         """Return a level as it is measured."""
@@ -61,13 +61,13 @@ class Scale:
 
     def scale_difference(self, x: float) -> float:
         """Return a difference in its unit."""
-        return self.convert_difference(x) if self.log else self.factor * x
+        return self.convert_difference(x) if self.log else self.multiplier * x
 
     def format_level(self, x: float | None, decimals: int | None = None) -> str:
         """Return a level with its unit: 87.6 %."""
         if x is None or math.isnan(x):
             return "–"
-        level = self.factor * self.convert_level(x)
+        level = self.multiplier * self.convert_level(x)
         decimals = self.decimals if decimals is None else decimals
         if decimals is None:
             decimals = _count_significant_decimals(level, 3)
@@ -86,7 +86,7 @@ class Scale:
         """Return the decimals of two levels beside their difference; None for those of a level."""
         if self.log or before is None or after is None or not math.isfinite(after - before):
             return None
-        levels = [self.factor * before, self.factor * after]
+        levels = [self.multiplier * before, self.multiplier * after]
         fewest = (
             max(_count_significant_decimals(x, 3) for x in levels) if self.decimals is None else self.decimals
         )
@@ -165,7 +165,7 @@ class Scale:
         fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
-        size = 100 * x / self.log if self.log else self.factor * x
+        size = 100 * x / self.log if self.log else self.multiplier * x
         decimals = min(finest, max(fewest, _count_significant_decimals(size, 2)))
         most = decimals + 2
         while ends and decimals < most and self._hides_a_limit(ends, decimals):

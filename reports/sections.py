@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
-from unrolled.bench.metric import kind_of
+from unrolled.bench.metric import MEASURED, kind_of
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
@@ -47,7 +47,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     names = [name for name in scales if not name.startswith("speed") or describe_devices(comparison)]
     costs = [
         {
-            name: scales[name].factor * x
+            name: scales[name].multiplier * x
             for name in names
             if (x := _average_cost(arm.measured, name)) is not None
         }
@@ -97,7 +97,9 @@ def _select_comparable(
     base = comparison.find_base(arm)
     both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
     difference = machine_difference(find_machine_kind(result.provenance) for result in both)
-    return {name: x for name, x in costs.items() if not difference or kind_of(name) == "quality"}
+    trial = arm.measured.example_trial
+    kinds = trial.metric_kinds() if trial else MEASURED
+    return {name: x for name, x in costs.items() if not difference or kind_of(name, kinds) == "quality"}
 
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:

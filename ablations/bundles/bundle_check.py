@@ -256,7 +256,7 @@ def _hash_text(path: Path) -> str:
 
 
 def _list_program_files(trial: ProgramTrial) -> set[Path]:
-    """Return the files that count in a program's identity; all of its folder where that cannot be told."""
+    """Return the files that count in a program's identity; all of its folder where they are not known."""
     try:
         return set(trial.counted_files().values())
     except BadInput:

@@ -54,7 +54,7 @@ def prepare_audit(commits: str, path: str, options: AuditOptions) -> Study:
     count = plural(len(history.commits), "commit")
     print(visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
     find_failures = partial(
-        _find_failures, study=make_study(file, str(file_path), options.yes), options=options, end=end
+        _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, end=end
     )
     study = _make_audit(history, file, str(file_path), options, find_failures)
     return replace(study, to_the_end=study.to_the_end or options.to_the_end)
@@ -157,7 +157,7 @@ def _explain_failure(removal: Removal, failures: Mapping[str, str]) -> str:
     return next((failures[tree.name] for tree in removal.trees if tree.name in failures), "")
 
 
-def _find_failures(
+def _try_checkouts(
     names: Sequence[str], factory: ProgramSettings, *, study: Study, options: AuditOptions, end: float
 ) -> Mapping[str, str]:
     """Train the first seed in these checkouts until `end`. Returns why the program fails, by their names."""

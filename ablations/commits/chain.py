@@ -31,7 +31,7 @@ ALPHA = 0.1
 SIMPLER_ALPHA = 0.05
 """The same of what is simpler, where δ worse is false."""
 PAIRS_OF_SPREAD = 8
-"""The pairs of a chain that tell how far pairs' differences are spread."""
+"""The pairs of a chain that show how far pairs' differences are spread."""
 FOLDER = "chains"
 Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"

@@ -51,7 +51,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
         if outcome.unplayed == "interrupted":
             raise KeyboardInterrupt
         if reason := outcome.differs or outcome.unplayed:
-            return f"trained again, seed {outcome.result.trial.seed} tells other numbers: {reason}"
+            return f"trained again, seed {outcome.result.trial.seed} reports other numbers: {reason}"
     return ""
 
 

@@ -17,7 +17,7 @@ from unrolled.bench.errors import escape_markdown
 ARMS = "by-arm"
 TRIALS = "trials"
 
-MOST_COLUMNS = 8  # of factors: a wider table cannot be read
+MOST_COLUMNS = 8  # of settings: a wider table cannot be read
 
 _LINE_CHART = {
     "lineSmoothness": 0,
@@ -101,12 +101,12 @@ def _view_tag(
     The `outcome` stands first: at 1280 pixels it is seen even beside MLflow's assistant, which unfolds at the
     first visit. Without the assistant four metrics fit in, too.
     """
-    factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))[:MOST_COLUMNS]
+    settings = list(dict.fromkeys(setting for arm in plan.arms for setting in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     metrics = [f"metrics.`{metric_key(name)}`" for name in _table_metrics(plan)]
     front = [*outcome, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
-    params = [f"params.`{to_key(factor)}`" for factor in factors]
+    params = [f"params.`{to_key(setting)}`" for setting in settings]
     columns = [*front, *metrics[_FRONT_METRICS:], *more, *params, *facts]
     table = {
         "selectedColumns": columns,

@@ -109,7 +109,7 @@ def run_alone(
         if result or attempt.timed_out or not killed or number >= task.limits.attempts:
             break
     result = result or failed_result(trial, _describe_failure(attempt, task.limits.time_limit, number))
-    useful = result.done and any(kind_of(name) == "quality" for name in result.metrics)
+    useful = result.done and any(kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics)
     return replace(
         result,
         reason=result.reason + _describe_checkpoint(checkpoints, result),

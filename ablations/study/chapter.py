@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from unrolled.ablations.study.errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
-from unrolled.ablations.study.trial_factory import Factor, Settings
+from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
@@ -44,12 +44,26 @@ OPTIONS = {  # of the models; type and default stand in the registry, and so do 
         names={"own": "initial weights of its own", "built-in": "the built-in's initial weights"},
     ),
     "context": Setting("tokens before the one that is predicted"),
-    "dropout": Setting("dropout of the last layer's output", title="dropout", low=0, below=1),
-    "embed_p": Setting("share of words whose embedding is zeroed", title="embedding dropout", low=0, below=1),
-    "input_p": Setting("dropout of the embeddings", title="input dropout", low=0, below=1),
-    "weight_p": Setting("dropout of the hidden-to-hidden weights", title="weight dropout", low=0, below=1),
-    "hidden_p": Setting("dropout between layers", title="hidden dropout", low=0, below=1),
-    "output_p": Setting("dropout of the last layer's output", title="output dropout", low=0, below=1),
+    "dropout": Setting(
+        "dropout of the last layer's output", title="dropout", off_when_zero=True, low=0, below=1
+    ),
+    "embed_p": Setting(
+        "share of words whose embedding is zeroed",
+        title="embedding dropout",
+        off_when_zero=True,
+        low=0,
+        below=1,
+    ),
+    "input_p": Setting(
+        "dropout of the embeddings", title="input dropout", off_when_zero=True, low=0, below=1
+    ),
+    "weight_p": Setting(
+        "dropout of the hidden-to-hidden weights", title="weight dropout", off_when_zero=True, low=0, below=1
+    ),
+    "hidden_p": Setting("dropout between layers", title="hidden dropout", off_when_zero=True, low=0, below=1),
+    "output_p": Setting(
+        "dropout of the last layer's output", title="output dropout", off_when_zero=True, low=0, below=1
+    ),
 }
 SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
 
@@ -61,10 +75,10 @@ _FACTOR_KEYS = {
     "weight_decay": "wd",
     "moms": "moms",
 }
-_LM6: Settings = {**DEFAULTS, **ZOO["lm6"].settings, **ZOO["lm6"].options}
-_LM7: Settings = {**DEFAULTS, **ZOO["lm7"].settings, **ZOO["lm7"].options}
+_OFF_LEVELS: Settings = {**DEFAULTS, **ZOO["lm6"].settings, **ZOO["lm6"].options}
+_ON_LEVELS: Settings = {**DEFAULTS, **ZOO["lm7"].settings, **ZOO["lm7"].options}
 FACTORS = {
-    name: Factor(name, key, SETTINGS[key].title, off=_LM6[key], on=_LM7[key])
+    name: Factor(name, key, SETTINGS[key].title, off=_OFF_LEVELS[key], on=_ON_LEVELS[key])
     for name, key in _FACTOR_KEYS.items()
 }
 """A factor that is off has the level of LMModel6, one that is on has that of LMModel7."""
@@ -97,9 +111,17 @@ def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
         )
     if not tables:
         return [MetricTable(name="valid_accuracy", delta=0.02), MetricTable(name="valid_loss", delta=0.05)]
-    return [
-        table.model_copy(update={"better": table.better or METRICS[table.name].better}) for table in tables
-    ]
+    return [_complete_metric(table) for table in tables]
+
+
+def _complete_metric(table: MetricTable) -> MetricTable:
+    """Return a metric with the kind and the direction of the chapter's table. Raises BadInput for others."""
+    metric = METRICS[table.name]
+    kind = table.kind if metric.kind == "quality" else metric.kind
+    rule = f"it is a {kind}, which Unrolled measures itself"
+    key = f"kind of {table.name} = {table.kind}"
+    require(table.kind in (None, kind), rule, key=key, cure="leave the kind out")
+    return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
 
 
 def resolve_settings(settings: Settings) -> dict[str, Any]:
@@ -139,17 +161,17 @@ def inherit_settings(baseline: Settings, changes: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key in keys}
 
 
-def make_trial(trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ChapterTrial:
+def make_trial(trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> ChapterTrial:
     """Return the trial of these fields, without the hashes of code and text."""
     return ChapterTrial(seed=seed, device=device, **trial_fields)
 
 
-def check_data(trial_fields: Settings) -> None:
+def check_data(trial_fields: TrialFields) -> None:
     """Raise BadInput for a text that is too short for the batches."""
     check_length(make_trial(trial_fields))
 
 
-def task_settings(trial_fields: Settings) -> dict[str, Any]:
+def task_settings(trial_fields: TrialFields) -> dict[str, Any]:
     """Return the settings that decide which words are predicted, with the text's hash for its name."""
     settings = {key: trial_fields[key] for key in TASK_SETTINGS}
     return settings | {"corpus": data_hash(trial_fields["corpus"])}
@@ -200,7 +222,7 @@ def format_setting(key: str, value: Any) -> str:
         return setting.names[value]
     if value is True:
         return title
-    if value is False or (setting.title and value == 0):
+    if value is False or (setting.off_when_zero and value == 0):
         return f"no {title}"
     if isinstance(value, tuple):
         value = ",".join(map(str, value))

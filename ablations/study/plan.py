@@ -328,8 +328,8 @@ def shared_fields(trial: Trial) -> dict[str, Any]:
     return {name: value for name, value in trial_fields.items() if name not in excluded}
 
 
-def is_repeated(plan: Plan) -> bool:
-    """Return True if the baseline's first trial is still to be trained a second time."""
+def awaits_repetition(plan: Plan) -> bool:
+    """Return True if the baseline's first trial has yet to be trained a second time."""
     return plan.repeat and plan.nondeterminism is None
 
 

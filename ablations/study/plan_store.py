@@ -270,17 +270,17 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     if arm.seed_offset and arm.changes:
         yield "has other seeds than its base, which only the baseline again has"
     trial = plan.make_planned_trial(arm, min(arm.trial_ids))
-    factors = trial.flat_settings()
+    settings = trial.flat_settings()
     base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
     base_trial = plan.make_planned_trial(base, min(base.trial_ids))
-    base_factors = base_trial.flat_settings()
-    compared = factors.keys() & (base_factors.keys() | trial.find_changes(base_trial).keys())
-    declared = {name: base_factors.get(name) for name in compared} | dict(arm.changes)
+    base_settings = base_trial.flat_settings()
+    compared = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())
+    declared = {name: base_settings.get(name) for name in compared} | dict(arm.changes)
     if arm.model:
         declared["model"] = arm.model
     for key, value in declared.items():
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
-        if key not in trial.uncounted_fields and factors.get(key, 0) != value:
+        if key not in trial.uncounted_fields and settings.get(key, 0) != value:
             yield f"its trials have another {key} than the plan says"
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"

@@ -10,7 +10,7 @@ from typing import Any
 
 from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
-from unrolled.ablations.study.trial_factory import Factor, Settings
+from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.commits.checkout import Checkout
@@ -34,7 +34,7 @@ class ProgramSettings:
     baseline: Mapping[str, Any]
     reduction: Mapping[str, str]  # metric → how its curve becomes one value, where that is not the last
     checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # of the commits that arms name
-    study_place: str | None = None  # {study} in each checkout; None: it is the folder of the study's file
+    study_place: str | None = None  # the folder of each checkout for {study}; None: that of the study's file
 
     def check_baseline(self) -> None:
         """Raise BadInput for a setting that is no number, string, boolean or, of a command line, a list."""
@@ -172,11 +172,11 @@ class ProgramSettings:
             tables,
             "is missing",
             key="metrics",
-            cure='name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]',
+            cure='name what it reports: metrics = [{ name = "valid_loss", delta = 0.02 }]',
         )
         for index, metric in enumerate(tables):
             key = f"metrics.{index}.name = {format_value(metric.name)}"
-            cure = "let the program tell another name"
+            cure = "let the program report another name"
             is_column = metric.name in STUDY_COLUMNS
             require(not is_column, "is a column of tables of results", key=key, cure=cure)
             require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)
@@ -253,7 +253,7 @@ class ProgramSettings:
             return plural(value, key.removesuffix("s"))
         return f"{title} {value}"
 
-    def make_trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
+    def make_trial(self, trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """Return the trial of these fields, without hashes."""
         trial = self.locate_trial(ProgramTrial(seed=seed, device=device, **trial_fields))
         return replace(
@@ -281,11 +281,11 @@ class ProgramSettings:
             keep=(),
         )
 
-    def check_data(self, trial_fields: Settings) -> None:
+    def check_data(self, trial_fields: TrialFields) -> None:
         """Raise BadInput where a file that counts, or a package, is missing."""
         self.make_trial(trial_fields).identify()
 
-    def task_settings(self, trial_fields: Settings) -> dict[str, Any]:
+    def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return no settings: all arms of a program have its task."""
         return {}
 

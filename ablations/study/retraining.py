@@ -1,6 +1,6 @@
 """Stored trials and today's: which trial an identity names, why one is trained again, where its program lies.
 
-A ledger does not tell where a program lies, so that none runs: its files are those of a study's file that the
+A ledger does not know where a program lies, so that none runs: its files are those of a study's file that the
 user names, or those of a bundle that the user trusts.
 """
 
@@ -90,7 +90,7 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
         plan = load_plan(study, ledger)
         require(
             not plan.of_program,
-            "is a study of a program, and its name does not tell where that lies",
+            "is a study of a program, and its name does not say where that lies",
             place=study,
             cure="give its file's path in place of the name, or from Python the study itself",
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from unrolled.ablations.study.study_file import StudyFile
-from unrolled.ablations.study.trial_factory import Settings, TrialFactory
+from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Scalar, Trial, canonical_json
@@ -30,7 +30,7 @@ class ArmDescription:
     An arm that others name has a contrast only where it names one itself.
     """
     may_be_identical: bool = False
-    """True for an arm of a program that may tell the same numbers as its baseline."""
+    """True for an arm of a program that may report the same numbers as its baseline."""
     seed_offset: int = 0
     """What is added to a seed of the study, by which trials are paired, for the seed of a trial."""
     other_names: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Arm(ArmDescription):
     """One arm of a study. `trial_fields` are the fields of its trials but the seed, `seeds` the study's."""
 
     factory: TrialFactory = field(repr=False, compare=False)
-    trial_fields: Settings
+    trial_fields: TrialFields
     seeds: tuple[int, ...]
 
     def make_unidentified_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
@@ -110,8 +110,8 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: the arm that is compared, and the one that it is compared with.
 
-        These arms have none: the A/A check, an arm of another task, and a reference (an arm that others name
-        in `against`, or that no seed changes) unless it names an arm itself.
+        The A/A check and an arm of another task have none. Nor has a reference, which no seed changes or
+        others name in `against`, unless its own `against` names an arm.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -56,7 +56,8 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """settings of the grid; an arm is compared with the one that shares these and else has the baseline's"""
+    """settings of the grid; an arm is compared with the arm that has the same levels of these, and the \
+baseline's levels of all others"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -88,12 +89,13 @@ class ArmTable(Table):
     note: str = ""
     """a remark, which the report lists beside it"""
     exploratory: bool = False
-    """reported, and left out of the correction for several contrasts"""
+    """corrected for several contrasts by Benjamini–Hochberg among the exploratory arms alone: it suggests, \
+and does not confirm"""
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """an earlier arm to compare this one with, in place of the baseline; an arm that others are compared \
-with is itself compared only if it has this key, too, perhaps with the baseline's name"""
+    """an earlier arm to compare this one with, in place of the baseline; an arm that is named so is itself \
+compared with nothing, unless it has this key, too: the baseline's name will do"""
 
 
 def _check_delta(value: Any) -> float | str:
@@ -126,7 +128,7 @@ from 1/1.05 to 1.05"""
     """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run, so that trials are \
 trained one at a time; by default `"quality"`"""
     better: Literal["higher", "lower"] | None = None
-    """`"higher"` or `"lower"`, where kind and name do not tell it ([Metrics](#metrics))"""
+    """`"higher"` or `"lower"`, where kind and name do not say it ([Metrics](#metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
     """what counts of a program's curve: its `"last"` value, its `"best"`, the mean of the last `5`"""
 

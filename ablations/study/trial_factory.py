@@ -12,6 +12,8 @@ from unrolled.bench.trial import Trial
 
 Settings = Mapping[str, Any]
 """Settings, flat as a study's file has them."""
+TrialFields = Mapping[str, Any]
+"""Fields of a trial but its seed and hashes; the options of a model of the chapter are a mapping in them."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,13 @@ class TrialFactory(Protocol):
     def format_setting(self, key: str, value: Any) -> str:
         """Return a setting as reports name it: 'lr 0.001', 'no dropout'."""
 
-    def make_trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Trial:
+    def make_trial(self, trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> Trial:
         """Return the trial of these fields, without hashes."""
 
-    def check_data(self, trial_fields: Settings) -> None:
+    def check_data(self, trial_fields: TrialFields) -> None:
         """Check the data that trials learn from, as far as that is possible before they are trained."""
 
-    def task_settings(self, trial_fields: Settings) -> dict[str, Any]:
+    def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return the settings that define the task: numbers of different tasks cannot be compared."""
 
 

@@ -58,7 +58,7 @@ _METRIC_CURE = "write a column and the difference that does not matter: --metric
 
 
 def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
-    """Return the metric with the kind and direction that flags give it, else those that its name tells."""
+    """Return the metric with the kind and direction that flags give it, or that are known of its name."""
     kind = dict(map(_parse_kind, options.kind)).get(name, "")
     better = next((flag for flag in ("lower", "higher") if name in getattr(options, flag)), "")
     try:

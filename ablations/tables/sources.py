@@ -24,7 +24,7 @@ from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
 from unrolled.reports.trial_frame import tabulate_results
 
 SOURCE = "source"
-"""The column that tells from which of several sources a row comes."""
+"""The column that says from which of several sources a row comes."""
 _DEFAULT_CELLS: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
 """What holds of every row of a table without the column: no result is known to have chosen their number."""
 
@@ -107,7 +107,7 @@ def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
     marked = []
     for source in sources:
         is_free = SOURCE not in source.rows.columns
-        rule = f"has a column {SOURCE!r}, which is to tell the source of each row"
+        rule = f"has a column {SOURCE!r}, in which the source of each row is to stand"
         require(is_free, rule, place=source.name, cure="rename the column")
         rows = source.rows.assign(**{SOURCE: source.name})
         marked.append(study_tables.mark_first_look(rows) if study_tables.is_study_table(rows) else rows)

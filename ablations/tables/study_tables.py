@@ -105,11 +105,11 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
 
 def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:
     """Raise BadInput where a row has another setting than the trials of its arm."""
-    settings = {name for trial in trial_of_arm.values() for name in trial.flat_settings()} & {*table.columns}
+    names = {name for trial in trial_of_arm.values() for name in trial.flat_settings()} & {*table.columns}
     for arm, rows in table.groupby("arm", sort=False):
-        factors = trial_of_arm[str(arm)].flat_settings()
-        for name in sorted(settings):
-            planned = factors.get(name)
+        settings = trial_of_arm[str(arm)].flat_settings()
+        for name in sorted(names):
+            planned = settings.get(name)
             cells = rows[name]
             deviations = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
             if len(deviations):
@@ -137,7 +137,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of a study with a column that tells which trials are of its first look."""
+    """Return the table of a study with a column that says which trials are of its first look."""
     study = load_study_of(table)
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
 

@@ -89,7 +89,7 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
 
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
-    """Return the rows without failed runs that tell no arm; a line on stderr counts these."""
+    """Return the rows without failed runs that name no arm; a line on stderr counts these."""
     unnamed = find_unnamed_failures(source.rows, columns, source.name)
     if unnamed.any():
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"

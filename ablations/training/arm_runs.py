@@ -67,7 +67,7 @@ def _make_arm_run(
         settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
         title=_format_title(measured, metrics[0], scale),
         metrics=_collect_means(measured, mlflow_metrics.table_metrics(metrics), mlflow_metrics),
-        curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics),
+        curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics, mlflow_metrics.first_step),
         seeds=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.seconds for result in results), default=0.0),
@@ -128,7 +128,7 @@ def _name_numbers(name: str, mean: float | None, sd: float | None, ends: Interva
     return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
-def _average_curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
+def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -> dict[str, dict[int, float]]:
     """Return means by epoch or step over all finished seeds, where each has a finite number.
 
     There is none where a seed diverged.
@@ -140,7 +140,7 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[
     for name, curve in points.items():
         for step, value in chain.from_iterable(result.curves.get(name, ()) for result in done):
             if math.isfinite(value):
-                curve.setdefault(round(step), []).append(value)
+                curve.setdefault(round(step) + first_step, []).append(value)
     return {
         name: {step: fmean(of_seeds) for step, of_seeds in curve.items() if len(of_seeds) == len(done)}
         for name, curve in points.items()

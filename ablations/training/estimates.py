@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan, is_repeated, list_first_trials
+from unrolled.ablations.study.plan import Plan, awaits_repetition, list_first_trials
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, count_slots
 from unrolled.bench.errors import plural
@@ -136,7 +136,7 @@ def describe_costs(
     So many of its trials have `ended`; `seconds` is what one takes on average, None before that is known.
     """
     first = len(list_first_trials(plan))
-    repeats = int(is_repeated(plan))
+    repeats = int(awaits_repetition(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
     cost = "unknown until the first has ended (--seeds 0 trains one of each arm)"
     checks = f"{plural(first, 'trial')}{', one of them twice' if repeats else ''}"

@@ -20,7 +20,7 @@ from unrolled.ablations.study.plan import (
     ArmPair,
     Plan,
     PlannedArm,
-    is_repeated,
+    awaits_repetition,
     list_first_trials,
     list_trials,
 )
@@ -40,15 +40,19 @@ class _TrainingEnded(Exception):
     """Ctrl-C or the budget ended the training before all first trials had results."""
 
 
-def check_first_trials(study_run: StudyRun) -> None:
-    """Train a program's first trials and compare their judged numbers.
+def train_first_trials(study_run: StudyRun) -> None:
+    """Train a program's first trials, store their results and compare their judged numbers.
 
-    The plan then has `nondeterminism`, the distance of two equal trials, unless its study has
-    `repeat = false`. A reason why effects cannot be checked is printed. Raises BadInput, naming the arm, for
-    a trial that failed, also if only the second time, and for a seed or an arm without effect.
+    The baseline's first trial is trained twice, unless the study has `repeat = false`: the plan is stored
+    again with `nondeterminism`, the distance of two equal trials. A reason why effects cannot be checked is
+    printed. Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for
+    a seed or an arm without effect.
     """
     with suppress(_TrainingEnded):
-        results = _train_first_trials(study_run)
+        ids = list_first_trials(study_run.plan)
+        results = _train_strictly(ids, study_run)
+        if awaits_repetition(study_run.plan):
+            _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _reason_not_to_check(plan, results):
             print_line(f"{visible(plan.study)}: {visible(reason)}")
@@ -64,15 +68,6 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     results = ledger.read_results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
-
-
-def _train_first_trials(study_run: StudyRun) -> dict[str, JudgedResult]:
-    """Train the first trials, and the baseline's first one twice. Returns their results by identity."""
-    ids = list_first_trials(study_run.plan)
-    results = _train_strictly(ids, study_run)
-    if is_repeated(study_run.plan):
-        _repeat_trial(ids[0], study_run)
-    return results
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, JudgedResult]:
@@ -109,7 +104,7 @@ def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str 
     reason = plain_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
     if reason.startswith("exit code") and result.curves:  # it had begun to train
-        cure = cure or "where training diverges, let it tell NaN"
+        cure = cure or "where training diverges, let it report NaN"
     has_result = result.done or result.diverged
     require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 
@@ -173,7 +168,7 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, JudgedResult]) -> str
     unproven = sorted(changed.difference(*(result.witnesses for result in results.values())))
     proof = ""
     if unproven:
-        proof = f"; nothing shows that it uses {join_names(unproven)}: let it tell its settings"
+        proof = f"; nothing shows that it uses {join_names(unproven)}: let it report its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
     seed = plan.seeds[0]
@@ -199,7 +194,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, JudgedResult]) -> Non
         ties = [pair for pair in ties if pair[0] is pair[1]]
     if not ties:
         return
-    # by chance, if what is judged is coarse: more seeds tell
+    # by chance, if what is judged is coarse: more seeds show it
     arms = {arm.name: arm for pair in ties for arm in pair}
     more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
@@ -264,7 +259,7 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]
     if arm is base:
         raise BadInput(
-            f"seeds {seeds} tell the same {judged}: the seed has no effect",
+            f"seeds {seeds} report the same {judged}: the seed has no effect",
             place=f"arm {arm.name!r}",
             cure=", or ".join(["seed every random draw with it", *finer_metric]),
         )

@@ -18,7 +18,7 @@ from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import list_differences, reproducible_values
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
-from unrolled.bench.metric import MEASURED, kind_of
+from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import JudgedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
@@ -56,7 +56,7 @@ def replay_sample(
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
             equality = f"within {REPEATS} times the distance of equal trials"
         elif noise:
-            equality = "equal in what is judged, and not in all that is told"
+            equality = "equal in what is judged, and not in all that is reported"
     return _print_outcomes(outcomes, plan, equality)
 
 
@@ -75,7 +75,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
         parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
     reported = {name for outcome in outcomes for name in outcome.result.metrics}
-    left_out = sorted(reported & plan.irreproducible - {*MEASURED})
+    left_out = sorted(reported & plan.irreproducible - {*outcomes[0].result.trial.metric_kinds()})
     print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
     if unplayed["interrupted"] and not differing:
         return 130
@@ -114,7 +114,8 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
     """
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
-    names = plan.qualities or [name for name in trainings[0].metrics if kind_of(name) == "quality"]
+    kinds = trainings[0].trial.metric_kinds()
+    names = plan.qualities or [name for name in trainings[0].metrics if kind_of(name, kinds) == "quality"]
     values = {
         name: [result.metrics[name] for result in trainings if result.done and name in result.metrics]
         for name in names

@@ -32,7 +32,7 @@ from unrolled.ablations.training.comparison import (
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
 from unrolled.ablations.training.estimates import describe_costs
-from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
+from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import (
@@ -154,14 +154,14 @@ def _train_study(study_run: StudyRun) -> bool:
     plan = study_run.plan
     out = study_run.options.out
     if plan.of_program:
-        _check_first_trials(study_run)
+        _train_first_trials(study_run)
     _announce_replacement(plan, out)
     todo = [] if study_run.interrupted else study_run.missing_trials()
     if todo:
         page = find_page(plan.study, out)  # not before: the first trials may be refused
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
-    return plans.is_repeated(plan) and not plans.is_repeated(study_run.plan)
+    return plans.awaits_repetition(plan) and not plans.awaits_repetition(study_run.plan)
 
 
 def _publish_results(
@@ -226,13 +226,13 @@ def _announce_replacement(plan: plans.Plan, out: Path) -> None:
         print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
 
 
-def _check_first_trials(study_run: StudyRun) -> None:
-    """Check a program's first trials, and store with the plan why they stopped the study, if they did.
+def _train_first_trials(study_run: StudyRun) -> None:
+    """Train a program's first trials, and store with the plan why they stopped the study, if they did.
 
-    Raises BadInput as `check_first_trials` does.
+    Raises BadInput as `train_first_trials` does.
     """
     try:
-        check_first_trials(study_run)
+        train_first_trials(study_run)
     except BadInput as error:
         plan_store.store_plan(replace(study_run.plan, refusal=str(error)), study_run.ledger)
         raise

@@ -88,7 +88,7 @@ def _naming_origin(origin: Origin) -> Iterator[None]:
 def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
     """Turn an error inside a model into a BadInput of one line, with the place in the user's file.
 
-    `failure` tells what the model does not do, such as "cannot be built".
+    `failure` says what the model does not do, such as "cannot be built".
     """
     try:
         yield

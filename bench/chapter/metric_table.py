@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from unrolled.bench.metric import Better
+from unrolled.bench.metric import Better, Kind
 from unrolled.bench.numbers import safe_exp
 
 
@@ -17,7 +17,7 @@ class CostColumn(NamedTuple):
 
     head: str
     decimals: int = 0
-    factor: float = 1.0  # from what is measured to what is shown
+    multiplier: float = 1.0  # from what is measured to what is shown
 
 
 class Source(NamedTuple):
@@ -32,10 +32,11 @@ class ChapterMetric:
     """A metric of the chapter. Without further fields it is a column of the page's table of all trials."""
 
     name: str  # as `Result.metrics` has it
+    kind: Kind = "quality"  # any other differs from run to run: `verify` does not compare it
     title: str = ""  # on pages; "" for the name in words
     unit: str = ""
     difference_unit: str = ""  # "" for the unit
-    factor: float = 1.0  # from what is measured to the unit
+    multiplier: float = 1.0  # from what is measured to the unit
     decimals: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
@@ -52,7 +53,7 @@ class ChapterMetric:
 CHAPTER_METRICS = (
     ChapterMetric(
         name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
-        factor=100.0, decimals=1, finest=1, reaches="predicts {} of the words", is_judged=True,
+        multiplier=100.0, decimals=1, finest=1, reaches="predicts {} of the words", is_judged=True,
         has_curve=True, mlflow="first",
     ),
     ChapterMetric(
@@ -71,8 +72,8 @@ CHAPTER_METRICS = (
         is_column=False, has_curve=True,
     ),
     ChapterMetric(
-        name="speed_train", title="training speed", unit="tokens/s", is_judged=True, is_column=False,
-        figure_head="Tokens/s", mlflow="first",
+        name="speed_train", kind="speed", title="training speed", unit="tokens/s", is_judged=True,
+        is_column=False, figure_head="Tokens/s", mlflow="first",
     ),
     ChapterMetric(
         name="model_parameters", is_column=False, figure_head="Parameters", cost=CostColumn("parameters"),
@@ -81,18 +82,22 @@ CHAPTER_METRICS = (
     ChapterMetric(name="train_tokens", is_column=False, cost=CostColumn("tokens trained on")),
     ChapterMetric(name="train_flops", is_column=False, cost=CostColumn("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
-        name="speed_steady", is_column=False, cost=CostColumn("tokens/s after the first epoch"), mlflow="gpu",
+        name="speed_steady", kind="speed", is_column=False,
+        cost=CostColumn("tokens/s after the first epoch"), mlflow="gpu",
     ),
+    ChapterMetric(name="speed_valid", kind="speed", is_column=False),
+    ChapterMetric(name="speed_train_seconds", kind="time", is_column=False),  # by epoch alone
+    ChapterMetric(name="speed_valid_seconds", kind="time", is_column=False),
     ChapterMetric(
-        name="seconds", title="duration", unit="s", is_judged=True, is_column=False,
+        name="seconds", kind="time", title="duration", unit="s", is_judged=True, is_column=False,
         cost=CostColumn("seconds", 1),
     ),
     ChapterMetric(
-        name="memory_peak", title="peak memory", unit="MiB", is_judged=True, is_column=False,
+        name="memory_peak", kind="memory", title="peak memory", unit="MiB", is_judged=True, is_column=False,
         cost=CostColumn("peak memory (MiB)"),
     ),
     ChapterMetric(
-        name="gpu_memory_peak", title="peak GPU memory", unit="MiB", is_column=False,
+        name="gpu_memory_peak", kind="memory", title="peak GPU memory", unit="MiB", is_column=False,
         cost=CostColumn("peak GPU memory (MiB)"), mlflow="gpu",
     ),
 )  # fmt: skip

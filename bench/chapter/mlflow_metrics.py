@@ -16,6 +16,8 @@ class ChapterMlflowMetrics(MlflowMetrics):
     curve_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.source)
     derived_metrics = {metric.name: metric.source for metric in CHAPTER_METRICS if metric.source}  # noqa: RUF012
 
+    first_step = 1  # pages, too, count epochs from 1
+
     def final_numbers(self, result: Result) -> dict[str, float]:
         """Return the metrics, and the loss (nats a token) and accuracy of each role of token."""
         numbers = dict(result.metrics)
@@ -37,7 +39,9 @@ class ChapterMlflowMetrics(MlflowMetrics):
             clock += seconds
             ends[epoch] = clock
         for name, curve in result.curves.items():
-            yield from (CurvePoint(name, epoch, value, ends[epoch]) for epoch, value in curve)
+            yield from (
+                CurvePoint(name, epoch + self.first_step, value, ends[epoch]) for epoch, value in curve
+            )
 
 
 CHAPTER = ChapterMlflowMetrics()

@@ -1,13 +1,10 @@
 """One trial from its settings to its result, in whatever process it is called in.
 
-The names of its metrics begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
-valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops (see
-bench.chapter.metrics); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training in the
-epochs after the first, which is slowed by warming up; absent where there is one); model_parameters;
-gpu_memory_peak is of torch's tensors. Its records are, of the validation set, `roles` (nats, hits and targets
-of each role of a token) and `passage`, a decoded stretch: {"token": …, "guess": …, "p": probability of the
-token}; of a trained model also `continuation`, the words that it writes after that stretch, and `warning`
-where all its predictions are the same token.
+`bench.chapter.metric_table` has a row for each metric that is shown, or that a clock or memory decides. The
+records are, of the validation set, `roles` (nats, hits and targets of each role of a token) and `passage`, a
+decoded stretch: {"token": …, "guess": …, "p": probability of the token}; of a trained model also
+`continuation`, the words that it writes after that stretch, and `warning` where all its predictions are the
+same token.
 """
 
 import time
@@ -104,7 +101,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "model_parameters": sum(weight.numel() for weight in model.parameters()),
         **gpu_memory(torch_device.select_device(trial.device)),
     }
-    if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
+    if not spec_of(trial.model).file:  # a plug-in's shapes do not show how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
     case = WitnessInput(
         trial=trial,
@@ -135,7 +132,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 
 
 def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
-    """Return tokens a second: see the module."""
+    """Return tokens a second, of all epochs; `speed_steady` leaves out the first, which warms up."""
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
     timings = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 from unrolled.bench.errors import require
+from unrolled.bench.metric import Kind
 from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
@@ -21,6 +23,7 @@ class Setting:
 
     description: str
     title: str = ""  # by default its name
+    off_when_zero: bool = False  # so that an arm with 0 is "no weight decay", and not "weight decay 0"
     choices: tuple[str, ...] = ()
     names: Mapping[Any, str] = field(default_factory=dict)  # of single values
     low: float | None = None  # least value, or length of a string
@@ -77,7 +80,7 @@ class ChapterTrial(Trial):
     )
     lr: float = setting(1e-2, "learning rate: the peak of one cycle", above=0)
     epochs: int = setting(15, "passes over the training text", low=1)
-    wd: float = setting(0.01, "weight decay", title="weight decay", low=0)
+    wd: float = setting(0.01, "weight decay", title="weight decay", off_when_zero=True, low=0)
     moms: tuple[float, float, float] = setting(
         (0.95, 0.85, 0.95),
         "momentum at the start, the middle and the end of one cycle",
@@ -87,8 +90,12 @@ class ChapterTrial(Trial):
         below=1,
     )
     clip: float = setting(0.0, "largest gradient norm; 0 does not clip", low=0)
-    alpha: float = setting(0.0, "strength of activation regularization", title="AR", low=0)
-    beta: float = setting(0.0, "strength of temporal activation regularization", title="TAR", low=0)
+    alpha: float = setting(
+        0.0, "strength of activation regularization", title="AR", off_when_zero=True, low=0
+    )
+    beta: float = setting(
+        0.0, "strength of temporal activation regularization", title="TAR", off_when_zero=True, low=0
+    )
     engine: str = setting(
         "loop", "loop (plain torch) or learner (fastai, the reference)", choices=("learner", "loop")
     )
@@ -100,6 +107,11 @@ class ChapterTrial(Trial):
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
         object.__setattr__(self, "moms", tuple(self.moms))
 
+    @classmethod
+    def metric_kinds(cls) -> Mapping[str, Kind]:
+        """Return the kinds that the table of the chapter's metrics declares."""
+        return {metric.name: metric.kind for metric in CHAPTER_METRICS if metric.kind != "quality"}
+
     @property
     def title(self) -> str:
         """The model's title."""
@@ -108,7 +120,7 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
-    def network(self) -> str:
+    def implementation(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
@@ -163,12 +175,12 @@ class ChapterTrial(Trial):
     def find_changes(self, base: Trial) -> dict[str, Scalar]:
         """Return the settings that another trial has at another value, or lacks.
 
-        An option that another model of the same network lacks is no change at its default.
+        An option that another model of the same class lacks is no change at its default.
         """
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
         changes = super().find_changes(base)
-        if self.model not in ZOO or base.network != self.network:
+        if self.model not in ZOO or base.implementation != self.implementation:
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()

@@ -1,4 +1,4 @@
-"""What a program prints: rows of numbers, and other lines, the last of which tell why it failed."""
+"""What a program prints: rows of numbers, and other lines, the last of which say why it failed."""
 
 import subprocess
 import sys
@@ -24,8 +24,8 @@ class Listener:
 
     last_line = ""  # of those that are no row
     last_error_line = ""  # of its standard error, which may be read before an earlier line of the other pipe
-    exception: Sequence[str] | None = None  # the message of its last traceback, and what follows it
-    error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
+    traceback_lines: Sequence[str] | None = None  # the message of its last traceback, and what follows it
+    reader_error: Exception | None = None  # ends the program, whose pipe would fill up
 
     def __init__(
         self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics, *, matches_lines: bool
@@ -49,8 +49,8 @@ class Listener:
         end = time.perf_counter()
         for thread in self._threads:
             thread.join(PIPE_SECONDS)
-        if self.error:
-            raise Failure(f"its output cannot be read: {self.error}") from self.error
+        if self.reader_error:
+            raise Failure(f"its output cannot be read: {self.reader_error}") from self.reader_error
         return code, end
 
     @property
@@ -59,7 +59,7 @@ class Listener:
 
         Otherwise the last line there.
         """
-        message = self.exception or []
+        message = self.traceback_lines or []
         return " ".join(message) if 0 < len(message) <= MESSAGE_LINES else self.last_error_line
 
     def _read_pipe(self, pipe: IO[bytes], handle_line: Callable[[str], None]) -> None:
@@ -67,7 +67,7 @@ class Listener:
             for line in iter(lambda: pipe.readline(LINE_BYTES), b""):
                 handle_line(line.decode(errors="replace"))
         except Exception as error:
-            self.error = error
+            self.reader_error = error
             self._program.kill()
 
     def _handle_output_line(self, line: str) -> None:
@@ -82,9 +82,9 @@ class Listener:
     def _handle_error_line(self, line: str) -> None:
         self._log_line(line)
         if line.startswith("Traceback (most recent call last)"):
-            self.exception = []
-        elif self.exception is not None and line.strip() and (self.exception or not line.startswith(" ")):
-            self.exception = [*self.exception[: MESSAGE_LINES + 1], line.strip()]
+            self.traceback_lines = []
+        elif (lines := self.traceback_lines) is not None and line.strip() and (lines or line[0] != " "):
+            self.traceback_lines = [*lines[: MESSAGE_LINES + 1], line.strip()]
         self.last_error_line = line.strip() or self.last_error_line
 
     def _log_line(self, line: str) -> None:

@@ -153,7 +153,7 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
     code, end = listener.wait_for_end()
     if trial.checkout and trial.checkout.repository and not code and (reason := check_report(trial, out)):
         raise Failure(reason)
-    if trial.metrics_source and code >= 0:  # a program that failed may have told of NaN before
+    if trial.metrics_source and code >= 0:  # a program that failed may have reported NaN before
         with suppress(Failure) if code else nullcontext():
             _read_file(trial, out, values, reported)
     if code < 0:

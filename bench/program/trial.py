@@ -81,7 +81,7 @@ class ProgramTrial(Trial):
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Equal trials become equal; what JSON has as lists are tuples."""
+        """Make tuples of lists and sort the settings, so that a trial that is read from JSON is the same."""
         for name in ("code", "data_files", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "kinds", tuple((name, kind) for name, kind in self.kinds))
@@ -93,8 +93,8 @@ class ProgramTrial(Trial):
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     @property
-    def network(self) -> str:
-        """The program: that of a commit, where the commit is a setting, or that of the folder."""
+    def implementation(self) -> str:
+        """The program of a commit, where the commit is a setting, or that of the folder."""
         return "commit" if self.commit else ""
 
     def flat_settings(self) -> dict[str, Scalar]:

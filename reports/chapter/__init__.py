@@ -21,7 +21,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
         title=metric.title,
         level_unit=metric.unit,
         difference_unit=metric.difference_unit or metric.unit,
-        factor=metric.factor,
+        multiplier=metric.multiplier,
         decimals=metric.decimals,
         finest=metric.finest,
         reaches=metric.reaches,
@@ -33,7 +33,7 @@ CHAPTER = Presentation(
     interval_clause=", given this validation set",
     scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS if metric.title},
     costs={
-        metric.name: Scale(title=cost.head, factor=cost.factor, decimals=cost.decimals)
+        metric.name: Scale(title=cost.head, multiplier=cost.multiplier, decimals=cost.decimals)
         for metric in CHAPTER_METRICS
         if (cost := metric.cost)
     },

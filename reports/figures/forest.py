@@ -82,8 +82,8 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     """Return positions and labels of round levels, for a logarithmic axis in the unit that readers know."""
     has_unit = scale.log or scale.level_unit == "%"
     unit = f" {scale.level_unit}".rstrip() if has_unit else ""
-    factor = scale.factor
-    low, high = (factor * scale.convert_level(x) for x in (axis.low, axis.high))
+    multiplier = scale.multiplier
+    low, high = (multiplier * scale.convert_level(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
         levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
     else:
@@ -91,7 +91,7 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
         levels = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
     labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
     return tuple(
-        (axis.format_position(scale.log * math.log(x / factor) if scale.log else x / factor), label)
+        (axis.format_position(scale.log * math.log(x / multiplier) if scale.log else x / multiplier), label)
         for x, label in labels
     )
 

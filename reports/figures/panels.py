@@ -106,7 +106,7 @@ def _draw_pictures(
     description = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
     # one panel for all arms: making axes takes as long as drawing
     panel = _make_panel(axes, pad_ends(levels or [0.0]))
-    panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.factor * level:g}".replace("-", MINUS))
+    panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.multiplier * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
         name = comparison.arms[i].measured.name

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,21 @@ METRIC = [
         "bench/chapter/metric_table.py",
         "CHAPTER_METRICS = (\n",
         "CHAPTER_METRICS = (\n"
-        '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", factor=100.0,\n'
+        '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", multiplier=100.0,\n'
         '        is_judged=True, better="lower", has_curve=True),\n'
         '    ChapterMetric(name="valid_misses", title="missed words", is_judged=True, better="lower"),\n',
+    ),
+]
+CLOCK = [
+    (
+        "bench/chapter/run.py",
+        '        "seconds": record.resumed_seconds,',
+        '        "wait": time.perf_counter(),\n        "seconds": record.resumed_seconds,',
+    ),
+    (
+        "bench/chapter/metric_table.py",
+        '    ChapterMetric(name="train_updates"',
+        '    ChapterMetric(name="wait", kind="time"),\n    ChapterMetric(name="train_updates"',
     ),
 ]
 CURVE = [
@@ -121,6 +134,7 @@ FIGURE = [
         '{% call section("means", "Means of all arms", true) %}{{ means }}{% endcall %}\n{% if curves %}',
     ),
 ]
+COMMAND = ("-c", "import sys; from unrolled.ablations.cli import main; sys.exit(main())")
 PROGRAM = """import random, sys
 rate, seed, out = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 open(out, "w").write(f"loss={1 - rate + random.Random(seed).random() / 10}")
@@ -164,20 +178,25 @@ def changed_project(tmp_path_factory) -> Path:
     copy = tmp_path_factory.mktemp("project")
     for name in ("bench", "ablations", "reports", "unrolled"):
         shutil.copytree(ROOT / name, copy / name, symlinks=True)
-    for file, text, replacement in (*METRIC, *CURVE, *OPTION, *FORMAT, *FIGURE):
+    for file, text, replacement in (*METRIC, *CLOCK, *CURVE, *OPTION, *FORMAT, *FIGURE):
         path = copy / file
         assert path.read_text().count(text) == 1, f"{file}: {text}"
         path.write_text(path.read_text().replace(text, replacement))
     return copy
 
 
-def run_study(project: Path, folder: Path, study: str, *program: str) -> str:
-    """Run a study by the code of a project, maybe with another program for the command; return its page."""
-    code = "import sys; from unrolled.ablations.cli import main; sys.exit(main())"
+def call_command(project: Path, folder: Path, *words: str, program: Sequence[str] = COMMAND) -> str:
+    """Call the command by the code of a project, maybe by another program; return what it prints."""
     variables = environment(folder, PYTHONPATH=os.fspath(project))
-    words = [sys.executable, *(program or ("-c", code)), "run", f"{study}.toml"]
-    process = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    line = [sys.executable, *program, *words]
+    process = subprocess.run(line, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+def run_study(project: Path, folder: Path, study: str, program: Sequence[str] = COMMAND) -> str:
+    """Run a study by the code of a project; return its page."""
+    call_command(project, folder, "run", f"{study}.toml", program=program)
     return (folder / "out" / study / "index.html").read_text()
 
 
@@ -195,6 +214,8 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
         (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
         options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
     assert number >= 4 and {value for (value,) in options} == {"True", "False"}
+    verified = call_command(changed_project, tmp_path, "verify", "small.toml", "-n", "2")
+    assert "2 of 2 bit-identical" in verified, "the new clock is not compared"
 
 
 def describe_shipped(project: Path) -> dict[str, dict[str, list]]:
@@ -216,7 +237,7 @@ def test_a_new_option_of_one_model_changes_nothing_in_the_studies_that_ship(chan
 def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "pairs.toml").write_text(STUDY)
-    run_study(changed_project, tmp_path, "pairs", command_without_mlflow.__file__)
+    run_study(changed_project, tmp_path, "pairs", [command_without_mlflow.__file__])
     losses = [result.metrics["loss"] for result in Ledger(tmp_path / "results").read_all_results()]
     assert len(losses) == 4
     assert all(0.7 <= loss <= 1.0 for loss in losses), "1 - rate, and a tenth of noise"

@@ -8,7 +8,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, find_direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
-    training_accuracy_score speed_train accuracy/val"""
+    training_accuracy_score speed_train train/speed accuracy/val"""
 LOWER = "loss valid_loss val/loss Loss/test brier_score perplexity test_mae RMSE seconds memory_peak"
 
 

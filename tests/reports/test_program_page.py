@@ -34,7 +34,7 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
 
 
 def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
-    percent = Scale(factor=100.0, level_unit="%", decimals=1)
+    percent = Scale(multiplier=100.0, level_unit="%", decimals=1)
     columns = {"train_loss": FigureColumn("Loss", percent.format_level)}
     design = replace(program(ERROR), presentation=Presentation(figure_columns=columns))
     page = render(compare(design), tmp_path).read_text()

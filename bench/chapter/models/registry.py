@@ -12,7 +12,7 @@ _SLOW = {**_FAST, "lr": 3e-3}
 _LAST_WORD = {"window": 3, "target": "last"}
 _STATELESS = {**_LAST_WORD, "order": "sequential", "reset": "batch", "lr": 1e-3, "epochs": 4}
 _STATEFUL = {**_LAST_WORD, "lr": 3e-3, "epochs": 10}
-_LM7 = {**_FAST, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
+_REGULARIZED = {**_FAST, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 
 _WIDTH: dict[str, Scalar] = {"hidden": 64}
 _DEEP: dict[str, Scalar] = {**_WIDTH, "dropout": 0.0, "tying": False, "layers": 2}
@@ -56,7 +56,7 @@ ZOO = _build_zoo(
     ("lm6", "LMModel6", "nn.LSTM of two layers",
         "lstm.BuiltinLSTM", _DEEP, _FAST, 3.2),
     ("lm7", "LMModel7", "LMModel6 with dropout, tying, AR and TAR",
-        "lstm.BuiltinLSTM", {**_DEEP, "dropout": 0.4, "tying": True}, _LM7, 3.8),
+        "lstm.BuiltinLSTM", {**_DEEP, "dropout": 0.4, "tying": True}, _REGULARIZED, 3.8),
     ("lstm-gates", "LSTM, four gates", "from scratch: four Linears over cat([h, x])",
         "lstm.ScratchLSTM", {**_SCRATCH, "form": "gates"}, _FAST, 9.2),
     ("lstm-chunk", "LSTM, chunked", "from scratch: one Linear for x, one for h, chunk(4)",
@@ -68,9 +68,9 @@ ZOO = _build_zoo(
     ("gru-before", "GRU, reset before", "from scratch, reset before the matmul (Cho et al.)",
         "gru.ScratchGRU", {**_SCRATCH, "form": "before"}, _FAST, 7.6),
     ("awd", "AWD-LSTM", "fastai's AWD_LSTM, with a pad token of its own",
-        "awd.AwdLSTM", _AWD, _LM7, 4.0, False, ("fastai",)),
+        "awd.AwdLSTM", _AWD, _REGULARIZED, 4.0, False, ("fastai",)),
     ("awd-scratch", "AWD-LSTM, from scratch", "the same with the five dropouts from scratch",
-        "awd.ScratchAwdLSTM", _AWD, _LM7, 4.1),
+        "awd.ScratchAwdLSTM", _AWD, _REGULARIZED, 4.1),
     ("most-common", "most common token", "always the most common validation target",
         "counts.MostCommonToken", {}, _FAST, 0.1, True),
     ("ngram-1", "unigram counts", "the share of each token",

@@ -64,7 +64,7 @@ class ModelSpec:
 class Penalty:
     """A plugged-in regulariser.
 
-    Its name is an option of every trained model: the factor by which the value of `function` is multiplied.
+    Its name is an option of every trained model: the strength by which the value of `function` is multiplied.
     """
 
     name: str
@@ -80,5 +80,5 @@ PENALTIES: dict[str, Penalty] = {}
 
 
 def active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
-    """Return the factors of the plugged-in penalties among a trial's options, without those that are 0."""
+    """Return the strengths of the plugged-in penalties among a trial's options, without those that are 0."""
     return {name: float(options[name]) for name in sorted(PENALTIES) if options.get(name)}

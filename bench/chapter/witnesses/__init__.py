@@ -1,6 +1,6 @@
-"""Witnesses are manipulation checks: proofs from the trial itself that each ablated factor took effect.
+"""Witnesses are manipulation checks: proofs from the trial itself that each ablated setting took effect.
 
-An arm whose factor left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and
+An arm whose setting left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and
 beta in silence: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in one
 of the tables here, or a reason to need none, which a test names.
 """
@@ -77,7 +77,7 @@ PLUG_IN_OPTIONS = ("tying", "dropout")
 
 
 def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:
-    """Return the witnesses of every factor of a trained model. The random generators keep their state.
+    """Return the witnesses of every setting of a trained model. The random generators keep their state.
 
     Those of the training come last, since that of `detach_every` changes the untrained model.
     """

@@ -50,7 +50,7 @@ def witness_all_equal(declared: Any, observed: set[Any]) -> Witness:
 def witness_level(declared: str, fits: Mapping[str, bool]) -> Witness:
     """Return a witness that is ok if `fits` is true for the declared level.
 
-    `fits` tells of each level whether it agrees with what was observed.
+    `fits` says of each level whether it agrees with what was observed.
     """
     if fits[declared]:
         return witness_equal(declared, declared)

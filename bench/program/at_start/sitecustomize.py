@@ -1,4 +1,4 @@
-"""Imported by every Python that a commit's program starts: it tells of files that are not the commit's.
+"""Imported by every Python that a commit's program starts: it reports files that are not the commit's.
 
 Static checks cannot see what a program imports by a name that it computes. So each process lists, as it ends,
 the modules that it has from the user's work tree where the commit has a file at the same place. This file is

@@ -42,7 +42,7 @@ class Checkout:
     """The files of a commit.
 
     `subfolder` is the program's folder in `root`, and in the repository; `tracked` are the files that git has
-    below it, by their paths from there, and `kinds` tell which are links or may be executed. `repository` is
+    below it, by their paths from there, and `kinds` say which are links or may be executed. `repository` is
     the top of the user's work tree; None where that is not at hand, as for the files of a bundle.
     """
 
@@ -150,7 +150,7 @@ def _find_links(
     """
     matches: dict[str, Path] = {}
     for pattern in data:
-        with suppress(BadInput):  # all that match may be files of the commit: the checkout will tell
+        with suppress(BadInput):  # all that match may be files of the commit: the checkout will show it
             names = match_files(repository.root / subfolder, [pattern])
             matches |= {name: path for name, path in names.items() if not Path(name).is_absolute()}
     links: dict[str, Path] = {}

@@ -44,7 +44,7 @@ _FIRST_LINES = re.compile(rb"""#!\s*(?:\S*/env\s+(?:-S\s+)?)?([^\s'"]+)(?:\s*'''
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What a command line tells of the files and the Python that decide a program's numbers."""
+    """What a command line shows of the files and the Python that decide a program's numbers."""
 
     interpreter: str  # the Python that runs it; "" where another program chooses that
     is_assumed: bool = False  # nothing names a Python, so that the one of Unrolled is taken

@@ -24,7 +24,7 @@ class Module(NamedTuple):
     """A top-level module that is installed; one of the standard library has neither packages nor sources."""
 
     packages: Mapping[str, str]  # their versions
-    sources: tuple[str, ...]  # files or folders that no version tells of, as those of an editable install
+    sources: tuple[str, ...]  # files or folders that no version covers, as those of an editable install
 
 
 class Answer(NamedTuple):

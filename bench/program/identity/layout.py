@@ -75,7 +75,7 @@ class Layout:
     def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:
         """Raise BadInput for a file or a folder of the work tree where the commit has one at the same place.
 
-        `is_named` tells that the command line or a pattern names it. A file of the study's own folder is
+        `is_named` says that the command line or a pattern names it. A file of the study's own folder is
         refused only if the program's folder has one of its name.
         """
         checkout = self.checkout

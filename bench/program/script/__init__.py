@@ -1,1 +1,1 @@
-"""A Python script as its source tells: its flags and its metrics, of which a first study is made."""
+"""A Python script as its source has it: its flags and its metrics, of which a first study is made."""

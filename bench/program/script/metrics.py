@@ -44,7 +44,7 @@ def is_judged(name: str) -> bool:
 
 
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
-    """Yield what a call tells.
+    """Yield what a call reports.
 
     Read are `print(json.dumps({…}))`, the functions in LOGGERS, and in a printed text the values that stand
     behind names which are known.

@@ -67,7 +67,7 @@ from unrolled.bench.errors import BadInput
         ("before", ("runs.csv", *FLAGS, "--experiment", "x"), "--experiment: is for mlflow:URI"),
         ("checkout", ("runs.csv", *FLAGS), "checkout: is no results folder; name checkout/results"),
         ("other", ("runs.csv", *FLAGS), "other: is of no known kind; give .csv, .tsv"),
-        ("runs.csv", ("sourced.csv", *FLAGS), "sourced.csv: has a column 'source', which is to tell the"),
+        ("runs.csv", ("sourced.csv", *FLAGS), "sourced.csv: has a column 'source', in which the source"),
         ("runs.csv", ("runs.csv", *FLAGS), "runs.csv: is named twice; name each source once"),
         ("runs.csv", ("lm4", *FLAGS), "lm4: there is no such file"),
         ("runs.csv", ("nowhere.csv", *FLAGS), "nowhere.csv: there is no such file"),

@@ -43,11 +43,11 @@ def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, result
     assert {f"unrolled.{name}": value for name, value in params.items()}.items() <= run.tags.items()
 
 
-def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(write_result):
+def test_curves_have_a_point_an_epoch_from_1_at_the_time_when_it_ended(write_result):
     curves = write_result().curves
     ends = [1_700_000_004_250, 1_700_000_007_250, 1_700_000_010_250]
-    assert curves["valid/loss"] == list(zip([0, 1, 2], [3.0, 2.0, 1.5], ends, strict=True))
-    assert [step for step, _, _ in curves["train_loss"]] == [0, 1, 2]
+    assert curves["valid/loss"] == list(zip([1, 2, 3], [3.0, 2.0, 1.5], ends, strict=True))
+    assert [step for step, _, _ in curves["train_loss"]] == [1, 2, 3]
     assert {"train_ar", "train_tar"} <= set(curves)
     # A value that is measured once has step 0, which MLflow draws as a bar.
     single_steps = {
@@ -58,7 +58,7 @@ def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(write_result):
 
 def test_the_final_metric_is_the_latest_point_of_its_curve(result):
     curve = [p for p in list_points(result(metrics={"valid_loss": 1.25})) if p[0] == "valid/loss"]
-    assert [(value, step) for _, value, _, step in curve] == [(3.0, 0), (2.0, 1), (1.25, 2)]
+    assert [(value, step) for _, value, _, step in curve] == [(3.0, 1), (2.0, 2), (1.25, 3)]
 
 
 def test_witnesses_commit_and_attempts_are_tags(write_result):
@@ -90,7 +90,7 @@ def test_a_trial_that_never_started_is_written_once(study, store, result, snapsh
 def test_infinite_and_missing_numbers_are_never_metrics(write_result):
     numbers = {"losses": (3.0, math.inf, math.nan), "metrics": {"valid_bits": -math.inf}}
     run = write_result(status="diverged", reason="diverged at step 9", **numbers)
-    assert [point[:2] for point in run.curves["valid/loss"]] == [(0, 3.0)]
+    assert [point[:2] for point in run.curves["valid/loss"]] == [(1, 3.0)]
     values = [value for points in run.curves.values() for _, value, _ in points]
     assert max(map(abs, values)) < 1e300  # MLflow's inf is 1.8e308
 

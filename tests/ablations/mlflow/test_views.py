@@ -9,9 +9,9 @@ from unrolled.bench.metric import Metric
 MARK = "f00d-c0ffee"
 
 
-def make_plan(arms=("a", "b"), factors=(), **facts):
-    """Return a plan of these arms, which change these factors."""
-    changes = dict.fromkeys(arms, dict.fromkeys(factors, 1))
+def make_plan(arms=("a", "b"), settings=(), **facts):
+    """Return a plan of these arms, which change these settings."""
+    changes = dict.fromkeys(arms, dict.fromkeys(settings, 1))
     defaults = {"question": "Why?", "hash": "f00d" * 16, "command": ""}
     return build_plan(dict.fromkeys(arms, ()), changes, **{**defaults, **facts})
 
@@ -65,15 +65,15 @@ def test_a_gpus_columns_are_there_where_a_study_has_one():
 
 
 def test_the_view_has_a_column_for_each_setting_that_the_arms_change_up_to_eight():
-    columns = read_state(make_plan(factors=("dropout", "lr")))["selectedColumns"]
+    columns = read_state(make_plan(settings=("dropout", "lr")))["selectedColumns"]
     assert {"params.`dropout`", "params.`lr`", "attributes.`Dataset`"} <= set(columns)
-    columns = read_state(make_plan(factors=tuple(f"f{i}" for i in range(30))))["selectedColumns"]
+    columns = read_state(make_plan(settings=tuple(f"f{i}" for i in range(30))))["selectedColumns"]
     assert sum(column.startswith("params") for column in columns) == 8
 
 
 def test_the_views_fit_into_tags_however_many_arms_and_settings_there_are():
     many_arms = make_plan(arms=tuple(f'arm "{i}" é' for i in range(2000)))
-    long_settings = make_plan(factors=tuple("é" * 240 + str(i) for i in range(8)))
+    long_settings = make_plan(settings=tuple("é" * 240 + str(i) for i in range(8)))
     for study in (many_arms, long_settings):
         assert len(views.saved_views(study, MARK)) == 2
         assert max(map(len, views.saved_views(study, MARK).values())) <= 20_000

@@ -190,7 +190,7 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "factor"),
+    ("settings", "multiplier"),
     [
         ({"epochs": 30}, 2),
         ({"detach_every": 32}, 1.75),  # the window before is read again
@@ -201,8 +201,8 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
         ({"window": 64, "detach_every": 128, "epochs": 30}, 2 * 0.625 * 1.75),
     ],
 )
-def test_cost_follows_epochs_updates_and_detach_every(settings: dict[str, object], factor: float) -> None:
-    assert predict_seconds(**settings) == pytest.approx(ZOO["lm6"].chapter_seconds * factor)
+def test_cost_follows_epochs_updates_and_detach_every(settings: dict[str, object], multiplier: float) -> None:
+    assert predict_seconds(**settings) == pytest.approx(ZOO["lm6"].chapter_seconds * multiplier)
 
 
 def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(pro
         )
         curve = [(e, fmean(r.curves["valid_loss"][e][1] for r in of_arm)) for e in range(4)]
         history = project.read_history(project.find_runs()[arm], "valid/loss")
-        assert history == [(epoch, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
+        assert history == [(epoch + 1, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
 
 
 def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
@@ -202,7 +202,7 @@ def test_a_partial_arm_names_its_seeds_and_is_replaced_when_it_is_complete(proje
     run = project.find_runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "5 of 5"
     mean = fmean(r.metrics["valid_loss"] for r in results[OTHER])
-    assert project.read_history(run, "valid/loss")[-1] == (3, pytest.approx(mean, rel=1e-4))
+    assert project.read_history(run, "valid/loss")[-1] == (4, pytest.approx(mean, rel=1e-4))
     assert len(project.read_history(run, "valid/loss")) == 4  # no value of the part stays
     parents = {run.data.tags.get("mlflow.parentRunId") for run in project.find_runs("trial").values()}
     assert parents == {run.info.run_id for run in project.find_runs().values()}

@@ -1,6 +1,6 @@
-"""Every factor is broken on purpose, as fastai 2.2.0 to 2.8.3 ignored alpha and beta; its witness says so.
+"""Every setting is broken on purpose, as fastai 2.2.0 to 2.8.3 ignored alpha and beta; its witness says so.
 
-A broken factor is one whose setting reaches the trial's record and nothing that trains: the model, the data
+A broken setting is one that reaches the trial's record and nothing that trains: the model, the data
 and the engine are those of another level. Source of the example: fastai issue 3605.
 """
 
@@ -81,9 +81,9 @@ MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
     *[("init", name, {}, "own", "built-in") for name in ("lstm-gates", "gru-before")],
     *[(name, "awd", AWD, 0.1, 0.4) for name in AWD if name != "lr"],
 ]
-CASES = [*((factor, *case) for factor, case in LEVELS.items()), *MORE]
+CASES = [*((setting, *case) for setting, case in LEVELS.items()), *MORE]
 cases = pytest.mark.parametrize(
-    ("factor", "model", "settings", "level", "changed_level"),
+    ("setting", "model", "settings", "level", "changed_level"),
     CASES,
     ids=[f"{c[0]}-{c[1]}-{c[3]}-{c[4]}" for c in CASES],
 )
@@ -100,7 +100,7 @@ def make_trial(small: Callable[..., ChapterTrial], model: str, changes: dict[str
 
 @pytest.fixture(scope="module")
 def run_once() -> Callable[[ChapterTrial], Result]:
-    """Return a function to a trial's result that trains it once: many factors start from the same one."""
+    """Return a function to a trial's result that trains it once: many settings start from the same one."""
     results: dict[str, Result] = {}
 
     def run(trial: ChapterTrial) -> Result:
@@ -111,12 +111,12 @@ def run_once() -> Callable[[ChapterTrial], Result]:
     return run
 
 
-def ignore_factor(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
-    """Give this factor one value in model, data and training, whatever a trial says of it."""
+def ignore_setting(monkeypatch: pytest.MonkeyPatch, setting: str, value: Any) -> None:
+    """Give this setting one value in model, data and training, whatever a trial says of it."""
 
     def break_trial(trial: ChapterTrial) -> ChapterTrial:
-        is_setting = factor in {f.name for f in fields(ChapterTrial)}
-        return replace(trial, **{factor: value}) if is_setting else trial
+        is_setting = setting in {f.name for f in fields(ChapterTrial)}
+        return replace(trial, **{setting: value}) if is_setting else trial
 
     for name in ("load_data", "build_model", "train_model"):
         stage = getattr(train, name)
@@ -124,37 +124,37 @@ def ignore_factor(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> N
     build_model = ModelSpec.build_model
 
     def build_broken_model(spec: ModelSpec, vocab: int, **options: Any) -> Any:
-        if factor in options:
-            options[factor] = value
+        if setting in options:
+            options[setting] = value
         return build_model(spec, vocab, **options)
 
     monkeypatch.setattr(ModelSpec, "build_model", build_broken_model)
 
 
 @cases
-def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
+def test_a_setting_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
     small: Callable[..., ChapterTrial],
     run_once: Callable[[ChapterTrial], Result],
     monkeypatch: pytest.MonkeyPatch,
-    factor: str,
+    setting: str,
     model: str,
     settings: dict[str, Any],
     level: Any,
     changed_level: Any,
 ) -> None:
-    base = run_once(make_trial(small, model, {**settings, factor: level}))
-    changed_trial = make_trial(small, model, {**settings, factor: changed_level})
+    base = run_once(make_trial(small, model, {**settings, setting: level}))
+    changed_trial = make_trial(small, model, {**settings, setting: changed_level})
     changed = run_once(changed_trial)
     assert base.done and changed.done, (base.reason, changed.reason)
-    assert changed.witnesses[factor]["ok"], changed.witnesses[factor]
-    assert factor == "split" or base.fingerprints["weights"] != changed.fingerprints["weights"]
-    ignore_factor(monkeypatch, factor, level)
-    assert not run_trial(changed_trial).witnesses.get(factor, {}).get("ok")
+    assert changed.witnesses[setting]["ok"], changed.witnesses[setting]
+    assert setting == "split" or base.fingerprints["weights"] != changed.fingerprints["weights"]
+    ignore_setting(monkeypatch, setting, level)
+    assert not run_trial(changed_trial).witnesses.get(setting, {}).get("ok")
 
 
 UNWITNESSED = {
     "model": "names what is built: tests hold each name to its network, and fingerprints tell them apart",
-    "seed": "not a factor: an arm is a distribution over seeds",
+    "seed": "not ablated: an arm is a distribution over seeds",
     "options": "each option has a witness of its own",
     "corpus": "its text is hashed into the trial's identity",
     "data": "the hash of the text, a part of the identity",
@@ -173,4 +173,4 @@ def test_every_setting_and_every_option_has_a_witness_or_a_reason_to_need_none()
     tables = {**witnesses.DATA_WITNESSES, **witnesses.TRAINING_WITNESSES, **witnesses.MODEL_WITNESSES}
     assert set(tables) | of_counts == (settings | options) - set(UNWITNESSED)
     assert set(UNWITNESSED) <= settings
-    assert set(LEVELS) == set(tables) | of_counts, "a factor that no test breaks on purpose"
+    assert set(LEVELS) == set(tables) | of_counts, "a setting that no test breaks on purpose"

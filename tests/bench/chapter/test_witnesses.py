@@ -1,4 +1,4 @@
-"""Each factor's witness: content with a trial that does what it declares, and with no other."""
+"""Each setting's witness: content with a trial that does what it declares, and with no other."""
 
 from collections.abc import Callable
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
 
     monkeypatch.setattr(train, "build_model", build_broken_model)
     witnesses = run_trial(make_lm7_trial(small)).witnesses
-    assert {factor for factor, witness in witnesses.items() if not witness["ok"]} == {"dropout"}
+    assert {setting for setting, witness in witnesses.items() if not witness["ok"]} == {"dropout"}
 
 
 def test_witnesses_leave_the_random_numbers_alone(
