@@ -11,8 +11,8 @@ from unrolled.bench.errors import require
 from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
-TRAIN_SHARE = 0.8  # of the windows, where the tail validates
-ROWS_PER_VALID_BLOCK = 4  # a training block is one row: one block in five validates
+TRAIN_SHARE = 0.8  # share of the windows that train; the rest, at the end of the text, validate
+ROWS_PER_VALID_BLOCK = 4  # a training block is one row, so that one block in five validates
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Setting:
     """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
     description: str
-    title: str = ""  # by default its name
+    title: str = ""  # "" for the name
     choices: tuple[str, ...] = ()
-    names: Mapping[Any, str] = field(default_factory=dict)  # of single values
-    low: float | None = None  # least value, or length of a string
+    names: Mapping[Any, str] = field(default_factory=dict)  # names of single values
+    low: float | None = None  # least value, or least length of a string
     above: float | None = None
     below: float | None = None
 
@@ -146,7 +146,8 @@ class ChapterTrial(Trial):
     def derive_seed(self, name: str) -> int:
         """Return the seed of one use of randomness (init, data, dropout), from the trial's seed alone.
 
-        It does not depend on the arm, so arms of one seed share their initial weights and the order of data.
+        The seed does not depend on the arm, so that arms of one seed share initial weights and the order of
+        data.
         """
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:8]) >> 1
 
@@ -163,7 +164,7 @@ class ChapterTrial(Trial):
     def find_changes(self, base: Trial) -> dict[str, Scalar]:
         """Return the settings that another trial has at another value, or lacks.
 
-        An option that another model of the same network lacks is no change at its default.
+        An option at its default is no change if it is missing from another model of the same network.
         """
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
@@ -188,7 +189,7 @@ class ChapterTrial(Trial):
 
     def check_text_length(self, tokens: int) -> None:
         """Raise BadInput for a text that is too short for one batch of each split."""
-        count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # of windows
+        count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # number of windows
         if self.split == "tail":
             is_short = count - int(count * TRAIN_SHARE) < self.batch
         else:
