@@ -271,7 +271,7 @@ def _is_intact(path: Path, moment: int) -> bool:
 
 def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str], moment: int) -> None:
     """Rename a draft to the checkout or, if that is there, move the files that it lacks or that differ."""
-    with suppress(OSError):  # the link exists already
+    with suppress(OSError):  # the checkout exists already
         draft.rename(checkout)
         return
     for path in paths:

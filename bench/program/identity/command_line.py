@@ -209,10 +209,7 @@ def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[
         return "", None
     word = next(iter(_read_first_lines(script)), "python")
     interpreter = _prefer_this_python(_locate_program(word, folder, path) or sys.executable)
-    return (
-        interpreter,
-        None if "/" in first else script,
-    )  # a file that `run` names by its path is counted anyway
+    return interpreter, None if "/" in first else script  # a file that `run` names by path is counted anyway
 
 
 def _locate_program(word: str, folder: Path, path: str) -> str:
