@@ -78,7 +78,7 @@ def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFi
 
 
 def _read_audited_study(path: Path, history: History) -> StudyFile:
-    """Return the study in a file at the tip, with its baseline alone, or the file outside of the repository.
+    """Return the study in a file as the tip, or else the disk, has it, with its baseline alone.
 
     Raises BadInput for a study that trains no program.
     """

@@ -1,6 +1,6 @@
 """Two arms compared seed by seed: from their values to a contrast.
 
-Values come as {seed: value}; an infinite one is a seed that diverged, NaN is refused.
+Values come as {seed: value}; an infinite value is a seed that diverged, and NaN is refused.
 """
 
 import math
@@ -36,13 +36,13 @@ def compare_pairs(
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
     `delta` is the half width of the zone of equivalence, in units of the metric; `family_size` counts the
-    contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost_count`
-    counts the pairs of which a side failed. Values that are equal on every seed are `identical` where it is
-    known that both arms computed the same, and `structural` ones follow from the settings alone. `highest` is
-    that of a metric from 0 on: see `highest_of`. `bounds` are the lowest and the highest value of the arm on
-    seeds of which it is not known exactly, since rows are lacking.
+    contrasts that are corrected together; `look` is the look at which these seeds are seen; `lost_count`
+    counts the pairs with a failed side. Values that are equal on every seed are `identical` if both arms are
+    known to have computed the same, and `structural` if they follow from the settings alone. `highest` is the
+    highest value of a metric from 0 on: see `highest_of`. `bounds` are the lowest and the highest value of
+    the arm on seeds whose value is not known exactly, because rows are missing.
 
-    Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
+    Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
     if not delta > 0 or family_size < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family_size}")
@@ -91,8 +91,8 @@ def _have_one_value(side: Floats) -> bool:
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
     """Return the difference up to which shares count as equal, as a side may be stored with fewer digits.
 
-    If one side has fewer decimals, and no pair differs by more than half a unit of its last one, that is half
-    a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
+    If one side has fewer decimals, and no pair differs by more than half a unit of its last decimal, it is
+    half a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(count_decimals(side) for side in (a, b))
@@ -105,7 +105,7 @@ def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:
     """Return the fields of a Contrast that rest on converged pairs and their differences.
 
-    Differences of at most `noise` are none.
+    Differences of at most `noise` count as 0.
     """
     both = np.isfinite(a) & np.isfinite(b)
     a = a[both]

@@ -34,7 +34,7 @@ class LanguageModel(nn.Module):
 
     - Below the window, the state is detached every `detach_every` tokens within a window.
     - Above it, the earlier windows are run again from their stored states with the current weights, and
-        gradients flow through this replay. The values of the state remain as they were carried.
+      gradients flow through this replay. The values of the state remain as they were carried.
     """
 
     def __init__(self) -> None:
