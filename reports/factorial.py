@@ -1,6 +1,7 @@
 """The effect of each switch of a study: with all other switches on, alone, and averaged over the others.
 
-A switch is a setting with two levels. Off is level 0 or false. If it has neither, on is the baseline's level.
+A switch is a setting with two levels. Off is level 0 or false. If neither level
+is that, on is the baseline's level.
 """
 
 from collections.abc import Collection, Mapping

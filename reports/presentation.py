@@ -216,7 +216,7 @@ class Extras:
     warnings: tuple[str, ...] = ()
     marks_legend: str = ""  # meaning of the marks in the figure
     marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and the arm's index
-    # explanation of an arm's difference, by the arm's index, and how to read it
+    # where an arm's difference lies, by the arm's index, and how to read it
     reasons: Mapping[int, Markup] = field(default_factory=dict)
     reasons_legend: str = ""
     columns_legend: str = ""  # explains the columns beside the figure

@@ -41,7 +41,7 @@ class RolePart:
     before: float  # level of the compared arm's base on this role
     after: float
     part: float  # the parts of all roles add up to the difference
-    is_consistent: bool  # whether the sign is the same over seeds
+    is_consistent: bool  # whether its interval over seeds leaves out 0
 
 
 def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:

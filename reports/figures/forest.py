@@ -99,8 +99,8 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
 def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[ComparedArm]:
     """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
 
-    The baseline is first; models that count come last but one, and the A/A check last. If nothing is decided,
-    all arms are ranked by their means.
+    The baseline is first; models that count, and then the A/A check, are last. If nothing is decided, all
+    arms are ranked by their means.
     """
     if comparison.has_too_few_pairs:
         return comparison.rank_arms(arms)

@@ -37,9 +37,7 @@ ENDS = {
     "terminated": "done",
     **dict.fromkeys(("fail", "failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),
     **dict.fromkeys(("preempted", "pruned", "cancelled", "canceled", "out_of_memory"), "failed"),
-    **dict.fromkeys(
-        ("running", "pending", "queued", "scheduled", "waiting"), "failed"
-    ),  # without a number yet
+    **dict.fromkeys(("running", "pending", "queued", "scheduled", "waiting"), "failed"),  # no number yet
     "diverged": "diverged",
 }
 """Words of the status column, in lower case, and the ends that they stand for."""

@@ -105,7 +105,7 @@ def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
     for arm, rows in table.dropna(subset=_ARM_LACKS).groupby("arm", sort=False):
         values, lowest, highest = (rows.set_index("seed")[column].dropna() for column in columns)
         bounds = dict(zip(lowest.index, zip(lowest, highest, strict=True), strict=True))
-        compared = rows[rows.seed.isin(values.index)]  # a lost pair counts as compared
+        compared = rows[rows.seed.isin(values.index)]  # a lost pair counts as lost, not by its rows
         lacks = int(compared[_ARM_LACKS].sum()), int(compared[_BASE_LACKS].sum())
         matches[str(arm)] = RowMatch(values.to_dict(), bounds, lacks)
     return matches

@@ -95,7 +95,7 @@ def evaluate_looks(
     `sides_by_contrast` has the values of both sides of every declared contrast, by name and by metric, even
     if there are no results yet. `lost_reasons` has the seeds for which a contrast cannot have a result, each
     with its reason ("failed"). `equal` has the seeds on which both sides of a contrast are known to have
-    computed computed the same.
+    computed the same.
 
     A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
     the worst possible for a claim, and a contrast that lost half of a look's seeds stays open without holding

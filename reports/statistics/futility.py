@@ -89,7 +89,7 @@ class LastLook:
         return Chances(difference, same)
 
     def count_seeds(self, m: Moments) -> int | None:
-        """Return the pairs that decide a contrast with 80 % power if its present mean and SD are the true ones.
+        """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
         The number is larger than that of the last look. Returns None beyond `MOST_SEEDS`.
         """
