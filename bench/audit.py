@@ -25,7 +25,7 @@ class Audit:
     """The changes of a history that a study judges.
 
     Each arm is the tip without one of the changes. If `forward` is true, each arm is a commit, compared with
-    the
+    the commit before it.
     """
 
     changes: tuple[AuditedChange, ...]

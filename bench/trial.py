@@ -28,7 +28,6 @@ class Trial:
     Each trainer has a subclass, whose further fields are the settings: ChapterTrial in `bench.chapter.trial`
     for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` is a
     hash of the code and `data` of what it reads; `versions` names the packages that compute ("torch 2.13.0").
-    ("torch 2.13.0").
     """
 
     seed: int

@@ -70,7 +70,7 @@ class ComparedArm:
     attempt: int = 1  # 1, plus the number of earlier plans of its contrast
     has_contrast_to_decide: bool = False  # False for the A/A check
     copied: bool = False  # True if it ignores its seed: one run, which every seed repeats
-    decided: bool = False  # by the study's first metric
+    decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 

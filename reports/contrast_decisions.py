@@ -28,7 +28,7 @@ from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.types import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
-Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
+Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
 
 
 @dataclass(frozen=True)

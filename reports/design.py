@@ -38,7 +38,7 @@ class MeasuredArm:
     question: str = ""
     note: str = ""
     changes: Mapping[str, Scalar] = field(default_factory=dict)
-    results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
+    results: Mapping[int, Result] = field(default_factory=dict)  # results by seed, failures included
     trial: Trial | None = None  # any of its trials, if there are no results
     exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" for the baseline
@@ -100,7 +100,7 @@ class Design:
     arms: tuple[MeasuredArm, ...]
     question: str = ""
     pairing_column: str = (
-        "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
+        "seed"  # the column that rows of two arms share; "" for none, so that Welch's test compares the arms
     )
     test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
     seeds: tuple[int, ...] = ()

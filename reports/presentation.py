@@ -215,7 +215,7 @@ class Extras:
     sentence: str = ""  # sentence below the main figure
     warnings: tuple[str, ...] = ()
     marks_legend: str = ""  # meaning of the marks in the figure
-    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and the arm's index
+    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # marks by metric and arm's index
     # where an arm's difference lies, by the arm's index, and how to read it
     reasons: Mapping[int, Markup] = field(default_factory=dict)
     reasons_legend: str = ""
@@ -237,7 +237,7 @@ class Presentation:
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
     costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, beside the judged ones
-    figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # by metric
+    figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     task: tuple[str, ...] = ()  # settings that define the task
     template: str = "report.html"
     extras: str = ""

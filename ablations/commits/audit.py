@@ -198,7 +198,7 @@ class _AuditArms:
     def __init__(self, tip_identity: str) -> None:
         self.tables: list[ArmTable] = []
         self._tip = tip_identity
-        self._names: dict[tuple[str, str], str] = {}  # by the identities of an arm's trials and its base's
+        self._names: dict[tuple[str, str], str] = {}  # names by the trials of an arm and of its base
 
     def add_removal(self, removal: Removal, history: History) -> AuditedChange:
         """Add the arms that show the effect of a change, and return the change as the audit has it."""

@@ -76,7 +76,7 @@ class MlflowRuns:
         self._mark = plan_mark(plan)
         self._experiment = Experiment(f"unrolled/{plan.study}", uri)
         self._client = self._experiment.client
-        self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
+        self._trials: dict[tuple[str, str], _TrialRun] = {}  # runs by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
         first_seeds = plan.seeds[: plan.looks[0]]
         self._first_look = {

@@ -41,7 +41,7 @@ class TrialQueue:
     ) -> None:
         self._trials = deque(trials)
         self._locked_elsewhere: list[Trial] = []
-        self._retry_time = 0.0  # by the monotonic clock
+        self._retry_time = 0.0  # time of the next attempt, by the monotonic clock
         self._descriptors: dict[str, int] = {}  # descriptors of the held locks, by trial
         self._checkpoints = checkpoints
         self._warn = warn

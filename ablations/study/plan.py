@@ -80,8 +80,8 @@ class EarlierVerdict:
     baseline: str
     seeds: tuple[int, ...]
     metric: str
-    delta: str  # as it is shown
-    verdict: str  # in words
+    delta: str  # δ, as shown
+    verdict: str  # the verdict in words
     template: str  # template of the command line
 
     __pydantic_config__ = _STRICT

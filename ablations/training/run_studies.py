@@ -60,9 +60,9 @@ LISTED = 5  # earlier attempts that the outcome lists before it counts the rest
 class RunOutcome:
     """What became of studies that were run."""
 
-    comparisons: "Mapping[str, Comparison]"  # by study; a study for which no time was left has none
-    has_faults: bool  # trials failed, or have no result without a reason
-    interrupted: bool  # by Ctrl-C
+    comparisons: "Mapping[str, Comparison]"  # comparisons by study; a study that ran out of time has none
+    has_faults: bool  # whether trials failed, or have no result without a reason
+    interrupted: bool  # whether Ctrl-C ended the run
 
 
 @run_folder.use_run_folder()
@@ -101,7 +101,7 @@ def _run_study(
     """Train the trials that a study needs and publish its results, under the study's lock.
 
     Returns the comparison, how many trials failed or have no result without a reason (see `_print_outcome`),
-    and and whether Ctrl-C ended the training.
+    and whether Ctrl-C ended the training.
     """
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))

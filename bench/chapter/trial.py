@@ -103,21 +103,21 @@ class ChapterTrial(Trial):
     @property
     def title(self) -> str:
         """The model's title."""
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
     def network(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         return f"{ZOO[self.model].module}.{ZOO[self.model].builder}" if self.model in ZOO else self.model
 
     @property
     def uses_seed(self) -> bool:
         """False for a model that is fitted by counting."""
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         return not (self.model in ZOO and ZOO[self.model].is_counting_model)
 
@@ -139,7 +139,7 @@ class ChapterTrial(Trial):
     @property
     def expected_seconds(self) -> float:
         """Expected seconds on a core: see `bench.chapter.costs`."""
-        from unrolled.bench.chapter import costs  # which imports this module
+        from unrolled.bench.chapter import costs  # it imports this module
 
         return costs.expected_seconds(self)
 
@@ -166,7 +166,7 @@ class ChapterTrial(Trial):
 
         An option at its default is no change if it is missing from another model of the same network.
         """
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         changes = super().find_changes(base)
         if self.model not in ZOO or base.network != self.network:
@@ -177,7 +177,7 @@ class ChapterTrial(Trial):
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""
-        from unrolled.bench.chapter.identity import compute_identity_fields  # which imports this module
+        from unrolled.bench.chapter.identity import compute_identity_fields  # it imports this module
 
         return replace(self, **compute_identity_fields(self))
 

@@ -38,7 +38,7 @@ Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family
 class Decisions(Generic[Key]):
     """The state of every contrast after the looks that are complete."""
 
-    verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
+    verdicts: Mapping[Key, Mapping[str, Verdict]]  # verdicts by contrast and by metric
     seeds_requested: Mapping[Key, int]  # number of the study's first seeds for the next look; 0 for no more
     looks_taken: int
     gate: "GateDecision[Key] | None" = None  # for a study that is a gate
@@ -159,7 +159,7 @@ class _Walk(Generic[Key]):
     metrics: Sequence[Metric]
     lost_reasons: Mapping[Key, Mapping[int, str]]
     equal: Mapping[Key, Collection[int]]
-    has_own_rule: bool  # such a study takes equal fine values as computed alike
+    has_own_rule: bool  # a gate or proposal takes equal fine values as computed alike
 
     def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""

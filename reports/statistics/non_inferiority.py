@@ -94,7 +94,7 @@ class Bound:
 class GateDecision(Generic[Key]):
     """The state of a gate. It is open while neither a pass nor a fault is there, and asks for more seeds."""
 
-    bounds: Mapping[tuple[Key, str], Bound]  # by variant of the other settings and by metric
+    bounds: Mapping[tuple[Key, str], Bound]  # bounds by variant of the other settings and by metric
     looks_taken: int
     fault: str = ""  # why it fails, such as "seed 3 failed"; "" if it does not
     seeds_requested: int = 0  # number of the planned seeds for the next look; 0 for no more

@@ -96,7 +96,7 @@ def seeds_needed(dz: float, alpha: float = ALPHA) -> int:
     """
     if not abs(dz) > 0:
         raise ValueError("no number of seeds detects an effect of zero")
-    bound = ((special.ndtri(1 - alpha / 2) + special.ndtri(POWER)) / dz) ** 2  # as if the SD were known
+    bound = ((special.ndtri(1 - alpha / 2) + special.ndtri(POWER)) / dz) ** 2  # if the SD were known
     n = max(2, math.ceil(bound))
     while n < _MANY and power(dz, n, alpha) < POWER:
         n += 1
