@@ -65,7 +65,7 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
 
 def train(trial: ChapterTrial) -> Result:
     """Train a trial here, on one thread, as `unrolled run` does; store nothing. Divergence is a result."""
-    from unrolled.bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
+    from unrolled.bench.chapter.run import run_trial  # takes two seconds; not for results
 
     with restoring_torch_state():
         return run_trial(trial)
@@ -76,9 +76,9 @@ class StudyReport:
     """A study that was run. A notebook shows its figure and table; as text it has a sentence a contrast."""
 
     study: str
-    folder: Path  # of the results
-    page: Path  # its report
-    comparison: Comparison  # its results have the details that the page shows; `result` has all of one
+    folder: Path  # folder of the results
+    page: Path  # the report
+    comparison: Comparison  # trimmed to what the page shows; `result` has all details of a trial
 
     @property
     def results(self) -> pd.DataFrame:
@@ -94,7 +94,7 @@ class StudyReport:
         return "\n".join(write_claims(self.comparison))
 
     def _repr_html_(self) -> str:
-        from unrolled.reports.figures.intervals import draw_intervals  # matplotlib
+        from unrolled.reports.figures.intervals import draw_intervals  # imports matplotlib
 
         return f"{draw_intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
@@ -109,7 +109,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> StudyRe
     options = check_fields(options)
     require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
     require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
-    from unrolled.ablations.training.run_studies import run_studies  # MLflow: not to read results
+    from unrolled.ablations.training.run_studies import run_studies  # imports MLflow; not for results
 
     (loaded_study,) = load_studies([study], options)
     outcome = run_studies([loaded_study], options)
@@ -234,7 +234,7 @@ def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str
     Trains the trial again and prints whether the weights equal the stored result's bit for bit. `plugins` are
     the trial's plug-in files. A trial whose code or text changed is refused.
     """
-    from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
+    from fastai.callback.progress import ProgressCallback  # takes four seconds; not for results
     from fastai.metrics import accuracy
 
     for name in [plugins] if isinstance(plugins, str) else plugins:

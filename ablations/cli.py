@@ -133,8 +133,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     4, 5, 6: a proposal is undecided, refused, or simpler
     130: interrupted
     """
-    gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`,
-    atexit.register(gc.freeze)  # and another twentieth at the end
+    # modules live on: searching them takes a tenth of the time of `report`, and a twentieth more at the end
+    gc.set_threshold(100_000, 20, 100)
+    atexit.register(gc.freeze)
     if isinstance(sys.stdout, TextIOWrapper):  # replace characters that the terminal's encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -144,17 +145,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code or 0
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `unrolled plan … | head`
+    except BrokenPipeError:  # the reader has closed the pipe, as in `unrolled plan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CycloptsError as error:
         line = shorten_line(explain_usage(error, [name for name in app if not name.startswith("-")]))
     except BadInput as error:
         line = shorten_line(error)
-    except UnicodeEncodeError as error:  # a word whose bytes are no text, as of a name in Latin-1
+    except UnicodeEncodeError as error:  # an argument is not UTF-8, such as a name in Latin-1
         text = error.object[max(0, error.start - 40) : error.end + 40]
         line = f"{text!a}: is not UTF-8; rename it"
-    except OSError as error:  # a disk that is full, a folder that cannot be written
+    except OSError as error:  # such as a full disk, or a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
         line = f"{shorten_line(error)}; {cure}"
     print(f"unrolled: {line}", file=sys.stderr)

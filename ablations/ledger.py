@@ -5,9 +5,9 @@ A result is two files of canonical JSON:
 - `trials/<id>.json`: the numbers by which arms are compared, and the sha256 of the details
 - `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAILS`), nine tenths of a result
 
-As details are named by their hash, a result is never read with the details of another attempt. Files are
-written under another name, synced and renamed, the details first: a reader finds all of a result or nothing,
-even after a crash.
+Details are named by their hash, so that a result is never read with the details of another attempt. Files are
+written under another name, synced and renamed, the details first: a reader finds a whole result or none, even
+after a crash.
 """
 
 import fcntl
@@ -111,15 +111,15 @@ class Ledger:
     def read_result(self, id: str) -> Result | None:
         """Return the result of a trial with its details, or None if it has none.
 
-        A damaged one, or one whose details are damaged or missing, is set aside and counts as none. Raises
-        BadInput if a version with another format wrote it, or if it cannot be read at all.
+        A result that is damaged, or whose details are damaged or missing, is set aside and counts as missing.
+        Raises BadInput if a version with another format wrote it, or if it cannot be read at all.
         """
         return self._read_file(id, details=True)
 
     def read_results(self, ids: Iterable[str]) -> dict[str, Result]:
         """Return the results of these trials by id, in their order, without details and without missing ones.
 
-        Sets aside and raises as `read_result` does; the files of the details are not opened.
+        Sets results aside and raises as `read_result` does; the files of the details are not opened.
         """
         return {id: result for id in ids if (result := self._read_file(id, details=False))}
 
@@ -224,7 +224,7 @@ class Ledger:
                     f"{refusal}{process}", cure=f"wait for it to end or stop it (lock: {path})"
                 ) from None
             with explaining_errors(path):
-                os.ftruncate(descriptor, 0)  # of the process that held it alone before
+                os.ftruncate(descriptor, 0)  # discard the content of the process that held the lock before
                 if mode == fcntl.LOCK_EX:
                     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
@@ -291,4 +291,4 @@ def _add_checksum(content: bytes) -> bytes:
     return head + f'"sha256":"{hashlib.sha256(content).hexdigest()}"}}\n'.encode()
 
 
-_CHECKSUM_BYTES = len(_add_checksum(b"{}")) - 1  # bytes that a checksum takes at the end of a file
+_CHECKSUM_BYTES = len(_add_checksum(b"{}")) - 1  # bytes of a checksum at the end of a file

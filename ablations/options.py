@@ -27,7 +27,7 @@ def parse_time_span(_: Any, tokens: Sequence[Token]) -> float:
 def parse_set(text: str) -> tuple[str, list[Any]]:
     """Return the setting and the values of `--set`: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
 
-    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. The name of a commit is text. Raises BadInput.
+    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. The value of `commit` is text. Raises BadInput.
     """
     key, equals, values = text.partition("=")
     require(
@@ -38,7 +38,7 @@ def parse_set(text: str) -> tuple[str, list[Any]]:
     )
     key = key.strip()
     words = [word.strip() for word in re.split(r",(?![^\[]*\])", values)]  # at commas outside of brackets
-    if key == "commit":  # 1e5 may be a commit
+    if key == "commit":  # a commit such as 1e5 must not become a number
         return key, words
     return key, [_parse_value(word) for word in words]
 

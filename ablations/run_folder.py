@@ -1,8 +1,8 @@
-"""Temporary files of a run, in one folder that is removed with it: at its end, or by the next run.
+"""Temporary files of a run, in one folder that is removed at the end of the run, or by the next run.
 
-A process holds a lock on its folder (flock), which the kernel frees however the process ends: the next run
-removes a folder that is unlocked and kills the processes that have it in their environment. It lies in the
-system's temporary folder, as the path of a socket has at most 107 bytes (103 on macOS).
+A process holds a lock (flock) on its folder, which the kernel frees however the process ends: the next run
+removes unlocked folders and kills the processes that have one in their environment. The folder lies in the
+system's temporary folder, because the path of a socket has at most 107 bytes (103 on macOS).
 """
 
 import atexit
@@ -19,13 +19,13 @@ from pathlib import Path
 import psutil
 
 PREFIX = "unrolled-run-"
-RUN_VARIABLE = "UNROLLED_RUN"  # has the folder in the environment of the run's processes
+RUN_VARIABLE = "UNROLLED_RUN"  # holds the folder, in the environment of the run's processes
 
 MAX_ROOT_BYTES = 60
 """Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""
 
-STARTING_SECONDS = 1.0  # how long a process may have no environment, as it is being started
-PATIENCE = 10.0  # seconds for killed processes to be gone: one in a system call may take long
+STARTING_SECONDS = 1.0  # how long a process that is being started may have no environment
+PATIENCE = 10.0  # seconds to wait for killed processes: one in a system call may take long to end
 
 
 @functools.cache
@@ -40,9 +40,9 @@ def open_run_folder() -> Path:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
         try:
             _lock_folder(folder)
-        except (BlockingIOError, FileNotFoundError):  # another process swept it before it was locked
+        except (BlockingIOError, FileNotFoundError):  # another process swept the folder before it was locked
             continue
-        except OSError:  # a file system without locks: it is not swept
+        except OSError:  # a file system without locks is not swept
             break
         if folder.is_dir():
             break
@@ -81,7 +81,7 @@ def _lock_folder(path: Path) -> int:
 
 
 def _remove_if_unlocked(path: Path) -> None:
-    with suppress(OSError):  # another user's, or that of a process that lives
+    with suppress(OSError):  # the folder is another user's, or its process lives
         descriptor = _lock_folder(path)
         _remove_folder(path)
         os.close(descriptor)
@@ -97,9 +97,10 @@ def end_processes(variable: str, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     starting = True
     while starting and time.monotonic() < deadline:
-        psutil.process_iter.cache_clear()  # which may have an ended process by the number of a new one
+        psutil.process_iter.cache_clear()  # the cache may hold an ended process under the number of a new one
         processes = list(psutil.process_iter())
-        starting = any(map(_is_starting, processes))  # first: one that has just started is in `marked`
+        # checked first, so that a process that has just started is in `marked`
+        starting = any(map(_is_starting, processes))
         marked = [process for process in processes if _read_environment(process).get(variable) == str(path)]
         for process in marked:
             with suppress(psutil.Error):
@@ -108,9 +109,10 @@ def end_processes(variable: str, path: Path) -> None:
 
 
 def _is_starting(process: psutil.Process) -> bool:
-    """Return True if the kernel is loading a process's program: its environment cannot be read yet.
+    """Return True if the kernel is still loading a process's program: its environment cannot be read yet.
 
-    That takes milliseconds: an older process has none at all. Kernel threads and zombies have no program.
+    Loading takes milliseconds: an older process has no environment at all. Kernel threads and zombies have no
+    program.
     """
     with suppress(psutil.Error, OSError):
         young = time.time() - process.create_time() < STARTING_SECONDS
@@ -119,6 +121,6 @@ def _is_starting(process: psutil.Process) -> bool:
 
 
 def _read_environment(process: psutil.Process) -> dict[str, str]:
-    with suppress(psutil.Error, OSError):  # another user's, or gone
+    with suppress(psutil.Error, OSError):  # the process is another user's, or gone
         return dict(process.environ())
     return {}

@@ -28,12 +28,12 @@ def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
     option = (error.token.keyword or error.token.value).partition("=")[0]
     name = option.lstrip("-")
     if error.command_chain and error.command_chain[-1] in ("plan", "run", "compare"):
-        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
+        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic; not for every command
 
         key = name.replace("-", "_")
         if key in ("model", *SETTINGS):
             return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
-    # without their dashes, which every option has
+    # compare without the dashes, which every option has
     flags = {flag.lstrip("-"): flag for argument in error.argument_collection for flag in argument.names}
     likely = find_nearest(name, flags)
     return BadInput(f"unknown option {option}", cure=f"did you mean {flags[likely[0]]}?" if likely else cure)

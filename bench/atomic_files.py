@@ -9,7 +9,7 @@ from pathlib import Path
 from unrolled.bench.errors import BadInput
 
 OUTPUT_MARK = ".unrolled"  # a folder with a file of this name is Unrolled's own: see `make_output_folder`
-PARTIAL = ".partial"  # how the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file
+PARTIAL = ".partial"  # the suffix of a draft's name, `.NAME.PID.THREAD.partial`, in the folder of the file
 
 
 def save_file(path: Path, data: bytes) -> None:
@@ -55,7 +55,7 @@ def remove_abandoned_drafts(drafts: Iterable[Path]) -> None:
         except (ProcessLookupError, ValueError):
             draft.unlink(missing_ok=True)
         except (PermissionError, IndexError):
-            continue  # alive, and another user's; or no draft of ours
+            continue  # the process is alive and another user's, or the file is no draft of ours
 
 
 @contextmanager

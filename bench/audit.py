@@ -1,6 +1,6 @@
 """The changes of a history that a study judges, as its plan and its page have them.
 
-They are here because neither of plan and page, `ablations` and `reports`, may import the other.
+This module is in `bench` because neither `ablations`, which plans, nor `reports` may import the other.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,22 @@ from dataclasses import dataclass
 class AuditedChange:
     """One change of an audit: a commit, a merge, or a commit with its reverts."""
 
-    name: str  # its hash and subject, in short
+    name: str  # hash and short subject
     hash: str
-    added: int  # lines
+    added: int  # lines added
     deleted: int
-    arm: str = ""  # that shows what it does; "" where no file that counts differs, or with a `reason`
-    taken_back_with: tuple[str, ...] = ()  # names of later changes without which it cannot be taken back
-    against: str = ""  # the arm that it is compared with, if not the tip or the commit before it
-    reason: str = ""  # why it was not judged
+    arm: str = ""  # the arm that shows its effect; "" if no file that counts differs, or with a `reason`
+    taken_back_with: tuple[str, ...] = ()  # names of the later changes that must be taken back with it
+    against: str = ""  # the arm it is compared with, if that is not the tip or the commit before it
+    reason: str = ""  # why it was not judged; "" if it was
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
     """The changes of a history that a study judges.
 
-    Each arm is the tip without one of them or, if it looks `forward`, a commit beside the one before it.
+    Each arm is the tip without one of the changes. If `forward` is true, each arm is a commit, compared with
+    the commit before it.
     """
 
     changes: tuple[AuditedChange, ...]

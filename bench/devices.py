@@ -1,6 +1,7 @@
 """The cores and NVIDIA's GPUs that trials may use here. Imports no torch.
 
-GPUs are listed by the driver's library, NVML, which makes no CUDA context, so that planning may use it.
+GPUs are listed by the driver's library, NVML, which creates no CUDA context and may therefore be used in
+planning.
 """
 
 import math
@@ -25,12 +26,12 @@ _QUOTAS = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
 def count_cores() -> int:
     """Return how many cores this process may use.
 
-    Its affinity limits them, and its container's quota of time, rounded up.
+    The count is limited by its affinity, and by its container's quota of time, rounded up.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    affinity = getattr(os, "sched_getaffinity", None)  # only some platforms, such as Linux, have it
     cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
     for names in _QUOTAS:
-        with suppress(OSError, ValueError):  # no such file, or "max", which is no number
+        with suppress(OSError, ValueError):  # the file may be missing, or hold "max", which is not a number
             quota, period = (int(word) for name in names for word in (_CGROUP / name).read_text().split())
             if quota > 0:
                 cores = min(cores, quota / period)
@@ -41,16 +42,16 @@ def count_cores() -> int:
 class Gpu:
     """A whole GPU: instances of a divided one (MIG) are not used."""
 
-    index: str  # as nvidia-smi counts, by PCI bus
-    uuid: str  # as CUDA_VISIBLE_DEVICES takes it
-    name: str  # of the card, such as "NVIDIA H100 80GB HBM3"
+    index: str  # nvidia-smi's index, in the order of the PCI bus
+    uuid: str  # identifier that CUDA_VISIBLE_DEVICES accepts
+    name: str  # name of the card, such as "NVIDIA H100 80GB HBM3"
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
     """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all if it is not set.
 
-    The variable lists GPUs by index (in the order of the PCI bus), by UUID or by its first characters. As in
-    CUDA, the list ends at the first name that fits none. There are none where no driver answers.
+    The variable lists GPUs by index (in the order of the PCI bus), by UUID or by the first characters of a
+    UUID. As in CUDA, the list ends at the first name that fits no GPU. Returns () if no driver answers.
     """
     gpus = []
     try:
@@ -124,7 +125,7 @@ def check_gpus(gpus: tuple[Gpu, ...], count: int, *, with_torch: bool = False) -
 def _find_torch_fault(gpus: tuple[Gpu, ...]) -> str:
     """Return the error of torch's small operation on these GPUs; "" if all succeed.
 
-    Another process tries them, which takes as long as importing torch.
+    The operation runs in another process, which takes as long as importing torch.
     """
     command = [sys.executable, "-P", "-c", _OPERATION, *(gpu.index for gpu in gpus)]
     environ = {**os.environ, **visibility_variables(gpus)}

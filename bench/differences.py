@@ -1,7 +1,7 @@
 """Every number of a result by name, so that two results of one trial can be compared. Imports no torch.
 
-Times, speeds and memory that Unrolled measures are left out, as they differ from run to run; so are the
-metrics that a caller names. A result is what `Result.to_dict` writes.
+Times, speeds and memory that Unrolled measures are left out because they differ from run to run, and so are
+the metrics that a caller names. A result is a dict written by `Result.to_dict`.
 """
 
 import hashlib
@@ -11,13 +11,13 @@ from typing import Any
 from unrolled.bench.metric import MEASURED, kind_of
 from unrolled.bench.trial import canonical_json, trial_type
 
-_LONGEST = 64  # characters of a value; a longer one is compared by its hash
+_LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 
 
 def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return the curve and the final value of each metric of a result, as JSON by name ("valid_loss at 3").
 
-    Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
+    Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
     kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else MEASURED
     by_metric: dict[str, dict[str, str]] = {}
@@ -50,7 +50,8 @@ def fingerprint_result(result: Mapping[str, Any]) -> str:
 def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
     """Return what a second training must reproduce: status, measurements, witnesses, records.
 
-    A program's fingerprint `numbers` is left out: it is a hash of measurements that are compared one by one.
+    A program's fingerprint `numbers` is left out: it is a hash of measurements, which are compared one by
+    one.
     """
     values = {name: _format_value(result.get(name, "")) for name in ("status", "reason")}
     values |= list_measurements(result, leave_out)

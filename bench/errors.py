@@ -11,8 +11,8 @@ from typing import Any
 class BadInput(ValueError):
     """An error that the user can correct. `str()` is one line: "place: key: rule; cure".
 
-    `place` is a file, a flag or a study, `key` what is wrong there, with its value as "lr = 2", `rule` the
-    rule that it breaks, and `cure` what to do. All but the rule may be "".
+    `place` is a file, a flag or a study; `key` is the item that is wrong, with its value, as "lr = 2"; `rule`
+    is the rule that it breaks; and `cure` is what to do. All but the rule may be "".
     """
 
     def __init__(self, rule: object, *, place: object = "", key: str = "", cure: str = "") -> None:
@@ -60,8 +60,8 @@ _PICTURES = (
 def visible(value: object) -> str:
     """Return `value` as text that any document may hold.
 
-    Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
-    write, becomes the replacement character.
+    Control characters become their pictures (NUL is ␀). Characters that reorder or hide text, or that UTF-8
+    cannot encode, become the replacement character.
     """
     text = str(value).translate(_PICTURES)
     hidden = ("Cc", "Cf", "Cs", "Cn")  # controls, formats, surrogates, unassigned

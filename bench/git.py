@@ -60,7 +60,7 @@ def run_git(
 def _explain_failure(folder: Path, command: str, stderr: str) -> BadInput:
     """Return the error of a git command that failed."""
     if owned_by_another := re.search("dubious ownership in repository at '(.*)'", stderr):
-        top = owned_by_another[1]  # a path from here or of a folder below it would not help
+        top = owned_by_another[1]  # configuring only this folder, or one below it, would not help
         return BadInput(
             "belongs to another user, so that git does not read it",
             place=f"repository {top}",

@@ -52,7 +52,7 @@ def package_version(package: str) -> str:
     return str(imported or installed_version(package)).partition("+")[0]
 
 
-installed_version = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat
+installed_version = functools.cache(metadata.version)  # it reads a file, once for thousands of trials
 
 
 def hash_contents(paths: Iterable[Path], more: str = "") -> str:
@@ -87,7 +87,7 @@ def record_contents(paths: Iterable[Path]) -> None:
 def file_state(path: Path) -> FileState:
     """Return size, inode and times of a file or folder, of which an edit changes one; () if there is none.
 
-    The time of the inode's last change shows also an edit that keeps the size and puts the other time back.
+    The time of the inode's last change also shows an edit that keeps the size and restores the other time.
     """
     try:
         stat = path.stat()

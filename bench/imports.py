@@ -15,7 +15,7 @@ UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 def import_names(source: bytes | str) -> Iterator[str]:
     """Yield the names of all modules that a source may import, relative ones with their dots.
 
-    Of `from a import b` these are a and a.b, as b may be a module. Raises one of UNREADABLE.
+    For `from a import b` these are a and a.b, as b may be a module. Raises one of UNREADABLE.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -30,7 +30,7 @@ def import_names(source: bytes | str) -> Iterator[str]:
 def list_imports(path: Path, package: str) -> Iterator[str]:
     """Yield the names of all modules that a source file may import; relative ones by their full names.
 
-    Raises BadInput for what is no Python.
+    Raises BadInput for a file that is not Python.
     """
     if path.suffix != ".py":
         return
@@ -44,7 +44,7 @@ def list_imports(path: Path, package: str) -> Iterator[str]:
         level = len(name) - len(name.lstrip("."))
         if not level:
             yield name
-        elif package and level <= package.count(".") + 1:  # and does not lead out of it
+        elif package and level <= package.count(".") + 1:  # the import does not lead out of the package
             yield importlib.util.resolve_name(name, package)
 
 
@@ -54,7 +54,7 @@ def find_module(name: str) -> tuple[Path, str] | None:
         return None
     try:
         spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):  # `from a import b`, where b is no module
+    except (ImportError, ValueError, AttributeError):  # in `from a import b`, b may not be a module
         return None
     if spec is None or not spec.has_location or spec.origin is None:
         return None

@@ -37,7 +37,7 @@ def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
 def machine_facts(device: str = "cpu") -> dict[str, Any]:
     """Return the facts of this process and its machine that can explain why two machines give different bits.
 
-    Call it once torch is deterministic: see `bench.chapter.torch_device.make_deterministic`.
+    Call this function once torch is deterministic: see `bench.chapter.torch_device.make_deterministic`.
     """
     import torch
 
@@ -56,7 +56,7 @@ def machine_facts(device: str = "cpu") -> dict[str, Any]:
 def memory_peak(*, of_children: bool = False) -> float:
     """Return the peak memory of this process in MiB, or of the largest of its children that have ended."""
     whose = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(whose).ru_maxrss * unit / 2**20
 
 
@@ -66,7 +66,7 @@ def code_version(folder: Path | None = None) -> Mapping[str, Any]:
     folder = folder or Path(__file__).parent
     commit = ""
     diff = b""
-    with suppress(BadInput, OSError):  # no git, no checkout, or a folder that nobody may enter
+    with suppress(BadInput, OSError):  # git is missing, this is no checkout, or the folder cannot be entered
         commit = run_git(folder, "rev-parse", "HEAD").strip().decode()
         diff = run_git(folder, "diff", "--no-ext-diff", "--no-textconv", "HEAD")
     return {
@@ -106,7 +106,7 @@ def _gpu_facts() -> dict[str, Any]:
     gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
         "gpu": gpu.name,
-        "gpu_uuid": str(getattr(gpu, "uuid", "")),  # "" where this torch does not report it
+        "gpu_uuid": str(getattr(gpu, "uuid", "")),  # some versions of torch lack it
         "gpu_capability": f"{gpu.major}.{gpu.minor}",
         "driver": devices.driver_version(),
         "cuda": torch.version.cuda,

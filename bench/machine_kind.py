@@ -1,7 +1,7 @@
 """Kinds of machine: the facts of a result that can change the bits of a trial. Imports no torch.
 
 A trial gives the same bits on every machine of one kind. Results from different kinds may differ in rounding:
-such pairs are listed, their speeds are not compared, and a checkpoint of another kind is not resumed.
+such pairs are listed, their speeds are not compared, and a checkpoint from another kind is not resumed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,8 +56,8 @@ VARIABLES = (
 )
 """Environment variables that choose other arithmetic, and whose effect cannot be read back."""
 
-_VALUE_LENGTH = 40  # characters of a value that a sentence names
-_VALUES_NAMED = 3  # of a fact
+_VALUE_LENGTH = 40  # characters of a value in a sentence
+_VALUES_NAMED = 3  # values of a fact that a sentence names
 
 
 def find_machine_kind(provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -74,8 +74,8 @@ def find_machine_kind(provenance: Mapping[str, Any]) -> dict[str, str]:
 def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
     """Return the facts that differ between kinds of machine, as "threads 1 / 2"; "" if none is known.
 
-    An environment variable that a kind lacks was not set. Any other missing fact is unknown and is not
-    counted as a difference.
+    An environment variable that is missing from a kind was not set. Any other missing fact is unknown and
+    does not count as a difference.
     """
     recorded = [kind for kind in kinds if kind]
     differences = []

@@ -1,8 +1,8 @@
-"""Metrics: what arms are judged by, of what kind they are, and whether lower or higher is better.
+"""Metrics by which arms are judged: their kinds, and whether lower or higher values are better.
 
-A direction is declared, or known by the metric's whole name; a kind is declared, or known of what Unrolled
-measures itself. Neither is guessed from a word within the name: `neg_log_loss` is a loss whose higher values
-are better, and `time_series_mae` is no time.
+A direction is declared, or known from the metric's whole name; a kind is declared, or known because Unrolled
+measures the metric itself. Neither is guessed from a word within the name: `neg_log_loss` is a loss whose
+higher values are better, and `time_series_mae` is not a time.
 """
 
 import math
@@ -22,9 +22,9 @@ MEASURED: dict[str, Kind] = {
     "memory_peak": "memory",
     "speed_train": "speed",  # of the chapter, by which tables of its results are judged, too
 }
-"""The kinds of what Unrolled measures, by name: it differs from run to run. See `Trial.metric_kinds`."""
-LARGEST = 1e100  # a larger value counts as diverged, as cubes of differences would overflow
-FEWEST_SEEDS = 5  # under this many pairs a contrast is open
+"""The kinds of what Unrolled measures of a trial, which differs from run to run: see `Trial.metric_kinds`."""
+LARGEST = 1e100  # larger values count as diverged, because cubes of differences would overflow
+FEWEST_SEEDS = 5  # a contrast with fewer pairs is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
 """After how many seeds verdicts are sought, where a study does not say."""
 _BETTER: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
@@ -84,14 +84,14 @@ _SPLIT = re.compile(f"^{_SPLITS}_|_{_SPLITS}$")
 class Metric:
     """A metric by which arms are judged, and its δ: a smaller difference counts as none.
 
-    Raises BadInput where no direction is given and none is known of the name.
+    Raises BadInput if no direction is declared and the name has no known direction.
     """
 
     name: str
-    delta: float  # in the metric's unit; of a ratio in per cent
-    better: str = ""  # higher | lower; "" is that of KNOWN
-    ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `to_judged_scale`
-    kind: str = ""  # quality | time | speed | memory; "" is that of `kind_of`
+    delta: float  # in the metric's unit; in per cent for a ratio
+    better: str = ""  # higher | lower; "" to look it up in KNOWN
+    ratio: bool = False  # judged as 100 ln of the value, so that differences are in per cent
+    kind: str = ""  # quality | time | speed | memory; "" to derive it by `kind_of`
 
     def __post_init__(self) -> None:
         """Complete kind and direction, so that equal metrics are equal."""
@@ -109,7 +109,7 @@ class Metric:
     def to_judged_scale(self, value: float) -> float:
         """Return the number by which arms are compared: the value, or 100 ln of it for a ratio.
 
-        A difference of 5 is then a ratio of e^.05. NaN where there is no logarithm.
+        On that scale, a difference of 5 is a ratio of e^.05. Returns NaN for a value that has no logarithm.
         """
         if not self.ratio or not math.isfinite(value):
             return value
@@ -123,7 +123,7 @@ class Metric:
     def zone(self) -> float:
         """The largest difference on the judged scale that counts as none.
 
-        It is δ, or 100 ln 1.25 of a ratio with a δ of 25 %: see `to_judged_scale`.
+        This is δ, or 100 ln 1.25 for a ratio with a δ of 25 %: see `to_judged_scale`.
         """
         return 100 * math.log1p(self.delta / 100) if self.ratio else self.delta
 
@@ -146,7 +146,7 @@ class Metric:
     def highest(self) -> float:
         """The highest value of a known share, 1, or 100 where a δ of 1 or more shows that it is in per cent.
 
-        It is infinite for any other metric.
+        Returns infinity for any other metric.
         """
         if self.ratio or not SHARES & {*_known_names(self.name)}:
             return math.inf
@@ -182,8 +182,8 @@ def is_computed(name: str) -> bool:
 def find_direction(name: str) -> Better:
     """Return whether higher or lower values of a metric are better, by its whole name.
 
-    Case does not count, `/`, `-`, `.` and a space are as good as `_`, and the name of a split may stand in
-    front or behind: `val/F1` is f1, `Loss/test` a loss. Raises BadInput for a name that is not known.
+    Case is ignored, `/`, `-`, `.` and a space are the same as `_`, and the name of a split may come first or
+    last: `val/F1` is f1, `Loss/test` is a loss. Raises BadInput for a name that is not known.
     """
     full_name, base_name = _known_names(name)
     better = KNOWN.get(full_name) or KNOWN.get(base_name)

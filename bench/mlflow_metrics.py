@@ -1,7 +1,8 @@
 """The metrics and curves of a kind of trial that MLflow shows, beside those that its study judges.
 
-`MlflowMetrics` is that of a program, of which only names and numbers are known. The chapter's derives from
-it in `bench.chapter.mlflow_metrics`, since what all trainers share imports nothing of one of them.
+`MlflowMetrics` is for the trials of a program, of which only names and numbers are known. The chapter's class
+in `bench.chapter.mlflow_metrics` derives from it, because a module for all trainers may not import one of
+them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ class CurvePoint(NamedTuple):
     """A value of a metric during a trial."""
 
     metric: str
-    step: float  # or the epoch
+    step: float  # step or epoch
     value: float
     elapsed: float  # seconds since the trial began
 

@@ -1,6 +1,7 @@
 """Arithmetic of metrics that trials and pages share.
 
-A file of its own since it counts in the identity of the chapter's trials, and the names of metrics do not.
+It is a file of its own because its source is part of the identity of the chapter's trials, and that of
+the names of metrics is not.
 """
 
 import math

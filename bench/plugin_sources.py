@@ -1,7 +1,7 @@
 """The sources of a plug-in's numbers: its file, the modules that it imports, the data that it declares.
 
-Imports are read from the source, so that one inside a function counts as well. Any other file that is read
-in the process that trains is refused there: see `ReadAudit`.
+Imports are read from the source, so that an import inside a function counts as well. The process that trains
+refuses any other file that is read: see `ReadAudit`.
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
                     queue.append(origin)
             elif top not in sys.stdlib_module_names:
                 packages.add(top)
-    packages.discard("torch")  # which counts for every trial
+    packages.discard("torch")  # torch is among the versions of every trial
     distributions = metadata.packages_distributions() if packages else {}
     return Sources(
         files=tuple(sorted(map(str, files))),
@@ -67,26 +67,26 @@ STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.
 class ReadAudit:
     """The files that this process reads by `open`, `import`, sqlite3 or ctypes until its block ends.
 
-    An audit hook. Files of the machine, of installed packages and of this project are left out, and those
-    that the process wrote itself. `starts` are programs and libraries that the plug-in itself starts or
-    loads. What a library reads without Python's `open` is not seen.
+    It is an audit hook. It leaves out files of the machine, of installed packages and of this project, and
+    files that the process wrote itself. `starts` are programs and libraries that the plug-in itself starts or
+    loads. Files that a library reads without Python's `open` are not seen.
     """
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self.starts: list[str] = []
         self._written: set[str] = set()
-        self._place = ""  # of the plug-in, within the block
-        self._allowed: set[str] | None = None  # files and folders, within the block
+        self._place = ""  # place of the plug-in, within the block
+        self._allowed: set[str] | None = None  # files and folders that may be read, within the block
         self._is_over = False
         sys.addaudithook(self._on_event)
 
     @contextmanager
     def refuse_other_files(self, counted: Iterable[str], place: str) -> Iterator[None]:
-        """Refuse other files than these, and than those in these folders, in the block and before it.
+        """Refuse all files but these, and those in these folders, in the block and before it.
 
-        Raises BadInput as a file is opened or a program is started, and at the block's end where its code
-        caught that.
+        Raises BadInput as a file is opened or a program is started, or at the end of the block if the block's
+        code caught the error.
         """
         self._allowed = {os.path.realpath(path) for path in counted if path}
         self._place = place
@@ -94,7 +94,7 @@ class ReadAudit:
             self._check_all()
             yield
         finally:
-            self._is_over = True  # a hook cannot be removed
+            self._is_over = True  # an audit hook cannot be removed
         self._check_all()
 
     def _check_all(self) -> None:
@@ -113,7 +113,7 @@ class ReadAudit:
         flags = os.O_RDONLY
         if event == "open":
             path, _, flags = arguments
-        elif event == "import":  # of a module in C, which has a path
+        elif event == "import":  # only a module in C has a path
             path = arguments[1]
         elif event == "sqlite3.connect":
             path = _database_path(arguments[0])
@@ -124,7 +124,7 @@ class ReadAudit:
             if event in STARTS and _is_called_by_plug_in():
                 self._record_start(str(arguments[0]))
             return
-        if isinstance(path, str | bytes):  # and no descriptor
+        if isinstance(path, str | bytes):  # otherwise it is a file descriptor
             self._record_file(os.path.realpath(os.fsdecode(path)), flags)
 
     def _record_start(self, name: str) -> None:
@@ -134,7 +134,7 @@ class ReadAudit:
 
     def _record_file(self, path: str, flags: int) -> None:
         if path.endswith(".pyc"):
-            with suppress(ValueError):  # it is named as another tool names it
+            with suppress(ValueError):  # another tool may have named the compiled file
                 path = importlib.util.source_from_cache(path)
         if flags & os.O_CREAT and (flags & (os.O_TRUNC | os.O_EXCL) or not Path(path).exists()):
             self._written.add(path)

@@ -9,8 +9,8 @@
         def __init__(self, inputs, hidden): …
         def forward(self, x, h=None): …   # x (b, inputs) → h (b, hidden), and the state to carry: h
 
-The file is the user's code and runs with the user's rights; a study can name what it registers, never a
-file. `unrolled new` writes one to start from.
+The file is the user's code and runs with the user's rights; a study can name the models that it registers,
+never the file. `unrolled new` writes a file to start from.
 """
 
 import hashlib
@@ -53,15 +53,15 @@ _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
 
 
-_LOADED: dict[str, list[ModelSpec | Penalty]] = {}  # what each --plugin registered
-_DECLARED: list[Path] = []  # by the plug-in that is being loaded
+_LOADED: dict[str, list[ModelSpec | Penalty]] = {}  # specs and penalties that each --plugin registered
+_DECLARED: list[Path] = []  # files declared by the plug-in that is being loaded
 
 
 def load_plug_in(name: str) -> ModuleType:
     """Import a file by its path, under a generated name. A loaded file is not run again.
 
-    The bytes that are executed are those hashed. Raises BadInput, naming the file and what is wrong with it,
-    and leaves nothing registered then.
+    The bytes that are executed are the bytes that are hashed. Raises BadInput, naming the file and what is
+    wrong with it, after which nothing is registered.
     """
     path = Path(os.path.realpath(name))
     place = f"plug-in {name}"
@@ -124,7 +124,7 @@ def data_file(name: str) -> Path:
 
         WORDS = data_file("words.txt").read_text()
 
-    Call it at the top of the plug-in. Raises BadInput where there is no such file.
+    Call this function at the top of the plug-in. Raises BadInput if there is no such file.
     """
     path = Path(sys._getframe(1).f_globals["__file__"]).resolve().parent / name
     require(path.is_file(), f"there is no file {path}", key=f"data_file({name!r})")
@@ -147,22 +147,22 @@ def counted_files(trial: Trial) -> set[str]:
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
     """Register a recurrent cell: unrolled over time and layers, between the embedding and the output.
 
-    The class is called with (inputs, hidden, **options), `options` being its further keywords: a study can
-    set them, unless their default is None. An instance maps x (b, inputs) and its state (None at first) to
-    its output (b, hidden) and its next state. `settings` change the ChapterTrial's fields from LMModel6's.
-    Raises BadInput for a name that is taken, an unknown setting, or a keyword without a default.
+    The class is called with (inputs, hidden, **options). A study can set these options, unless their default
+    is None. An instance maps x (b, inputs) and its state (None at first) to its output (b, hidden) and its
+    next state. `settings` change the ChapterTrial's fields from LMModel6's. Raises BadInput for a name that
+    is taken, an unknown setting, or a keyword without a default.
     """
     _check_name("cell", name)
 
     def register(cls: Cls) -> Cls:
-        # a cell derived from nn.GRUCell also has device and dtype, whose default is None
+        # a cell derived from nn.GRUCell also has the keywords device and dtype, whose default is None
         defaults = {key: value for key, value in _keyword_defaults(cls, skip=2).items() if value is not None}
         cell_options = _check_options("cell", name, defaults, reserved=LM6.options)
 
         def build(
             vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Scalar
         ) -> Any:
-            from unrolled.bench.chapter.models.recurrent import (  # torch: not for planning
+            from unrolled.bench.chapter.models.recurrent import (  # imports torch; not for planning
                 RecurrentLM,
                 StackedCells,
             )
@@ -183,7 +183,7 @@ def model(
 ) -> Callable[[Cls], Cls]:
     """Register a LanguageModel. The class is called with (vocab, **options); `options` are its keywords.
 
-    Without `options` they are read from the constructor's signature, where each needs a default.
+    If `options` is None they are read from the constructor's signature, where each keyword needs a default.
     Raises BadInput as `cell` does.
     """
     _check_name("model", name)
@@ -200,8 +200,8 @@ def model(
 def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     """Register a penalty: a function from a model's Output (logits, raw, dropped) to a tensor (), 0 or more.
 
-    Its name becomes an option of every trained model, the strength by which its value is multiplied before it
-    is added to what is optimised; 0.0 is off. Raises BadInput for a name that is taken.
+    Its name becomes an option of every trained model: the strength by which its value is multiplied before it
+    is added to the loss; 0.0 switches it off. Raises BadInput for a name that is taken.
     """
     _check_name("regularizer", name)
     key = f"regularizer {name!r}"
@@ -311,5 +311,5 @@ def _register_model(
 
 
 def _first_doc_line(registered: Any, file: str) -> str:
-    docstring = inspect.cleandoc(registered.__doc__ or "")  # getdoc would give nn.Module's
+    docstring = inspect.cleandoc(registered.__doc__ or "")  # getdoc would return the docstring of nn.Module
     return (docstring or f"from {Path(file).name}").splitlines()[0]

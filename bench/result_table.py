@@ -1,6 +1,7 @@
 """How results are written: the columns of their tables, and a witness in words.
 
-A trial's identity counts `bench.trial`, and not this module: its edit trains nothing again.
+The source of `bench.trial` is part of a trial's identity; that of this module is not, so that
+editing it does not retrain any trial.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attemp
 def describe_witness(setting: str, witness: Mapping[str, Any]) -> str:
     """Return what a witness saw: "✓ tying seen: true", "✕ tying seen: false, not true".
 
-    Of a penalty, whose strength is declared, that there is one: "✓ AR penalty seen: 0.91 > 0".
+    For a penalty, whose strength is declared, it says that there is one: "✓ AR penalty seen: 0.91 > 0".
     """
     declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
     subject = setting

@@ -29,15 +29,15 @@ class Format:
     """How files of one kind are read: a function from a file to its rows."""
 
     read: Callable[[Path], Iterable[Row]]
-    read_finished: Callable[[Path], Iterable[Row]] | None = None  # of a finished table, if that differs
-    package: str = ""  # that it imports, where Python alone cannot
-    requirement: str = ""  # by which pip installs that, if not by its name
+    read_finished: Callable[[Path], Iterable[Row]] | None = None  # reader of a finished table, if it differs
+    package: str = ""  # package that the reader imports; "" if Python alone can read it
+    requirement: str = ""  # name by which pip installs the package, if that differs
 
 
 def find_format(name: str, key: str = "") -> Format:
-    """Return the format of a file by its name: TensorBoard's have a word in theirs, all others a suffix.
+    """Return the format of a file by its name: TensorBoard's files have a word in it, all others a suffix.
 
-    Raises BadInput for a name of no format, and of one whose package is missing.
+    Raises BadInput for a name of no format, and for a format whose package is missing.
     """
     path = Path(name)
     suffix = path.suffix.lower()
@@ -52,10 +52,10 @@ def find_format(name: str, key: str = "") -> Format:
 
 
 def read_rows(path: Path, rows_key: str = "", *, finished: bool = False) -> list[Row]:
-    """Return the rows of a file, by its name; of a .json the list of this key, such as "log_history".
+    """Return the rows of a file, by its name; of a .json file the list at this key, such as "log_history".
 
-    A `finished` table is none that a program may still write, or was killed while it wrote: each of its lines
-    has to be a row. Raises BadInput, naming the file, where it cannot be read.
+    In a `finished` table, which no program is still writing and no kill has cut short, each line must be a
+    row. Raises BadInput, naming the file, if it cannot be read.
     """
     format = find_format(path.name)
     read = (format.read_finished if finished else None) or format.read
@@ -65,7 +65,7 @@ def read_rows(path: Path, rows_key: str = "", *, finished: bool = False) -> list
         raise BadInput(f"byte {error.start} is not UTF-8", place=path, cure="write it as UTF-8") from error
     except RecursionError as error:
         raise BadInput("is nested too deeply", place=path, cure="write rows of numbers") from error
-    except (ValueError, csv.Error, NotImplementedError, OSError) as error:  # pyarrow's own derive from them
+    except (ValueError, csv.Error, NotImplementedError, OSError) as error:  # pyarrow's derive from these
         rule = f"cannot be read ({' '.join(str(error).split())[:200]})"
         raise BadInput(rule, place=path, cure="write it as its suffix says") from error
 
@@ -86,7 +86,7 @@ def parse_row(line: str) -> Row | None:
 def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     """Yield a row for each line below the header. Raises ValueError: see `_read_cells`.
 
-    A cell is a number or a truth value if it can be, None if it is empty. A line without cells is no row.
+    A cell is a number or a truth value if it can be, and None if it is empty. A line without cells is no row.
     """
     for cells in _read_cells(path, delimiter):
         yield {name: _parse_cell(cell) for name, cell in cells.items()}
@@ -95,7 +95,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
 def read_typed_csv(path: Path, delimiter: str = ",") -> list[Row]:
     """Return the rows of a finished table, as `read_csv` does, but a column with text is text throughout.
 
-    Else "1.10" beside "main" would be the arm 1.1, and the commit "12e4567" an infinite number.
+    Otherwise "1.10" beside "main" would be the arm 1.1, and the commit "12e4567" an infinite number.
     """
     rows = list(_read_cells(path, delimiter))
     texts = {name for cells in rows for name, cell in cells.items() if _is_text(cell)}
@@ -108,7 +108,8 @@ def read_typed_csv(path: Path, delimiter: str = ",") -> list[Row]:
 def _read_cells(path: Path, delimiter: str) -> Iterator[dict[str, str]]:
     """Yield the cells of each line by the names of the header.
 
-    Raises ValueError for a header that names no columns or one twice, and for a row that is longer.
+    Raises ValueError for a header without names or with a repeated name, and for a row longer than the
+    header.
     """
     text = path.read_bytes().decode("utf-8-sig")
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
@@ -148,14 +149,14 @@ def _parse_cell(cell: str) -> float | str | None:
         number = float(word)
     except ValueError:
         return cell
-    if "_" in word:  # a name, though Python reads 1_0 as 10
+    if "_" in word:  # it is a name, though Python reads 1_0 as 10
         return cell
     is_whole = math.isfinite(number) and word.lstrip("+-").isdecimal()
     return int(word) if is_whole else number
 
 
 def read_json(path: Path, rows_key: str = "") -> list[Row]:
-    """Return the rows of a list of objects, or the one row that an object is; or the list of this key in it.
+    """Return the rows of a list of objects, or the single row of an object, or the list at this key of it.
 
     Raises ValueError for other data.
     """
@@ -207,7 +208,7 @@ def read_tensorboard(path: Path) -> list[Row]:
     rows: list[Row] = []
     for tag in tags["scalars"]:
         rows += [{"step": event.step, tag: event.value} for event in events.Scalars(tag)]
-    for tag in tags["tensors"]:  # as Keras writes them
+    for tag in tags["tensors"]:  # Keras writes its metrics as tensors
         arrays = [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
         rows += [{"step": step, tag: float(array)} for step, array in arrays if array.ndim == 0]
     return rows

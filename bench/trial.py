@@ -28,9 +28,8 @@ class Trial:
     """One arm and one seed of a study: everything that decides the numbers.
 
     Each trainer has a subclass, whose further fields are the settings: ChapterTrial in `bench.chapter.trial`
-    for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` and
-    `data` are content hashes of the code and of what it reads, `versions` names the packages that compute
-    ("torch 2.13.0").
+    for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` is a
+    hash of the code and `data` of what it reads; `versions` names the packages that compute ("torch 2.13.0").
     """
 
     seed: int
@@ -70,7 +69,7 @@ class Trial:
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """What is trained, with which settings, on which data: all but the seed, and the code that does it.
+        """Everything that is trained, its settings and data, except the seed and the code that does it.
 
         Equal content marks the same contrast across studies, seeds and versions of the code.
         """
@@ -155,9 +154,9 @@ class Trial:
         return JudgedResult(result)
 
     def identify(self) -> Self:
-        """Return the trial with `source`, `data` and `versions`: after a change of one it is another trial.
+        """Return the trial with `source`, `data` and `versions`; if one of them changes it is another trial.
 
-        Raises BadInput for code or data that cannot be read.
+        Raises BadInput if code or data cannot be read.
         """
         raise NotImplementedError
 
@@ -202,12 +201,12 @@ DETAILS = ("curves", "records", "trace", "output")
 class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
-    `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
-    are `seconds` (see `total_seconds`) and `memory_peak` (MiB); for the chapter's see its `metric_table`.
-    `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
-    one. `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
-    `provenance` says where the numbers come from: machine, commit and packages, whether the trial went on
-    from an earlier attempt, and which metrics of a program could not be read.
+    `metrics` are numbers by name, `curves` are points (step, value) by metric. The metrics of every trainer
+    include `seconds` (see `total_seconds`) and `memory_peak` (MiB); `metric_table` has those of the chapter.
+    `records` and `trace` are plain data in a form that each trainer chooses; the property `warning` reads the
+    records. `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it
+    took effect. `provenance` says where the numbers come from: machine, commit and packages, whether the
+    trial went on from an earlier attempt, and which metrics of a program could not be read.
     """
 
     trial: Trial
@@ -215,7 +214,7 @@ class Result:
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
-    seconds: float = 0.0  # of the last attempt, all that its process did, by a monotonic clock
+    seconds: float = 0.0  # seconds of the last attempt, with all that its process did, by a monotonic clock
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -223,7 +222,7 @@ class Result:
     records: Mapping[str, Any] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    output: str = ""  # the end of what a trial printed that failed, or reported no number
+    output: str = ""  # end of the output of a trial that failed, or reported no number
 
     @property
     def done(self) -> bool:
@@ -293,8 +292,8 @@ JudgedResult = NewType("JudgedResult", Result)
 
 STATUSES = ("done", "diverged", "failed")
 
-TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
-DISK_LIMIT = "disk limit"  # and of one that wrote too much
+TIME_LIMIT = "time limit"  # beginning of the reason of a trial that took too long
+DISK_LIMIT = "disk limit"  # beginning of the reason of a trial that wrote too much
 
 
 def failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:

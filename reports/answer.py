@@ -35,18 +35,18 @@ from unrolled.reports.sentences import (
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
-KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # of arms that are not better
+KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # headings of arms that are no better
 
 
 class Finding(NamedTuple):
     """The verdict on an arm or a switch."""
 
     name: Markup
-    against: str  # the arm that it is compared with, if not the baseline
+    against: str  # the arm that it is compared with, if that is not the baseline
     verdict: Verdict
-    other_task: bool = False  # than the baseline's
-    disagreement: str = ""  # where another metric disagrees
-    standing: Sequence[str] = ()  # exploratory, or one of several attempts
+    other_task: bool = False  # whether its task differs from the baseline's
+    disagreement: str = ""  # a sentence on another metric that disagrees
+    standing: Sequence[str] = ()  # remarks such as exploratory, or one of several attempts
 
     @property
     def diverged(self) -> str:
@@ -71,12 +71,13 @@ class Finding(NamedTuple):
 def write_answer(
     comparison: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
 ) -> tuple[Markup, ...]:
-    """Return the study's question answered by one metric: a headline, then a line each.
+    """Return the study's question answered by one metric: a headline, followed by a line for each finding.
 
-    First the arms that are better, best first; then those that are worse, worst first; what differs by less
-    than δ; what is open. `parts` are the switches of a study that asks for the effect of each, and `grid`
-    their factorial; without them every contrast has its own line. A study with the same arms on several
-    tasks asks for their order. Where nothing is decided, as there are too few seeds, all arms are ranked.
+    The arms that are better come first, best first; then those that are worse, worst first; then those that
+    differ by less than δ; then the open ones. `parts` are the switches of a study that asks for the effect of
+    each, and `grid` is their factorial; without them every contrast has its own line. A study with the same
+    arms on several tasks asks for their order. If nothing is decided because there are too few seeds, all
+    arms are ranked.
     """
     if few := describe_too_few_pairs(comparison):
         return Markup(visible(few)), *rank_all_arms(comparison)
@@ -141,9 +142,9 @@ def _describe_disagreement(x: Claim, comparison: Comparison) -> str:
 def _write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
-    In a grid it tells what the best arm of each line reaches; in a ladder, what the best arm of the
-    baseline's task and the baseline reach, and the largest step between; of a study of parts, the part that
-    brings the most. Arms are ranked only once a contrast is decided.
+    For a grid it gives the level of the best arm of each line; for a ladder, the levels of the baseline and
+    of the best arm of its task, and the largest step between them; for a study of parts, the part that brings
+    the most. Arms are ranked only once a contrast is decided.
     """
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
@@ -204,9 +205,9 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
 
 
 def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup:
-    """Return what an arm and the baseline reach, and the verdict: "A has a loss of 1, B 2: better by 1".
+    """Return the levels of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
 
-    Where seeds diverged it begins with the baseline's `levels`, as the means of converged pairs do not
+    If seeds diverged it begins with the baseline's `levels`, because the means of converged pairs do not
     subtract to the difference.
     """
     contrast = x.verdict.contrast
@@ -337,10 +338,10 @@ def _has_effect(x: Finding) -> bool:
 
 
 def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:
-    """Return a verb and the preposition of the arm that another is compared with.
+    """Return a verb, and the preposition before the arm that another arm is compared with.
 
     A metric has one verb for each direction: "gains" and "loses" if higher is better, "saves" and "costs" if
-    lower is.
+    lower is better.
     """
     is_better = v.kind == Direction.BETTER
     if comparison.metric.lower_is_better:

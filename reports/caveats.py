@@ -16,13 +16,13 @@ from unrolled.reports.formats import (
 )
 from unrolled.reports.statistics.arm_summary import divergence_interval
 
-LISTED = 5  # arms that a sentence lists before it counts the others
+LISTED = 5  # arms that a sentence lists before it counts the rest
 
 
 def describe_decided(comparison: Comparison) -> str:
-    """Return a phrase that counts the contrasts that are decided; "" where there is none to decide.
+    """Return a phrase that counts the decided contrasts; "" if there is none to decide.
 
-    It names the metric that decides, if there are several.
+    If there are several metrics, it names the one that decides.
     """
     if not comparison.arms_to_decide:
         return ""
@@ -43,7 +43,7 @@ def describe_seen_data(comparison: Comparison) -> str:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
     fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
-    if comparison.design.stopping_rule == "gate":  # which has the seeds of its base's study
+    if comparison.design.stopping_rule == "gate":  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
@@ -212,10 +212,10 @@ def describe_turns(comparison: Comparison) -> str:
 
 
 def describe_missing_turns(comparison: Comparison) -> str:
-    """Return a sentence on arms that always, or never, came before the one they are compared with.
+    """Return a sentence on arms that always, or never, came before the arm they are compared with.
 
-    It is "" for none. Their results may be of an earlier study, or of a version that trained arms in one
-    order.
+    The sentence is "" if there are none. The results may come from an earlier study, or from a version that
+    trained arms in one order.
     """
     arms = [name for name, (first, n) in _count_first(comparison).items() if n > 1 and first in (0, n)]
     if not arms:

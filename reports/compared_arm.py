@@ -52,25 +52,25 @@ class ComparedArm:
     """One arm of the comparison, by one metric. The baseline, references and other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    measured: MeasuredArm  # with the results that count
-    noun: str  # what sentences call a pair of rows, such as "seed" or "fold"
-    seeds: tuple[Any, ...]  # of the rows that count, failures included
-    total: int  # seeds that the looks so far and the next one need
+    measured: MeasuredArm  # the arm with the results that count
+    noun: str  # name of a pair of rows in sentences, such as "seed" or "fold"
+    seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
+    total: int  # number of seeds that the looks so far and the next one need
     done: int
     diverged: int
-    failed: int  # for another reason than divergence
-    for_next_look: int  # trained for a look that is not complete, and not counted yet
-    max_seeds: int  # the most seeds that its contrasts may need
+    failed: int  # number of failures for other reasons than divergence
+    for_next_look: int  # number of seeds trained for a look that is not complete, and not counted yet
+    max_seeds: int  # most seeds that its contrasts may need
     summary: ArmSummary
     contrast: Contrast | None = None
-    verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
+    verdict: Verdict | None = None  # with p adjusted by Holm, or by Benjamini–Hochberg for an exploratory arm
     remark: ArmRemark | None = None
-    task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
+    task_differences: tuple[str, ...] = ()  # fields of its trials that make its task another one
     is_exploratory: bool = False  # marked so by the study, or its results were seen before the plan
-    attempt: int = 1  # one more than there are earlier plans of its contrast
-    has_contrast_to_decide: bool = False  # the A/A check has none
-    copied: bool = False  # it ignores its seed: one run, which every seed repeats
-    decided: bool = False  # by the study's first metric
+    attempt: int = 1  # 1, plus the number of earlier plans of its contrast
+    has_contrast_to_decide: bool = False  # False for the A/A check
+    copied: bool = False  # True if it ignores its seed: one run, which every seed repeats
+    decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     proofs: tuple[Proof, ...] = ()  # one for each setting that has a witness
 
@@ -111,7 +111,7 @@ class ComparedArm:
     def describe_seeds_of_mean(self) -> str:
         """Return how many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
 
-        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
+        With a contrast, these are the pairs; the arm may have more seeds, for contrasts of other arms. An arm
         that no seed changes has one value on all of its seeds: "10 alike".
         """
         if self.done and not self.measured.uses_seed:
@@ -157,9 +157,9 @@ def make_compared_arm(
     remark: ArmRemark | None,
     copied: bool,
 ) -> ComparedArm:
-    """Return an arm as its rows that count show it; `add_contrast` adds the contrast.
+    """Return an arm as its counted rows show it; `add_contrast` adds the contrast.
 
-    `statuses` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
+    `statuses` and `values` are by seed. `seeds` count, and `needed` is the number that the next look needs.
     """
     planned_arm = design.arms[index]
     arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
@@ -202,7 +202,7 @@ def add_contrast(
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
-    If its base is one run, copied, which leaves one pair, its mean is still over all of its own seeds.
+    If its base is one copied run, which leaves one pair, its mean is still over all of its own seeds.
     """
     name = arm.measured.name
     if arm.measured.is_aa_arm:
@@ -240,9 +240,9 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
 def summarise_arm(
     arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
 ) -> ArmSummary:
-    """Return an arm's summary over its values by seed. One that no seed changes has no SD and no interval.
+    """Return an arm's summary over its values by seed. An arm that no seed changes has no SD and no interval.
 
-    The direction decides the median alone, and that only where a seed diverged.
+    The direction decides only the median, and only if a seed diverged.
     """
     summary = summarise_values(values, lower_is_better=lower_is_better)
     return summary if arm.uses_seed else replace(summary, sd=None, interval=None)

@@ -1,8 +1,8 @@
-"""The arms of a table, each against its baseline: what can be compared, by how much, with what verdict.
+"""The arms of a table, each against its baseline: comparisons, differences and verdicts.
 
 A study's contrasts are judged at its looks. The first metric decides: a contrast that it has decided gets no
-more seeds. Only the seeds of the looks that were taken count: others enter no verdict and no mean. A table
-from elsewhere has no looks: all of its rows count.
+more seeds. Only the seeds of the looks that were taken count: other seeds enter no verdict and no mean. A
+table from elsewhere has no looks: all of its rows count.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -41,9 +41,9 @@ class Comparison:
     arms: tuple[ComparedArm, ...]
     looks_taken: int
     other_views: tuple["Comparison", ...] = ()
-    gate: GateDecision[str] | None = None  # of a study that is a gate
-    other_scale: Scale | None = None  # in place of the metric's own scale: perplexity for a loss
-    proposal: ProposalDecision | None = None  # of a study that is a proposal
+    gate: GateDecision[str] | None = None  # for a study that is a gate
+    other_scale: Scale | None = None  # scale in place of the metric's own: perplexity for a loss
+    proposal: ProposalDecision | None = None  # for a study that is a proposal
 
     @property
     def arms_to_decide(self) -> tuple[ComparedArm, ...]:
@@ -115,9 +115,9 @@ class Comparison:
     ) -> dict[Name, Verdict]:
         """Return the verdicts on pairs of arms that the study does not compare, corrected together.
 
-        They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
-        and does not depend on results. Those that failed on a side are lost. There is no verdict before all
-        of these seeds have ended: judging earlier would be an extra look.
+        The verdicts are over the seeds of the first look that count for both arms: their number was fixed
+        beforehand, and does not depend on results. Seeds that failed on a side are lost. There is no verdict
+        before all of these seeds have ended: judging earlier would be an extra look.
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
@@ -193,7 +193,7 @@ class Comparison:
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
     """Compare the arms of a table, each with its baseline, by every metric.
 
-    The columns are those of `reports.trial_frame`. Raises BadInput where there is no arm, or no δ.
+    The columns are those of `reports.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
     place = f"study {design.study!r}"
     if not design.arms:
@@ -212,7 +212,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     decisions = decide_contrasts(arms_to_compare(remarks), statuses, values, design, copies, matches)
     seeds, needed = _seeds_that_count(decisions, statuses, design)
     is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
-    # of booleans also where there is no row
+    # bool even if there is no row
     table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
     if design.looks:
         table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})

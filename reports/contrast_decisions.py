@@ -1,7 +1,7 @@
 """The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
 
-A run that failed, or that lacks a partner, counts as the worst that it can be for a claim. Otherwise an arm
-would look better if its bad runs crash, or if its baseline loses good runs.
+A run that failed, or that lacks a partner, counts as the worst possible for a claim. Otherwise an arm would
+look better if its bad runs crash, or if its baseline loses good runs.
 """
 
 import math
@@ -28,7 +28,7 @@ from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.types import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
-Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
+Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Evidence:
     statuses: Statuses
     values: Values  # without the copies of one run
     design: Design
-    copies: Mapping[str, Any]  # the arms that ignore their seed, each with the seed of its one run
+    copies: Mapping[str, Any]  # arms that ignore their seed, with the seed of their one run
 
     def select_sides(self, name: str) -> dict[str, SidePair]:
         """Return the numbers of an arm and of its base, by metric."""
@@ -100,8 +100,8 @@ class _Evidence:
 def decide_looks(design: Design) -> Decisions[str]:
     """Return the state of every contrast of a study after the looks whose results are complete.
 
-    While trials are trained the verdicts come from here, as pandas takes half a second to load; those of a
-    page come from `comparison.compare`, which reads the table of the same results. Both call
+    While trials are trained the verdicts come from here, as pandas takes half a second to load; the verdicts
+    of a page come from `comparison.compare`, which reads the table of the same results. Both call
     `decide_contrasts`, and tests/reports/test_exports.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
@@ -127,8 +127,8 @@ def decide_contrasts(
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against the arm that it names, by every metric.
 
-    `copies` are the arms that ignore their seed, of `find_copies`: each is one run, and its other seeds are
-    lost. `matches` has the values of arms of which rows were averaged.
+    `copies` are the arms that ignore their seed, found by `find_copies`: each is one run, and its other seeds
+    are lost. `matches` has the values of arms whose rows were averaged.
     """
     evidence = _Evidence(statuses, drop_copies(values, copies), design, copies)
     if not design.looks:
@@ -143,7 +143,7 @@ def decide_contrasts(
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
     families = [
         _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else BOUND),
-        # none of these is futile: that is predicted for the steps of Holm
+        # no exploratory contrast is futile: futility is predicted for the steps of Holm
         _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]
     return Decisions(
@@ -177,7 +177,7 @@ def _decide_look_by_look(
 def _decide_gate(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str]:
     """Return the state of a gate, and the verdicts on its contrasts after the looks that it took.
 
-    Each contrast is the head's, at one variant of the other settings. All get the same seeds.
+    Each contrast compares the head at one variant of the other settings. All get the same seeds.
     """
     design = evidence.design
     variants = {name: name if len(contrasts) > 1 else "" for name in contrasts}
@@ -200,7 +200,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str
 def _decide_proposal(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str]:
     """Return the state of a proposal, and the verdicts on its contrasts after the looks that it took.
 
-    The first arm is the incumbent and the second the candidate; a third one is the last proposal that was
+    The first arm is the incumbent and the second the candidate; a third arm is the last proposal that was
     kept. All get the same seeds.
     """
     design = evidence.design
@@ -241,7 +241,7 @@ def _judge_after_looks(
 ) -> dict[str, dict[str, Verdict]]:
     """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took.
 
-    None ends its contrast. All are decided when the gate or the proposal has ended.
+    A verdict does not end its contrast. All contrasts are decided when the gate or the proposal has ended.
     """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {
@@ -295,7 +295,7 @@ def _judge_rows(
             reason = f"{copied} has one run's numbers on every {design.noun}"
         else:
             reason = _explain_loss(of_survivors[name], v, lost_counts[name], matched.get(name))
-        # there is no other look: what claims nothing stays open
+        # there is no other look: a contrast that claims nothing stays open
         verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
     return verdicts
 
@@ -333,7 +333,7 @@ def compare_sides(
     """Return the contrast of two arms by one metric, as the design pairs them.
 
     `lost_count` counts the pairs without a number, `equal` has the seeds on which both sides computed the
-    same, and `match` what is known of rows that were averaged.
+    same, and `match` describes averaged rows.
     """
     options: dict[str, Any] = {
         "delta": metric.zone,

@@ -28,8 +28,8 @@ Values = Mapping[str, Mapping[str, SeedValues]]
 class MeasuredArm:
     """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished).
 
-    What is compared comes from the table. The results are for pages, and for what equal results tell of an
-    arm; a table from a file has none.
+    Comparisons use the table. The results are for pages, and show by equal results that an arm ignores its
+    seed; a table from a file has none.
     """
 
     name: str
@@ -38,10 +38,10 @@ class MeasuredArm:
     question: str = ""
     note: str = ""
     changes: Mapping[str, Scalar] = field(default_factory=dict)
-    results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
-    trial: Trial | None = None  # any of its trials, where there are no results
+    results: Mapping[int, Result] = field(default_factory=dict)  # results by seed, failures included
+    trial: Trial | None = None  # any of its trials, if there are no results
     marked_exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
-    against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
+    against: str = ""  # the arm that it is compared with, and that `changes` are against; "" for the baseline
     uses_seed: bool = True  # False if no seed changes it, as it is fitted by counting
 
     def __post_init__(self) -> None:
@@ -95,38 +95,38 @@ class MeasuredArm:
 class Design:
     """How the rows of a table are compared. The first arm is the baseline."""
 
-    study: str  # of a table from elsewhere, the name of its page
-    metrics: tuple[Metric, ...]  # the first decides
+    study: str  # for a table from elsewhere, the name of its page
+    metrics: tuple[Metric, ...]  # the first metric decides
     arms: tuple[MeasuredArm, ...]
     question: str = ""
     pairing_column: str = (
-        "seed"  # what rows of two arms share; "": nothing, so that Welch's test compares the arms
+        "seed"  # the column that rows of two arms share; "" for none, so that Welch's test compares the arms
     )
-    test_share: float = 0.0  # of the data, where pairs are folds or splits of it
+    test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
-    looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
-    # what ends a contrast: its "direction" or its "size"; the rule of a "gate" or of a "proposal"
+    looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; () for all rows at once
+    # what ends a contrast: its "direction" or its "size", or the rule of a "gate" or of a "proposal"
     stopping_rule: str = "direction"
-    level: float = 0.0  # of a proposal: the error rate of the test by which it is kept
-    simpler_level: float = 0.0  # that of the test of less than δ worse; 0 unless the proposal has fewer lines
+    level: float = 0.0  # error rate of the test by which a proposal is kept
+    simpler_level: float = 0.0  # error rate of the test of less than δ worse; 0 without fewer lines
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
-    planned: float = 0.0  # unix seconds, when it was declared
-    command: str = ""  # the exact command that made it
+    planned: float = 0.0  # time of its declaration, in unix seconds
+    command: str = ""  # the command that made it
     seen_pairs: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
-    # by arm, a line on each earlier plan of its contrast
+    # lines on earlier plans of each arm's contrast, by arm
     earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # no plan of its contrasts had this seed, or a higher one
-    ships: bool = False  # with Unrolled, unchanged: it was declared before all results
+    ships: bool = False  # whether it ships with Unrolled, unchanged: it was declared before all results
     first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
-    # the distance of two equal trials, by metric; None where it was not measured
+    # distance of two equal trials, by metric; None if it was not measured
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
-    averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
-    doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
-    setting_titles: Mapping[str, str] = field(default_factory=dict)  # what people call them: alpha is AR
+    averaging_note: str = ""  # for a table from elsewhere: a sentence on rows that were averaged
+    doubts: tuple[str, ...] = ()  # for a table from elsewhere: warnings on its page
+    setting_titles: Mapping[str, str] = field(default_factory=dict)  # titles of settings: alpha is AR
     presentation: Presentation = PLAIN
-    audit: Audit | None = None  # of a study whose arms are the changes of a history
+    audit: Audit | None = None  # for a study whose arms are the changes of a history
 
     def find_scale(self, metric: Metric) -> Scale:
         """Return how a metric is read that is judged."""
@@ -161,7 +161,7 @@ class Design:
 def find_page(study: str, out: Path) -> Path:
     """Return the path of a study's page. Its folder is the study's name if that is a plain one.
 
-    Otherwise it has the name's letters and digits and a hash, so that no two studies share one:
+    Otherwise it has the name's letters and digits and a hash, so that no two studies share a folder:
     digits-dropout-5c0f1d2e.
     """
     plain = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode()
@@ -212,7 +212,7 @@ def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRem
 
 
 def _has_same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
-    """Return True if a change of settings left every shared seed's weights as they were.
+    """Return True if a change of settings left the weights of every shared seed unchanged.
 
     A different model with equal weights is allowed.
     """

@@ -146,9 +146,9 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def trials_csv(comparison: Comparison) -> str:
-    """Return one line a trial that counts, failures included: its settings, and whatever it measured.
+    """Return a line for each trial that counts, failures included, with its settings and all of its metrics.
 
-    `seed` is that of the pair. `trained_seed` stands beside it where an A/A arm was trained with others.
+    `seed` is the seed of the pair. `trained_seed` stands beside it if an A/A arm was trained with others.
     """
     rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
     arms = {arm.name: arm for arm in comparison.design.arms}
@@ -203,7 +203,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
 
 
 def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
-    """Return an arm's numbers by one metric, as that is measured.
+    """Return an arm's numbers by one metric, on the metric's scale.
 
     Differences of a metric that is judged by its ratio are in per cent.
     """

@@ -1,6 +1,7 @@
-"""The effect of each switch of a study: with all the others on, alone, and averaged over the others.
+"""The effect of each switch of a study: with all other switches on, alone, and averaged over the others.
 
-A switch is a setting with two levels. Off is the level 0 or false. If neither is, on is the baseline's level.
+A switch is a setting with two levels. Off is level 0 or false. If neither level
+is that, on is the baseline's level.
 """
 
 from collections.abc import Collection, Mapping
@@ -68,17 +69,17 @@ class Part:
 
 
 def find_factorial(comparison: Comparison) -> Factorial | None:
-    """Return the largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing.
+    """Return the largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or None.
 
-    Its effects are judged once the first look has ended, as contrasts are that the study does not declare.
+    Its effects are judged once the first look has ended, like contrasts that the study does not declare.
     """
     arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for arm in comparison.same_task_arms:
-        if not arm.measured.against:  # the baseline comes first, and an A/A arm does not take its place
+        if not arm.measured.against:  # the baseline comes first, so that an A/A arm does not take its place
             arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
     corners = [x for x in arms_by_changes if len(x) > 1 and 2 ** len(x) <= len(arms_by_changes)]
     corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
-    for corner in corners:  # the arm that changes all of the design's settings
+    for corner in corners:  # the arm that changes all settings of the design
         design_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
         if len(design_arms) == 2 ** len(corner):
             return _measure_design(comparison, corner, design_arms)
@@ -114,7 +115,7 @@ def _measure_effects(
             lower_is_better=comparison.metric.lower_is_better,
             failed=failed,
         )
-    except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
+    except ValueError:  # fewer than two seeds converged in every cell
         return None
     return Factorial(switches=switches, effects=effects)
 

@@ -13,15 +13,15 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
-NAMED = 8  # arms of each verdict that the answer names before it counts the others
-Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
+NAMED = 8  # arms of each verdict that the answer names before it counts the rest
+Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, which identify it on another task
 Arms = Mapping[Key, ComparedArm]
 
 
 def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     """Return sentences on whether arms keep their order from task to task.
 
-    There are none unless a study has two arms or more on several tasks.
+    There are none unless a study has at least two arms on several tasks.
     """
     tasks = _group_by_task(comparison)
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
@@ -124,7 +124,7 @@ def list_means(
 ) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
 
-    Where they are over unequal numbers of seeds, or with `count_seeds`, each says over how many.
+    If the numbers of seeds differ, or with `count_seeds`, each mean is given with its number.
     """
     decimals = 0 if comparison.scale.reaches else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]

@@ -12,7 +12,7 @@ from unrolled.reports.doubts import describe_copied_arms, describe_perfect_arms,
 from unrolled.reports.formats import join_first_names
 from unrolled.reports.sentences import describe_aa_check
 
-LISTED = 20  # rows without a partner, of one arm
+LISTED = 20  # most rows without a partner that are listed for one arm
 UNBIASED = "unbiased Δ"
 FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (

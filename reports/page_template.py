@@ -16,7 +16,7 @@ from unrolled.reports import caveats, formats, sentences
 def fill_template(template: str, context: dict[str, Any]) -> bytes:
     """Return a page.
 
-    Its style and script stand inline, under a policy that allows these two and nothing else.
+    Its style and script are inline, under a policy that allows these two and nothing else.
     """
     panels = len(context.get("panels", ()))
     style = Markup(_make_environment().get_template("style.css").render(panels=panels))
@@ -28,7 +28,7 @@ def fill_template(template: str, context: dict[str, Any]) -> bytes:
         .get_template(template)
         .generate(**context, style=style, script=script, policy=policy)
     )
-    data = BytesIO()  # a page of 2,000 trials has megabytes: more than once is not needed
+    data = BytesIO()  # a page of 2,000 trials has megabytes, which are kept only once
     data.writelines(piece.encode() for piece in filled)
     return data.getvalue()
 

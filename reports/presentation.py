@@ -17,19 +17,19 @@ from unrolled.reports.statistics.types import Interval
 class Scale:
     """How a metric is read: on the first screen in its unit, in tables as it is measured.
 
-    What is judged may be a logarithm, `log` times ln of what is read. Levels are then written as they are
-    read and differences in per cent.
+    Judged values may be a logarithm, `log` times ln of the value that is read. Levels are then written on the
+    scale of reading and differences in per cent.
     """
 
     title: str = ""
-    level_unit: str = ""  # the unit of its levels
-    difference_unit: str = ""  # the unit of its differences
-    multiplier: float = 1.0  # from what is measured to the unit
-    decimals: int | None = None  # decimals of a level; by default δ decides
-    finest: int | None = None  # most decimals of a difference, likewise
+    level_unit: str = ""  # unit of its levels
+    difference_unit: str = ""  # unit of its differences
+    multiplier: float = 1.0  # multiplies the measured value to give it in the unit
+    decimals: int | None = None  # decimals of a level; None to derive them from δ
+    finest: int | None = None  # most decimals of a difference; None to derive them from δ
     table_decimals: int = 4  # decimals in tables
     log: float = 0.0
-    delta: float = 0.0  # the smallest difference that matters, as differences are judged
+    delta: float = 0.0  # smallest difference that matters, on the judged scale
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another unit of the same numbers
 
@@ -114,7 +114,7 @@ class Scale:
     def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
         """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" for None.
 
-        With `sizes` its ends have no signs, and the smaller comes first.
+        With `sizes`, the ends have no signs, and the smaller end comes first.
         """
         if ends is None:
             return ""
@@ -159,10 +159,10 @@ class Scale:
     def _count_decimals(self, x: float, ends: Interval | None) -> int:
         """Return the decimals that show two digits of a difference's uncertainty, or of a tenth of its size.
 
-        They are more where an end of the interval would be shown as 0 or as ±δ and is not.
+        There are more decimals if an end of the interval would otherwise be shown as 0 or as ±δ.
         """
         finest = 3 if self.finest is None else self.finest
-        fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
+        fewest = 0 if self.log else min(1, finest)  # the means beside it have one decimal, too
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
         size = 100 * x / self.log if self.log else self.multiplier * x
@@ -205,21 +205,21 @@ class FigureColumn(NamedTuple):
     """A column beside the main figure: the mean of a metric over an arm's trials."""
 
     title: str
-    format_level: Callable[[float], str]  # that of a Scale, or another function
+    format_level: Callable[[float], str]  # a Scale's method, or another function
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
     """What a trainer's page has of its own. Its template reads the fields that a subclass adds."""
 
-    sentence: str = ""  # below the main figure
+    sentence: str = ""  # sentence below the main figure
     warnings: tuple[str, ...] = ()
-    marks_legend: str = ""  # what the marks in the figure are
-    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and the arm's index
-    # where the difference of an arm lies, by the arm's index, and how to read it
+    marks_legend: str = ""  # meaning of the marks in the figure
+    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # marks by metric and arm's index
+    # where an arm's difference lies, by the arm's index, and how to read it
     reasons: Mapping[int, Markup] = field(default_factory=dict)
     reasons_legend: str = ""
-    columns_legend: str = ""  # on the columns beside the figure
+    columns_legend: str = ""  # explains the columns beside the figure
 
 
 NOTHING = Extras()
@@ -229,26 +229,26 @@ NOTHING = Extras()
 class Presentation:
     """How a trainer's metrics are read, and the parts of a page that only its trials have.
 
-    `extras` and `curves` are import names of functions, so that a study runs without loading them. The first
-    returns the Extras of a comparison, the second the learning curves of a result, points (step, value) by
+    `extras` and `curves` are import names of functions, so that a study runs without loading them. `extras`
+    returns the Extras of a comparison, and `curves` the learning curves of a result, points (step, value) by
     metric, in place of those that the trial logged.
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
     costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
-    columns: tuple[str, ...] = ()  # metrics that the table of all trials has beside those that are judged
-    figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # by metric
-    task: tuple[str, ...] = ()  # the settings that define the task
+    columns: tuple[str, ...] = ()  # metrics in the table of all trials, beside the judged ones
+    figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
+    task: tuple[str, ...] = ()  # settings that define the task
     template: str = "report.html"
     extras: str = ""
     curves: str = ""
     step: str = "step or epoch"  # what curves are drawn against
-    interval_clause: str = ""  # after "intervals are over seeds": ", given this validation set"
-    sample_records: tuple[str, ...] = ()  # records of which a page shows one trial an arm
+    interval_clause: str = ""  # text after "intervals are over seeds", such as ", given this validation set"
+    sample_records: tuple[str, ...] = ()  # records that a page shows for one trial an arm
 
     def find_scale(self, metric: str) -> Scale:
         """Return how a metric is read; one that is not known, by its name in words."""
         return self.scales.get(metric, Scale(title=metric.replace("_", " ")))
 
 
-PLAIN = Presentation()  # that of any program
+PLAIN = Presentation()  # presentation of any program

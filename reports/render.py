@@ -63,12 +63,12 @@ class Page:
     # the main figure, and the effect of each part
     panels: Sequence[forest.Panel]
     figure_columns: Mapping[str, FigureColumn]
-    bounded: bool  # some row has an interval
+    bounded: bool  # whether some row has an interval
     parts: Sequence[Part]
     contexts: Mapping[str, str]  # in which some part has a verdict, each with its design
-    thorough: bool  # some part has a verdict in each context
+    thorough: bool  # whether some part has a verdict in each context
     grid: Factorial | None
-    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each
+    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each part
 
     # pictures
     curves: Mapping[str, Mapping[int, Markup]]
@@ -77,7 +77,7 @@ class Page:
     sweep_pictures: Sequence[Markup]
 
     # tables
-    columns: Mapping[str, Scale]  # of all trials
+    columns: Mapping[str, Scale]  # scales of the table of all trials, by column
     stopped: str
     costs: Sequence[sections.ArmCosts]
     cost_columns: Mapping[str, Scale]
@@ -94,7 +94,7 @@ class Page:
 def render(comparison: Comparison, out: Path) -> Path:
     """Write `out`/<study>/index.html, its tables and its summary; return the page's path.
 
-    The same results give the same bytes. Raises BadInput, leaving the report that was there, if these
+    The same results give the same bytes. Raises BadInput, and leaves the existing report in place, if these
     cannot be written.
     """
     path = find_page(comparison.design.study, out)
@@ -135,9 +135,9 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
 
 
 def write_index(out: Path) -> Path:
-    """Write `out`/index.html from the summaries of the pages there, with links to what has none.
+    """Write `out`/index.html from the summaries of the pages there, with links to pages that have none.
 
-    It is written again while pages change, so that it lacks none where several runs end at a time.
+    It is rewritten while pages change, so that no page is missing when several runs end at the same time.
     """
     page = out / "index.html"
     written = None

@@ -27,9 +27,9 @@ FROM_BOUND = 25
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
     """Return the seeds on which two arms are known to have computed the same.
 
-    All numbers that are judged are equal, clocks apart, and so are the weights of both trials. Of a program
-    and of a table the weights are not known. Then all that is logged is equal, and on the seeds of the first
-    look one of the judged numbers is too fine to be equal by chance: see `are_computed_alike`.
+    All judged numbers are equal, clocks apart, and so are the weights of both trials. For a program or a
+    table the weights are unknown. Then all logged numbers must be equal, and on the seeds of the first look
+    one of the judged numbers must be too fine to be equal by chance: see `are_computed_alike`.
     """
     sides = {m: (values[m.name][arm.name], values[m.name][base.name]) for m in _select_computed(design)}
     if not sides:
@@ -75,20 +75,21 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
 def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
-    By every judged metric such an arm has one value on all seeds: those of a table, or those of a study's
-    first look with five or more. Its fingerprints are equal, too. Clocks and known costs do not count. Values
-    are one value if their range is small enough:
+    By every judged metric such an arm has one value on all seeds: on those of a table, or on those of a
+    study's first look with five or more seeds. Its fingerprints are equal, too. Clocks and known costs do not
+    count. Values are one value if their range is small enough:
 
-    - In a study whose equal trials give equal numbers, it is 0.
-    - In a study whose equal trials differ, it is at most `NOISE` times their distance. If no arm is spread
-      over more than `NOISE` times that, seeds differ no more than equal trials do, and it has to be 0.
-    - In a study where that distance was not measured, it is at most the widest spread of an arm divided by
-      `NOISE`.
-    - In a table from elsewhere, it is at most `LAST_DIGITS` of the value's size. Where another arm is spread
-      a hundred times as widely, it is at most ten times that, or `LAST_UNITS` of the last decimal if numbers
-      are printed finely.
+    - In a study whose equal trials give equal numbers, the range is 0.
+    - In a study whose equal trials differ, the range is at most `NOISE` times their distance. If no arm is
+      spread over more than `NOISE` times that distance, seeds differ no more than equal trials do, and the
+      range has to be 0.
+    - In a study where that distance was not measured, the range is at most the widest spread of an arm
+      divided by `NOISE`.
+    - In a table from elsewhere, the range is at most `LAST_DIGITS` of the value's size. If another arm is
+      spread a hundred times as widely, it is at most ten times that, or `LAST_UNITS` of the last decimal if
+      numbers are printed finely.
 
-    A model that declares that no seed changes it is not among them, nor is an arm that has the best possible
+    A model that declares that no seed changes it is not included, nor is an arm that has the best possible
     value on every seed.
     """
     metrics = _select_computed(design)
@@ -120,7 +121,7 @@ def _select_first_values(
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
-    """Return the range that equal trials of an arm may have; 0 if they are equal or it cannot be told.
+    """Return the range that equal trials of an arm may have; 0 if they are equal or the range is unknown.
 
     `widest` is the widest spread of any arm.
     """
@@ -145,7 +146,7 @@ def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:
     bound = metric.highest if largest <= metric.highest else 100.0  # a share in per cent, whose δ is under 1
     if smallest < FINE_SIZE * unit or bound - largest < FROM_BOUND * unit:
         return 0.0
-    noise = (LAST_UNITS + 0.1) * unit  # floats of such decimals are not their exact multiples
+    noise = (LAST_UNITS + 0.1) * unit  # floats with that many decimals are not exact multiples of the unit
     return 100 * noise / smallest if metric.ratio else noise
 
 

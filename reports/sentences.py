@@ -21,7 +21,7 @@ def write_verdict_sentence(
 ) -> str:
     """Return the claim as a sentence that begins with the verdict and the names of both arms (unescaped).
 
-    Then its evidence: effect, interval, p, seeds, failures and, if undecided, the seeds needed. `scale` is
+    The evidence follows: effect, interval, p, seeds, failures and, if undecided, the seeds needed. `scale` is
     the metric's, `correction` the name of the method that adjusted p.
     """
     contrast = v.contrast
@@ -143,8 +143,8 @@ def _describe_power(contrast: Contrast, scale: Scale) -> str:
 def describe_aa_check(contrast: Contrast) -> str:
     """Return a sentence on the A/A check: the baseline against itself under other seeds.
 
-    It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01. One that
-    passed says what difference it would have noticed, as it cannot rule out a smaller one.
+    The check belongs to no family of contrasts. It is judged alone, over its pairs, by its unadjusted p at
+    .01. A passed check says what difference it would have noticed, because it cannot rule out a smaller one.
     """
     on = ", ".join(filter(None, (f"on {plural(contrast.pairs, 'seed')}", describe_diverged(contrast))))
     if contrast.pairs < FEWEST_SEEDS:
@@ -264,9 +264,9 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
 
 
 def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
-    """Return the state of the arm's contrast, or why it has none; "" where it is decided like any other.
+    """Return the state of the arm's contrast, or why it has none; "" if it is decided like any other.
 
-    It is "" too where `describe_too_few_pairs` says the same of all arms.
+    Also returns "" if `describe_too_few_pairs` says the same of all arms.
     """
     v = arm.verdict
     contrast = arm.contrast

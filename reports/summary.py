@@ -1,6 +1,6 @@
 """The summary of a page, `summary.json` beside it: what the index and `unrolled studies` say of its study.
 
-It is read without pandas and Matplotlib. Whatever reads it goes on without one that is missing, broken or of
+It is read without pandas and Matplotlib. Readers go on without a summary that is missing, broken or of
 another page than the one beside it.
 """
 
@@ -20,16 +20,16 @@ class Summary:
 
     study: str
     question: str
-    answer: tuple[str, ...]  # a sentence, then a line for each finding
-    facts: str  # baseline, metrics, how far it is and how long that took
+    answer: tuple[str, ...]  # a sentence, followed by a line for each finding
+    facts: str  # baseline, metrics, the state of the study and the time it took
     warnings: tuple[str, ...]
-    done: int  # trials
+    done: int  # number of trials
     failed: int
-    decided: int  # contrasts
+    decided: int  # number of decided contrasts
     contrasts: int
-    last_result: str  # the day when it ended (UTC), as 2026-11-30; "" where no result has a time
-    plan: str  # its hash; "" for a table from elsewhere
-    largest_effect: float  # of which the direction is shown, in δ
+    last_result: str  # the day when the last result ended (UTC), as 2026-11-30; "" if no result has a time
+    plan: str  # hash of the plan; "" for a table from elsewhere
+    largest_effect: float  # largest effect with a shown direction, in δ
     page: str  # sha256 of the page
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)

@@ -1,7 +1,8 @@
-"""Trials as a table: a frame with one row each, from which arms are compared.
+"""Trials as a table: a frame with a row for each, from which arms are compared.
 
-Its columns are arm, seed (or what else rows of two arms share), status (every row is done where there is no
-such column), and one for each metric. A study's has settings, costs and the identity of each trial, too.
+Its columns are arm, seed (or another thing that rows of two arms share), status (every row is done if there
+is no such column), and one for each metric. A study's table also has settings, costs and the identity of each
+trial.
 """
 
 import math
@@ -35,7 +36,7 @@ def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     facts["seconds"] = result.training_seconds if result.done else result.total_seconds
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
-    cells = {**numbers, **settings, **facts}  # what a program logs replaces neither
+    cells = {**numbers, **settings, **facts}  # values that a program logs replace neither
     return {name: cells[name] for name in (*facts, *settings, *numbers)}
 
 

@@ -1,7 +1,7 @@
 """The checks of a bundle, which may come from anyone.
 
-Nothing in it is run unless --trust says so, and nothing is written outside of a temporary folder but the page
-that is made of its results.
+Nothing in a bundle is run unless --trust says so, and nothing is written outside of a temporary folder except
+the page of its results.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from unrolled.bench.trial import Result, Trial
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
 
-MAX_BYTES = 2**31  # of a bundle's files together
+MAX_BYTES = 2**31  # most bytes of a bundle's files together
 MAX_FILES = 100_000
 
 Results = Mapping[str, Result]
@@ -49,16 +49,16 @@ class Bundle(NamedTuple):
     ledger: Ledger
     faults: list[str]
     plugins: tuple[str, ...]
-    locate: Callable[[Result], Result]  # the result whose trial reads the bundle's files
-    runs_foreign_code: bool  # where a trial is trained again, and that is not trusted
+    locate: Callable[[Result], Result]  # returns the result with a trial that reads the bundle's files
+    runs_foreign_code: bool  # whether code that is not trusted would run if a trial is trained again
 
 
 @contextmanager
 def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
-    """Check a bundle's files and its plan, and print what is wrong and what was not checked.
+    """Check a bundle's files and its plan, and print faults and checks that could not be made.
 
-    Where nothing is wrong, its verdicts are printed, and the page of its results is written below `out`. Its
-    plug-ins are loaded if they are trusted. Raises BadInput where it is no bundle, or a hostile one.
+    If there are no faults, its verdicts are printed, and the page of its results is written below `out`. Its
+    plug-ins are loaded if they are trusted. Raises BadInput if it is no bundle, or a hostile one.
     """
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -99,7 +99,7 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
 
 def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     """Print the verdicts and where their page is."""
-    from unrolled.reports.render import answer_lines  # matplotlib and pandas: see training.comparison
+    from unrolled.reports.render import answer_lines  # imports matplotlib and pandas: see training.comparison
 
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
@@ -107,9 +107,9 @@ def _print_verdicts(comparison: "Comparison", page: Path) -> None:
 
 
 def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
-    """Return the same result whose trial reads the files of the bundle, as far as it has them.
+    """Return the same result with a trial that reads the files of the bundle, as far as it has them.
 
-    A program's are those that it runs, which has to be trusted.
+    A program's trial runs its files, so that the bundle has to be trusted.
     """
     trial = result.trial.relocated_to(files)
     if isinstance(trial, ProgramTrial):

@@ -1,6 +1,6 @@
 """Writing a bundle: a study with everything that a reviewer needs, in one file.
 
-The file is a zip with an RO-Crate 1.1 description (https://w3id.org/ro/crate/1.1), which has the sha256 of
+The file is a zip with an RO-Crate 1.1 description (https://w3id.org/ro/crate/1.1), which holds the sha256 of
 every other file. `unrolled verify FILE.zip` checks it.
 """
 
@@ -35,7 +35,7 @@ PARTS = {
     "environment.txt": "the installed packages",
 }
 PACKAGES = "bench", "ablations", "reports"
-_USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names but those that lead elsewhere
+_USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names, except "." and ".."
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json"
@@ -113,7 +113,7 @@ def _read_package(name: str) -> Iterator[tuple[str, bytes]]:
 def _write_description(root: Path, plan: Plan) -> None:
     """Write the description of the files below `root` beside them."""
     try:
-        from rocrate.rocrate import ROCrate  # an extra
+        from rocrate.rocrate import ROCrate  # the package is an extra
     except ImportError as error:
         raise BadInput(
             f"rocrate is missing ({error})", cure=".venv/bin/pip install -e '.[bundle]'"

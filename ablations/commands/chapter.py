@@ -13,7 +13,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require, visible
 from unrolled.bench.trial import Result, Trial
 
-WIDTH = 100  # characters of a line
+WIDTH = 100  # characters of a printed line
 
 
 def print_models() -> int:
@@ -29,7 +29,7 @@ def print_models() -> int:
 
 def print_corpus(options: ShowOptions) -> int:
     """Print the first batches of the validation set, decoded into words."""
-    from unrolled.bench.chapter.corpus import load_corpus, make_batches  # torch: not for the ledger's trials
+    from unrolled.bench.chapter.corpus import load_corpus, make_batches  # imports torch
 
     settings: dict[str, Any] = {}
     for key, values in map(parse_set, options.set):
@@ -55,8 +55,8 @@ def print_corpus(options: ShowOptions) -> int:
 
 
 def generate_text(result: Result, count: int) -> tuple[str, list[str]]:
-    """Train a trial again: the first validation window, `count` tokens that the model goes on with, and which
-    model that is.
+    """Train a trial again. Returns the first validation window, `count` tokens that continue it by the model,
+    and the model's name.
     """
     model = retrain_model(result)
     prompt, words = (_join_tokens(tokens, result.trial) for tokens in continue_text(model, count))
@@ -73,7 +73,7 @@ def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
 
 def replay_golden(names: Sequence[str], options: RunOptions) -> int:
     """Replay the book's notebook and print its rows beside ours. It is no study: it has no arms."""
-    from unrolled.bench.chapter.golden import (  # fastai
+    from unrolled.bench.chapter.golden import (  # imports fastai
         describe_machine_differences,
         play_notebook,
         tabulate_rows,

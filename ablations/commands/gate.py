@@ -18,7 +18,7 @@ from unrolled.reports.formats import format_duration
 from unrolled.reports.statistics.non_inferiority import expected_gate, expected_pairs
 from unrolled.reports.statistics.sequential import Looks
 
-NOT_PASSED = 3  # the exit code
+NOT_PASSED = 3  # exit code of a gate that is not passed
 _RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change the base's rules
 
 
@@ -98,9 +98,9 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
 
 
 def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str], float], float]:
-    """Return, by the last gate, the SD of pairs' differences by arm and metric, and a trial's mean seconds.
+    """Return, from the last gate, the SD of paired differences by arm and metric, and a trial's mean seconds.
 
-    Both are empty, or 0, where there was none.
+    Without an earlier gate they are {} and 0.
     """
     if not plan_store.has_plan(study.name, ledger):
         return {}, 0.0

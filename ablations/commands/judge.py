@@ -31,7 +31,7 @@ _RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change t
 def judge(candidate: str, study: str, options: JudgeOptions) -> int:
     """Judge a candidate, record the outcome in its chain, and print it in a line or as JSON.
 
-    Returns the exit code of EXIT_CODES. All else is printed to standard error.
+    Returns the exit code of EXIT_CODES. All other output goes to standard error.
     """
     try:
         if options.dry_run:

@@ -134,7 +134,7 @@ one_at_a_time = {{ lr = [0.01, 0.3] }}
 
 TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY, "program": PROGRAM}
 RESERVED_NAMES: dict[str, set[str]] = {
-    "cell": {*ZOO, "none", "true", "false"},  # which become the name of a class
+    "cell": {*ZOO, "none", "true", "false"},  # a class cannot be named None, True or False
     "model": {*ZOO, "none", "true", "false", "output"},
     "regularizer": {*DEFAULTS, *keyword.kwlist, *(key for spec in ZOO.values() for key in spec.options)},
     "study": {*list_shipped_studies()},
@@ -143,9 +143,9 @@ RESERVED_NAMES: dict[str, set[str]] = {
 
 
 def new(kind: str, path: Path, script: Path | None = None) -> int:
-    """Write a file to start from, of a program maybe for a script of the user's.
+    """Write a file to start from; for a program, optionally based on a script of the user's.
 
-    Raises BadInput where its name does not fit, or is taken.
+    Raises BadInput if the file's name is unsuitable or taken.
     """
     is_study = kind in ("study", "program")
     suffix = ".toml" if is_study else ".py"

@@ -52,7 +52,8 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     is_timed = bool(measured) or not study.of_program
-    usual = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}  # on a core
+    # seconds on one core
+    usual = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
@@ -95,7 +96,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
 
 def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
     """Return True if no look may need another trial."""
-    from unrolled.ablations.training.seed_scheduler import SeedScheduler  # numpy
+    from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 
     return not SeedScheduler(plan, plan.judge_results(results)).possible
 
@@ -107,9 +108,9 @@ def _print_costs(
     missing: Sequence[Mapping[str, float]],
     seconds: Mapping[str, float],
 ) -> None:
-    """Print the trials that are expected and are missing, by arm, if each of TRUTHS holds, and their time.
+    """Print, if each of TRUTHS holds, the expected trials that have no result, by arm, and their time.
 
-    `seconds` of a trial of each arm are not known before a program has been measured.
+    `seconds` is the mean of a trial of each arm; a program's are unknown until it has been measured.
     """
     workers, places = count_workers(
         device, study.baseline.make_unidentified_trial(device=device.kind).gpu_count

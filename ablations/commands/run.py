@@ -10,7 +10,7 @@ from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.training.run_studies import RunOutcome, run_studies
 
-INTERRUPTED = 130  # the exit code after Ctrl-C
+INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 def run(names: Sequence[str], options: RunOptions) -> int:

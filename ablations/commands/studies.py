@@ -81,7 +81,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
     """Remove the results, checkpoints and files set aside that belong to no plan. Raises BadInput."""
     place = f"--results {ledger.root}"
     require(ledger.root.is_dir(), "there is no such folder", place=place, cure="name that of a ledger")
-    with ledger.lock_all():  # no study that runs loses a result
+    with ledger.lock_all():  # a running study loses no result
         stored, unreadable = plan_store.read_plans(ledger)
         if unreadable:
             raise BadInput(
@@ -121,5 +121,5 @@ def _remove_path(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # a folder that holds others stays
+    with suppress(OSError):  # the folder may hold other files
         path.parent.rmdir()

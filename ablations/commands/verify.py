@@ -21,9 +21,9 @@ from unrolled.bench.errors import require, suggestion
 def verify(study: str | Study, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
-    A study that is a .zip is a bundle, which is checked first, and whose page is written anew; its plug-ins
-    or its program are run only if it is trusted. The exit code is 1 where a number differs, where a trial
-    could not be trained again, and where a bundle has a fault.
+    A study that is a .zip is a bundle: it is checked first, and its page is written anew. Its plug-ins or its
+    program are run only if it is trusted. The exit code is 1 if a number differs, if a trial could not be
+    trained again, or if a bundle has a fault.
     """
     if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
         refuse_flags(
@@ -31,7 +31,7 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
         )
         with bundle_check.check_bundle(Path(study), options.trust, options.out) as bundle:
             if bundle.runs_foreign_code:
-                return 1  # else a forger would add a plug-in, and no number would be computed again
+                return 1  # otherwise a forger could add a plug-in, so that no number is computed again
             bundle_options = replace(options, plugin=bundle.plugins)
             code = replay_sample(bundle.plan, bundle.ledger, bundle_options, bundle.locate)
             return 1 if bundle.faults else code

@@ -1,6 +1,7 @@
 """An audit as a study: the tip of a history, and an arm for each of its changes, the tip without it.
 
-Forward, each commit is an arm, beside the one before it. Study, data and frozen files are the tip's.
+Forward, each commit is an arm, compared with the one before it. Study, data and frozen files are those of the
+tip.
 """
 
 import time
@@ -42,8 +43,8 @@ FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
 def prepare_audit(commits: str, path: str, options: AuditOptions) -> Study:
     """Return the study that judges each change of a range, BASE..TIP, by the study in a file.
 
-    The file is by default STUDY at the repository's top. To know without which changes the program fails, the
-    first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput where there is nothing to
+    By default the file is STUDY at the repository's top. To find changes without which the program fails, the
+    first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput if there is nothing to
     audit, and KeyboardInterrupt after Ctrl-C.
     """
     end = time.monotonic() + options.budget
@@ -77,7 +78,7 @@ def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFi
 
 
 def _read_audited_study(path: Path, history: History) -> StudyFile:
-    """Return the study in a file as the tip has it, with its baseline alone; else as it lies there.
+    """Return the study in a file as the tip, or else the disk, has it, with its baseline alone.
 
     Raises BadInput for a study that trains no program.
     """
@@ -97,9 +98,9 @@ def _make_audit(
 ) -> Study:
     """Return the study that compares the tip with itself without each change or, forward, each with the last.
 
-    A change without which the program fails, or whose removal conflicts, is taken back with later ones that
-    mend it, and compared with the tip without these. Raises BadInput where the tip itself cannot be compared,
-    and for more trials than a study may have, unless --yes is given.
+    If the program fails without a change, or taking it back conflicts, later changes that mend this are taken
+    back with it, and the tip without these is its comparison. Raises BadInput if the tip itself cannot be
+    compared, and for more trials than a study may have, unless --yes is given.
     """
     with error_context(path):
         commits = [ArmTable(name=change.name, set={"commit": change.name}) for change in history.changes]
@@ -148,7 +149,8 @@ def _compare_removals(
             for removal in untried:
                 removal.refuse(f"the program fails without it: {_explain_failure(removal, failures)}")
     arms = _AuditArms(checkouts.tip_identity)
-    changes = [arms.add_removal(removal, history) for removal in reversed(removals)]  # companions come first
+    # companions come before the changes that need them
+    changes = [arms.add_removal(removal, history) for removal in reversed(removals)]
     return arms.tables, changes[::-1]
 
 
@@ -196,7 +198,7 @@ class _AuditArms:
     def __init__(self, tip_identity: str) -> None:
         self.tables: list[ArmTable] = []
         self._tip = tip_identity
-        self._names: dict[tuple[str, str], str] = {}  # by the identities of an arm's trials and of its base's
+        self._names: dict[tuple[str, str], str] = {}  # names by the trials of an arm and of its base
 
     def add_removal(self, removal: Removal, history: History) -> AuditedChange:
         """Add the arms that show the effect of a change, and return the change as the audit has it."""

@@ -1,7 +1,7 @@
 """A candidate of a chain: from the name of a commit to a proposal in the chain's record.
 
-A proposal is recorded with its seeds and levels before its first trial, and with its outcome after the last.
-If a process is killed in between, the next one that judges the same content goes on from there.
+A proposal is recorded with its seeds and levels before its first trial, and with its outcome after the last
+one. If the process is killed in between, the next process that judges the same content resumes it.
 """
 
 import time
@@ -57,13 +57,13 @@ class ChainEntry:
     metric: Metric
     repository: Repository
     study: Study | None = None
-    is_old: bool = False  # the outcome of an earlier call
+    is_old: bool = False  # whether an earlier call found the outcome
 
 
 def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger) -> ChainEntry:
     """Find or record the proposal of a commit, before anything is trained. The chain has to be locked.
 
-    Raises BadInput for a chain that has not begun or has other rules, and where the incumbent cannot be read.
+    Raises BadInput for a chain that has not begun or has other rules, and if the incumbent cannot be read.
     """
     repository = open_repository(find_program_folder(path), options.results)
     file_path = Path(path) if path else repository.root / STUDY
@@ -167,7 +167,8 @@ class _Candidate:
             if self.record.find_version(number).content == candidate.content:
                 return f"is an earlier incumbent, {self._describe_version(number)}: was the branch rewound?"
         incumbent = self.record.incumbent
-        is_proposal = present > 0 and candidate.commit.tree == incumbent.commit.tree  # asked again
+        # the incumbent is this proposal, asked for again
+        is_proposal = present > 0 and candidate.commit.tree == incumbent.commit.tree
         if candidate.content == incumbent.content and not is_proposal:
             return "no file that counts differs from the incumbent's"
         return ""

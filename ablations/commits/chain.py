@@ -3,8 +3,8 @@
     results/chains/NAME/chain.json    the study, the frozen files, the rule and the first incumbent
     results/chains/NAME/0001.json     a proposal: before its first trial, and again with its outcome
 
-Every file is written whole, and the first only once. What a chain stands at is computed from its files, so
-that a process that is killed leaves nothing behind that has to be put right.
+Every file is written as a whole, and the first one only once. The state of a chain is computed from its
+files, so that a killed process leaves nothing behind that must be repaired.
 """
 
 import re
@@ -44,8 +44,8 @@ class Version:
     """A commit, and what its files come to."""
 
     commit: Commit
-    content: str = ""  # a hash of all that counts: files, data and settings; "" where they cannot be read
-    lines: int = 0  # of code
+    content: str = ""  # hash of the files, data and settings that count; "" if they cannot be read
+    lines: int = 0  # number of lines of code
 
     __pydantic_config__ = _STRICT
 
@@ -55,12 +55,12 @@ class Chain:
     """The rules of a chain, which no proposal changes."""
 
     name: str
-    study: str  # the text of its file
-    frozen: Mapping[str, str]  # the mode and the blob of each frozen file of the repository, by its path
+    study: str  # text of the study file
+    frozen: Mapping[str, str]  # mode and blob of each frozen file of the repository, by its path
     looks: tuple[int, ...]
     rule: str  # one of `reports.statistics.online`, by which the levels of proposals follow
     alpha: float
-    first: Version  # incumbent
+    first: Version  # the first incumbent
     began: float  # unix seconds
 
     __pydantic_config__ = _STRICT
@@ -70,27 +70,27 @@ class Chain:
 class Proposal:
     """A candidate, the seeds and levels that it was given before its first trial, and its outcome.
 
-    Of a refused one, and of one that the chain cannot afford, nothing is trained: its level is 0.
+    A proposal that is refused, or that the chain cannot afford, is not trained: its level is 0.
     """
 
     number: int
     candidate: Version
-    incumbent: int = 0  # the number of the proposal that was the incumbent; 0 for the first
+    incumbent: int = 0  # number of the proposal that was the incumbent; 0 for the first incumbent
     last_keep: int = 0
     level: float = 0.0
-    simpler_level: float = 0.0  # 0 where it is not simpler
+    simpler_level: float = 0.0  # 0 if the candidate is not simpler
     seeds: tuple[int, ...] = ()
-    outcome: str = ""  # "" while it is open
-    p: float = 1.0  # that it does not help
-    simpler_p: float = 1.0  # that it is δ worse than the last keep
-    difference: float | None = None  # candidate − incumbent, in the metric's unit, on average
-    bound: float | None = None  # the difference is better than this, at the level
-    sd: float | None = None  # of the pairs' differences
+    outcome: str = ""  # "" while the proposal is open
+    p: float = 1.0  # p of the hypothesis that it does not help
+    simpler_p: float = 1.0  # p of the hypothesis that it is δ worse than the last keep
+    difference: float | None = None  # mean of candidate − incumbent, in the metric's unit
+    bound: float | None = None  # at the level, the difference is better than this bound
+    sd: float | None = None  # standard deviation of the paired differences
     pairs: int = 0
-    seconds: float = 0.0  # of training
+    seconds: float = 0.0  # seconds of training
     reason: str = ""
     remarks: tuple[str, ...] = ()
-    accepted: bool = False  # of one that is simpler: whether it has become the incumbent
+    accepted: bool = False  # whether a simpler candidate has become the incumbent
     began: float = 0.0  # unix seconds
     ended: float = 0.0
 
@@ -167,10 +167,10 @@ class ChainRecord:
         return sum(proposal.outcome == ProposalOutcome.KEEP for proposal in self.proposals)
 
     def compute_levels(self) -> tuple[float, float]:
-        """Return the levels of the next proposal: that it helps, and that it is simpler.
+        """Return the levels of the next proposal: to show that it helps, and that it is simpler.
 
-        A proposal counts as shown if it was kept. By its p alone, one that was open meanwhile could give it
-        another level now.
+        A proposal counts as shown if it was kept. If its p decided, a proposal judged while another was open
+        could now get another level.
         """
         ps = [
             0.0 if proposal.outcome == ProposalOutcome.KEEP else max(proposal.p, LAMBDA)
@@ -185,9 +185,9 @@ class ChainRecord:
         return level, next_level(self.chain.rule, simpler_ps, SIMPLER_ALPHA)
 
     def compute_budget(self) -> float:
-        """Return what is left of the error budget: what keeps have earned, without what levels have spent.
+        """Return the remaining error budget: what keeps have earned, less what levels have spent.
 
-        A proposal whose p is at most λ has spent nothing by SAFFRON, which takes it for one that may help.
+        By SAFFRON, a proposal whose p is at most λ has spent nothing, because it may help.
         """
         if self.chain.rule == "family-wise":
             return self.chain.alpha - sum(proposal.level for proposal in self.tested_proposals)
@@ -238,9 +238,9 @@ def begin_chain(chain: Chain, folder: Path) -> ChainRecord:
 
 
 def read_chain(folder: Path) -> ChainRecord:
-    """Return the chain of a folder. Raises BadInput where a file is missing or damaged.
+    """Return the chain of a folder. Raises BadInput if a file is missing or damaged.
 
-    None is set aside: the levels follow from all proposals before.
+    A damaged file is not set aside, because the levels follow from all earlier proposals.
     """
     chain = _read_file(folder / "chain.json", "chain", _CHAIN)
     paths = sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))

@@ -28,7 +28,7 @@ class Change:
     def is_undone(self) -> bool:
         """True if its reverts have taken it back, so that it does nothing at the tip."""
         is_in_force: dict[str, bool] = {}
-        for logged in reversed(self.commits):  # a revert stands after what it reverts
+        for logged in reversed(self.commits):  # a revert comes after the commits that it reverts
             reverts = [commit for commit in self.commits if _has_hash([logged], _list_reverted(commit))]
             is_in_force[logged.commit.hash] = not any(
                 is_in_force.get(revert.commit.hash) for revert in reverts
@@ -71,7 +71,7 @@ class History:
             if not reverted:
                 groups.append([logged])
                 continue
-            first, *merged = reverted  # a squashed revert may name several
+            first, *merged = reverted  # a squashed revert may name several commits
             first += [commit for group in merged for commit in group] + [logged]
             groups = [group for group in groups if group not in merged]
         order = {logged.commit.hash: place for place, logged in enumerate(self.commits)}
@@ -110,7 +110,7 @@ def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
 def read_history(repository: Repository, text: str) -> History:
     """Return the history of a range, BASE..TIP, of which TIP is HEAD by default.
 
-    Raises BadInput for what is no range, for one without commits, and where a shallow clone ends in it.
+    Raises BadInput for text that is no range, for a range without commits, and if a shallow clone ends in it.
     """
     base_name, dots, tip_name = text.partition("..")
     key = f"range {text!r}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def judge_candidate(
     candidate: str, path: str, options: JudgeOptions, command: str = ""
 ) -> tuple[ChainEntry, bool]:
-    """Judge a candidate by the study in a file, while no other process judges one of the chain.
+    """Judge a candidate by the study in a file, while no other process judges a candidate of the chain.
 
     Returns its entry in the chain, and whether Ctrl-C ended the training. Raises BadInput.
     """
@@ -68,7 +68,7 @@ def _train_proposal(
     if proposal.outcome == ProposalOutcome.SIMPLER:
         proposal = replace(proposal, accepted=options.accept_simpler)
     if proposal.becomes_incumbent:
-        # beside the ledger: git may lose the commit, as by a rebase
+        # git may lose the commit, for example in a rebase, so that its files are kept beside the ledger
         entry.repository.keep_tree(proposal.candidate.commit.tree)
     record = entry.record.save_proposal(proposal)
     return replace(entry, record=record, proposal=proposal), outcome.interrupted

@@ -1,6 +1,6 @@
 """A proposal as a study: the incumbent of a chain beside a candidate, by the rules of the chain.
 
-These are its study's text, and the files that it calls `data` and `frozen`.
+The rules are the text of the chain's study, and the files that it lists as `data` and `frozen`.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class ProposalFile:
     def make_study(self, commits: Mapping[str, Commit]) -> Study:
         """Return a study whose arms are these commits, by their names, the incumbent first.
 
-        It has neither checkouts nor seeds of its own yet.
+        The study has no checkouts and no seeds of its own yet.
         """
         settings = {key: value for key, value in self.file.baseline.items() if key != "commit"}
         candidate = commits.get(CANDIDATE)
@@ -154,7 +154,7 @@ def draw_seeds(number: int, used: Collection[int]) -> tuple[int, ...]:
 def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     """Return the study of a proposal under its name, with its own seeds.
 
-    Where a time is judged, no trial of another proposal counts for it.
+    If a time is judged, trials of other proposals do not count for it.
     """
     occasion = {"occasion": name} if judges_clock(study.metrics) else {}
     arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]

@@ -45,9 +45,9 @@ class Checkouts:
         self._fixed = {name for pattern in names for name in match_names(self._tip_files, pattern)}
 
     def add_commit(self, commit: Commit) -> str:
-        """Check out a commit, and return the identity of its trials: it differs if a file that counts does.
+        """Check out a commit and return the identity of its trials, which differs if a file that counts does.
 
-        Raises BadInput where the program is not in it.
+        Raises BadInput if the program is not in it.
         """
         repository = self._history.repository
         sides = Sides(repository, self._history.tip, commit)
@@ -102,9 +102,10 @@ class Tree:
 class Removal:
     """A change that is to be taken back from the tip.
 
-    `attempts` are the sets of later changes that may be taken back with it, and `companions` is the present
-    one. `arm_tree` is the tip without all of them. It is compared with `base_tree`, the tip without the
-    companions alone. Both are None until an attempt succeeds. `reason` says why the first attempt failed.
+    `attempts` are the sets of later changes that may be taken back with it, and `companions` is the set in
+    use. `arm_tree` is the tip without the change and its companions; it is compared with `base_tree`, the tip
+    without the companions alone. Both are None until an attempt succeeds. `reason` says why the first attempt
+    failed.
     """
 
     change: Change
@@ -126,7 +127,7 @@ class Removal:
         self.base_tree = None
         for companions in self.attempts:
             fewer = builder.drop_needless(self.change, companions)
-            companions = companions if fewer in self.tried else fewer  # without these the program failed
+            companions = companions if fewer in self.tried else fewer  # with fewer the program failed
             self.tried.add(companions)
             try:
                 arm_tree = builder.build_tree(f"without {self.change.name}", (self.change, *companions))
@@ -156,9 +157,9 @@ class TreeBuilder:
     checkouts: Checkouts
 
     def build_tree(self, name: str, changes: Sequence[Change]) -> Tree | None:
-        """Return the tip without these changes, checked out under a name; None where that conflicts.
+        """Return the tip without these changes, checked out under a name; None if removing them conflicts.
 
-        Raises BadInput where the program is not in it.
+        Raises BadInput if the program is not in it.
         """
         if not changes:
             return Tree(TIP, self.checkouts.tip_identity)
@@ -205,7 +206,7 @@ def _list_attempts(change: Change, later: Sequence[Change], history: History) ->
     """Yield at most MOST_ATTEMPTS sets of later changes, first none, then those of the same files."""
     files = history.list_files(change)
     overlapping = [edit for edit in later if not files.isdisjoint(history.list_files(edit))]
-    linked = []  # by files of one another
+    linked = []  # changes linked by files of one another
     for edit in later:
         if not files.isdisjoint(history.list_files(edit)):
             linked.append(edit)
@@ -214,6 +215,7 @@ def _list_attempts(change: Change, later: Sequence[Change], history: History) ->
     singles = [(edit,) for edit in (*overlapping, *separate)]
     first = min(len(overlapping), FIRST_SINGLES)
     wholes = [tuple(overlapping), tuple(linked)]
-    pairs = chain(combinations(overlapping, 2), combinations(later, 2))  # of many changes too many to list
+    # pairs of many changes are too many to list
+    pairs = chain(combinations(overlapping, 2), combinations(later, 2))
     sets = chain([()], singles[:first], wholes, singles[first:], pairs)
     return iter(dict.fromkeys(islice(sets, MOST_ATTEMPTS)))

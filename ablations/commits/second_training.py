@@ -1,8 +1,8 @@
-"""Training a kept candidate a second time: what a program that only prints its numbers would not survive.
+"""Training a kept candidate a second time: a test that a program which only prints its numbers would fail.
 
-Its numbers have to be those of a training: the same again under the same seed, others under another seed, and
-not had in a tenth of the time that the incumbent takes. A program may pass and still not train: a frozen file
-that evaluates what a trial has written is the cure.
+Its numbers must be those of real training: equal under the same seed, different under another seed, and not
+had in a tenth of the time that the incumbent takes. A program may pass this test and still not train; a
+frozen file that evaluates the trial's output is the cure.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import format_duration
 
-TRIALS = 3  # that are trained again
-SHARE = 0.1  # of the incumbent's time: a candidate that takes less is doubted
+TRIALS = 3  # trials that are trained again
+SHARE = 0.1  # share of the incumbent's time below which a candidate is doubted
 
 
 @run_folder.use_run_folder()
@@ -45,7 +45,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     device = device_of_trial(sample[0].trial, options)
     conditions = trial_conditions([result.trial for result in sample], options, device)
     outcomes = replay_trials(sample, conditions, plan)
-    if plan.nondeterminism:  # of the incumbent: a candidate that adds noise is doubted
+    if plan.nondeterminism:  # noise of the incumbent; a candidate that adds noise is doubted
         outcomes, _ = allow_for_noise(outcomes, plan, conditions)
     for outcome in outcomes:
         if outcome.unplayed == "interrupted":

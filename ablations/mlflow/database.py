@@ -28,7 +28,7 @@ _REQUIRED_VARIABLES = {
     "MLFLOW_ENABLE_AI_GATEWAY": "false",
     "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial, into the progress
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial would clutter the progress
 }
 _FORBIDDEN_VARIABLES = (
     "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",  # any value, even "false", disables it
@@ -85,8 +85,8 @@ def artifacts_uri(uri: str) -> str:
 def prepare_database(uri: str) -> None:
     """Import mlflow, and create the SQLite database if there is none.
 
-    It is created under another name first: one killed in its migration stays broken. Raises OSError for one
-    that cannot be opened or created, which MLflow would try for half a minute.
+    The database is created under another name first: a database killed in its migration stays broken. Raises
+    OSError if it cannot be opened or created, which MLflow would try for half a minute.
     """
     set_environment()
     from mlflow import MlflowClient
@@ -102,7 +102,8 @@ def prepare_database(uri: str) -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # the lock ends with this process
         if not path.exists():
-            for draft in path.parent.glob(f".{path.name}.*.new*"):  # of a killed process, with its journal
+            # drafts of killed processes, with their journals
+            for draft in path.parent.glob(f".{path.name}.*.new*"):
                 draft.unlink()
             draft = path.with_name(f".{path.name}.{time.time_ns()}.new")
             draft.touch()
@@ -113,13 +114,13 @@ def prepare_database(uri: str) -> None:
 
 
 def hide_credentials(text: str) -> str:
-    """Cut the addresses in a text where credentials may be: no user, parameters, query, nor fragment.
+    """Shorten the addresses in a text that may hold credentials: drop user, parameters, query and fragment.
 
-    An error may quote the end of an address alone, which is cut, too.
+    An error may quote only the end of an address, which is shortened, too.
     """
     text = re.sub(r"//(?:[^/@\s:]+:(?!\d+/)\S*|[^/\s]*)@", "//…@", text)
     text = re.sub(r"(\w://[^\s?#;]*)\S*", r"\1", text)
-    text = re.sub(r"( url: /[^\s?#;]*)[?#;]\S*", r"\1", text)  # as urllib3 has it
+    text = re.sub(r"( url: /[^\s?#;]*)[?#;]\S*", r"\1", text)  # the form that urllib3 uses
     return re.sub(r"[?;&][\w.-]+=\S*", "", text)
 
 
@@ -147,7 +148,7 @@ def translate_errors(uri: str, action: str, command: str = "") -> Iterator[None]
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError) as error:
-        if "Max retries exceeded" in str(error):  # of urllib3
+        if "Max retries exceeded" in str(error):  # the message of urllib3
             raise BadInput(
                 "nothing answers",
                 place=place,

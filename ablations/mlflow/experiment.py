@@ -33,7 +33,7 @@ FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
 class Experiment:
     """The experiment of a title, created or restored if necessary. Methods raise what MLflow raises.
 
-    Raises BadInput for a database that was copied or moved: it would write into the original's artifacts.
+    Raises BadInput for a database that was copied or moved: writing would go to the original's artifacts.
     """
 
     def __init__(self, title: str, uri: str) -> None:
@@ -67,8 +67,8 @@ class Experiment:
     ) -> str:
         """Write a complete run, end it last, and return its id.
 
-        Times are in unix seconds. Names become keys of MLflow. Points that are not finite and empty tags are
-        left out, long values cut, with a mark. `artifacts` is a folder whose content is written.
+        Times are in unix seconds. Names become MLflow's keys. Points that are not finite and empty tags are
+        left out; long values are cut, with a mark. `artifacts` is a folder whose content is written.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
@@ -126,14 +126,14 @@ def list_studies(uri: str) -> dict[str, str]:
 
 
 def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
-    """Read a study's name and its ended runs: of the experiment `unrolled/STUDY`, STUDY, or the only one.
+    """Read a study's name and its ended runs, from the experiment `unrolled/STUDY`, STUDY, or the only one.
 
-    The runs are MLflow's own, in the order of their starts. Raises BadInput with the reason when MLflow
-    cannot be read, or several studies fit.
+    The runs are MLflow's own, in the order of their starts. Raises BadInput with the reason if MLflow cannot
+    be read, or several studies fit.
     """
     check_uri(uri, hide_credentials(uri))
     path = sqlite_path(uri)
-    # MLflow would create it
+    # a missing database would be created by MLflow
     require(path is None or path.exists(), "there is no such database", place=uri, cure="correct the address")
     with translate_errors(uri, "read"):
         from mlflow import MlflowClient

@@ -18,8 +18,8 @@ from unrolled.bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
 TAG_LENGTH = 8000
-NAME_LENGTH = 250  # of runs and of keys
-DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
+NAME_LENGTH = 250  # longest names of runs and of keys
+DIGEST_LENGTH = 8  # length of MLflow's own digests; longer ones do not fit into the column
 
 MACHINE = "machine."  # prefix of the tags that describe the kind of machine
 
@@ -31,10 +31,10 @@ Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 def metric_points(
     curves: Iterable[CurvePoint], numbers: Mapping[str, float], started: float, ended: float
 ) -> list[Point]:
-    """Return the curves' points, with each final value in place of its curve's last one.
+    """Return the curves' points, each curve ending with its final value.
 
-    `started` and `ended` are unix seconds. Points of held-out data come first, as MLflow lists metrics in the
-    order of their points. A value without a curve has step 0, which MLflow draws as a bar.
+    `started` and `ended` are unix seconds. Points of held-out data come first, because MLflow lists metrics
+    in the order of their points. A value without a curve has step 0, which MLflow draws as a bar.
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:
@@ -79,11 +79,12 @@ def trial_tags(result: Result) -> dict[str, str]:
     return tags
 
 
-@functools.lru_cache(4096)  # the same few names for every epoch of every trial
+@functools.lru_cache(4096)  # the same few names recur in every epoch of every trial
 def metric_key(name: str) -> str:
     """Return a metric's key: valid_loss → valid/loss.
 
-    Held-out data has a section, before the slash, which MLflow's pages show before the metrics without one.
+    Names of held-out data have a section before the slash, and MLflow's pages show sections before other
+    names.
     """
     return to_key(_HELD_OUT.sub(r"\1/", name))
 

@@ -22,16 +22,16 @@ from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.trial import Result, Scalar, canonical_json
 
 # names of tags
-PARENT = "mlflow.parentRunId"  # the run under which MLflow's pages list a run
-NOTE = "mlflow.note.content"  # a description, in Markdown
+PARENT = "mlflow.parentRunId"  # run under which MLflow's pages list a run
+NOTE = "mlflow.note.content"  # description in Markdown
 ROLE = "unrolled.role"  # trial, arm or study
 ARM = "unrolled.arm"
 TRIAL = "unrolled.trial"
-STATUS = "unrolled.status"  # of a trial's result
-PLAN = "unrolled.plan"  # distinguishes plans, see `plan_mark`
-SUMMARY = "unrolled.summary"  # the hash of the numbers in an arm's run
+STATUS = "unrolled.status"  # status of a trial's result
+PLAN = "unrolled.plan"  # mark of a plan; see `plan_mark`
+SUMMARY = "unrolled.summary"  # hash of the numbers in an arm's run
 
-ENDED = ("FINISHED", "FAILED")  # the statuses of a run that was written completely
+ENDED = ("FINISHED", "FAILED")  # statuses of runs that were written completely
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,11 @@ class ArmRun:
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
-    title: str = ""  # the arm's name with its mean and interval
+    title: str = ""  # the arm's name, with its mean and interval
     seeds: str = ""
-    verdict: str = ""  # in words: "better by more than δ"
+    verdict: str = ""  # such as "better by more than δ"
     claim: str = ""  # the report's sentence
-    started: float = 0.0  # unix seconds, of the first trial
+    started: float = 0.0  # start of the first trial, in unix seconds
     ended: float = 0.0
 
 
@@ -59,16 +59,16 @@ class ArmRun:
 class _TrialRun:
     run_id: str
     start: int  # unix milliseconds
-    tags: Mapping[str, str]  # those of STATUS, PLAN, PARENT and FIRST_LOOK_TAG that it has
+    tags: Mapping[str, str]  # its tags among STATUS, PLAN, PARENT and FIRST_LOOK_TAG
 
 
 class MlflowRuns:
     """The runs of one study.
 
-    Each run is written completely and then ended: one that has not ended was left by a process that was
-    killed, and is deleted when the study is opened. Slow to open: it imports mlflow, creates the database and
-    reads every run. Methods raise what MLflow raises; it is then unknown what was written, so open the study
-    again.
+    Each run is written completely and then ended. A run that has not ended comes from a process that was
+    killed, and is deleted when the study is opened. Opening is slow: it imports mlflow, creates the database
+    and reads every run. Methods raise what MLflow raises; since it is then unknown what was written, open the
+    study again.
     """
 
     def __init__(self, plan: Plan, uri: str) -> None:
@@ -76,7 +76,7 @@ class MlflowRuns:
         self._mark = plan_mark(plan)
         self._experiment = Experiment(f"unrolled/{plan.study}", uri)
         self._client = self._experiment.client
-        self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
+        self._trials: dict[tuple[str, str], _TrialRun] = {}  # runs by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
         first_seeds = plan.seeds[: plan.looks[0]]
         self._first_look = {
@@ -91,11 +91,11 @@ class MlflowRuns:
 
     def _read_runs(self) -> None:
         """Read which runs there are. Delete incomplete ones, and second copies of a trial."""
-        outdated = []  # deleted once all are read: a page begins after so many runs as were read before
+        outdated = []  # deleted only after all runs are read: a page starts after the runs read before it
         for run in read_runs(self._client, self._experiment.id):
             run_id = run.info.run_id
             tags = run.data.tags
-            if ROLE not in tags:  # a run of the user's own
+            if ROLE not in tags:  # a run that the user added
                 continue
             key = tags.get(ARM, ""), tags.get(TRIAL, "")
             if run.info.status not in ENDED or key in self._trials:
@@ -119,7 +119,7 @@ class MlflowRuns:
                 return False
             self._client.delete_run(stored.run_id)
         mlflow_metrics = self._plan.mlflow_metrics
-        judged = {metric.name for metric in self._plan.metrics}  # which `compare` may read from here
+        judged = {metric.name for metric in self._plan.metrics}  # metrics that `compare` may read from here
         numbers = {
             name: x if name in judged else round_number(x)
             for name, x in mlflow_metrics.final_numbers(result).items()
@@ -147,21 +147,21 @@ class MlflowRuns:
     def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Write the arms, the report and its answers to the study's question.
 
-        `page_folder` has the page. Runs of earlier arms and reports are deleted. Trials that are not of this
-        plan keep their runs, which are then listed beneath no arm.
+        `page_folder` has the page. Runs of earlier arms and reports are deleted. Trials that are not part of
+        this plan keep their runs, which are then listed beneath no arm.
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
         self._attach_trials(
             {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trial_ids}
         )
         report_run = self._write_report(page_folder, arms)
-        for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated
+        for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated runs
             self._client.delete_run(run_id)
             del self._summaries[run_id]
         self._describe_study(answers, report_run)
 
     def _write_arm(self, arm: ArmRun) -> str:
-        """Return the id of the arm's run. A run with other numbers is not changed: a new one is written.
+        """Return the id of the arm's run. If its numbers differ, a new run is written beside the old one.
 
         MLflow would keep the old value of a metric beside the new one.
         """
@@ -195,7 +195,7 @@ class MlflowRuns:
     def _attach_trials(self, parents: Mapping[tuple[str, str], str]) -> None:
         """Put the trials of the plan beneath their arms' runs, and no other trial beneath any.
 
-        `parents` has, by arm and trial, the arm's run for each trial of the plan.
+        `parents` maps arm and trial to the arm's run, for each trial of the plan.
         """
         for key, trial in self._trials.items():
             tags = {**trial.tags, PARENT: parents.get(key, ""), **self._first_look_tag(key)}
@@ -235,10 +235,10 @@ class MlflowRuns:
             self._client.set_tag(report_run, NOTE, note)
         tags = {
             NOTE: note,
-            # until there are runs of this plan's arms
+            # until the arms of this plan have runs
             **views.saved_views(self._plan, self._mark if report_run else ""),
             PLAN: self._mark,
-            "mlflow.experimentKind": "custom_model_development",  # without a kind the page asks for one
+            "mlflow.experimentKind": "custom_model_development",  # without a kind, the page asks for one
         }
         for name, value in tags.items():
             self._client.set_experiment_tag(self._experiment.id, name, value)

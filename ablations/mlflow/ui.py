@@ -30,15 +30,15 @@ def show_ui(port: int) -> int:
     for name, experiment_id in studies.items():
         print(f"{visible(name)}: {root}{views.view_link(experiment_id, views.ARMS)}")
     sys.stdout.flush()
-    # -m would otherwise import a user's own mlflow.py from the working folder
+    # with -m alone, Python would import a user's own mlflow.py from the working folder
     os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})
 
 
 def ui_command(uri: str, port: int) -> list[str]:
     """Return the command that shows a database at http://127.0.0.1:port; set the environment that it needs.
 
-    Raises BadInput where a server keeps the data. MLflow answers no other host name that leads here (DNS
-    rebinding), and takes nothing from pages of other hosts.
+    Raises BadInput if a server keeps the data. MLflow answers under no other host name that leads here (DNS
+    rebinding), and accepts no requests from pages of other hosts.
     """
     if uri.startswith("http"):
         rule = f"{hide_credentials(uri)} is a server already"
@@ -52,7 +52,7 @@ def ui_command(uri: str, port: int) -> list[str]:
         "workers": "1",
         "allowed-hosts": f"127.0.0.1:{port},localhost:{port}",
         "cors-allowed-origins": f"http://127.0.0.1:{port}",
-        # without --app-dir uvicorn would put the working folder first on its module path
+        # without --app-dir, uvicorn would put the working folder first on its module path
         "uvicorn-opts": f"--no-access-log --timeout-graceful-shutdown 5 --app-dir {os.devnull}",
     }
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]

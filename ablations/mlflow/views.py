@@ -1,7 +1,8 @@
 """Descriptions, links and saved views for MLflow's pages of a study. Pure.
 
-MLflow keeps a saved view (its menu "Views") as a tag of the experiment: the page's state in JSON. Source of
-the names: mlflow/server/js of 3.17, ExperimentPageUIState and ExperimentPageSearchFacetsState.
+MLflow keeps a saved view (in its menu "Views") as a tag of the experiment that holds the page's state in
+JSON. Source of the names: mlflow/server/js of 3.17, ExperimentPageUIState and
+ExperimentPageSearchFacetsState.
 """
 
 import html
@@ -13,11 +14,11 @@ from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metr
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.errors import escape_markdown
 
-# the saved views
+# names of the saved views
 ARMS = "by-arm"
 TRIALS = "trials"
 
-MOST_COLUMNS = 8  # of settings: a wider table cannot be read
+MOST_COLUMNS = 8  # a table with more columns of settings cannot be read
 
 _LINE_CHART = {
     "lineSmoothness": 0,
@@ -32,13 +33,13 @@ _LINE_CHART = {
     "useGlobalLineSmoothing": True,
     "ignoreOutliers": False,
 }
-_ALL_RUNS = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # in the charts
+_ALL_RUNS = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # shows all runs in the charts
 _NAME_COLUMN = "attributes.`Run Name`"
 _START_COLUMN = "attributes.start_time"
 _VERDICT_COLUMN = "tags.`unrolled.verdict`"
 _SEEDS_COLUMN = "tags.`unrolled.seeds`"
 _FRONT_METRICS = 4  # metrics that stand between verdict and seeds
-_PAGE_QUERY = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
+_PAGE_QUERY = {"workflowType": "machine_learning"}  # otherwise MLflow opens its pages for language models
 
 HOME = f"#/experiments?{urlencode(_PAGE_QUERY)}"
 """The address of MLflow's list of studies, relative to the UI's root."""
@@ -66,11 +67,11 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
 
 
 def saved_views(plan: Plan, mark: str) -> dict[str, str]:
-    """Return the saved views as tags; they show the runs of the plan with this mark; all, if it is "".
+    """Return the saved views as tags. They show the runs of the plan with this mark, or all runs if it is "".
 
-    "By arm" has a line an arm with its means, the best first, and charts of them. "Arms and trials" has the
-    arms in the study's order with their trials beneath: MLflow nests only what is sorted by time, and counts
-    both as runs.
+    "By arm" has a line for each arm with its means, the best first, and charts of them. "Arms and trials" has
+    the arms in the study's order with their trials beneath: MLflow nests only lists sorted by time, and
+    counts arms and trials as runs.
     """
     role = "tags.`unrolled.role`"
     runs = f"tags.`unrolled.plan` = '{mark}' and {role}" if mark else role
@@ -98,8 +99,8 @@ def _view_tag(
 ) -> dict[str, str]:
     """Return a view as a tag, whose length MLflow limits to 20,000 characters.
 
-    The `outcome` stands first: at 1280 pixels it is seen even beside MLflow's assistant, which unfolds at the
-    first visit. Without the assistant four metrics fit in, too.
+    `outcome` comes first: at 1280 pixels it can be seen even beside MLflow's assistant, which unfolds on the
+    first visit. Without the assistant there is room for four metrics, too.
     """
     settings = list(dict.fromkeys(setting for arm in plan.arms for setting in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
@@ -111,7 +112,7 @@ def _view_tag(
     table = {
         "selectedColumns": columns,
         "columnOrder": [_NAME_COLUMN, *columns],
-        "columnWidths": {  # pixels
+        "columnWidths": {  # widths in pixels
             _NAME_COLUMN: 250,
             **dict.fromkeys(metrics, 100),
             _SEEDS_COLUMN: 120,
@@ -158,7 +159,7 @@ def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str])
     arms = ", ".join(escape_markdown(arm.name) for arm in plan.arms)
     command = html.escape(plan.command.replace("`", "'"), quote=False)
     parts = [
-        escape_markdown(plan.question),  # first and plain: MLflow's lists show the beginning as it is
+        escape_markdown(plan.question),  # first, in plain text: MLflow's lists show the beginning unformatted
         "\n".join(lines),
         " · ".join(f"[{label}]({address})" for label, address in links.items()),
         escape_markdown(plan.about),

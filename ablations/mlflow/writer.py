@@ -12,19 +12,19 @@ from unrolled.ablations.mlflow.study_runs import ArmRun, MlflowRuns
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.trial import Result
 
-PATIENCE = 30.0  # a run gives up waiting when no job has ended for so many seconds
+PATIENCE = 30.0  # seconds without an ended job after which a run stops waiting
 
 
 class Writer:
     """Writes a study's trials to MLflow on a thread; no error of MLflow reaches the caller.
 
-    After an error nothing is attempted until `write_missing`, at the end of the run. One write waits at most
+    After an error no write is attempted until `write_missing`, at the end of the run. One write waits at most
     20 s for a locked SQLite file (MLflow's busy_timeout) and 10 s for an answer of a server.
     """
 
     def __init__(self, uri: str) -> None:
         """Import mlflow and create its database on the thread. No study is written before `open_study`."""
-        self.error: Exception | None = None  # why nothing is written
+        self.error: Exception | None = None  # reason why nothing is written; None if writing works
         self._uri = uri
         self._plan: Plan | None = None
         self._runs: MlflowRuns | None = None
@@ -44,14 +44,14 @@ class Writer:
         self._jobs.put(lambda: self._write_result(arm, read()))
 
     def write_missing(self, trials: Iterable[tuple[str, Result]]) -> None:
-        """Write the trials, each with its arm, that MLflow lacks, also after an error; wait for each.
+        """Write the trials that MLflow lacks, each with its arm, even after an error; wait for each.
 
-        They are taken one by one: thousands may not fit in memory.
+        Trials are taken one by one: thousands may not fit into memory.
         """
         self._at_end = True
         if not self._wait_for_jobs():
             return
-        if self.error:  # it is unknown what was written: read it again
+        if self.error:  # it is unknown what was written, so the study is read again
             self.error = None
             self._runs = None
         for arm, result in trials:
@@ -94,7 +94,7 @@ class Writer:
             try:
                 if not (self.error or self._closed):
                     job()
-            except Exception as error:  # whatever it is, training goes on
+            except Exception as error:  # training goes on whatever the error is
                 self.error = error
                 if not (self._at_end or self._closed):
                     outlook = "training goes on, and the end of the run tries again"

@@ -1,6 +1,6 @@
 """The trial's side of its process: leave the parent's group, do the work, answer with the result.
 
-Imports little, as every trial's process loads it: what starts the process is in `process`.
+It imports little, because every trial's process loads it: the parent's side is in `process`.
 """
 
 import importlib
@@ -27,13 +27,13 @@ from unrolled.bench.identity import RUNNER, changed_files, record_contents
 from unrolled.bench.plugin_sources import ReadAudit
 from unrolled.bench.trial import FileState, Result, Trial, canonical_json, failed_result
 
-# This module is loaded with the others in the driver, and before them in a trial's process.
+# This module is loaded with the others in the driver, and before the others in a trial's process.
 record_contents(RUNNER)
 
 BAD_INPUT = f"{BadInput.__name__}: "
 """The beginning of the reason of a trial that raised BadInput."""
-MESSAGE_LENGTH = 500  # characters of an exception's message, which is complete in the output
-LOCK = ".lock"  # the suffix of the file that locks a trial, which lies beside its checkpoints
+MESSAGE_LENGTH = 500  # characters of an exception's message; the output has it in full
+LOCK = ".lock"  # suffix of the file that locks a trial, beside its checkpoints
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """The variable that keeps the working folder off the module path of `python -c` and `python -m`."""
@@ -45,20 +45,20 @@ SAFE_PATH_OF_SERVER = "of the fork server"
 class Limits:
     """Limits of one trial."""
 
-    time_limit: float = 3600.0  # seconds of an attempt, by the clock on the wall
-    memory_bytes: int = 0  # private memory (RLIMIT_DATA) of each of its processes; 0 sets no limit
-    attempts: int = 3  # how often a trial is started whose process gets killed
+    time_limit: float = 3600.0  # seconds that an attempt may take, by wall clock
+    memory_bytes: int = 0  # most private memory (RLIMIT_DATA) of each of its processes; 0 sets no limit
+    attempts: int = 3  # number of starts of a trial whose process is killed
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """What the process of a trial loads and calls, and its limits."""
 
-    run_function: str = ""  # the function that it calls, by its import name; "" for the trial's own
+    run_function: str = ""  # import name of the function that it calls; "" for the trial's own function
     preload: Sequence[str] = ()  # modules by name, plug-ins by path
     limits: Limits = Limits()
-    resumes: bool = True  # goes on from what a killed attempt left
-    hides_gpus: bool = True  # from a trial that gets none
+    resumes: bool = True  # whether it resumes from the state that a killed attempt left
+    hides_gpus: bool = True  # whether a trial that is given no GPUs sees none
 
     def for_trial(self, trial: Trial) -> "TaskSpec":
         """Return the same for one trial: its work, and the modules that it needs."""
@@ -81,15 +81,15 @@ def main(
 ) -> None:
     """Do the work and answer with the result, as canonical JSON. This is all that the process runs."""
     os.setsid()
-    os.environ.update(environ)  # before torch looks for a GPU, which it does once
+    os.environ.update(environ)  # before torch looks for a GPU, which it does only once
     if os.environ.get(SAFE_PATH) == SAFE_PATH_OF_SERVER:
         del os.environ[SAFE_PATH]  # a program needs its own folder on its module path
     # An open copy would keep the fork server alive after the driver.
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a signal may be pending from before setsid
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    # The kernel's own limit, for code that holds the interpreter's lock after the parent has died.
+    # The kernel's limit, for code that holds the interpreter's lock after the parent has died.
     signal.alarm(math.ceil(min(task.limits.time_limit, 1e9)) + 60)
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
@@ -97,23 +97,23 @@ def main(
     os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
     data = _run_trial(trial, task)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # the trial may have closed or replaced them
+        with suppress(Exception):  # the trial may have closed or replaced the streams
             stream.flush()
     with open(answer.fileno(), "wb", closefd=False) as pipe:
         pipe.write(data)
-    os._exit(0)  # threads that the trial left running do not keep it; its parent ends its group
+    os._exit(0)  # threads left by the trial do not delay the exit; the parent ends its process group
 
 
 def end_group(leader: int) -> None:
     """Kill the process group of a trial, if there is one."""
-    with suppress(ProcessLookupError, PermissionError):  # gone, or nothing but zombies on macOS
+    with suppress(ProcessLookupError, PermissionError):  # the group is gone or, on macOS, has only zombies
         os.killpg(leader, signal.SIGKILL)
 
 
 def _die_with_parent() -> None:
     """End the trial and its group when the program that started it dies.
 
-    The fork server does so too, and also ends a trial that holds the interpreter's lock; but it may be dead.
+    The fork server also ends trials, even if they hold the interpreter's lock, but it may be dead.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -122,9 +122,9 @@ def _die_with_parent() -> None:
 
 
 def clear_checkpoints(checkpoints: Path, trial: Trial) -> None:
-    """Remove the checkpoints and the folder of a trial, so that it begins anew.
+    """Remove the checkpoints and the folder of a trial, so that it starts anew.
 
-    Its lock stays until the run that holds it has done with the trial: see `trial_queue`.
+    Its lock stays until the run that holds it is finished with the trial: see `trial_queue`.
     """
     for path in checkpoints.glob(f"{trial.id}.*"):
         if path.is_dir():
@@ -144,7 +144,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
         for module in task.preload:
             if module not in plug_ins:
                 importlib.import_module(module)
-        reads = ReadAudit() if plug_ins else None  # a file that a library reads while it loads does not count
+        reads = ReadAudit() if plug_ins else None  # files that a library reads while it loads do not count
         try:
             for plug_in in plug_ins:
                 plugins.load_plug_in(plug_in)
@@ -159,11 +159,11 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
             raise TypeError(f"{task.run_function} returned {type(result).__name__}, not a Result")
         answer = canonical_json(result.to_dict())
     except BaseException as error:
-        resource.setrlimit(resource.RLIMIT_DATA, limit)  # room to report the failure
+        resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
         traceback.print_exc()
         answer = canonical_json(failed_result(trial, _describe_error(error, trial, memory_bytes)).to_dict())
     if paths := changed_files(states):
-        # the checkpoints may be of a trial that read a file before and after an edit
+        # the checkpoints may come from a trial that read a file before and after an edit
         clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
         rule = f"{paths[0].name} was written while it trained, so that nothing of it was stored"
         cure = "run the study again; a file that trials write belongs into {out}, or `code` names the others"
@@ -185,7 +185,7 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
     """Return one line on an exception. torch on a CPU reports lack of memory as a RuntimeError."""
     message = str(error)
     lacks_memory = isinstance(error, MemoryError) or "t allocate memory" in message
-    if memory_bytes and (lacks_memory or "t start new thread" in message):  # no room for the thread's stack
+    if memory_bytes and (lacks_memory or "t start new thread" in message):  # no memory for the thread's stack
         limit = f"limit {memory_bytes / 2**20:.0f} MiB"
         return f"out of memory ({limit}): raise --memory-limit, or make batches or the model smaller"
     message = message[:MESSAGE_LENGTH]
@@ -200,12 +200,12 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
 
 def _locate_in_program(error: BaseException, trial: Trial) -> str:
     """Return "train.py, line 9" if the error passed through a file of the trial's program, else ""."""
-    from unrolled.bench.program.trial import ProgramTrial  # which no trial of the chapter loads
+    from unrolled.bench.program.trial import ProgramTrial  # trials of the chapter do not load it
 
     if not isinstance(trial, ProgramTrial):
         return ""
     names: dict[Path, str] = {}
-    with suppress(BadInput):  # a file may be gone by now
+    with suppress(BadInput):  # the file may be gone by now
         names = {path.resolve(): name for name, path in trial.counted_files().items()}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if name := names.get(Path(frame.filename).resolve()):

@@ -1,7 +1,7 @@
 """Trials on the workers of a Dask cluster, which places them. The worker's side is in `worker`, without Dask.
 
 The driver alone writes the ledger. It submits no more trials than the workers have slots, because results
-decide which one is wanted next, and because Dask blames a worker's death on every task that waits there.
+decide which trial is wanted next, and because Dask blames a worker's death on every task that waits there.
 """
 
 import asyncio
@@ -46,17 +46,17 @@ except ImportError as error:
         f"Dask is missing ({error})", cure=".venv/bin/pip install -e '.[cluster]' installs it"
     ) from error
 
-CONNECT_SECONDS = 10.0  # for a scheduler to answer
-NO_WORKER_SECONDS = 60.0  # without a single worker
-COUNT_SECONDS = 2.0  # between two counts of the workers' slots
-SCHEDULER_LOST = "the scheduler was lost", "start it again"  # and its cure
-POLL_SECONDS = 0.005  # between two checks for results and for Ctrl-C
+CONNECT_SECONDS = 10.0  # seconds to wait for a scheduler's answer
+NO_WORKER_SECONDS = 60.0  # seconds without a worker after which the run ends
+COUNT_SECONDS = 2.0  # seconds between two counts of the workers' slots
+SCHEDULER_LOST = "the scheduler was lost", "start it again"  # rule and cure
+POLL_SECONDS = 0.005  # seconds between two checks for results and for Ctrl-C
 
 
 class Shipment(WorkerPlugin):  # type: ignore[misc]
     """The user's texts and plug-ins, stored on each worker before its first trial, whenever it joins.
 
-    Its name is of one driver: another one may ship the same files, and ends at another time.
+    The name belongs to one driver: another driver may ship the same files, and end at another time.
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -73,7 +73,7 @@ def check_worker(facts: Mapping[str, str], gpu_count: int, with_torch: bool, das
     if fault := worker.find_difference(facts):
         return fault
     if dask_worker.state.total_resources.get("GPU", 0) < gpu_count:
-        return ""  # it is sent no trial
+        return ""  # this worker is sent no trial
     return worker.find_gpu_fault(gpu_count, with_torch=with_torch)
 
 
@@ -105,9 +105,9 @@ def run_on_cluster(
 ) -> None:
     """Run the trials of a queue on a cluster and record each result as it comes, until the shutdown.
 
-    `checkpoints` is the folder of the ledger here; a worker keeps those of each ledger apart.
+    `checkpoints` is the folder of the ledger here; a worker keeps the checkpoints of each ledger apart.
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
-    is lost, or all workers for a while.
+    or, for a while, every worker is lost.
     """
     files, worker_names = worker.files_to_ship(trials, spec.preload)
     with _connect_client(address) as client:
@@ -128,7 +128,7 @@ def run_on_cluster(
 
 @contextmanager
 def _connect_client(address: str) -> Iterator[Client]:
-    for name in ("distributed", "distributed.client"):  # the driver reports what matters itself
+    for name in ("distributed", "distributed.client"):  # the driver reports relevant messages itself
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         asyncio.run(_reach_scheduler(address))  # a client without a scheduler would take long to close
@@ -215,17 +215,17 @@ class _Driver:
     address: str
     spec: TaskSpec
     gpu_count: int  # GPUs of a trial
-    ledger: str  # its name on the workers
-    worker_names: Mapping[str, str]  # of the modules to load: a worker's by the driver's
+    ledger: str  # the ledger's name on the workers
+    worker_names: Mapping[str, str]  # modules to load: the worker's name by the driver's name
     record_result: Callable[[Result], None]
     shutdown: Shutdown
 
-    running: dict[str, Trial] = field(default_factory=dict)  # by the key of its task
-    to_resubmit: list[Trial] = field(default_factory=list)  # to be submitted once more
+    running: dict[str, Trial] = field(default_factory=dict)  # trials by the keys of their tasks
+    to_resubmit: list[Trial] = field(default_factory=list)  # trials that are submitted once more
     failures: Counter[str] = field(default_factory=Counter)  # submissions without an answer, by trial
     slots: int = 0
-    count_time: float = -inf  # when the slots were counted last
-    slot_time: float = field(default_factory=time.monotonic)  # when there was a slot last
+    count_time: float = -inf  # time of the last count of slots
+    slot_time: float = field(default_factory=time.monotonic)  # time when there was last a slot
 
     def run_queue(self, queue: TrialQueue) -> None:
         """Run until every trial of the queue is recorded, or the shutdown has let the last one finish."""
@@ -273,18 +273,19 @@ class _Driver:
     def receive_outcome(self, trial: Trial, outcome: object) -> None:
         """Record the result of a task that has ended, or submit its trial again.
 
-        The outcome decides: the future's status becomes "lost" if a worker dies after its result was fetched.
+        The outcome decides, not the future's status, which becomes "lost" if a worker dies after its result
+        was fetched.
         """
-        if isinstance(outcome, CancelledError):  # this driver never cancels: the scheduler was lost
+        if isinstance(outcome, CancelledError):  # this driver cancels no task: the scheduler was lost
             raise self.cluster_error(*SCHEDULER_LOST)
-        if isinstance(outcome, tuple):  # type, error and traceback
+        if isinstance(outcome, tuple):  # type, error and traceback of a failed task
             died = isinstance(outcome[1], KilledWorker)
             answer: Result | str = "its worker died" if died else f"its worker failed: {outcome[1]!r}"
         else:
             answer = read_worker_answer(trial, outcome)
         attempts = self.failures[trial.id] + 1
         if isinstance(answer, Result):
-            # The driver's clock stamps it: a worker measures only how long it took.
+            # The start is by the driver's clock, because a worker reports only how long the trial took.
             started = time.time() - answer.seconds
             self.record_result(replace(answer, attempts=answer.attempts + attempts - 1, started=started))
         elif attempts < self.spec.limits.attempts:

@@ -1,6 +1,6 @@
 """The first module that the fork server imports, and no other process: it ends the trials with the server.
 
-The server ends with the driver, however that ends. A trial notices that too, unless it holds the
+The server ends with the driver, however that ends. A trial also notices this, unless it holds the
 interpreter's lock.
 """
 
@@ -17,7 +17,7 @@ def end_trials() -> None:
     for trial in psutil.Process().children():
         end_group(trial.pid)
         with suppress(psutil.NoSuchProcess):
-            trial.kill()  # where it has no group of its own yet
+            trial.kill()  # it has no process group of its own yet
 
 
 run_folder.call_at_exit(end_trials)

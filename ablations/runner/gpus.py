@@ -12,16 +12,16 @@ class GpuSlots:
     """GPUs that trials share, `trials_each` at most on each of them."""
 
     def __init__(self, gpus: Sequence[Gpu], trials_each: int) -> None:
-        self._trials = Counter(dict.fromkeys(gpus, 0))  # that are under way, by GPU
+        self._trials = Counter(dict.fromkeys(gpus, 0))  # number of running trials by GPU
         self._trials_each = trials_each
         self._change = threading.Condition()
 
     @contextmanager
     def hold_gpus(self, count: int) -> Iterator[list[Gpu]]:
-        """Yield the `count` GPUs with the fewest trials, for a block; wait until so many have a free slot.
+        """Yield the `count` GPUs with the fewest trials, for a block; wait until that many have a free slot.
 
-        A trial takes all of its GPUs at once, so that no two wait for each other. Raises BadInput where there
-        are fewer.
+        A trial takes all of its GPUs at once, so that no two trials wait for each other. Raises BadInput if
+        there are fewer GPUs.
         """
         order = list(self._trials)
         check_gpus(tuple(order), count)

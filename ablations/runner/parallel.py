@@ -1,7 +1,7 @@
 """Run trials side by side, each in a fresh process, until every one of them is in the ledger.
 
-Each worker is a thread of the parent, which starts a trial, waits for it and records its result. A killed
-trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
+Each worker is a thread of the parent that starts a trial, waits for it and records its result. A killed trial
+is therefore one failed result, where it would be the end of a pool of processes.
 """
 
 import math
@@ -28,10 +28,10 @@ from unrolled.bench.trial import JudgedResult, Result, Trial
 class Counts:
     """The planned trials by outcome; the four numbers add up to all of them."""
 
-    done: int = 0  # or diverged, which is a result too
+    done: int = 0  # done or diverged
     failed: int = 0
-    skipped: int = 0  # in the ledger already
-    left: int = 0  # not run, stopped, or not wanted
+    skipped: int = 0  # trials with a result in the ledger
+    left: int = 0  # trials not run, stopped or not wanted
     interrupted: bool = False
 
 
@@ -41,7 +41,7 @@ class TrialConditions(TaskSpec):
 
     workers: int = 1  # trials at a time on this machine
     gpus: Sequence[Gpu] = ()  # shared by trials of device cuda: see `ablations.runner.gpus`
-    cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
+    cluster: str = ""  # address of the Dask scheduler on whose workers they run; "" to run them here
 
 
 def run_trials(
@@ -58,16 +58,16 @@ def run_trials(
 ) -> Counts:
     """Run the trials that the ledger has no result for, in this order.
 
-    `is_wanted` is called for each trial when a slot is free for it; one that is not wanted does not start. A
-    trial that another run is training does not start either: `on_result_of_another_run` is called with its
-    result. These three are called one at a time, from several threads, so that what is wanted may follow from
-    the results so far. A result is final unless `should_retrain` returns True for it, as the ledger has it.
-    `fail_fast` starts no more after the first failure. `judge` returns a result as the study counts it; the
-    ledger keeps it as it is. The first Ctrl-C starts no more either; the second one, or SIGTERM, ends the
-    running trials too, unrecorded.
+    `is_wanted` is called for each trial when a slot is free for it; a trial that is not wanted does not
+    start. A trial that another run is training does not start either: `on_result_of_another_run` is called
+    with its result. These callbacks run one at a time, from several threads, so that which trials are wanted
+    may follow from the results so far. A result is final unless `should_retrain` returns True for it as the
+    ledger has it. After the first failure, `fail_fast` starts no more trials. `judge` returns a result as the
+    study counts it; the ledger keeps it unchanged. The first Ctrl-C starts no more trials either; the second
+    one, or SIGTERM, also ends the running trials, without recording them.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
-    was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
+    was planned, or if the cluster fails; and whatever the callbacks raise, once all trials are stopped.
     """
     planned = {trial.id: trial for trial in trials}
     results = ledger.read_results(planned)
@@ -99,7 +99,7 @@ def run_trials(
     try:
         with shutdown.handle_signals():
             if conditions.cluster and missing:
-                from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
+                from unrolled.ablations.runner.cluster import run_on_cluster  # requires the extra `cluster`
 
                 run_on_cluster(
                     conditions.cluster,
@@ -128,7 +128,7 @@ def run_in_temporary_ledger(
 ) -> tuple[dict[str, Result], bool]:
     """Run trials as `run_trials` does, into a ledger that is removed.
 
-    Returns their results by id, and True if Ctrl-C ended it.
+    Returns their results by id, and True if Ctrl-C ended the run.
     """
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
@@ -165,7 +165,7 @@ def _run_here(
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         futures = [pool.submit(run_queue) for _ in range(workers)]
         try:
-            while wait(futures, 0.1).not_done:  # a signal that another thread receives does not end a wait
+            while wait(futures, 0.1).not_done:  # a signal received by another thread does not end a wait
                 pass
         finally:
             shutdown.stop_trials()

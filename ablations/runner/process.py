@@ -1,10 +1,10 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
-The process comes from a fork server, which for models has torch loaded (28 ms; 0.9 s in a new interpreter).
-It leads a process group of its own, which is killed when it ends, however it ends. A process that left the
-group (setsid) is found by its environment: that of a program is killed before each new attempt and at the
-trial's end. All others are killed by `run_folder` when this run ends or, if it was killed, when the next one
-starts. `child` is what the process itself runs.
+The process comes from a fork server, which has torch loaded for models (28 ms; 0.9 s in a new interpreter).
+It leads its own process group, which is killed when it ends, however it ends. A process that left the group
+(setsid) is found by its environment: a process of a program is killed before each new attempt and at the
+trial's end; any other is killed by `run_folder` when this run ends or, if this run was killed, when the next
+run starts. `child` is the side that runs in the process.
 """
 
 import json
@@ -38,7 +38,7 @@ from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failed_result
 
 ENVIRONMENT = {
-    # One thread a process: two in one process collapse on a busy machine.
+    # One thread a process: two threads in a process collapse on a busy machine.
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     # glibc reads these when a program starts. Keeping freed memory makes nn.LSTM ×1.3–1.6, same bits.
@@ -50,14 +50,14 @@ ENVIRONMENT = {
 }
 """The environment of every trial's process."""
 
-FORK_SERVER_LOST = 255  # the exit code where the fork server died, or could not start the process
+FORK_SERVER_LOST = 255  # exit code if the fork server died, or could not start the process
 
 PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner.child"]
 """The modules that the fork server imports first."""
 
-PIPE_BYTES = 1 << 20  # more than a pipe holds
-LONGEST_WAIT = 3600.0  # seconds: `poll` takes no more than 24 days
-OUTPUT_BYTES = 64 * 1024  # of the end of a trial's output, kept if it fails or reports no quality
+PIPE_BYTES = 1 << 20  # more bytes than a pipe holds
+LONGEST_WAIT = 3600.0  # seconds, because `poll` takes at most 24 days
+OUTPUT_BYTES = 64 * 1024  # bytes kept of the end of a trial's output, if it fails or reports no quality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class _Attempt:
     """How one attempt ended. `code` is the exit code, −n for signal n."""
 
     code: int
-    started: float  # unix seconds, after the start: loading torch in the fork server does not count
+    started: float  # unix seconds, after the start, so that loading torch in the fork server does not count
     seconds: float = 0.0
     answer: bytes = b""
     output: bytes = b""
@@ -81,20 +81,20 @@ def run_alone(
     stop: Connection | None = None,
     gpus: Sequence[Gpu] = (),
 ) -> Result | None:
-    """Run a trial in a fresh process, and in another one if that is killed. Returns its result.
+    """Run a trial in a fresh process, and in another process if that is killed. Returns its result.
 
-    The fork server imports the modules of `spec`, or the one with the work if it names none; the plug-ins are
-    imported by the trial's process. `checkpoints` is where the trial may keep its state from epoch to epoch,
-    for the next attempt. The process sees these `gpus` alone; without any, none, unless `spec` leaves them
-    visible. Returns None if `stop` became readable before the end. Raises BadInput where the trial cannot be
-    computed as it was planned: its code, its text or its versions have changed, or memory is limited on a
-    GPU, whose driver maps more than any limit.
+    The fork server imports the modules of `spec`, or the module of the work if there are none; the trial's
+    process imports the plug-ins. `checkpoints` is where the trial may keep its state between epochs, for the
+    next attempt. The process sees only these `gpus`; without any it sees none, unless `spec` leaves them
+    visible. Returns None if `stop` became readable before the end. Raises BadInput if the trial cannot be
+    computed as planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose
+    driver maps more memory than any limit.
     """
     task = spec.for_trial(trial)
     can_limit = trial.device == "cpu" or not task.limits.memory_bytes
     require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
-    resolved = checkpoints.resolve()  # by one name, whatever links a run is given
-    _end_strays(resolved, trial)  # of a run that was killed
+    resolved = checkpoints.resolve()  # the same name, whatever links a run is given
+    _end_strays(resolved, trial)  # processes of a run that was killed
     for number in count(1):
         if not task.resumes:
             clear_checkpoints(checkpoints, trial)
@@ -104,7 +104,7 @@ def run_alone(
             return None
         result = _read_answer(trial, attempt.answer)
         if attempt.code == FORK_SERVER_LOST:
-            time.sleep(0.2 * number)  # the system must have reaped the fork server before a new one starts
+            time.sleep(0.2 * number)  # the system must reap the fork server before a new one starts
         killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
         if result or attempt.timed_out or not killed or number >= task.limits.attempts:
             break
@@ -124,7 +124,7 @@ def run_alone(
 def _end_strays(checkpoints: Path, trial: Trial) -> None:
     """Kill the processes of a program that have left its process group, as torchrun's workers do.
 
-    They would go on writing to its folder, {out}, which another attempt may be using.
+    They would continue to write to its folder, {out}, which another attempt may be using.
     """
     folder = checkpoints / f"{trial.id}.out"
     if folder.is_dir():
@@ -245,9 +245,9 @@ def _listen_to_process(
             if not chunk:
                 open_pipes.remove(pipe)
         received[output] = received[output][-OUTPUT_BYTES:]
-    # After the answer is read: killing a trial's children may make it report a failure.
+    # Only after the answer is read: killing a trial's children may make it report a failure.
     _end_group(process)
-    assert process.exitcode is not None  # it was joined
+    assert process.exitcode is not None  # the process was joined
     return _Attempt(
         code=process.exitcode,
         started=started,
@@ -265,19 +265,19 @@ def _end_group(process: BaseProcess) -> None:
     child.end_group(process.pid)
     if process.exitcode in (None, FORK_SERVER_LOST):
         with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)  # where it has no group of its own yet
+            os.kill(process.pid, signal.SIGKILL)  # it has no process group of its own yet
     process.join()
 
 
 _starting = threading.Lock()
 _running: set[BaseProcess] = set()
-_preloaded: set[str] = set()  # the modules of the present fork server
+_preloaded: set[str] = set()  # modules of the present fork server
 
 
 def _restart_fork_server(modules: list[str]) -> None:
     """Stop the fork server if it lacks one of these modules and no trial runs.
 
-    The next process that is started starts a fork server that has them.
+    The next process to be started starts a fork server that has them.
     """
     if not (_preloaded.issuperset(modules) or _running):
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
@@ -303,9 +303,9 @@ def _start_conditions(preload: list[str]) -> Iterator[None]:
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(variables)
-        # For the fork server's socket: multiprocessing's own folder would stay after a SIGKILL.
+        # For the fork server's socket: multiprocessing's own folder would remain after a SIGKILL.
         multiprocessing.current_process()._config["tempdir"] = variables[run_folder.RUN_VARIABLE]  # type: ignore[attr-defined]
-        # Otherwise every trial would import the program that started it, and what that imports.
+        # Otherwise every trial would import the program that started it, and all that it imports.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
             yield

@@ -10,16 +10,16 @@ from types import FrameType
 
 
 class Shutdown:
-    """The end of a run before its time: Ctrl-C, SIGTERM, or an error.
+    """The early end of a run: Ctrl-C, SIGTERM, or an error.
 
     It has two steps: `drain_trials` lets no trial start; `stop_trials` also makes `stop_signal` readable,
-    which ends the running ones.
+    which ends the running trials.
     """
 
     def __init__(self) -> None:
         self.is_draining = False
         self.is_stopping = False
-        self.interrupted = False  # by a signal
+        self.interrupted = False  # whether a signal ended the run
         self.stop_signal, self._writer = Pipe(duplex=False)
 
     def drain_trials(self) -> None:
@@ -38,7 +38,7 @@ class Shutdown:
 
         def handle_signal(number: int, _: FrameType | None) -> None:
             is_second = self.interrupted
-            self.interrupted = True  # first: the next signal may come at once
+            self.interrupted = True  # set first, because the next signal may come at once
             if is_second or number == signal.SIGTERM:
                 self.stop_trials()
             else:

@@ -1,8 +1,8 @@
 """The trials that a run has yet to start, some of which another run may be training.
 
 Studies may share trials. A run locks a trial before it starts it (flock, of a file beside the trial's
-checkpoints), and the kernel frees the lock however the run ends. A trial that another run has locked waits,
-and then that run's result is taken.
+checkpoints), and the kernel frees the lock however the run ends. A trial that another run has locked waits
+until that run has its result.
 """
 
 import fcntl
@@ -19,14 +19,14 @@ from unrolled.bench.atomic_files import explaining_errors, make_folder
 from unrolled.bench.errors import plural
 from unrolled.bench.trial import Trial
 
-RETRY_SECONDS = 0.2  # between two attempts to lock the trials that another run has locked
+RETRY_SECONDS = 0.2  # seconds between two attempts to lock the trials that another run has locked
 
 
 class TrialQueue:
     """The trials of a run in their order, for one thread or several.
 
     `is_wanted` is called for a trial when there is a slot for it, and again while it waits for another run;
-    `is_missing` once it is locked. `guard` is held meanwhile.
+    `is_missing` is called once it is locked. `guard` is held during these calls.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class TrialQueue:
     ) -> None:
         self._trials = deque(trials)
         self._locked_elsewhere: list[Trial] = []
-        self._retry_time = 0.0  # by the monotonic clock
-        self._descriptors: dict[str, int] = {}  # of the locks that are held, by trial
+        self._retry_time = 0.0  # time of the next attempt, by the monotonic clock
+        self._descriptors: dict[str, int] = {}  # descriptors of the held locks, by trial
         self._checkpoints = checkpoints
         self._warn = warn
         self._is_wanted = is_wanted
@@ -105,7 +105,7 @@ class TrialQueue:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             locked = os.path.samestat(os.fstat(descriptor), path.stat())
-        except (BlockingIOError, FileNotFoundError):  # another run has locked it, or has just removed it
+        except (BlockingIOError, FileNotFoundError):  # another run has locked the file, or just removed it
             locked = False
         if locked:
             self._descriptors[trial.id] = descriptor

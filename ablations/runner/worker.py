@@ -23,15 +23,15 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.machine import package_versions
 from unrolled.bench.trial import Result, Trial
 
-POLL_SECONDS = 0.2  # between two checks whether a trial is cancelled
+POLL_SECONDS = 0.2  # seconds between two checks whether a trial is cancelled
 ROOT = Path(__file__).parents[2]
 
 
 def collect_facts() -> dict[str, str]:
-    """Return what must be equal on both sides: Python, the packages that decide numbers, and the files.
+    """Return the facts that must be equal on both sides: Python, the packages that decide numbers, files.
 
-    A CPU and a CUDA build of one torch count as the same. Of every file whose code a trial may run, the fact
-    is its sha256.
+    A CPU and a CUDA build of one torch count as the same. The fact of a file whose code a trial may run is
+    its sha256.
     """
     facts = {"Python": platform.python_version()}
     facts |= {name: version.partition("+")[0] for name, version in package_versions().items()}
@@ -114,7 +114,7 @@ def run_trial(
 ) -> dict[str, object]:
     """Run a trial whose files `store_files` put into `folder`, until it ends or `is_cancelled` returns True.
 
-    Drivers with other ledgers may have the same trial run here: each `ledger` has separate checkpoints.
+    Drivers with other ledgers may run the same trial here: each `ledger` has separate checkpoints.
     Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
     local_trial = trial.relocated_to(folder)

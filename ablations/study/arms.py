@@ -87,7 +87,7 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
         fewer = {name: value for name, value in changes.items() if name != key}
         try:
             settings = factory.resolve_settings(factory.inherit_settings(file.baseline, fewer))
-        except BadInput:  # the others need this key: detach_every = 64 needs its window
+        except BadInput:  # another setting may need this one: detach_every = 64 needs its window
             continue
         require(
             settings != arm.trial_fields,
@@ -96,14 +96,14 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
 
 
 def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:
-    """Return the arms, of which those of equal `content` are one, with the first's name.
+    """Return the arms, with arms of equal `content` merged into one under the first one's name.
 
     The names of the others become its `other_names`, and an `against` that names one of them names the first.
     `against` the baseline means the same as no `against`. The factorial's cell that equals the baseline has
     no name. Raises BadInput for two arms of one name.
     """
     merged: dict[bytes, Arm] = {}
-    names: dict[str, str] = {}  # of the arm that each became
+    names: dict[str, str] = {}  # name of the arm that each became
     for arm in arms:
         against = arm.against and names[arm.against]
         base = against if against != arms[0].name else ""

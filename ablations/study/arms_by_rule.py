@@ -1,6 +1,6 @@
-"""The [design] table: from a few words to the arms that [[arm]] tables would give one by one.
+"""The [design] table: arms from a few words, instead of an [[arm]] table for each.
 
-Designs may ask for the same arm: the study merges equal ones.
+Designs may ask for the same arm: the study merges equal arms.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from unrolled.bench.trial import canonical_json
 def make_arm_tables(
     design: DesignTable, baseline: Settings, factory: TrialFactory
 ) -> Iterator[tuple[str, list[ArmTable]]]:
-    """Yield the arms in declared order, with the place in the file that asks for them.
+    """Yield the arms in declared order, with the place in the file that declares each.
 
-    `baseline` is the [baseline] table. Raises BadInput for unknown factors, for one that its base has
-    already, and for a level that is repeated.
+    `baseline` is the [baseline] table. Raises BadInput for unknown factors, for a level that the base of its
+    arm has already, and for a repeated level.
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
     for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory):
@@ -68,7 +68,7 @@ def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) 
 def _combine_factors(names: list[str], baseline: Settings, factory: TrialFactory) -> Iterator[ArmTable]:
     """Yield every combination of off and on.
 
-    On is the baseline's own level where that is not off, so that the baseline is one of the combinations.
+    "On" is the baseline's own level if that is not off, so that the baseline is one of the combinations.
     """
     levels = factory.complete_settings(baseline)
     factors = _find_factors("factorial", names, baseline, factory)
@@ -119,7 +119,7 @@ def _compare_within(
 
 
 def _make_table(changes: Settings, name: str = "") -> ArmTable:
-    return ArmTable.model_construct(name=name, set=changes)  # a name of any length, or none
+    return ArmTable.model_construct(name=name, set=changes)  # the name may be of any length, or missing
 
 
 def _find_factors(place: str, names: list[str], settings: Settings, factory: TrialFactory) -> list[Factor]:

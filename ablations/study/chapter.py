@@ -1,7 +1,8 @@
 """The chapter's `TrialFactory`: flat settings → the fields of a ChapterTrial, checked.
 
-A setting is a field of ChapterTrial or an option of the model. One that is not set comes from the model's
-entry in the registry, and then from ChapterTrial: its default < the model's chapter settings < the study's.
+A setting is a field of ChapterTrial or an option of the model. A setting that is missing is taken from the
+model's entry in the registry, and then from ChapterTrial: its default < the model's chapter settings < the
+study's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.is_judged
 TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name != "data"))
 """As settings: the data are named by their corpus."""
 
-OPTIONS = {  # of the models; type and default stand in the registry, and so do the choices of a string
+OPTIONS = {  # options of the models; the registry has their types, defaults and choices
     "hidden": Setting("units of a layer", low=1),
     "embedding": Setting("size of the embedding", low=1),
     "layers": Setting("recurrent layers", low=1),
@@ -86,7 +87,7 @@ FACTORS = {
 _ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
 
-_CURES = {  # of keys that are no settings
+_CURES = {  # cures for keys that are no settings
     **dict.fromkeys(DERIVED, "it is found out where the study is planned; a text is named with corpus"),
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
@@ -96,7 +97,7 @@ _CURES = {  # of keys that are no settings
 
 
 def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
-    """Return the metrics that judge arms: by default the accuracy and then the loss.
+    """Return the metrics that judge arms: by default the accuracy, then the loss.
 
     Raises BadInput for a metric that the chapter's models do not have.
     """
@@ -127,8 +128,8 @@ def _complete_metric(table: MetricTable) -> MetricTable:
 def resolve_settings(settings: Settings) -> dict[str, Any]:
     """Return the fields of a trial, without its seed and hashes, from flat settings: `make_trial(fields)`.
 
-    Raises BadInput where a setting is unknown, is not one of the model's, has the wrong type or is out of
-    range, and where two of them do not go together.
+    Raises BadInput if a setting is unknown, is not one of the model's, has the wrong type or is out of range,
+    and if two of them do not go together.
     """
     spec = _find_spec(settings)
     for key in settings:
@@ -143,7 +144,7 @@ def resolve_settings(settings: Settings) -> dict[str, Any]:
     _check_windows(trial_fields)
     model_options = {key: trial_fields.pop(key) for key in spec.options}
     trial = ChapterTrial(seed=0, model=model, options=model_options, **trial_fields)
-    trial_fields = {name: getattr(trial, name) for name in trial_fields}  # as a trial has them
+    trial_fields = {name: getattr(trial, name) for name in trial_fields}  # as a trial stores them
     return {"model": model, "options": model_options, **trial_fields}
 
 

@@ -24,7 +24,8 @@ FOLDER = "commits"
 def find_checkouts_folder(repository: Repository, results: Path) -> Path:
     """Return the folder for checkouts: in the results, or in the user's cache if the repository has these.
 
-    What searches upwards from a checkout, as pytest does for its settings, would find the work tree there.
+    Programs that search upwards from a checkout, such as pytest for its settings, would find the work tree
+    there.
     """
     folder = Path(os.path.realpath(results)) / FOLDER
     if repository.find_subfolder(folder) is None:
@@ -35,9 +36,9 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
 
 
 def check_out_commits(study: Study, results: Path) -> Study:
-    """Return the study whose arms run the commits that they name; arms of the same files are one.
+    """Return the study with arms that run the commits that they name. Arms with the same files are merged.
 
-    Names are resolved now: a branch may have moved when the study is run again. Raises BadInput.
+    Names are resolved now, because a branch may move until the study is run again. Raises BadInput.
     """
     factory = study.baseline.factory
     names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
@@ -49,9 +50,9 @@ def check_out_commits(study: Study, results: Path) -> Study:
 
 
 def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
-    """Return the study whose arms run in the checkouts that `factory` has; arms of the same files are one.
+    """Return the study with arms that run in the checkouts of `factory`. Arms with the same files are merged.
 
-    Raises BadInput where a program cannot be identified.
+    Raises BadInput if a program cannot be identified.
     """
 
     def identify_arm(arm: Arm) -> str:

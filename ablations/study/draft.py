@@ -70,7 +70,7 @@ _SPLITS = ("val", "valid", "validation", "dev", "eval"), ("test",), (), ("train"
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
-    """Return the text of a script's study, for a file in this folder, and lines on the flags that it read.
+    """Return the text of a script's study, for a file in this folder, and lines about the flags that it read.
 
     Raises BadInput for a script that cannot be read.
     """
@@ -84,13 +84,13 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         ) from error
     imports = {"", *(part for module in import_names(source) for part in module.split("."))}
     flags = read_flags(tree)
-    if "TrainingArguments" in imports:  # transformers declares these
+    if "TrainingArguments" in imports:  # transformers declares these options
         flags = [*flags, Flag("--seed", "", {}), Flag("--output_dir", "", {})]
     seed = find_seed(flags)
     flags = [_fill_flag(flag, seed) for flag in flags]
     settings = {key: value for flag in flags for key, value in flag.defaults.items()}
     metrics = {key: reading for key, reading in read_metrics(tree).items() if key not in settings}
-    # of two that are as good, the one that is printed: it takes no package to be read
+    # if two metrics are equally good, the one that is printed: reading it requires no package
     judged = sorted(
         filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
     )
@@ -126,7 +126,7 @@ def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: S
             f"patterns.{key} = {_format_pattern(metrics[key])}" for key in judged if "(?P<" in metrics[key]
         ]
     if writer == "CSVLogger" and writer not in imports:
-        writer = "SummaryWriter"  # which Lightning has by default
+        writer = "SummaryWriter"  # Lightning's default logger
     return [_WRITERS[writer]]
 
 

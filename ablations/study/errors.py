@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from unrolled.bench.errors import BadInput, suggestion
 
-_RULES = {  # of pydantic's types of error, in TOML's words
+_RULES = {  # pydantic's types of error, in the words of TOML
     "bool_type": "should be a boolean, true or false",
     "dict_type": "should be a table",
     "finite_number": "should be a finite number",
@@ -53,7 +53,7 @@ Fields = TypeVar("Fields")
 def check_fields(options: Fields) -> Fields:
     """Return a dataclass whose fields have the types that it declares: a path may be a string.
 
-    Raises BadInput for a value that has another type.
+    Raises BadInput for a value of another type.
     """
     try:
         return TypeAdapter(type(options)).validate_python(vars(options))
@@ -66,7 +66,7 @@ def explain_validation(
 ) -> BadInput:
     """Return the first mistake that pydantic reports. `tables` has a file's tables by their keys."""
     errors = error.errors(include_url=False)
-    # a misspelt key is missing too, which is less to the point
+    # an unknown key is more to the point than the key that it was meant to be
     first = next((details for details in errors if details["type"] == "extra_forbidden"), errors[0])
     error_type = first["type"]
     location = first["loc"]

@@ -17,8 +17,8 @@ def function_tables(
 ) -> dict[str, Any]:
     """Return the [program] of a function with other `keys`, and its [baseline]: defaults, then `settings`.
 
-    Raises BadInput for a function that no other process can import, for one without a seed, and for a setting
-    without a value.
+    Raises BadInput for a function that no other process can import, for a function without a seed, and for a
+    setting without a value.
     """
     require(
         hasattr(function, "__qualname__"),
@@ -77,5 +77,5 @@ def _find_module(function: Callable[..., Any], place: str) -> tuple[Path, str]:
             place=place,
             cure="begin the cell with %%writefile train.py, then import it from there",
         )
-    # of a script there is no spec, of `python -m package.module` it has the name by which it is imported
+    # a script has no spec; under `python -m package.module` the spec has the import name
     return Path(file).resolve(), module.__spec__.name if module.__spec__ else Path(file).stem

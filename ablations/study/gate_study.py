@@ -1,7 +1,7 @@
-"""A gate as a study: the base of a change and its head, at every level of the base's own study.
+"""A gate as a study: the base of a change against its head, at every level of the base's own study.
 
-Its rules are the base's, so that a change cannot weaken its own test: the study's file, with δ, and the files
-that it calls `data` and `frozen`.
+The base provides the rules, so that a change cannot weaken its own test: the study file, with δ, and the
+files that it lists as `data` and `frozen`.
 """
 
 import os
@@ -43,16 +43,16 @@ class Gate(NamedTuple):
     study: Study
     base: Commit
     head: Commit
-    remarks: Sequence[str]  # on what the change edited and the base decides
-    edits: Sequence[str]  # the other files that it edited
+    remarks: Sequence[str]  # notes on edits of files that the base decides
+    edits: Sequence[str]  # other files that the change edited
 
 
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     """Return the gate of `head` against its merge base with `base`, by the study in a file.
 
-    The file is by default STUDY at the repository's top, the base the branch that a pull request asks to
-    change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput where there is nothing to
-    compare, and for what `check_out` refuses.
+    By default the file is STUDY at the repository's top, and the base the branch that a pull request asks to
+    change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput if there is nothing to compare,
+    and for errors of `check_out`.
     """
     repository = open_repository(find_program_folder(path), results)
     file_path = Path(path) if path else repository.root / STUDY
@@ -83,7 +83,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         tracked = {*sides.base_files, *sides.head_files}
         study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
         study = _leave_out_equal_levels(study)
-    if judges_clock(study.metrics):  # a time of another gate, on another day, is no evidence
+    if judges_clock(study.metrics):  # a time measured by another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
@@ -100,9 +100,9 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
 
 
 def find_program_folder(path: str) -> Path:
-    """Return the folder whose repository a study in a file is of, as that names it now.
+    """Return the folder of the program in a study file, by the file's present text.
 
-    It is the file's own where the head has deleted or broken that: the base's study decides.
+    It is the file's own folder if the head deleted or broke the file: the base's study decides.
     """
     folder = Path(path).parent
     with suppress(BadInput):
@@ -123,7 +123,7 @@ class Sides:
     def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
         """Return the files that patterns match and that differ between the two commits, as the base has them.
 
-        One that the base does not have is None.
+        A file that the base does not have is None.
         """
         names = sorted({*self.base_files, *self.head_files})
         matches = {name for pattern in patterns for name in match_names(names, pattern)}
@@ -140,8 +140,8 @@ class Sides:
 def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides: Sides) -> list[str]:
     """Return patterns, from the repository's top, of the files that both sides have as the base has them.
 
-    These are data, frozen files and those of {study}. A frozen module includes what Python would import in
-    its place. Raises BadInput for a frozen file that is in neither commit.
+    The patterns cover data, frozen files and the files of {study}. A frozen module includes files that Python
+    would import in its place. Raises BadInput for a frozen file that is in neither commit.
     """
     table = factory.table
     place = find_place(table, sides.repository)
@@ -186,9 +186,9 @@ def _find_base(repository: Repository) -> str:
 
 
 def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
-    """Return the study in a file as the base has it, and a remark where the change edits it.
+    """Return the study in a file as the base has it, and a remark if the change edits it.
 
-    A file outside of the repository is no part of the change.
+    A file outside of the repository is not part of the change.
     """
     place = find_file_place(path, sides.repository)
     remarks: list[str] = []

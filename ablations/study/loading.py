@@ -31,15 +31,15 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
 
-MAX_TRIALS = 10_000  # without a confirmation
-MAX_LOOKS = 20  # their distribution is simulated, in seconds
+MAX_TRIALS = 10_000  # most trials of a study without confirmation
+MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
 
 
 def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     """Return a shipped study by its name, or the study of a file by its path.
 
     Raises BadInput, naming file and key, for every mistake in it, and for more than `MAX_TRIALS` trials,
-    which are counted without being built, unless they are `confirmed`.
+    unless they are `confirmed`. The trials are counted without being built.
     """
     path, text = read_study_text(str(name_or_path))
     with error_context(path):
@@ -76,8 +76,8 @@ def override_study(
 ) -> Study:
     """Return the study with other seeds and settings, as `--seeds` and `--set` give them.
 
-    A single value replaces the baseline's; several values become arms, each with one of them. Seeds that are
-    given are all trained, and looked at once. Raises BadInput.
+    A single value replaces the baseline's; each of several values becomes an arm. The seeds are all trained,
+    and looked at once. Raises BadInput.
     """
     with error_context("--set"):
         check_texts(dict(sets))
@@ -100,13 +100,13 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     swept = {key: list(values) for key, values in sets if key not in single}
     factory = make_factory(file)
     baseline = factory.inherit_settings(file.baseline, single)
-    factory.resolve_settings(baseline)  # all at once: detach_every = 64 is good where window = 64
+    factory.resolve_settings(baseline)  # all settings at once: detach_every = 64 is valid if window = 64
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
             factory.resolve_settings(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
-    if name:  # a corpus is a path, too long for a name
+    if name:  # a corpus is named by a path, which is too long for a name
         titles = [factory.format_setting(key, value) for key, value in single.items() if key != "corpus"]
         name = ", ".join([name, *titles])
     old_name = file.baseline_name or title_changes(factory, file.baseline)
@@ -218,7 +218,7 @@ def _complete_baseline(file: StudyFile) -> StudyFile:
     baseline = file.baseline
     if any("commit" in settings for settings in changes):
         baseline = {"commit": WORK_TREE, **baseline}
-    name = file.baseline_name or baseline.get("commit", "baseline")  # all settings: a long name
+    name = file.baseline_name or baseline.get("commit", "baseline")  # a name of all settings would be long
     return file.model_copy(update={"baseline": baseline, "baseline_name": name})
 
 

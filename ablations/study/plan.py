@@ -1,7 +1,7 @@
-"""A plan: a study as it was declared, with the identity of every trial. It is stored before any is trained.
+"""A plan: a study as declared, with the identity of every trial. It is stored before any trial is trained.
 
-Reports and MLflow read the plan and the ledger, never the study's file or the present code. An edited study
-has other trials and another plan, so that no old result can enter a new report.
+Reports and MLflow read the plan and the ledger, never the study file or the present code. An edited study has
+other trials and another plan, so that no old result can enter a new report.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type
 
-Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
+Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 FIRST_SEEDS = 2
@@ -47,7 +47,7 @@ class PlannedArm(ArmDescription):
     commit: Commit | None = None
     """The code of a program that the study names so."""
 
-    __pydantic_config__ = _STRICT  # how a stored one is read
+    __pydantic_config__ = _STRICT  # for reading a stored plan
 
     def __post_init__(self) -> None:
         """Put the trials in the order of their seeds."""
@@ -80,9 +80,9 @@ class EarlierVerdict:
     baseline: str
     seeds: tuple[int, ...]
     metric: str
-    delta: str  # as it is shown
-    verdict: str  # in words
-    template: str  # of its command line
+    delta: str  # δ, as shown
+    verdict: str  # the verdict in words
+    template: str  # template of the command line
 
     __pydantic_config__ = _STRICT
 
@@ -173,7 +173,7 @@ class Plan:
     def judge_result(self, result: Result) -> JudgedResult:
         """Return the result as this study counts it, by the metrics that it judges.
 
-        A time is judged of whole trainings alone: another study may have resumed this one.
+        A time counts only if the training was not resumed: another study may have resumed this one.
         """
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
@@ -191,8 +191,9 @@ class Plan:
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if another training takes the place of a stored result that counts as a failure.
 
-        It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
-        part. One that ended and lacks a judged metric would lack it again, and other studies may share it.
+        The result is replaced if its training failed or, with `retry`, if its judged time is partial. A
+        training that ended without a judged metric would lack it again, and other studies may share its
+        result.
         """
         judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":

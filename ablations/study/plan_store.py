@@ -1,6 +1,6 @@
-"""Plans in a ledger's folder, the latest of each study: stored, read and checked, set aside where damaged.
+"""Plans in a ledger's folder, the latest of each study: stored, read, checked, and set aside if damaged.
 
-What had been seen before a plan was declared, and the study's earlier plans, are kept with it.
+Results that were seen before a plan was declared, and the study's earlier plans, are stored with it.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ _CURE = "run its study again, which sets it aside"
 
 
 def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
-    """Store the plan, whose `trials` these are, in the ledger's folder and return it.
+    """Store the plan, with its `trials`, in the ledger's folder and return it.
 
-    If the same plan is stored already, what was recorded at its declaration is kept, and so is the measured
+    If the same plan is stored already, the facts recorded at its declaration are kept, and so is the measured
     `nondeterminism`: see `copy_nondeterminism`. A plan that cannot be read is set aside.
     """
     before = read_or_set_aside(plan.study, ledger)
@@ -76,10 +76,10 @@ def is_shipped_plan(plan: Plan) -> bool:
 
 
 def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """Return the plan, which differs from the stored one `before`, with what is recorded at its declaration.
+    """Return the plan, which differs from the stored plan `before`, with what is recorded at its declaration.
 
-    A plan that the study had at an earlier time gets the `planned` and `seen_pairs` of that time, and those
-    of its `earlier_verdicts` that came before it.
+    A plan that the study had before gets the `planned` and `seen_pairs` of that time, and the
+    `earlier_verdicts` that came before it.
     """
     declarations: list[Declaration] = []
     if before:
@@ -130,9 +130,9 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
 
 
 def load_plan(study: str | Study, ledger: Ledger) -> Plan:
-    """Return the latest plan of a study, or of that with this name, or in the file of this path.
+    """Return the latest plan of a study, of a study's name, or of the study in a file.
 
-    Raises BadInput where it was never run, or where its plan cannot be read.
+    Raises BadInput if the study was never run, or if its plan cannot be read.
     """
     name = study if isinstance(study, str) else study.name
     file = name if name.endswith(".toml") else ""
@@ -192,7 +192,7 @@ def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
     try:
         return _read_file(path)
     except BadInput as error:
-        version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
+        version = str(path.stat().st_mtime_ns).encode()  # the plan's bytes may be unreadable
         ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
         return None
 
@@ -231,7 +231,7 @@ def plan_path(ledger: Ledger, study: str) -> Path:
 def _read_file(path: Path) -> Plan | None:
     """Return the plan in a file; None if there is no file.
 
-    Raises BadInput where it cannot be read, is no plan, or contradicts itself.
+    Raises BadInput if the file cannot be read, is no plan, or contradicts itself.
     """
     data = read_bytes(path)
     if data is None:
@@ -246,9 +246,9 @@ def _read_file(path: Path) -> Plan | None:
 def _find_faults(plan: Plan) -> Iterator[str]:
     """Yield a sentence on each contradiction. Raises TypeError or LookupError for fields of no trial.
 
-    A stored plan is sealed against accidents, not against forgers: whoever edits one can seal it again. The
-    identity of a trial is the hash of its fields, and a result is found by it. A plan whose identities are
-    those of its arms' fields and seeds therefore has no result of another seed, other settings or another
+    A stored plan is sealed against accidents, not against forgers: whoever edits it can seal it again. The
+    identity of a trial is the hash of its fields, and its result is found by it. A plan whose identities
+    follow from its arms' fields and seeds therefore has no result of another seed, other settings or another
     device.
     """
     if plan.nondeterminism and not plan.of_program:
@@ -284,5 +284,5 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
             yield f"its trials have another {key} than the plan says"
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"
-    if trial.title not in (arm.title, arm.model):  # its model's name where the plug-in is not loaded
+    if trial.title not in (arm.title, arm.model):  # the model's name, if the plug-in is not loaded
         yield "its trials have another title than the plan says"

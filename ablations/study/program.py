@@ -23,7 +23,7 @@ from unrolled.bench.table_files import find_format
 from unrolled.bench.trial import Scalar
 
 _SHELL_WORDS = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
-_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # '|' is an argument
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # a quoted '|' is an argument
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class ProgramSettings:
 
     table: ProgramTable
     baseline: Mapping[str, Any]
-    reduction: Mapping[str, str]  # metric → how its curve becomes one value, where that is not the last
-    checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # of the commits that arms name
-    study_place: str | None = None  # the folder of each checkout for {study}; None: that of the study's file
+    reduction: Mapping[str, str]  # metric → how its curve becomes one value, if that is not the last
+    checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # checkouts of the commits that arms name
+    study_place: str | None = None  # {study} in each checkout; None if it is the study file's folder
 
     def check_baseline(self) -> None:
         """Raise BadInput for a setting that is no number, string, boolean or, of a command line, a list."""
@@ -67,7 +67,7 @@ class ProgramSettings:
                 cure="write a script, or take it out: what the program prints is read and kept",
             )
         self._check_template()
-        if "commit" not in self.baseline:  # else a commit has the files
+        if "commit" not in self.baseline:  # otherwise the commit has the files
             self.check_scripts(Path(self.table.folder))
 
     def _check_template(self) -> None:
@@ -290,9 +290,9 @@ class ProgramSettings:
         return {}
 
     def _convert_value(self, key: str, value: Any) -> Scalar:
-        """Return a setting with the type that it has in [baseline], or the text of a list's words.
+        """Return a setting with the type that it has in [baseline], or the words of a list as text.
 
-        Raises BadInput for another type.
+        Raises BadInput for a value of another type.
         """
         default = self.baseline[key]
         place = f"{key} = {format_value(value)}"

@@ -1,7 +1,7 @@
-"""Stored trials and today's: which trial an identity names, why one is trained again, where its program lies.
+"""Stored trials and today's: the trial of an identity, why it is trained again, where its program lies.
 
-A ledger does not know where a program lies, so that none runs: its files are those of a study's file that the
-user names, or those of a bundle that the user trusts.
+A ledger does not say where a program lies, so that no program runs by itself: its files come from a study
+file that the user names, or from a bundle that the user trusts.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ def find_result(id: str, ledger: Ledger) -> Result:
 def identify_today(trial: Trial) -> tuple[Trial | None, str]:
     """Return the trial that the present code, data and plug-ins make of a stored one, and the differences.
 
-    The trial is None where more than the versions of packages differ: it would be another experiment.
+    The trial is None if more than the versions of packages differ: it would be another experiment.
     """
     try:
         today = trial.identify()
@@ -57,8 +57,8 @@ def identify_today(trial: Trial) -> tuple[Trial | None, str]:
 def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
     """Return a line for each reason: "torch 2.13.0 → 2.14.0: 400 trials to train; …".
 
-    `todo` are trials of `plan` to be trained. Those whose settings have changed are not trained again, and
-    one that is trained once more because it failed needs no reason.
+    `todo` are the trials of `plan` to be trained. Trials whose settings have changed are not counted, and a
+    trial that is trained once more because it failed needs no reason.
     """
     arm_and_seed = plan.arm_and_seed
     earlier_trials = {(arm.name, seed): result.trial for arm, seed, result in before.read_results(ledger)}
@@ -84,7 +84,7 @@ def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: 
 def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSettings | None]:
     """Return the plan of a study, and its program if it has one, with checkouts of the plan's commits.
 
-    Raises BadInput for a study of a program that is given by its name alone.
+    Raises BadInput for a study of a program that is given only by name.
     """
     if isinstance(study, str) and not study.endswith(".toml"):
         plan = load_plan(study, ledger)

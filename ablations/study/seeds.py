@@ -7,18 +7,18 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 
-MAX_SEED = 2**32 - 1  # the largest that NumPy takes
+MAX_SEED = 2**32 - 1  # the largest seed that NumPy takes
 MAX_COUNT = 100_000
 _CURE = 'write 10 (for 0 to 9), "0-9", "0,3,5" or [0, 3, 5]'
-_TEXT_CURE = "write a range such as 0-9, or a list such as 0,3,5"  # in a string, 10 is the one seed 10
+_TEXT_CURE = "write a range such as 0-9, or a list such as 0,3,5"  # in a string, 10 is the single seed 10
 
 
 def parse_seeds(value: int | str | Sequence[Any]) -> tuple[int, ...]:
     """Return the seeds in the order in which they are written.
 
-    An integer n is the first n seeds. A string always lists seeds: "0-9", "0,3,5", "0-4,7", and "10" is the
-    one seed 10. An array holds integers. Raises BadInput for anything else, for a seed below 0 or above
-    2³² − 1, and for a seed that is repeated.
+    An integer n stands for the first n seeds. A string always lists seeds: "0-9", "0,3,5", "0-4,7"; "10" is
+    the single seed 10. An array holds integers. Raises BadInput for any other value, for a seed below 0 or
+    above 2³² − 1, and for a repeated seed.
     """
     if type(value) is int:
         require(

@@ -12,10 +12,10 @@ SEEN_PAIRS = 3
 
 
 def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
-    """Return the trials with results that did not fail, by the judgement of the plans that have them.
+    """Return the trials with results that did not fail, as judged by the plans that have them.
 
-    A misspelt metric makes all of its study's trials fail: their numbers were never shown. Nor was any number
-    of a study that its first trials stopped.
+    A misspelt metric makes all of its study's trials fail, so that their numbers were never shown. The same
+    holds for a study that its first trials stopped.
     """
     plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
     for plan in plans:
@@ -38,7 +38,7 @@ def find_seen_contrasts(
 ) -> list[ArmPair]:
     """Return the contrasts of which SEEN_PAIRS pairs were shown, on whatever seeds.
 
-    `trials` are those of the arms; without them only results of the same code are recognised.
+    `trials` are the trials of the arms; without them only results of the same code are recognised.
     """
     keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown_trials)}
     seeds = defaultdict(set)
@@ -57,7 +57,7 @@ def count_seen_pairs(
 ) -> dict[str, int]:
     """Return by arm the number of its seeds for which results of both the arm and its base were shown.
 
-    A result counts for every trial with its settings, data and seed, whatever its study and its code: an edit
+    A result counts for every trial with its settings, data and seed, in any study and with any code: an edit
     of the code does not make a result unseen.
     """
     contents = set(map(_describe_content, shown_trials))
@@ -79,9 +79,9 @@ def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int
 def find_earlier_fingerprints(
     trials: Sequence[Trial], shown_trials: Sequence[Trial], ledger: Ledger
 ) -> dict[str, tuple[str, ...]]:
-    """Return by trial the fingerprints of results that differ from it by the command line's template alone.
+    """Return by trial the fingerprints of results that differ from it only in the command line's template.
 
-    A flag that changes no number makes no seen trial fresh: the new results show whether it changed one.
+    A flag that changes no number makes no seen trial fresh. The new results show whether it changed a number.
     """
     templated = [trial for trial in trials if trial.template]
     by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}

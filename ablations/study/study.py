@@ -59,8 +59,8 @@ class Arm(ArmDescription):
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may, and `decide` is
-    what it decides: "direction" or "size", or the rule of a "gate" or a "proposal". With `to_the_end`
+    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may decide; `decide` is
+    its kind of decision: "direction" or "size", or the rule of a "gate" or a "proposal". With `to_the_end`,
     contrasts that are unlikely to be decided go on to the last look. `file` is the parsed study file, which
     `override_study` changes.
     """
@@ -108,10 +108,10 @@ class Study:
 
     @property
     def contrasts(self) -> dict[str, str]:
-        """The declared contrasts: the arm that is compared, and the one that it is compared with.
+        """The declared contrasts: each compared arm, and the arm that it is compared with.
 
-        The A/A check and an arm of another task have none. Nor has a reference, which no seed changes or
-        others name in `against`, unless its own `against` names an arm.
+        These arms have no contrast: the A/A check, an arm of another task, and a reference (an arm that
+        others name in `against`, or that no seed changes) unless it names an arm itself.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -190,7 +190,7 @@ may edit"""
     repeat: bool = True
     """`false` leaves out the second training of the baseline's first trial \
 ([programs.md](programs.md#what-is-checked-first))"""
-    _study_folder: str = PrivateAttr("")  # the folder of the study's file
+    _study_folder: str = PrivateAttr("")  # folder of the study file
 
     @property
     def study_folder(self) -> str:

@@ -122,10 +122,10 @@ def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
 def parse_study(text: str) -> StudyFile:
     """Return the checked file of a study's text. Raises BadInput, naming the line or the key."""
     try:
-        keys = tomllib.loads(f"{text}\n")  # with a line end every error has a line
+        keys = tomllib.loads(f"{text}\n")  # with a line end, every error has a line
     except RecursionError as error:
         raise BadInput("is nested too deeply", cure=_DEPTH_CURE) from error
-    except ValueError as error:  # also for an integer of 5,000 digits
+    except ValueError as error:  # also raised by an integer of 5,000 digits
         position = re.search(r"\(at line (\d+)", str(error))
         line = f"line {position[1]}: " if position else ""
         if position and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):

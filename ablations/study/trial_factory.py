@@ -1,4 +1,4 @@
-"""The protocol of a study's factory: the settings that it has, and the trials that it makes of them.
+"""The protocol of a study's factory: its settings, and the trials that it makes of them.
 
 `ablations.study.chapter` trains the chapter's models, `ablations.study.program` a user's program.
 """

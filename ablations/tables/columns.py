@@ -13,7 +13,7 @@ from unrolled.reports.foreign.columns import Columns
 def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
     """Return how the rows of a table are read, by the flags.
 
-    They are judged by the `planned` metrics where no metric is given. Raises BadInput.
+    If no metric is given, the `planned` metrics judge the rows. Raises BadInput.
     """
     check_metric_flags(options)
     metrics = [make_metric(*parse_metric(text), options) for text in options.metric] or [*planned]

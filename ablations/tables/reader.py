@@ -16,7 +16,7 @@ SOURCES = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
 
 
 def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the rows of a source, a column for everything that they have; `metrics` are judged.
+    """Return the rows of a source, with a column for everything that they have; `metrics` are judged.
 
     Raises BadInput.
     """
@@ -49,7 +49,7 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
             for run in runs
         ]
     )
-    if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # of an earlier version: no trial counts
+    if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # written by an earlier version
         frame[FIRST_LOOK_TAG] = False
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 

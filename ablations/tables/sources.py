@@ -56,7 +56,7 @@ def read_sources(
 ) -> list[SourceTable]:
     """Return the rows of each source. Of several, each row has the column `SOURCE`. Raises BadInput.
 
-    `experiment` chooses one of MLflow's, `study` one of a results folder; `metrics` are judged.
+    `experiment` chooses an experiment of MLflow, `study` a study of a results folder; `metrics` are judged.
     """
     inputs = [_read_source(source, experiment, study, metrics) for source in sources]
     return inputs if len(inputs) == 1 else _mark_sources(inputs)
@@ -69,7 +69,7 @@ def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str
     require(not is_results_folder(inner), "is no results folder", place=source, cure=f"name {inner}")
     rows = read_table(source, experiment, metrics)
     if is_trials_table(rows, source):
-        rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
+        rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # undoes reports.formats.csv_cell
     return SourceTable(name=hide_credentials(source), rows=rows)
 
 

@@ -1,7 +1,7 @@
-"""A study's results as a table, one row a trial. Those that come with Unrolled lie beside the studies' files.
+"""A study's results as a table, one row a trial. Tables that come with Unrolled lie beside the study files.
 
-`shipped` reads such a table, `compare_study_table` compares its arms as the study's file says, `write_tables`
-makes the tables from a ledger (`make shipped-results`).
+`shipped` reads such a table, `compare_study_table` compares its arms by the study file, `write_tables` makes
+the tables from a ledger (`make shipped-results`).
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def load_study_of(table: pd.DataFrame) -> Study:
 
 
 def compare_study_table(table: pd.DataFrame) -> "Comparison":
-    """Return the comparison of the arms of a study's table, by the looks, metrics and δ of the study's file.
+    """Return the comparison of the arms of a study's table, by the looks, metrics and δ of the study file.
 
     Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
     and for a value that is no number.
@@ -122,9 +122,10 @@ def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], stud
 
 
 def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison | None":
-    """Return the study's own comparison by the metrics of these columns, where they ask what the study asks.
+    """Return the study's own comparison by the metrics of these columns, if they ask what the study asks.
 
-    That is: its arms against its baseline, by seed, with its δ. None for any other question.
+    The study asks for its arms against its baseline, by seed, with its δ. Returns None for any other
+    question.
     """
     study = load_study_of(table)
     by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)

@@ -27,7 +27,7 @@ _COLUMNS_CURE = "leave it out, or name columns with --arm, --pair and --metric"
 def compare_sources(sources: Sequence[str], options: CompareOptions) -> Comparison:
     """Return the comparison of the arms of the table that the sources make. Raises BadInput.
 
-    The table of a study that ships is compared as the study's file says, unless the options name columns and
+    The table of a study that ships is compared as the study file says, unless the options name columns and
     ask something else.
     """
     tables = read_sources(
@@ -57,7 +57,7 @@ def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOpt
     """Return the columns of the table that several sources make.
 
     Arms are the sources, unless --arm names columns. Trials are paired by seed, and those of results folders
-    judged as the first one's plan says, unless --pair and --metric say otherwise.
+    are judged by the plan of the first one, unless --pair and --metric say otherwise.
     """
     if not options.arm:
         for source in sources:
@@ -79,7 +79,7 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
     """Return the comparison by these columns of the table that the sources make."""
     rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
-        for name, rows in rows_by_source.items():  # so that an error names a source and a row of it
+        for name, rows in rows_by_source.items():  # so that an error names a source and one of its rows
             arrange_table(rows, columns, name)
     frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
     name = " and ".join(rows_by_source)

@@ -24,8 +24,8 @@ from unrolled.reports.statistics.types import Interval
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """Return every arm of a plan, as MLflow shows it, over its seeds.
 
-    An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
-    ones. Its `seeds` then gives the median, and the mean given convergence under that name.
+    An arm with a diverged seed has no mean, because the mean of its other seeds would be listed beside
+    complete means. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
@@ -129,9 +129,9 @@ def _name_numbers(name: str, mean: float | None, sd: float | None, ends: Interva
 
 
 def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -> dict[str, dict[int, float]]:
-    """Return means by epoch or step over all finished seeds, where each has a finite number.
+    """Return means by epoch or step over all finished seeds, where each seed has a finite number.
 
-    There is none where a seed diverged.
+    There are no means if a seed diverged.
     """
     done = arm.finished_results
     if not done or any(result.diverged for result in arm.results.values()):
@@ -150,7 +150,7 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -
 def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | None, planned: int) -> str:
     """Return how many seeds the means cover, and what became of the others.
 
-    Where the seeds follow looks, `compared` says what is planned.
+    If the seeds follow looks, `compared` says how many are planned.
 
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """

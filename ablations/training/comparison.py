@@ -39,7 +39,7 @@ def prepare_folder(out: Path) -> None:
 
 def render_page(comparison: "Comparison", out: Path) -> Path:
     """Render a study's page, and the index over the pages of its folder. Returns the page's path."""
-    # matplotlib and pandas: two seconds, and not before training
+    # imports matplotlib and pandas, which take two seconds, and training does not need them
     from unrolled.reports.render import render, write_index
 
     page = render(comparison, out)
@@ -51,7 +51,7 @@ def collect_report_parts(
     page: Path, plan: Plan, comparison: "Comparison"
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-    from unrolled.ablations.training.arm_runs import summarise_arms  # scipy
+    from unrolled.ablations.training.arm_runs import summarise_arms  # imports scipy
     from unrolled.reports.sentences import write_claims
 
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
@@ -59,7 +59,7 @@ def collect_report_parts(
 
 def compare_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
-    from unrolled.reports.comparison import compare  # scipy and pandas
+    from unrolled.reports.comparison import compare  # imports scipy and pandas
     from unrolled.reports.trial_frame import tabulate_results
 
     design = design_of_plan(plan, results)
@@ -69,9 +69,9 @@ def compare_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> "Comparison
 def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
-    These are the records, and the curves that are drawn (of a program all curves), as arrays of shape
-    (points, 2): thousands of results are in memory at once. Records that the presentation shows of one trial
-    an arm only are those of its first finished trial.
+    These are the records, and the curves that are drawn (all curves of a program), as arrays of shape
+    (points, 2): thousands of results are in memory at once. Records that the presentation shows for one trial
+    an arm are those of its first finished trial.
     """
     drawn_curves = plan.mlflow_metrics.curve_metrics
     single_records = _find_presentation(plan).sample_records
@@ -139,7 +139,8 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
 def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
     """Count, by arm, the pairs that had results under another command line when the plan was declared.
 
-    There are none if a new result has other numbers than the earlier ones: it is then another program.
+    The count is 0 if a new result has other numbers than the earlier ones, because it is then another
+    program.
     """
     earlier = {id: prints for id, prints in plan.earlier_fingerprints.items() if id in results}
     if not all(numbers_fingerprint(results[id]) in prints for id, prints in earlier.items()):

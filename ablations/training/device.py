@@ -15,8 +15,8 @@ class Device(NamedTuple):
     kind: str  # cpu | cuda
     reason: str
     slots: int
-    gpus: tuple[Gpu, ...] = ()  # those that are visible, if no cluster trains
-    hides_gpus: bool = True  # from trials on the CPU
+    gpus: tuple[Gpu, ...] = ()  # visible GPUs, if no cluster trains
+    hides_gpus: bool = True  # whether trials on the CPU see no GPU
 
     def __str__(self) -> str:
         """Return the device, the reason and the visible GPUs, in a line."""
@@ -39,12 +39,12 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     """Choose a study's device: --device, else that of its stored plan, else the default.
 
     The default is the CPU, and for a program the visible GPUs, if there are any. On a cluster it is always
-    the CPU, since this machine cannot see the GPUs of the workers. Where time, speed or memory is judged, one
-    trial runs at a time, so that none slows another down.
+    the CPU, since this machine cannot see the GPUs of the workers. If time, speed or memory is judged, one
+    trial runs at a time, so that no trial slows another down.
 
-    Raises BadInput where a trial is to get more GPUs than are visible, and on a cluster for a program that
-    keeps files and for a study that judges time, speed or memory. A stored plan is not checked: its trials
-    may all be trained.
+    Raises BadInput if a trial is to get more GPUs than are visible, and on a cluster for a program that keeps
+    files and for a study that judges time, speed or memory. A stored plan is not checked: all of its trials
+    may be trained.
     """
     if options.cluster:
         _refuse_on_cluster(study)
@@ -58,7 +58,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     if study.clocks:
         slots = 1
         reason += "; one trial at a time, as speed is judged"
-    # where NVML lists no GPU a program may still have one, such as an instance of a divided one
+    # if NVML lists no GPU, a program may still have one, such as an instance of a divided GPU
     hides_gpus = trial.uses_torch or bool(is_requested or gpus or options.cluster)
     return Device(kind, reason, slots, gpus, hides_gpus)
 

@@ -16,7 +16,7 @@ def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Earlier
     A contrast is the same if its two sides have the same program, settings and data, whatever the study, the
     seeds and the code. A plan that can decide nothing has no verdict: one with too few seeds, without a pair
     of results, or stopped by its first trials. The studies that ship were declared together: for one of them
-    a verdict counts only if it is on trials that this study does not have.
+    a verdict counts only if it rests on trials that this study does not have.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
@@ -29,7 +29,8 @@ def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Earlier
         latest = _find_verdicts_of_plan(earlier, keys, shared_trials, ledger) if can_decide else {}
         for arm, key in keys.items():
             present = [latest[arm]] if arm in latest else []
-            for verdict in (*earlier.earlier_verdicts.get(arm, ()), *present):  # it replaces an older one
+            # a later verdict replaces an older one
+            for verdict in (*earlier.earlier_verdicts.get(arm, ()), *present):
                 verdicts.setdefault(key, {})[verdict.study, verdict.planned, verdict.arm] = verdict
     return {
         arm: tuple(sorted(verdicts[key].values(), key=attrgetter("planned")))
@@ -42,7 +43,7 @@ def _find_verdicts_of_plan(
     plan: Plan, names: Collection[str], shared_trials: Collection[str], ledger: Ledger
 ) -> dict[str, EarlierVerdict]:
     """Return the verdicts of a plan on the contrasts of these arms, but one on `shared_trials` alone."""
-    from unrolled.reports.contrast_decisions import decide_looks  # scipy
+    from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
 
     results = plan.judge_results(ledger.read_results(plan.ids))
     if not results:

@@ -1,6 +1,7 @@
 """What it takes to decide a study: seeds, trials and time, expected before they are trained.
 
-The expected seeds follow from the spread of the pairs' differences: that of the results so far, or `SPREAD`.
+The expected seeds follow from the spread of the paired differences: the spread of results so far, or
+`SPREAD`.
 """
 
 from collections import defaultdict
@@ -28,7 +29,7 @@ TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 """The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
 SPREAD = 1.5
 """SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
-ARMS_NAMED = 8  # how many arms of a program are named before it is said how many more there are
+ARMS_NAMED = 8  # arms of a program that are named before the rest is counted
 
 
 def read_measurements(
@@ -36,15 +37,15 @@ def read_measurements(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the SDs of contrasts and the seconds of trials on a device that the ledger has, by arm.
 
-    They are of the trials of today's `plan`, whichever study trained them, and where there are none of those
-    of its stored plan, of earlier code or other seeds. The SD is of a contrast by the first metric, of five
-    pairs or more; the seconds are the mean of the trials with the arm's present settings.
+    They come from the trials of today's `plan`, whichever study trained them or, if there are none, from the
+    trials of its stored plan, of earlier code or other seeds. The SD is that of a contrast by the first
+    metric, of five pairs or more; the seconds are the mean of the trials with the arm's present settings.
     """
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
     stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
     settings = {arm.name: arm.make_unidentified_trial(device=device).flat_settings() for arm in study.arms}
-    for source in filter(None, (*stored, plan)):  # what comes last counts
+    for source in filter(None, (*stored, plan)):  # a later source replaces an earlier one
         results = ledger.read_results(source.ids)
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
         spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
@@ -62,7 +63,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     if not results:
         return {}
     from unrolled.ablations.training.comparison import design_of_plan
-    from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
+    from unrolled.reports.contrast_decisions import decide_looks  # imports scipy; not without results
 
     verdicts = decide_looks(design_of_plan(plan, plan.judge_results(results))).verdicts
     return {
@@ -107,9 +108,9 @@ def estimate_chances(
 
 
 def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> dict[str, float]:
-    """Return the expected seeds of every arm, which gets those of a look if one of its contrasts does.
+    """Return the expected seeds of every arm, which gets the seeds of a look if one of its contrasts does.
 
-    Contrasts are taken to be independent.
+    Contrasts are treated as independent.
     """
     miss_chances = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
     for name, base in study.contrasts.items() if chances else ():
@@ -131,9 +132,9 @@ def count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, 
 def describe_costs(
     plan: Plan, program: ProgramTrial, ended: int, seconds: float | None, device: Device
 ) -> list[str]:
-    """Return lines on what a study of a program takes, what counts in its identity and what is checked first.
+    """Return lines on a program's study: its cost, what counts in its identity and what is checked first.
 
-    So many of its trials have `ended`; `seconds` is what one takes on average, None before that is known.
+    `ended` of its trials have ended; `seconds` is the mean of a trial, None before it is known.
     """
     first = len(list_first_trials(plan))
     repeats = int(awaits_repetition(plan))

@@ -1,8 +1,8 @@
 """The first trials of a program: whether its seed and its settings have an effect, before the others.
 
-They have one if the judged qualities change: what else a program reports (its settings, a time, a path)
-counts for nothing. If an arm is another commit, unchanged metrics or a failure are results, and no error. The
-first two seeds of every arm are trained, and the baseline's first one twice; three more seeds where the
+They have an effect if the judged qualities change: other reports of a program (its settings, a time, a path)
+do not count. If an arm is another commit, unchanged metrics or a failure are results, not errors. The first
+two seeds of every arm are trained, and the baseline's first seed twice; three more seeds are trained if the
 judged numbers are the same.
 """
 
@@ -33,7 +33,7 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import JudgedResult, Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
-SEEDS_AFTER_TIE = 5  # where the numbers of the first seeds are equal
+SEEDS_AFTER_TIE = 5  # number of seeds if the numbers of the first seeds are equal
 
 
 class _TrainingEnded(Exception):
@@ -63,7 +63,8 @@ def train_first_trials(study_run: StudyRun) -> None:
 def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """Raise BadInput, naming the arm, for a first trial that is not trained again and counts as a failure.
 
-    It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
+    Such a trial has ended, maybe in another study, and lacks a metric that this study judges, for example
+    because the metric's name is misspelt.
     """
     results = ledger.read_results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
@@ -71,9 +72,9 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, JudgedResult]:
-    """Train those of these trials that have no result, or whose training failed. Returns all results.
+    """Train the trials among these that have no result, or whose training failed. Returns all results.
 
-    Raises BadInput for a trial that fails, of any arm but another commit.
+    Raises BadInput for a trial that fails, of any arm except another commit.
     """
     plan = study_run.plan
     ledger = study_run.ledger
@@ -189,12 +190,12 @@ def _check_effects(study_run: StudyRun, results: dict[str, JudgedResult]) -> Non
         cure="check that the program reports the metric that you mean",
     )
     ties = [pair for pair in _pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
-    if len(plan.qualities) < len(plan.metrics):  # a setting may change the time alone
+    if len(plan.qualities) < len(plan.metrics):  # a setting may change only the time
         _print_ties([pair for pair in ties if pair[0] is not pair[1]], plan)
         ties = [pair for pair in ties if pair[0] is pair[1]]
     if not ties:
         return
-    # by chance, if what is judged is coarse: more seeds show it
+    # ties may occur by chance if the judged metric is coarse: more seeds tell
     arms = {arm.name: arm for pair in ties for arm in pair}
     more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
@@ -236,7 +237,7 @@ def _has_same_numbers(first: JudgedResult, second: JudgedResult, study_run: Stud
         return False
     if any(first.metrics[name] != second.metrics[name] for name in qualities):
         return False
-    a = study_run.ledger.read_result(first.trial.id)  # with its curves
+    a = study_run.ledger.read_result(first.trial.id)  # reads the curves, too
     b = study_run.ledger.read_result(second.trial.id)
     return a is not None and b is not None and _differing_metrics(a, b).isdisjoint(qualities)
 

@@ -22,12 +22,12 @@ from unrolled.reports.formats import format_duration, format_durations, shorten
 class Remaining(NamedTuple):
     """The trials that a study still needs. Seconds are expected ones, of one trial at a time."""
 
-    trials: int  # that the next look needs
-    seconds: float  # of these
-    most_seconds: float  # of all trials that may be needed by the last look
+    trials: int  # number of trials that the next look needs
+    seconds: float  # seconds of these trials
+    most_seconds: float  # seconds of all trials that may be needed by the last look
 
     def describe_time(self, pace: float) -> str:
-        """Return the time left of the look, and from what to what of the study where several may follow.
+        """Return the time left for the look, and the range of the study's time if more looks may follow.
 
         `pace` is the time that an expected second takes.
         """
@@ -76,7 +76,7 @@ def show_progress(
         ended = ended_trials
         total = ended_trials + remaining_trials().trials
         task = bar.add_task(shorten(title, 20), completed=ended_trials, total=total, left="")
-        expected_seconds = 0.0  # of those that have ended here
+        expected_seconds = 0.0  # expected seconds of the trials that ended here
 
         def show_result(result: Result) -> None:
             nonlocal ended, expected_seconds

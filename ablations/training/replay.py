@@ -32,9 +32,9 @@ class Replay(NamedTuple):
     """The outcome of training a trial again: both texts are empty if every number is the same."""
 
     result: Result
-    differs: str = ""  # what differs first, and the kinds of machine where they do
+    differs: str = ""  # the first difference, and the kinds of machine if they differ
     unplayed: str = ""  # why it could not be trained again
-    new_result: Result | None = None  # what the second training gave
+    new_result: Result | None = None  # result of the second training
 
 
 def replay_sample(
@@ -42,11 +42,12 @@ def replay_sample(
 ) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
-    `locate` is the result with the files that its trial reads. Results of a program that is not deterministic
-    may be `REPEATS` times as far from the new ones as the new ones of one trial are from each other.
+    `locate` returns the result with the files that its trial reads. Results of a program that is not
+    deterministic may be `REPEATS` times as far from the new results as the new results of one trial are from
+    each other.
     """
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
-    device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
+    device = device_of_trial(results[0].trial, options)  # all trials of a plan have the same device
     conditions = trial_conditions([result.trial for result in results], options, device)
     outcomes = replay_trials(results, conditions, plan)
     equality = "bit-identical"
@@ -87,9 +88,9 @@ def allow_for_noise(
 ) -> tuple[list[Replay], dict[str, float]]:
     """Return the outcomes without the differences that a program's noise explains, and that noise by metric.
 
-    One of the trials that differ is trained again, until its trainings are far enough apart to explain every
-    difference in the metrics by which arms are judged, or `MOST_TRAININGS` times. The distance that a plan
-    has does not count, as its author may have written any. Raises KeyboardInterrupt after Ctrl-C.
+    One of the trials that differ is trained again until its trainings are far enough apart to explain every
+    difference in the metrics that judge arms, or `MOST_TRAININGS` times. The distance in a plan does not
+    count, because its author may have written any. Raises KeyboardInterrupt after Ctrl-C.
     """
     differing = [outcome for outcome in outcomes if outcome.differs and outcome.new_result]
     trainings = [outcome.new_result for outcome in differing[:1] if outcome.new_result]
@@ -108,9 +109,9 @@ def allow_for_noise(
 
 
 def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
-    """Return how far the results of one trial are apart, by quality; {} where all their numbers are equal.
+    """Return how far the results of one trial are apart, by quality; {} if all their numbers are equal.
 
-    The qualities are those that the plan judges or, where it judges none, all.
+    The qualities are those that the plan judges; if it judges none, all.
     """
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
@@ -136,7 +137,7 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
 
 
 def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[JudgedResult]:
-    """Return at most `number` ended results, drawn anew each time: no author can know which.
+    """Return at most `number` ended results, drawn anew each time, so that no author can know which.
 
     Raises BadInput if there are none.
     """
@@ -186,7 +187,7 @@ def _describe_distance(result: Result, new_result: Result, plan: Plan) -> str:
 def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
     """Return the first step and tensor, and the first number, that differ; "" for the same numbers.
 
-    What varies by the plan is not compared.
+    Values that vary by the plan are not compared.
     """
     left_out = plan.irreproducible
     differences = list(
@@ -202,7 +203,7 @@ def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
     if len(differences) > 1:
         text += f", and {plural(len(differences) - 1, 'more number')}"
     if result.trace and new_result.trace:
-        from unrolled.bench.chapter.training.record import find_first_difference  # torch: not for a program
+        from unrolled.bench.chapter.training.record import find_first_difference  # imports torch
 
         if step := find_first_difference(result.trace, new_result.trace):
             text = f"differs from {step}: {text}"

@@ -53,16 +53,16 @@ if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
 
 
-LISTED = 5  # earlier attempts that the outcome lists before it counts the others
+LISTED = 5  # earlier attempts that the outcome lists before it counts the rest
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
     """What became of studies that were run."""
 
-    comparisons: "Mapping[str, Comparison]"  # by study; a study for which no time was left has none
-    has_faults: bool  # trials failed, or have no result for no reason
-    interrupted: bool  # by Ctrl-C
+    comparisons: "Mapping[str, Comparison]"  # comparisons by study; a study that ran out of time has none
+    has_faults: bool  # whether trials failed, or have no result without a reason
+    interrupted: bool  # whether Ctrl-C ended the run
 
 
 @run_folder.use_run_folder()
@@ -72,7 +72,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
     has_faults = False
     interrupted = False
     end = time.monotonic() + options.budget
-    studies = [*studies]  # a mistake in the last is found before the first is trained
+    studies = [*studies]  # a mistake in the last study is found before the first is trained
     prepare_folder(options.out)
     ledger = Ledger(options.results)
     if not (ledger.root / "plans").exists():
@@ -98,7 +98,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
 def _run_study(
     study: Study, options: RunOptions, ledger: Ledger, budget: Budget, command: str = ""
 ) -> "tuple[Comparison, int, bool]":
-    """Train what a study needs and publish its results, under the study's lock.
+    """Train the trials that a study needs and publish its results, under the study's lock.
 
     Returns the comparison, how many trials failed or have no result without a reason (see `_print_outcome`),
     and whether Ctrl-C ended the training.
@@ -127,7 +127,7 @@ def _run_study(
             plan = study_run.plan
             trained = study_run.trained
             interrupted = study_run.interrupted
-            del study_run, trials  # frees their results: the ledger is read again, as files may have changed
+            del study_run, trials  # frees the results; the ledger is read again, as files may have changed
             comparison, results = _publish_results(plan, ledger, writer, options.out)
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
@@ -158,7 +158,7 @@ def _train_study(study_run: StudyRun) -> bool:
     _announce_replacement(plan, out)
     todo = [] if study_run.interrupted else study_run.missing_trials()
     if todo:
-        page = find_page(plan.study, out)  # not before: the first trials may be refused
+        page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
     return plans.awaits_repetition(plan) and not plans.awaits_repetition(study_run.plan)
@@ -169,7 +169,7 @@ def _publish_results(
 ) -> "tuple[Comparison, Mapping[str, JudgedResult]]":
     """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
     arm_names = plan.arm_names
-    # before the page is rendered: if that fails, MLflow has every trial
+    # before the page is rendered: if that fails, MLflow still has every trial
     writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
     results = read_page_results(plan, ledger)
     comparison = compare_plan(plan, results)
@@ -179,16 +179,16 @@ def _publish_results(
 
 
 def _prepare_training(study_run: StudyRun) -> None:
-    """Do what comes before the first trial.
+    """Prepare a study for its first trial.
 
     Check that the trials can be trained, print why some are trained again, store the plan and open it in
-    MLflow, tell the budget how long the trials so far took, and remove what checkpoints they left.
+    MLflow, tell the budget how long the trials took so far, and remove their checkpoints.
     """
     todo = study_run.missing_trials()
     plan = study_run.plan
     ledger = study_run.ledger
     if todo and not study_run.options.cluster:
-        # before the study is opened in MLflow: a refused one is not to appear there
+        # before the study is opened in MLflow, where a refused one should not appear
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
@@ -213,8 +213,8 @@ def _prepare_training(study_run: StudyRun) -> None:
             print_line(f"{visible(plan.study)}: {visible(line)}")
     for result in study_run.scheduler.results.values():
         study_run.budget.measure_trial(result)
-        if result.status != "failed":  # another study may be training that again
-            # a driver that was killed had recorded the result and not yet removed them
+        if result.status != "failed":  # another study may be training it again
+            # a killed driver may have recorded the result without removing them
             remove_checkpoints(ledger.checkpoints, result)
 
 
@@ -251,10 +251,10 @@ def _print_outcome(
 ) -> int:
     """Print what became of a plan's trials. Returns how many failed or have no result.
 
-    `is_checked` says that the baseline's first trial was trained a second time, which is no result.
-    Trials without a result do not count where Ctrl-C or the budget kept them from starting.
+    `is_checked` means that the baseline's first trial was trained a second time, which is not a result.
+    Trials without a result do not count if Ctrl-C or the budget kept them from starting.
     """
-    from unrolled.ablations.training.arm_table import print_arms  # pandas
+    from unrolled.ablations.training.arm_table import print_arms  # imports pandas
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
@@ -273,7 +273,7 @@ def _print_outcome(
         print_line(f"{visible(plan.study)}: {line}")
     if any(result.done for result in results.values()):
         console = Console(highlight=False)
-        with console.capture() as table:  # rich would end the process where the reader of the output has gone
+        with console.capture() as table:  # rich would end the process if the reader of the output is gone
             print_arms(comparison, console)
         print(table.get(), end="")
     for line in answer_lines(comparison):
@@ -291,14 +291,14 @@ def _print_outcome(
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
     """Return sentences on what a reader of the verdicts has to know, and the first earlier attempts."""
-    from unrolled.reports.caveats import (  # scipy
+    from unrolled.reports.caveats import (  # imports scipy
         describe_attempts,
         describe_futile_contrasts,
         describe_nondeterminism,
         describe_seen_data,
         list_earlier_attempts,
     )
-    from unrolled.reports.doubts import describe_mixed_machines, describe_warned_trials  # scipy
+    from unrolled.reports.doubts import describe_mixed_machines, describe_warned_trials  # imports scipy
 
     writers = (
         describe_warned_trials,

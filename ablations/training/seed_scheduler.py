@@ -15,25 +15,25 @@ class SeedScheduler:
 
     A plan wants every trial up to the first look, then only those of arms whose contrast is undecided and not
     given up as futile. A look is evaluated when no trial that it needs (`pending`) is missing. Results beyond
-    that look are ignored and decisions are final (see `reports.statistics.decisions`), so the order of
+    that look are ignored and decisions are final (see `reports.statistics.decisions`), so that the order of
     arrival does not matter.
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, JudgedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self.pending: set[str] = set()
-        self.has_ended = False  # of a plan that is a gate or a proposal: then nothing is wanted
-        self.status_line = ""  # the look that is trained for, and how many contrasts are decided
+        self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
+        self.status_line = ""  # the look being trained for, and how many contrasts are decided
         self._has_own_rule = False
         self._plan = plan
-        self._seed_index_by_arm = _seed_index_by_arm(plan)  # by trial
+        self._seed_index_by_arm = _seed_index_by_arm(plan)  # index of the seed, by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
-        self._seeds_due: dict[str, int] = {}  # that the next look needs, by arm
+        self._seeds_due: dict[str, int] = {}  # seeds that the next look needs, by arm
         self._evaluate_looks()
 
     def _evaluate_looks(self) -> None:
         """Evaluate the looks whose results are complete."""
-        from unrolled.reports.contrast_decisions import decide_looks  # scipy
+        from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
 
         design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(design)
@@ -53,10 +53,10 @@ class SeedScheduler:
         self.pending = {id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)}
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Sort trials by seed: a run that is stopped leaves whole pairs. Within a seed the longest is first.
+        """Sort trials by seed, so that a stopped run leaves whole pairs. Within a seed the longest is first.
 
-        Where a time, a speed or memory is judged, arms take turns within the seeds (see `_find_turn`):
-        what one trial leaves to the next, such as a filled cache, then favours none of them.
+        If a time, a speed or memory is judged, arms take turns within the seeds (see `_find_turn`), so that
+        what one trial leaves to the next, such as a filled cache, favours none of them.
         """
         names = [arm.name for arm in self._plan.arms]
         take_turns = judges_clock(self._plan.metrics)
@@ -81,7 +81,7 @@ class SeedScheduler:
         self.results[id] = result.without_details()
         completes_look = self.pending == {id}
         self.pending.discard(id)
-        may_end = self._has_own_rule and not result.done  # a gate may fail by one failed trial
+        may_end = self._has_own_rule and not result.done  # one failed trial may fail a gate
         if completes_look or may_end:
             self._evaluate_looks()
         return completes_look
@@ -111,18 +111,18 @@ def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
 def _find_turn(arm: int, seed: int, arms: int) -> int:
     """Return the turn of an arm among all arms within a seed; `arm` and `seed` are indices in the plan.
 
-    Seeds come in twos. The second reverses the order of the first, so that of two arms each comes first once,
-    and the next two begin with another arm.
+    Seeds come in pairs. The second reverses the order of the first, so that of two arms each comes first
+    once; the next two begin with another arm.
     """
     turn = (arm - seed // 2) % arms
     return arms - 1 - turn if seed % 2 else turn
 
 
 def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
-    """Describe how far a study is: the look that is trained for, the decided contrasts, and the open ones.
+    """Describe how far a study is: the look being trained for, the decided contrasts, and the open ones.
 
-    `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` has the open contrasts, each with
-    the reason why it cannot go on, if there is one.
+    `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` maps the open contrasts to the
+    reason why they cannot go on, if there is one.
     """
     parts = []
     if look and looks > 1:

@@ -28,7 +28,7 @@ from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import judges_clock
 from unrolled.bench.trial import TIME_LIMIT, JudgedResult, Trial
 
-FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
+FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
 
 
 class Budget:
@@ -39,9 +39,9 @@ class Budget:
 
     def __init__(self, end: float) -> None:
         self._end = end
-        self._expected_seconds = 0.0  # of the trials that have ended
+        self._expected_seconds = 0.0  # expected seconds of the trials that have ended
         self._measured_seconds = 0.0
-        self.has_refused = False  # whether it has kept a trial from starting
+        self.has_refused = False  # whether the budget kept a trial from starting
 
     @property
     def is_over(self) -> bool:
@@ -77,17 +77,17 @@ class StudyRun:
     """One study's run: its plan, which trials are wanted, where they are trained and until when."""
 
     plan: Plan
-    trials: Sequence[Trial]  # all of the plan's
+    trials: Sequence[Trial]  # all trials of the plan
     scheduler: SeedScheduler
     ledger: Ledger
     writer: Writer
     options: RunOptions
     device: Device
     budget: Budget
-    trained: set[str] = field(default_factory=set)  # identities
-    unchecked_arms: frozenset[str] = frozenset()  # names of those whose first batch was not checked
-    ended_trials: int = 0  # those that it trained, and those that another run trained meanwhile
-    interrupted: bool = False  # by Ctrl-C
+    trained: set[str] = field(default_factory=set)  # identities of the trials
+    unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
+    ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
+    interrupted: bool = False  # whether Ctrl-C ended it
 
     def missing_trials(self) -> list[Trial]:
         """Return the trials that are wanted and have no result, in the order of running."""
@@ -96,10 +96,10 @@ class StudyRun:
         return scheduler.sort_trials(trial for trial in missing if scheduler.is_wanted(trial.id))
 
     def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> None:
-        """Train those of these trials that are wanted.
+        """Train the trials among these that are wanted.
 
         `strict` trains failed trials again, and starts no more after the first failure, unless the arms are
-        commits, one of which may be broken.
+        commits, any of which may be broken.
         """
         plan = self.plan
         arm_names = plan.arm_names
@@ -122,9 +122,9 @@ class StudyRun:
                 id = result.trial.id
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending:
-                    queue_page()  # not after the last look: the end of the run renders the page
+                    queue_page()  # not after the last look, whose page the end of the run renders
                 self.budget.measure_trial(result)
-                # the writer reads the result when its turn comes: thousands may be queued
+                # the writer reads a result when its turn comes, as thousands may be queued
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read_result, id))
                 show_result(result)
 
@@ -144,7 +144,7 @@ class StudyRun:
         self.interrupted = self.interrupted or counts.interrupted
 
     def conditions_of(self, trials: Iterable[Trial]) -> TrialConditions:
-        """Return how and where these trials are run: from the start where a time is judged.
+        """Return how and where these trials are run: from the start if a time is judged.
 
         The time of a part of a program would be too short. A model of the chapter adds up its attempts.
         """
@@ -160,7 +160,7 @@ class StudyRun:
     def _may_start(self, trial: Trial) -> bool:
         """Return True if a trial is wanted and expected to end in time.
 
-        Once the budget has refused a trial, only trials that the next look needs start.
+        Once the budget has refused a trial, only trials that the next look needs are started.
         """
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
         return due and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
@@ -182,7 +182,7 @@ class StudyRun:
         """Yield a function that renders and prints the results so far, on a thread of its own."""
 
         def show_results(status_line: str) -> None:
-            from unrolled.ablations.training.arm_table import print_arms  # pandas
+            from unrolled.ablations.training.arm_table import print_arms  # imports pandas
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
@@ -194,13 +194,13 @@ class StudyRun:
             pages = []
             yield lambda: pages.append(pool.submit(show_results, self.scheduler.status_line))
         for page in pages:
-            page.result()  # raises where the disk is full
+            page.result()  # raises if the disk is full
 
 
 def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, JudgedResult]:
     """Read the results of trials that are not run again, as the plan judges them, without details.
 
-    Those that are damaged are set aside.
+    Damaged results are set aside.
     """
     stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
     final = [result for result in stored if not (retry and plan.should_retrain(result, retry=True))]
@@ -228,7 +228,7 @@ def check_first_batches(
 ) -> frozenset[str]:
     """Train a batch of each arm, within half of the budget. Returns the names of arms that were not reached.
 
-    Raises BadInput, naming the arm, for one that cannot be trained in time.
+    Raises BadInput, naming the arm, for an arm that cannot be trained in time.
     """
     if not arms:
         return frozenset()

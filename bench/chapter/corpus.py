@@ -31,7 +31,7 @@ _ROLES = {
     "teen": "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
 }
 """The roles in Human Numbers, and the words that have them."""
-_RANKS = (10, 100, 1000)  # frequency ranks that bound the roles of another text
+_RANKS = (10, 100, 1000)  # frequency ranks that bound the roles of words in texts other than Human Numbers
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Batches:
 
     inputs: Tensor  # (windows, window)
     targets: Tensor  # (windows, window) or (windows,)
-    positions: Tensor  # shaped as targets: the position of each target in the corpus
+    positions: Tensor  # same shape as `targets`: the position of each target in the corpus
     rows: Tensor
     partial_batch: Tensor  # (r,), r < b
     generator: torch.Generator | None = None
@@ -113,7 +113,7 @@ def load_corpus(trial: ChapterTrial) -> Corpus:
 def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     """Tokenise a corpus. The vocabulary is in order of first appearance, capped at the `cap` most common."""
     words = tokens_of(name, tokens)
-    counts = Counter(words)  # in order of first appearance
+    counts = Counter(words)  # Counter keeps the order of first appearance
     vocab = list(counts)
     if cap and cap < len(vocab):
         common = {word for word, _ in counts.most_common(cap - 1)}
@@ -137,7 +137,7 @@ def make_batches(
     and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
     Raises BadInput where the text is too short for one batch of each split.
     """
-    trial.check_text_length(len(data.ids))  # else the tensors below may not fit into memory
+    trial.check_text_length(len(data.ids))  # without this check, tensors might not fit into memory
     starts = torch.arange(0, len(data.ids) - trial.window - 1, trial.stride or trial.window)
     train, valid = _split_windows(len(starts), trial)
     input_positions = starts[:, None] + torch.arange(trial.window)
@@ -174,12 +174,12 @@ def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
         return torch.arange(cut), torch.arange(cut, count)
     valid_blocks = -(-trial.batch // ROWS_PER_VALID_BLOCK)
     block_count = trial.batch + valid_blocks
-    block_size = count // block_count  # in windows; those behind the last block are left out
+    block_size = count // block_count  # in windows; windows after the last block are left out
     blocks = torch.arange(block_count * block_size).view(block_count, block_size)
     permutation = torch.randperm(block_count, generator=torch.Generator().manual_seed(0))
     valid = blocks[permutation[:valid_blocks].sort().values]
     train = blocks[permutation[valid_blocks:].sort().values]
-    rows_per_block = -(-trial.batch // valid_blocks)  # ROWS_PER_VALID_BLOCK if that divides the batch
+    rows_per_block = -(-trial.batch // valid_blocks)  # equals ROWS_PER_VALID_BLOCK if that divides the batch
     row_size = block_size // rows_per_block
     valid_rows = valid[:, : row_size * rows_per_block].reshape(valid_blocks * rows_per_block, row_size)
     return train.flatten(), valid_rows[: trial.batch].flatten()
@@ -190,7 +190,8 @@ def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     names = tuple(_ROLES)
     role_of_word = {word: role for role, members in enumerate(_ROLES.values()) for word in members.split()}
     separator, lead_digit, digit = map(names.index, ("separator", "lead digit", "digit"))
-    roles = torch.tensor([separator, *(role_of_word[word] for word in words)])  # as if after a separator
+    # the first token counts as if it followed a separator
+    roles = torch.tensor([separator, *(role_of_word[word] for word in words)])
     roles[1:][(roles[1:] == digit) & (roles[:-1] == separator)] = lead_digit
     return roles[1:], names
 

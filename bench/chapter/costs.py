@@ -9,19 +9,19 @@ from unrolled.bench.chapter.text import is_human_numbers, tokens_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Scalar
 
-HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
+HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the registry's seconds were measured
 
 REPLAY = 0.75  # cost of replaying an earlier window, as a share of the cost of a window
-PIECE = 0.1  # cost of each further piece that a window is cut into, as the same share
+PIECE = 0.1  # cost of each further piece that a window is cut into, as a share of the cost of a window
 
-FIXED = 5.0  # µs of one core that a token costs whatever the sizes
+FIXED = 5.0  # µs of one core that a token costs at any size of model
 
 
 def expected_seconds(trial: ChapterTrial) -> float:
     """Return the estimated seconds of a trial on one core.
 
-    They are those of the chapter's set-up, as the registry has them, times three ratios: of the tokens read,
-    of the updates, which take half of a trial's time, and of the cost of a token. A longer `detach_every`
+    The estimate is the registry's seconds for the chapter's set-up times three ratios: tokens read, updates
+    (which take half of a trial's time), and cost of a token. A longer `detach_every`
     replays earlier windows (`REPLAY`), a shorter one cuts windows into pieces (`PIECE`).
     """
     spec = spec_of(trial.model)
@@ -40,7 +40,7 @@ def expected_seconds(trial: ChapterTrial) -> float:
 def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
     """Return the estimated cost of training on one token, in µs of one core.
 
-    Measured of AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
+    The constants fit AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
     """
     sizes = list_sizes(options)
     hidden = sizes.get("hidden", 0)

@@ -14,7 +14,7 @@ from unrolled.bench.chapter.training.record import TrainingRecord
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     """Return ‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …: (n·t,), float64.
 
-    The model reads `windows` (n, b, t) in turn, in training mode. It is converted to double precision, since
+    The model reads `windows` (n, b, t) in turn, in training mode. It is converted to double precision because
     gradients from far back are too small for single precision.
     """
     model.double().train().reset()
@@ -53,8 +53,8 @@ def collecting_embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
 def generate_tokens(model: LanguageModel, prompt: Tensor, length: int) -> Tensor:
     """Return the tokens (length,) that a model writes after `prompt` (window,): each time the likeliest one.
 
-    For each token it reads the last `window` tokens, its own among them, from an empty state and in
-    evaluation mode. No random number is drawn.
+    To choose a token, the model reads the last `window` tokens, including those it wrote, from an empty state
+    and in evaluation mode. No random number is drawn.
     """
     model.eval()
     device = next(model.parameters()).device

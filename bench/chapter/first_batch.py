@@ -29,8 +29,8 @@ from unrolled.bench.plugins import locate_error
 from unrolled.bench.trial import Result
 
 WEIGHT_BYTES = 16  # a weight, its gradient and AdamW's two moments, four bytes each
-LAYER_BYTES = 2000  # the least that a layer takes beside its weights, in Python's objects
-WEIGHT_DRAWS = 5  # of weights under which an output may change, before it is said never to change
+LAYER_BYTES = 2000  # the least memory that Python's objects of a layer take beside its weights
+WEIGHT_DRAWS = 5  # how many times noise is drawn before an output is said never to change
 
 Origin = tuple[str, str]
 """Where a mistake was made: the plug-in's file ("" in the zoo), and "model 'mine'"."""
@@ -39,8 +39,8 @@ Origin = tuple[str, str]
 def train_first_batch(trial: ChapterTrial) -> Result:
     """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake.
 
-    The checks of the model alone run on the CPU, where bits can be compared. The last one is a whole trial
-    on the trial's device, as `bench.chapter.run` does it, of the first batches.
+    The checks of the model alone run on the CPU, where bits can be compared. The last check is a whole trial
+    of the first batches on the trial's device, run as `bench.chapter.run` runs a trial.
     """
     started = time.time()
     clock = time.perf_counter()
@@ -88,7 +88,7 @@ def _naming_origin(origin: Origin) -> Iterator[None]:
 def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
     """Turn an error inside a model into a BadInput of one line, with the place in the user's file.
 
-    `failure` says what the model does not do, such as "cannot be built".
+    `failure` says what the model fails to do, such as "cannot be built".
     """
     try:
         yield
@@ -121,8 +121,8 @@ def _take_first_batch(split: Batches) -> Batches:
 def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     """Compare the memory that the weights need with this machine's. Nothing is built.
 
-    A lower bound: 2·hidden² weights a layer (input and recurrent matrix; gated cells have more), of which
-    each takes WEIGHT_BYTES.
+    The estimate is a lower bound: 2·hidden² weights a layer (input and recurrent matrix; gated cells have
+    more), each of WEIGHT_BYTES.
     """
     network_sizes = list_sizes(trial.options)
     hidden = network_sizes.get("hidden", 0)
@@ -158,7 +158,7 @@ def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
 def _check_cell(trial: ChapterTrial, cell: nn.Module) -> None:
     """Call a cell by itself, so that a wrong shape is reported as the cell's."""
     x = torch.zeros(2, int(trial.options["hidden"]))
-    cell = deepcopy(cell)  # it may keep something in itself, which must not affect the next check
+    cell = deepcopy(cell)  # a cell may keep something in itself, which must not affect the next check
     with _reporting_errors(trial, "fails on its first step"):
         result = cell(x, None)
     is_pair = isinstance(result, tuple) and len(result) == 2
@@ -266,8 +266,8 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
 def _check_dependence(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
     """Check that the output changes with the input, and with the batch before it if a state is kept.
 
-    While nothing changes, noise is added to the weights: a last layer that begins at zero, or a ReLU that is
-    dead, hides an effect that training would show.
+    While nothing changes, noise is added to the weights: a last layer that starts at zero, or a dead ReLU,
+    hides an effect that training would show.
     """
     changes_with_input = vocab == 1
     changes_with_state = vocab == 1
@@ -319,7 +319,7 @@ def _check_whole_trial(trial: ChapterTrial) -> None:
     data, train, valid = training.load_data(trial)
     try:
         run.train_and_measure(trial, data, _take_first_batch(train), _take_first_batch(valid))
-    except Diverged:  # a result, not a mistake
+    except Diverged:  # divergence is a result, not a mistake
         pass
     except RuntimeError as error:
         if not any(words in str(error) for words in ("dtype", "scalar type")):

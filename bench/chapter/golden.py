@@ -1,9 +1,9 @@
 """Golden rows: the chapter's notebook replayed and compared with the digits that were printed.
 
 The notebook seeds once and then trains LMModel1 to LMModel7 on the CPU. Three things draw from torch's
-generator: the weights of a new model, dropout, and every pass over a fastai DataLoader (one base seed). So
-the replay keeps the notebook's order, with a pass that only counts targets and a model that is built and
-never trained, and its loaders are fastai's own. Source: fastbook chapter 12.
+generator: the weights of a new model, dropout, and every pass over a fastai DataLoader (one base seed). The
+replay therefore keeps the notebook's order, including a pass that only counts targets and a model that is
+never trained, and uses fastai's own loaders. Source: fastbook chapter 12.
 """
 
 import math
@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import torch
 from fastai.callback.rnn import ModelResetter, RNNCallback
-from fastai.callback.schedule import Learner  # patched with fit_one_cycle
+from fastai.callback.schedule import Learner  # this import adds fit_one_cycle to Learner
 from fastai.data.core import DataLoaders
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
@@ -38,7 +38,7 @@ Other machines may round sums in another way: MKL has other orders of summation 
 """
 
 Numbers = tuple[float, float, float]  # train_loss and valid_loss in nats a token, accuracy
-Digits = tuple[str, str, str]  # the same as they were printed
+Digits = tuple[str, str, str]  # the same three numbers, as the notebook prints them
 Epoch = tuple[str, int, Numbers]  # the model's name in the zoo, the epoch and its numbers
 
 
@@ -50,8 +50,8 @@ class LMModel4(LMModel2):
         return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
 
 
-# From LMModel4 on, today's notebook prints rows that its own order does not give. The rows here are from
-# other prints, which it does give: the book's first edition (LMModel4), three public forks of the notebook
+# From LMModel4 on, the rows of today's notebook do not follow from its own order. These rows are from other
+# prints, which do: the book's first edition (LMModel4), three public forks of the notebook
 # (LMModel5), and public runs of it (LMModel6; LMModel7, of 2026).
 _ROWS = """
     lm1 0 1.824297 1.970941 0.467554
@@ -77,7 +77,7 @@ _ROWS = """
     lm6 0 3.026114 2.772102 0.153076
     lm7 14 0.036659 0.4024 0.882975
 """
-PRINTED: dict[str, dict[int, Digits]] = {}  # the printed rows by model and epoch
+PRINTED: dict[str, dict[int, Digits]] = {}  # printed rows by model and epoch
 for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
     PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
 
@@ -91,12 +91,12 @@ def play_notebook() -> Iterator[Epoch]:
     set_seed(SEED)
     for name in PRINTED:
         trial = spec_of(name).make_chapter_trial(SEED)
-        if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
+        if name in ("lm1", "lm3", "lm4"):  # the other models read the same windows as the model before them
             dls = make_loaders(trial)
         if name == "lm2":
-            list(dls.valid)  # here the notebook counts the validation targets
+            list(dls.valid)  # the notebook counts the validation targets here, which draws a base seed
         if name == "lm7":
-            build_book_model(trial, dropout=0.5)  # the notebook's first LMModel7 is never trained
+            build_book_model(trial, dropout=0.5)  # the notebook never trains its first LMModel7
         learn = make_learner(trial, dls)
         with learn.no_bar(), learn.no_logging():
             learn.fit_one_cycle(trial.epochs, trial.lr, wd=trial.wd)
@@ -137,7 +137,7 @@ def make_learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
 def count_equal_decimals(printed: str, our_number: float) -> int:
     """Return how many decimals of a printed number agree with ours, rounded to as many as were printed.
 
-    n decimals agree when the two are at most half a unit of the n-th apart.
+    n decimals agree when the two numbers differ by at most half a unit of the n-th decimal.
     """
     if not math.isfinite(our_number):
         return 0

@@ -50,8 +50,8 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
     """Return the fields of a trial that identify its code, text and versions.
 
     A plugged-in penalty of strength 0 is left out, so that a plug-in changes only the trials that use it.
-    Human Numbers from a file has the built-in text's name. Raises BadInput if the trial needs a plug-in that
-    is not loaded.
+    Human Numbers read from a file gets the built-in text's name. Raises BadInput if the trial needs a plug-in
+    that is not loaded.
     """
     spec = spec_of(trial.model)
     penalties = active_penalties(trial.options)
@@ -71,8 +71,8 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
 def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     """Check that this process would compute the trial as it was planned. Raises BadInput if it would not.
 
-    Returns the state of the files of its plug-ins, which may import them late; its text is read already. A
-    trial without the hashes of `compute_identity_fields` is not checked.
+    Returns the state of the files of its plug-ins, which they may import later; its text has already been
+    read. A trial without the hashes of `compute_identity_fields` is not checked.
     """
     if not trial.source:
         return {}
@@ -99,8 +99,8 @@ def plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
 def list_versions(trial: ChapterTrial) -> list[str]:
     """Return the packages that compute a trial, with their versions: "torch 2.13.0", then others by name.
 
-    fastai counts where it trains or provides the model, others where a plug-in imports them. A CPU build and
-    a CUDA build of one release are the same version; the build is among a result's facts.
+    fastai is listed if it trains or provides the model, other packages if a plug-in imports them. A CPU build
+    and a CUDA build of one release have the same version; the build is among a result's facts.
     """
     names = {*spec_of(trial.model).packages}
     if trial.engine == "learner":
@@ -114,7 +114,7 @@ def list_versions(trial: ChapterTrial) -> list[str]:
 def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     """Return the sha256 of the source files that a model, its engine and its penalties use.
 
-    The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
+    For plug-ins, a second hash follows after a "-". Raises BadInput for an unknown model.
     """
     hash_of_package = package_hash(model, engine, BENCH, penalties)
     files = sorted(plug_in_files(model, penalties), key=lambda path: (path.name, path))

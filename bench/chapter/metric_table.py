@@ -1,7 +1,7 @@
 """The metrics of the chapter's trials, a row each: how studies, pages and MLflow have them.
 
-Their numbers come from `bench.chapter.metrics` and `bench.chapter.run`, which a trial's identity counts. It
-does not count this module, whose edit trains nothing again.
+The numbers come from `bench.chapter.metrics` and `bench.chapter.run`, whose source is part of a trial's
+identity. The source of this module is not, so that editing it does not retrain any trial.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class CostColumn(NamedTuple):
 
     head: str
     decimals: int = 0
-    multiplier: float = 1.0  # from what is measured to what is shown
+    multiplier: float = 1.0  # multiplies the measured value to give the value that is shown
 
 
 class Source(NamedTuple):
@@ -31,23 +31,23 @@ class Source(NamedTuple):
 class ChapterMetric:
     """A metric of the chapter. Without further fields it is a column of the page's table of all trials."""
 
-    name: str  # as `Result.metrics` has it
-    kind: Kind = "quality"  # any other differs from run to run: `verify` does not compare it
-    title: str = ""  # on pages; "" for the name in words
+    name: str  # key in `Result.metrics`
+    kind: Kind = "quality"  # any other kind differs from run to run: `verify` does not compare it
+    title: str = ""  # title on pages; "" for the name in words
     unit: str = ""
-    difference_unit: str = ""  # "" for the unit
-    multiplier: float = 1.0  # from what is measured to the unit
-    decimals: int | None = None  # decimals of a level; by default δ decides
-    finest: int | None = None  # most decimals of a difference, likewise
+    difference_unit: str = ""  # unit of a difference; "" for the same unit
+    multiplier: float = 1.0  # multiplies the measured value to give it in `unit`
+    decimals: int | None = None  # decimals of a level; None to derive them from δ
+    finest: int | None = None  # most decimals of a difference; None to derive them from δ
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     is_judged: bool = False  # whether arms can be judged by it
-    better: Better | None = None  # of a judged one whose direction `bench.metric` does not know
-    is_column: bool = True  # of the page's table of all trials, also where it is not judged
-    has_curve: bool = False  # by epoch: one of `CURVES` of `bench.chapter.training.record`, or its source's
-    source: Source | None = None  # whose mean and curve give those of this metric
-    figure_head: str = ""  # of its column beside the page's main figure; "" for none
+    better: Better | None = None  # direction of a judged metric that `bench.metric` does not know
+    is_column: bool = True  # whether it is a column of the page's table of all trials
+    has_curve: bool = False  # has a curve by epoch, in `bench.chapter.training.record.CURVES` or its source
+    source: Source | None = None  # the metric from whose mean and curve it is derived
+    figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
     cost: CostColumn | None = None
-    mlflow: Literal["", "first", "gpu"] = ""  # before the judged ones in MLflow's tables; behind, of a GPU
+    mlflow: Literal["", "first", "gpu"] = ""  # "first": before judged metrics in MLflow; "gpu": after them
 
 
 CHAPTER_METRICS = (

@@ -1,9 +1,9 @@
 """Metrics of a trial: nats and hits of a validation pass, and the operations of its training.
 
-Floating-point operations are counted from the shapes of the weights. Only matrix products count, a
-multiplication and an addition as two operations, and the backward pass as two forward ones: the convention of
-`torch.utils.flop_counter`, which cannot see into a fused nn.LSTM. What is done element by element (gates,
-dropout, the optimizer, the loss) is left out, and so is validation.
+Floating-point operations are counted from the shapes of the weights. Only matrix products count; a
+multiplication and an addition are two operations, and a backward pass is two forward passes: the convention
+of `torch.utils.flop_counter`, which cannot see into a fused nn.LSTM. Elementwise operations (gates, dropout,
+the optimizer, the loss) and validation are left out.
 """
 
 import math
@@ -16,7 +16,7 @@ from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.numbers import safe_exp
 
-BACKWARD = 2  # a product's backward pass is two products: one for its weight, one for its input
+BACKWARD = 2  # the backward pass of a product is two products: one for its weight, one for its input
 
 
 class Evaluation:
@@ -94,9 +94,9 @@ class Evaluation:
 def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
     """Return the operations of reading `tokens` tokens and of predicting after `targets` of them.
 
-    This is right for a model that multiplies every matrix by every token once, with the embedding as a
-    look-up and `h_o` as the decoder: all of the zoo. The backward pass of the first step needs no gradient of
-    the state before it, which is not subtracted.
+    The count is right for a model that multiplies every matrix by every token once, with the embedding as a
+    look-up and `h_o` as the decoder: every model of the zoo. The backward pass of the first step needs no
+    gradient of the state before it; this saving is not subtracted.
     """
     recurrent = sum(
         weight.numel()

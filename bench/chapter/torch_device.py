@@ -11,14 +11,15 @@ from unrolled.bench.errors import BadInput
 
 def make_deterministic() -> None:
     """Make torch use one thread and give the same bits each time. Call it first in a trial's process."""
-    # 32 MiB, as torch's own default on Hopper: cuBLASLt shares it, and torch warns of less in every trial
+    # 32 MiB, torch's default on Hopper: cuBLASLt shares it, and torch warns of a smaller size in every trial
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, without its 1.4 s of imports
+    # the same as use_deterministic_algorithms, without its 1.4 s of imports
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, for nothing
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False  # 10 bits of 23, in nn.LSTM alone and not in a cell by hand
-    torch.set_float32_matmul_precision("highest")  # nor in a cell by hand alone, as a variable can ask for
+    torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 of 23 bits, and only nn.LSTM uses it
+    torch.set_float32_matmul_precision("highest")  # an environment variable may lower it for other cells
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
 

@@ -13,8 +13,8 @@ from unrolled.bench.metric import Kind
 from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
-TRAIN_SHARE = 0.8  # of the windows, where the tail validates
-ROWS_PER_VALID_BLOCK = 4  # a training block is one row: one block in five validates
+TRAIN_SHARE = 0.8  # share of the windows that train; the rest, at the end of the text, validate
+ROWS_PER_VALID_BLOCK = 4  # a training block is one row, so that one block in five validates
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Setting:
     """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
     description: str
-    title: str = ""  # by default its name
-    off_when_zero: bool = False  # so that an arm with 0 is "no weight decay", and not "weight decay 0"
+    title: str = ""  # "" for the name
+    off_when_zero: bool = False  # whether an arm with 0 is "no weight decay", and not "weight decay 0"
     choices: tuple[str, ...] = ()
-    names: Mapping[Any, str] = field(default_factory=dict)  # of single values
-    low: float | None = None  # least value, or length of a string
+    names: Mapping[Any, str] = field(default_factory=dict)  # names of single values
+    low: float | None = None  # least value, or least length of a string
     above: float | None = None
     below: float | None = None
 
@@ -115,21 +115,21 @@ class ChapterTrial(Trial):
     @property
     def title(self) -> str:
         """The model's title."""
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
     def implementation(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         return f"{ZOO[self.model].module}.{ZOO[self.model].builder}" if self.model in ZOO else self.model
 
     @property
     def uses_seed(self) -> bool:
         """False for a model that is fitted by counting."""
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         return not (self.model in ZOO and ZOO[self.model].is_counting_model)
 
@@ -151,14 +151,15 @@ class ChapterTrial(Trial):
     @property
     def expected_seconds(self) -> float:
         """Expected seconds on a core: see `bench.chapter.costs`."""
-        from unrolled.bench.chapter import costs  # which imports this module
+        from unrolled.bench.chapter import costs  # it imports this module
 
         return costs.expected_seconds(self)
 
     def derive_seed(self, name: str) -> int:
         """Return the seed of one use of randomness (init, data, dropout), from the trial's seed alone.
 
-        It does not depend on the arm, so arms of one seed share their initial weights and the order of data.
+        The seed does not depend on the arm, so that arms of one seed share initial weights and the order of
+        data.
         """
         return int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:8]) >> 1
 
@@ -175,9 +176,9 @@ class ChapterTrial(Trial):
     def find_changes(self, base: Trial) -> dict[str, Scalar]:
         """Return the settings that another trial has at another value, or lacks.
 
-        An option that another model of the same class lacks is no change at its default.
+        An option at its default is no change if it is missing from another model of the same class.
         """
-        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         changes = super().find_changes(base)
         if self.model not in ZOO or base.implementation != self.implementation:
@@ -188,7 +189,7 @@ class ChapterTrial(Trial):
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""
-        from unrolled.bench.chapter.identity import compute_identity_fields  # which imports this module
+        from unrolled.bench.chapter.identity import compute_identity_fields  # it imports this module
 
         return replace(self, **compute_identity_fields(self))
 
@@ -200,7 +201,7 @@ class ChapterTrial(Trial):
 
     def check_text_length(self, tokens: int) -> None:
         """Raise BadInput for a text that is too short for one batch of each split."""
-        count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # of windows
+        count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # number of windows
         if self.split == "tail":
             is_short = count - int(count * TRAIN_SHARE) < self.batch
         else:

@@ -1,8 +1,9 @@
 """Imported once by the process that trials are forked from, so that they start warm.
 
-The import has effects: it loads torch, writes out and tokenises Human Numbers, asks git and the installation
-for their versions, and makes an optimizer, the first of which loads torch's compiler (1.4 s). It uses neither
-CUDA nor NVML, which do not work after a fork. `warm_up_fastai` loads fastai, which takes three seconds more.
+The import has side effects: it loads torch, writes out and tokenises Human Numbers, asks git and the
+installation for their versions, and makes an optimizer, because the first optimizer loads torch's compiler
+(1.4 s). It uses neither CUDA nor NVML, which do not work after a fork. `warm_up_fastai` loads fastai, which
+takes three seconds more.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from unrolled.bench import identity
 def load_unchanged(load: Callable[[], object]) -> object:
     """Call `load`, which imports modules of the package, and record which text of the files was loaded.
 
-    Raises SystemExit if a file was edited meanwhile, so that no trial starts from here.
+    Raises SystemExit if a file was edited meanwhile, so that no trial is forked from this process.
     """
     contents = _read_package_files()
     modules = load()
@@ -31,7 +32,7 @@ def _read_package_files() -> dict[Path, bytes]:
 
 
 def _load_modules() -> tuple[object, ...]:
-    # imported here, so that `load_unchanged` can compare the files before and after
+    # imported inside the function, so that `load_unchanged` can compare the files before and after
     import torch
 
     from unrolled.bench import machine

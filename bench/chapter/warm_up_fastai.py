@@ -1,6 +1,6 @@
 """Imported once, after `warm_up`, where trials need fastai: the engine `learner`, or AWD-LSTM.
 
-A module of its own, as its import is what loads fastai.
+It is a module of its own because importing it loads fastai.
 """
 
 from unrolled.bench.chapter.warm_up import load_unchanged

@@ -1,6 +1,6 @@
 """The files that a study's patterns name, and those that count where it names none.
 
-Virtual environments, caches, the files of studies, and what Unrolled and MLflow write are left out.
+Virtual environments, caches, files of studies, and files that Unrolled and MLflow write are left out.
 """
 
 import functools
@@ -37,13 +37,14 @@ _is_notice = re.compile(
 ).match
 _HIDDEN = (".git", ".editorconfig", ".vscode", ".idea", ".pre-commit", ".mailmap", ".circleci", ".travis")
 _WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
-_STUDY_KEYS = {"name", "question", "baseline"}  # those that every study's file has
+_STUDY_KEYS = {"name", "question", "baseline"}  # keys that every study file has
 
 
 def match_files(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
     """Return the files that match, by their names relative to the folder; absolute ones by their paths.
 
-    A pattern that matches a folder has all files below it. Raises BadInput for one that matches no file.
+    A pattern that matches a folder has all files below it. Raises BadInput for a pattern that matches no
+    file.
     """
     files: dict[str, Path] = {}
     exclusions = Exclusions(folder)
@@ -91,7 +92,8 @@ def select_tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 def _is_document(path: Path) -> bool:
     """Return True for a document: a notice such as README.md, and those of the folder docs at the top.
 
-    So are files for git, for editors and for services, such as .gitignore. Another text may be read.
+    Files for git, for editors and for services, such as .gitignore, are documents as well. A program
+    may read any other text.
     """
     is_text = path.suffix.lower() in DOCUMENTS
     is_documentation = path.parts[0] in ("doc", "docs")
@@ -111,10 +113,10 @@ def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
 def select_default_code(folder: Path) -> dict[str, Path]:
     """Return the files that count where a study names none, by their names relative to the folder.
 
-    Code counts wherever it lies, and configuration beside code or in one of CONFIGURATION_FOLDERS.
+    Code counts wherever it lies, configuration only beside code or in one of CONFIGURATION_FOLDERS.
     """
     files: dict[str, Path] = {}
-    visited: set[str] = set()  # links may lead in a circle
+    visited: set[str] = set()  # guards against links that lead in a circle
     exclusions = Exclusions(folder)
     for directory, folders, names in os.walk(folder, followlinks=True):
         path = Path(directory)

@@ -25,10 +25,10 @@ def make_commit_variables(checkout: Checkout, layout: Layout, out: Path) -> dict
     )
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-        # git may have compiled files that do not fit; what is not of the commit is compiled once for all
+        # git may have compiled files that do not fit; modules of others are compiled once for all commits
         "PYTHONPYCACHEPREFIX": str(checkout.root.parent / ".pycache"),
         "PYTHONDONTWRITEBYTECODE": "",
-        "GIT_CEILING_DIRECTORIES": str(checkout.root.parent),  # so that git finds no repository
+        "GIT_CEILING_DIRECTORIES": str(checkout.root.parent),  # git finds no repository above the checkout
         REPOSITORY: repository,
         CHECKOUT: os.path.realpath(checkout.root),
         STUDY: study,
@@ -37,10 +37,10 @@ def make_commit_variables(checkout: Checkout, layout: Layout, out: Path) -> dict
 
 
 def check_report(trial: ProgramTrial, out: Path) -> str:
-    """Return why a program's processes did not run its commit, by their report, which is removed; or "".
+    """Return why a program's processes did not run its commit, or "". Their report is read and removed.
 
-    A report is missing where a script sets PYTHONPATH anew: then no Python looked first in the checkout. That
-    counts as a failure of a program with Python files.
+    A report is missing if a script sets PYTHONPATH anew: then no Python looked in the checkout first. For a
+    program with Python files, a missing report is a failure.
     """
     report = _report_path(out)
     lines = report.read_text("utf-8").splitlines() if report.exists() else []

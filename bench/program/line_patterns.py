@@ -12,8 +12,8 @@ from pathlib import Path
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_files import Row
 
-SIMILAR_LINES = 3  # that a failure quotes, if a pattern matches none
-LINE_LENGTH = 200  # characters of such a line
+SIMILAR_LINES = 3  # lines that a failure quotes if a pattern matches no line
+LINE_LENGTH = 200  # characters of a quoted line
 
 
 class LinePatterns:
@@ -30,9 +30,9 @@ class LinePatterns:
         return bool(self._expressions)
 
     def match_line(self, line: str) -> list[Row]:
-        """Return what the patterns match in a line, a row for each step. Text that is no number stays text.
+        """Return the values that the patterns match in a line, a row for each step. Other text stays text.
 
-        A pattern that has matched nothing yet remembers the line, if few others have more of its words.
+        A pattern that has not matched yet remembers the line if few other lines share more words with it.
         """
         rows: dict[str, dict[str, float | str]] = {}
         self._line_count += 1

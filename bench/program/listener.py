@@ -10,9 +10,9 @@ from typing import IO
 from unrolled.bench.program.output import ReportedMetrics
 from unrolled.bench.table_files import parse_row
 
-LINE_BYTES = 1 << 20  # a longer line is read as several, and may be no row of numbers
-PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
-MESSAGE_LINES = 5  # of an exception, which the reason of a failure quotes
+LINE_BYTES = 1 << 20  # a longer line is read as several lines, which may not be rows of numbers
+PIPE_SECONDS = 2.0  # seconds to read on after the program's end, if a process that it left holds a pipe
+MESSAGE_LINES = 5  # lines of an exception that the reason of a failure quotes
 
 
 class Failure(Exception):
@@ -22,10 +22,10 @@ class Failure(Exception):
 class Listener:
     """Threads that read the rows of numbers which a program prints, and print its other lines."""
 
-    last_line = ""  # of those that are no row
-    last_error_line = ""  # of its standard error, which may be read before an earlier line of the other pipe
-    traceback_lines: Sequence[str] | None = None  # the message of its last traceback, and what follows it
-    reader_error: Exception | None = None  # ends the program, whose pipe would fill up
+    last_line = ""  # the last line that is no row
+    last_error_line = ""  # the last line of standard error, even if standard output has a later one
+    traceback_lines: Sequence[str] | None = None  # the message of the last traceback, and the lines after it
+    reader_error: Exception | None = None  # the error of a reading thread, which then ends the program
 
     def __init__(
         self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics, *, matches_lines: bool
@@ -57,7 +57,7 @@ class Listener:
     def last_exception(self) -> str:
         """The message of its last exception, if that has few lines and ends its standard error.
 
-        Otherwise the last line there.
+        Otherwise the last line of standard error.
         """
         message = self.traceback_lines or []
         return " ".join(message) if 0 < len(message) <= MESSAGE_LINES else self.last_error_line

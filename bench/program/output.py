@@ -16,10 +16,10 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 
-STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
+STEPS = "step", "epoch"  # columns that make a row a point of a curve
 MLFLOW = "mlflow"
 """In place of a file of metrics: the program logs them to MLflow."""
-LARGEST_STEP = 2**53  # a row of a further one, or of NaN, is no point
+LARGEST_STEP = 2**53  # a row with a larger step, or with NaN, is no point of a curve
 
 
 @dataclass
@@ -28,16 +28,16 @@ class ReportedMetrics:
 
     patterns: LinePatterns = field(default_factory=lambda: LinePatterns({}))
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
-    curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last report counts
-    settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
-    not_numbers: dict[str, str] = field(default_factory=dict)  # metrics that are text in a row or a line
+    curves: dict[str, dict[float, float]] = field(default_factory=dict)  # points by step; the last one counts
+    settings: dict[str, Any] = field(default_factory=dict)  # settings that the program reports as used
+    not_numbers: dict[str, str] = field(default_factory=dict)  # metrics whose value was text in a row or line
     _journal: Path | None = field(default=None, init=False, repr=False)
-    _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # a program has two pipes
+    _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # two threads read the two pipes
 
     def resume(self, path: Path) -> None:
         """Read the rows of an attempt that was killed from a file, and append those to come to it."""
         with path.open("a", encoding="utf-8") as journal:
-            print(file=journal)  # a kill may have left half a line
+            print(file=journal)  # a killed program may have left half a line
         for row in filter(None, map(parse_row, path.read_text("utf-8").splitlines())):
             self.add_row(row)
         self._journal = path
@@ -65,7 +65,7 @@ class ReportedMetrics:
     def add_line(self, line: str) -> None:
         """Record what the patterns match in a printed line, and the matches that are no numbers."""
         with self._lock:
-            for part in line.split("\r"):  # as progress bars write over themselves
+            for part in line.split("\r"):  # progress bars write over themselves
                 for row in self.patterns.match_line(part):
                     for name, value in row.items():
                         if isinstance(value, str):
@@ -107,9 +107,9 @@ def read_metrics_files(
 ) -> tuple[list[Row], dict[str, str]]:
     """Return the rows of the files that match, oldest file first, and text in columns of numbers.
 
-    With patterns, rows are the lines that match them; `rows_key` is as of `read_rows`.
+    With patterns, rows are the lines that match them; `read_rows` describes `rows_key`.
 
-    Raises BadInput for no file, and for one that cannot be read.
+    Raises BadInput if no file matches or a file cannot be read.
     """
     names = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (an absolute pattern)
     paths = sorted(filter(Path.is_file, names), key=lambda path: path.stat().st_mtime_ns)
@@ -130,8 +130,8 @@ def read_metrics_files(
 def read_mlflow(folder: Path) -> list[Row]:
     """Return the metrics in MLflow's file store by their names, a row for each value, oldest first.
 
-    Each has a file with a line for each value: time, value and step, and of one on a data set, as those that
-    autolog logs of scikit-learn, its name and digest. Raises BadInput where there is none.
+    Each metric has a file with a line for each value: time, value and step; a metric of a data set, as
+    autolog logs for scikit-learn, also has the set's name and digest. Raises BadInput if there is no metric.
     """
     values: list[tuple[int, Row]] = []
     for metrics in folder.glob("*/*/metrics"):
@@ -174,5 +174,5 @@ def _parse_number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch raises the last one
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch raises RuntimeError
         return None

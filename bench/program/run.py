@@ -42,10 +42,10 @@ from unrolled.bench.trial import Result, failed_result
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
 
-MLFLOW_FOLDER = "mlruns"  # in {out}: the tracking store that a program gets which logs to MLflow
+MLFLOW_FOLDER = "mlruns"  # folder in {out}: the tracking store for a program that logs to MLflow
 
 
-record_contents(READERS)  # by the process that all trials are forked from
+record_contents(READERS)  # run by the process that all trials are forked from
 
 
 def run_trial(trial: ProgramTrial) -> Result:
@@ -56,7 +56,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     out, earlier_attempt = make_trial_folder(trial, find_machine_kind(provenance))
     provenance |= earlier_attempt
     reported = ReportedMetrics(LinePatterns(trial.patterns))
-    if not trial.metrics_source:  # a file of metrics is the program's own to keep
+    if not trial.metrics_source:  # a program with a file of metrics keeps its rows itself
         reported.resume(out.with_suffix(".rows"))
     reason = ""
     try:
@@ -100,7 +100,7 @@ def _describe_provenance(trial: ProgramTrial) -> dict[str, Any]:
     """Return the facts of this machine, and of the code and the packages of a program."""
     provenance = machine.basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
     provenance["threads"] = trial.threads
-    if trial.device == "cuda":  # a machine has cards of one kind, but for the rare one with two
+    if trial.device == "cuda":  # a machine with two kinds of cards is rare
         provenance["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
     provenance["packages"] = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     if assumption := trial.describe_assumption():
@@ -125,15 +125,16 @@ def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
 
 
 def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
-    """Run the command line. Returns when it ended, by `time.perf_counter`. Raises Failure if it fails.
+    """Run the command line. Returns the time of its end, by `time.perf_counter`. Raises Failure if it fails.
 
-    If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
+    If a signal ended the command, this process ends itself by the same signal, so that the runner tries
+    again.
     """
     layout = trial.layout
     values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study)}
     words = [layout.locate_program(word) for word in fill_template(trial.run, values)]
     environ = _program_environment(trial, out)
-    if trial.checkout:  # what `env` sets comes behind the folders of the commit
+    if trial.checkout:  # values that `env` sets come after the folders of the commit
         python_path = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
         words = [re.sub("^PYTHONPATH=", lambda _: python_path, word) for word in words]
     if words[0] in ("python", "python3"):
@@ -217,7 +218,7 @@ def _import_module(name: str, folder: str) -> ModuleType:
     sys.path.insert(0, folder)
     file = Path(folder, f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, file) if file.is_file() else None
-    if spec is None or spec.loader is None:  # a package, or a module of one
+    if spec is None or spec.loader is None:  # it is a package, or a module of one
         return importlib.import_module(name)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -243,7 +244,7 @@ def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
 def _find_other_setting(trial: ProgramTrial, reported: ReportedMetrics) -> str:
     """Return how the settings that a program says it used differ from the trial's; or ""."""
     for name, value in reported.settings.items():
-        words = " ".join(map(str, value)) if isinstance(value, list) else value  # as a trial has a list
+        words = " ".join(map(str, value)) if isinstance(value, list) else value  # a trial has it as words
         if name in trial.settings and words != trial.settings[name]:
             return f"it used {name} = {value!r}, and not {trial.settings[name]!r}"
     return ""

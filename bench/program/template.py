@@ -8,7 +8,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Scalar
 
-BUILT_IN_FIELDS = "seed", "out", "study"  # names that every template may use beside those of the settings
+BUILT_IN_FIELDS = "seed", "out", "study"  # names that every template may use beside the settings
 
 _FIELD = re.compile(r"\{(?P<name>[\w.-]+)((?P<star>\*)|\?(?P<on>[^{}:]*):(?P<off>[^{}]*))?\}|\{\{|\}\}|[{}]")
 
@@ -17,8 +17,8 @@ class Field(NamedTuple):
     """A name in braces."""
 
     name: str
-    switch: bool = False  # it has two texts, of which a boolean chooses one
-    list: bool = False  # it becomes a word for each of its values
+    switch: bool = False  # a boolean chooses one of its two texts
+    list: bool = False  # each value of a list becomes a word
 
 
 def list_fields(key: str, words: Iterable[str]) -> list[Field]:
@@ -40,7 +40,8 @@ def list_fields(key: str, words: Iterable[str]) -> list[Field]:
 def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
     """Return the words of a command line, without a switch that chooses the empty text.
 
-    The template is split as a shell would before it is filled in: no value becomes two words, but for a list.
+    The template is split as a shell would before it is filled in: a value never becomes two words, except a
+    list.
     """
     words = []
     for word in split_template(template):
@@ -61,7 +62,7 @@ def fill_word(word: str, values: Mapping[str, Scalar]) -> str:
 def _fill_field(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
     name = match["name"]
     if name is None:
-        return match[0][0]  # a doubled brace
+        return match[0][0]  # the match is a doubled brace
     if match["on"] is None:
         return str(values[name])
     return match["on"] if values[name] else match["off"]

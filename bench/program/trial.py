@@ -18,10 +18,10 @@ from unrolled.bench.program.identity.layout import STUDY, Layout, absolute_folde
 from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.trial import FileState, JudgedResult, Result, Scalar, Trial, canonical_json
 
-FILES_NAMED = 5  # how many files a message names
+FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
-SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
-STUDY_FILES = ".study"  # the folder, among files that are sent, of those that lie beside the study's file
+SHIPPED = 100_000_000  # most bytes of a program's files that are sent to a cluster's workers
+STUDY_FILES = ".study"  # folder, among the sent files, for files that lie beside the study file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,11 @@ class ProgramTrial(Trial):
     """A program, or a function, with one seed.
 
     `run` is the template of its command line, or `function` a function as "module:name", called with the
-    settings and the seed. `folder` is where both are found and run; `code` and `data_files` are patterns of
+    settings and the seed. `folder` is where either is found and run; `code` and `data_files` are patterns of
     files there. The folder is not stored, so that a stored trial cannot run anything. `snapshot` is what
-    `identify` has read. `commit` is the name that the study gives to its code; the identity has the files of
-    the commit, which are in `checkout`. `import_roots` are folders in the checkout, the first in which Python
-    looks. A trial with an `occasion` takes no result of another occasion from the ledger.
+    `identify` read. `commit` is the name that the study gives to its code; the identity has the files of the
+    commit, which are in `checkout`. `import_roots` are folders in the checkout in which Python looks first.
+    A trial with an `occasion` takes no result of another occasion from the ledger.
     """
 
     trainer: ClassVar[str] = "program"
@@ -59,24 +59,24 @@ class ProgramTrial(Trial):
     run: str = ""
     function: str = ""
     settings: Mapping[str, Scalar] = field(default_factory=dict)
-    metrics_source: str = ""  # the files that have its metrics, or "mlflow"; "" for its standard output
-    rows_key: str = ""  # of a .json, the key of the list that has its rows
+    metrics_source: str = ""  # files that have its metrics, or "mlflow"; "" for standard output
+    rows_key: str = ""  # key of the list of rows in a .json file
     patterns: Mapping[str, str] = field(default_factory=dict)  # metric → expression that finds it in a line
-    reduction: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
+    reduction: Mapping[str, str] = field(default_factory=dict)  # metric → which value counts, if not the last
     threads: int = 1
-    gpus: int = 1  # of a trial on device cuda
+    gpus: int = 1  # number of GPUs that a trial on device cuda gets
     folder: str = ""
-    code: tuple[str, ...] = ()  # () for `files.select_default_code`
+    code: tuple[str, ...] = ()  # () for the files of `select_default_code`
     data_files: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()  # () for those that the code imports
-    keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
-    disk: int = 0  # MiB that its folder may have; 0 sets no limit
-    time_limit: float = 0.0  # seconds that an attempt may take; 0 sets no limit
-    occasion: str = ""  # on which it is trained anew, though its numbers are in the ledger
+    packages: tuple[str, ...] = ()  # () for the packages that the code imports
+    keep: tuple[str, ...] = ()  # patterns of files in the trial's folder that are kept
+    disk: int = 0  # limit of its folder in MiB; 0 sets no limit
+    time_limit: float = 0.0  # limit of an attempt in seconds; 0 sets no limit
+    occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()  # see `Checkout`
-    study_folder: str = ""  # that of the study's file, {study} in `run`
+    study_folder: str = ""  # folder of the study file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
@@ -136,8 +136,8 @@ class ProgramTrial(Trial):
     def judge_result(self, result: Result, metrics: Sequence[str]) -> JudgedResult:
         """Return the result as it counts in a study that judges these metrics.
 
-        If one of them is not finite, or too large to be compared, the trial has diverged, also where the
-        program failed. If the program did not report one, the trial has failed.
+        If one of these metrics is not finite, or too large to be compared, the trial has diverged, even if
+        the program failed. If the program did not report one of them, the trial has failed.
         """
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
@@ -223,15 +223,15 @@ class ProgramTrial(Trial):
     def counted_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
-        Raises BadInput where one is missing.
+        Raises BadInput if a file is missing.
         """
         snapshot = self._compute_identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
     def files_to_ship(self) -> dict[str, bytes]:
-        """Return its code and data, as far as they lie in its folder, by their paths on the other machine.
+        """Return its code and data that lie in its folder, by their paths on the other machine.
 
-        Raises BadInput where they are too large, and for a file that is named as outside of its folder.
+        Raises BadInput if they are too large, and for a name that leads out of the folder.
         """
         files = self.counted_files()
         for name in files:
@@ -256,7 +256,7 @@ class ProgramTrial(Trial):
         """Return a line on what identifies it beside its settings. Raises BadInput for missing files."""
         identity = self._compute_identity()
         snapshot = identity.snapshot
-        # the program itself comes first, whatever else lies beside it
+        # the program itself comes first, before other files beside it
         names = sorted(snapshot.code, key=lambda name: name not in snapshot.command.files)
         parts = [shorten_names(names)]
         if snapshot.data:

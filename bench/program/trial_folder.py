@@ -17,15 +17,15 @@ from unrolled.bench.program.listener import Failure
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import DISK_LIMIT, canonical_json
 
-CHECK_SECONDS = 1.0  # between two checks of the folder's size
+CHECK_SECONDS = 1.0  # seconds between two checks of the folder's size
 
 
 def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
-    """Return the trial's folder, and facts on an earlier attempt.
+    """Return the trial's folder, and facts about an earlier attempt.
 
-    The facts are `resumed`, if that attempt left files, or `restart`, the reason why they were removed: an
-    attempt on another kind of machine, which a file beside the folder names, would give one result numbers of
-    two kinds.
+    The facts are `resumed`, if that attempt left files, or `restart`, the reason why they were removed: they
+    are from another kind of machine, which a file beside the folder names, and would mix numbers of two kinds
+    in one result.
     """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
@@ -45,9 +45,9 @@ def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> t
 
 @contextmanager
 def limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
-    """Raise Failure in the block once the folder holds more than `trial.disk`, if that is a limit.
+    """Raise Failure in the block once the folder holds more than `trial.disk`, if there is a limit.
 
-    The program still runs then; the runner ends its processes with the trial's.
+    The program is still running then; the runner ends its processes together with the trial's.
     """
     if not trial.disk:
         yield
@@ -81,7 +81,8 @@ def keep_files(trial: ProgramTrial, out: Path) -> None:
     paths = {path for pattern in trial.keep for path in out.rglob(pattern)}
     paths |= {path for folder in paths if folder.is_dir() for path in folder.rglob("*")}
     files = [path for path in paths if path.is_file()]
-    for path in sorted(files, key=Path.is_symlink, reverse=True):  # links while there is what they lead to
+    # links come before the folders that they lead to
+    for path in sorted(files, key=Path.is_symlink, reverse=True):
         target = out.parents[1] / "kept" / trial.id / path.relative_to(out)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():

@@ -1,4 +1,4 @@
-"""The rows that the chapter prints, and whether each could be one of our own trials.
+"""The rows that the chapter prints, and whether each is compatible with our own trials.
 
 The chapter is the twelfth of Howard and Gugger, "Deep Learning for Coders with fastai and PyTorch" (2020).
 """
@@ -24,11 +24,11 @@ class BookRow:
     """The last line that one published trial printed."""
 
     title: str
-    train_loss: float  # nats a token
-    valid_loss: float  # nats a token
+    train_loss: float  # nats per token
+    valid_loss: float  # nats per token
     accuracy: float
-    targets: int  # in the validation set
-    repeated: tuple[float, float] | None = None  # loss and accuracy, the notebook run again today
+    targets: int  # number of targets in the validation set
+    repeated: tuple[float, float] | None = None  # loss and accuracy of the notebook, run again today
 
     @property
     def hits(self) -> int:
@@ -54,7 +54,7 @@ class Prediction:
 
     y: float
     interval: Interval  # widened by half a unit of y's last printed digit
-    p: float  # of y as printed; the interval decides
+    p: float  # p of y as printed; the interval decides
     diverged: int
 
     @property
@@ -75,16 +75,16 @@ class BookComparison:
 
     arm: ComparedArm
     published: BookRow
-    prediction: Prediction  # of the validation loss
-    losses: tuple[float, ...]  # ours that converged
-    accuracy: float | None  # our mean
+    prediction: Prediction  # prediction of the validation loss
+    losses: tuple[float, ...]  # losses of our converged trials
+    accuracy: float | None  # mean accuracy of our trials
     accuracy_prediction: Prediction | None
 
 
 def has_book_settings(trial: Trial, model: str) -> bool:
     """Return True if a trial has every setting that the registry gives its model; any engine will do.
 
-    A plugged-in penalty, which the registry has only while its plug-in is loaded, is off at 0.
+    A plugged-in penalty, which the registry has only while its plug-in is loaded, must be off, at 0.
     """
     book = spec_of(model).make_chapter_trial().flat_settings()
     return all(
@@ -121,7 +121,7 @@ def _compare_arm(arm: ComparedArm) -> BookComparison | None:
 def predict_value(values: Iterable[float], y: float) -> Prediction | None:
     """Compare a published value with our seeds; None if fewer than 3 converged.
 
-    An infinite value is a diverged seed: it is counted, and left out of the interval. Raises ValueError on
+    An infinite value is a diverged seed: it is counted, but left out of the interval. Raises ValueError for
     NaN.
     """
     numbers = list(values)

@@ -139,7 +139,7 @@ def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison)
 
 
 def _worse_than_counting(comparison: Comparison) -> list[str]:
-    """Return a warning of each trained arm that counting pairs of tokens beats on its task.
+    """Return a warning for each trained arm that counting pairs of tokens beats on its task.
 
     The verdicts are corrected by Holm over all of these arms.
     """
@@ -156,16 +156,16 @@ def _worse_than_counting(comparison: Comparison) -> list[str]:
 
 
 def choose_samples(comparison: Comparison) -> list[Sample]:
-    """Return what the best arm, the baseline and one other predict on one stretch of text, the best first.
+    """Return the predictions of the best arm, the baseline and one other arm on one text, the best first.
 
-    The other is the worst arm that was trained, or the second best where the baseline is the best or the
-    worst. The A/A check is left out.
+    The other arm is the worst trained arm, or the second best if the baseline is the best or the worst. The
+    A/A check is left out.
     """
     arms = comparison.arms_by_task[0]
     samples = {
         arm.index: Sample(arm, r)
         for arm in arms
-        for r in arm.measured.finished_results[::-1]  # so that the first seed is kept
+        for r in arm.measured.finished_results[::-1]  # reversed, so that the first seed is kept
         if r.records.get("passage") and (arm.index == 0 or not arm.measured.is_aa_arm)
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
@@ -182,7 +182,7 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
 
 
 def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
-    """Return every arm's geometric mean training speed in tokens/s, and its ratio to that of its base.
+    """Return every arm's geometric mean training speed in tokens/s, and its ratio to the speed of its base.
 
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """

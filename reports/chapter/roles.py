@@ -16,7 +16,7 @@ from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import Direction
 
-SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # the place of a metric's sums in [nats, hits, targets]
+SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # index of a metric's sums in [nats, hits, targets]
 TITLES = {
     "separator": "stops after numbers",
     "lead digit": "first digits",
@@ -28,7 +28,7 @@ TITLES = {
 }
 """The roles of Human Numbers, as sentences, pictures and tables name them."""
 NAMED = 3  # roles that a sentence names
-LEAST_SHARE = 0.1  # of the difference, in a role that a sentence names
+LEAST_SHARE = 0.1  # least share of the difference that makes a sentence name a role
 
 Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
 
@@ -38,10 +38,10 @@ class RolePart:
     """A token role's part in the difference of two arms: its share of the tokens times its own difference."""
 
     role: str
-    before: float  # the level of the arm that is compared with, on this role
+    before: float  # level of the compared arm's base on this role
     after: float
     part: float  # the parts of all roles add up to the difference
-    is_consistent: bool  # over seeds
+    is_consistent: bool  # whether its interval over seeds leaves out 0
 
 
 def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
@@ -74,7 +74,7 @@ def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
 def explain_differences(comparison: Comparison) -> dict[int, Markup]:
     """Return where each decided difference lies, by the arm's index: a strip of roles and a sentence.
 
-    It is of the metric that decides, if that is the loss or the accuracy.
+    The difference is in the metric that decides, if that is the loss or the accuracy.
     """
     if comparison.metric.name not in SUMS:
         return {}
@@ -133,9 +133,9 @@ def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart
 
 
 def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
-    """Return the roles in which a difference consistently lies, largest first; "" where there is none.
+    """Return the roles in which a difference consistently lies, largest first; "" if there are none.
 
-    The first one has its levels.
+    The first role is given with its levels.
     """
     total = sum(part.part for part in parts)
     shares = {part.role: part.part / total for part in parts if total}

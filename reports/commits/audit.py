@@ -31,10 +31,10 @@ class AuditRow(NamedTuple):
     """What is shown of one change; texts, with their units."""
 
     change: str
-    lines: str  # added and deleted
-    difference: str  # of the tip without it or, forward, of the commit against the one before
+    lines: str  # lines added and deleted
+    difference: str  # the tip minus the tip without the change or, forward, the commit minus the one before
     interval: str
-    seeds: int  # pairs
+    seeds: int  # number of pairs
     effect: ChangeEffect
     remark: str
 
@@ -82,9 +82,9 @@ def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | No
 
 
 def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
-    """Return True if every judged quality of an arm is that of its base, on all seeds of a first look.
+    """Return True if every judged quality of an arm equals that of its base, on all seeds of a first look.
 
-    Where a time, a speed or memory decides, equal qualities are not the answer.
+    If a time, a speed or memory decides, equal qualities are not the answer.
     """
     if not comparison.metric.is_quality:
         return False

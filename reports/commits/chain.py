@@ -26,11 +26,11 @@ class ProposalRow:
     pairs: int
     level: str
     p: str
-    lines: str  # of code that it adds or, with a minus sign, removes
+    lines: str  # lines of code that it adds or, with a minus sign, removes
     seconds: str
     remark: str
-    page: str  # its address from the chain's page; "" where nothing was trained
-    gain: float | None = None  # in δ, for the figure
+    page: str  # address of its page, relative to the chain's page; "" if nothing was trained
+    gain: float | None = None  # gain in δ, for the figure
     least_gain: float | None = None
 
 
@@ -53,14 +53,14 @@ class ChainPage:
     answer: str
     facts: Sequence[str]  # sentences
     rows: Sequence[ProposalRow]
-    course: Sequence[str]  # the incumbents, in order
+    course: Sequence[str]  # incumbents, in order
     others: Sequence[ChainSummary]
 
 
 _WIDTH = 760.0
 _HEIGHT = 200.0
 _MARGIN = 34.0
-_REACH = 4.0  # δ that are shown at least to either side are 1, at most these
+_REACH = 4.0  # the axis shows at least ±1 δ, and at most this many δ
 
 
 def render_chain(chain: ChainPage, page: Path) -> None:
@@ -69,9 +69,9 @@ def render_chain(chain: ChainPage, page: Path) -> None:
 
 
 def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
-    """Return a picture of the gains of proposals in δ, in order; "" where there is none.
+    """Return a picture of the gains of proposals in δ, in order; "" if there are none.
 
-    A line reaches down to the bound of those that were kept.
+    For each kept proposal, a line reaches down to its bound.
     """
     points = [(row, row.gain) for row in rows if row.gain is not None]
     if not points:

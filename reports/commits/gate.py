@@ -15,12 +15,12 @@ class GateRow(NamedTuple):
     """What is shown of one metric, at one variant of the other settings; texts, with their units."""
 
     metric: str
-    arm: str  # the head's
+    arm: str  # name of the head's arm
     outcome: GateOutcome
-    change: str  # of the head on average; "–" before the first look
-    worst: str  # what the head may be at worst: the one-sided 95 % bound, over all looks
+    change: str  # mean change of the head; "–" before the first look
+    worst: str  # one-sided 95 % bound, over all looks, on how much worse the head is
     delta: str
-    seeds: int  # that converged on both sides
+    seeds: int  # seeds that converged on both sides
 
 
 def list_gate_rows(comparison: Comparison) -> list[GateRow]:

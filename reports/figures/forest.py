@@ -1,6 +1,6 @@
-"""The main figure: a table with one row an arm, and in each row a strip of its seeds.
+"""The main figure: a table with a row for each arm, and in each row a strip of its seeds.
 
-A strip is an SVG whose places are percentages of its width: one drawing fits every screen.
+A strip is an SVG with places in percentages of its width, so that one drawing fits every screen.
 """
 
 import math
@@ -24,8 +24,8 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.types import Interval
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
-_MOST_DOTS = 300  # of an arm that may have any number of values
-_SPREAD = (0, -5, 4, -2, 6, -6, 2)  # px, by which a strip's dots are moved apart
+_MOST_DOTS = 300  # most dots of an arm, which may have any number of values
+_SPREAD = (0, -5, 4, -2, 6, -6, 2)  # px by which a strip's dots are moved apart
 _ROUND = (1, 1.5, 2, 3, 5, 7)  # leading digits of the ticks of a logarithmic axis
 
 
@@ -99,8 +99,8 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
 def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[ComparedArm]:
     """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
 
-    The baseline is first; models that count and then the A/A check are last. Where nothing is decided,
-    all are ranked by their mean.
+    The baseline is first; models that count, and then the A/A check, are last. If nothing is decided, all
+    arms are ranked by their means.
     """
     if comparison.has_too_few_pairs:
         return comparison.rank_arms(arms)
@@ -137,7 +137,7 @@ def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low = min(low, mark)
             high = max(high, mark)
-    pad = 0.04 * (high - low) or abs(high)  # equal floats: δ is below their last digit
+    pad = 0.04 * (high - low) or abs(high)  # for equal floats, as δ is below their last digit
     return Axis(low - pad, high + pad)
 
 
@@ -264,7 +264,7 @@ def draw_effects(
     low = min([*differences, -2 * delta])
     high = max([*differences, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    # 100 ln is nearly per cent; differences of per cent are points
+    # 100 ln is nearly per cent; differences of values in per cent are points
     ticks = _make_ticks(
         axis, Scale(level_unit="%") if comparison.scale.log else replace(comparison.scale, level_unit="")
     )

@@ -8,7 +8,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg
 from unrolled.reports.formats import shorten
 
-ROW, LEFT, WIDTH = 26, 230, 480  # units
+ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
 STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
 """The colours that a page's style sheet has, and the width."""
 

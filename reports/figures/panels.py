@@ -1,8 +1,8 @@
 """Pictures of a comparison: learning curves and sweeps of learning rates.
 
-Seaborn draws means over seeds: those of a sweep with the interval at each learning rate, which it takes from
-the rows of the seeds. Matplotlib draws the lines of single seeds, which are hundreds, and the band of a
-learning curve, whose intervals at all steps are one call.
+Seaborn draws means over seeds: in a sweep, with the interval at each learning rate, computed from the rows of
+the seeds. Matplotlib draws the lines of single seeds, which are hundreds, and the band of a learning curve,
+whose intervals at all steps are computed in one call.
 """
 
 import gc
@@ -31,8 +31,8 @@ from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.sections import Sweep
 from unrolled.reports.statistics.estimators import t_interval
 
-_POINTS = 60  # the most points of one learning curve
-_ALL_POINTS = 40_000  # the most points of all learning curves
+_POINTS = 60  # most points of one learning curve
+_ALL_POINTS = 40_000  # most points of all learning curves together
 _MUTED = COLOURS["muted"]
 _GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
 
@@ -45,7 +45,7 @@ _MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}
 def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """Return the learning curves by metric, a picture for each arm, by its index; a metric has one scale.
 
-    The metrics are those that are judged and have curves or, if there are none, the first that has curves.
+    The metrics are the judged ones that have curves or, if there are none, the first metric that has curves.
     """
     import_name = comparison.design.presentation.curves
     read_curves = resolve_name(import_name) if import_name else attrgetter("curves")
@@ -85,8 +85,8 @@ def _draw_pictures(
 ) -> dict[int, Markup]:
     """Return a picture for each arm, by its index.
 
-    Thin lines are seeds, a thick one is the mean of the converged seeds that all arms have, and a dashed one
-    is the mean of the arm's base.
+    Thin lines are seeds, a thick line is the mean of the converged seeds that all arms have, and a dashed
+    line is the mean of the arm's base.
     """
     scale = comparison.design.presentation.find_scale(metric)
     axes = (comparison.design.presentation.step, scale.level_unit or scale.title)
@@ -113,7 +113,7 @@ def _draw_pictures(
         draw = partial(_draw_arm_curves, panel, name, by_arm[i], mean_values[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:
-            gc.collect()  # what seaborn leaves behind: a tenth of a megabyte an arm
+            gc.collect()  # seaborn leaves a tenth of a megabyte per arm behind
     return pictures
 
 
@@ -122,8 +122,8 @@ def _select_mean_values(
 ) -> pd.DataFrame:
     """Return the values behind an arm's mean: a row for each step, a column for each common, converged seed.
 
-    Steps that a seed lacks are left out. A counting model has no steps: its level stands at the first and
-    at the last one.
+    Steps that a seed lacks are left out. A counting model has no steps: its level stands at the first and at
+    the last step.
     """
     curves = points[points.arm == arm.index]
     if curves.empty and (level := arm.measured.average_metric(metric)) is not None:
@@ -149,23 +149,23 @@ def _draw_arm_curves(
         ax.plot(base, **_GREY)
     step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
     for seed, rows in points.groupby("seed").indices.items():
-        # ax.plot takes a third longer, and there are hundreds
+        # ax.plot takes a third longer, and there are hundreds of lines
         ax.add_line(Line2D(step[rows], value[rows], color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}"))
         if not done[last := rows[-1]]:
             ax.plot(step[last], value[last], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
     sns.lineplot(x=mean_values.index, y=mean_values.mean(axis=1), errorbar=None, ax=ax, **_MEAN)
-    if len(mean_values.columns) > 2:  # all steps at once: seaborn would take them one by one
+    if len(mean_values.columns) > 2:  # all steps at once: seaborn would compute them one by one
         ax.fill_between(mean_values.index, *t_interval(mean_values), lw=0, facecolor=_MUTED, alpha=0.35)
     ax.set_xlim(pad_ends([float(step.min()), float(step.max())]))  # its base may have been trained longer
     ax.locator_params(nbins=5, integer=True, axis="x")
-    ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # writes 10,000 as 10k
     return figure
 
 
 def _make_panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a small figure with labels of both axes and these limits of its vertical scale."""
     figure, ax = blank_axes((200, 180), 46, 26, 148, 116)
-    x, y = (shorten(label, 22) for label in axes)  # without labels seaborn would look at every tick's
+    x, y = (shorten(label, 22) for label in axes)  # without labels, seaborn would read every tick's
     ax.set(ylim=ends, xlabel=x, ylabel=y)
     return figure, ax
 

@@ -24,7 +24,7 @@ _NUMBERS = {"d", "x", "y", "transform", "width", "height"}
 _SEED = re.compile(r"seed(\d+)$")
 
 STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: searchable, and set in the page's font
+    "svg.fonttype": "none",  # keeps text as text: searchable, and set in the page's font
     "text.parse_math": False,  # a name like $x_$ is a name
     "font.size": 12,
     "axes.edgecolor": COLOURS["muted"],
@@ -37,7 +37,7 @@ STYLE: Any = {
     "axes.titleweight": "bold",
     "axes.titlepad": 7,
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # where it would come to lie: matplotlib looks at every tick for that
+    "axes.titley": 1.0,  # matplotlib's automatic place looks at every tick
     "figure.facecolor": "none",
     "text.color": COLOURS["ink"],
     "xtick.color": COLOURS["muted"],
@@ -57,7 +57,7 @@ def blank_axes(
 ) -> tuple[Figure, Axes]:
     """Return a figure of a size, and axes at a place in it, counted from the upper left corner.
 
-    The units are about a CSS pixel. Grid lines are horizontal.
+    Units are about a CSS pixel. Grid lines are horizontal.
     """
     w, h = size
     figure = Figure(figsize=(w / 72, h / 72), dpi=72)
@@ -127,7 +127,7 @@ def _inline_style(element: ET.Element, name: str) -> None:
     if identity := attributes.pop("id", ""):
         if seed := _SEED.match(identity):
             attributes["data-seed"] = seed[1]
-        elif element.tag != "g" and element.tag != "text":  # a group's id is never referred to
+        elif element.tag != "g" and element.tag != "text":  # no other element refers to a group's id
             attributes["id"] = f"{name}-{identity}"
     for key in ("version", "xmlns"):
         attributes.pop(key, None)

@@ -1,7 +1,7 @@
 """Tables from elsewhere: rows of any columns, read as the table from which arms are compared.
 
-Rows of two arms that share something (a seed, a document, a fold) are compared by their differences, as the
-arms of a study are. Without such a column the arms are compared as two samples.
+Rows of two arms that share something (a seed, a document, a fold) are compared by their differences, like the
+arms of a study. Without such a column the arms are compared as two samples.
 """
 
 from collections.abc import Hashable, Sequence
@@ -22,16 +22,16 @@ LONGEST_NAME = 200
 class Columns:
     """The columns of a table from which arms are compared."""
 
-    arm: tuple[str, ...]  # those in which arms differ
-    pair: tuple[str, ...]  # what rows of two arms share; () for nothing
+    arm: tuple[str, ...]  # columns in which arms differ
+    pair: tuple[str, ...]  # columns that rows of two arms share; () for none
     metrics: tuple[Metric, ...]
-    baseline: str = ""  # an arm; "" for that of the first row
-    test_share: float = 0.0  # of the data, where pairs are folds or splits of it
-    item: tuple[str, ...] = ()  # what tells rows of one arm and pair apart; (SAMPLES,): nothing has to
+    baseline: str = ""  # name of an arm; "" for the arm of the first row
+    test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
+    item: tuple[str, ...] = ()  # columns that tell rows of one arm and pair apart; (SAMPLES,) if none have to
 
 
-STATUS = "status"  # the column that tells how a run ended, of a table that has it, in any case; or "State"
-SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
+STATUS = "status"  # column that says how a run ended, in tables that have it, in any case; or "State"
+SAMPLES = "none"  # stands for an item: rows of one arm and pair are independent samples
 ENDS = {
     **dict.fromkeys(("done", "finished", "complete", "completed", "success", "succeeded", "ok"), "done"),
     "terminated": "done",
@@ -46,10 +46,10 @@ ENDS = {
 def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """Return the table of these columns: arm, seed, status, metrics, and how many rows were averaged.
 
-    Rows of one arm and pair are averaged: see `row_means`. Of a study's trials those of its first look are
+    Rows of one arm and pair are averaged: see `row_means`. Of a study's trials, those of its first look are
     taken, whose number no result has chosen; the table then has the column `FIRST_LOOK`. Raises BadInput for
-    a missing column, and for a value that is no number; it calls rows by the frame's index, which counts
-    from 0.
+    a missing column, and for a value that is not a number; messages call rows by the frame's index, which
+    counts from 0.
     """
     items = () if columns.item == (SAMPLES,) else columns.item
     for column in (*columns.arm, *columns.pair, *items, *(metric.name for metric in columns.metrics)):
@@ -111,7 +111,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
             )
     baseline = columns.baseline if columns.baseline in {*table.arm} else table.arm.iloc[0]
     ratios = [metric for metric in columns.metrics if metric.ratio]
-    for metric in ratios:  # averaged as they are judged: the mean of ratios is a geometric one
+    for metric in ratios:  # averaged as they are judged: the mean of ratios is geometric
         table[metric.name] = table[metric.name].map(metric.to_judged_scale)
         table["status"] = table.status.mask((table.status == "done") & table[metric.name].isna(), "failed")
     means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
@@ -149,9 +149,9 @@ def _read_words(column: pd.Series) -> "pd.Series[str]":
 
 
 def _find_status_column(frame: pd.DataFrame) -> str:
-    """Return the column that tells how runs ended: `STATUS`, or "state" if it has a word of `ENDS`.
+    """Return the column that says how runs ended: `STATUS`, or "state" if it has a word of `ENDS`.
 
-    OK is a state of a country, too.
+    A "state" may hold other things: OK is also a state of the USA.
     """
     for column in map(str, frame.columns):
         if column.lower() == STATUS:

@@ -16,9 +16,9 @@ from unrolled.reports.replicates import measure_printing_noise
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
-CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline
-SMALLEST_POINTS = 0.05  # a δ of fewer points of a share in per cent may be meant for values from 0 to 1
-MOST_ITEMS = 1000  # shares of up to so many items are equal by chance
+CHOSEN = 3  # fewest arms of which the best or the worst may have been chosen as the baseline
+SMALLEST_POINTS = 0.05  # a smaller δ of a share in per cent, in points, may be meant for values from 0 to 1
+MOST_ITEMS = 1000  # shares of up to this many items may be equal by chance
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -26,7 +26,7 @@ _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str, page: str) -> Design:
     """Return how the arms of a table are compared.
 
-    Raises BadInput for a table of one arm, and another baseline.
+    Raises BadInput for a table of one arm, and for an unknown baseline.
     """
     order = list(dict.fromkeys(table.arm))
     require(
@@ -127,7 +127,7 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
     delta = f"a δ of {metric.delta:g}"
     if largest <= 1 <= metric.delta:
         return f"{metric.name} goes from 0 to 1, of which {delta} is all: give δ in the unit of the values"
-    if largest > 2 and metric.delta < SMALLEST_POINTS:  # a score of 1.01 is no per cent
+    if largest > 2 and metric.delta < SMALLEST_POINTS:  # a score of 1.01 is not in per cent
         return (
             f"{metric.name} is in per cent, where {delta} is next to none: give δ in the unit of the values"
         )
@@ -135,9 +135,9 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
-    """Return the arms of which different rows all stand there twice, thrice, or in multiples of it.
+    """Return the arms whose different rows all occur twice, three times, or in multiples of that.
 
-    Five of them, or two beside an arm of which no two rows are alike: coarse numbers may be equal by chance.
+    Five such arms are needed, or two beside an arm without equal rows: coarse numbers may be equal by chance.
     """
     rows = table.dropna(subset=metrics)
     sizes = rows.groupby(["arm", *metrics], sort=False).size().groupby(level="arm", sort=False)
@@ -148,10 +148,10 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 
 
 def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Return the arms of which half of the numbers or more are repeated, and are too fine for that.
+    """Return the arms of which at least half of the numbers are repeated, and are too fine for that.
 
-    They are beside an arm of which all numbers, five or more, differ. One number throughout is another
-    matter: see `find_copies`.
+    They stand beside an arm of which all numbers, five or more, differ. One number throughout is a different
+    case: see `find_copies`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)

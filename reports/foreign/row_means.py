@@ -1,9 +1,9 @@
 """The mean of several rows of one arm and pair, such as the documents on which each seed is judged.
 
-The rows of two arms are matched by an item, such as the document, so that an arm is not better for the rows
-that it lacks. A row that one side lacks, or that failed, may have shown as large a difference as any other
-row, in either direction: a matched value has a lowest and a highest one beside it. A pair of which half of
-the rows are lacking is lost.
+The rows of two arms are matched by an item, such as the document, so that no arm is better because of rows
+that it lacks. A row that is missing or failed on one side may have shown as large a difference as any other
+row, in either direction: a matched value therefore has a lowest and a highest value. A pair with half of its
+rows missing is lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ import pandas as pd
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.result_table import ROWS_AVERAGED
 
-ONE_RUN = "one run"  # the column that tells whether the rows of an arm are those of one run, copied
+ONE_RUN = "one run"  # column that says whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]
 BY_CHANCE = 0.001
-_MOST_LACKING = 0.5  # of the rows of a pair
+_MOST_LACKING = 0.5  # share of a pair's rows
 _ARM_LACKS = "rows that the arm lacks"
 _BASE_LACKS = "rows that its baseline lacks"
 
@@ -27,17 +27,17 @@ class RowMatch(NamedTuple):
     """An arm's values by pair as they are compared with the baseline's, from rows that both have."""
 
     values: Mapping[Any, float]
-    bounds: Mapping[Any, tuple[float, float]]  # of those of which rows are lacking
-    lacks: tuple[int, int]  # rows that the arm lacks, and its baseline
+    bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of those that lack rows
+    lacks: tuple[int, int]  # numbers of rows that the arm and its baseline lack
 
 
 def average_rows(
     table: pd.DataFrame, metrics: Sequence[str], baseline: str, items: "pd.Series[str] | None"
 ) -> pd.DataFrame:
-    """Return a row for each arm and pair, in the order of the first of them, for `read_row_matches`, too.
+    """Return a row for each arm and pair, in the order of their first rows, also for `read_row_matches`.
 
-    A mean is of the rows that did not fail. One that diverged makes it infinite, whatever number it
-    has. Without `items` the rows are independent samples, of which any number may be taken.
+    A mean is over the rows that did not fail. A row that diverged makes it infinite, whatever its number.
+    Without `items` the rows are independent samples, of which there may be any number.
     """
     diverged = table[[*metrics]].abs().eq(np.inf).where(table.status != "diverged", True)
     table = table.assign(**table[[*metrics]].mask(diverged, np.inf))
@@ -64,11 +64,12 @@ def find_copied_arms(
 ) -> list[str]:
     """Return the arms that are one run, copied for every pair: each item has one value in all pairs.
 
-    The means of such an arm may differ from pair to pair, where rows failed. It is not called a copy
+    The means of such an arm may differ from pair to pair if rows failed. An arm is not called a copy
 
-    - if its items may agree by chance, as those of a few easy questions do, or of an arm that is right each
-      time. The probability of that is above `BY_CHANCE` where two values of an item agree as often as two
-      drawn from all of the arm's or, if this is more, as often as in the most constant arm that varies;
+    - if its items may agree by chance, as the items of a few easy questions do, or those of an arm that is
+      always right. The probability of that is above `BY_CHANCE` if two values of an item agree as often as
+      two values drawn from all of the arm's or, if this is more, as often as in the most constant arm that
+      varies;
     - if no arm varies from pair to pair, unless half of its items are in five pairs or more.
     """
     if items is None or not metrics:
@@ -104,7 +105,7 @@ def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
     for arm, rows in table.dropna(subset=_ARM_LACKS).groupby("arm", sort=False):
         values, lowest, highest = (rows.set_index("seed")[column].dropna() for column in columns)
         bounds = dict(zip(lowest.index, zip(lowest, highest, strict=True), strict=True))
-        compared = rows[rows.seed.isin(values.index)]  # a pair that is lost counts as such
+        compared = rows[rows.seed.isin(values.index)]  # a lost pair counts as lost, not by its rows
         lacks = int(compared[_ARM_LACKS].sum()), int(compared[_BASE_LACKS].sum())
         matches[str(arm)] = RowMatch(values.to_dict(), bounds, lacks)
     return matches
@@ -160,9 +161,9 @@ def _count_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str)
 def _bound_values(
     pairs: pd.DataFrame, arm_means: "pd.Series[float]", base_means: "pd.Series[float]"
 ) -> pd.DataFrame:
-    """Return the value of each pair as it is compared, the lowest and the highest one; NaN where it is lost.
+    """Return the value of each pair as it is compared, with its lowest and highest value; NaN if it is lost.
 
-    Where rows are lacking it is the baseline's mean plus the difference of the rows that both have.
+    If rows are missing, the value is the baseline's mean plus the difference of the rows that both have.
     """
     arm_means = arm_means.reindex(pairs.index)
     base_means = base_means.reindex(pairs.index)

@@ -19,7 +19,7 @@ class ArmSummary:
     values: Mapping[int, float]
     diverged: int
     mean: float | None
-    sd: float | None  # ddof 1
+    sd: float | None  # with ddof 1
     interval: Interval | None
     median: float | None
 
@@ -45,7 +45,7 @@ def summarise_values(values: Mapping[int, float], *, lower_is_better: bool = Tru
 
 def divergence_interval(k: int, n: int) -> Interval:
     """Return Clopper–Pearson's interval of the rate k/n. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
-    from scipy import stats  # half a second, for a study with diverged trials alone
+    from scipy import stats  # takes half a second, and only a study with diverged trials needs it
 
     ends = stats.binomtest(k, n).proportion_ci(1 - ALPHA, method="exact")
     return Interval(float(ends.low), float(ends.high), 1 - ALPHA)

@@ -1,4 +1,4 @@
-"""A contrast of two arms: its tests and intervals. `pairs` makes one of the arms' values.
+"""A contrast of two arms: its tests and intervals. The module `pairs` makes contrasts from values.
 
 The unit of replication is the seed, and every interval is "over seeds, given this validation set".
 """
@@ -31,28 +31,28 @@ from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
-FEWEST_FAILURES = 3  # more on one side than on the other, from which on two arms are not the same
+FEWEST_FAILURES = 3  # excess of failures on one side from which on two arms are not the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
     """An arm minus its base, the arm that it is compared with, over the seeds of both, at one look.
 
-    A pair is converged when both its sides are. Means, SD, skewness and r use converged pairs, and are None
+    A pair is converged if both of its sides are. Means, SD, skewness and r use converged pairs, and are None
     if there are too few. Wins, losses and the median use all pairs: one diverged side counts as ±∞, two as a
     tie. Tests and intervals are of the mean. If a side diverged or a pair was lost, the median by signs has
     to agree: each p is the larger of both tests, and an interval covers both. If all differences are equal,
-    there are signs alone, and equality within ±δ is shown as far as n ties show it (`ties_p`).
+    only the signs can be tested, and equality within ±δ is shown as far as n ties show it (`ties_p`).
     """
 
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]  # seeds that only one side has
-    arm_lacks: int  # seeds that the base alone has
-    base_lacks: int  # seeds that the arm alone has
-    lost_count: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
-    differences: Mapping[int, float]  # of the converged pairs, by seed
-    bounds: Mapping[int, tuple[float, float]]  # of differences that are not known exactly, by seed
-    rows_lacking: tuple[int, int]  # rows of pairs that the arm lacks, and its base
+    arm_lacks: int  # number of seeds that only the base has
+    base_lacks: int  # number of seeds that only the arm has
+    lost_count: int  # pairs that cannot have a result: each counts as the worst possible for a claim
+    differences: Mapping[int, float]  # differences of the converged pairs, by seed
+    bounds: Mapping[int, tuple[float, float]]  # bounds of the differences that are not known exactly, by seed
+    rows_lacking: tuple[int, int]  # numbers of rows that the arm and its base lack in the pairs
     delta: float
     family_size: int
     look: Look
@@ -64,7 +64,7 @@ class Contrast:
     both_diverged: int
     tied: bool  # every pair converged, none was lost, and its sides have the same value
     identical: bool  # tied, and known to have been computed alike, bit for bit
-    highest: float  # the metric's highest value, where its lowest one is 0; infinite if that is not known
+    highest: float  # highest value of a metric whose lowest is 0; infinite if unknown
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
     exact: bool  # constant, and known: each side has the value that follows from its settings
     arm_mean: float | None
@@ -72,11 +72,11 @@ class Contrast:
     mean: float | None  # arm_mean − base_mean
     sd: float | None
     skewness: float | None
-    skewness_of: int  # the number of values that it is of
+    skewness_of: int  # number of values behind the skewness
     r: float | None  # correlation of the pairs
 
-    paired: ClassVar[bool] = True  # values of the same seed are compared
-    divergence_test: ClassVar[str] = "McNemar"  # of how often both sides diverge; "" where there is none
+    paired: ClassVar[bool] = True  # whether values of the same seed are compared
+    divergence_test: ClassVar[str] = "McNemar"  # test of how often both sides diverge; "" for none
 
     @property
     def pairs(self) -> int:
@@ -123,9 +123,9 @@ class Contrast:
 
     @property
     def divergence_p(self) -> float:
-        """The exact two-sided p that both sides diverge equally often (McNemar 1947).
+        """The exact two-sided p of both sides diverging equally often (McNemar 1947).
 
-        In a lost pair the side that diverges less often may have been the one that did.
+        In a lost pair, the side that diverges less often may have been the one that diverged.
         """
         return self._divergence_p(self.lost_count)
 
@@ -160,7 +160,7 @@ class Contrast:
         is that of each of two one-sided tests, and the confidence 1 − 2 alpha. With one look and pairs
         without skewness it is the usual t interval. Under 3 pairs there is none.
         """
-        tails = 3 - sides  # a test with one side at alpha has the interval of one with two at 2 alpha
+        tails = 3 - sides  # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
         level = tails * self.look.compute_level(alpha, sides)
         of_ties = self.constant and (self.tied or sides == 1)
         if of_ties and self.pairs > 2:
@@ -174,9 +174,9 @@ class Contrast:
         return replace(self, look=FIXED).interval()
 
     def ties_interval(self, alpha: float = ALPHA) -> Interval | None:
-        """Return where the mean of pairs with one difference lies, by how many they are; None where 0 does.
+        """Return the interval of the mean of pairs with one difference, by their number; None if it holds 0.
 
-        Their signs show a direction alone.
+        In that case the signs show only a direction.
         """
         low, high = self._ties_ends(self.look.compute_level(alpha))
         return None if low <= 0 <= high else Interval(low, high, 1 - alpha)

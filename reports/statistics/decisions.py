@@ -1,7 +1,8 @@
 """The verdicts of contrasts that get seeds until they are decided or futile, look by look.
 
-A pure function of the study and its results: at look k it reads the first n_k seeds of what still gets seeds,
-and nothing beyond. A study that is resumed, replayed or trained in another order comes to the same end.
+The verdicts are a pure function of the study and its results: look k reads the first n_k seeds of the
+contrasts that still get seeds, and nothing beyond. A study that is resumed, replayed or trained in another
+order ends alike.
 """
 
 import math
@@ -37,18 +38,18 @@ Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family
 class Decisions(Generic[Key]):
     """The state of every contrast after the looks that are complete."""
 
-    verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
-    seeds_requested: Mapping[Key, int]  # of the study's first seeds, for the next look; 0: no more
+    verdicts: Mapping[Key, Mapping[str, Verdict]]  # verdicts by contrast and by metric
+    seeds_requested: Mapping[Key, int]  # number of the study's first seeds for the next look; 0 for no more
     looks_taken: int
-    gate: "GateDecision[Key] | None" = None  # of a study that is a gate
-    proposal: "ProposalDecision | None" = None  # of a study that is a proposal
+    gate: "GateDecision[Key] | None" = None  # for a study that is a gate
+    proposal: "ProposalDecision | None" = None  # for a study that is a proposal
 
 
 @dataclass(frozen=True)
 class _Track:
     """A contrast by one metric, and the smallest p, each over its look's weight, of its looks so far."""
 
-    contrast: Contrast  # of the last look; before the first, of the pairs that there are
+    contrast: Contrast  # contrast at its last look; before the first look, of the pairs so far
     smallest_difference_p: float = math.inf
     smallest_equivalence_p: float = math.inf
     smallest_divergence_p: float = math.inf
@@ -96,16 +97,16 @@ def evaluate_looks(
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
-    `sides_by_contrast` has the values of both sides of every declared contrast, by name and by metric, also
-    where there are no results yet. `lost_reasons` has the seeds for which a contrast cannot have a result,
-    each with its reason ("failed"). `equal` has the seeds on which both sides of a contrast are known to have
+    `sides_by_contrast` has the values of both sides of every declared contrast, by name and by metric, even
+    if there are no results yet. `lost_reasons` has the seeds for which a contrast cannot have a result, each
+    with its reason ("failed"). `equal` has the seeds on which both sides of a contrast are known to have
     computed the same.
 
-    A look is evaluated when every open contrast has all of its seeds but the lost ones. A lost seed counts as
-    the worst that it can be for a claim, and a contrast that lost half of a look's seeds stays open without
-    holding up the others. A contrast that is decided keeps its verdict. With the stopping rule "size" a
-    contrast that has a direction is not decided before its size is settled. The other metrics are judged at
-    the looks of the first, in families of their own.
+    A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
+    the worst possible for a claim, and a contrast that lost half of a look's seeds stays open without holding
+    up the others. A decided contrast keeps its verdict. With the stopping rule "size", a contrast that has a
+    direction is not decided before its size is settled. The other metrics are judged at the looks of the
+    first metric, in families of their own.
 
     A contrast is futile if, after a look, its chance to be decided by the last look is below `futility`. It
     gets no more seeds, and its p stays as it is. Holm's correction of that p may still become milder, as the
@@ -141,7 +142,7 @@ def evaluate_looks(
             break
         walk.take_look(tracks, waiting, completed)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*waiting, *futile):  # `decided` tells who needs the next look
+        for name in (*waiting, *futile):  # `decided` says who needs the next look
             current[name] = replace(judged[name], decided=_ends_contrast(judged[name], stopping_rule))
         completed += 1
         futile = {name: reason for name, reason in futile.items() if not current[name].decided}
@@ -164,7 +165,7 @@ class _Walk(Generic[Key]):
     metrics: Sequence[Metric]
     lost_reasons: Mapping[Key, Mapping[int, str]]
     equal: Mapping[Key, Collection[int]]
-    has_own_rule: bool  # such a study takes fine values that are equal for computed alike
+    has_own_rule: bool  # a gate or proposal takes equal fine values as computed alike
 
     def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""
@@ -256,7 +257,7 @@ def _ends_contrast(v: Verdict, stopping_rule: str) -> bool:
 def _find_futile(verdicts: Mapping[Key, Verdict], stopping_rule: str, bound: float) -> dict[Key, str]:
     """Return the futile contrasts, each with a phrase on the number of seeds that would decide it.
 
-    Contrasts that are judged by signs are not among them: diverged and lost pairs are not predicted.
+    Contrasts that are judged by signs are left out: diverged and lost pairs are not predicted.
     """
     candidates = {}
     for name, v in verdicts.items():
@@ -286,8 +287,8 @@ def _describe_seeds(number: int | None, v: Verdict) -> str:
 def _judge_tracks(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
     """Return a verdict for every contrast by one metric.
 
-    The p of differences, of equivalences and of divergences are three families, each adjusted by itself.
-    Before its first look a contrast has no interval, which would disclose its result.
+    The p values of differences, of equivalences and of divergences are three families, each adjusted by
+    itself. Before its first look a contrast has no interval, because it would disclose the result.
     """
     if not tracks:
         return {}

@@ -1,11 +1,11 @@
-"""Contrasts with a standard error of their own: of arms without pairs, and of folds of one data set.
+"""Contrasts with a standard error of their own: arms without pairs, and folds of one data set.
 
-Arms without pairs have two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
-five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
-corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread.
+Arms without pairs have two tests, Welch's (1947) and a permutation test, and the larger p counts: with five
+skewed values against fifty, t does not follow Welch's law. Beyond some hundred values Welch's t is corrected
+for skewness instead. A side whose values happen to be equal is taken to have the other side's spread.
 
-Folds, or random splits, share most of their training rows, so that their differences are not independent:
-the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio,
+Folds, or random splits, share most of their training rows, so that their differences are not independent: the
+variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio,
 "Inference for the Generalization Error", Machine Learning 52 (2003).
 """
 
@@ -35,18 +35,18 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
 from unrolled.reports.statistics.values import highest_of, select_finite
 
-ENOUGH_SKEWED = 30  # values of the side with the wider spread, from which on skewness is mostly seen
+ENOUGH_SKEWED = 30  # values of the side with the wider spread from which on skewness is mostly seen
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorContrast(Contrast):
-    """A contrast that is judged by t with an error and degrees of freedom of its own, and never by signs.
+    """A contrast that is judged by t with its own error and degrees of freedom, and never by signs.
 
-    The signs of dependent differences prove nothing, and neither do ties. With a value that is infinite or
-    lost, or with one difference on all folds, the only possible claim is that identical arms are the same.
+    The signs of dependent differences prove nothing, and neither do ties. With an infinite or lost value, or
+    with one difference on all folds, the only possible claim is that identical arms are the same.
     """
 
-    error: float  # the standard error of the difference; NaN where there is no test
+    error: float  # standard error of the difference; NaN if there is no test
     df: float
 
     by_signs = False  # see above
@@ -86,7 +86,7 @@ class Unpaired(ErrorContrast):
     """
 
     sizes: tuple[int, int]
-    samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # the finite values of both sides
+    samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # finite values of both sides
 
     paired = False
     by_median = False
@@ -146,7 +146,7 @@ class Unpaired(ErrorContrast):
         """Return Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
         if lost_count or not self.given_convergence:
             return 1.0
-        from scipy import stats  # half a second, for a table with diverged rows alone
+        from scipy import stats  # takes half a second, and only a table with diverged rows needs it
 
         diverged = (self.arm_diverged, self.base_diverged)
         converged = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
@@ -190,7 +190,7 @@ class Unpaired(ErrorContrast):
 def welch(arm: Sequence[float], base: Sequence[float], **options: Any) -> Unpaired:
     """Compare two samples; options as of `compare_pairs`.
 
-    Fewer than two values, or an infinite one, have no test.
+    Samples with fewer than two values, or with an infinite value, have no test.
     """
     a, b = map(select_finite, (arm, base))
     error = math.nan
@@ -217,9 +217,9 @@ def welch(arm: Sequence[float], base: Sequence[float], **options: Any) -> Unpair
 
 
 def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
-    """Return Welch's standard error and degrees of freedom; without spread on either side 0 and NaN.
+    """Return Welch's standard error and degrees of freedom; 0 and NaN if neither side has a spread.
 
-    Equal values of one side tell nothing of its spread: it is taken to be the other's.
+    Equal values on one side say nothing of its spread, which is taken to be the other side's.
     """
     variances = [float(x.var(ddof=1)) if np.ptp(x) else 0.0 for x in (a, b)]
     freedom = [x.size - 1 for x in (a, b)]
@@ -244,9 +244,9 @@ class FoldContrast(ErrorContrast):
 
 
 def compare_folds(arm: SeedValues, base: SeedValues, *, test_share: float, **options: Any) -> FoldContrast:
-    """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
+    """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
-    Options as of `compare_pairs`.
+    The options are those of `compare_pairs`.
     """
     plain = compare_pairs(arm, base, **options)
     error = math.nan

@@ -1,8 +1,8 @@
 """Tests and intervals: arrays in, numbers out.
 
-Functions on samples work along the last axis, so that thousands of simulated studies are one call.
-scipy.stats has most of them and takes a millisecond for each: a page with all pairs of 50 arms makes 5,000.
-Bootstrap intervals are left out: at 5 seeds a nominal 95 % covers .83.
+Functions on samples work along the last axis, so that thousands of simulated studies take one call.
+scipy.stats has most of them but takes a millisecond for each: a page with all pairs of 50 arms makes 5,000
+calls. Bootstrap intervals are left out: at 5 seeds a nominal 95 % covers .83.
 """
 
 import math
@@ -16,16 +16,16 @@ from unrolled.reports.statistics.power import ALPHA
 
 Floats = NDArray[np.float64]
 
-_ROUNDING = 1e-13  # differences that rounding alone explains, relative to what was subtracted
-SINGLE_ROUNDING = 2e-7  # the same, where one side was stored in single precision
+_ROUNDING = 1e-13  # differences explained by rounding, relative to the values subtracted
+SINGLE_ROUNDING = 2e-7  # the same, if one side was stored in single precision
 _SMALLEST = 1e-100  # differences whose cubes underflow
 
 
 def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> Floats:
     """Return differences (S,) of values up to `scale`, with noise of rounding set to 0, or to their median.
 
-    Two arms that differ by .01 on every seed have no spread, though their floats do. `noise` is that of the
-    form in which values were stored.
+    Two arms that differ by .01 on every seed have no spread, though their floats do. `noise` is the rounding
+    of the form in which values were stored.
     """
     noise = max(_ROUNDING * scale, _SMALLEST, noise)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)
@@ -54,8 +54,8 @@ class Moments(NamedTuple):
 
     n: int
     mean: Floats
-    sd: Floats  # ddof 1
-    skewness: Floats  # the third standardised moment; 0 without any spread
+    sd: Floats  # with ddof 1
+    skewness: Floats  # third standardised moment; 0 without any spread
 
 
 def moments(x: ArrayLike) -> Moments:
@@ -101,14 +101,14 @@ def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
     skew = np.asarray(skew, dtype=float)
     shifted = np.asarray(t, dtype=float) / math.sqrt(n) - skew / (6 * n)
     symmetric = np.abs(skew) < 1e-6
-    skew = np.where(symmetric, 1.0, skew)  # no division by zero
+    skew = np.where(symmetric, 1.0, skew)  # avoids a division by zero
     return np.asarray(np.where(symmetric, shifted, 3 * (np.cbrt(1 + skew * shifted) - 1) / skew))
 
 
 def skewness_ratio(skewness: float | None, n: int) -> float:
-    """Return a skewness over the one that a normal sample exceeds in about one case of a hundred.
+    """Return a skewness divided by the one that a normal sample exceeds in about one case of a hundred.
 
-    That of five values is at most .94 times this. Lognormal samples exceed it in .11 (six), .26 (eight), .35
+    For five values the ratio is at most .94. Lognormal samples exceed 1 in .11 (six), .26 (eight), .35
     (ten) and .74 (twenty values).
     """
     if skewness is None:
@@ -124,7 +124,8 @@ def tails_to_p(above: ArrayLike, below: ArrayLike) -> Floats:
 def median_tails(low: Floats, high: Floats, mu: float = 0.0) -> tuple[float, float]:
     """Return the one-sided p by signs that the median is at most mu, and that it is at least mu.
 
-    `low` (S,) are the values at their lowest, and `high` (S,) at their highest, where some are not known.
+    `low` (S,) and `high` (S,) are the lowest and the highest possible values; they differ if some are
+    unknown.
     """
     n = low.size
     return float(special.bdtr((low <= mu).sum(), n, 0.5)), float(special.bdtr((high >= mu).sum(), n, 0.5))
@@ -141,10 +142,10 @@ def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, flo
 
 
 def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
-    """Return the probability, at most, that n differences all are this one, were their mean mu.
+    """Return an upper bound on the probability that n differences all equal this one, if their mean is mu.
 
-    Of values from 0 to `highest`: were the mean mu, above the difference, a share of pairs of at least
-    (mu − difference)/(highest − difference) would have another one. Without a highest value it is 1.
+    For values from 0 to `highest`: if the mean is mu, above the difference, a share of pairs of at least
+    (mu − difference)/(highest − difference) has another difference. Without a highest value the bound is 1.
     """
     if difference >= mu or highest == math.inf:
         return 1.0
@@ -161,7 +162,7 @@ def ties_end(n: int, difference: float, alpha: float, highest: float) -> float:
 def step_down(ps: ArrayLike) -> Floats:
     """Return Holm's adjusted p values within each family; ps is (…, k).
 
-    statsmodels has the same for one family, and spends 90 ms of every call on collecting garbage.
+    statsmodels does the same for one family, and spends 90 ms of every call on collecting garbage.
     """
     p = np.asarray(ps, dtype=float)
     order = np.argsort(p, -1)

@@ -16,7 +16,7 @@ from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 class Effect:
     """A main effect or a two-way interaction of a 2^k design: its value by seed, compared with zero.
 
-    `left_out` are seeds that miss a cell or diverged in one; with any that `diverged` the effect is given
+    `left_out` are seeds that miss a cell or diverged in one. If any seed `diverged`, the effect is given
     convergence, and decides nothing.
     """
 
@@ -56,10 +56,10 @@ def factorial_effects(
     """Return main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
     A main effect is the mean with the factor on minus the mean with it off. An interaction is the effect of
-    the first factor where the second is on, minus its effect where the second is off: a whole change in the
-    metric's unit, so that δ means the same for both. Both are taken within each seed; `factors` are named in
-    the order of the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError
-    if a cell is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
+    the first factor with the second on, minus its effect with the second off: a whole change in the metric's
+    unit, so that δ means the same for both. Both are taken within each seed. `factors` are named in the order
+    of the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError if a cell
+    is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
     """
     seeds, table, diverged = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)

@@ -19,8 +19,8 @@ class Adjusted(NamedTuple):
 def holm(ps: Sequence[float]) -> list[Adjusted]:
     """Return p values that keep the chance of any false claim in the family (Holm 1979).
 
-    The interval of a rejected hypothesis has the level of its own step, .05 over the hypotheses that were
-    still open there; that of an open one has the level of the step that failed.
+    The interval of a rejected hypothesis has the level of its own step, .05 divided by the hypotheses that
+    were still open there; the interval of an open hypothesis has the level of the step that failed.
     """
     adjusted = step_down(_check_p_values(ps))
     rank = np.argsort(np.argsort(ps, kind="stable"), kind="stable")
@@ -29,13 +29,13 @@ def holm(ps: Sequence[float]) -> list[Adjusted]:
 
 
 def benjamini_hochberg(ps: Sequence[float]) -> list[Adjusted]:
-    """Return p values that keep the share of false claims; for exploratory sections alone.
+    """Return p values that control the share of false claims; only for exploratory sections.
 
-    Intervals are those of Benjamini and Yekutieli (2005), which keep the share that does not cover.
+    The intervals are those of Benjamini and Yekutieli (2005), which control the share that does not cover.
     """
     if not len(ps):
         return []
-    from scipy import stats  # half a second, for a study with exploratory arms alone
+    from scipy import stats  # takes half a second, and only a study with exploratory arms needs it
 
     adjusted = stats.false_discovery_control(_check_p_values(ps))
     claims = int((adjusted <= ALPHA).sum())

@@ -1,14 +1,14 @@
 """Futility: the chance that an open contrast will be decided, and the number of seeds that would decide it.
 
-The chance is that of the intervals of the last look, given the mean and SD of the pairs so far (predictive
+The chance is that of the intervals at the last look, given the mean and SD of the pairs so far (predictive
 power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or Predictive Power?"
 (1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods" (2000), chapter 10).
-What the pairs leave open is taken in favour of a decision, so that it is rarely missed.
+Unknown quantities are taken in favour of a decision, so that a decision is rarely missed.
 
-To give a contrast up only takes claims away. Error rates therefore hold whether it is given up or not
-(non-binding futility), and a study may go on with it later.
+Giving a contrast up only takes claims away. Error rates therefore hold whether it is given up or not
+(non-binding futility), and a study may resume it later.
 
-`unrolled plan` imports this module: numpy and scipy.special only.
+`unrolled plan` imports this module, which therefore imports only numpy and scipy.special.
 """
 
 import math
@@ -29,9 +29,9 @@ Key = TypeVar("Key", bound=Hashable)
 BOUND = 0.1
 """A contrast with a smaller chance to be decided gets no more seeds: tests/reports/simulate_futility.py shows
 what that saves and loses."""
-MOST_SEEDS = 1_000  # beyond these it is not said how many would decide a contrast
+MOST_SEEDS = 1_000  # beyond this number it is not said how many seeds would decide a contrast
 
-_FAVOURABLE = 1 / 6  # the chance that the truth is still more favourable than the one that is assumed
+_FAVOURABLE = 1 / 6  # chance that the truth is still more favourable than assumed
 
 
 class Chances(NamedTuple):
@@ -51,8 +51,8 @@ class LastLook:
     """The tests at the last look of a design.
 
     `alpha` and `alpha_same` are the error rates, over all looks, of the tests of a difference and of
-    equivalence: Holm's at the present step. With `until_size` a difference is decided once it is shown to be
-    more or less than δ.
+    equivalence: those of Holm at the present step. With `until_size`, a difference is decided once it is
+    shown to be more or less than δ.
     """
 
     looks: Looks
@@ -71,8 +71,8 @@ class LastLook:
         """Return the chances of contrasts that have these moments at an earlier look, on a favourable view.
 
         The true SD is taken to be as small as it is in one of six cases, given the SD so far. A difference
-        has a flat prior. For equivalence the true mean is taken to be as near to 0 as in one of six cases:
-        studies often compare arms that are equal, which a flat prior does not know. Looks in between add
+        has a flat prior. For equivalence the true mean is taken to be as near to 0 as in one of six cases,
+        because studies often compare arms that are equal, which a flat prior ignores. Looks in between add
         little and are left out.
         """
         n = m.n
@@ -89,9 +89,9 @@ class LastLook:
         return Chances(difference, same)
 
     def count_seeds(self, m: Moments) -> int | None:
-        """Return the pairs that would decide a contrast with 80 % power, were its mean and SD the true ones.
+        """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
-        They are more than the last look has; None beyond `MOST_SEEDS`.
+        The number is larger than that of the last look. Returns None beyond `MOST_SEEDS`.
         """
 
         def find_power(n: int) -> float:
@@ -109,7 +109,7 @@ class LastLook:
     def _show_difference(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
         """Return the chance that a mean, which is normal around `mean`, is decided as a difference.
 
-        `at_zero` are the moments of the pairs, were their mean 0.
+        `at_zero` are the moments of the pairs if their mean were 0.
         """
         low, high = mean_interval(at_zero, self.looks.find_critical_q(self.alpha))
         if not self.until_size:
@@ -138,7 +138,7 @@ _ZERO = np.zeros(())
 def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float) -> dict[Key, int | None]:
     """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
-    Each is tested at the step of Holm that it is expected to have by then. Every other contrast takes a step
+    Each is tested at the step of Holm that it is expected to reach by then. Every other contrast takes a step
     away with its own chance to be decided, which is computed as if all others were decided.
     """
     other_contrasts = len(contrasts) - 1

@@ -1,12 +1,12 @@
 """The test of one proposal of a chain: does the candidate gain over the incumbent?
 
-A pure function of the gains so far, one a pair of runs with the same seed, and of the level that the chain
-gave to the proposal (`online`). Looks, p values and tests are those of studies (`sequential`, `estimators`),
-with one side: the null is that the mean gain is at most 0. With normal pairs the p value is super-uniform
-given the past, wherever the proposal stops.
+The decision is a pure function of the gains so far, one for each pair of runs with the same seed, and of the
+level that the chain gave to the proposal (`online`). Looks, p values and tests are those of studies
+(`sequential`, `estimators`), but one-sided: the null is that the mean gain is at most 0. With normal pairs
+the p value is super-uniform given the past, wherever the proposal stops.
 
-A candidate is hopeless, and given up, if Student's t of the gains is below a bound that rises from look to
-look. That takes keeps away and makes none.
+A candidate is given up as hopeless if Student's t of the gains is below a bound that rises from look to look.
+This rule takes keeps away and makes none.
 """
 
 import math
@@ -27,9 +27,9 @@ CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
 FUTILE_T = 0.0, 0.7, 1.2, 1.7
 """The t under which a proposal is given up at its first looks; the last bound holds at later ones."""
 PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
-_CONSTANT = 1e-9  # gains that differ by less than this share of the largest differ by rounding
-_LARGEST_GAIN = 64.0  # that is sought, in SDs
-_HALVINGS = 16  # of the range in which it is sought
+_CONSTANT = 1e-9  # gains that differ by less than this share of the largest gain differ by rounding
+_LARGEST_GAIN = 64.0  # largest gain that is sought, in SDs
+_HALVINGS = 16  # halvings of the range in which a gain is sought
 
 
 class ProposalOutcome(StrEnum):
@@ -45,18 +45,18 @@ class ProposalOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalVerdict:
-    """The outcome of a proposal, and what it rests on.
+    """The outcome of a proposal, and the numbers it rests on.
 
-    `p_value` sets the levels of later proposals once this one has ended; until then 1 does. `bound` is a
-    repeated lower bound of the mean gain at the proposal's level; that of one that is kept is above 0.
+    `p_value` sets the levels of later proposals once this one has ended; until then 1 is used. `bound` is a
+    repeated lower bound of the mean gain at the proposal's level; for a kept proposal it is above 0.
     """
 
     outcome: ProposalOutcome
-    p_value: float = 1.0  # that the mean gain is at most 0
-    simpler_p: float | None = None  # that it is at most −δ; None if that was not asked
-    pairs: int = 0  # that the verdict rests on
-    pairs_requested: int = 0  # for the next look, if it is undecided
-    gain: float | None = None  # the mean of these pairs; None before the first look
+    p_value: float = 1.0  # p of a mean gain of at most 0
+    simpler_p: float | None = None  # p of a mean gain of at most −δ; None if that was not tested
+    pairs: int = 0  # number of pairs that the verdict rests on
+    pairs_requested: int = 0  # number of pairs for the next look, if it is undecided
+    gain: float | None = None  # mean gain of these pairs; None before the first look
     bound: float = -math.inf
     futile: bool = False  # given up before the last look
 
@@ -65,16 +65,16 @@ class ProposalStates(NamedTuple):
     """Where the tests of proposals stand after the looks that have all their pairs: (proposals,) each."""
 
     p: Floats  # 1 before the first look with a test
-    pairs: NDArray[np.int_]  # at the look where it ended, or at the last so far
+    pairs: NDArray[np.int_]  # number of pairs at the look where it ended, or at the last look so far
     shown: NDArray[np.bool_]
     futile: NDArray[np.bool_]
 
 
 def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
-    """Return the looks before `budget` pairs, and one there.
+    """Return the looks before `budget` pairs, and a look there.
 
-    With more pairs than the last look has, all looks are later by the same factor: early ones would give up
-    the small gains that more pairs could show.
+    With more pairs than the last look has, all looks are delayed by the same factor: early looks would give
+    up the small gains that more pairs could show.
     """
     factor = max(1.0, budget / looks.last)
     earlier = (round(factor * n) for n in looks.numbers)
@@ -82,10 +82,10 @@ def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
 
 
 def select_tests(looks: Looks) -> Looks:
-    """Return the looks at which a gain can be shown: those from 10 pairs on, or else the last.
+    """Return the looks at which a gain can be shown: those from 10 pairs on, or else the last look.
 
-    With skewed pairs, tests of few of them err most: tests/reports/simulate_chain.py. Raises ValueError if
-    the last look has under 5 pairs.
+    With skewed pairs, tests of few pairs err most: tests/reports/simulate_chain.py. Raises ValueError if the
+    last look has under 5 pairs.
     """
     if looks.last < FEWEST_SEEDS:
         raise ValueError(f"a proposal needs {FEWEST_SEEDS} pairs or more, not {looks.last}")
@@ -95,8 +95,8 @@ def select_tests(looks: Looks) -> Looks:
 def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> ProposalStates:
     """Test at each look whether the mean gains of proposals, (proposals, pairs), are above 0.
 
-    Each look takes the larger p of Student's t and Hall's t. A proposal ends where its p over the looks so
-    far is at most its level, and where it is futile.
+    Each look takes the larger p of Student's t and Hall's t. A proposal ends when its p over the looks so far
+    is at most its level, and when it is futile.
     """
     tests = select_tests(looks)
     size = len(gains)
@@ -129,15 +129,14 @@ def judge_proposal(
     simpler_level: float = 0.0,
     gains_over_keep: Floats | None = None,
 ) -> ProposalVerdict:
-    """Judge a proposal by its gains over the incumbent (pairs,), above 0 where it is better.
+    """Judge a proposal by its gains over the incumbent (pairs,), above 0 if it is better.
 
-    A gain is −inf where the candidate diverged alone, which ends the proposal; inf where the incumbent did,
-    which counts as no gain; and 0 where both did. What lies beyond the look where a proposal ends changes
-    nothing.
+    A gain is −inf if only the candidate diverged, which ends the proposal; inf if only the incumbent did,
+    which counts as no gain; and 0 if both did. Pairs beyond the look where a proposal ends change nothing.
 
     A candidate with `fewer_lines` that is not kept is simpler if it is shown, at `simpler_level`, to be less
-    than `delta` worse than the last proposal that was kept. `gains_over_keep` are those over that one, if it
-    is not the incumbent. Raises ValueError on NaN, and on looks that end before 5 pairs.
+    than `delta` worse than the last proposal that was kept. `gains_over_keep` are the gains over that
+    proposal, if it is not the incumbent. Raises ValueError for NaN, and for looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
     diverged = not verdict.futile and verdict.pairs < looks.last
@@ -241,7 +240,7 @@ def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float)
 def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:
     """Return the true mean gain that is kept with a chance of .8; `spread` is the SD of the pairs' gains.
 
-    It is infinite where no gain is: the level is too small for so few pairs.
+    Returns infinity if no gain is kept, because the level is too small for so few pairs.
     """
     low = 0.0
     high = _LARGEST_GAIN
@@ -259,8 +258,9 @@ def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> fl
 def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the pairs with which a true mean gain is kept with a chance of .8: the budget that it takes.
 
-    That is the first of these looks that would do as the last, or more pairs than they have: see `fit_looks`.
-    It is None if no gain is kept at such a level. Raises ValueError unless gain and spread are positive.
+    This is the first of these looks that would do as the last look, or more pairs than they have: see
+    `fit_looks`. Returns None if no gain is kept at such a level. Raises ValueError unless gain and spread are
+    positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")

@@ -1,8 +1,8 @@
-"""The rule of a gate: a change passes where it is shown to be less than δ worse by every metric.
+"""The rule of a gate: a change passes if it is shown to be less than δ worse by every metric.
 
 All metrics have to pass, so that each is tested at .05 without a correction: a change that is worse by δ in
-one of them passes in .05 of gates at most, however many there are (R. L. Berger, "Multiparameter Hypothesis
-Testing and Acceptance Sampling", Technometrics 24 (1982)). With skewed pairs it passes more often:
+one of them passes at most .05 of gates, however many metrics there are (R. L. Berger, "Multiparameter
+Hypothesis Testing and Acceptance Sampling", Technometrics 24 (1982)). With skewed pairs it passes more often:
 docs/trust.md has the rates.
 """
 
@@ -38,15 +38,15 @@ class GateOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """How much worse the head is by one metric, after the looks at which that was open.
+    """How much worse the head is by one metric, after the looks at which that metric was open.
 
-    `bound` is the one-sided 95 % repeated bound: the head is worse by less than this. `least` is the one on
+    `bound` is the one-sided 95 % repeated bound: the head is worse by less than this. `least` is the bound on
     the other side. Both hold at all looks together.
     """
 
     metric: Metric
-    pairs: int = 0  # that converged on both sides
-    worse: float | None = None  # their mean, in the metric's unit; negative where the head is better
+    pairs: int = 0  # number of pairs that converged on both sides
+    worse: float | None = None  # their mean, in the metric's unit; negative if the head is better
     bound: float = math.inf
     least: float = -math.inf
 
@@ -94,10 +94,10 @@ class Bound:
 class GateDecision(Generic[Key]):
     """The state of a gate. It is open while neither a pass nor a fault is there, and asks for more seeds."""
 
-    bounds: Mapping[tuple[Key, str], Bound]  # by variant of the other settings and by metric
+    bounds: Mapping[tuple[Key, str], Bound]  # bounds by variant of the other settings and by metric
     looks_taken: int
-    fault: str = ""  # why it fails, such as "seed 3 failed"; "" where it does not
-    seeds_requested: int = 0  # of the planned ones, for the next look; 0: no more
+    fault: str = ""  # why it fails, such as "seed 3 failed"; "" if it does not
+    seeds_requested: int = 0  # number of the planned seeds for the next look; 0 for no more
 
     @property
     def has_ended(self) -> bool:
@@ -122,17 +122,17 @@ def non_inferiority(
     """Judge a head against its base, look by look; arguments as of `decisions.evaluate_looks`.
 
     `sides_by_variant` has the values of head and base by variant of the other settings and by metric;
-    infinite: diverged.
+    infinite values are diverged seeds.
 
     A gate passes when every metric is shown to be less than δ worse, each at this look or at an earlier one.
     It fails as soon as
 
-    - one is shown to be more than δ worse, or is still open after the last look,
-    - a planned seed is lost, or diverges at the head alone,
-    - a side ignores its seed: each metric that is no clock has one value on all seeds, five or more. These
-      are one run, unless `equal` says that both sides computed the same.
+    - a metric is shown to be more than δ worse, or is still open after the last look,
+    - a planned seed is lost, or only the head diverges on it,
+    - a side ignores its seed: each metric that is not a clock has one value on all seeds, five or more. The
+      seeds are then one run, unless `equal` says that both sides computed the same.
 
-    A seed that diverged on both sides, or at the base alone, is no evidence. Raises ValueError without
+    A seed that diverged on both sides, or only at the base, is no evidence. Raises ValueError without
     metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
@@ -223,7 +223,7 @@ class Chance(NamedTuple):
 
 @lru_cache(maxsize=256)
 def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0) -> Chance:
-    """Return what to expect of a head that is worse by `effect`; `sd` is that of the pairs' differences.
+    """Return what to expect of a head that is worse by `effect`; `sd` is the SD of the paired differences.
 
     All are in the unit of δ. Pairs are normal. Raises ValueError unless sd and δ are positive.
     """
@@ -237,8 +237,9 @@ def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0)
 def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
     """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
 
-    `spreads` has the SD and the δ of each. It goes on until the last of them is decided, or one fails. Their
-    differences are taken to be independent; as those of one seed often go together, it may end earlier.
+    `spreads` has the SD and the δ of each bound. The gate goes on until the last bound is decided, or one
+    fails. The differences are taken to be independent; as differences of one seed often go together, it may
+    end earlier.
     """
     rng = np.random.default_rng(0)
     ends = [_end_gates(sd * rng.standard_normal((GATES, looks.last)), looks, delta) for sd, delta in spreads]

@@ -1,11 +1,11 @@
 """Online testing: the level of each test of a chain, given the p values of the tests before it.
 
-How many tests there will be is not known, and which is tried next may depend on all that came before. Each
-level is a function of the earlier p values alone, so that it can be written down before a test begins.
+The number of tests is unknown, and which test is tried next may depend on all that came before. Each level is
+a function of the earlier p values alone, so that it can be written down before a test begins.
 
 - **"saffron"**: Ramdas, Zrnic, Wainwright and Jordan, "SAFFRON: an adaptive algorithm for online control of
   the false discovery rate" (2018), ICML 35. With p values that are super-uniform given the past,
-  E[false rejections] ≤ α · E[max(rejections, 1)] at any stop. That the false discovery rate is at most α is
+  E[false rejections] ≤ α · E[max(rejections, 1)] at any stop. A false discovery rate of at most α is
   proved for independent p values and a number of tests that is fixed beforehand.
 - **"family-wise"**: alpha spending. The chance of any false rejection is at most α, however p values depend
   on each other, and wherever the chain stops.
@@ -24,7 +24,7 @@ TERMS = 5_000
 """The γ of later terms are 0: after as many tests that earned nothing no level is left."""
 _GAMMAS: Floats = np.arange(1, TERMS + 1, dtype=float) ** -1.6
 _GAMMAS /= _GAMMAS.sum()
-LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for one of a true null
+LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for a true null
 
 
 class Rule(Protocol):
@@ -50,9 +50,9 @@ class AlphaSpending:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Saffron:
-    """SAFFRON with a constant λ: a rejection earns α, and tests of candidates, with p ≤ λ, spend nothing.
+    """SAFFRON with a constant λ: a rejection earns α, and tests with p ≤ λ, its candidates, spend nothing.
 
-    `wealth` is the w₀ that the first levels are paid from, α/2 if it is None. The first rejection earns
+    `wealth` is the w₀ that pays for the first levels, α/2 if it is None. The first rejection earns
     α − w₀.
     """
 
@@ -66,12 +66,12 @@ class Saffron:
         p = _check_p_values(p_values)
         n = p.shape[-1]
         wealth = self.alpha / 2 if self.wealth is None else self.wealth
-        spent = np.zeros((*p.shape[:-1], n + 1), dtype=int)  # by how many tests before each one
+        spent = np.zeros((*p.shape[:-1], n + 1), dtype=int)  # number of earlier tests that have spent
         np.cumsum(p > self.candidate, axis=-1, out=spent[..., 1:])
-        earned = np.zeros(p.shape)  # by each test
+        earned = np.zeros(p.shape)  # amount that each test has earned
         levels = np.empty((*p.shape[:-1], n + 1))
         for t in range(n + 1):
-            spent_since = spent[..., t, None] - spent[..., 1 : t + 1]  # each of the tests before
+            spent_since = spent[..., t, None] - spent[..., 1 : t + 1]  # since each of the earlier tests
             level = wealth * _select_gammas(self.gammas, spent[..., t])
             level += (earned[..., :t] * _select_gammas(self.gammas, spent_since)).sum(-1)
             levels[..., t] = np.minimum(self.candidate, (1 - self.candidate) * level)
@@ -82,11 +82,11 @@ class Saffron:
 
 
 def next_level(rule: str, p_values: Sequence[float], alpha: float) -> float:
-    """Return the level of a chain's next test by a rule, "saffron" or "family-wise", given all tests before.
+    """Return the level of a chain's next test by a rule, "saffron" or "family-wise", given all earlier tests.
 
-    They come in the order in which they began, since each has a level of its own from then on. The p of one
-    that has not ended is 1, which makes the next levels smaller. Raises ValueError on another rule, and on a
-    p value that is not between 0 and 1.
+    The tests come in the order in which they began, because each has its own level from then on. The p of a
+    test that has not ended is 1, which makes the next levels smaller. Raises ValueError for another rule, and
+    for a p value that is not between 0 and 1.
     """
     return float(make_rule(rule, alpha).compute_levels(p_values)[-1])
 

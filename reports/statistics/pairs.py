@@ -1,6 +1,6 @@
 """Two arms compared seed by seed: from their values to a contrast.
 
-Values come as {seed: value}; an infinite one is a seed that diverged, NaN is refused.
+Values come as {seed: value}; an infinite value is a seed that diverged, and NaN is refused.
 """
 
 import math
@@ -45,7 +45,7 @@ def compare_pairs(
     - `bounds`: by seed, the lowest and the highest value that the arm may have, where rows are lacking
     - `rows_lacking`: the numbers of rows that the arm lacks, and its base
 
-    Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
+    Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
     if not delta > 0 or family_size < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family_size}")
@@ -94,8 +94,8 @@ def _have_one_value(side: Floats) -> bool:
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
     """Return the difference up to which shares count as equal, as a side may be stored with fewer digits.
 
-    If one side has fewer decimals, and no pair differs by more than half a unit of its last one, that is half
-    a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
+    If one side has fewer decimals, and no pair differs by more than half a unit of its last decimal, it is
+    half a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(count_decimals(side) for side in (a, b))
@@ -108,7 +108,7 @@ def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:
     """Return the fields of a Contrast that rest on converged pairs and their differences.
 
-    Differences of at most `noise` are none.
+    Differences of at most `noise` count as 0.
     """
     both = np.isfinite(a) & np.isfinite(b)
     a = a[both]

@@ -1,7 +1,7 @@
 """The permutation test of two samples by Welch's t.
 
-Exact where both samples have one law, however skewed, and right in large samples also where their variances
-differ: A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
+The test is exact if both samples have one law, however skewed, and right in large samples even if their
+variances differ: A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
 Behrens–Fisher problem", Statistics & Probability Letters 36 (1997).
 """
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from unrolled.reports.statistics.estimators import Floats
 
-DRAWS = 9_999  # permutations, where there are more than these
-MOST = 200  # values of the smaller sample: the mean of more is nearly normal
-_ROUNDING = 1e-9  # of two statistics that are equal
-_HALVINGS = 40  # of the range in which an end of an interval is sought
-_FARTHEST = 1e6  # in half widths of Welch's interval: where an end is infinite
+DRAWS = 9_999  # permutations that are drawn if there are more than these
+MOST = 200  # most values of the smaller sample: the mean of more is nearly normal
+_ROUNDING = 1e-9  # largest relative difference of two equal statistics
+_HALVINGS = 40  # halvings of the range in which an end of an interval is sought
+_FARTHEST = 1e6  # distance, in half widths of Welch's interval, of an end that counts as infinite
 
 
 class Permutations:
     """Two samples of two values or more that change sides; differences are the first minus the second.
 
-    A group is what is drawn for the smaller sample; the first one is the sample itself.
+    A group is a draw for the smaller sample; the first group is the sample itself.
     """
 
     def __init__(self, first: Floats, second: Floats) -> None:
@@ -95,7 +95,7 @@ def _draw_groups(size: int, total: int) -> NDArray[np.intp]:
         return np.array([*combinations(range(total), size)], dtype=np.intp)
     rng = np.random.default_rng(0)
     groups = np.empty((DRAWS, size), dtype=np.intp)
-    for k, last in enumerate(range(total - size, total)):  # R. Floyd's: Bentley, CACM 30 (1987), page 754
+    for k, last in enumerate(range(total - size, total)):  # R. Floyd: Bentley, CACM 30 (1987), page 754
         drawn = rng.integers(last + 1, size=DRAWS)
         duplicate = (groups[:, :k] == drawn[:, None]).any(1)
         groups[:, k] = np.where(duplicate, last, drawn)

@@ -1,6 +1,6 @@
-"""The power of a number of seeds, of the test in use: the larger p of Student's t and Hall's corrected t.
+"""The power of a number of seeds, for the test in use: the larger p of Student's t and Hall's corrected t.
 
-That of t is known. What the other one costs was simulated: `STRETCH`.
+The power of t is known. The cost of the other test was simulated: `STRETCH`.
 
 `unrolled plan` imports this module: scipy.special takes 0.2 s, scipy.stats or scipy.optimize 0.5 s or more.
 """
@@ -11,13 +11,13 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-ALPHA = 0.05  # the error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests
+ALPHA = 0.05  # error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests
 SELF_CHECK_ALPHA = 0.01
 """The error rate of the A/A check: one study in a hundred is distrusted without a cause."""
-POWER = 0.8  # the probability of detecting a real effect that plans aim at
-CLAIM_SEEDS = 10  # the seeds that a claim should rest on; a verdict from fewer is called provisional
+POWER = 0.8  # probability of detecting a real effect that plans aim at
+CLAIM_SEEDS = 10  # seeds that a claim should rest on; a verdict from fewer is called provisional
 
-_MANY = 10_000  # seeds from where t and normal quantiles no longer differ by a seed
+_MANY = 10_000  # seeds from which on t and normal quantiles no longer differ by a seed
 
 
 _LEVELS = (0.1, 0.05, 0.01, 0.002, 0.0005, 0.0001)
@@ -46,7 +46,7 @@ standard errors of .002 from eight pairs on (`simulate_stretch` in tests/reports
 def power(dz: float, n: int, alpha: float = ALPHA) -> float:
     """Return the power of a two-sided paired test of n ≥ 2 pairs, for a mean of `dz` standard deviations.
 
-    Right where it is .8, as `STRETCH` is; elsewhere to .09 from ten pairs on, and roughly with fewer.
+    It is right where it is .8, as `STRETCH` is; elsewhere to .09 from ten pairs on, and roughly with fewer.
     """
     return t_power(dz / interpolate_stretch(n, alpha), n, alpha)
 
@@ -56,7 +56,7 @@ def t_power(dz: float, n: int, alpha: float = ALPHA) -> float:
     critical = special.stdtrit(n - 1, 1 - alpha / 2)
     shift = abs(dz) * math.sqrt(n)
     below = special.nctdtr(n - 1, shift, [critical, -critical])
-    missed, other_side = np.nan_to_num(below)  # scipy gives nan where they are under 1e-9
+    missed, other_side = np.nan_to_num(below)  # scipy gives nan for values under 1e-9
     return float(1 - missed + other_side)
 
 
@@ -64,7 +64,8 @@ def t_power(dz: float, n: int, alpha: float = ALPHA) -> float:
 def interpolate_stretch(n: int, alpha: float) -> float:
     """Return the `STRETCH` of n pairs at a level, interpolated by the level's logarithm and by 1/n.
 
-    Beyond its ends the nearest level counts, as do five pairs for fewer; from 100 pairs on it falls with 1/n.
+    Beyond its ends the nearest level counts, and five pairs count for fewer; from 100 pairs on it falls with
+    1/n.
     """
     levels = [math.log(level) for level in reversed(_LEVELS)]
     factors = [np.interp(math.log(alpha), levels, row[::-1]) for row in STRETCH.values()]
@@ -91,11 +92,11 @@ def t_detectable_effect(n: int, alpha: float = ALPHA) -> float:
 def seeds_needed(dz: float, alpha: float = ALPHA) -> int:
     """Return the fewest pairs that detect a standardised effect with a chance of `POWER`.
 
-    Raises ValueError on an effect of zero, which no number of seeds detects.
+    Raises ValueError for an effect of zero, which no number of seeds detects.
     """
     if not abs(dz) > 0:
         raise ValueError("no number of seeds detects an effect of zero")
-    bound = ((special.ndtri(1 - alpha / 2) + special.ndtri(POWER)) / dz) ** 2  # were the SD known
+    bound = ((special.ndtri(1 - alpha / 2) + special.ndtri(POWER)) / dz) ** 2  # if the SD were known
     n = max(2, math.ceil(bound))
     while n < _MANY and power(dz, n, alpha) < POWER:
         n += 1

@@ -1,7 +1,7 @@
-"""The state of a proposal: what a candidate's results and the incumbent's, seed by seed, come to.
+"""The state of a proposal, from the results of the candidate and of the incumbent, seed by seed.
 
-`gain_test` decides on complete pairs. Beside it, a candidate that fails on a seed is a crash, and one that
-computes the same as the incumbent, or ignores its seed, is refused.
+`gain_test` decides on complete pairs. Here, a candidate that fails on a seed counts as a crash, and a candidate
+that computes the same as the incumbent, or ignores its seed, is refused.
 """
 
 import math
@@ -23,8 +23,8 @@ class ProposalDecision:
 
     verdict: ProposalVerdict
     looks_taken: int
-    sd: float | None = None  # of the pairs' gains
-    seeds_requested: int = 0  # of the planned ones, for the next look
+    sd: float | None = None  # standard deviation of the pairs' gains
+    seeds_requested: int = 0  # number of the planned seeds for the next look
     crash: str = ""  # how the candidate failed, such as "seed 3 failed"
     refusal: str = ""  # why there is nothing to judge
     stalled: str = ""  # how the incumbent failed
@@ -49,11 +49,11 @@ def decide_proposal(
     equal: Collection[int] = (),
     ignores_seed: bool = False,
 ) -> ProposalDecision:
-    """Judge a proposal by the values of candidate and incumbent by seed; infinite: diverged.
+    """Judge a proposal by the values of candidate and incumbent by seed; infinite values are diverged.
 
-    `sides_of_keep` are those of candidate and last keep, where that is not the incumbent. `lost_reasons` has
-    the seeds that candidate and incumbent lost, with the reason; `equal` those on which they computed the
-    same. It is judged if it is simpler, too, where that has a level.
+    `sides_of_keep` are the values of candidate and last keep, if that is not the incumbent. `lost_reasons`
+    has the seeds that candidate and incumbent lost, with the reason; `equal` those on which they computed the
+    same. Whether it is simpler is judged, too, if that has a level.
     """
     gains = _list_gains(sides, seeds, metric)
     over_keep = None

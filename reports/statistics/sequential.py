@@ -1,11 +1,11 @@
 """Tests at several looks: how small p must get when results are looked at while they come in.
 
-Look k sees the first n_k pairs and takes their p at the weight w_k = √(n_k/N). What is judged is
+Look k sees the first n_k pairs and takes their p at the weight w_k = √(n_k/N). The judged statistic is
 Q = min over the looks so far of p_k/w_k. Without a difference, and with normal pairs, the distribution of the
 minimum over all looks depends on the looks alone, since a t statistic has no nuisance parameter. It is
 simulated once, and a p taken from it is valid wherever a study stops, for whatever reason.
 
-`unrolled plan` imports this module: numpy and scipy.special only.
+`unrolled plan` imports this module, which therefore imports only numpy and scipy.special.
 """
 
 import math
@@ -23,15 +23,15 @@ from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 DRAWS = 1_000_000  # simulated studies behind the p values of looks that have no stored table
-_CHUNK = 100_000  # studies at a time: under 10 MB
-_EXACT = 500  # the smallest draws are all kept, larger ones 1 % of their rank apart
+_CHUNK = 100_000  # studies simulated at a time: under 10 MB
+_EXACT = 500  # all of this many smallest draws are kept; larger draws are 1 % of their rank apart
 
 
 @dataclass(frozen=True)
 class Looks:
-    """The numbers of pairs at which a contrast is looked at; one alone is a fixed design.
+    """The numbers of pairs at which a contrast is looked at; a single look is a fixed design.
 
-    Raises ValueError unless they rise strictly from 2 or more; a fixed design may have one.
+    Raises ValueError unless they rise strictly from 2 or more; a fixed design may have one pair.
     """
 
     numbers: tuple[int, ...]
@@ -54,7 +54,7 @@ class Looks:
     def compute_p(self, q: ArrayLike, sides: int = 2) -> Floats:
         """Return the p of Q = min p_k/w_k at any stopping point; with one look, Q itself.
 
-        `sides` is 2 where the p_k are two-sided and 1 where they are one-sided, as those of equivalence.
+        `sides` is 2 if the p_k are two-sided and 1 if they are one-sided, as in tests of equivalence.
         """
         if len(self.numbers) == 1:
             return np.asarray(q, dtype=float)
@@ -89,7 +89,7 @@ class Look:
     def compute_level(self, alpha: float, sides: int = 2) -> float:
         """Return the error rate of a test or interval at this look so that all looks together keep to alpha.
 
-        Repeated confidence intervals: Jennison & Turnbull, "Group Sequential Methods" (2000), chapter 9.
+        The intervals are repeated ones: Jennison & Turnbull, "Group Sequential Methods" (2000), chapter 9.
         """
         return self.weight * self.looks.find_critical_q(alpha, sides)
 
@@ -117,7 +117,7 @@ def store_table(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_00
 def simulate_table(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
     """Return a table with three rows: p, and the Q of one-sided and of two-sided tests that have this p.
 
-    The k-th smallest of B draws has p (k + 1)/(B + 1). In between p is interpolated over 1 % at most.
+    The k-th smallest of B draws has p (k + 1)/(B + 1). Between draws, p is interpolated over at most 1 %.
     """
     rng = np.random.default_rng(seed)
     smallest = np.empty((2, draws))
@@ -134,7 +134,7 @@ def simulate_table(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) 
 def _draw_minima(numbers: tuple[int, ...], rng: np.random.Generator, size: int) -> Floats:
     """Return min p_k/w_k, one-sided and two-sided, of null studies: (2, size).
 
-    A look adds m normal pairs, whose mean and sum of squares are drawn as such: normal with variance 1/m,
+    A look adds m normal pairs, whose mean and sum of squares are drawn directly: normal with variance 1/m,
     and chi-squared with m − 1 degrees of freedom.
     """
     n = 0

@@ -24,9 +24,9 @@ class SpeedRatio:
 
     ratio: float
     interval: Interval
-    pairs: int  # of speeds that it is over
-    mean: float  # the geometric one of the first speeds of these pairs, so that the two have this ratio
-    base_mean: float  # that of the second ones
+    pairs: int  # number of pairs of speeds
+    mean: float  # geometric mean of the first speeds of these pairs
+    base_mean: float  # geometric mean of the second speeds
 
     @property
     def word(self) -> str:

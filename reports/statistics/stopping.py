@@ -1,6 +1,6 @@
 """Designs with looks: the seeds that they take, and the estimate that allows for when they stopped.
 
-`unrolled plan` imports this module: numpy and scipy.special only.
+`unrolled plan` imports this module, which therefore imports only numpy and scipy.special.
 """
 
 import math
@@ -19,7 +19,7 @@ from unrolled.reports.statistics.sequential import Look, Looks
 
 Flags = NDArray[np.bool_]
 STUDIES = 4_000  # simulated contrasts behind an expectation: a chance has a standard error of at most .008
-_HALVINGS = 24  # of the range in which an estimate is sought
+_HALVINGS = 24  # halvings of the range in which an estimate is sought
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class ExpectedContrast:
 
     seeds: float
     decided: float
-    right: float  # that it is decided, and that the decision is true
-    reach: tuple[float, ...]  # the chance that it gets the seeds of each look
+    right: float  # chance that it is decided, and that the decision is true
+    reach: tuple[float, ...]  # chances that it gets the seeds of each look
 
 
 class _Stage(NamedTuple):
@@ -38,7 +38,7 @@ class _Stage(NamedTuple):
     moments: Moments
     low: Floats
     high: Floats
-    inner_low: Floats  # of the interval that shows equivalence
+    inner_low: Floats  # lower end of the interval that shows equivalence
     inner_high: Floats
 
     def find_stops(self, effect: float, delta: float, until_size: bool) -> tuple[Flags, Flags, Flags]:
@@ -54,10 +54,10 @@ class _Stage(NamedTuple):
         return enough & settled & (low > 0), enough & settled & (high < 0), enough & same
 
     def find_true_decisions(self, effect: float, delta: float, until_size: bool) -> Flags:
-        """Return which contrasts stop with a true decision: its direction or, as the same, its size.
+        """Return which contrasts stop with a true decision: a true direction or, for "the same", a true size.
 
         Until sizes are settled, the size of a direction has to be true as well. At a true difference of δ no
-        size is.
+        size is true.
         """
         higher, lower, same = self.find_stops(effect, delta, until_size)
         direction = higher if effect > 0 else lower
@@ -85,9 +85,9 @@ def predict_contrast(
     Both are in the unit of δ, and pairs are normal.
 
     The contrast is judged at .05/family, Holm's first step, so that seeds err on the high side and chances on
-    the low one; with `until_size` it goes on until a difference is shown to be more or less than δ. It gets
-    no more seeds at a look after which its chance to be decided is below `futility`, if the other contrasts
-    of the family are as it is. Raises ValueError unless sd, δ and the family are positive.
+    the low side. With `until_size` it goes on until a difference is shown to be more or less than δ. It gets
+    no more seeds after a look at which its chance to be decided is below `futility`, if the other contrasts
+    of the family are like it. Raises ValueError unless sd, δ and the family are positive.
     """
     if not (sd > 0 and delta > 0 and family_size > 0):
         raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family_size}")
@@ -118,7 +118,7 @@ def predict_contrast(
 def _predict_family(test: LastLook, m: Moments, family_size: int, different: float, same: float) -> Floats:
     """Return the chances of contrasts to be decided, each in a family whose other contrasts are like all.
 
-    `different` and `same` are the shares of all simulated contrasts that are decided so.
+    `different` and `same` are the shares of all simulated contrasts with these decisions.
     """
     other_contrasts = family_size - 1
     chances = test.advance_holm(other_contrasts, other_contrasts).predict_chances(m)

@@ -35,7 +35,7 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
 def highest_of(values: Floats, highest: float) -> float:
     """Return the upper bound of a share: `highest` if all values lie between 0 and it, else infinity.
 
-    It is infinite, too, where all are 0, as they would be in per cent as well.
+    Returns infinity, too, if all values are 0, as they would be in per cent as well.
     """
     if ((values >= 0) & (values <= highest)).all() and (values > 0).any():
         return highest
@@ -57,8 +57,9 @@ def are_computed_alike(
 
     At least 80 % of the values are distinct, and a change of δ would move them by so many steps in all that
     the chance of moving none is under .05/`family_size`: three steps for one contrast, as exp(−3) = .05. The
-    step is the smallest one seen, or an eighth of the range: the mean of scores of few items each has values
-    that are finer than its steps. A change that acts in few seeds, or on few items, can still move none.
+    step is the smallest step that occurs, or an eighth of the range: the mean of scores of few items has
+    values that are finer than the steps of each. A change that acts in few seeds, or on few items, can still
+    move none.
     """
     levels = np.unique([*arm.values()])
     if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):

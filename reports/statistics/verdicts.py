@@ -52,12 +52,12 @@ _SYMBOLS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The direction and the size of a difference, read off one interval, and what they rest on.
+    """The direction and the size of a difference, read off one interval, and the numbers they rest on.
 
-    The three tests have an adjusted p each: of a difference, of equality within ±δ, and of how often the two
-    arms diverge. `diverges` tells whether the arm is shown to diverge more often (worse) or less often
-    (better) than its base. A `decided` contrast gets no more seeds. `blocked_reason` says why an open one
-    does not go on, such as "seed 3 failed", and `futile` that it is unlikely to be decided by the last look.
+    Three tests have an adjusted p each: of a difference, of equality within ±δ, and of how often the two arms
+    diverge. `diverges` says whether the arm is shown to diverge more often (worse) or less often (better)
+    than its base. A `decided` contrast gets no more seeds. `blocked_reason` says why an open contrast does
+    not go on, such as "seed 3 failed", and `futile` that it is unlikely to be decided by the last look.
     """
 
     contrast: Contrast
@@ -77,9 +77,9 @@ class Verdict:
 
     @property
     def unbiased(self) -> float | None:
-        """The difference, allowing for when the contrast stopped; None where another metric stopped it.
+        """The difference, allowing for when the contrast stopped; None if another metric stopped it.
 
-        See `median_unbiased`. With one look it is the mean; of a contrast that is judged by signs, the
+        See `median_unbiased`. With one look it is the mean; for a contrast that is judged by signs, it is the
         contrast's estimate.
         """
         contrast = self.contrast
@@ -121,8 +121,8 @@ class Verdict:
     def open_by_skewness(self) -> bool:
         """True if it is open only because the skewness of its pairs makes the interval reach zero.
 
-        On the side of the long tail the interval is longer than that of t, and there it reaches zero. By
-        chance that happens in samples without skewness, too; these do not count.
+        On the side of the long tail the interval is longer than that of t, and reaches zero there. This
+        happens by chance in samples without skewness, too; these do not count.
         """
         ends = self.interval
         mean = self.contrast.mean
@@ -274,10 +274,10 @@ def _classify_size(ends: Interval, delta: float) -> Size:
 
 
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
-    """Return the verdicts, by name, on contrasts at one look; one whose sides share no seed has none.
+    """Return the verdicts, by name, on contrasts at one look; a contrast whose sides share no seed has none.
 
-    The p of differences are corrected as one family (Holm), those of equivalence as another, and those of
-    divergence as a third.
+    The p values of differences are corrected as one family (Holm), those of equivalence as another, and those
+    of divergence as a third.
     """
     contrasts = family.values()
     adjusted = zip(

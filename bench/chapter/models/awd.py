@@ -1,8 +1,8 @@
-"""AWD-LSTM (Merity, Keskar and Socher, 2018), twice: of fastai's parts, and from scratch.
+"""AWD-LSTM (Merity, Keskar and Socher, 2018), in two versions: of fastai's parts, and from scratch.
 
-An LSTM with five dropouts: whole words of the embedding, the input of the first layer, the hidden-to-hidden
-weights of every layer, the activations between layers, the output. It is trained as the chapter trains: the
-paper's own recipe (NT-ASGD, windows of random length) is left out.
+AWD-LSTM is an LSTM with five dropouts: of whole words of the embedding, of the first layer's input, of the
+hidden-to-hidden weights of every layer, of the activations between layers, and of the output. It is trained
+as the chapter trains it: the paper's own recipe (NT-ASGD, windows of random length) is left out.
 """
 
 from itertools import pairwise
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, State
 from unrolled.bench.chapter.regularization import EmbeddingDropout, LockedDropout, WeightDropout
 
-INIT_RANGE = 0.1  # awd-lstm-lm's and fastai's uniform range of the embedding and the decoder
+INIT_RANGE = 0.1  # bound of the uniform initial weights of embedding and decoder, in awd-lstm-lm and fastai
 
 
 class AwdParts(NamedTuple):
@@ -25,7 +25,7 @@ class AwdParts(NamedTuple):
     embedding: nn.Embedding
     embedding_dropout: nn.Module  # tokens (…) → vectors (…, embedding)
     input_dropout: nn.Module
-    rnns: nn.ModuleList  # with weight dropout
+    rnns: nn.ModuleList  # layers with weight dropout
     hidden_dropout: nn.Module
     output_dropout: nn.Module
 
@@ -33,12 +33,12 @@ class AwdParts(NamedTuple):
 class AwdLM(LanguageModel):
     """Embedding → input dropout → LSTMs with hidden dropout between → output dropout → decoder.
 
-    The last LSTM has an output of size `embedding`, so that the decoder's weight can be the embedding's.
-    A separate pad token follows the vocabulary and is never predicted: fastai pads with index 1 by default,
+    The last LSTM has outputs of size `embedding`, so that the decoder can share the embedding's weight. An
+    extra pad token follows the vocabulary and is never predicted: fastai pads with index 1 by default,
     which would freeze the embedding of a real token.
 
-    A dropout mask lasts for one window, as in the paper, also where `detach_every` cuts it into pieces
-    or goes beyond it: every stretch of a forward pass draws the numbers that its first one drew.
+    A dropout mask lasts for one window, as in the paper, even if `detach_every` cuts the window into pieces
+    or reaches beyond it: every stretch of a forward pass draws the same numbers as its first stretch.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AwdLM(LanguageModel):
         self.rnns = parts.rnns
         self.hidden_dropout = parts.hidden_dropout
         self.output_dropout = parts.output_dropout
-        self.rng_state_of_masks: Tensor | None = None  # the generator's, before it drew the window's masks
+        self.rng_state_of_masks: Tensor | None = None  # state of the generator before the window's masks
         self.h_o = nn.Linear(embedding, vocab + 1)
         nn.init.uniform_(self.h_o.weight, -INIT_RANGE, INIT_RANGE)
         nn.init.zeros_(self.h_o.bias)
@@ -105,9 +105,9 @@ class AwdLM(LanguageModel):
 class ScratchAwdLSTM(AwdLM):
     """AWD-LSTM with the dropouts of `bench.chapter.regularization`.
 
-    Draws its random numbers in fastai's order, so that one seed gives AwdLSTM the same initial weights, and
-    on a CPU the same masks. A GPU's `dropout` and `bernoulli_`, which fastai calls, draw other numbers than
-    its `uniform_`: there the two have masks of the same distribution, as under two seeds.
+    The random numbers are drawn in fastai's order, so that one seed gives AwdLSTM the same initial weights,
+    and on a CPU the same masks. On a GPU, fastai's `dropout` and `bernoulli_` draw other numbers than
+    `uniform_` does here: the masks then have the same distribution, as they have under two seeds.
     """
 
     def build_parts(
@@ -159,7 +159,7 @@ class AwdLSTM(AwdLM):
 class FastaiWeightDropout(fastai.WeightDropout):  # type: ignore[misc]
     """fastai's WeightDropout, which also works at p = 0.
 
-    There F.dropout returns the parameter itself, and nn.LSTM would register it.
+    At p = 0, F.dropout returns the parameter itself, and nn.LSTM would register it.
     """
 
     def _setweights(self) -> None:

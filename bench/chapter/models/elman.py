@@ -15,7 +15,8 @@ class LMModel2(LanguageModel):
     """h ← ReLU(W·(h + embedding) + b), as a loop: LMModel2, LMModel3 and LMModel4.
 
     LMModel2 resets its state at every batch and predicts the word after the last one; LMModel3 keeps the
-    state; LMModel4 predicts after every word. Those are settings of the trial, not of the network.
+    state; LMModel4 predicts after every word. These differences are settings of the trial, not of the
+    network.
     """
 
     def __init__(self, vocab: int, hidden: int) -> None:

@@ -12,7 +12,7 @@ from unrolled.bench.chapter.models.recurrent import BuiltinLM, Cell, ScratchLM
 class ResetAfterCell(Cell):
     """The reset gate scales the state after its matmul: cuDNN's and nn.GRU's form (Cho et al. 2014, v1).
 
-    Gate order reset, update, new, as in torch.
+    The order of the gates is reset, update, new, as in torch.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:

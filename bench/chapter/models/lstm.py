@@ -18,8 +18,9 @@ LSTMState = tuple[Tensor, Tensor] | None
 class GatesCell(Cell):
     """The chapter's first form: a Linear for each gate, over the state and the input side by side.
 
-    One bias a gate, where torch has two, whose sum moves twice as far in a step of Adam: with nn.LSTM's
-    weights it computes the same, and trains a little differently from the second update on.
+    Each gate has one bias where nn.LSTM has two, whose sum moves twice as far in a step of Adam. With
+    nn.LSTM's weights it therefore computes the same, but trains slightly differently from the second update
+    on.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -52,7 +53,8 @@ class GatesCell(Cell):
 class ChunkCell(Cell):
     """The chapter's second form: one Linear for the input, one for the state, cut into four.
 
-    Gate order input, forget, output, cell, as in the book; torch has input, forget, cell, output.
+    The order of the gates is input, forget, output, cell, as in the book. torch has input, forget, cell,
+    output.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:

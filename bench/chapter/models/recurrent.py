@@ -1,7 +1,7 @@
 """Base classes of the language models: the carried state, how far gradients flow, the output.
 
-A subclass defines `unroll`, the recurrence over a stretch of tokens, and `compute_output`, from hidden
-states to logits. The state is carried, reset and detached here.
+A subclass defines `unroll`, the recurrence over a stretch of tokens, and `compute_output`, which turns hidden
+states into logits. This class carries, resets and detaches the state.
 """
 
 from collections import deque
@@ -28,21 +28,21 @@ class Output(NamedTuple):
 class LanguageModel(nn.Module):
     """A language model that carries its hidden state from batch to batch and detaches it in between.
 
-    The state is created from the first input, with its batch size and device. A batch of another size
-    starts from an empty state. `detach_every` is the number of tokens that gradients flow back; 0 means the
+    The state is created from the first input, with its batch size and device. A batch of another size starts
+    from an empty state. `detach_every` is the number of tokens that gradients flow back; 0 stands for the
     window, as in chapter 12, "Backpropagation through time":
 
     - Below the window, the state is detached every `detach_every` tokens within a window.
-    - Above it, the earlier windows are run again from their stored state with the current weights, and
-      gradients flow through this replay. The values of the state remain those that were carried.
+    - Above it, the earlier windows are run again from their stored states with the current weights, and
+      gradients flow through this replay. The values of the state remain as they were carried.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.i_h: nn.Module
-        self.detach_every = 0  # 0: the window
+        self.detach_every = 0  # 0 stands for the window
         self.target = "every"
-        self.earlier_windows: deque[tuple[Tensor, State]] = deque()  # with the state before each
+        self.earlier_windows: deque[tuple[Tensor, State]] = deque()  # each window with the state before it
         self.reset()
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -64,7 +64,7 @@ class LanguageModel(nn.Module):
     def reset(self) -> None:
         """Reset the hidden state to zeros."""
         self.state: State = None
-        self.batch_size = 0  # of the state
+        self.batch_size = 0  # batch size of the carried state
         self.earlier_windows.clear()
 
     def forward(self, tokens: Tensor) -> Output:
@@ -75,7 +75,7 @@ class LanguageModel(nn.Module):
         if self.training:
             hidden, state = self._unroll_window(tokens)
         else:
-            self.earlier_windows.clear()  # they do not lead to the state that evaluation leaves
+            self.earlier_windows.clear()  # evaluation leaves a state to which the earlier windows do not lead
             hidden, state = self.unroll(tokens, self.state)
         self.state = detach_state(state)
         return self.compute_output(hidden)
@@ -98,7 +98,7 @@ class LanguageModel(nn.Module):
     def _replay_earlier_windows(self, tokens: Tensor) -> State:
         """Return the carried state, with a gradient that flows back through the earlier windows.
 
-        Keeps the present window, `tokens` (b, t), for the replays of the next ones.
+        The present window, `tokens` (b, t), is kept for later replays.
         """
         state = self.state
         if self.earlier_windows:
@@ -202,8 +202,8 @@ class BuiltinLM(RecurrentLM):
 class ScratchLM(RecurrentLM):
     """RecurrentLM around cells from scratch; `form` chooses one of `forms`.
 
-    With `init` "built-in", every initial weight is the one that `twin`, the model around torch's module,
-    draws from the same seed.
+    With `init` "built-in", every initial weight equals the weight that `twin`, the model around torch's
+    module, draws from the same seed.
     """
 
     forms: ClassVar[Mapping[str, type[Cell]]]
@@ -218,7 +218,7 @@ class ScratchLM(RecurrentLM):
         def build_rnn() -> StackedCells:
             if init == "own":
                 return build_cells()
-            with torch.random.fork_rng(devices=[]):  # so that the next draws are those of the twin
+            with torch.random.fork_rng(devices=[]):  # so that the next draws equal the twin's draws
                 cells = build_cells()
             cells.copy_weights(self.twin.rnn_class(hidden, hidden, layers))
             return cells

@@ -13,19 +13,19 @@ from unrolled.bench.trial import Scalar
 class Sources:
     """Files and packages that decide a plug-in's numbers, beside the files that every trial runs through."""
 
-    files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports, the data that it declares
+    files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports and its data files
     families: tuple[str, ...] = ()  # files of bench/chapter/models that it builds on
-    packages: tuple[str, ...] = ()  # installed packages that it imports, without torch
+    packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """One entry of the zoo.
 
-    `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
-    the allowed values of the options whose default is a string.
-    `settings` are the ChapterTrial's fields in the chapter's set-up. `chapter_seconds` is the measured cost
-    of one such trial (engine loop, one core), from which plans are estimated.
+    `options` are the keywords that the class takes, with their defaults; no other option can be set.
+    `choices` are the allowed values of the options whose default is a string. `settings` are the
+    ChapterTrial's fields in the chapter's set-up. `chapter_seconds` is the measured cost of one trial in that
+    set-up (engine loop, one core), from which the cost of a plan is estimated.
     """
 
     name: str
@@ -36,10 +36,10 @@ class ModelSpec:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     chapter_seconds: float = 10.0
-    is_counting_model: bool = False  # fitted by counting: no seed, no gradient, no learning rate
-    packages: tuple[str, ...] = ()  # packages that provide the model, without torch
+    is_counting_model: bool = False  # fitted by counting: it has no seed, gradient or learning rate
+    packages: tuple[str, ...] = ()  # packages that provide the model, except torch
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    file: str = ""  # of a plug-in
+    file: str = ""  # file of the plug-in; "" for a built-in model
     sources: Sources = Sources()
 
     def build_model(self, vocab: int, **options: Scalar) -> Any:
@@ -71,7 +71,7 @@ class Penalty:
     title: str
     description: str
     function: Callable[[Any], Any]  # an Output → a tensor ()
-    file: str  # where it is defined
+    file: str  # file that defines it
     sources: Sources = Sources()
 
 

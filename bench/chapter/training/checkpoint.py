@@ -1,7 +1,7 @@
 """Epoch checkpoints: a long trial, killed and resumed, ends with the bits of an undisturbed one.
 
-The parent process names a folder in UNROLLED_CHECKPOINTS; without it no checkpoint is written. A file is a
-sha256, and then the state that it is the hash of, in torch's own format. The checksum is compared before the
+The parent process names a folder in UNROLLED_CHECKPOINTS; if it does not, no checkpoint is written. A file
+holds a sha256, followed by the hashed state in torch's own format. The checksum is compared before the
 state is read with `weights_only=True`; a damaged file is ignored.
 """
 
@@ -28,8 +28,8 @@ INTERVAL_VARIABLE = "UNROLLED_CHECKPOINT_SECONDS"
 class Checkpoint:
     """The last stored state of one trial. The clock decides when it is written; results do not depend on it.
 
-    It is resumed only on the kind of machine that wrote it, since another kind would end with other bits;
-    the file's name holds the trial, the device and a hash of the kind (see `bench.machine_kind`).
+    It is resumed only on the kind of machine that wrote it, because another kind would end with other bits.
+    The file's name holds the trial, the device and a hash of the kind (see `bench.machine_kind`).
     """
 
     def __init__(self, trial_id: str, device: torch.device) -> None:

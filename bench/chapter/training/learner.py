@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.rnn import ModelResetter, RNNCallback, RNNRegularizer
-from fastai.callback.schedule import Learner  # patched with fit_one_cycle
+from fastai.callback.schedule import Learner  # this import adds fit_one_cycle to Learner
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Callback
@@ -52,7 +52,8 @@ class RecordCallback(Callback):  # type: ignore[misc]
         if self.training and _has_penalties(self.trial):
             values = {name: float(value.detach()) for name, value in self.regularizer.penalties.items()}
             excess = float((self.loss_grad - self.loss).detach())
-            if math.isclose(excess, sum(values.values()), rel_tol=1e-3, abs_tol=1e-5):  # single precision
+            # penalties are summed in single precision
+            if math.isclose(excess, sum(values.values()), rel_tol=1e-3, abs_tol=1e-5):
                 self.record.add_penalties(values)
 
     def before_step(self) -> None:
@@ -84,7 +85,7 @@ class RecordCallback(Callback):  # type: ignore[misc]
 class Regularizer(RNNRegularizer):  # type: ignore[misc]
     """fastai's AR and TAR, with TAR for one row too, and the user's own penalties.
 
-    fastai skips TAR for a batch of one row; it means to skip it for a window of one step.
+    fastai, which means to skip TAR for a window of one step, skips it for a batch of one row.
     """
 
     def __init__(self, trial: ChapterTrial) -> None:
@@ -133,8 +134,8 @@ def build_learner(
 ) -> Learner:
     """Return a fastai Learner for this trial, without output, with the callbacks of the trial's settings.
 
-    RNNCallback unpacks the model's output tuple, as in fastai's `rnn_cbs`. The chapter's list lacks it, so
-    that the loss receives the tuple, which fails since fastai 2.2.
+    RNNCallback unpacks the model's output tuple, as in fastai's `rnn_cbs`. The chapter's list lacks this
+    callback, so that the loss receives the tuple, which raises an error since fastai 2.2.
     """
     all_cbs = [RNNCallback(), *cbs]
     if _has_penalties(trial):

@@ -1,7 +1,7 @@
 """The fast engine: fastai's arithmetic step for step, in plain torch and without the Learner's overhead.
 
-It agrees with `bench.chapter.training.learner` on the first steps to rounding, and later as a distribution:
-the fused optimizer rounds differently, and these models amplify a last bit.
+Its first steps agree with `bench.chapter.training.learner` up to rounding, and its later ones in
+distribution: the fused optimizer rounds differently, and these models amplify a difference in the last bit.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from unrolled.bench.chapter.training.optimizer import SQR_MOM, build_adam, one_c
 from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 
-SMOOTH = 0.98  # of fastai's AvgSmoothLoss
+SMOOTH = 0.98  # smoothing of fastai's AvgSmoothLoss
 
 Cycle = Sequence[tuple[float, float]]
 """Learning rate and momentum of each step."""
@@ -135,7 +135,7 @@ def _take_steps(
         if trial.clip:
             nn.utils.clip_grad_norm_(parameters, trial.clip)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
+        optimizer.zero_grad(set_to_none=False)  # as fastai: momentum needs a gradient of 0, not None
         penalties = {name: value.detach() for name, value in penalties.items()}
         yield Step(loss.detach(), penalties, lr, mom)
 
@@ -143,7 +143,7 @@ def _take_steps(
 def _fetch_numbers(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
     """Yield each step, with its loss and its penalties as numbers.
 
-    Reading a number makes a GPU wait: there all steps are taken first, and their numbers copied at once.
+    Reading a number makes a GPU wait: on a GPU all steps are taken first, and their numbers copied at once.
     """
     groups: Iterable[list[Step]]
     groups = ([step] for step in steps) if device.type == "cpu" else [list(steps)]
@@ -152,7 +152,7 @@ def _fetch_numbers(steps: Iterator[Step], device: torch.device) -> Iterator[tupl
         yield from zip(group, numbers.view(len(group), -1).tolist(), strict=True)
 
 
-@torch.no_grad()  # inference_mode would leave a state behind that training cannot use
+@torch.no_grad()  # a state made under inference_mode could not be used in training
 def validate_model(trial: ChapterTrial, model: LanguageModel, batches: Batches) -> Evaluation:
     """Evaluate a model on one pass over its validation batches."""
     evaluation = Evaluation()

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-DIV = 25.0  # these three of fastai's fit_one_cycle
+DIV = 25.0  # DIV, DIV_FINAL and PCT_START are the defaults of fastai's fit_one_cycle
 DIV_FINAL = 1e5
 PCT_START = 0.25
-EPS = 1e-5  # of fastai's Adam; torch's own is 1e-8
-SQR_MOM = 0.99  # of fastai's Adam; torch's own is .999
+EPS = 1e-5  # fastai's Adam; torch's default is 1e-8
+SQR_MOM = 0.99  # fastai's Adam; torch's default is .999
 
 NORMS = (
     nn.BatchNorm1d,
@@ -21,7 +21,7 @@ NORMS = (
     nn.InstanceNorm2d,
     nn.InstanceNorm3d,
     nn.LayerNorm,
-)  # fastai's norm_types
+)  # the same as fastai's norm_types
 
 
 def one_cycle(steps: int, lr: float, moms: tuple[float, float, float]) -> Iterator[tuple[float, float]]:
@@ -48,9 +48,9 @@ def _interpolate(levels: tuple[float, float, float], phase: int, weight: float) 
 def build_adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
     """Return fastai's Adam for the trainable parameters.
 
-    The weight decay is decoupled; see `find_undecayed_parameters` for those without it. One fused call
-    updates a whole group, which must be of one device and type. A flat tensor that the parameters are views
-    of gives the same bits and was no faster.
+    The weight decay is decoupled; `find_undecayed_parameters` finds the parameters without it. One fused call
+    updates a whole group, which must be of one device and type. A flat tensor of which the parameters are
+    views gives the same bits and was no faster.
     """
     undecayed = find_undecayed_parameters(model)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -88,7 +88,7 @@ def _update_group(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Non
         [p.grad for p in group["params"]],
         [state["exp_avg"] for state in states],
         [state["exp_avg_sq"] for state in states],
-        [],  # amsgrad's
+        [],  # the list for amsgrad, which is not used
         step_counts,
         lr=group["lr"],
         beta1=group["betas"][0],
@@ -106,6 +106,6 @@ def find_undecayed_parameters(model: nn.Module) -> set[nn.Parameter]:
     for module in model.modules():
         if isinstance(module, NORMS):
             parameters.update(module.parameters())
-        elif isinstance(bias := getattr(module, "bias", None), nn.Parameter):  # a bool in nn.LSTM
+        elif isinstance(bias := getattr(module, "bias", None), nn.Parameter):  # `bias` is a bool in nn.LSTM
             parameters.add(bias)
     return parameters

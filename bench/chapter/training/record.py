@@ -26,14 +26,14 @@ class Diverged(ArithmeticError):
         self.message = f"diverged: the training loss is {loss} at step {step}"
 
     def __str__(self) -> str:
-        return self.message  # fastai overwrites `args` on the way up
+        return self.message  # fastai overwrites `args` while the exception passes through it
 
 
 class Trace:
     """A checksum of every weight after every step, so that the first bit that differs can be named.
 
-    CRC-32, four bytes a tensor: about 40 KB for a trial of LMModel7, and 2 % of its time. Weights on a GPU
-    would have to be fetched at each step and are not traced.
+    Each step adds a CRC-32 of four bytes for each tensor: about 40 KB for a trial of LMModel7, and 2 % of its
+    time. Weights on a GPU are not traced, since each step would have to fetch them.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def find_first_difference(trace: Mapping[str, Any], other_trace: Mapping[str, An
         return "step 1: the models have different tensors"
     sums = base64.b64decode(trace.get("sums", ""))
     other_sums = base64.b64decode(other_trace.get("sums", ""))
-    step_size = 4 * len(trace.get("tensors", ()))  # bytes
+    step_size = 4 * len(trace.get("tensors", ()))  # bytes that a step takes
     for start in range(0, max(len(sums), len(other_sums)), 4):
         if sums[start : start + 4] != other_sums[start : start + 4]:
             return f"step {start // step_size + 1}, tensor {trace['tensors'][start % step_size // 4]}"
@@ -74,7 +74,7 @@ class Epoch:
 
     epoch: int
     train_loss: float  # debiased moving average (.98), as fastai prints it
-    ar: float  # mean penalty a step
+    ar: float  # mean penalty per step
     tar: float
     valid_loss: float
     accuracy: float
@@ -102,18 +102,18 @@ class TrainingRecord:
     losses: list[float] = field(default_factory=list)
     lrs: list[float] = field(default_factory=list)
     moms: list[float] = field(default_factory=list)
-    wd: float = math.nan  # as the optimizer had it
-    validation: Evaluation = field(default_factory=Evaluation)  # of the last epoch
-    penalties: dict[str, float] = field(default_factory=dict)  # by name, summed over the steps
-    epoch_penalties: dict[str, float] = field(default_factory=dict)  # the sums of the present epoch
+    wd: float = math.nan  # weight decay, as the optimizer had it
+    validation: Evaluation = field(default_factory=Evaluation)  # evaluation after the last epoch
+    penalties: dict[str, float] = field(default_factory=dict)  # sums over all steps, by penalty
+    epoch_penalties: dict[str, float] = field(default_factory=dict)  # the same sums over the present epoch
     resumed_seconds: float = 0.0  # seconds of the epochs that an earlier attempt trained
-    max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of an update; see clip
+    max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # largest norm of any update
     trace: Trace = field(default_factory=Trace)
 
     def add_step(self, loss: float, lr: float, mom: float, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Add a step, with the weights after it. Raises Diverged if the loss is not finite."""
         self.losses.append(loss)
-        self.lrs.append(float(lr))  # fastai hands out numpy floats
+        self.lrs.append(float(lr))  # fastai passes numpy floats
         self.moms.append(float(mom))
         self.trace.add_step(loss, weights)
         if not math.isfinite(loss):

@@ -45,7 +45,7 @@ def fit_counting_model(
 ) -> tuple[Tensor, Evaluation]:
     """Fit a counting baseline. Returns log-probabilities (targets, vocab) and their evaluation.
 
-    It is measured on the same validation targets as the trained models.
+    The model is evaluated on the same validation targets as the trained models.
     """
     train_positions, valid_positions = (split.positions[split.order].flatten() for split in (train, valid))
     model = spec_of(trial.model).build_model(len(data.vocab), **trial.options)
@@ -58,9 +58,9 @@ def fit_counting_model(
 def explain_divergence(record: TrainingRecord, vocab: int) -> str:
     """Return why a finished training counts as diverged: its loss is no better than a uniform guess's.
 
-    The result is "" if it does not. The loss is the mean over the last tenth of the updates, on the training
-    text. A validation loss above ln V is no criterion: a good model can be confidently wrong about text
-    unlike its training text.
+    Returns "" if it does not. The loss is the mean training loss over the last tenth of the updates. A
+    validation loss above ln V is no criterion: a good model can be confidently wrong about a text unlike its
+    training text.
     """
     last_losses = record.losses[-max(1, len(record.losses) // 10) :]
     loss = sum(last_losses) / len(last_losses)

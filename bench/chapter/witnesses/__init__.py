@@ -1,8 +1,8 @@
 """Witnesses are manipulation checks: proofs from the trial itself that each ablated setting took effect.
 
-An arm whose setting left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 ignored alpha and
-beta in silence: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in one
-of the tables here, or a reason to need none, which a test names.
+An arm whose setting left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 silently ignored
+alpha and beta: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in one
+of these tables, or a reason why it needs none, which a test names.
 """
 
 from collections.abc import Callable, Mapping
@@ -79,7 +79,8 @@ PLUG_IN_OPTIONS = ("tying", "dropout")
 def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:
     """Return the witnesses of every setting of a trained model. The random generators keep their state.
 
-    Those of the training come last, since that of `detach_every` changes the untrained model.
+    The witnesses of the training come last, because the witness of `detach_every` changes the untrained
+    model.
     """
     options = case.trial.options
     steps = len(case.record.losses)
@@ -98,7 +99,7 @@ def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:
 
 
 def collect_counting_witnesses(case: DataWitnessInput, logits: Tensor) -> dict[str, Witness]:
-    """Return the witnesses of a counting baseline: of the data, and of how many tokens it reads.
+    """Return the witnesses of a counting baseline: for its data, and for how many tokens it reads.
 
     `logits` (targets, vocab) are its predictions on the validation set.
     """

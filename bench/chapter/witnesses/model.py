@@ -126,8 +126,8 @@ def _check_dropped_share(
 ) -> Witness:
     """Check the share that a part of the model drops in training, to five standard errors.
 
-    `draw_mask()` returns which numbers are dropped. In evaluation none may be, and a batch must pass the
-    part.
+    `draw_mask()` returns which numbers are dropped. In evaluation no number may be dropped, and a batch must
+    pass through the part.
     """
     p = float(case.trial.options[option])
     dropout = case.untrained_model.get_submodule(part)

@@ -1,6 +1,6 @@
 """Records the batches that a training gives to its model, and whether the model had a state before each.
 
-It uses forward hooks and changes no number of a trial.
+The observer uses forward hooks and changes no number of a trial.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ class BatchRecorder:
     """Records from its creation until `close`. A pass is one over the training or the validation batches."""
 
     def __init__(self, model: LanguageModel) -> None:
-        self.batches: list[Tensor] = []  # the first ones of a training pass, each (b, t)
+        self.batches: list[Tensor] = []  # the first batches of a training pass, each (b, t)
         self.shapes: set[tuple[int, int]] = set()  # (b, t) of every training batch
-        self.targets: set[int] = set()  # predictions a row, of every training batch
-        self.state_at_start: set[bool] = set()  # whether a pass, except the first one, began with a state
-        self.state_later: set[bool] = set()  # whether the later batches of a pass had one
+        self.targets: set[int] = set()  # number of predictions per row, for every training batch
+        self.state_at_start: set[bool] = set()  # whether a pass, except the first pass, began with a state
+        self.state_later: set[bool] = set()  # whether the later batches of a pass had a state
         self._training: bool | None = None
         self._hooks = (
             model.register_forward_pre_hook(self._record_input),  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from unrolled.bench.chapter.witnesses.types import (
     witness_level,
 )
 
-MAX_ROWS = 8  # of a batch that are looked up in the text
+MAX_ROWS = 8  # rows of a batch that are looked up in the text
 
 
 def witness_lr(case: WitnessInput) -> Witness:
@@ -85,7 +85,8 @@ def _uses_state(model: LanguageModel, train: Batches) -> bool:
 def witness_order(case: WitnessInput) -> Witness:
     """Check whether each row of a batch continues in the next batch, or in the row below it."""
     first, *later = (batch.cpu() for batch in case.recorder.batches)
-    overlap = case.trial.window - case.trial.stride if case.trial.stride else 0  # words of two neighbours
+    # words that two neighbouring windows share
+    overlap = case.trial.window - case.trial.stride if case.trial.stride else 0
     in_next_batch = _rows_continue(case.data.ids, first, later[0][:, overlap:]) if later else True
     in_next_row = in_next_batch
     if len(first) > 1:

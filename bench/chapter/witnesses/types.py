@@ -50,7 +50,7 @@ def witness_all_equal(declared: Any, observed: set[Any]) -> Witness:
 def witness_level(declared: str, fits: Mapping[str, bool]) -> Witness:
     """Return a witness that is ok if `fits` is true for the declared level.
 
-    `fits` says of each level whether it agrees with what was observed.
+    `fits` says for each level whether it agrees with what was observed.
     """
     if fits[declared]:
         return witness_equal(declared, declared)
@@ -67,7 +67,7 @@ def witness_close(declared: float, observed: float, tolerance: float) -> Witness
 def witness_penalty(title: str, declared: float, observed: float) -> Witness:
     """Return a witness that is ok if a penalty is observed exactly where one is declared.
 
-    It has the penalty's title, as `seen` is a penalty and `declared` its strength.
+    The witness has the penalty's title, because `seen` is a penalty and `declared` is its strength.
     """
     is_as_declared = (observed > 0) == (declared > 0)
     return {"ok": is_as_declared, "declared": declared, "seen": observed, "penalty": title}

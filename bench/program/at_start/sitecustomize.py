@@ -1,7 +1,7 @@
 """Imported by every Python that a commit's program starts: it reports files that are not the commit's.
 
-Static checks cannot see what a program imports by a name that it computes. So each process lists, as it ends,
-the modules that it has from the user's work tree where the commit has a file at the same place. This file is
+Static checks cannot see modules that a program imports by a computed name. So each process, as it ends, lists
+the modules that it loaded from the user's work tree if the commit has a file at the same place. This file is
 run by the program's Python, 3.8 or newer, and imports nothing else of the project.
 """
 
@@ -16,14 +16,14 @@ REPOSITORY, CHECKOUT, STUDY, REPORT = (
     f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "WORK_TREE_FILES")
 )
 """Variables with the folders, and with the file to which the names are written."""
-WRITTEN = 946_684_800  # unix seconds: the time that every file of a checkout has, until someone edits it
+WRITTEN = 946_684_800  # unix seconds: the modification time of every file of a checkout until it is edited
 
 
 def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
     """Return the files of loaded modules, "own" ones of the commit and "foreign" ones, by their paths.
 
-    A foreign one lies in the user's repository, and the checkout has a file at its place. Those below the
-    folder `study` are meant, unless that is "".
+    A foreign file lies in the user's repository, and the checkout has a file at its place. Files below the
+    folder `study` are meant to be loaded, unless that is "".
     """
     files: dict[str, list[str]] = {"own": [], "foreign": []}
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
@@ -65,4 +65,4 @@ if REPORT in os.environ:
     atexit.register(_report_files)
     if __name__ == "sitecustomize":
         _import_users_own()
-        del __file__  # which is of the work tree where that is Unrolled's own, and no module of the program
+        del __file__  # the user's work tree may be Unrolled's own, and this file is no module of the program

@@ -4,8 +4,8 @@
     commits/3f2a….made          when they were written
     commits/3f2a…-9c1e07d2/     the same, with links to data that git does not have
 
-A checkout is named by its tree, so that commits with the same files share one, and by the files that a study
-names in `data`, so that no program reads what its study does not name.
+A checkout is named by its tree, so that commits with the same files share one checkout, and by the files that
+a study names in `data`, so that no program reads a file that its study does not name.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
 class Checkout:
     """The files of a commit.
 
-    `subfolder` is the program's folder in `root`, and in the repository; `tracked` are the files that git has
-    below it, by their paths from there, and `kinds` say which are links or may be executed. `repository` is
-    the top of the user's work tree; None where that is not at hand, as for the files of a bundle.
+    `subfolder` is the program's folder in `root`, and in the repository; `tracked` are the files that git
+    tracks below it, by their paths from there; `kinds` says which are links or executable. `repository` is
+    the top of the user's work tree, or None if it is not at hand, as for the files of a bundle.
     """
 
     root: Path
@@ -86,9 +86,9 @@ def check_out(
 ) -> Checkout:
     """Write the files of a commit into a folder below `checkouts`, unless they are there.
 
-    `subfolder` is the program's folder in the repository, and `data` are patterns of files below it, of which
-    those are linked that git has neither in this commit nor `tracked_elsewhere`. Raises BadInput for a folder
-    that the commit does not have, for a submodule and a pointer of Git LFS, and where git or the disk
+    `subfolder` is the program's folder in the repository. `data` are patterns of files below it; files that
+    match are linked if git has them neither in this commit nor `tracked_elsewhere`. Raises BadInput for a
+    folder that the commit does not have, for a submodule or a pointer of Git LFS, and if git or the disk
     refuses.
     """
     files = repository.list_files(commit.tree)
@@ -145,12 +145,12 @@ def _find_links(
 ) -> dict[str, Path]:
     """Return the files of the work tree that match `data` and are not git's, by their paths in it.
 
-    Of a pointer of Git LFS it is the file, if that has the content that the commit points to. Raises
-    BadInput where it has another one, and for a pattern that leads out of the repository.
+    For a pointer of Git LFS, the file is returned if it has the content that the pointer names. Raises
+    BadInput if it has other content, and for a pattern that leads out of the repository.
     """
     matches: dict[str, Path] = {}
     for pattern in data:
-        with suppress(BadInput):  # all that match may be files of the commit: the checkout will show it
+        with suppress(BadInput):  # all matching files may be in the commit; the checkout reports it otherwise
             names = match_files(repository.root / subfolder, [pattern])
             matches |= {name: path for name, path in names.items() if not Path(name).is_absolute()}
     links: dict[str, Path] = {}
@@ -160,10 +160,10 @@ def _find_links(
             rule = "lies outside of the repository"
             raise BadInput(rule, key=f"data: {name}", cure="name it by its absolute path")
         inside = path.relative_to(repository.root)
-        if any(parent.as_posix() in folders for parent in inside.parents):  # a link that git has
+        if any(parent.as_posix() in folders for parent in inside.parents):  # behind a link that git tracks
             real = Path(os.path.realpath(path))
             if not real.is_relative_to(repository.root):
-                continue  # the link leads there from the checkout, too
+                continue  # the link in the checkout leads there, too
             inside = real.relative_to(repository.root)
         name_in_tree = inside.as_posix()
         entry = files.get(name_in_tree)
@@ -179,7 +179,7 @@ def _find_links(
 def _is_file_of_pointer(commit: Commit, name: str, pointer: bytes, path: Path) -> bool:
     """Return True if what the commit has is a pointer of Git LFS, and the work tree has the file of it.
 
-    Raises BadInput where the work tree has another file.
+    Raises BadInput if the work tree has a file with other content.
     """
     if not pointer.startswith(POINTER) or is_pointer(path):
         return False
@@ -210,9 +210,9 @@ def _refuse_pointers(commit: Commit, root: Path, paths: Sequence[str]) -> None:
 def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Mapping[str, TreeEntry]) -> None:
     """Write the files of a tree into a folder.
 
-    Of one that is there already, files that are missing, were edited or made executable are restored, and
-    Python's files that git does not have are removed. An empty folder .git keeps what looks for the top of a
-    repository from finding the user's.
+    In a folder that exists already, files that are missing, edited or made executable are restored, and
+    Python files that git does not track are removed. An empty folder .git keeps programs that look for the
+    top of a repository from finding the user's.
     """
     time_file = checkout.with_name(f"{checkout.name}.made")
     moment = int(time_file.read_bytes()) if time_file.exists() else 0
@@ -240,7 +240,7 @@ def _remove_foreign_modules(checkout: Path, paths: Iterable[str]) -> None:
         for name in names:
             path = Path(folder, name)
             if path.suffix in MODULES and path not in tracked:
-                with suppress(OSError):  # another run removes it, too
+                with suppress(OSError):  # another run may remove it at the same time
                     path.unlink()
 
 
@@ -259,7 +259,7 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
 def _is_intact(path: Path, moment: int) -> bool:
     """Return True for a file that was not written since a moment in nanoseconds, and for a link of data.
 
-    The time of the last change shows also an edit that puts the other time back.
+    The time of the inode's last change also shows an edit that restores the other time.
     """
     try:
         state = path.lstat()
@@ -271,7 +271,7 @@ def _is_intact(path: Path, moment: int) -> bool:
 
 def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str], moment: int) -> None:
     """Rename a draft to the checkout or, if that is there, move the files that it lacks or that differ."""
-    with suppress(OSError):  # it is there
+    with suppress(OSError):  # the checkout exists already
         draft.rename(checkout)
         return
     for path in paths:

@@ -25,8 +25,8 @@ _ATTRIBUTES = "* -text -filter -ident -working-tree-encoding merge=text\n"
 class Clone:
     """A work tree in a folder of ours, at one commit of a repository.
 
-    It shares the repository's objects, and writes its own beside those of `Repository`, which therefore reads
-    the trees that it makes.
+    It shares the repository's objects and writes new ones beside the `objects` of `Repository`, which
+    therefore reads the trees that it makes.
     """
 
     def __init__(self, repository: Repository, commit: str, folder: Path) -> None:
@@ -36,7 +36,7 @@ class Clone:
         make_folder(folder)
         form = repository.object_format
         self._git("init", "--quiet", "--template=", f"--object-format={form}")
-        # no driver of the user's, no conversion: blobs are merged as they are
+        # no merge driver of the user's and no conversion: blobs are merged as they are
         (folder / ".git" / "info").mkdir(exist_ok=True)
         (folder / ".git" / "info" / "attributes").write_text(_ATTRIBUTES)
         self._git("checkout", "--quiet", "--detach", "--force", commit)
@@ -44,10 +44,10 @@ class Clone:
     def take_back(
         self, commits: Sequence[LoggedCommit], is_kept: Callable[[str], bool] = lambda _: False
     ) -> str | None:
-        """Return the tree without these commits, the last first, of merges against their first parent.
+        """Return the tree without these commits, taken back last first, merges against their first parent.
 
         A conflict in a file for whose path `is_kept` returns True leaves the file as it is. The tree is None
-        where what came later conflicts otherwise.
+        if later changes conflict in another file.
         """
         try:
             for logged in reversed(commits):
@@ -64,7 +64,7 @@ class Clone:
                         self._restore(path)
             return self._git("write-tree").decode().strip()
         finally:
-            with suppress(BadInput):  # there is none to end
+            with suppress(BadInput):  # there may be no revert to abort
                 self._git("revert", "--quit")
             self._git("reset", "--quiet", "--hard", self._commit)
 

@@ -1,7 +1,7 @@
 """A git repository that is only read: its commits, its work tree, and copies of their files elsewhere.
 
-Nothing is written into it: no index, branch, hook, stash or work tree entry. What git has to write goes
-elsewhere: an index to a temporary file, the objects of a work tree that is not committed to a folder of ours
+Nothing is written into it: no index, branch, hook, stash or work tree entry. Files that git has to write go
+elsewhere: the index into a temporary file, the objects of an uncommitted work tree into a folder of ours
 (see GIT_INDEX_FILE and GIT_OBJECT_DIRECTORY in `git help git`).
 """
 
@@ -31,7 +31,7 @@ NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} |
 """Git LFS would download: what it stores as pointers stays one, and `is_pointer` sees it."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
-_POINTER_BYTES = 1024  # a pointer is shorter
+_POINTER_BYTES = 1024  # pointers are shorter
 
 # the modes of a submodule, a link and an executable file in a tree
 GITLINK = "160000"
@@ -78,8 +78,8 @@ class LoggedCommit:
 class Repository:
     """A repository.
 
-    `root` is the top of its work tree; of a bare one, the repository itself. `objects` is a folder of ours
-    for what the repository does not have, the files of a work tree that is not committed.
+    `root` is the top of its work tree, or the repository itself if that is bare. `objects` is a folder of
+    ours for objects that the repository does not have: the files of an uncommitted work tree.
     """
 
     root: Path
@@ -89,8 +89,8 @@ class Repository:
     def containing(cls, folder: Path, objects: Path) -> "Repository":
         """Return the repository that a folder lies in.
 
-        Raises BadInput without git, outside of a repository, and in one that git refuses to read because it
-        belongs to another user.
+        Raises BadInput if git is missing, outside of a repository, and in a repository that git refuses to
+        read because it belongs to another user.
         """
         cure = "name one that is there: `repository` and `folder` in [program]"
         require(folder.is_dir(), "there is no such folder", place=str(folder), cure=cure)
@@ -102,7 +102,7 @@ class Repository:
     def resolve(self, name: str) -> Commit:
         """Return the commit of a name: a hash, branch, tag, "HEAD~3" … or "worktree".
 
-        Raises BadInput for a name that git does not know, with the nearest branch or tag.
+        Raises BadInput for a name that git does not know, and names the nearest branch or tag.
         """
         if name == WORK_TREE:
             rule = "has no work tree, as it is a bare repository"
@@ -129,7 +129,7 @@ class Repository:
     def find_merge_base(self, left: str, right: str) -> str:
         """Return the hash of the best common ancestor of two commits, given by their hashes.
 
-        Raises BadInput where there is none, also where a shallow clone lacks it.
+        Raises BadInput if there is none, or if a shallow clone lacks it.
         """
         try:
             return self._git("merge-base", left, right).decode().strip()
@@ -145,7 +145,7 @@ class Repository:
     def log(self, base: str, tip: str) -> list[LoggedCommit]:
         """Return the commits from `base` to `tip`, which are hashes, the oldest first.
 
-        These are the first parents that `tip` has and `base` does not: a merge stands for what it merged.
+        The log follows first parents: a merge stands for the commits that it merged.
         """
         words = ("log", "-z", "--first-parent", "--reverse", "--format=%H%n%P%n%T%n%aI%n%s%n%B")
         log = self._git(*words, f"{base}..{tip}").decode(errors="replace")
@@ -163,7 +163,7 @@ class Repository:
         numbers = [line.split("\t")[:2] for line in lines if line.count("\t") == 2]
         counts = [
             (int(added), int(deleted)) for added, deleted in numbers if added != "-"
-        ]  # of a binary file
+        ]  # numstat prints "-" for a binary file
         return sum(added for added, _ in counts), sum(deleted for _, deleted in counts)
 
     def list_changed_files(self, before: str, after: str) -> set[str]:
@@ -243,7 +243,7 @@ class Repository:
     def _record_work_tree(self) -> Commit:
         """Return the work tree as it is now, and store its files among `objects`.
 
-        The index starts as HEAD's, whose entries keep modes and line ends.
+        The temporary index starts as a copy of HEAD's, whose entries keep modes and line ends.
         """
         head = self.resolve("HEAD")
         with self._index_of(head.tree) as index:
@@ -253,7 +253,8 @@ class Repository:
             exclusions = Exclusions(self.root)
             new = [path for path in untracked if not exclusions.has_file(self.root / os.fsdecode(path))]
             paths = {path for path in (*(committed + staged).split(b"\0"), *new) if path}
-            paths = {path for path in paths if not path.endswith(b"/")}  # a repository within this one
+            # a name that ends in "/" is a repository within this one
+            paths = {path for path in paths if not path.endswith(b"/")}
             words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
             new_tree = self._git("write-tree", index=index).decode().strip()

@@ -34,9 +34,9 @@ LOCK_FILES = {
 
 _SYSTEM = tuple(Path("/", name) for name in ("bin", "sbin", "usr/bin", "usr/sbin"))
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
-_SEPARATOR = ";"  # between the commands of a shell
-_SEED = "\0"  # in place of a seed, as no path contains it
-_OUT = "\1"  # in place of the trial's own folder
+_SEPARATOR = ";"  # stands for a separator between the commands of a shell
+_SEED = "\0"  # stands for the seed; no path contains it
+_OUT = "\1"  # stands for the trial's own folder
 _PYTHON = re.compile(r"(python|pypy)[\d.]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _FIRST_LINES = re.compile(rb"""#!\s*(?:\S*/env\s+(?:-S\s+)?)?([^\s'"]+)(?:\s*'''exec'\s+"?([^\s"]+))?""")
@@ -46,19 +46,19 @@ _FIRST_LINES = re.compile(rb"""#!\s*(?:\S*/env\s+(?:-S\s+)?)?([^\s'"]+)(?:\s*'''
 class CommandLine:
     """What a command line shows of the files and the Python that decide a program's numbers."""
 
-    interpreter: str  # the Python that runs it; "" where another program chooses that
-    is_assumed: bool = False  # nothing names a Python, so that the one of Unrolled is taken
-    files: Mapping[str, Path] = field(default_factory=dict)  # that its words name, and lock files
-    folders: tuple[str, ...] = ()  # that its words name: their files do not count
-    search: tuple[Path, ...] = ()  # folders in which that Python first looks for modules
-    modules: tuple[str, ...] = ()  # that are run by their name, or by a script beside the interpreter
-    variables: Mapping[str, str] = field(default_factory=dict)  # that `env` sets
+    interpreter: str  # the Python that runs the program; "" if another program chooses it
+    is_assumed: bool = False  # whether Unrolled's Python is taken because nothing names one
+    files: Mapping[str, Path] = field(default_factory=dict)  # files that the words name, and lock files
+    folders: tuple[str, ...] = ()  # folders that the words name; their files do not count
+    search: tuple[Path, ...] = ()  # folders in which the interpreter looks for modules first
+    modules: tuple[str, ...] = ()  # modules that are run by name, or by a script beside the interpreter
+    variables: Mapping[str, str] = field(default_factory=dict)  # variables that `env` sets
 
 
 def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) -> CommandLine:
     """Read a command line with these settings, for any seed.
 
-    Raises BadInput for a Python that does not exist, and where no file says which packages it has.
+    Raises BadInput for a Python that does not exist, and if no file says which packages it has.
     """
     folder = layout.folder
     words = fill_template(template, {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study)})
@@ -135,7 +135,7 @@ def _words_for_a_shell(words: Sequence[str]) -> list[str]:
     inner: list[str] = []
     for shell, option, text in zip(words, words[1:], words[2:], strict=False):
         if Path(shell).name in _SHELLS and re.fullmatch(r"-\w*c", option):
-            with suppress(ValueError):  # an open quote
+            with suppress(ValueError):  # the word may have an unclosed quote
                 inner += [_SEPARATOR, *shlex.split(re.sub(r"(&&|\|\||[;&|])", rf" {_SEPARATOR} ", text))]
     return inner
 
@@ -192,8 +192,8 @@ def _read_imports(script: Path | None) -> Iterator[str]:
 def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[str, Path | None]:
     """Return the Python that runs a command, and the installed script that its first word names, if any.
 
-    It is the first word that names a Python, or that of the script's first line, or "" where none does.
-    Raises BadInput where the command begins with a Python that does not exist.
+    It is the first word that names a Python, or the one in the script's first line, or "" if there is
+    neither. Raises BadInput if the command begins with a Python that does not exist.
     """
     first = command[0] if command else ""
     for word in command:
@@ -209,7 +209,7 @@ def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[
         return "", None
     word = next(iter(_read_first_lines(script)), "python")
     interpreter = _prefer_this_python(_locate_program(word, folder, path) or sys.executable)
-    return interpreter, None if "/" in first else script  # a file that `run` names counts by itself
+    return interpreter, None if "/" in first else script  # a file that `run` names by path is counted anyway
 
 
 def _locate_program(word: str, folder: Path, path: str) -> str:
@@ -228,7 +228,7 @@ def _prefer_this_python(interpreter: str) -> str:
 def _find_lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> dict[str, Path]:
     """Return the files that say which packages a launcher provides, in the nearest folder that has one.
 
-    Raises BadInput where there is none.
+    Raises BadInput if there is none.
     """
     patterns = LOCK_FILES[launcher]
     for parent in (folder, *folder.parents):

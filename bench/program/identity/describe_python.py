@@ -1,7 +1,7 @@
 """Print what the Python that runs this file has installed, as a last line of JSON.
 
-A program may have another Python than Unrolled: 3.8 or newer. So this file imports nothing else and is run by
-that Python, with a list of modules and one of packages as JSON.
+A program may use another Python than Unrolled: 3.8 or newer. This file therefore imports nothing else and is
+run by that Python, with a list of modules and a list of packages as JSON.
 """
 
 from __future__ import annotations
@@ -66,9 +66,10 @@ def find_owners() -> dict[str, list[metadata.Distribution]]:
 
 
 def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str, Any] | None:
-    """Return the packages of a top-level module, with versions, and the paths of its sources without one.
+    """Return the packages of a top-level module, with versions, and the paths of sources without a version.
 
-    None for a module that is not there; one of the standard library has neither.
+    Returns None if there is no such module. A module of the standard library has neither packages nor
+    sources.
     """
     try:
         spec = find_spec(name)
@@ -79,7 +80,8 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
     places = [Path(place) for place in spec.submodule_search_locations or () if Path(place).is_dir()]
     if not places and spec.has_location and spec.origin:
         origin = Path(spec.origin)
-        places = [next(path for path in (origin, *origin.parents) if path.exists())]  # an archive's, perhaps
+        # the origin may lie in an archive
+        places = [next(path for path in (origin, *origin.parents) if path.exists())]
     packages: dict[str, str] = {}
     sources: list[str] = []
     for place in places:
@@ -88,7 +90,7 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
         if folder.name not in INSTALLED:
             if STANDARD.intersection((folder, *folder.parents)):
                 continue
-            # no folder with its .egg-info
+            # leaves out a folder with its .egg-info
             installed = [owner for owner in installed if owner.read_text("WHEEL")]
         for owner in installed:
             packages.update(list_required(owner))
@@ -101,7 +103,7 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
 def list_required(owner: metadata.Distribution) -> dict[str, str]:
     """Return the versions of the packages with compiled code that an installed one requires.
 
-    They do its arithmetic, as NumPy does that of scikit-learn; those of plain Python are too many to count.
+    They do its arithmetic, as NumPy does for scikit-learn; packages of plain Python are too many to list.
     """
     versions: dict[str, str] = {}
     for requirement in owner.requires or ():
@@ -116,7 +118,7 @@ def version_if_compiled(name: str) -> dict[str, str]:
     """Return the version of a package by its name, or {} if it is not installed or has no compiled code."""
     try:
         distribution = metadata.distribution(name)
-    except (metadata.PackageNotFoundError, ValueError):  # of another platform, say
+    except (metadata.PackageNotFoundError, ValueError):  # such as a package for another platform
         return {}
     is_compiled = any(COMPILED.search(path.name) for path in distribution.files or ())
     return {distribution.metadata["Name"]: version_with_build(distribution)} if is_compiled else {}
@@ -131,9 +133,9 @@ def version_of_package(name: str) -> str | None:
 
 
 def version_with_build(distribution: metadata.Distribution) -> str:
-    """Return a version without its build, as of a CPU or a CUDA build, or with a hash of the files.
+    """Return a version without its build, such as CPU or CUDA, or with a hash of the files.
 
-    A package that was installed from a folder or a repository may change without another version.
+    A package that was installed from a folder or a repository may change without a new version.
     """
     public = str(distribution.version).partition("+")[0]
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
@@ -146,6 +148,6 @@ def version_with_build(distribution: metadata.Distribution) -> str:
 
 if __name__ == "__main__":
     if Path(sys.path[0]).resolve() == Path(__file__).parent.resolve():
-        del sys.path[0]  # so that no module of this folder is found
+        del sys.path[0]  # so that no module of this folder is imported
     print()
     print(json.dumps(describe_environment(*json.loads(sys.argv[1]))))

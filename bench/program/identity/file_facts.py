@@ -12,7 +12,7 @@ from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.trial import FileState, canonical_json
 
-_SETTLED_NS = 2_000_000_000  # an edit within a tick of a file's times would not be seen: some disks have 2 s
+_SETTLED_NS = 2_000_000_000  # an edit within a tick of a file's times would be missed; some disks tick in 2 s
 
 
 class FileFacts(NamedTuple):
@@ -22,7 +22,7 @@ class FileFacts(NamedTuple):
     state: FileState
     is_settled: bool  # whether the next edit will change the state
     sha256: str
-    imports: tuple[str, ...] | None  # the modules that a Python source imports; None where it cannot be read
+    imports: tuple[str, ...] | None  # modules that a Python source imports; None if it cannot be read
 
 
 _FACTS: dict[Path, FileFacts] = {}
@@ -31,7 +31,7 @@ _FACTS: dict[Path, FileFacts] = {}
 def inspect_file(path: Path) -> FileFacts:
     """Hash a file and list its imports, unless that was done and its state is the same.
 
-    Raises BadInput where it cannot be read.
+    Raises BadInput if it cannot be read.
     """
     state = file_state(path)
     facts = _FACTS.get(path)

@@ -1,6 +1,6 @@
 """Identity of a program: hashes of the files that decide its numbers, and the versions that it runs with.
 
-Its files are those that the study's patterns or the command line name, and the modules that they import. Its
+The files are those that the study's patterns or the command line name, and the modules that they import. The
 packages count by their versions in the program's own Python, and the code that reads its numbers by a hash.
 """
 
@@ -44,15 +44,15 @@ READERS = (
 )
 """Files that start a program, and read, carry or write its numbers."""
 
-ABSENT = "absent"  # in place of a version: the program may do without, and installing it makes other trials
-_AT_START = ("sitecustomize", "usercustomize")  # modules that every Python imports where they are there
+ABSENT = "absent"  # stands for a version: the program may work without it, and installing it makes new trials
+_AT_START = ("sitecustomize", "usercustomize")  # modules that every Python imports at its start if they exist
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """What planning has read, so that the processes of trials read again only what has changed."""
 
-    code: Mapping[str, FileFacts] = field(default_factory=dict)  # by the name of each file
+    code: Mapping[str, FileFacts] = field(default_factory=dict)  # facts by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)
     command: CommandLine = CommandLine("")  # noqa: RUF009 (frozen)
@@ -132,10 +132,10 @@ def identify_program(
 def _resolve_imports(
     layout: Layout, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> tuple[Layout, ImportedFiles]:
-    """Follow the imports of files, of a commit within its checkout.
+    """Follow the imports of files; for a commit, within its checkout.
 
-    Where a package is installed from the user's work tree, its folder in the checkout becomes an import root.
-    Raises BadInput where the work tree would run in place of the commit.
+    If a package is installed from the user's work tree, its folder in the checkout becomes an import root.
+    Raises BadInput if files of the work tree would run in place of the commit's.
     """
     imported = _follow_imports(layout, command, files, packages)
     if layout.checkout is None:
@@ -163,7 +163,7 @@ def _follow_imports(
     if any(command.variables.get(name, os.environ.get(name)) for name in PATH_VARIABLES):
         imported.missing |= {*_AT_START}
     modules: set[str] | None = None
-    while modules != imported.missing:  # the sources of one package may import another
+    while modules != imported.missing:  # the sources of one package may import another package
         modules = set(imported.missing)
         question, answer = ask_python(
             command.interpreter,

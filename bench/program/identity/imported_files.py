@@ -18,8 +18,8 @@ class ImportedFiles:
     """Files that count, and the files that they import.
 
     `search` are the folders in which the program's Python looks first, and `missing` the top-level modules
-    that are in none of them. `versions` are those of the packages that the files import, and `answers` what
-    that Python said of them.
+    that are in none of them. `versions` are the versions of the packages that the files import, and `answers`
+    the descriptions of modules and packages by that Python.
     """
 
     def __init__(self, layout: Layout, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
@@ -72,7 +72,7 @@ class ImportedFiles:
         for folder in self._search:
             added += self._add_module(folder, name)
             if self._list_modules(folder).get(top) or self._list_modules(folder / top).get("__init__"):
-                return added  # a folder without __init__.py gives way to a package in another place
+                return added  # a folder without __init__.py yields to a package found elsewhere
         self.missing.add(top)
         return added
 

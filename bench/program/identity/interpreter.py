@@ -13,7 +13,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import file_state
 from unrolled.bench.trial import FileState
 
-SECONDS = 120.0  # for an answer: a Python on a network's disk may take long
+SECONDS = 120.0  # seconds to wait for an answer: a Python on a network disk may take long
 PATH_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
 """Variables that decide what a Python finds."""
 
@@ -23,17 +23,17 @@ _SCRIPT = Path(__file__).with_name("describe_python.py")
 class Module(NamedTuple):
     """A top-level module that is installed; one of the standard library has neither packages nor sources."""
 
-    packages: Mapping[str, str]  # their versions
-    sources: tuple[str, ...]  # files or folders that no version covers, as those of an editable install
+    packages: Mapping[str, str]  # versions by package
+    sources: tuple[str, ...]  # files or folders that have no version, such as an editable install's
 
 
 class Answer(NamedTuple):
     """What a Python has installed, and the files by whose state an answer is known to be still right."""
 
     python: str  # "python 3.11.2"
-    modules: Mapping[str, Module | None]  # None where there is no such module
-    packages: Mapping[str, str | None]  # the version of each by its name in the index
-    path: tuple[str, ...]  # the folders in which it finds modules
+    modules: Mapping[str, Module | None]  # None for a module that does not exist
+    packages: Mapping[str, str | None]  # versions by their names in the index
+    path: tuple[str, ...]  # folders in which it looks for modules
     watched: Mapping[str, FileState]
 
 
@@ -43,8 +43,8 @@ class Question(NamedTuple):
     interpreter: str
     modules: tuple[str, ...]
     packages: tuple[str, ...]
-    variables: tuple[str, ...]  # the values of PATH_VARIABLES
-    folder: str = ""  # where it is asked, if a variable names a folder from there
+    variables: tuple[str, ...]  # values of PATH_VARIABLES
+    folder: str = ""  # where it is asked, if a variable names a relative folder
     wants_path: bool = False
 
 
@@ -62,7 +62,7 @@ def ask_python(
 ) -> tuple[Question, Answer]:
     """Ask a Python for these modules and packages, unless it has answered and nothing was installed since.
 
-    `variables` are those of the program, and `folder` is where it runs. Its path is in the answer if
+    `variables` are those of the program, and `folder` is where it runs. The answer has the Python's path if
     `wants_path` is true. Raises BadInput, naming the Python, if it does not answer.
     """
     environ = {**os.environ, **variables}

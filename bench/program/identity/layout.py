@@ -14,7 +14,7 @@ STUDY = "{study}"
 
 @dataclass(frozen=True)
 class Layout:
-    """The folder in which a program runs, that of its study's file, and the checkout that has the first.
+    """The folder in which a program runs, the folder of its study file, and the checkout that has the first.
 
     `import_roots` are folders of the checkout, by their paths from its root, in which Python looks for
     packages that are installed from the user's work tree.
@@ -28,7 +28,7 @@ class Layout:
     def name_file(self, path: Path, default: str = "") -> str:
         """Return the name of a file, which is the same wherever the folders are.
 
-        It is relative to the inner one of the two folders, or `default` for a file that lies in neither.
+        The name is relative to the inner of the two folders, or `default` for a file that lies in neither.
         """
         study_is_inner = self.study != self.folder and self.study.is_relative_to(self.folder)
         in_study = path.is_relative_to(self.study)
@@ -53,7 +53,7 @@ class Layout:
     def locate_program(self, word: str) -> str:
         """Return a word of a command line, or its path in the work tree.
 
-        It is the path if the word names a program of a virtual environment there, which no commit has.
+        Returns the path if the word names a program of a virtual environment there, which no commit contains.
         """
         work_tree = self.work_tree_folder
         if work_tree is None or "/" not in word or "\0" in word or (self.folder / word).exists():
@@ -75,8 +75,8 @@ class Layout:
     def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:
         """Raise BadInput for a file or a folder of the work tree where the commit has one at the same place.
 
-        `is_named` says that the command line or a pattern names it. A file of the study's own folder is
-        refused only if the program's folder has one of its name.
+        `is_named` is true if the command line or a pattern names it. A file of the study's own folder is
+        refused only if the program's folder has a file of the same name.
         """
         checkout = self.checkout
         if checkout is None:

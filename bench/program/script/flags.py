@@ -1,6 +1,6 @@
 """The flags of a Python script, read from its source: nothing is run.
 
-Read are those of argparse, and the globals of a module that executes a configurator, as nanoGPT's does.
+It reads the flags of argparse, and the globals of a module that executes a configurator, as nanoGPT's does.
 """
 
 import ast
@@ -17,15 +17,15 @@ _SWITCHES = {
     "BooleanOptionalAction": ("{0}", "--no-{1}"),
 }
 """By action, the words by which a flag is on and off, of its option and the option without its dashes."""
-_UNKNOWN = object()  # in place of a value that is no literal
+_UNKNOWN = object()  # stands for a value that is not a literal
 
 
 class Flag(NamedTuple):
     """A flag of a script, and what a study has in its place."""
 
-    option: str  # as it is typed, such as --learning-rate
-    words: str  # of the command line, such as "--learning-rate={learning_rate}"; "" where it is left out
-    defaults: Mapping[str, Scalar | list[Scalar]]  # of its setting; none where it is left out
+    option: str  # the option as it is typed, such as --learning-rate
+    words: str  # words of the command line, such as "--learning-rate={learning_rate}"; "" if it is left out
+    defaults: Mapping[str, Scalar | list[Scalar]]  # default of its setting; empty if it is left out
     remark: str = ""  # why it is left out, or has no default
     choices: Any = None
 
@@ -98,7 +98,7 @@ def _read_value(option: str, default: Any, parser: str, takes_list: bool = False
     flag = Flag(option, "", {}, "left out, as the default is no literal that can be typed")
     if default is None:
         return flag._replace(remark="left out, without a default")
-    if isinstance(default, bool) and parser not in ("bool", "str"):  # which take every text for true
+    if isinstance(default, bool) and parser not in ("bool", "str"):  # these take every text as true
         return _read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
     is_list = isinstance(default, list | tuple)
     is_odd = is_list != takes_list or (parser == "int" and isinstance(default, float))

@@ -13,19 +13,19 @@ from unrolled.bench.result_table import STUDY_COLUMNS
 LOGGERS = {
     "mlflow.log_metric": MLFLOW,
     "mlflow.log_metrics": MLFLOW,
-    "self.log": "CSVLogger",  # of a module of Lightning, whatever its logger is
+    "self.log": "CSVLogger",  # the method of a Lightning module, with any logger
     "self.log_dict": "CSVLogger",
-    "add_scalar": "SummaryWriter",  # of any object
+    "add_scalar": "SummaryWriter",  # the method of any object
 }
 """Functions that log metrics under names, and what writes these."""
-_VALUE = "\0"  # in place of a value in a line that is printed
+_VALUE = "\0"  # stands for a value in a printed line
 _SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
 
 def read_metrics(tree: ast.Module) -> dict[str, str]:
     """Return the metrics that a script prints or logs under literal names, and how each is read.
 
-    That is a pattern for a printed text, a value of LOGGERS, or "" for a printed line of JSON.
+    The value is a pattern for a printed text, a value of LOGGERS, or "" for a printed line of JSON.
     """
     metrics: dict[str, str] = {}
     for call in ast.walk(tree):
@@ -46,14 +46,14 @@ def is_judged(name: str) -> bool:
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
     """Yield what a call reports.
 
-    Read are `print(json.dumps({…}))`, the functions in LOGGERS, and in a printed text the values that stand
-    behind names which are known.
+    It reads `print(json.dumps({…}))`, the functions in LOGGERS, and in a printed text the values that follow
+    known names.
     """
     if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(name_of(call)):
         yield from ((name, logger) for name in _literal_texts(call))
     if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
         for arg in call.args:
-            if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # in one line
+            if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # on one line
                 yield from ((name, "") for name in _literal_texts(arg))
         for line in " ".join(map(_printed_text, call.args)).split("\n"):
             yield from _read_line(line)
@@ -85,7 +85,7 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
         words = re.split(r"[\s_/-]+", phrase[1].strip()) if phrase else []
         name = next(filter(is_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
         splits = re.findall(f"(?<![a-z])({_SPLITS})(?![a-z])", line[: match.end(1)].lower())
-        if name not in ("", "error", "err") and match[2] != "/":  # no complaint, no count of so many
+        if name not in ("", "error", "err") and match[2] != "/":  # no complaint, and no count such as 3/10
             yield "_".join([*splits[-1:], re.sub(f"^({_SPLITS})_", "", name)]), _find_pattern(line, match)
 
 
