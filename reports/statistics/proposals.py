@@ -1,7 +1,7 @@
 """The state of a proposal, from the results of the candidate and of the incumbent, seed by seed.
 
-`gain_test` decides on complete pairs. Here, a candidate that fails on a seed counts as a crash, and a candidate
-that computes the same as the incumbent, or ignores its seed, is refused.
+`gain_test` decides on complete pairs. Here, a candidate that fails on a seed counts as a crash, and one that
+computes the same as the incumbent, or ignores its seed, is refused.
 """
 
 import math
