@@ -18,7 +18,7 @@ BESIDE = "beside all the others"
 ALONE = "alone"
 AVERAGE = "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
-"""What can be asked about a part, and the design that asks it."""
+"""The questions about a part, and the design that asks each."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""

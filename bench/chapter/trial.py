@@ -20,7 +20,7 @@ class Setting:
     """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
     description: str
-    title: str = ""  # "" for the name
+    title: str = ""  # title on pages; "" for the name
     choices: tuple[str, ...] = ()
     names: Mapping[Any, str] = field(default_factory=dict)  # names of single values
     low: float | None = None  # least value, or least length of a string

@@ -27,7 +27,7 @@ class RowMatch(NamedTuple):
     """An arm's values by pair as they are compared with the baseline's, from rows that both have."""
 
     values: Mapping[Any, float]
-    bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of those that lack rows
+    bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of pairs that lack rows
     lacks: tuple[int, int]  # numbers of rows that the arm and its baseline lack
 
 
