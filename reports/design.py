@@ -116,7 +116,7 @@ class Design:
     seen_pairs: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
     # lines on earlier plans of each arm's contrast, by arm
     earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    first_fresh_seed: int = 0  # no plan of its contrasts had this seed, or a higher one
+    first_fresh_seed: int = 0  # lowest seed such that no plan of its contrasts had it, or a higher one
     ships: bool = False  # whether it ships with Unrolled, unchanged: it was declared before all results
     first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""

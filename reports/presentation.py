@@ -27,7 +27,7 @@ class Scale:
     factor: float = 1.0  # multiplies the measured value to give it in the unit
     decimals: int | None = None  # decimals of a level; None to derive them from δ
     finest: int | None = None  # most decimals of a difference; None to derive them from δ
-    table_decimals: int = 4  # decimals in tables
+    table_decimals: int = 4
     log: float = 0.0
     delta: float = 0.0  # smallest difference that matters, on the judged scale
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
