@@ -18,7 +18,7 @@ from unrolled.bench.result_table import ROWS_AVERAGED
 ONE_RUN = "one run"  # column that says whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]
 BY_CHANCE = 0.001
-_MOST_LACKING = 0.5  # share of a pair's rows
+_MOST_LACKING = 0.5  # a pair that lacks this share of its rows is lost
 _ARM_LACKS = "rows that the arm lacks"
 _BASE_LACKS = "rows that its baseline lacks"
 
