@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class AuditedChange:
     """One change of an audit: a commit, a merge, or a commit with its reverts."""
 
-    name: str  # hash and short subject
+    name: str  # short hash and subject
     hash: str
     added: int  # lines added
     deleted: int

@@ -9,7 +9,7 @@ from pathlib import Path
 from unrolled.bench.errors import BadInput
 
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-"""The errors of reading what is no Python, or is nested too deeply."""
+"""The errors of reading a file that is not Python, or is nested too deeply."""
 
 
 def import_names(source: bytes | str) -> Iterator[str]:

@@ -34,10 +34,10 @@ GPU_VARIABLES = (
     "TORCH_CUBLASLT_UNIFIED_WORKSPACE",
     "NVIDIA_TF32_OVERRIDE",
 )
-"""Those of `VARIABLES` that change nothing on a CPU."""
+"""The members of `VARIABLES` that change nothing on a CPU."""
 
 CAPABILITY_VARIABLE = "ATEN_CPU_CAPABILITY"
-"""Decides the fact `cpu_capability`, which is only known of a process that has torch loaded."""
+"""The variable that decides the fact `cpu_capability`, which only a process that has loaded torch knows."""
 
 VARIABLES = (
     CAPABILITY_VARIABLE,

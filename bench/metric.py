@@ -26,7 +26,7 @@ MEASURED: dict[str, Kind] = {
 LARGEST = 1e100  # larger values count as diverged, because cubes of differences would overflow
 FEWEST_SEEDS = 5  # a contrast with fewer pairs is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
-"""After how many seeds verdicts are sought, where a study does not say."""
+"""The numbers of seeds after which verdicts are sought, if a study declares none."""
 _BETTER: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
 
 _HIGHER = """
@@ -63,7 +63,7 @@ _COSTS = frozenset(
         "samples_per_second",
     ]
 )
-"""Known metrics of what a run costs: they differ from run to run, also where no kind is declared."""
+"""Known metrics of a run's cost: they differ from run to run, even if no kind is declared."""
 _STRUCTURAL = frozenset(("parameters", "model_parameters", "flops"))
 """Known metrics that follow from the settings alone."""
 _SHARES = """
@@ -75,7 +75,7 @@ SHARES = frozenset(_SHARES.split())
 """Metrics that are known to lie between 0 and 1, by their whole names in lower case."""
 
 BETTER_CURE = 'give better = "higher" or "lower"'
-"""What helps where a metric's direction is not known, in a study and in Python."""
+"""The cures for a metric of unknown direction, in a study and in Python."""
 _SPLITS = "(train|training|valid|validation|val|dev|test|eval)"
 _SPLIT = re.compile(f"^{_SPLITS}_|_{_SPLITS}$")
 

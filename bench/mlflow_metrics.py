@@ -28,11 +28,11 @@ class MlflowMetrics:
     trailing_metrics: ClassVar[tuple[str, ...]] = ("seconds",)
     """Metrics behind the judged ones."""
     gpu_metrics: ClassVar[tuple[str, ...]] = ()
-    """Metrics at the end, where a study is trained on a GPU."""
+    """Metrics at the end of tables, if a study is trained on a GPU."""
     curve_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics whose curves are drawn; () for the judged ones."""
     derived_metrics: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
-    """Metrics whose mean is a function of another one's mean: that one, and the function."""
+    """Metrics whose mean is a function of another metric's mean: that metric, and the function."""
     first_step: ClassVar[int] = 0
     """The step in MLflow of a curve's step 0."""
 

@@ -10,7 +10,7 @@ from typing import Any
 ROWS_AVERAGED = "rows averaged"
 """The column with the number of rows of which a row is the mean."""
 FIRST_LOOK = "first_look"
-"""The column that says which trials of a study are of its first look."""
+"""The column that says which trials of a study belong to its first look."""
 IS_COUNTED = "counts"
 """The column that says which trials verdicts and means use."""
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)

@@ -18,7 +18,7 @@ from unrolled.bench.errors import BadInput
 Row = Mapping[str, Any]
 
 NO_NUMBER = "None", "null", "NA"
-"""Text that stands for no number in a column of numbers; elsewhere it is text, the name of an arm say."""
+"""Text that means "no number" in a column of numbers; elsewhere it is text, such as an arm's name."""
 _TRUTHS = {word: word.lower() == "true" for word in ("True", "true", "TRUE", "False", "false", "FALSE")}
 _NOT_FINITE = re.compile(r"(?<=[:,\[\s])(-?)(nan|inf)(?=\s*[,}\]])")
 _JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
@@ -222,7 +222,7 @@ FORMATS = {
     ".ndjson": Format(read_json_lines, read_all_json_lines),
     ".parquet": Format(read_parquet, package="pyarrow"),
 }
-"""The reader of each suffix. A row here is all that a further format takes."""
+"""The reader of each suffix. A further format needs only a row here."""
 
 EVENTS = Format(read_tensorboard, package="tensorboard", requirement="'unrolled[tensorboard]'")
 """TensorBoard's files, whose names have no suffix of their own."""

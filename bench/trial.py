@@ -39,19 +39,19 @@ class Trial:
     versions: str = ""
 
     trainer: ClassVar[str]
-    """The name of what trains it, one of TRIAL_TYPES."""
+    """The name of its trainer, one of TRIAL_TYPES."""
     mlflow_metrics_path: ClassVar[str]
-    """What MLflow shows of it, a `bench.mlflow_metrics.MlflowMetrics` by its import name."""
+    """Import name of the `bench.mlflow_metrics.MlflowMetrics` that MLflow shows."""
     presentation_path: ClassVar[str]
-    """How pages show it, a `reports.presentation.Presentation` by its import name."""
+    """Import name of the `reports.presentation.Presentation` by which pages show it."""
     run_function: ClassVar[str]
-    """The function from a trial to its Result, by its import name, so that planning loads no torch."""
+    """Import name of the function from a trial to its Result, so that planning loads no torch."""
     first_batch_function: ClassVar[str] = ""
     """The function that trains the first batch of an arm before its study starts; "" for none."""
     uses_torch: ClassVar[bool] = False
-    """Whether torch trains it, which then has to fit the GPU."""
+    """Whether torch trains it, in which case torch has to support the GPU."""
     uncounted_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that do not enter the identity, such as the path of a file, of which the content enters it."""
+    """Fields that do not enter the identity, such as the path of a file, whose content enters it."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
 
@@ -184,7 +184,7 @@ TRIAL_TYPES = {
     "chapter": "unrolled.bench.chapter.trial:ChapterTrial",
     "program": "unrolled.bench.program.trial:ProgramTrial",
 }
-"""The kinds of trials, by import name, as each imports this module."""
+"""The kinds of trials, by import name because each imports this module."""
 
 
 def trial_type(trainer: str) -> type[Trial]:

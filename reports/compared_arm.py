@@ -63,16 +63,16 @@ class ComparedArm:
     max_seeds: int  # most seeds that its contrasts may need
     summary: ArmSummary
     contrast: Contrast | None = None
-    verdict: Verdict | None = None  # with p adjusted by Holm, or by Benjamini–Hochberg for an exploratory arm
+    verdict: Verdict | None = None  # its p is adjusted by Holm, for an exploratory arm by Benjamini–Hochberg
     remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # fields of its trials that make its task another one
-    is_exploratory: bool = False  # marked so by the study, or its results were seen before the plan
+    is_exploratory: bool = False  # whether the study marks it so, or its results were seen before the plan
     attempt: int = 1  # 1, plus the number of earlier plans of its contrast
     has_contrast_to_decide: bool = False  # False for the A/A check
     copied: bool = False  # True if it ignores its seed: one run, which every seed repeats
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
-    proofs: tuple[Proof, ...] = ()  # one for each setting that has a witness
+    proofs: tuple[Proof, ...] = ()  # proofs, one for each setting that has a witness
 
     @property
     def correction(self) -> str:

@@ -36,7 +36,7 @@ class _Evidence:
     """What the rows of a table say of each contrast of a design; a contrast is called by its arm."""
 
     statuses: Statuses
-    values: Values  # without the copies of one run
+    values: Values  # values by seed, without the copies of one run
     design: Design
     copies: Mapping[str, Any]  # arms that ignore their seed, with the seed of their one run
 

@@ -21,7 +21,7 @@ Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
 
 Values = Mapping[str, Mapping[str, SeedValues]]
-"""Numbers by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
+"""Numbers by metric, arm and seed; infinite if the trial diverged, missing if it failed otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class MeasuredArm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # results by seed, failures included
     trial: Trial | None = None  # any of its trials, if there are no results
-    marked_exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
+    marked_exploratory: bool = False  # whether the study marks it so: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" for the baseline
     uses_seed: bool = True  # False if no seed changes it, as it is fitted by counting
 
@@ -112,11 +112,11 @@ class Design:
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # time of its declaration, in unix seconds
-    command: str = ""  # the command that made it
+    command: str = ""  # the command that made the table
     seen_pairs: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
     # lines on earlier plans of each arm's contrast, by arm
     earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    first_fresh_seed: int = 0  # no plan of its contrasts had this seed, or a higher one
+    first_fresh_seed: int = 0  # lowest seed such that no plan of its contrasts had it, or a higher one
     ships: bool = False  # whether it ships with Unrolled, unchanged: it was declared before all results
     first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""

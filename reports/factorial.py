@@ -79,7 +79,7 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
             arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
     corners = [x for x in arms_by_changes if len(x) > 1 and 2 ** len(x) <= len(arms_by_changes)]
     corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
-    for corner in corners:  # the arm that changes all settings of the design
+    for corner in corners:  # the arm at a corner changes all settings of its design
         design_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
         if len(design_arms) == 2 ** len(corner):
             return _measure_design(comparison, corner, design_arms)

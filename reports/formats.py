@@ -126,7 +126,7 @@ def pipe_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 REPEATED = "whether the same trial gives the same numbers twice"
-"""What a repeated training of a program's first trial shows."""
+"""The findings of a repeated training of a program's first trial."""
 
 
 def describe_distances(differences: Mapping[str, float]) -> str:

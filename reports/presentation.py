@@ -22,12 +22,12 @@ class Scale:
     """
 
     title: str = ""
-    level_unit: str = ""  # unit of its levels
-    difference_unit: str = ""  # unit of its differences
+    level_unit: str = ""
+    difference_unit: str = ""
     multiplier: float = 1.0  # multiplies the measured value to give it in the unit
     decimals: int | None = None  # decimals of a level; None to derive them from δ
     finest: int | None = None  # most decimals of a difference; None to derive them from δ
-    table_decimals: int = 4  # decimals in tables
+    table_decimals: int = 4
     log: float = 0.0
     delta: float = 0.0  # smallest difference that matters, on the judged scale
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
@@ -192,13 +192,13 @@ MEASURED_SCALES = {
     "seconds": Scale(title="duration", level_unit="s", difference_unit="s"),
     "memory_peak": Scale(title="peak memory", level_unit="MiB", difference_unit="MiB"),
 }
-"""Metrics that are measured of every program."""
+"""Scales of the metrics that are measured for every program."""
 
 COST_COLUMNS = {
     "seconds": Scale(title="seconds", decimals=1),
     "memory_peak": Scale(title="peak memory (MiB)", decimals=0),
 }
-"""The columns of the table of costs, each there if the trials have it."""
+"""The columns of the table of costs; a column is shown if the trials have it."""
 
 
 class FigureColumn(NamedTuple):

@@ -13,15 +13,15 @@ from unrolled.reports.statistics.types import SeedValues, select_seeds, select_s
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
 NOISE = 4
-"""How many times the distance of two equal trials a third one may be away."""
+"""The largest distance of a third equal trial, as a multiple of the distance of two."""
 LAST_DIGITS = 1e-5
-"""How far the numbers of one run in a table may be apart, as those of a GPU are, in shares of their size."""
+"""The largest relative difference of one run's numbers in a table, such as a GPU's numbers have."""
 LAST_UNITS = 2
-"""The same in units of the last decimal with which an arm's numbers are printed."""
+"""The largest such difference in units of the last decimal of an arm's printed numbers."""
 FINE_SIZE = 1000
 """The size, in such units, from which on several runs do not fall within `LAST_UNITS` by chance."""
 FROM_BOUND = 25
-"""How many units a share has to be away from its bound for the same: near it seeds differ by few items."""
+"""The distance of a share from its bound, in units, needed for this: near it, seeds differ by few items."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:

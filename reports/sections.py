@@ -17,7 +17,7 @@ Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """One model at several learning rates, rising, everything else equal."""
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
-"""The costs of an arm by name, a trial on average, and those of its base that they may be compared with."""
+"""The mean costs of an arm's trials by name, and the costs of its base if they may be compared."""
 
 _RATES = "lr", "learning_rate", "learning-rate"
 

@@ -36,7 +36,7 @@ BASE = "base"
 """The name of the arm that the first commit is compared with, if an audit looks forward."""
 
 FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
-"""Return why the program fails in each of these checkouts, named as their arms, in which it does."""
+"""Returns, by arm, why the program fails in the checkouts in which it does."""
 
 
 @run_folder.use_run_folder()

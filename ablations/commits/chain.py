@@ -29,9 +29,9 @@ from unrolled.reports.statistics.online import LAMBDA, next_level
 ALPHA = 0.1
 """The share of keeps that may be false or, with alpha spending, the chance of any."""
 SIMPLER_ALPHA = 0.05
-"""The same of what is simpler, where δ worse is false."""
+"""The same chance for simpler candidates, whose acceptance is false if they are δ worse."""
 PAIRS_OF_SPREAD = 8
-"""The pairs of a chain that show how far pairs' differences are spread."""
+"""The number of a chain's pairs from which the spread of paired differences is estimated."""
 FOLDER = "chains"
 Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"

@@ -9,7 +9,7 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
-"""The line that `git revert` writes into a message. A squashed one may quote it under another subject."""
+"""The line that `git revert` writes into a message. A squashed revert may quote it under another subject."""
 _SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
 
 

@@ -34,7 +34,7 @@ LAST_KEEP = "last keep"
 """The arms of a proposal. The third is there where a candidate is simpler than an incumbent that was itself
 accepted as simpler: what is simpler is compared with the last proposal that helped."""
 _SEEDS = 2**31
-"""Seeds are drawn below this, which every library takes for one."""
+"""Seeds are drawn below this number, so that every library accepts them."""
 
 
 @dataclass(frozen=True)

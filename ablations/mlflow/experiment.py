@@ -27,7 +27,7 @@ from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.bench.trial import Scalar
 
 FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
-"""The tag that says whether a study's trial is of its first look, whose number no result has chosen."""
+"""The tag that says whether a trial belongs to its study's first look, whose size no result has chosen."""
 
 
 class Experiment:

@@ -49,7 +49,7 @@ class ArmRun:
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     title: str = ""  # the arm's name, with its mean and interval
     seeds: str = ""
-    verdict: str = ""  # such as "better by more than δ"
+    verdict: str = ""  # the verdict in words, such as "better by more than δ"
     claim: str = ""  # the report's sentence
     started: float = 0.0  # start of the first trial, in unix seconds
     ended: float = 0.0

@@ -214,7 +214,7 @@ class _Driver:
     client: Client
     address: str
     spec: TaskSpec
-    gpu_count: int  # GPUs of a trial
+    gpu_count: int  # number of GPUs that each trial gets
     ledger: str  # the ledger's name on the workers
     worker_names: Mapping[str, str]  # modules to load: the worker's name by the driver's name
     record_result: Callable[[Result], None]

@@ -28,7 +28,7 @@ from unrolled.bench.trial import JudgedResult, Result, Trial
 class Counts:
     """The planned trials by outcome; the four numbers add up to all of them."""
 
-    done: int = 0  # done or diverged
+    done: int = 0  # trials that are done or diverged
     failed: int = 0
     skipped: int = 0  # trials with a result in the ledger
     left: int = 0  # trials not run, stopped or not wanted

@@ -28,10 +28,10 @@ _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
 
 METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.is_judged}
-"""By which arms can be judged."""
+"""The metrics by which arms can be judged."""
 
 TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name != "data"))
-"""As settings: the data are named by their corpus."""
+"""The settings that define the task; the data are named by their corpus."""
 
 OPTIONS = {  # options of the models; the registry has their types, defaults and choices
     "hidden": Setting("units of a layer", low=1),
@@ -82,7 +82,7 @@ FACTORS = {
     name: Factor(name, key, SETTINGS[key].title, off=_OFF_LEVELS[key], on=_ON_LEVELS[key])
     for name, key in _FACTOR_KEYS.items()
 }
-"""A factor that is off has the level of LMModel6, one that is on has that of LMModel7."""
+"""A factor that is off has the level of LMModel6, and a factor that is on that of LMModel7."""
 
 _ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""

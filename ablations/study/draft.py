@@ -64,9 +64,9 @@ _WRITERS = {
     "mlflow": 'metrics = "mlflow"',
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }
-"""Keys that read the metrics of a script that imports these modules, where its source does not show them."""
+"""Keys that read the metrics of a script that imports these modules, if its source does not show them."""
 _SPLITS = ("val", "valid", "validation", "dev", "eval"), ("test",), (), ("train", "training")
-"""Words for a split in the name of a metric: those that decide come first, and those of no split third."""
+"""Words for a split in the name of a metric: deciding splits come first, metrics without a split third."""
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:

@@ -39,13 +39,13 @@ class PlannedArm(ArmDescription):
     model: str
     title: str
     trial_ids: Mapping[int, Id]
-    """Identities in the order of seeds as numbers: JSON has these as text, by which 10 comes before 2."""
+    """Identities in the numeric order of seeds: JSON keys are text, in whose order 10 comes before 2."""
     trial_fields: Mapping[str, Any]
-    """The fields of its trials that enter their identity, but seed and device: see `make_planned_trial`."""
+    """Fields of its trials that enter their identity, except seed and device: see `make_planned_trial`."""
     settings_hash: str = ""
     """Hash of its trials' settings and data, whatever seed and code: see `Trial.comparable_content`."""
     commit: Commit | None = None
-    """The code of a program that the study names so."""
+    """The name that the study gives to the code of a program."""
 
     __pydantic_config__ = _STRICT  # for reading a stored plan
 
@@ -55,7 +55,7 @@ class PlannedArm(ArmDescription):
 
 
 ArmPair = tuple[PlannedArm, PlannedArm]
-"""An arm, and the one that it is compared with."""
+"""An arm, and the arm that it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class EarlierVerdict:
     """The verdict of an earlier plan on a contrast, by the seeds with results of both sides."""
 
     study: str
-    planned: float  # unix seconds
+    planned: float  # time of its declaration, in unix seconds
     arm: str
     baseline: str
     seeds: tuple[int, ...]
@@ -108,15 +108,15 @@ class Plan:
     hash: str
     """sha256 of the resolved study."""
     command: str
-    """What was typed; "" from Python."""
+    """The command that was typed; "" if the study was run from Python."""
     trainer_name: str
     """One of `bench.trial.TRIAL_TYPES`."""
     planned: float = field(default_factory=time.time)
-    """Unix seconds."""
+    """Time of the declaration, in unix seconds."""
     template: str = ""
     """The command line of a program, with its settings in braces."""
     setting_titles: Mapping[str, str] = field(default_factory=dict)
-    """What pages call the settings that arms change: alpha is AR."""
+    """Titles of the settings that arms change: alpha is AR."""
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
     """By arm, the pairs that had results when the plan was declared: see `seen_results`.
 
@@ -125,7 +125,7 @@ class Plan:
     earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
     """By trial, the fingerprints of earlier results of its settings and seed, under another command line.
 
-    Where every new result equals an earlier one, the edit of the command line changed no number. The pairs
+    If every new result equals an earlier one, the edit of the command line changed no number. The pairs
     then count as seen.
     """
     ships: bool = False
@@ -133,14 +133,14 @@ class Plan:
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
     earlier_declarations: tuple[Declaration, ...] = ()
-    """The study's other plans of which there are results."""
+    """The study's other plans that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
     decide: str = "direction"
     to_the_end: bool = False
-    """No part of `hash`, as it may be set later: with it, the plan makes no claim that it would not make."""
+    """Not part of `hash`, because it may be set later: it adds no claim to those of the plan."""
     repeat: bool = True
-    """Whether `nondeterminism` is measured. No part of `hash`: without it the plan makes fewer claims."""
+    """Whether `nondeterminism` is measured. Not part of `hash`: without it the plan makes fewer claims."""
     refusal: str = ""
     """Why the first trials stopped the study; "" if they did not."""
     nondeterminism: Mapping[str, float] | None = None
@@ -149,13 +149,13 @@ class Plan:
     It is {} if they differ in none, and None before this was measured.
     """
     varying: tuple[str, ...] = ()
-    """The other metrics in which they differ."""
+    """The other metrics in which the two runs differ."""
     level: float = 0.0
     simpler_level: float = 0.0
-    """Of a proposal, as its study has them."""
+    """The levels of a proposal, taken from its study."""
 
     audit: Audit | None = None
-    """The changes that are judged, of a study whose arms are those of a history."""
+    """For a study whose arms are the changes of a history: the changes that are judged."""
 
     __pydantic_config__ = _STRICT
 

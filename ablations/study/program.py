@@ -314,4 +314,4 @@ class ProgramSettings:
             require(finite, "should be a finite number", key=place)
         if isinstance(default, float):
             return float(value)
-        return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 is 1
+        return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 counts as 1

@@ -8,7 +8,7 @@ from unrolled.ablations.study.plan import ArmPair, Plan, PlannedArm
 from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3
-"""Results of this many pairs make a contrast seen: a first run of one or two seeds does not."""
+"""Pairs with results from which on a contrast counts as seen; a first run of one or two seeds does not."""
 
 
 def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:

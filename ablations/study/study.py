@@ -27,12 +27,12 @@ class ArmDescription:
     against: str = ""
     """The arm that this one is compared with, in place of the baseline.
 
-    An arm that others name has a contrast only where it names one itself.
+    An arm that others name has a contrast only if it names an arm itself.
     """
     may_be_identical: bool = False
     """True for an arm of a program that may report the same numbers as its baseline."""
     seed_offset: int = 0
-    """What is added to a seed of the study, by which trials are paired, for the seed of a trial."""
+    """A trial's seed minus the seed of the study by which it is paired."""
     other_names: tuple[str, ...] = ()
     """Further names under which the design declares an arm of the same settings."""
 
@@ -78,13 +78,13 @@ class Study:
     file: StudyFile = field(repr=False, compare=False)
     audit: Audit | None = None
     level: float = 0.0
-    """Of a proposal: the error rate at which it is kept."""
+    """The error rate at which a proposal is kept."""
     simpler_level: float = 0.0
     """Of a proposal: the error rate at which it is less than δ worse than the last that was kept; 0 if it is
     not simpler."""
     nondeterminism: Mapping[str, float] | None = None
     varying: tuple[str, ...] = ()
-    """Both are those of a plan, where they were measured before this study: see `Plan`."""
+    """Both come from a plan, if they were measured before this study: see `Plan`."""
 
     @property
     def baseline(self) -> Arm:

@@ -97,7 +97,7 @@ class ComparedPair:
     verdict: Verdict
     correction: str
     scale: Scale
-    exploratory: bool  # seen before the plan was declared, or not declared by it
+    exploratory: bool  # whether its results were seen before the plan, or the plan does not declare it
 
     @property
     def contrast(self) -> Contrast:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import ExpectedContrast
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
-"""The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
+"""The true differences, 0 to 2 δ, for which a plan estimates the cost of a contrast."""
 SPREAD = 1.5
-"""SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
+"""SD of paired differences, in δ, assumed before there are results: that of most arms of `toggles`."""
 ARMS_NAMED = 8  # arms of a program that are named before the rest is counted
 
 

@@ -87,7 +87,7 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Judged
         raise _TrainingEnded
     results = plan.judge_results(ledger.read_results(ids))
     _require_all_numbers(results.values(), plan)
-    if len(results) < len(ids):  # the budget is over
+    if len(results) < len(ids):  # the budget has run out
         raise _TrainingEnded
     return results
 
@@ -104,7 +104,7 @@ def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str 
     """Raise BadInput for a trial that failed."""
     reason = plain_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
-    if reason.startswith("exit code") and result.curves:  # it had begun to train
+    if reason.startswith("exit code") and result.curves:  # the program had begun to train
         cure = cure or "where training diverges, let it report NaN"
     has_result = result.done or result.diverged
     require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)

@@ -23,9 +23,9 @@ from unrolled.bench.trial import JudgedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
 REPEATS = 4
-"""How many times the distance of equal trials a stored result may be away from a new one."""
+"""The largest distance of a stored result from a new one, as a multiple of the distance of equal trials."""
 MOST_TRAININGS = 4
-"""How often one trial is trained, at most, for that distance: that of two may be small by chance."""
+"""The most trainings of one trial to measure that distance: the distance of two may be small by chance."""
 
 
 class Replay(NamedTuple):

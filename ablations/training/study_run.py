@@ -87,7 +87,7 @@ class StudyRun:
     trained: set[str] = field(default_factory=set)  # identities of the trials
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
-    interrupted: bool = False  # whether Ctrl-C ended it
+    interrupted: bool = False  # whether Ctrl-C ended the run
 
     def missing_trials(self) -> list[Trial]:
         """Return the trials that are wanted and have no result, in the order of running."""

@@ -101,4 +101,4 @@ CHAPTER_METRICS = (
         cost=CostColumn("peak GPU memory (MiB)"), mlflow="gpu",
     ),
 )  # fmt: skip
-"""In the order of pages and of MLflow's tables."""
+"""The chapter's metrics, in the order of pages and of MLflow's tables."""

@@ -17,12 +17,12 @@ from unrolled.bench.errors import BadInput, require
 
 HUMAN_NUMBERS = "human-numbers"
 HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f36e8ac941"
-"""Of train.txt and valid.txt, one after the other: planning need not write out ten thousand numbers."""
+"""Hash of train.txt followed by valid.txt, so that planning need not write out ten thousand numbers."""
 
 BIBLE = "bible"  # the King James Version
 
 MAX_BYTES = 100_000_000
-"""The largest size of a text: that of enwik8, which a machine tokenises in some ten seconds."""
+"""The largest size of a text: the size of enwik8, which a machine tokenises in about ten seconds."""
 
 
 def generate_human_numbers() -> tuple[str, str]:

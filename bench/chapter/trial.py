@@ -22,7 +22,7 @@ class Setting:
     """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
     description: str
-    title: str = ""  # "" for the name
+    title: str = ""  # title on pages; "" for the name
     off_when_zero: bool = False  # whether an arm with 0 is "no weight decay", and not "weight decay 0"
     choices: tuple[str, ...] = ()
     names: Mapping[Any, str] = field(default_factory=dict)  # names of single values

@@ -18,7 +18,7 @@ from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # columns that make a row a point of a curve
 MLFLOW = "mlflow"
-"""In place of a file of metrics: the program logs them to MLflow."""
+"""Stands for a file of metrics: the program logs them to MLflow."""
 LARGEST_STEP = 2**53  # a row with a larger step, or with NaN, is no point of a curve
 
 

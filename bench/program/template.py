@@ -17,8 +17,8 @@ class Field(NamedTuple):
     """A name in braces."""
 
     name: str
-    switch: bool = False  # a boolean chooses one of its two texts
-    list: bool = False  # each value of a list becomes a word
+    switch: bool = False  # whether a boolean chooses one of two texts
+    list: bool = False  # whether each value of a list becomes a word
 
 
 def list_fields(key: str, words: Iterable[str]) -> list[Field]:

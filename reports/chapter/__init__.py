@@ -50,4 +50,4 @@ CHAPTER = Presentation(
     step="epoch",
     sample_records=("passage", "continuation"),
 )
-"""What the pages of the chapter's studies have."""
+"""The presentation of the chapter's studies on pages."""

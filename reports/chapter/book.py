@@ -45,7 +45,7 @@ BOOK = {
     "lm6": BookRow("LMModel6", 0.028068, 1.368083, 0.758464, 12288),
     "lm7": BookRow("LMModel7", 0.098121, 0.458372, 0.869385, 12288, (0.402400, 0.882975)),
 }
-"""What the chapter prints, by model. Each is one trial of one seed."""
+"""The rows that the chapter prints, by model. Each is one trial of one seed."""
 
 
 @dataclass(frozen=True, kw_only=True)

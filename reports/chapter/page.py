@@ -50,7 +50,7 @@ class Sample(NamedTuple):
 
 
 ArmSpeed = tuple[ComparedArm, float, SpeedRatio | None]
-"""An arm, its mean training speed in tokens/s, and the ratio to that of its base."""
+"""An arm, its mean training speed in tokens/s, and its ratio to the speed of its base."""
 
 
 @dataclass(frozen=True, kw_only=True)

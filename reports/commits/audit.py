@@ -32,7 +32,7 @@ class AuditRow(NamedTuple):
 
     change: str
     lines: str  # lines added and deleted
-    difference: str  # the tip minus the tip without the change or, forward, the commit minus the one before
+    difference: str  # tip minus tip without the change or, forward, commit minus the one before
     interval: str
     seeds: int  # number of pairs
     effect: ChangeEffect

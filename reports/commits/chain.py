@@ -19,7 +19,7 @@ class ProposalRow:
     """What is shown of one proposal; texts, with their units."""
 
     number: int
-    commit: str  # hash and subject
+    commit: str  # hash and subject of the commit
     outcome: str
     difference: str
     bound: str
@@ -51,7 +51,7 @@ class ChainPage:
     name: str
     question: str
     answer: str
-    facts: Sequence[str]  # sentences
+    facts: Sequence[str]  # sentences on the state of the chain
     rows: Sequence[ProposalRow]
     course: Sequence[str]  # incumbents, in order
     others: Sequence[ChainSummary]

@@ -10,7 +10,7 @@ from unrolled.reports.formats import shorten
 
 ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
 STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
-"""The colours that a page's style sheet has, and the width."""
+"""The colours of a page's style sheet, and the width."""
 
 
 def draw_intervals(comparison: Comparison) -> Markup:

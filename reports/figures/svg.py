@@ -25,7 +25,7 @@ _SEED = re.compile(r"seed(\d+)$")
 
 STYLE: Any = {
     "svg.fonttype": "none",  # keeps text as text: searchable, and set in the page's font
-    "text.parse_math": False,  # a name like $x_$ is a name
+    "text.parse_math": False,  # a name like $x_$ is not a formula
     "font.size": 12,
     "axes.edgecolor": COLOURS["muted"],
     "axes.labelcolor": COLOURS["ink"],

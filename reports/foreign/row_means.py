@@ -18,7 +18,7 @@ from unrolled.bench.result_table import ROWS_AVERAGED
 ONE_RUN = "one run"  # column that says whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]
 BY_CHANCE = 0.001
-_MOST_LACKING = 0.5  # share of a pair's rows
+_MOST_LACKING = 0.5  # a pair that lacks this share of its rows is lost
 _ARM_LACKS = "rows that the arm lacks"
 _BASE_LACKS = "rows that its baseline lacks"
 
@@ -27,7 +27,7 @@ class RowMatch(NamedTuple):
     """An arm's values by pair as they are compared with the baseline's, from rows that both have."""
 
     values: Mapping[Any, float]
-    bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of those that lack rows
+    bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of pairs that lack rows
     lacks: tuple[int, int]  # numbers of rows that the arm and its baseline lack
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unrolled.reports.statistics.proposals import ProposalDecision
 
 OWN_RULES = ("gate", "proposal")
-"""Studies that end by a rule of their own, and not by verdicts on their contrasts."""
+"""Stopping rules of studies that end by their own rule, not by verdicts on their contrasts."""
 Key = TypeVar("Key", bound=Hashable)
 Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values
 

@@ -49,7 +49,7 @@ class ErrorContrast(Contrast):
     error: float  # standard error of the difference; NaN if there is no test
     df: float
 
-    by_signs = False  # see above
+    by_signs = False  # signs of dependent differences prove nothing
     divergence_test = ""
 
     @property

@@ -25,7 +25,7 @@ from unrolled.reports.statistics.sequential import Look, Looks
 
 CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
 FUTILE_T = 0.0, 0.7, 1.2, 1.7
-"""The t under which a proposal is given up at its first looks; the last bound holds at later ones."""
+"""The t under which a proposal is given up at its first looks; the last bound holds at later looks."""
 PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
 _CONSTANT = 1e-9  # gains that differ by less than this share of the largest gain differ by rounding
 _LARGEST_GAIN = 64.0  # largest gain that is sought, in SDs

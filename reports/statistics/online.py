@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from unrolled.reports.statistics.estimators import Floats
 
 TERMS = 5_000
-"""The γ of later terms are 0: after as many tests that earned nothing no level is left."""
+"""The number of terms; the γ of later terms are 0: after that many tests without a gain no level is left."""
 _GAMMAS: Floats = np.arange(1, TERMS + 1, dtype=float) ** -1.6
 _GAMMAS /= _GAMMAS.sum()
 LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for a true null

@@ -94,7 +94,7 @@ class Look:
         return self.weight * self.looks.find_critical_q(alpha, sides)
 
 
-LOOKS = Looks(DEFAULT_LOOKS)  # their table is stored, from 10⁷ draws
+LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
 FIXED = Look(Looks((CLAIM_SEEDS,)))  # the only look of a design with a fixed number of seeds, whichever it is
 
 

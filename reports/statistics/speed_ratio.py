@@ -13,7 +13,7 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
 
 FEWEST = 3
-"""Pairs of speeds from which a ratio has an interval."""
+"""Fewest pairs of speeds that give a ratio an interval."""
 MARGIN = 0.02
 """The share by which speeds differ without a finding."""
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 SeedValues = Mapping[Any, float]
-"""The values of one arm by seed, or by what else pairs rows; infinite for a seed that diverged."""
+"""The values of one arm by seed, or by another thing that pairs rows; infinite for a seed that diverged."""
 
 SidePair = tuple[SeedValues, SeedValues]
 """The values of an arm and of its base."""

@@ -63,13 +63,13 @@ class Verdict:
     contrast: Contrast
     direction: Direction
     size: Size
-    interval: Interval | None  # at the level that agrees with the adjusted p, valid over all looks
+    interval: Interval | None  # interval at the level that agrees with the adjusted p, valid over all looks
     difference_test: Adjusted
     equivalence_test: Adjusted
     divergence_test: Adjusted
     diverges: Direction = Direction.NONE
     stopping_rule: str = (
-        ""  # what stops the contrast, "direction" or "size"; "" by a metric that does not stop it
+        ""  # the decision that stops the contrast, "direction" or "size"; "" for a metric that does not
     )
     decided: bool = False
     blocked_reason: str = ""

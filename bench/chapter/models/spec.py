@@ -13,7 +13,7 @@ from unrolled.bench.trial import Scalar
 class Sources:
     """Files and packages that decide a plug-in's numbers, beside the files that every trial runs through."""
 
-    files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports and its data files
+    files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports, and its data files
     families: tuple[str, ...] = ()  # files of bench/chapter/models that it builds on
     packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 

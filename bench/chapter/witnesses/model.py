@@ -23,7 +23,7 @@ SHARED_OPTIONS = ("hidden", "layers", "dropout", "tying")
 """Options that a model from scratch has in common with its twin around torch's module."""
 
 MIN_DRAWS = 2**14
-"""Numbers, at least, from which a dropout's share is estimated."""
+"""The fewest numbers from which a dropout's share is estimated."""
 
 
 @torch.no_grad()

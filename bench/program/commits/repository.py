@@ -22,13 +22,13 @@ from unrolled.bench.program.file_selection import Exclusions
 WORK_TREE = "worktree"
 """The name of the files as they are now: those that git tracks, and new ones that it does not ignore.
 
-What Unrolled and MLflow write, and studies, are not among the new ones.
+The new files do not include studies and files that Unrolled and MLflow write.
 """
 
 NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
     "filter.lfs.required": "false"
 }
-"""Git LFS would download: what it stores as pointers stays one, and `is_pointer` sees it."""
+"""Git LFS would download: its pointers stay pointers, which `is_pointer` recognises."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # pointers are shorter
@@ -39,7 +39,7 @@ LINK = "120000"
 EXECUTABLE = "100755"
 
 FETCH = "fetch the history: git fetch --unshallow, or fetch-depth: 0 of actions/checkout"
-"""The cure where a shallow clone lacks a commit."""
+"""The cure if a shallow clone lacks a commit."""
 
 
 class TreeEntry(NamedTuple):

@@ -30,7 +30,7 @@ LOCK_FILES = {
     ),
     **dict.fromkeys(("docker", "podman", "apptainer", "singularity", "hatch", "pipx", "uvx"), ()),
 }
-"""Programs that choose a Python and its packages, and the files that say which, in or above a folder."""
+"""Programs that choose a Python and its packages, and the files, in or above a folder, that list these."""
 
 _SYSTEM = tuple(Path("/", name) for name in ("bin", "sbin", "usr/bin", "usr/sbin"))
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")

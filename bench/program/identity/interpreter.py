@@ -15,7 +15,7 @@ from unrolled.bench.trial import FileState
 
 SECONDS = 120.0  # seconds to wait for an answer: a Python on a network disk may take long
 PATH_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
-"""Variables that decide what a Python finds."""
+"""Variables that decide which modules a Python finds."""
 
 _SCRIPT = Path(__file__).with_name("describe_python.py")
 

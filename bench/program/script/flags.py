@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from unrolled.bench.trial import Scalar
 
 SEEDS = "seed", "random_seed", "random_state", "rng"
-"""Names of flags that set the seed. Where none has one, the only flag does that has "seed" in its name."""
+"""Names of flags that set the seed. If there is none, the only flag with "seed" in its name sets it."""
 _SWITCHES = {
     "store_true": ("{0}", ""),
     "store_false": ("", "{0}"),

@@ -17,7 +17,7 @@ LOGGERS = {
     "self.log_dict": "CSVLogger",
     "add_scalar": "SummaryWriter",  # the method of any object
 }
-"""Functions that log metrics under names, and what writes these."""
+"""Functions that log metrics under names, and the writers behind them."""
 _VALUE = "\0"  # stands for a value in a printed line
 _SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
