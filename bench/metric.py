@@ -34,7 +34,7 @@ accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision re
 f1 f1_score f1_macro f1_micro f1_weighted auc auroc roc_auc auprc average_precision mcc hits
 r2 r2_score explained_variance log_likelihood bleu sacrebleu chrf meteor rouge1 rouge2 rougel
 iou miou dice psnr ssim mrr ndcg reward mean_reward win_rate success_rate
-throughput speed tokens_per_second samples_per_second
+throughput tokens_per_second samples_per_second
 neg_log_loss neg_brier_score neg_mean_absolute_error neg_mean_squared_error neg_root_mean_squared_error
 """
 _LOWER = """
@@ -58,7 +58,6 @@ _COSTS = frozenset(
         "latency",
         "memory",
         "throughput",
-        "speed",
         "tokens_per_second",
         "samples_per_second",
     ]

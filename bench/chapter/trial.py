@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 from unrolled.bench.errors import require
 from unrolled.bench.metric import Kind
@@ -110,6 +109,8 @@ class ChapterTrial(Trial):
     @classmethod
     def metric_kinds(cls) -> Mapping[str, Kind]:
         """Return the kinds that the table of the chapter's metrics declares."""
+        from unrolled.bench.chapter.metric_table import CHAPTER_METRICS  # which no trial's process needs
+
         return {metric.name: metric.kind for metric in CHAPTER_METRICS if metric.kind != "quality"}
 
     @property

@@ -38,6 +38,7 @@ UNCOUNTED = {
     "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts, and the memory that a process took",
     "chapter/metric_table.py": "tells how metrics are judged and shown",
+    "metric.py": "knows kinds and directions of metrics by their names",
     "result_table.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "plugin_sources.py": "finds the files of plug-ins",
@@ -134,7 +135,6 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
 
 UNCOUNTED_IN_PROGRAMS = {
     "differences.py": "tells clocks from other metrics",
-    "metric.py": "tells kinds and directions of metrics by their names",
     "program/__init__.py": "empty",
     "program/at_start/__init__.py": "empty",
     "program/commits/__init__.py": "empty",

@@ -8,7 +8,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, find_direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
-    training_accuracy_score speed_train train/speed accuracy/val"""
+    training_accuracy_score throughput accuracy/val"""
 LOWER = "loss valid_loss val/loss Loss/test brier_score perplexity test_mae RMSE seconds memory_peak"
 
 
@@ -72,7 +72,8 @@ def test_a_kind_is_declared_or_that_of_what_is_measured_and_never_guessed(name: 
         "lower",
     ]
     assert not any(Metric(measured, 0.1).is_quality for measured in MEASURED)
-    assert Metric("speed/train", 0.1).kind == "speed", "its name in MLflow"
+    speed = Metric("speed/train", 0.1)  # its name in MLflow
+    assert (speed.kind, speed.better) == ("speed", "higher")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("loss", "clock"), ("seconds", "quality"), ("seconds", "memory")])
