@@ -373,6 +373,6 @@ def test_an_aa_arm_has_the_seeds_that_it_was_trained_with_in_table_figure_and_pa
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
     html = render(c, tmp_path).read_text(encoding="utf-8")
     cell = '<td class="num" data-value="3">3<span class="sub">trained with 1003</span></td>'
-    assert f'<th scope="row">again</th>{cell}' in html
+    assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
     assert "trained_seed" not in trials_csv(compare(study((arm("base", 0.0), arm("other", 0.1)))))
