@@ -143,8 +143,8 @@ def _write_headline(findings: Sequence[Finding], context: str, comparison: Compa
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
     For a grid it gives the level of the best arm of each line; for a ladder, the levels of the baseline and
-    of the best arm of its task, and the largest step between them; for a study of parts, the part that brings
-    the most. Arms are ranked only once a contrast is decided.
+    of the best arm of its task, and the largest step between them; for a study of parts, the part that shows
+    the largest gain, which no test ranks. Arms are ranked only once a contrast is decided.
     """
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
@@ -168,7 +168,7 @@ def _write_headline(findings: Sequence[Finding], context: str, comparison: Compa
         over = Markup(" over {}").format(base) if ladder else ""
         gain = _describe_gain(first, comparison) + _bracket(first.state)
         scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
-        return Markup("{}{} brings the most{}: {}; {}").format(scope, first.name, over, gain, levels)
+        return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, first.name, over, gain, levels)
     if better or (len(findings) == 1 and not context and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
@@ -187,7 +187,7 @@ def _write_headline(findings: Sequence[Finding], context: str, comparison: Compa
 
 
 def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
-    """Return among which findings the first brings the most; "" where none has a larger gain."""
+    """Return among which findings the first shows the largest gain; "" where none has a larger gain."""
     sign = -1 if comparison.metric.lower_is_better else 1
 
     def measure_gain(x: Finding) -> float:

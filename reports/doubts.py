@@ -99,9 +99,10 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         v = arm.verdict
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
-            skewed.append(
-                f"{shorten(arm.measured.name)} (skewness {format_number(contrast.skewness, 1)} over {values})"
-            )
+            sides = shorten(arm.measured.name)
+            if isinstance(contrast, Unpaired):  # those of either side
+                sides += f" against {shorten(comparison.find_base(arm).measured.name)}"
+            skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
             unequal.append(shorten(arm.measured.name))
         elif contrast and v and v.claims and contrast.hides_skewness:

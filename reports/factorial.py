@@ -89,8 +89,11 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
 def _measure_design(
     comparison: Comparison, corner: frozenset[Change], arms: Mapping[frozenset[Change], ComparedArm]
 ) -> Factorial | None:
-    """Return the effects of a full design, whose arms have some of the corner's changes each."""
-    if not comparison.has_first_look(arms.values()):
+    """Return the effects of a full design, whose arms have some of the corner's changes each.
+
+    One run, copied for every seed, tells no variance of its cell: there are no effects then.
+    """
+    if not comparison.has_first_look(arms.values()) or any(arm.copied for arm in arms.values()):
         return None
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
     switches = {change: _make_switch(comparison, *change) for change in ordered}

@@ -70,7 +70,7 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if v.decided:
         return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
-    if v.contrast.pairs >= looks.last:
+    if v.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
         return f"open at the last look, {seeds}"
     return f"{_name_open_part(v, first_metric)}open after {seeds}"
 
@@ -306,7 +306,7 @@ def _describe_progress(arm: ComparedArm, v: Verdict, comparison: Comparison) -> 
     """Return the stage of a contrast that is not decided, or why it is open where it is; "" for a claim."""
     contrast = v.contrast
     looks = contrast.look.looks
-    has_more_looks = len(looks.numbers) > 1 and contrast.pairs < looks.last
+    has_more_looks = contrast.look.k + 1 < len(looks.numbers)
     if comparison.has_too_few_pairs and not v.blocked_reason:
         return ""
     if v.blocked_reason or (has_more_looks and not v.decided):

@@ -7,7 +7,7 @@ from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import BETTER_CURE, Metric
 from unrolled.bench.result_table import TABLE_COLUMNS
-from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.foreign.columns import FOLDS_CURE, Columns, find_fold
 
 
 def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
@@ -32,13 +32,17 @@ def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Col
     require(
         pair or not item, "is for several rows of one pair", place="--item", cure="name the pair: --pair seed"
     )
-    return Columns(arms, pair, tuple(metrics), options.baseline, _find_test_share(pair, options), item)
+    share = _find_test_share(pair, item, options)
+    return Columns(arms, pair, tuple(metrics), options.baseline, share, item)
 
 
-def _find_test_share(pair: Sequence[str], options: CompareOptions) -> float:
+def _find_test_share(pair: Sequence[str], item: Sequence[str], options: CompareOptions) -> float:
     """Return the share of the data that tests, where pairs are folds or splits; else 0. Raises BadInput."""
     share = options.test_share or 0.0
     require(pair or not share, "is missing", place="--pair", cure="name the column of the fold")
+    is_of_folds = item and (share or find_fold(item))  # means of folds, or of repeats, are as dependent
+    rule = "folds and repeats share training rows, and are no items"
+    require(not is_of_folds, rule, place=f"--item {options.item}", cure=FOLDS_CURE)
     require(
         share or not {"fold", "folds"} & {*pair},
         "folds are not independent",

@@ -142,9 +142,9 @@ def describe_audit(comparison: Comparison) -> str:
     same = counts[ChangeEffect.NOTHING] + counts[ChangeEffect.NO_NUMBER]
     total = plural(len(audit.changes), "change")
     if audit.forward:
-        phrases = [f"Of {total} {helping or 'none'} {'helps' if helping == 1 else 'help'}"]
+        phrases = [f"Of {total} {helping or 'none'} {'are' if helping > 1 else 'is'} shown to help"]
     else:
-        phrases = [f"Of {total} the tip needs {helping or 'none'}"]
+        phrases = [f"Of {total} the tip is shown to need {helping or 'none'}"]
     if hurting:
         verb = "hurts" if hurting == 1 else "hurt"
         phrases.append(f"{hurting} {verb}" if audit.forward else f"{hurting} {verb} it")

@@ -4,6 +4,7 @@ Rows of two arms that share something (a seed, a document, a fold) are compared 
 arms of a study. Without such a column the arms are compared as two samples.
 """
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.foreign.row_means import ONE_RUN, PAIR, average_rows, find_copied_arms
 
 LONGEST_NAME = 200
+FOLDS_CURE = "write --pair repeat,fold --test-share 0.1, for ten folds"
+_FOLDS = {"fold", "folds", "split", "splits"}
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,17 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     if not columns.pair or not repeated.any():
         return table.assign(**{ROWS_AVERAGED: 1})
     pair = " and ".join(columns.pair)
-    if not columns.item:
+    others = frame.columns.difference([*columns.arm, *(metric.name for metric in columns.metrics)])
+    fold = find_fold([*map(str, others)])
+    of_folds = columns.test_share or (fold and frame[fold].astype(str).nunique() > 1)
+    if not columns.item or (columns.item == (SAMPLES,) and of_folds):
         row = table[repeated].iloc[0]
-        raise BadInput(
-            f"has several rows of arm {row.arm!r} and {pair} {row.seed}",
-            place=source,
-            cure="--item COLUMN names what tells them apart, a document say; "
-            f"--item {SAMPLES} says that they are independent samples",
+        cure = (
+            "--item COLUMN names what tells them apart, a document say; "
+            f"--item {SAMPLES} says that they are independent samples"
         )
+        rule = f"has several rows of arm {row.arm!r} and {pair} {row.seed}"
+        raise BadInput(rule, place=source, cure=FOLDS_CURE if of_folds else cure)
     items = None
     if columns.item != (SAMPLES,):
         item_cells = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
@@ -119,6 +125,11 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
         means[metric.name] = means[metric.name].map(metric.from_judged_scale)
     qualities = [m.name for m in columns.metrics if m.is_quality and is_computed(m.name)]
     return means.assign(**{ONE_RUN: means.arm.isin(find_copied_arms(table, qualities, items))})
+
+
+def find_fold(names: Sequence[str]) -> str:
+    """Return the first column that is called after folds or splits of the data, such as "cv_fold"; or ""."""
+    return next((name for name in names if _FOLDS & {*re.split(r"[^a-z]+", name.lower())}), "")
 
 
 def find_unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[bool]":

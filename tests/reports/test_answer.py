@@ -140,7 +140,7 @@ def test_a_ladder_names_its_largest_step_its_best_arm_and_what_each_is_compared_
         row.measured.name: row.contrast.mean for row in compare(laddered()).same_task_arms if row.contrast
     }
     largest = max(gains, key=gains.__getitem__)
-    assert step.startswith(f"{largest} brings the most over ")
+    assert step.startswith(f"{largest} shows the largest gain over ")
     assert f": better by {100 * gains[largest]:.0f}" in step
     assert re.findall(r"(rung \d|strong|base)\D*(\d+) %", levels) == [("rung 3", "88"), ("base", "68")]
     assert second.startswith("rung 1 gains 14")
@@ -313,13 +313,16 @@ def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_a
         ]
         headline = write_lines(view)[0]
         assert (
-            f"{claims[0].arm.measured.name} brings the most over {claims[0].arm.measured.against}" in headline
+            f"{claims[0].arm.measured.name} shows the largest gain over {claims[0].arm.measured.against}"
+            in headline
         )
         largest = max(list_claims(view), key=lambda x: abs(x.verdict.contrast.estimate))
         assert headline.startswith("Of the contrasts on LMModel4’s task, ") or claims[0] == largest
     noisy = replace(arm("rung 4", -2.0, 4.0, settings={"clip": 4.0}), against="rung 3")
     ladder = replace(laddered(), arms=(*laddered().arms, noisy))
-    assert write_texts(ladder)[0].startswith("Of the decided contrasts, rung 1 brings the most over counts")
+    assert write_texts(ladder)[0].startswith(
+        "Of the decided contrasts, rung 1 shows the largest gain over counts"
+    )
 
 
 def test_a_claim_on_few_seeds_is_marked_provisional_wherever_it_stands(capsys):

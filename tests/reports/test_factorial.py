@@ -16,7 +16,7 @@ from tests.helpers.synthetic_studies import (
     text_of,
 )
 from unrolled.reports.answer import write_answer
-from unrolled.reports.factorial import AVERAGE, BESIDE, CONTEXTS, Part, find_factorial, find_parts
+from unrolled.reports.factorial import ALONE, AVERAGE, BESIDE, CONTEXTS, Part, find_factorial, find_parts
 from unrolled.reports.render import render
 
 compare_switched = cache(lambda: compare(switched()))
@@ -84,6 +84,22 @@ def test_a_seed_that_failed_in_a_cell_counts_against_every_claim_on_an_effect():
     last = break_trials(switched().arms[-1], failed=(5,))
     effect = find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
     assert (effect.left_out, effect.verdict.contrast.lost_count, effect.verdict.kind) == ((5,), 1, "open")
+
+
+@pytest.mark.parametrize("cell", [0, -1])
+def test_a_cell_that_is_one_run_copied_for_every_seed_leaves_no_effects(cell: int) -> None:
+    """Of four equal arms, one of them a copied run, some effect was claimed in .39."""
+    arms = [*realistic().arms]
+    arms = [x for x in arms if x.name in ("LMModel6", "dropout 0.4", "tying", "dropout and tying")]
+    first = arms[cell].results[0]
+    copies = {s: replace(first, trial=r.trial) for s, r in arms[cell].results.items()}
+    arms[cell] = replace(arms[cell], results=copies)
+    c = compare(replace(realistic(), arms=tuple(arms)))
+    assert c.arms[cell].copied
+    assert find_factorial(c) is None
+    copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
+    verdicts = [part.verdicts[copied_context] for part in find_parts(c, None)]
+    assert verdicts and not any(v.claims for v in verdicts if v)
 
 
 def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():

@@ -283,3 +283,15 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in verdicts) is judged
     assert verdicts["whole"].difference_test.alpha == 0.025 or judged, "both are in the family_size"
+
+
+def test_a_contrast_whose_pairs_failed_in_part_has_no_look_left_after_the_last_one() -> None:
+    base = arm("base", 0.0, seeds=20)
+    weak = break_trials(arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
+    design = study((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
+    row = compare(design).arms[1]
+    assert (row.contrast.pairs, row.verdict.kind) == (17, "open")
+    state = describe_state(row, compare(design))
+    assert "open after" not in state and "not decided at 17 seeds" in state
+    (sentence,) = write_claims(compare(design))
+    assert "open after" not in sentence

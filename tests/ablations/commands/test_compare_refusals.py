@@ -13,6 +13,8 @@ from unrolled.ablations.options import CompareOptions, RunOptions
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
 
+FOLDS = ("--pair", "fold", "--test-share", "0.1")
+
 
 @pytest.mark.parametrize(
     ("source", "flags", "message"),
@@ -57,6 +59,10 @@ from unrolled.bench.errors import BadInput
         ("runs.csv", (*UNPAIRED, "--test-share", "0.1"), "--pair: is missing; name the column of"),
         ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
         ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
+        ("runs.csv", (*UNPAIRED, "--pair", "seed", "--item", "cv_fold"), "--item cv_fold: folds and repeats"),
+        ("runs.csv", (*UNPAIRED, *FOLDS, "--item", "repeat"), "--item repeat: folds and repeats share"),
+        ("folds.csv", (*UNPAIRED, *FOLDS), "rows of arm 'a' and fold 0; write --pair repeat,fold"),
+        ("folds.csv", (*FLAGS, "--item", "none"), "arm 'a' and seed 0; write --pair repeat,fold"),
         ("runs.csv", (*UNPAIRED, "--item", "doc"), "--item: is for several rows of one pair; name"),
         ("runs.csv", (*FLAGS, "--item", "doc"), "runs.csv: has no column 'doc'; it has: model, seed"),
         ("many.csv", FLAGS, "many.csv: has several rows of arm 'base' and seed 0; --item COLUMN names"),
@@ -102,6 +108,7 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
         "rows.csv": "model,seed,rows\na,1,2\nb,1,3\n",
     }
     texts |= {"sourced.csv": "source,model,seed,accuracy\na,b,0,1\n"}
+    texts |= {"folds.csv": "model,seed,fold,accuracy\n" + "a,0,0,.1\na,0,0,.2\nb,0,1,.1\n"}
     texts |= {"arms.csv": "arm,seed,accuracy\na,0,1\nb,0,1\n"}
     for folder in ("before/plans", "checkout/results/plans", "other"):
         Path(folder).mkdir(parents=True)

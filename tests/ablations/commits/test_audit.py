@@ -54,7 +54,9 @@ def test_planted_truths_are_found_and_the_repository_stays_as_it_was(branch: Bra
         "adds a module": "changes no number",  # beside the tip without what uses it
         "uses the module": "helps",
     }
-    assert answer.startswith("Of 11 changes the tip needs 4; 2 hurt it; 5 change nothing that matters")
+    assert answer.startswith(
+        "Of 11 changes the tip is shown to need 4; 2 hurt it; 5 change nothing that matters"
+    )
     (companion,) = changes["adds a module"]["taken_back_with"]
     assert companion.endswith("uses the module")
     assert changes["helps by three deltas"]["difference"] == pytest.approx(0.3, abs=0.02)
@@ -76,7 +78,7 @@ def test_forward_each_commit_is_compared_with_the_one_before(branch: Branch) -> 
         "edits a document": "changes no number",
         "hurts": "hurts",
     }
-    assert answer.startswith("Of 3 changes 1 helps; 1 hurts; 1 changes nothing")
+    assert answer.startswith("Of 3 changes 1 is shown to help; 1 hurts; 1 changes nothing")
 
 
 def test_a_merge_is_one_change_and_a_commit_with_its_revert_is_one(branch: Branch) -> None:

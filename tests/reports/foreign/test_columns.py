@@ -239,6 +239,7 @@ def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> No
     unequal = pd.DataFrame({"group": ["1"] * 50 + ["2"] * 5, "extra": [*tail, *tail[:5] + 0.1]})
     comparison = compare_sleep("", unequal)
     assert comparison.arms[1].contrast.skewness == pytest.approx(stats.skew(tail))
+    assert "2 against 1 (skewness" in list_skewed_contrasts(comparison)[0], "it is the baseline's"
     assert "over 50 rows" in list_skewed_contrasts(comparison)[0]
 
 
