@@ -219,17 +219,16 @@ class _Walk(Generic[Key]):
             if not v.decided:
                 reason = futile.get(name) or self.blocked_reason(name, next_look)
                 requested[name] = 0 if reason else seeds
-            verdicts[name] = {}
-            for metric, by_name in by_metric.items():  # the first decides for all, by the same seeds
-                is_first = metric == self.metrics[0].name
-                verdicts[name][metric] = replace(
+            of_other = f"{reason} by the first metric" if name in futile else reason
+            verdicts[name] = {  # the first metric decides for all: a contrast has the same seeds by each
+                metric: replace(
                     by_name[name],
                     decided=v.decided,
-                    blocked_reason=reason
-                    if is_first or name not in futile
-                    else f"{reason} by the first metric",
+                    blocked_reason=reason if metric == self.metrics[0].name else of_other,
                     futile=name in futile,
                 )
+                for metric, by_name in by_metric.items()
+            }
         return Decisions(verdicts=verdicts, seeds_requested=requested, looks_taken=completed)
 
     def select_lost_seeds(self, name: Key, k: int) -> dict[int, str]:
