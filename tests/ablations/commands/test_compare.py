@@ -102,7 +102,8 @@ def test_an_arm_is_named_by_a_parameter_also_where_a_metric_of_its_name_is_logge
     assert errors == "" and read_arms().seeds_ok.to_dict() == {0.1: 5, 0.3: 5}
 
 
-def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> None:
+@pytest.mark.parametrize("end", ["FAILED", "RUNNING"])  # one that was killed stays RUNNING
+def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str, end: str) -> None:
     set_environment()
     from mlflow import MlflowClient
 
@@ -114,7 +115,8 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> No
             has_failed = arm == "new" and seed < 6
             if not has_failed:
                 client.log_metric(run, "val_loss", 1 + seed % 3 - (arm == "new") * (1 + seed / 100))
-            client.set_terminated(run, "FAILED" if has_failed else "FINISHED")
+            if not has_failed or end == "FAILED":
+                client.set_terminated(run, end if has_failed else "FINISHED")
     client.set_terminated(client.create_run(experiment).info.run_id, "FAILED")
     words = ("--arm", "arm", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
     code, _, errors = compare(f"mlflow:{client.tracking_uri}", *words)
@@ -123,6 +125,7 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> No
     assert (row.seeds_ok, row.seeds, row.failed) == (10, 16, 6)
     assert row.verdict == "open"
     assert "1 failed run without arm: of no arm, and left out" in errors
+    assert ("6 runs are still RUNNING: " in errors) is (end == "RUNNING")
 
 
 def test_a_crash_without_an_arm_is_left_out_and_other_rows_keep_their_numbers(compare) -> None:
