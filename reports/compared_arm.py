@@ -82,12 +82,7 @@ class ComparedArm:
     @property
     def standing(self) -> tuple[str, ...]:
         """Words on what its contrast had behind it when the study was declared; () for nothing."""
-        words = []
-        if self.is_exploratory:
-            words.append("exploratory")
-        if self.attempt > 1:
-            words.append(f"attempt {self.attempt}")
-        return tuple(words)
+        return merge_standings([self])
 
     @property
     def interval(self) -> Interval | None:
@@ -190,6 +185,13 @@ def make_compared_arm(
         task_differences=tuple(differences),
         proofs=collect_proofs(arm.finished_results),
     )
+
+
+def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
+    """Return the words on what a contrast of these arms had behind it: all that any of theirs had."""
+    words = ["exploratory"] if any(arm.is_exploratory for arm in arms) else []
+    attempt = max(arm.attempt for arm in arms)
+    return (*words, f"attempt {attempt}") if attempt > 1 else (*words,)
 
 
 def add_contrast(
