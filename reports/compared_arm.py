@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.bench.result_table import describe_witness
+from unrolled.bench.result_table import describe_witness, phrase_standing
 from unrolled.bench.trial import Result
 from unrolled.reports.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
@@ -189,9 +189,7 @@ def make_compared_arm(
 
 def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
     """Return the words on what a contrast of these arms had behind it: all that any of theirs had."""
-    words = ["exploratory"] if any(arm.is_exploratory for arm in arms) else []
-    attempt = max(arm.attempt for arm in arms)
-    return (*words, f"attempt {attempt}") if attempt > 1 else (*words,)
+    return phrase_standing(any(arm.is_exploratory for arm in arms), max(arm.attempt for arm in arms))
 
 
 def add_contrast(

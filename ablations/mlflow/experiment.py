@@ -23,11 +23,13 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK, STANDING
 from unrolled.bench.trial import Scalar
 
 FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
 """The tag that tells whether a study's trial is of its first look, whose number no result has chosen."""
+STANDING_TAG = f"unrolled.{STANDING}"
+"""The tag that tells what the study's page says of a trial's arm: exploratory, or which attempt."""
 
 
 class Experiment:

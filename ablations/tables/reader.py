@@ -7,9 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, has_ended, read_trial_runs
+from unrolled.ablations.mlflow.experiment import (
+    FIRST_LOOK_TAG,
+    STANDING_TAG,
+    describe_end,
+    has_ended,
+    read_trial_runs,
+)
 from unrolled.bench.errors import plural, require
-from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK, STANDING
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.formats import join_first_names
@@ -61,7 +67,7 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
     )
     if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # of an earlier version: no trial counts
         frame[FIRST_LOOK_TAG] = False
-    return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
+    return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK, STANDING_TAG: STANDING})
 
 
 def is_trials_table(table: pd.DataFrame, source: str) -> bool:
