@@ -94,6 +94,10 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
+    counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
+    if columns.item == (SAMPLES,) and counts.nunique() > 1:
+        number = f"{counts.min()} to {counts.max()}"
+        yield f"pairs are means of {number} rows: none may have been left out, or added, for its result"
     if marks := _list_standings(frame, columns):
         names = join_first(marks, 5)
         yield f"the study's page marks arms whose results may have been seen or judged before: {names}"
