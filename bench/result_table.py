@@ -1,4 +1,4 @@
-"""How results are written: the columns of their tables, and a witness in words.
+"""How results are written: the columns of their tables, and a witness and a standing in words.
 
 The source of `bench.trial` is part of a trial's identity; that of this module is not, so that
 editing it does not retrain any trial.
@@ -11,12 +11,20 @@ ROWS_AVERAGED = "rows averaged"
 """The column with the number of rows of which a row is the mean."""
 FIRST_LOOK = "first_look"
 """The column that says which trials of a study belong to its first look."""
+STANDING = "standing"
+"""The column that says what a study's page says of a trial's arm: exploratory, or which attempt."""
 IS_COUNTED = "counts"
 """The column that says which trials verdicts and means use."""
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
 """Columns that every table has from which arms are compared."""
-STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
+STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK, STANDING)
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
+
+
+def phrase_standing(is_exploratory: bool, attempt: int) -> tuple[str, ...]:
+    """Return words on a contrast that is exploratory, or not the first attempt; () for any other."""
+    words = ("exploratory",) if is_exploratory else ()
+    return (*words, f"attempt {attempt}") if attempt > 1 else words
 
 
 def describe_witness(setting: str, witness: Mapping[str, Any]) -> str:

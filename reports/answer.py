@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -10,7 +10,7 @@ from markupsafe import Markup
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.factorial import CONTEXTS, Factorial, Part
+from unrolled.reports.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.means import (
     count_listed,
@@ -24,7 +24,6 @@ from unrolled.reports.means import (
     rank_arms,
 )
 from unrolled.reports.sentences import (
-    Claim,
     absolute_difference,
     describe_diverged,
     describe_divergence,
@@ -84,7 +83,7 @@ def write_answer(
     if order := describe_order(comparison):
         return order
     context = next((x for x in CONTEXTS if any(part.verdicts[x] for part in parts)), "")
-    findings = _list_part_findings(parts, context) if context else _list_arm_findings(comparison)
+    findings = _list_part_findings(parts, context, comparison) if context else _list_arm_findings(comparison)
     lines = _describe_effects(findings, comparison)
     if context and lines:
         lines[:0] = [Markup("{}:").format(context.capitalize())]
@@ -92,9 +91,23 @@ def write_answer(
     return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
 
 
-def _list_part_findings(parts: Sequence[Part], context: str) -> list[Finding]:
+def _list_part_findings(parts: Sequence[Part], context: str, comparison: Comparison) -> list[Finding]:
     """Return the verdict on each part in a context."""
-    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.verdicts[context])]
+    other_verdicts: dict[str, list[tuple[Comparison, Verdict | None]]] = {}
+    for view in comparison.other_views:
+        for part in find_parts(view, find_factorial(view)):
+            other_verdicts.setdefault(part.switch.key, []).append((view, part.verdicts[context]))
+    return [
+        Finding(
+            format_name(part.switch.name),
+            "",
+            v,
+            disagreement=_describe_disagreement(v, other_verdicts.get(part.switch.key, ())),
+            standing=part.standings.get(context, ()),
+        )
+        for part in parts
+        if (v := part.verdicts[context])
+    ]
 
 
 def _list_arm_findings(comparison: Comparison) -> list[Finding]:
@@ -105,7 +118,9 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
             against=x.arm.measured.against,
             verdict=x.verdict,
             other_task=bool(x.arm.measured.find_task_differences(comparison.arms[0].measured)),
-            disagreement=_describe_disagreement(x, comparison),
+            disagreement=_describe_disagreement(
+                x.verdict, [(view, view.arms[x.arm.index].verdict) for view in comparison.other_views]
+            ),
             standing=x.arm.standing,
         )
         for x in list_claims(comparison)
@@ -122,18 +137,18 @@ def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> It
         first, second = map(format_name, effect.factors)
         size = comparison.scale.format_size(effect.mean, v.interval)
         unit = comparison.scale.difference_unit
-        yield together.format(first, second, size, unit, v.direction, _format_evidence(v, comparison))
+        evidence = _format_evidence(v, comparison) + _bracket(", ".join(grid.standing))
+        yield together.format(first, second, size, unit, v.direction, evidence)
     if undecided := sum(not e.verdict.claims for e in grid.interactions):
         pairs = plural(len(grid.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
 
-def _describe_disagreement(x: Claim, comparison: Comparison) -> str:
+def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, Verdict | None]]) -> str:
     """Return the effects by other metrics that point elsewhere, such as "perplexity 13 % higher"."""
     phrases = []
-    for view in comparison.other_views:
-        v = view.arms[x.arm.index].verdict
-        if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
+    for view, v in others:
+        if v and v.direction is not Direction.NONE and v.kind != verdict.kind:
             how = view.scale.second_scale or view.scale
             phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
     return ", ".join(phrases)

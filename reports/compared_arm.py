@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.bench.result_table import describe_witness
+from unrolled.bench.result_table import describe_witness, phrase_standing
 from unrolled.bench.trial import Result
 from unrolled.reports.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
@@ -82,12 +82,7 @@ class ComparedArm:
     @property
     def standing(self) -> tuple[str, ...]:
         """Words on what its contrast had behind it when the study was declared; () for nothing."""
-        words = []
-        if self.is_exploratory:
-            words.append("exploratory")
-        if self.attempt > 1:
-            words.append(f"attempt {self.attempt}")
-        return tuple(words)
+        return merge_standings([self])
 
     @property
     def interval(self) -> Interval | None:
@@ -190,6 +185,11 @@ def make_compared_arm(
         task_differences=tuple(differences),
         proofs=collect_proofs(arm.finished_results),
     )
+
+
+def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
+    """Return the words on what a contrast of these arms had behind it: all that any of theirs had."""
+    return phrase_standing(any(arm.is_exploratory for arm in arms), max(arm.attempt for arm in arms))
 
 
 def add_contrast(

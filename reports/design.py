@@ -13,6 +13,7 @@ from typing import Any
 
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import LARGEST, Metric
+from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.trial import Result, Scalar, Trial
 from unrolled.reports.presentation import PLAIN, Presentation, Scale
 from unrolled.reports.statistics.types import SeedValues
@@ -136,6 +137,11 @@ class Design:
     def first_look(self) -> tuple[int, ...]:
         """The seeds of the first look, whose number no result has chosen."""
         return self.seeds[: self.looks[0]] if self.looks else self.seeds
+
+    def find_standing(self, arm: MeasuredArm) -> tuple[str, ...]:
+        """Return words on what an arm's contrast had behind it when it was declared; () for nothing."""
+        is_exploratory = arm.marked_exploratory or arm.name in self.seen_pairs
+        return phrase_standing(is_exploratory, 1 + len(self.earlier_attempts.get(arm.name, ())))
 
     @property
     def noun(self) -> str:

@@ -5,10 +5,10 @@ is that, on is the baseline's level.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unrolled.bench.trial import Scalar
-from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.factorial_effects import Cells, Effect, factorial_effects
 from unrolled.reports.statistics.types import select_seeds
@@ -40,6 +40,7 @@ class Factorial:
 
     switches: tuple[Switch, ...]
     effects: tuple[Effect, ...]
+    standing: tuple[str, ...] = ()  # of its cells: exploratory, or one of several attempts
 
     @property
     def interactions(self) -> tuple[Effect, ...]:
@@ -66,6 +67,7 @@ class Part:
 
     switch: Switch
     verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
+    standings: Mapping[str, tuple[str, ...]]  # by context: exploratory, or one of several attempts
 
 
 def find_factorial(comparison: Comparison) -> Factorial | None:
@@ -104,7 +106,8 @@ def _measure_design(
         levels = tuple((change in changes) is (change[1] == s.on) for change, s in switches.items())
         table[levels] = select_seeds(arm.summary.values, seeds)
         failed |= {seed for seed in arm.seeds if seed in seeds} - table[levels].keys()
-    return _measure_effects(comparison, tuple(switches.values()), table, failed)
+    factorial = _measure_effects(comparison, tuple(switches.values()), table, failed)
+    return factorial and replace(factorial, standing=merge_standings(arms.values()))
 
 
 def _measure_effects(
@@ -147,14 +150,23 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
     by_context = {
         context: _judge_switches(comparison, arm_pairs, switches) for context, arm_pairs in pairs.items()
     }
+    standings = {
+        context: {key: merge_standings(pair) for key, pair in arm_pairs.items()}
+        for context, arm_pairs in pairs.items()
+    }
     by_context[AVERAGE] = {}
     if grid:
+        standings[AVERAGE] = {switch.key: grid.standing for switch in grid.switches}
         by_context[AVERAGE] = {s.key: e.verdict for s, e in zip(grid.switches, grid.effects, strict=False)}
     verdicts = {
         key: {context: by_switch.get(key) for context, by_switch in by_context.items()} for key in switches
     }
     return tuple(
-        Part(switch=switches[key], verdicts=verdicts_on_switch)
+        Part(
+            switch=switches[key],
+            verdicts=verdicts_on_switch,
+            standings={context: by_switch.get(key, ()) for context, by_switch in standings.items()},
+        )
         for key, verdicts_on_switch in verdicts.items()
         if sum(v is not None for v in verdicts_on_switch.values()) > 1
     )

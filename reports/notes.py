@@ -38,7 +38,7 @@ DIVERGED_DEPENDENT = (
 )
 FIRST_SEEDS = (
     "The rows are trials of a study, which gets seeds until it is decided: only those of its first look are "
-    "compared, whose number no result has chosen."
+    "compared."
 )
 LOSSES = (
     "A verdict, its size too, also has to hold with each run that failed or lacks a partner, on either side, "

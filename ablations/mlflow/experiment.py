@@ -23,11 +23,13 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK, STANDING
 from unrolled.bench.trial import Scalar
 
 FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
 """The tag that says whether a trial belongs to its study's first look, whose size no result has chosen."""
+STANDING_TAG = f"unrolled.{STANDING}"
+"""The tag that says what the study's page says of a trial's arm: exploratory, or which attempt."""
 
 
 class Experiment:
@@ -125,11 +127,12 @@ def list_studies(uri: str) -> dict[str, str]:
     }
 
 
-def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
-    """Read a study's name and its ended runs, from the experiment `unrolled/STUDY`, STUDY, or the only one.
+def read_trial_runs(uri: str, study: str) -> tuple[str, list[Any]]:
+    """Read a study's name and its runs: of the experiment `unrolled/STUDY`, STUDY, or the only one.
 
-    The runs are MLflow's own, in the order of their starts. Raises BadInput with the reason if MLflow cannot
-    be read, or several studies fit.
+    The runs are MLflow's own, in the order of their starts. Those that have not ended are among them, as a
+    run that was killed stays so, but for a study's own trials, which are written again. Raises BadInput with
+    the reason when MLflow cannot be read, or several studies fit.
     """
     check_uri(uri, hide_credentials(uri))
     path = sqlite_path(uri)
@@ -142,9 +145,18 @@ def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
         ids = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
         name = _choose_experiment(list(ids), study, uri)
         runs = sorted(read_runs(client, ids[name]), key=lambda run: run.info.start_time or 0)
-    return name.removeprefix("unrolled/"), [
-        run for run in runs if run.info.end_time and run.data.tags.get("unrolled.role", "trial") == "trial"
-    ]
+    return name.removeprefix("unrolled/"), [*filter(_is_trial, runs)]
+
+
+def _is_trial(run: Any) -> bool:
+    """Return True for a user's own run, which has no role, and for a study's trial that was written."""
+    role = run.data.tags.get("unrolled.role")
+    return role is None or (role == "trial" and has_ended(run))
+
+
+def has_ended(run: Any) -> bool:
+    """Return True if a run has ended, in whatever way; one that was killed has not."""
+    return bool(run.info.end_time)
 
 
 def describe_end(run: Any) -> str:

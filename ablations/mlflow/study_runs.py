@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from unrolled.ablations.mlflow import views
-from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, Experiment, read_runs
+from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, STANDING_TAG, Experiment, read_runs
 from unrolled.ablations.mlflow.fields import (
     TAG_LENGTH,
     fit_text,
@@ -19,6 +19,7 @@ from unrolled.ablations.mlflow.fields import (
 )
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.mlflow_metrics import CurvePoint
+from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.trial import Result, Scalar, canonical_json
 
 # names of tags
@@ -59,7 +60,7 @@ class ArmRun:
 class _TrialRun:
     run_id: str
     start: int  # unix milliseconds
-    tags: Mapping[str, str]  # its tags among STATUS, PLAN, PARENT and FIRST_LOOK_TAG
+    tags: Mapping[str, str]  # its tags among STATUS, PLAN, PARENT, FIRST_LOOK_TAG and STANDING_TAG
 
 
 class MlflowRuns:
@@ -85,6 +86,15 @@ class MlflowRuns:
             for seed, id in arm.trial_ids.items()
             if seed in first_seeds
         }
+        self._standings = {
+            fit_text(arm.name, TAG_LENGTH): ", ".join(
+                phrase_standing(
+                    arm.exploratory or arm.name in plan.seen_pairs,
+                    1 + len(plan.earlier_verdicts.get(arm.name, ())),
+                )
+            )
+            for arm in plan.arms
+        }
         self._read_runs()
         if self._client.get_experiment(self._experiment.id).tags.get(PLAN) != self._mark:
             self._describe_study()
@@ -101,7 +111,7 @@ class MlflowRuns:
             if run.info.status not in ENDED or key in self._trials:
                 outdated.append(run_id)
             elif tags[ROLE] == "trial":
-                names = (STATUS, PLAN, PARENT, FIRST_LOOK_TAG)
+                names = (STATUS, PLAN, PARENT, FIRST_LOOK_TAG, STANDING_TAG)
                 stored_tags = {name: tags[name] for name in names if name in tags}
                 self._trials[key] = _TrialRun(run_id, run.info.start_time, stored_tags)
             else:
@@ -125,7 +135,7 @@ class MlflowRuns:
             for name, x in mlflow_metrics.final_numbers(result).items()
         }
         ended = result.started + result.seconds
-        tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._first_look_tag(key)}
+        tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._study_tags(key)}
         run_id = self._experiment.write_run(
             f"{fit_text(arm, 200)}/seed={result.trial.seed}",
             tags,
@@ -137,12 +147,13 @@ class MlflowRuns:
             dataset=trial_dataset(result.trial),
         )
         self._trials[key] = _TrialRun(
-            run_id, start, {name: tags[name] for name in (STATUS, PLAN, FIRST_LOOK_TAG)}
+            run_id, start, {name: tags[name] for name in (STATUS, PLAN, FIRST_LOOK_TAG, STANDING_TAG)}
         )
         return True
 
-    def _first_look_tag(self, key: tuple[str, str]) -> dict[str, str]:
-        return {FIRST_LOOK_TAG: str(key in self._first_look)}
+    def _study_tags(self, key: tuple[str, str]) -> dict[str, str]:
+        """Return the tags by which `compare` reads a trial; that of its standing is "" for none."""
+        return {FIRST_LOOK_TAG: str(key in self._first_look), STANDING_TAG: self._standings.get(key[0], "")}
 
     def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Write the arms, the report and its answers to the study's question.
@@ -198,7 +209,7 @@ class MlflowRuns:
         `parents` maps arm and trial to the arm's run, for each trial of the plan.
         """
         for key, trial in self._trials.items():
-            tags = {**trial.tags, PARENT: parents.get(key, ""), **self._first_look_tag(key)}
+            tags = {**trial.tags, PARENT: parents.get(key, ""), **self._study_tags(key)}
             if key in parents:
                 tags[PLAN] = self._mark
             for name, value in tags.items():

@@ -1,18 +1,27 @@
 """Reading a table of results: from a file of rows, or from an MLflow experiment."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
-from unrolled.bench.errors import require
-from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.ablations.mlflow.experiment import (
+    FIRST_LOOK_TAG,
+    STANDING_TAG,
+    describe_end,
+    has_ended,
+    read_trial_runs,
+)
+from unrolled.bench.errors import plural, require
+from unrolled.bench.result_table import FIRST_LOOK, STANDING
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign.columns import STATUS
+from unrolled.reports.formats import join_first_names
 
 SOURCES = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
+LISTED = 5  # runs by name
 
 
 def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -30,13 +39,20 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
 
 
 def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return the ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
-    name, runs = read_ended_runs(uri, experiment)
+    """Return the runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank.
+
+    A run that has not ended counts as failed; a line on stderr names these.
+    """
+    name, runs = read_trial_runs(uri, experiment)
     require(
         any(describe_end(run) == "done" for run in runs),
         f"experiment {name!r} has no finished run",
         place=hide_credentials(uri),
     )
+    if names := [str(run.info.run_name) for run in runs if not has_ended(run)]:
+        verb = "is" if len(names) == 1 else "are"
+        listed = f"{plural(len(names), 'run')} {verb} still RUNNING: {join_first_names(names, LISTED)}"
+        print(f"{hide_credentials(uri)}: {listed}; counted as failed", file=sys.stderr)
     frame = pd.DataFrame(
         [
             {
@@ -51,7 +67,7 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
     )
     if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # written by an earlier version
         frame[FIRST_LOOK_TAG] = False
-    return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
+    return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK, STANDING_TAG: STANDING})
 
 
 def is_trials_table(table: pd.DataFrame, source: str) -> bool:

@@ -50,7 +50,7 @@ def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.Data
     """Return the table of these columns: arm, seed, status, metrics, and how many rows were averaged.
 
     Rows of one arm and pair are averaged: see `row_means`. Of a study's trials, those of its first look are
-    taken, whose number no result has chosen; the table then has the column `FIRST_LOOK`. Raises BadInput for
+    taken; the table then has the column `FIRST_LOOK`. Raises BadInput for
     a missing column, and for a value that is not a number; messages call rows by the frame's index, which
     counts from 0.
     """

@@ -7,11 +7,11 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
-from unrolled.bench.result_table import ROWS_AVERAGED
+from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED, STANDING
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels, read_ends
 from unrolled.reports.foreign.row_means import read_row_matches
-from unrolled.reports.formats import join_first_names, shorten
+from unrolled.reports.formats import join_first, join_first_names, shorten
 from unrolled.reports.replicates import measure_printing_noise
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
@@ -94,6 +94,13 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
+    counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
+    if columns.item == (SAMPLES,) and counts.nunique() > 1:
+        number = f"{counts.min()} to {counts.max()}"
+        yield f"pairs are means of {number} rows: none may have been left out, or added, for its result"
+    if marks := _list_standings(frame, columns):
+        names = join_first(marks, 5)
+        yield f"the study's page marks arms whose results may have been seen or judged before: {names}"
     for metric in columns.metrics:
         perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
         perfect &= read_ends(frame, columns, "") == "done"
@@ -116,6 +123,18 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
             f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
             "mean: --baseline names one that no result has chosen"
         )
+
+
+def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """Return the arms that their study calls exploratory, or a further attempt: "a (attempt 2)"."""
+    if not {FIRST_LOOK, STANDING} <= {*frame.columns}:  # no study's trials, or nothing is known
+        return []
+    marked = frame[frame[STANDING].fillna("").astype(str) != ""]
+    labels = join_labels(marked, columns.arm, "")
+    return [
+        f"{shorten(arm)} ({words})"
+        for arm, words in dict.fromkeys(zip(labels, marked[STANDING], strict=True))
+    ]
 
 
 def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:

@@ -182,6 +182,23 @@ def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much(
     assert texts[-1].startswith(together)
 
 
+def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
+    seen = {"no tying": 10, "no dropout": 5}
+    design = replace(switched(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]})
+    c = compare(design)
+    grid = find_factorial(c)
+    parts = {part.switch.name: part for part in find_parts(c, grid)}
+    assert parts["tying"].standings[BESIDE] == grid.standing == ("exploratory", "attempt 2")
+    assert parts["AR"].standings[BESIDE] == ()
+    assert parts["AR"].standings[AVERAGE] == grid.standing, "its cells are among those that were seen"
+    texts = [line.striptags() for line in write_answer(c, [*parts.values()], grid)]
+    assert "(exploratory, attempt 2)" in texts[0]
+    assert texts[2].endswith("(exploratory, attempt 2)")
+    assert texts[-1].endswith("(exploratory, attempt 2)")
+    assert not texts[3].endswith(")")
+    assert text_of(render(c, tmp_path)).count("exploratory, attempt 2") > len(grid.effects)
+
+
 def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
     tying = {"options": {"tying": True}}
     clip = {"settings": {"clip": 1.0}}

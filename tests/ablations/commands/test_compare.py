@@ -13,7 +13,10 @@ from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
 from tests.helpers.result_sets import make_result, write_ledger
 from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 from unrolled.ablations.mlflow.database import set_environment
+from unrolled.ablations.study.plan import EarlierVerdict
+from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.metric import Metric
+from unrolled.reports.exports import trials_csv
 
 WRITERS = {
     "runs.csv": lambda path: FRAME.to_csv(path, index=False),
@@ -102,7 +105,8 @@ def test_an_arm_is_named_by_a_parameter_also_where_a_metric_of_its_name_is_logge
     assert errors == "" and read_arms().seeds_ok.to_dict() == {0.1: 5, 0.3: 5}
 
 
-def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> None:
+@pytest.mark.parametrize("end", ["FAILED", "RUNNING"])  # one that was killed stays RUNNING
+def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str, end: str) -> None:
     set_environment()
     from mlflow import MlflowClient
 
@@ -114,7 +118,8 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> No
             has_failed = arm == "new" and seed < 6
             if not has_failed:
                 client.log_metric(run, "val_loss", 1 + seed % 3 - (arm == "new") * (1 + seed / 100))
-            client.set_terminated(run, "FAILED" if has_failed else "FINISHED")
+            if not has_failed or end == "FAILED":
+                client.set_terminated(run, end if has_failed else "FINISHED")
     client.set_terminated(client.create_run(experiment).info.run_id, "FAILED")
     words = ("--arm", "arm", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
     code, _, errors = compare(f"mlflow:{client.tracking_uri}", *words)
@@ -123,6 +128,7 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> No
     assert (row.seeds_ok, row.seeds, row.failed) == (10, 16, 6)
     assert row.verdict == "open"
     assert "1 failed run without arm: of no arm, and left out" in errors
+    assert ("6 runs are still RUNNING: " in errors) is (end == "RUNNING")
 
 
 def test_a_crash_without_an_arm_is_left_out_and_other_rows_keep_their_numbers(compare) -> None:
@@ -239,6 +245,34 @@ def test_of_two_ledgers_the_seeds_of_the_first_look_are_compared(compare, tmp_pa
     assert read_arms().seeds_ok["base / two"] == 5
     _, _, errors = compare("one", "two")
     assert "one: has several arms; --arm arm,source" in errors
+
+
+def test_what_a_study_says_of_an_arm_is_a_warning_wherever_its_trials_are_compared(
+    compare, store: str, tmp_path
+) -> None:
+    """A second attempt of which results were seen was compared without a word on either."""
+    results = {
+        arm: [make_result(seed, shift, code=arm) for seed in range(8)]
+        for arm, shift in (("base", 0.0), ("a", -0.1), ("b", 0.1))
+    }
+    earlier = EarlierVerdict(
+        study="s", planned=0.0, arm="a", baseline="base", seeds=(0, 1, 2), metric="valid_loss",
+        delta="0.02", verdict="open", template="",
+    )  # fmt: skip
+    plan = build_plan(results, seen_pairs={"a": 8}, earlier_verdicts={"a": (earlier,)})
+    for name in ("one", "two"):
+        store_plan_and_results(tmp_path / name, plan, results)
+    write_to_mlflow(plan, results, store)
+    results_by_id = {r.trial.id: r for arm_results in results.values() for r in arm_results}
+    Path("trials.csv").write_text(trials_csv(compare_plan(plan, plan.judge_results(results_by_id))))
+    page = compare("one", "two", "--arm", "arm,source")[1]
+    assert "a / one (exploratory, attempt 2)" in page
+    assert "b / one (exploratory)" in page, "its results are older than the plan, too"
+    flags = ("--arm", "arm", "--pair", "seed", "--metric")
+    for source, metric in ((f"mlflow:{store}", "valid/loss"), ("trials.csv", "valid_loss")):
+        output = compare(source, *flags, f"{metric}=0.02")[1]
+        assert "a (exploratory, attempt 2)" in output and "b (exploratory" not in output
+        assert "whose number no result" not in output
 
 
 @pytest.mark.parametrize(("address", "metric"), [("one", "valid_loss"), ("mlflow:", "valid/loss")])

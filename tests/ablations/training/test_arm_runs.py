@@ -12,7 +12,7 @@ from tests.helpers.many_trials import ARMS, build_plan, make_arms, make_diverged
 from tests.helpers.stub_plans import store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
-from unrolled.ablations.mlflow.experiment import read_ended_runs
+from unrolled.ablations.mlflow.experiment import read_trial_runs
 from unrolled.ablations.study import plan_store
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.metric import Metric
@@ -178,7 +178,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(proj
         parents = {name: trial.data.tags["mlflow.parentRunId"] for name, trial in trials.items()}
         children = sorted(name for name, parent in parents.items() if parent == run.info.run_id)
         assert children == [f"{arm}/seed={seed}" for seed in range(3)]
-    _, ended_runs = read_ended_runs(f"sqlite:///{project.folder}/mlflow.db", "width")
+    _, ended_runs = read_trial_runs(f"sqlite:///{project.folder}/mlflow.db", "width")
     readable = {(run.data.tags["unrolled.role"], run.data.params["seed"]) for run in ended_runs}
     assert readable == {("trial", str(seed)) for seed in range(3)}, "`compare` reads the trials and no means"
     project.sync_study(make_arms(seeds=3, arms=3))

@@ -37,6 +37,13 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
     )
 
 
+def test_samples_whose_number_differs_between_pairs_are_warned_of() -> None:
+    runs = make_runs(documents=4)
+    assert find_doubts(runs, "seed", item=("none",)) == ()
+    (doubt,) = find_doubts(runs.drop(index=[2, 7]), "seed", item=("none",))
+    assert "3 to 4 rows" in doubt
+
+
 @pytest.mark.parametrize(
     ("columns", "word"),
     [
