@@ -13,11 +13,23 @@ FIRST_LOOK = "first_look"
 """The column that says which trials of a study belong to its first look."""
 STANDING = "standing"
 """The column that says what a study's page says of a trial's arm: exploratory, or which attempt."""
+OTHER_TASK = "other_task"
+"""The column with the settings in which the task of a trial's arm is another than the study's baseline's."""
 IS_COUNTED = "counts"
 """The column that says which trials verdicts and means use."""
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
 """Columns that every table has from which arms are compared."""
-STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK, STANDING)
+STUDY_COLUMNS = (
+    *TABLE_COLUMNS,
+    "study",
+    "design",
+    "baseline",
+    "trial",
+    "attempts",
+    FIRST_LOOK,
+    STANDING,
+    OTHER_TASK,
+)
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
 
 

@@ -143,6 +143,10 @@ class Design:
         is_exploratory = arm.marked_exploratory or arm.name in self.seen_pairs
         return phrase_standing(is_exploratory, 1 + len(self.earlier_attempts.get(arm.name, ())))
 
+    def describe_other_task(self, arm: MeasuredArm) -> str:
+        """Return the settings in which an arm's task is another than the baseline's; "" for the same one."""
+        return ", ".join(arm.find_task_differences(self.arms[0]))
+
     @property
     def noun(self) -> str:
         """What a pair of rows is called: a seed, a fold; a row where nothing is paired."""

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from unrolled.bench.errors import visible
-from unrolled.bench.result_table import IS_COUNTED, STANDING
+from unrolled.bench.result_table import IS_COUNTED, OTHER_TASK, STANDING
 from unrolled.reports.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
@@ -157,8 +157,10 @@ def trials_csv(comparison: Comparison) -> str:
     if trained_seeds != [*rows.seed]:
         rows.insert([*rows.columns].index("seed") + 1, "trained_seed", trained_seeds)
     standings = {name: ", ".join(comparison.design.find_standing(arm)) for name, arm in arms.items()}
-    if any(standings.values()):
-        rows = rows.assign(**{STANDING: rows.arm.map(standings)})
+    tasks = {name: comparison.design.describe_other_task(arm) for name, arm in arms.items()}
+    for column, texts in ((STANDING, standings), (OTHER_TASK, tasks)):
+        if any(texts.values()):
+            rows[column] = rows.arm.map(texts)
     absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
     return _write_csv(rows.loc[:, ~absent] if len(rows) else rows)
 

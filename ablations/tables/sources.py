@@ -18,7 +18,7 @@ from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.bench.result_table import FIRST_LOOK, STANDING
+from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, STANDING
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
 from unrolled.reports.trial_frame import tabulate_results
@@ -81,6 +81,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
     design = design_of_plan(plan, results)
     rows = tabulate_results(design).infer_objects()
     rows[FIRST_LOOK] = rows.seed.isin(design.first_look)
+    rows[OTHER_TASK] = rows.arm.map({arm.name: design.describe_other_task(arm) for arm in design.arms})
     rows[STANDING] = rows.arm.map({arm.name: ", ".join(design.find_standing(arm)) for arm in design.arms})
     return SourceTable(
         name=folder,

@@ -49,7 +49,8 @@ def compare_sources(sources: Sequence[str], options: CompareOptions) -> Comparis
     if is_study_table:
         if answer := study_tables.answer_own_question(source.rows, columns):
             return answer
-        source = replace(source, rows=study_tables.mark_first_look(source.rows))
+        rows = study_tables.drop_other_tasks(source.rows, columns)
+        source = replace(source, rows=study_tables.mark_first_look(rows))
     return _compare_columns([source], columns, options)
 
 

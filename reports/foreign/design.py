@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
-from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED, STANDING
+from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels, read_ends
 from unrolled.reports.foreign.row_means import read_row_matches
@@ -98,6 +98,9 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
     if columns.item == (SAMPLES,) and counts.nunique() > 1:
         number = f"{counts.min()} to {counts.max()}"
         yield f"pairs are means of {number} rows: none may have been left out, or added, for its result"
+    if others := _list_other_tasks(frame, columns):
+        names = join_first_names(others, 5)
+        yield f"of another task than the baseline's, so that no difference tells which is better: {names}"
     if marks := _list_standings(frame, columns):
         names = join_first(marks, 5)
         yield f"the study's page marks arms whose results may have been seen or judged before: {names}"
@@ -135,6 +138,16 @@ def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
         f"{shorten(arm)} ({words})"
         for arm, words in dict.fromkeys(zip(labels, marked[STANDING], strict=True))
     ]
+
+
+def _list_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """Return the arms of a study's trials whose task is another than that of the baseline."""
+    if not {FIRST_LOOK, OTHER_TASK} <= {*frame.columns}:
+        return []
+    labels = join_labels(frame, columns.arm, "")
+    tasks = frame[OTHER_TASK].fillna("").astype(str)
+    is_base = labels == (columns.baseline or labels.iloc[0])
+    return [*dict.fromkeys(labels[~tasks.isin({*tasks[is_base]})])]
 
 
 def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:

@@ -86,6 +86,19 @@ def test_another_question_than_the_studys_is_told_from_it(change) -> None:
     assert study_tables.answer_own_question(table, replace(columns, **change)) is None
 
 
+def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_not_ask(capsys) -> None:
+    table = unrolled.shipped("models")
+    columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
+    kept = {*study_tables.drop_other_tasks(table, columns).arm}
+    dropped = {*table.arm} - kept
+    assert {"LMModel1", "LMModel2", "LMModel3"} <= dropped and "LMModel7" in kept
+    assert "LMModel1" in capsys.readouterr().err
+    of_last_words = study_tables.drop_other_tasks(table, replace(columns, baseline="LMModel1"))
+    assert {*of_last_words.arm} <= dropped
+    by_columns = replace(columns, arm=("model",))
+    assert study_tables.drop_other_tasks(table, by_columns).equals(table)
+
+
 @pytest.mark.parametrize("name", ["order", "detach"])
 def test_the_two_means_of_a_verdict_are_over_its_pairs_and_subtract(name: str) -> None:
     table = unrolled.shipped(name)

@@ -1,13 +1,15 @@
 """What a table from elsewhere is warned of: rows that were written twice, a chosen baseline."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import compare_table
+from tests.helpers.synthetic_studies import compare, compare_table, realistic
 from unrolled.bench.metric import Metric
 from unrolled.reports.doubts import list_warnings
-from unrolled.reports.exports import format_screen
+from unrolled.reports.exports import format_screen, trials_csv
 from unrolled.reports.foreign.columns import Columns
 
 LOSS = Metric("loss", 0.02)
@@ -35,6 +37,15 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
     assert find_doubts(pd.concat([make_runs()] * times), "seed", item=("none",)) == (), (
         "rows of one pair are averaged"
     )
+
+
+def test_arms_of_a_study_that_are_of_another_task_than_the_baseline_are_warned_of() -> None:
+    frame = pd.read_csv(io.StringIO(trials_csv(compare(realistic()))))
+    columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
+    doubts = compare_table(frame, columns).design.doubts
+    assert next(doubt for doubt in doubts if "another task" in doubt).endswith(": random blocks")
+    same_task = frame[frame.arm != "random blocks"]
+    assert not any("another task" in doubt for doubt in compare_table(same_task, columns).design.doubts)
 
 
 def test_samples_whose_number_differs_between_pairs_are_warned_of() -> None:
