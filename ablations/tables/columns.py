@@ -44,8 +44,8 @@ def _find_test_share(pair: Sequence[str], item: Sequence[str], options: CompareO
     rule = "folds and repeats share training rows, and are no items"
     require(not is_of_folds, rule, place=f"--item {options.item}", cure=FOLDS_CURE)
     require(
-        share or not {"fold", "folds"} & {*pair},
-        "folds are not independent",
+        share or not find_fold(pair),
+        "folds and splits of one data set are not independent",
         place=f"--pair {options.pair}",
         cure="add --test-share 0.1, for ten of them",
     )
