@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("without_mlflow")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project whose chains draw the same seeds in each run of a test, as a few nulls in a hundred are kept."""
+    """Return a project whose chains draw the same seeds in each run, as a few nulls in a hundred are kept."""
     monkeypatch.setattr("secrets.randbelow", random.Random(20261130).randrange)
     return make_project(tmp_path / "project")
 
