@@ -144,8 +144,9 @@ class Design:
         return phrase_standing(is_exploratory, 1 + len(self.earlier_attempts.get(arm.name, ())))
 
     def describe_other_task(self, arm: MeasuredArm) -> str:
-        """Return the settings in which an arm's task is another than the baseline's; "" for the same one."""
-        return ", ".join(arm.find_task_differences(self.arms[0]))
+        """Return the settings that make an arm's task another than the baseline's; "" for the same one."""
+        task = arm.example_trial.task if arm.example_trial else {}
+        return ", ".join(f"{name}={task[name]}" for name in arm.find_task_differences(self.arms[0]))
 
     @property
     def noun(self) -> str:

@@ -113,7 +113,7 @@ def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
         rule = f"has a column {SOURCE!r}, in which the source of each row is to stand"
         require(is_free, rule, place=source.name, cure="rename the column")
         rows = source.rows.assign(**{SOURCE: source.name})
-        marked.append(study_tables.mark_first_look(rows) if study_tables.is_study_table(rows) else rows)
+        marked.append(study_tables.mark_trials(rows) if study_tables.is_study_table(rows) else rows)
     column_names = {name for rows in marked for name in rows.columns}
     return [
         replace(

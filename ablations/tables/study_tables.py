@@ -22,10 +22,9 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK
 from unrolled.bench.trial import JudgedResult, Trial, canonical_json
-from unrolled.reports.formats import join_first_names
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -35,7 +34,6 @@ FOLDER = resources.files("unrolled.ablations.studies")
 MARKS = ("study", "design", "arm", "seed", "status")
 """Columns by which a study's table is recognised and read."""
 DIGITS = 6
-LISTED = 5  # arms by name
 
 
 def shipped(study: str) -> pd.DataFrame:
@@ -139,29 +137,18 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     return replace(views[first], other_views=tuple(views[metric] for metric in further))
 
 
-def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of a study with a column that says which trials are of its first look."""
+def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of a study with columns on its trials: of its first look, and of which other task."""
     study = load_study_of(table)
-    return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
-
-
-def drop_other_tasks(table: pd.DataFrame, columns: "Columns") -> pd.DataFrame:
-    """Return the table of a study without the arms of another task than the baseline's of these columns.
-
-    A line on stderr names those, which the study does not compare with it. Arms that are made of other
-    columns stay.
-    """
-    if columns.arm != ("arm",):
-        return table
-    study = load_study_of(table)
-    tasks = {arm.name: arm.factory.task_settings(arm.trial_fields) for arm in study.arms}
-    baseline = columns.baseline or table.arm.iloc[0]
-    others = [name for name in table.arm.unique() if tasks.get(name) != tasks.get(baseline)]
-    if baseline not in tasks or not others:
-        return table
-    named = f"{plural(len(others), 'arm')} of another task than that of {baseline}"
-    print(f"study {study.name}: {named}, left out: {join_first_names(others, LISTED)}", file=sys.stderr)
-    return table[~table.arm.isin(others)]
+    tasks = {arm.name: arm.factory.task_settings(arm.trial_fields).items() for arm in study.arms}
+    base = tasks[study.arms[0].name]
+    other_tasks = {
+        name: ", ".join(f"{key}={value}" for key, value in task if (key, value) not in base)
+        for name, task in tasks.items()
+    }
+    marked = table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
+    marked[OTHER_TASK] = marked.arm.map(other_tasks)
+    return marked
 
 
 def tabulate_study(study: Study, plan: Plan, results: Mapping[str, JudgedResult]) -> pd.DataFrame:

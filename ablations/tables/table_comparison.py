@@ -16,10 +16,12 @@ from unrolled.bench.errors import plural, require
 from unrolled.bench.metric import judges_clock
 from unrolled.reports import comparison
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures
-from unrolled.reports.foreign.design import make_design
+from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures, join_labels
+from unrolled.reports.foreign.design import list_other_tasks, make_design
+from unrolled.reports.formats import join_first_names
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")
+LISTED = 5  # arms by name
 TABLE_FLAGS = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRIC_FLAGS)
 _COLUMNS_CURE = "leave it out, or name columns with --arm, --pair and --metric"
 
@@ -49,8 +51,7 @@ def compare_sources(sources: Sequence[str], options: CompareOptions) -> Comparis
     if is_study_table:
         if answer := study_tables.answer_own_question(source.rows, columns):
             return answer
-        rows = study_tables.drop_other_tasks(source.rows, columns)
-        source = replace(source, rows=study_tables.mark_first_look(rows))
+        source = replace(source, rows=study_tables.mark_trials(source.rows))
     return _compare_columns([source], columns, options)
 
 
@@ -84,6 +85,7 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
             arrange_table(rows, columns, name)
     frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
     name = " and ".join(rows_by_source)
+    frame = _drop_other_tasks(frame, columns, name)
     table = arrange_table(frame, columns, name)
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in rows_by_source)}"
     return comparison.compare(table, make_design(frame, table, columns, name, page))
@@ -96,3 +98,17 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
         print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
     return source.rows[~unnamed]
+
+
+def _drop_other_tasks(frame: pd.DataFrame, columns: Columns, name: str) -> pd.DataFrame:
+    """Return the rows without the arms of studies whose task is another than the baseline's.
+
+    A line on stderr names these arms, which no study compares with it. Arms that are made of other columns
+    stay: their page warns.
+    """
+    others = list_other_tasks(frame, columns) if "arm" in columns.arm else []
+    if not others:
+        return frame
+    named = f"{plural(len(others), 'arm')} of another task than the baseline's"
+    print(f"{name}: {named}, left out: {join_first_names(others, LISTED)}", file=sys.stderr)
+    return frame[~join_labels(frame, columns.arm, name).isin(others)]

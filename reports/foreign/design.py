@@ -98,7 +98,7 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
     if columns.item == (SAMPLES,) and counts.nunique() > 1:
         number = f"{counts.min()} to {counts.max()}"
         yield f"pairs are means of {number} rows: none may have been left out, or added, for its result"
-    if others := _list_other_tasks(frame, columns):
+    if others := list_other_tasks(frame, columns):
         names = join_first_names(others, 5)
         yield f"of another task than the baseline's, so that no difference tells which is better: {names}"
     if marks := _list_standings(frame, columns):
@@ -140,14 +140,14 @@ def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
     ]
 
 
-def _list_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
-    """Return the arms of a study's trials whose task is another than that of the baseline."""
+def list_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """Return the arms of studies' trials whose task is another than that of the baseline."""
     if not {FIRST_LOOK, OTHER_TASK} <= {*frame.columns}:
         return []
     labels = join_labels(frame, columns.arm, "")
     tasks = frame[OTHER_TASK].fillna("").astype(str)
     is_base = labels == (columns.baseline or labels.iloc[0])
-    return [*dict.fromkeys(labels[~tasks.isin({*tasks[is_base]})])]
+    return [*dict.fromkeys(labels[~tasks.isin({*tasks[is_base]})])] if is_base.any() else []
 
 
 def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:

@@ -12,15 +12,18 @@ from tests.helpers.command_call import run_command
 from tests.helpers.stub_plans import store_study_results
 from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import CompareOptions
 from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables import study_tables
+from unrolled.ablations.tables.table_comparison import compare_sources
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, failed_result
 from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.render import render
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 
@@ -86,17 +89,25 @@ def test_another_question_than_the_studys_is_told_from_it(change) -> None:
     assert study_tables.answer_own_question(table, replace(columns, **change)) is None
 
 
-def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_not_ask(capsys) -> None:
-    table = unrolled.shipped("models")
-    columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
-    kept = {*study_tables.drop_other_tasks(table, columns).arm}
-    dropped = {*table.arm} - kept
-    assert {"LMModel1", "LMModel2", "LMModel3"} <= dropped and "LMModel7" in kept
-    assert "LMModel1" in capsys.readouterr().err
-    of_last_words = study_tables.drop_other_tasks(table, replace(columns, baseline="LMModel1"))
-    assert {*of_last_words.arm} <= dropped
-    by_columns = replace(columns, arm=("model",))
-    assert study_tables.drop_other_tasks(table, by_columns).equals(table)
+def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_not_ask(
+    tmp_path, capsys
+) -> None:
+    path = study_tables.FOLDER / "models.csv"
+    page = render(study_tables.compare_study_table(unrolled.shipped("models")), tmp_path)
+    options = CompareOptions(arm="arm", pair="seed", metric=("valid_loss=0.01",))
+    last_words = {"LMModel1", "LMModel2", "LMModel3"}
+    for source in (path, page.with_name("trials.csv")):
+        for baseline, is_of_last_words in (("LMModel4", False), ("LMModel1", True)):
+            compared = compare_sources([str(source)], replace(options, baseline=baseline))
+            names = {arm.measured.name for arm in compared.arms}
+            assert last_words <= names if is_of_last_words else not last_words & names
+            assert ("LMModel7" in names) is not is_of_last_words
+            assert "of another task" in capsys.readouterr().err
+    sources = [str(path), str(study_tables.FOLDER / "toggles.csv")]
+    compared = compare_sources(sources, replace(options, arm="arm,source"))
+    assert not last_words & {arm.measured.name.split(",")[0] for arm in compared.arms}
+    by_columns = compare_sources([str(path)], replace(options, arm="model", pair=""))
+    assert len(by_columns.arms) > 10, "arms that are made of other columns stay"
 
 
 @pytest.mark.parametrize("name", ["order", "detach"])

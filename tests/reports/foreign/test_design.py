@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import compare, compare_table, realistic
+from tests.helpers.synthetic_studies import arm, compare, compare_table, realistic, study
 from unrolled.bench.metric import Metric
 from unrolled.reports.doubts import list_warnings
 from unrolled.reports.exports import format_screen, trials_csv
@@ -46,6 +46,12 @@ def test_arms_of_a_study_that_are_of_another_task_than_the_baseline_are_warned_o
     assert next(doubt for doubt in doubts if "another task" in doubt).endswith(": random blocks")
     same_task = frame[frame.arm != "random blocks"]
     assert not any("another task" in doubt for doubt in compare_table(same_task, columns).design.doubts)
+
+
+def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
+    design = study(tuple(arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head")))
+    tasks = [design.describe_other_task(measured) for measured in design.arms]
+    assert tasks[0] == "" and len(set(tasks)) == 3
 
 
 def test_samples_whose_number_differs_between_pairs_are_warned_of() -> None:
