@@ -259,7 +259,9 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     if not comparison.has_too_few_pairs:
         return ""
     most = max(arm.contrast.pairs for arm in comparison.arms_to_decide if arm.contrast)
-    pairs = f"One {comparison.design.noun}" if most == 1 else plural(most, comparison.design.noun)
+    is_copied = any(arm.copied for arm in comparison.arms)  # one run makes one pair of all its seeds
+    noun = "pair" if is_copied else comparison.design.noun
+    pairs = f"One {noun}" if most == 1 else plural(most, noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 

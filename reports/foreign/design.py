@@ -9,7 +9,7 @@ from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels, read_ends
+from unrolled.reports.foreign.columns import FOLDS_CURE, SAMPLES, Columns, find_fold, join_labels, read_ends
 from unrolled.reports.foreign.row_means import read_row_matches
 from unrolled.reports.formats import join_first, join_first_names, shorten
 from unrolled.reports.replicates import measure_printing_noise
@@ -94,6 +94,9 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
+    fold = find_fold([*map(str, frame.columns)])
+    if not columns.pair and fold and frame[fold].nunique() > 1:
+        yield f"rows of several {fold} values share training rows, and are not independent: {FOLDS_CURE}"
     counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
     if columns.item == (SAMPLES,) and counts.nunique() > 1:
         number = f"{counts.min()} to {counts.max()}"

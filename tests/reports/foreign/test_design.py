@@ -48,6 +48,14 @@ def test_arms_of_a_study_that_are_of_another_task_than_the_baseline_are_warned_o
     assert not any("another task" in doubt for doubt in compare_table(same_task, columns).design.doubts)
 
 
+def test_rows_of_folds_without_pairs_are_warned_of() -> None:
+    runs = make_runs(documents=4)
+    assert not any("training rows" in doubt for doubt in find_doubts(runs))
+    folds = runs.assign(cv_fold=runs.seed % 5)
+    assert any("training rows" in doubt for doubt in find_doubts(folds))
+    assert not any("training rows" in doubt for doubt in find_doubts(runs.assign(split="valid")))
+
+
 def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
     design = study(tuple(arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head")))
     tasks = [design.describe_other_task(measured) for measured in design.arms]
