@@ -87,8 +87,18 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
 
 
 def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
-    """Return sentences on seeds that are items, rows that repeat others, and a chosen baseline."""
-    metrics = [metric.name for metric in columns.metrics]
+    """Yield sentences on what makes verdicts doubtful: dependent rows, odd numbers, a chosen baseline."""
+    yield from _doubt_independence(frame, table, columns)
+    yield from _doubt_metrics(frame, table, columns)
+    if not columns.baseline and (extreme := _rank_first(table, columns.metrics[0].name)):
+        yield (
+            f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
+            "mean: --baseline names one that no result has chosen"
+        )
+
+
+def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+    """Yield sentences on rows that are not independent, or that were chosen or seen before."""
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
@@ -107,6 +117,11 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
     if marks := _list_standings(frame, columns):
         names = join_first(marks, 5)
         yield f"the study's page marks arms whose results may have been seen or judged before: {names}"
+
+
+def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+    """Yield sentences on infinite values, units, and numbers that stand in several rows."""
+    metrics = [metric.name for metric in columns.metrics]
     for metric in columns.metrics:
         perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
         perfect &= read_ends(frame, columns, "") == "done"
@@ -124,11 +139,6 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
                 f"half of the rows or more repeat a {metric.name} that is too fine to be equal by chance, "
                 f"and may be copies of fewer runs: {names}"
             )
-    if not columns.baseline and (extreme := _rank_first(table, metrics[0])):
-        yield (
-            f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
-            "mean: --baseline names one that no result has chosen"
-        )
 
 
 def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
