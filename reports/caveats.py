@@ -76,7 +76,7 @@ def describe_trials(comparison: Comparison) -> str:
         "trained for a look that is not complete": sum(arm.for_next_look for arm in comparison.arms),
     }
     phrases = [f"{number} {status}" for status, number in status_counts.items() if number]
-    if not comparison.design.plan_hash:
+    if not comparison.design.is_study:
         return ", of which ".join(filter(None, [plural(total, "row"), " and ".join(phrases)]))
     finished = f"{sum(arm.done for arm in comparison.arms)} of {total} trials finished"
     return ", ".join([finished, *(phrases or ["none failed"])])

@@ -134,6 +134,11 @@ class Design:
         return self.presentation.find_scale(metric.name).adapt_to(metric)
 
     @property
+    def is_study(self) -> bool:
+        """True for a study with a plan; False for a table from elsewhere."""
+        return bool(self.plan_hash)
+
+    @property
     def first_look(self) -> tuple[int, ...]:
         """The seeds of the first look, whose number no result has chosen."""
         return self.seeds[: self.looks[0]] if self.looks else self.seeds

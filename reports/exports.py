@@ -30,7 +30,7 @@ from unrolled.reports.statistics.types import Interval
 def make_tables(comparison: Comparison) -> dict[str, str]:
     """Return the tables by the name of their file. What a table from elsewhere holds is not written again."""
     tables = {"comparison.csv": comparison_csv(comparison), "comparison.md": comparison_markdown(comparison)}
-    if comparison.design.plan_hash:
+    if comparison.design.is_study:
         tables["trials.csv"] = trials_csv(comparison)
     return tables
 
@@ -140,7 +140,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
 def comparison_csv(comparison: Comparison) -> str:
     """Return one line an arm, numbers in full; empty where there is none."""
     table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
-    if not comparison.design.plan_hash:
+    if not comparison.design.is_study:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
     return _write_csv(table)
 
@@ -183,7 +183,7 @@ def write_caption(comparison: Comparison) -> str:
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the arm's line: what it is, then its numbers by each metric, whose name begins its columns."""
-    is_planned = bool(arm.verdict and comparison.design.plan_hash)
+    is_planned = arm.verdict is not None and comparison.design.is_study
     record: dict[str, object] = {
         "arm": arm.measured.name,
         "model": arm.measured.model,

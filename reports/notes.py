@@ -53,7 +53,7 @@ NOT_KNOWN = (
 
 def list_notes(comparison: Comparison) -> list[str]:
     """Return how arms were compared, and what cannot be known of the results in a foreign table."""
-    correction = f"Holm's over all {'declared ' if comparison.design.plan_hash else ''}contrasts"
+    correction = f"Holm's over all {'declared ' if comparison.design.is_study else ''}contrasts"
     if any(arm.measured.marked_exploratory for arm in comparison.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
@@ -66,7 +66,7 @@ def list_notes(comparison: Comparison) -> list[str]:
         few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
     if perfect := describe_perfect_arms(comparison):
         few_or_copied.append(f"WARNING: {perfect}.")
-    if not comparison.design.plan_hash:
+    if not comparison.design.is_study:
         return _list_foreign_notes(comparison, test, few_or_copied)
     notes = [test, *few_or_copied]
     if comparison.sequential:

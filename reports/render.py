@@ -210,7 +210,7 @@ def _make_page(comparison: Comparison) -> Page:
 
 def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequence[str]:
     """Return what a study's page does not claim, or the notes on a table from elsewhere."""
-    if comparison.design.plan_hash:
+    if comparison.design.is_study:
         return caveats.list_limits(comparison, environments)
     return notes.list_notes(comparison)
 

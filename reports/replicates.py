@@ -125,7 +125,7 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
 
     `widest` is the widest spread of any arm.
     """
-    if not design.plan_hash:
+    if not design.is_study:
         size = 100.0 if metric.ratio else max(map(abs, numbers), default=0.0)
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))

@@ -34,7 +34,7 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     _check_sources(sources, options)
     compared = compare_sources(sources, options)
     code = _print_verdicts(compared)
-    if not compared.design.plan_hash:  # a study in the ledger has its own page
+    if not compared.design.is_study:  # a study in the ledger has its own page
         folder = render_page(compared, options.out).parent
         for file in ("index.html", "comparison.csv", "comparison.md"):
             print(folder / file)
