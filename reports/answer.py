@@ -1,9 +1,6 @@
 """The answer to a study's question: a short list in everyday words, made from means and verdicts."""
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -11,60 +8,17 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
+from unrolled.reports.findings import Finding, format_brackets
 from unrolled.reports.formats import join_names, phrase_all, quote_name
-from unrolled.reports.means import (
-    count_listed,
-    describe_order,
-    find_grid_lines,
-    format_name,
-    list_first,
-    list_means,
-    phrase_mean,
-    rank_all_arms,
-    rank_arms,
-)
+from unrolled.reports.headline import write_headline
+from unrolled.reports.means import count_listed, describe_order, format_name, list_first, rank_all_arms
 from unrolled.reports.sentences import (
     absolute_difference,
-    describe_diverged,
     describe_divergence,
-    describe_lost,
     describe_too_few_pairs,
     list_claims,
 )
-from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
-
-KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # headings of arms that are no better
-
-
-class Finding(NamedTuple):
-    """The verdict on an arm or a switch."""
-
-    name: Markup
-    against: str  # the arm that it is compared with, if that is not the baseline
-    verdict: Verdict
-    other_task: bool = False  # whether its task differs from the baseline's
-    disagreement: str = ""  # a sentence on another metric that disagrees
-    standing: Sequence[str] = ()  # remarks such as exploratory, or one of several attempts
-
-    @property
-    def diverged(self) -> str:
-        """How often each side diverged; "" if no seed did."""
-        return describe_diverged(self.verdict.contrast)
-
-    @property
-    def state(self) -> str:
-        """Its standing, whether it is provisional, what a claim lost, and what keeps it open."""
-        v = self.verdict
-        lost = describe_lost(v.contrast) if v.claims and v.contrast.lost_count else ""
-        skewed = "the pairs are skewed" if v.open_by_skewness else ""
-        provisional = "provisional" if v.provisional else ""
-        return ", ".join(filter(None, (*self.standing, provisional, lost, v.blocked_reason or skewed)))
-
-    @property
-    def remarks(self) -> str:
-        """In brackets its state, how often each side diverged, and where another metric disagrees."""
-        return _bracket(self.state, self.diverged, self.disagreement)
 
 
 def write_answer(
@@ -87,7 +41,7 @@ def write_answer(
     lines = _describe_effects(findings, comparison)
     if context and lines:
         lines[:0] = [Markup("{}:").format(context.capitalize())]
-    headline = _write_headline(findings, context, comparison)
+    headline = write_headline(findings, context, comparison)
     return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
 
 
@@ -137,7 +91,7 @@ def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> It
         first, second = map(format_name, effect.factors)
         size = comparison.scale.format_size(effect.mean, v.interval)
         unit = comparison.scale.difference_unit
-        evidence = _format_evidence(v, comparison) + _bracket(", ".join(grid.standing))
+        evidence = _format_evidence(v, comparison) + format_brackets(", ".join(grid.standing))
         yield together.format(first, second, size, unit, v.direction, evidence)
     if undecided := sum(not e.verdict.claims for e in grid.interactions):
         pairs = plural(len(grid.interactions), "pair")
@@ -152,110 +106,6 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
             how = view.scale.second_scale or view.scale
             phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
     return ", ".join(phrases)
-
-
-def _write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
-    """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
-
-    For a grid it gives the level of the best arm of each line; for a ladder, the levels of the baseline and
-    of the best arm of its task, and the largest step between them; for a study of parts, the part that shows
-    the largest gain, which no test ranks. Arms are ranked only once a contrast is decided.
-    """
-    ranked = any(x.verdict.claims for x in findings)
-    if ranked and (lines := find_grid_lines(comparison)):
-        best = rank_arms([x for line in lines for x in rank_arms(line, comparison)[:1]], comparison)
-        return list_means(best, comparison)
-    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
-    ladder = any(x.against for x in findings)
-    best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
-    levels = list_means(
-        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)],
-        comparison,
-        count_seeds=ladder and ranked,
-    )
-    if not levels or not findings:
-        return levels
-    better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
-    better.sort(key=lambda x: (not _has_effect(x), -absolute_difference(x.verdict)))
-    if better and (context or ladder):
-        first = better[0]
-        base = format_name(first.against or comparison.arms[0].measured.name)
-        over = Markup(" over {}").format(base) if ladder else ""
-        gain = _describe_gain(first, comparison) + _bracket(first.state)
-        scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
-        return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, first.name, over, gain, levels)
-    if better or (len(findings) == 1 and not context and not ladder):
-        first, *others = better or findings
-        verb = "is" if len(others) == 1 else "are"
-        names = join_names(list_first([Markup("{}{}").format(x.name, _bracket(x.state)) for x in others]))
-        too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
-        return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
-    kinds = Counter(x.verdict.kind for x in findings)
-    few = Counter(x.verdict.kind for x in findings if x.verdict.provisional)
-    counts = [
-        f"{kinds[kind]} {phrase}{_bracket(f'{few[kind]} provisional' if few[kind] else '')}"
-        for kind, phrase in KINDS.items()
-        if kinds[kind]
-    ]
-    rivals = "part is shown to help" if context else "arm is shown to be better"
-    return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
-
-
-def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
-    """Return among which findings the first shows the largest gain; "" where none has a larger gain."""
-    sign = -1 if comparison.metric.lower_is_better else 1
-
-    def measure_gain(x: Finding) -> float:
-        return sign * (x.verdict.contrast.estimate or 0.0)
-
-    larger = [x for x in findings if measure_gain(x) > measure_gain(first)]
-    decided = "decided " if any(not x.verdict.claims for x in larger) else ""
-    has_other_task = any(x.other_task for x in larger)
-    task = (
-        Markup(" on {}’s task").format(format_name(comparison.arms[0].measured.name))
-        if has_other_task
-        else ""
-    )
-    return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
-
-
-def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup:
-    """Return the levels of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
-
-    If seeds diverged it begins with the baseline's `levels`, because the means of converged pairs do not
-    subtract to the difference.
-    """
-    contrast = x.verdict.contrast
-    if contrast.given_convergence:
-        diverges = not _has_effect(x) and x.verdict.diverges is not Direction.NONE
-        verdict = (
-            f"{x.verdict.kind}, {describe_divergence(x.verdict)}"
-            if diverges
-            else _describe_gain(x, comparison)
-        )
-        return Markup("{}; {} is {}{}").format(levels, x.name, verdict, _bracket(x.state))
-    decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
-    level = phrase_mean(comparison.scale.format_level(contrast.arm_mean, decimals), comparison)
-    base_level = comparison.scale.format_level(contrast.base_mean, decimals)
-    base = format_name(comparison.arms[0].measured.name)
-    verdict = _describe_gain(x, comparison) + _bracket(x.state)
-    return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)
-
-
-def _describe_gain(x: Finding, comparison: Comparison) -> str:
-    """Return a difference and its seeds: "better by 0.010 over 20 seeds, maybe by less than δ"."""
-    v = x.verdict
-    contrast = v.contrast
-    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs,)
-    numbers = [str(n) for n in dict.fromkeys(sizes)]
-    seeds = f"{' and '.join(numbers)} {comparison.design.noun}{'' if numbers == ['1'] else 's'}"
-    if not _has_effect(x):
-        return f"the same within δ over {seeds}" if v.kind == "same" else f"open after {seeds}"
-    scale = comparison.scale
-    size = f"{scale.format_size(contrast.estimate or 0.0, v.interval)} {scale.difference_unit}".rstrip()
-    median = " in the median" if contrast.by_median else ""
-    remark = {Size.MORE: "", Size.LESS: ", which is less than δ", Size.UNSETTLED: ", maybe by less than δ"}
-    return f"{v.direction} by {size}{median} over {seeds}{remark[v.size]}"
 
 
 def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
@@ -298,11 +148,6 @@ def _describe_diverged(others: Sequence[Finding]) -> str:
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 
-def _bracket(*remarks: str) -> str:
-    text = "; ".join(filter(None, remarks))
-    return f" ({text})" if text else ""
-
-
 def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
     listed = count_listed(findings)
@@ -310,14 +155,14 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
     for x in findings[:listed]:
         verb, over = _choose_verb(x.verdict, comparison)
         against = f" {over} {quote_name(visible(x.against))}" if x.against else ""
-        if _has_effect(x):
+        if x.has_effect:
             change = comparison.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
             effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
             evidence = _format_evidence(x.verdict, comparison)
             line = Markup("{} {}{}{}{}").format(x.name, effect, against, evidence, x.remarks)
         else:
-            remarks = _bracket(x.state, x.disagreement)
+            remarks = format_brackets(x.state, x.disagreement)
             line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
         lines.append(line)
     lines += _summarise_changes(findings[listed:], comparison)
@@ -331,7 +176,7 @@ def _format_evidence(v: Verdict, comparison: Comparison) -> str:
 
 def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield how many arms differ in one direction: those with an effect, and those that only diverge."""
-    changed = [x for x in findings if _has_effect(x)]
+    changed = [x for x in findings if x.has_effect]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     scale = comparison.scale
     if effects:
@@ -346,10 +191,6 @@ def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> I
 def _format_count(number: int, verb: str) -> str:
     """Return a number of arms with their verb: "1 other gains", "3 others gain"."""
     return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
-
-
-def _has_effect(x: Finding) -> bool:
-    return x.verdict.direction is not Direction.NONE and math.isfinite(absolute_difference(x.verdict))
 
 
 def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:
