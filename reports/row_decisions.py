@@ -1,0 +1,123 @@
+"""Verdicts on all rows of a table at once, as one that has no plan is judged."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from unrolled.bench.errors import plural
+from unrolled.bench.metric import Metric
+from unrolled.reports.design import Design
+from unrolled.reports.evidence import Evidence
+from unrolled.reports.foreign.row_means import RowMatch
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.error_contrasts import compare_folds, welch
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.types import SeedValues
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
+
+Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
+
+
+def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matches) -> Decisions[str]:
+    """Return verdicts on all rows that there are, corrected within each metric."""
+    equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
+    verdicts: dict[str, dict[str, Verdict]] = {}
+    for metric in evidence.design.metrics:
+        of_arms = matches.get(metric.name, {})
+        matched = {name: match for name, match in of_arms.items() if name not in evidence.copies}
+        for name, v in _judge_rows(contrasts, evidence, metric, equal, matched).items():
+            verdicts.setdefault(name, {})[metric.name] = v
+    return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
+
+
+def _judge_rows(
+    contrasts: Sequence[str],
+    evidence: Evidence,
+    metric: Metric,
+    equal: Mapping[str, Collection[Any]],
+    matched: Mapping[str, RowMatch],
+) -> dict[str, Verdict]:
+    """Return the verdicts by one metric: those on the rows with numbers that what was lost does not undo."""
+    design = evidence.design
+    by_arm = evidence.values[metric.name]
+    arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
+    sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
+    lost_counts = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
+    compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
+    of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
+    judged = of_survivors
+    if any(lost_counts.values()) or any(any(match.lacks) for match in matched.values()):
+        with_losses = judge_contrasts(
+            {
+                name: compare(
+                    *sides[name], lost_count=lost_counts[name], equal=equal[name], match=matched.get(name)
+                )
+                for name in contrasts
+            }
+        )
+        judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
+    verdicts = {}
+    for name, v in judged.items():
+        copied = next((side for side in (name, design.bases[name]) if side in evidence.copies), "")
+        if copied:
+            reason = f"{copied} has one run's numbers on every {design.noun}"
+        else:
+            reason = _explain_loss(of_survivors[name], v, lost_counts[name], matched.get(name))
+        # there is no other look: a contrast that claims nothing stays open
+        verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
+    return verdicts
+
+
+def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
+    """Return the verdict that counts what was lost, unless it claims what the survivors do not show."""
+    if not with_losses.claims or with_losses.kind == of_survivors.kind:
+        return with_losses
+    return with_losses.withdraw_claim() if of_survivors.claims else of_survivors
+
+
+def _explain_loss(of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None) -> str:
+    """Return why a contrast is open that would not be without its lost runs and rows; "" for others."""
+    if judged.claims or not of_survivors.claims:
+        return ""
+    causes = []
+    if lost_count:
+        causes.append(f"{plural(lost_count, 'run')} that failed or lack a partner")
+    if match and any(match.lacks):
+        causes.append(f"{plural(sum(match.lacks), 'row')} that one side lacks or that failed")
+    return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
+
+
+def compare_sides(
+    arm: SeedValues,
+    base: SeedValues,
+    metric: Metric,
+    design: Design,
+    *,
+    family_size: int,
+    lost_count: int = 0,
+    equal: Collection[Any] = (),
+    match: RowMatch | None = None,
+) -> Contrast:
+    """Return the contrast of two arms by one metric, as the design pairs them.
+
+    `lost_count` counts the pairs without a number, `equal` has the seeds on which both sides computed the
+    same, and `match` describes averaged rows.
+    """
+    options: dict[str, Any] = {
+        "delta": metric.zone,
+        "lower_is_better": metric.lower_is_better,
+        "family_size": family_size,
+        "lost_count": lost_count,
+        "identical": arm.keys() & base.keys() <= {*equal},
+        "structural": metric.is_structural,
+        "highest": metric.highest,
+    }
+    if not design.pairing_column:
+        return welch([*arm.values()], [*base.values()], **options)
+    if match:
+        options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
+    if design.test_share:
+        return compare_folds(arm, base, test_share=design.test_share, **options)
+    return compare_pairs(arm, base, **options)
