@@ -3,13 +3,13 @@
 from collections import Counter
 from itertools import groupby
 
-from unrolled.bench.errors import plural
+from unrolled.bench.errors import plural, visible
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_computed
 from unrolled.reports.caveats import LISTED, describe_missing_turns
 from unrolled.reports.compared_arm import Proof
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.formats import format_number, join_first, join_first_names, shorten
+from unrolled.reports.formats import format_number, join_first, join_first_names
 from unrolled.reports.sentences import describe_aa_check, fails_aa_check
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
@@ -51,7 +51,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
         if r.warning
     )
     phrases = [
-        f"{shorten(name)} {warning} on {plural(number, comparison.design.noun)}"
+        f"{visible(name)} {warning} on {plural(number, comparison.design.noun)}"
         for (name, warning), number in warned.items()
     ]
     return join_first(phrases, LISTED)
@@ -99,15 +99,15 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         v = arm.verdict
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
-            sides = shorten(arm.measured.name)
+            sides = visible(arm.measured.name)
             if isinstance(contrast, Unpaired):  # those of either side
-                sides += f" against {shorten(comparison.find_base(arm).measured.name)}"
+                sides += f" against {visible(comparison.find_base(arm).measured.name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
-            unequal.append(shorten(arm.measured.name))
+            unequal.append(visible(arm.measured.name))
         elif contrast and v and v.claims and contrast.hides_skewness:
             too_few.append(
-                f"{shorten(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
+                f"{visible(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
             )
     sentences = {
         f"{whose} skewed{by}": skewed,

@@ -33,7 +33,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
         best = rank_arms([x for line in lines for x in rank_arms(line, comparison)[:1]], comparison)
-        return list_means(best, comparison)
+        return Markup("The best mean of each line: {}").format(list_means(best, comparison))
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
     best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)

@@ -71,7 +71,7 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
     if v.decided:
         return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
     if v.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
-        return f"open at the last look, {seeds}"
+        return f"{_name_open_part(v, first_metric)}open at the last look, {seeds}"
     return f"{_name_open_part(v, first_metric)}open after {seeds}"
 
 
