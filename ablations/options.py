@@ -201,7 +201,7 @@ class CompareOptions(RunOptions):
     pair: Annotated[str, Parameter(group=TABLES)] = ""
     """What rows of two arms share: a seed, a document."""
     item: Annotated[str, Parameter(group=TABLES)] = ""
-    """A column that tells rows of one arm and pair apart, such as document; equal items of two arms are
+    """A column that names the rows of one arm and pair, such as document; equal items of two arms are
     compared. none: rows are independent samples."""
     test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (
         None

@@ -27,7 +27,7 @@ def write_answer(
     """Return the study's question answered by one metric: a headline, followed by a line for each finding.
 
     The arms that are better come first, best first; then those that are worse, worst first; then those that
-    differ by less than δ; then the open ones. `parts` are the switches of a study that asks for the effect of
+    differ by less than δ; then the open ones. `parts` are the factors of a study that asks for the effect of
     each, and `grid` is their factorial; without them every contrast has its own line. A study with the same
     arms on several tasks asks for their order. If nothing is decided because there are too few seeds, all
     arms are ranked.
@@ -50,13 +50,13 @@ def _list_part_findings(parts: Sequence[Part], context: str, comparison: Compari
     other_verdicts: dict[str, list[tuple[Comparison, Verdict | None]]] = {}
     for view in comparison.other_views:
         for part in find_parts(view, find_factorial(view)):
-            other_verdicts.setdefault(part.switch.key, []).append((view, part.verdicts[context]))
+            other_verdicts.setdefault(part.factor.key, []).append((view, part.verdicts[context]))
     return [
         Finding(
-            format_name(part.switch.name),
+            format_name(part.factor.name),
             "",
             v,
-            disagreement=_describe_disagreement(v, other_verdicts.get(part.switch.key, ())),
+            disagreement=_describe_disagreement(v, other_verdicts.get(part.factor.key, ())),
             standing=part.standings.get(context, ()),
         )
         for part in parts
@@ -82,7 +82,7 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
 
 
 def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
-    """Yield the pairs of switches whose effects do not add up, largest first, and how many are open."""
+    """Yield the pairs of factors whose effects do not add up, largest first, and how many are open."""
     if grid is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")

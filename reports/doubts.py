@@ -68,7 +68,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
 
 
 def describe_perfect_arms(comparison: Comparison) -> str:
-    """Return a sentence on arms of which no judged number tells whether they are one run; "" for none."""
+    """Return a sentence on arms that may be one run, as no judged number shows it; "" for none."""
     views = [v for v in comparison.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
     perfect = []
     for arm in comparison.arms:

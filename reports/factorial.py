@@ -1,6 +1,6 @@
-"""The effect of each switch of a study: with all other switches on, alone, and averaged over the others.
+"""The effect of each factor of a study: with all other factors on, alone, and averaged over the others.
 
-A switch is a setting with two levels. Off is level 0 or false. If neither level
+A factor is a setting with two levels. Off is level 0 or false. If neither level
 is that, on is the baseline's level.
 """
 
@@ -25,7 +25,7 @@ Change = tuple[str, Scalar]
 
 
 @dataclass(frozen=True)
-class Switch:
+class Factor:
     """A setting, its name in reports, and its two levels."""
 
     key: str
@@ -36,15 +36,15 @@ class Switch:
 
 @dataclass(frozen=True, kw_only=True)
 class Factorial:
-    """A full 2^k of switches that the arms form, and its effects."""
+    """A full 2^k of factors that the arms form, and its effects."""
 
-    switches: tuple[Switch, ...]
+    factors: tuple[Factor, ...]
     effects: tuple[Effect, ...]
     standing: tuple[str, ...] = ()  # of its cells: exploratory, or one of several attempts
 
     @property
     def interactions(self) -> tuple[Effect, ...]:
-        """The effects of two switches together, beyond the sum of their own."""
+        """The effects of two factors together, beyond the sum of their own."""
         return tuple(effect for effect in self.effects if len(effect.factors) == 2)
 
     @property
@@ -53,7 +53,7 @@ class Factorial:
         return tuple(e for e in self.interactions if e.verdict.effect in ("better", "worse"))
 
     def partners(self, effect: Effect) -> tuple[str, ...]:
-        """Return the switches on which a main effect depends, by its interactions."""
+        """Return the factors on which a main effect depends, by its interactions."""
         return tuple(
             next(name for name in e.factors if name not in effect.factors)
             for e in self.shown_interactions
@@ -63,15 +63,15 @@ class Factorial:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One switch, with the verdict on switching it on in each context; None where there is none."""
+    """One factor, with the verdict on switching it on in each context; None where there is none."""
 
-    switch: Switch
+    factor: Factor
     verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
     standings: Mapping[str, tuple[str, ...]]  # by context: exploratory, or one of several attempts
 
 
 def find_factorial(comparison: Comparison) -> Factorial | None:
-    """Return the largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or None.
+    """Return the largest full 2^k of factors, k ≥ 2, that the baseline and its arms form, or None.
 
     Its effects are judged once the first look has ended, like contrasts that the study does not declare.
     """
@@ -93,48 +93,48 @@ def _measure_design(
 ) -> Factorial | None:
     """Return the effects of a full design, whose arms have some of the corner's changes each.
 
-    One run, copied for every seed, tells no variance of its cell: there are no effects then.
+    One run, copied for every seed, shows no variance of its cell: there are no effects then.
     """
     if not comparison.has_first_look(arms.values()) or any(arm.copied for arm in arms.values()):
         return None
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
-    switches = {change: _make_switch(comparison, *change) for change in ordered}
+    factors = {change: _make_factor(comparison, *change) for change in ordered}
     seeds = comparison.design.first_look
     table = {}
     failed = set[int]()
     for changes, arm in arms.items():
-        levels = tuple((change in changes) is (change[1] == s.on) for change, s in switches.items())
+        levels = tuple((change in changes) is (change[1] == factor.on) for change, factor in factors.items())
         table[levels] = select_seeds(arm.summary.values, seeds)
         failed |= {seed for seed in arm.seeds if seed in seeds} - table[levels].keys()
-    factorial = _measure_effects(comparison, tuple(switches.values()), table, failed)
+    factorial = _measure_effects(comparison, tuple(factors.values()), table, failed)
     return factorial and replace(factorial, standing=merge_standings(arms.values()))
 
 
 def _measure_effects(
-    comparison: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
+    comparison: Comparison, factors: tuple[Factor, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
     try:
         effects = factorial_effects(
             table,
-            [switch.name for switch in switches],
+            [factor.name for factor in factors],
             delta=comparison.metric.zone,
             lower_is_better=comparison.metric.lower_is_better,
             failed=failed,
         )
     except ValueError:  # fewer than two seeds converged in every cell
         return None
-    return Factorial(switches=switches, effects=effects)
+    return Factorial(factors=factors, effects=effects)
 
 
 def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
-    """Return the switches that have a verdict in more than one context.
+    """Return the factors that have a verdict in more than one context.
 
-    P is adjusted by Holm over the switches of a context.
+    P is adjusted by Holm over the factors of a context.
     """
     baseline = comparison.arms[0]
     neighbours = _find_neighbours(comparison, baseline)
-    switches = {
-        key: _make_switch(comparison, key, _read_settings(arm)[key]) for key, arm in neighbours.items()
+    factors = {
+        key: _make_factor(comparison, key, _read_settings(arm)[key]) for key, arm in neighbours.items()
     }
     opposite_levels = {key: _read_settings(arm)[key] for key, arm in neighbours.items()}
     opposite_settings = _read_settings(baseline) | opposite_levels
@@ -142,13 +142,13 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
     opposite = next((arm for arm in same_arms if not _list_differences(arm, opposite_settings)), None)
     opposite_neighbours = _find_neighbours(comparison, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
-    for key, switch in switches.items():
-        is_on = _read_settings(baseline)[key] == switch.on
+    for key, factor in factors.items():
+        is_on = _read_settings(baseline)[key] == factor.on
         pairs[BESIDE if is_on else ALONE][key] = (baseline, neighbours[key])
         if opposite and key in opposite_neighbours and opposite is not neighbours[key]:
             pairs[ALONE if is_on else BESIDE][key] = (opposite, opposite_neighbours[key])
     by_context = {
-        context: _judge_switches(comparison, arm_pairs, switches) for context, arm_pairs in pairs.items()
+        context: _judge_factors(comparison, arm_pairs, factors) for context, arm_pairs in pairs.items()
     }
     standings = {
         context: {key: merge_standings(pair) for key, pair in arm_pairs.items()}
@@ -156,32 +156,34 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
     }
     by_context[AVERAGE] = {}
     if grid:
-        standings[AVERAGE] = {switch.key: grid.standing for switch in grid.switches}
-        by_context[AVERAGE] = {s.key: e.verdict for s, e in zip(grid.switches, grid.effects, strict=False)}
+        standings[AVERAGE] = {factor.key: grid.standing for factor in grid.factors}
+        by_context[AVERAGE] = {
+            factor.key: effect.verdict for factor, effect in zip(grid.factors, grid.effects, strict=False)
+        }
     verdicts = {
-        key: {context: by_switch.get(key) for context, by_switch in by_context.items()} for key in switches
+        key: {context: by_factor.get(key) for context, by_factor in by_context.items()} for key in factors
     }
     return tuple(
         Part(
-            switch=switches[key],
+            factor=factors[key],
             verdicts=verdicts_on_switch,
-            standings={context: by_switch.get(key, ()) for context, by_switch in standings.items()},
+            standings={context: by_factor.get(key, ()) for context, by_factor in standings.items()},
         )
         for key, verdicts_on_switch in verdicts.items()
         if sum(v is not None for v in verdicts_on_switch.values()) > 1
     )
 
 
-def _judge_switches(
+def _judge_factors(
     comparison: Comparison,
     pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
-    switches: Mapping[str, Switch],
+    factors: Mapping[str, Factor],
 ) -> dict[str, Verdict]:
-    """Return, on against off for every switch. A contrast that the study declares has its verdict there."""
+    """Return, on against off for every factor. A contrast that the study declares has its verdict there."""
     declared = {}
     undeclared = {}
     for key, pair in pairs.items():
-        first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != switches[key].on)
+        first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != factors[key].on)
         if first.verdict and comparison.find_base(first) is second:
             declared[key] = first.verdict
         elif second.verdict and comparison.find_base(second) is first:
@@ -219,8 +221,8 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
     return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}
 
 
-def _make_switch(comparison: Comparison, key: str, level: Scalar) -> Switch:
-    """Return the switch between the baseline's level and another one."""
+def _make_factor(comparison: Comparison, key: str, level: Scalar) -> Factor:
+    """Return the factor between the baseline's level and another one."""
     baseline_level = _read_settings(comparison.arms[0]).get(key, level)
     off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
-    return Switch(key, comparison.design.setting_titles.get(key, key.replace("_", " ")), off, on)
+    return Factor(key, comparison.design.setting_titles.get(key, key.replace("_", " ")), off, on)

@@ -11,7 +11,7 @@ from unrolled.reports.statistics.verdicts import Direction, Verdict
 
 
 class Finding(NamedTuple):
-    """The verdict on an arm or a switch."""
+    """The verdict on an arm or a factor."""
 
     name: Markup
     against: str  # the arm that it is compared with, if that is not the baseline

@@ -99,7 +99,7 @@ def drop_empty_columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def format_setting(value: object) -> str:
-    """Return a setting's level: on and off for a switch, 2 for 2.0."""
+    """Return a setting's level: on and off for a boolean, 2 for 2.0."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else visible(value)

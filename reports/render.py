@@ -257,7 +257,7 @@ def answer_lines(comparison: Comparison) -> list[str]:
 def _write_answers(
     comparison: Comparison, parts: Sequence[Part], grid: Factorial | None
 ) -> list[tuple[Markup, ...]]:
-    """Return the answer by each metric in each of its units; by the first, with the effects of switches."""
+    """Return the answer by each metric in each of its units; by the first, with the effects of factors."""
     answers = []
     for view in comparison.per_unit:
         if view.metric == comparison.metric and _is_thorough(parts):
@@ -268,5 +268,5 @@ def _write_answers(
 
 
 def _is_thorough(parts: Sequence[Part]) -> bool:
-    """Return True if some switch has a verdict in each context."""
+    """Return True if some factor has a verdict in each context."""
     return any(all(part.verdicts.values()) for part in parts)

@@ -1,4 +1,4 @@
-"""What equal numbers tell: which arms computed the same, and which arm is one run, copied for every seed."""
+"""What equal numbers show: which arms computed the same, and which arm is one run, copied for every seed."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -253,7 +253,7 @@ class _Candidate:
         pairs = pairs_to_show(metric.zone, spread, level, looks)
         if pairs is not None and pairs <= looks.last:
             return ""
-        number = "more pairs than can be told" if pairs is None else f"{pairs} pairs"
+        number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"
         return f"a gain of {metric.shown_delta} takes {number}; the budget has {looks.last}"
 
     def _list_remarks(self) -> list[str]:

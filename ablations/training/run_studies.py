@@ -182,7 +182,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     """Prepare a study for its first trial.
 
     Check that the trials can be trained, print why some are trained again, store the plan and open it in
-    MLflow, tell the budget how long the trials took so far, and remove their checkpoints.
+    MLflow, give the budget the times of finished trials, and remove their checkpoints.
     """
     todo = study_run.missing_trials()
     plan = study_run.plan

@@ -30,7 +30,7 @@ class Columns:
     metrics: tuple[Metric, ...]
     baseline: str = ""  # name of an arm; "" for the arm of the first row
     test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
-    item: tuple[str, ...] = ()  # columns that tell rows of one arm and pair apart; (SAMPLES,) if none have to
+    item: tuple[str, ...] = ()  # columns that name the rows of one arm and pair; or (SAMPLES,)
 
 
 STATUS = "status"  # column that says how a run ended, in tables that have it, in any case; or "State"
@@ -133,14 +133,14 @@ def find_fold(names: Sequence[str]) -> str:
 
 
 def find_unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[bool]":
-    """Return the runs that failed before they told their arm, as those of an experiment may."""
+    """Return the runs that failed before their arm was logged, as those of an experiment may."""
     if not {*columns.arm} <= {*frame.columns}:
         return pd.Series(False, frame.index)
     return (read_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
 
 
 def read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
-    """Return how each run ended: done, diverged or failed; done where no column tells."""
+    """Return how each run ended: done, diverged or failed; done where no column has it."""
     name = _find_status_column(frame)
     if not name or name in (*columns.arm, *columns.pair, *columns.item):
         return pd.Series("done", frame.index)
@@ -181,7 +181,7 @@ def _read_pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: 
 
 
 def _shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Series, source: str) -> pd.Series:
-    """Return the values of these columns in each row. A run that failed before it told has one of its own."""
+    """Return the values of these columns in each row; a run that failed before it logged any has its own."""
     lacking = frame[[*names]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
         values = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)

@@ -25,11 +25,11 @@ WHOLE = cache(lambda: find_factorial(compare_switched()))
 
 def name_parts(c=None) -> dict[str, Part]:
     """Return the parts of the switched study by name."""
-    return {part.switch.name: part for part in find_parts(c or compare_switched(), WHOLE())}
+    return {part.factor.name: part for part in find_parts(c or compare_switched(), WHOLE())}
 
 
 def test_the_largest_full_factorial_is_found_and_its_effects_judged():
-    assert [s.name for s in WHOLE().switches] == ["tying", "dropout", "AR", "TAR"]
+    assert [s.name for s in WHOLE().factors] == ["tying", "dropout", "AR", "TAR"]
     grid = {e.name: e for e in WHOLE().effects}
     # −.2 + .08/2, −.1 + .08/2, −.05 and all of .08, with noise of .004 in each of 160 trials
     expected = {"tying": -0.16, "dropout": -0.06, "AR": -0.05, "TAR": 0.0, "tying × dropout": 0.08}
@@ -43,7 +43,7 @@ def test_the_largest_full_factorial_is_found_and_its_effects_judged():
 
 def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has():
     grid = find_factorial(compare(realistic()))  # its baseline has neither
-    assert [(s.name, s.off, s.on) for s in grid.switches] == [("dropout", 0.0, 0.4), ("tying", False, True)]
+    assert [(s.name, s.off, s.on) for s in grid.factors] == [("dropout", 0.0, 0.4), ("tying", False, True)]
     # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and −.06
     assert [e.mean for e in grid.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
 
@@ -187,7 +187,7 @@ def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
     design = replace(switched(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]})
     c = compare(design)
     grid = find_factorial(c)
-    parts = {part.switch.name: part for part in find_parts(c, grid)}
+    parts = {part.factor.name: part for part in find_parts(c, grid)}
     assert parts["tying"].standings[BESIDE] == grid.standing == ("exploratory", "attempt 2")
     assert parts["AR"].standings[BESIDE] == ()
     assert parts["AR"].standings[AVERAGE] == grid.standing, "its cells are among those that were seen"
@@ -240,4 +240,4 @@ def test_a_setting_with_several_levels_is_no_switch():
         arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
     )
     c = compare(study(several))
-    assert [part.switch.key for part in find_parts(c, find_factorial(c))] == ["tying"]
+    assert [part.factor.key for part in find_parts(c, find_factorial(c))] == ["tying"]
