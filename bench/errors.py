@@ -4,7 +4,7 @@ import difflib
 import html
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -48,6 +48,12 @@ def find_nearest(word: str, choices: Mapping[str, Any] | list[str]) -> list[str]
 def plural(number: int, noun: str) -> str:
     """Return a number with its noun in the singular or plural: '1 seed', '2 seeds'."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def join_first(texts: Sequence[str], limit: int) -> str:
+    """Return the first of many texts, and how many more there are: 'a, b and 3 more'."""
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more
 
 
 _PICTURES = (

@@ -1,6 +1,6 @@
 """What a page says of a comparison as a whole: progress, declaration and limits."""
 
-from unrolled.bench.errors import plural
+from unrolled.bench.errors import join_first, plural
 from unrolled.bench.metric import judges_clock
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
@@ -10,7 +10,6 @@ from unrolled.reports.formats import (
     format_interval,
     format_number,
     format_time,
-    join_first,
     join_first_names,
     shorten,
 )

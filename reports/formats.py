@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.errors import join_first, plural, visible
 from unrolled.bench.metric import LARGEST
 from unrolled.reports.statistics.types import Interval
 
@@ -141,12 +141,6 @@ def join_names(names: Sequence[str]) -> str:
     if not names:
         return "none"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def join_first(texts: Sequence[str], limit: int) -> str:
-    """Return the first of many texts, and how many more there are: 'a, b and 3 more'."""
-    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more
 
 
 def join_first_names(names: Iterable[object], limit: int) -> str:

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
         verdicts,
         verify,
     )
+    from unrolled.bench.chapter.plugins import cell, data_file, model, regularizer
 
 __all__ = [
     "bundle",
+    "cell",
     "compare",
+    "data_file",
     "declare_study",
     "learner",
+    "model",
     "plugin",
+    "regularizer",
     "result",
     "results",
     "run",
@@ -38,6 +43,9 @@ __all__ = [
     "verdicts",
     "verify",
 ]
+
+_PLUGIN_NAMES = ("cell", "data_file", "model", "regularizer")
+"""What a plug-in's file imports; its trials load no more."""
 
 _HERE = Path(__file__).parent
 if (_HERE / "bench").is_symlink():
@@ -50,6 +58,10 @@ def __getattr__(name: str) -> Any:
     """Import the public functions when they are first used: the command starts without pandas."""
     if name not in __all__:
         raise AttributeError(f"module 'unrolled' has no attribute {name!r}")
+    if name in _PLUGIN_NAMES:
+        from unrolled.bench.chapter import plugins
+
+        return getattr(plugins, name)
     from unrolled.ablations import api
 
     return getattr(api, name)

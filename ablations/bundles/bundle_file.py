@@ -21,8 +21,8 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
 from unrolled.bench.atomic_files import save_file
+from unrolled.bench.chapter.plugins import companion_files
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.plugins import companion_files
 from unrolled.bench.trial import Trial
 
 DESCRIPTION = "ro-crate-metadata.json"

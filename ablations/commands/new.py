@@ -16,7 +16,7 @@ CELL = '''\
 import torch
 from torch import nn
 
-from unrolled.bench.plugins import cell
+from unrolled import cell
 
 
 @cell("{name}", "{title}")
@@ -39,7 +39,7 @@ MODEL = '''\
 from torch import nn
 
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
-from unrolled.bench.plugins import model
+from unrolled import model
 
 
 @model("{name}", "{title}")
@@ -61,7 +61,7 @@ class {cls}(LanguageModel):
 '''
 
 REGULARIZER = '''\
-from unrolled.bench.plugins import regularizer
+from unrolled import regularizer
 
 
 @regularizer("{name}", "{title}")

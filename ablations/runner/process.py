@@ -31,7 +31,7 @@ from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import TaskSpec, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
-from unrolled.bench import plugins
+from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import Gpu, visibility_variables
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import kind_of

@@ -16,8 +16,8 @@ from pathlib import Path
 from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
-from unrolled.bench import plugins
 from unrolled.bench.atomic_files import save_file
+from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.machine import package_versions

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unrolled.bench.chapter.plugin_sources import find_sources
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.plugin_sources import find_sources
 from unrolled.bench.program.template import BUILT_IN_FIELDS
 from unrolled.bench.trial import Scalar
 

@@ -26,7 +26,7 @@ from unrolled.ablations.study.study_reader import (
     read_study_text,
 )
 from unrolled.ablations.study.trial_factory import TrialFactory, title_changes
-from unrolled.bench import plugins
+from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE

@@ -19,13 +19,13 @@ from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
+from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses.model import find_cells
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.plugins import locate_error
 from unrolled.bench.trial import Result
 
 WEIGHT_BYTES = 16  # a weight, its gradient and AdamW's two moments, four bytes each

@@ -140,7 +140,7 @@ def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> l
         for part in plug_in_sources(model, penalties)
         for file in part.families
     }
-    model_files.add("plugins.py" if spec.file else f"{module}.py")
+    model_files.add("chapter/plugins.py" if spec.file else f"{module}.py")
     return [*SHARED, *sorted(model_files), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
 
 

@@ -216,7 +216,7 @@ class ChapterTrial(Trial):
 
     def select_modules(self, loaded: Sequence[str]) -> list[str]:
         """Return those of a study's modules and plug-ins that this trial needs."""
-        from unrolled.bench.plugins import select_needed_modules
+        from unrolled.bench.chapter.plugins import select_needed_modules
 
         return select_needed_modules(self, loaded)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from unrolled.bench.plugins import cell
+from unrolled import cell
 
 
 @cell("min-gru", "minGRU")

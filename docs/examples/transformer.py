@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from unrolled import model
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
-from unrolled.bench.plugins import model
 
 
 @model("transformer", "transformer")

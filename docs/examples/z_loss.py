@@ -1,6 +1,6 @@
 """z-loss (Chowdhery et al., 2022, "PaLM", section 5): keeps the softmax's normaliser near 1."""
 
-from unrolled.bench.plugins import regularizer
+from unrolled import regularizer
 
 
 @regularizer("z_loss", "z-loss")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrolled.bench import plugins
+from unrolled.bench.chapter import plugins
 from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
 from unrolled.bench.chapter.retrain import restoring_torch_state
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -14,7 +14,7 @@ PLUG_INS = {
     "cell": """
 import torch
 from torch import nn
-from unrolled.bench.plugins import cell
+from unrolled import cell
 
 @cell("mine", "my cell", epochs=1)
 class Mine(nn.Module):
@@ -30,7 +30,7 @@ class Mine(nn.Module):
     "model": """
 from torch import nn
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
-from unrolled.bench.plugins import model
+from unrolled import model
 
 @model("mine")
 class Mine(LanguageModel):
@@ -46,7 +46,7 @@ class Mine(LanguageModel):
         return Output(self.h_o(hidden), hidden, hidden)
 """,
     "regularizer": """
-from unrolled.bench.plugins import regularizer
+from unrolled import regularizer
 
 @regularizer("small", "small activations")
 def small(output):

@@ -41,8 +41,8 @@ UNCOUNTED = {
     "metric.py": "knows kinds and directions of metrics by their names",
     "result_table.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
-    "plugin_sources.py": "finds the files of plug-ins",
-    "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
+    "chapter/plugin_sources.py": "finds the files of plug-ins",
+    "chapter/plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
     "chapter/warm_up.py": "imports the rest before a trial",
     "chapter/warm_up_fastai.py": "imports the rest before a trial",
 }

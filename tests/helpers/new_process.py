@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from unrolled.bench import plugins
-from unrolled.bench.chapter import costs
+from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.identity import source_hash
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES

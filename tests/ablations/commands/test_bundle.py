@@ -55,7 +55,7 @@ def plugin_bundle(tmp_path_factory) -> Path:
     check_command(folder, "new", "cell", CELL)
     (folder / "scale.txt").touch()
     with (folder / CELL).open("a") as file:
-        file.write("from unrolled.bench.plugins import data_file\ndata_file('scale.txt')\n")
+        file.write("from unrolled import data_file\ndata_file('scale.txt')\n")
         file.write(f"\nopen({str(folder / 'ran')!r}, 'a').close()\n")
     bundle = make_bundle(folder, "my-cell", "--plugin", CELL, corpus=str(text))
     text.unlink()

@@ -19,7 +19,7 @@ from tests.helpers.command_without_mlflow import SilentWriter
 from unrolled.ablations.cli import main
 from unrolled.ablations.study import loading
 from unrolled.ablations.training import run_studies, study_run
-from unrolled.bench import plugins
+from unrolled.bench.chapter import plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -176,7 +176,7 @@ def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
     folder: Path, monkeypatch, capsys, as_before
 ) -> None:
     (folder / "slow.py").write_text(
-        "import time\nfrom unrolled.bench.plugins import regularizer\n\n"
+        "import time\nfrom unrolled import regularizer\n\n"
         "@regularizer('slow')\ndef slow(output):\n"
         "    time.sleep(600)\n    return output.raw.mean()\n"
     )

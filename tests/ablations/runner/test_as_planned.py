@@ -13,7 +13,7 @@ from torch import nn
 from tests.helpers.stub_trials import run_in_process
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
-from unrolled.bench import plugins
+from unrolled.bench.chapter import plugins
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 
@@ -22,7 +22,7 @@ WARM = "unrolled.bench.chapter.warm_up"
 PROJECT = Path(__file__).parents[3]
 CELL = """
 from torch import nn
-from unrolled.bench.plugins import cell
+from unrolled import cell
 
 @cell("mine")
 class Mine(nn.RNNCell):
@@ -189,7 +189,7 @@ def test_a_plug_in_may_read_what_counts_and_what_it_wrote_itself(
     lines = f"""
 import tempfile
 from pathlib import Path
-from unrolled.bench.plugins import data_file
+from unrolled import data_file
 SCALE = data_file("scale.txt")
 NOTES = Path({str(tmp_path)!r}, "notes.txt")
 NOTES.write_text("mine")

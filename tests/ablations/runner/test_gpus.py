@@ -78,7 +78,7 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     record = tmp_path / "seen"
     plug_in = tmp_path / "mine.py"
     plug_in.write_text(
-        "import os\nfrom pathlib import Path\nfrom unrolled.bench.plugins import regularizer\n\n"
+        "import os\nfrom pathlib import Path\nfrom unrolled import regularizer\n\n"
         f"Path({str(record)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )

@@ -145,8 +145,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     plug_in = tmp_path / "my_penalty.py"
     text.write_text("één two\nthree", encoding="utf-8")
     plug_in.write_text(
-        "from unrolled.bench.plugins import regularizer\n\n"
-        "@regularizer('mine')\ndef mine(output):\n    return 0\n"
+        "from unrolled import regularizer\n\n@regularizer('mine')\ndef mine(output):\n    return 0\n"
     )
     words = {"corpus": str(text), "data": data_hash(str(text))}
     trials = [

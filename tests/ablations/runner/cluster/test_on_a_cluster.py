@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("without_mlflow")
 
 MODEL = """
 from torch import nn
-from unrolled.bench.plugins import cell
+from unrolled import cell
 
 @cell("leaky", "leaky unit", epochs=1, batch=4, window=8)
 class Leaky(nn.Module):

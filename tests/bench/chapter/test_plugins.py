@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from tests.helpers.zoo import NEURAL, engines
-from unrolled.bench import plugins
-from unrolled.bench.chapter import costs
+from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.identity import check_as_planned, source_hash
 from unrolled.bench.chapter.models.recurrent import Output
@@ -27,7 +26,7 @@ from unrolled.bench.identity import _CONTENTS, package_version
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}
 IMPORTS = "from mylayers import mixing\ndef rarely():\n    import mylayers.late\n"
-READS = "from unrolled.bench.plugins import data_file\nSCALE = data_file('scale.txt').read_text()\n"
+READS = "from unrolled import data_file\nSCALE = data_file('scale.txt').read_text()\n"
 PARTS = {
     "its own file": ("", "my.py"),
     "a package that it imports": (IMPORTS, "mylayers/__init__.py"),

@@ -2,7 +2,7 @@
 
     # my_cell.py
     from torch import nn
-    from unrolled.bench.plugins import cell
+    from unrolled import cell
 
     @cell("mgu", "minimal gated unit")
     class MinimalGatedUnit(nn.Module):
@@ -29,11 +29,11 @@ from typing import Any, TypeVar
 from unrolled.bench.chapter.identity import plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, active_penalties
+from unrolled.bench.chapter.plugin_sources import find_sources
 from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import record_content
-from unrolled.bench.plugin_sources import find_sources
 from unrolled.bench.trial import DERIVED, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
