@@ -47,8 +47,8 @@ from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import Result
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
-from unrolled.reports.sentences import write_claims
 from unrolled.reports.trial_frame import make_trial_record
+from unrolled.reports.words.sentences import write_claims
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:

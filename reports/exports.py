@@ -7,7 +7,6 @@ import pandas as pd
 
 from unrolled.bench.errors import visible
 from unrolled.bench.result_table import IS_COUNTED, OTHER_TASK, STANDING
-from unrolled.reports.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
@@ -18,13 +17,14 @@ from unrolled.reports.formats import (
     pipe_table,
     shorten,
 )
-from unrolled.reports.notes import UNBIASED, list_notes
-from unrolled.reports.sentences import (
+from unrolled.reports.statistics.types import Interval
+from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
+from unrolled.reports.words.notes import UNBIASED, list_notes
+from unrolled.reports.words.sentences import (
     describe_state,
     describe_too_few_pairs,
     explain_open,
 )
-from unrolled.reports.statistics.types import Interval
 
 
 def make_tables(comparison: Comparison) -> dict[str, str]:

@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
-from unrolled.reports import caveats, formats, sentences
+from unrolled.reports import formats
+from unrolled.reports.words import caveats, sentences
 
 
 def fill_template(template: str, context: dict[str, Any]) -> bytes:

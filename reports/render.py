@@ -11,17 +11,7 @@ from markupsafe import Markup
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import (
-    answer,
-    caveats,
-    doubts,
-    exports,
-    factorial,
-    formats,
-    notes,
-    sections,
-    sentences,
-)
+from unrolled.reports import exports, factorial, formats, sections
 from unrolled.reports.commits import audit, chain, gate
 from unrolled.reports.commits.audit import AuditRow
 from unrolled.reports.commits.gate import GateRow
@@ -33,6 +23,7 @@ from unrolled.reports.figures import forest, panels
 from unrolled.reports.page_template import fill_template
 from unrolled.reports.presentation import NOTHING, Extras, FigureColumn, Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
+from unrolled.reports.words import answer, caveats, doubts, notes, sentences
 
 
 @dataclass(frozen=True, kw_only=True)

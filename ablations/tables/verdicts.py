@@ -17,10 +17,10 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.exports import list_number_cells
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
 from unrolled.reports.trial_frame import list_metric_columns
+from unrolled.reports.words.sentences import write_verdict_sentence
 
 
 def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Comparison:

@@ -17,8 +17,8 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import describe_aa_check, list_claims
 from unrolled.reports.statistics.types import Interval
+from unrolled.reports.words.sentences import describe_aa_check, list_claims
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:

@@ -291,14 +291,14 @@ def _print_outcome(
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
     """Return sentences on what a reader of the verdicts has to know, and the first earlier attempts."""
-    from unrolled.reports.caveats import (  # imports scipy
+    from unrolled.reports.words.caveats import (  # imports scipy
         describe_attempts,
         describe_futile_contrasts,
         describe_nondeterminism,
         describe_seen_data,
         list_earlier_attempts,
     )
-    from unrolled.reports.doubts import describe_mixed_machines, describe_warned_trials  # imports scipy
+    from unrolled.reports.words.doubts import describe_mixed_machines, describe_warned_trials  # imports scipy
 
     writers = (
         describe_warned_trials,

@@ -1,4 +1,4 @@
-"""From contrasts to verdicts: the direction and the size of a difference. `reports.sentences` words them."""
+"""From contrasts to verdicts: the direction and the size of a difference. `reports.words` words them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

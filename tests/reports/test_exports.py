@@ -27,8 +27,6 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
-from unrolled.reports.answer import write_answer
-from unrolled.reports.caveats import describe_trials, list_limits
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.contrast_decisions import decide_looks
@@ -37,8 +35,10 @@ from unrolled.reports.exports import comparison_csv, comparison_markdown, format
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
 from unrolled.reports.render import render
-from unrolled.reports.sentences import describe_state, list_claims
 from unrolled.reports.statistics.types import Interval
+from unrolled.reports.words.answer import write_answer
+from unrolled.reports.words.caveats import describe_trials, list_limits
+from unrolled.reports.words.sentences import describe_state, list_claims
 
 
 def read_rows(text):

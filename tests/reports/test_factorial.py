@@ -15,9 +15,9 @@ from tests.helpers.synthetic_studies import (
     switched,
     text_of,
 )
-from unrolled.reports.answer import write_answer
 from unrolled.reports.factorial import ALONE, AVERAGE, BESIDE, CONTEXTS, Part, find_factorial, find_parts
 from unrolled.reports.render import render
+from unrolled.reports.words.answer import write_answer
 
 compare_switched = cache(lambda: compare(switched()))
 WHOLE = cache(lambda: find_factorial(compare_switched()))

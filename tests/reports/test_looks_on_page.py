@@ -22,17 +22,17 @@ from tests.helpers.synthetic_studies import (
     text_of,
 )
 from unrolled.ablations.training.arm_table import print_arms
-from unrolled.reports.caveats import (
+from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
+from unrolled.reports.formats import format_number
+from unrolled.reports.render import render, write_index
+from unrolled.reports.words.caveats import (
     describe_decided,
     describe_futile_contrasts,
     describe_seen_data,
     describe_trials,
     list_limits,
 )
-from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
-from unrolled.reports.formats import format_number
-from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import describe_state, list_claims, write_claims, write_verdict_sentence
+from unrolled.reports.words.sentences import describe_state, list_claims, write_claims, write_verdict_sentence
 
 
 @pytest.fixture(scope="module")

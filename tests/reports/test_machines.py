@@ -6,10 +6,11 @@ from statistics import fmean
 import pytest
 
 from tests.helpers.synthetic_studies import arm, compare, realistic, set_metrics, study
-from unrolled.reports import doubts, sections
+from unrolled.reports import sections
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import render, write_index
+from unrolled.reports.words import doubts
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
 HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}

@@ -9,13 +9,13 @@ import pytest
 
 from tests.helpers.synthetic_studies import compare, program, set_metrics, text_of
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import list_limits
 from unrolled.reports.contrast_decisions import decide_looks
-from unrolled.reports.doubts import list_warnings
 from unrolled.reports.exports import comparison_csv
 from unrolled.reports.figures import panels
 from unrolled.reports.presentation import FigureColumn, Presentation, Scale
 from unrolled.reports.render import render
+from unrolled.reports.words.caveats import list_limits
+from unrolled.reports.words.doubts import list_warnings
 
 ERROR = Metric("error", 0.01)
 LOSS = Metric("train_loss", 0.1)

@@ -19,12 +19,12 @@ from tests.helpers.synthetic_studies import (
     study,
 )
 from unrolled.bench.metric import Metric
-from unrolled.reports.doubts import list_warnings
 from unrolled.reports.exports import comparison_csv, format_screen
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
-from unrolled.reports.notes import list_notes
 from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.notes import list_notes
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 

@@ -10,13 +10,13 @@ from tests.helpers.synthetic_studies import compare_table
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import format_zone
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.exports import format_screen
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.types import Interval
+from unrolled.reports.words.caveats import format_zone
 
 ACCURACY = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
 SECONDS = PLAIN.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))

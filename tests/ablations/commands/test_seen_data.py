@@ -15,15 +15,15 @@ from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.caveats import (
+from unrolled.reports.exports import comparison_markdown
+from unrolled.reports.formats import markdown_cell
+from unrolled.reports.words.caveats import (
     describe_attempts,
     describe_declaration,
     describe_seen_data,
     list_earlier_attempts,
 )
-from unrolled.reports.exports import comparison_markdown
-from unrolled.reports.formats import markdown_cell
-from unrolled.reports.sentences import write_claims
+from unrolled.reports.words.sentences import write_claims
 
 
 def make_results(seeds, code="v1"):

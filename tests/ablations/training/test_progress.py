@@ -28,7 +28,7 @@ from unrolled.ablations.training.comparison import compare_plan
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.doubts import list_warnings
+from unrolled.reports.words.doubts import list_warnings
 
 TRIAL = ChapterTrial(model="lm4", seed=0)
 LONGEST = "LMModel6, 1 layer, lr 0.003, split blocks"  # of the arms that ship

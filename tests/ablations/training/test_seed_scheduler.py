@@ -28,8 +28,8 @@ from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.caveats import describe_trials
 from unrolled.reports.exports import trials_csv
+from unrolled.reports.words.caveats import describe_trials
 
 LOOKS = 5, 6, 8
 STATES = {"hidden 8": "decided", "hidden 24": "open", "hidden 32": "decided"}

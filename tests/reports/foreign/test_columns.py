@@ -11,14 +11,14 @@ from tests.helpers.synthetic_studies import compare, compare_table, looked, text
 from tests.reports.simulate_compare import simulate_failure_rates
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import describe_trials
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.doubts import list_skewed_contrasts
 from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
 from unrolled.reports.render import render
-from unrolled.reports.sentences import describe_state, describe_too_few_pairs
+from unrolled.reports.words.caveats import describe_trials
+from unrolled.reports.words.doubts import list_skewed_contrasts
+from unrolled.reports.words.sentences import describe_state, describe_too_few_pairs
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(

@@ -8,9 +8,9 @@ import pytest
 
 from tests.helpers.synthetic_studies import arm, compare, compare_table, realistic, study
 from unrolled.bench.metric import Metric
-from unrolled.reports.doubts import list_warnings
 from unrolled.reports.exports import format_screen, trials_csv
 from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.words.doubts import list_warnings
 
 LOSS = Metric("loss", 0.02)
 

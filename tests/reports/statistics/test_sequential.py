@@ -145,7 +145,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
 
 def test_planning_deciding_and_tables_load_the_light_half_of_scipy_and_no_pictures() -> None:
     heavy = "{'scipy.stats', 'scipy.optimize', 'torch', 'urllib.request', 'matplotlib', 'mlflow'}"
-    light = ("reports.statistics.stopping", "reports.answer", "ablations.commands.compare")
+    light = ("reports.statistics.stopping", "reports.words.answer", "ablations.commands.compare")
     names = ", ".join(f"unrolled.{name}" for name in (*light, "ablations.commands.studies"))
     code = f"import sys, {names}; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

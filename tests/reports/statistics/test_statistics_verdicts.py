@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import describe_aa_check, describe_lost, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.families import Adjusted
 from unrolled.reports.statistics.pairs import compare_pairs
@@ -21,6 +20,7 @@ from unrolled.reports.statistics.verdicts import (
     judge_contrast,
     judge_contrasts,
 )
+from unrolled.reports.words.sentences import describe_aa_check, describe_lost, write_verdict_sentence
 
 NATS = Scale(level_unit="nats", difference_unit="nats")
 

@@ -26,11 +26,11 @@ from tests.helpers.synthetic_studies import (
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.ablations.training.arm_table import print_arms
-from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exports import comparison_markdown, format_screen
 from unrolled.reports.render import render
-from unrolled.reports.sentences import list_claims, write_claims
+from unrolled.reports.words.answer import write_answer
+from unrolled.reports.words.sentences import list_claims, write_claims
 
 
 def write_texts(design):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.findings import Finding, format_brackets
 from unrolled.reports.formats import join_names
-from unrolled.reports.means import (
+from unrolled.reports.statistics.error_contrasts import Unpaired
+from unrolled.reports.statistics.verdicts import Direction, Size
+from unrolled.reports.words.findings import Finding, format_brackets
+from unrolled.reports.words.means import (
     find_grid_lines,
     format_name,
     list_first,
@@ -16,9 +18,7 @@ from unrolled.reports.means import (
     phrase_mean,
     rank_arms,
 )
-from unrolled.reports.sentences import absolute_difference, describe_divergence
-from unrolled.reports.statistics.error_contrasts import Unpaired
-from unrolled.reports.statistics.verdicts import Direction, Size
+from unrolled.reports.words.sentences import absolute_difference, describe_divergence
 
 KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # headings of arms that are no better
 

@@ -8,9 +8,9 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.doubts import describe_copied_arms, describe_perfect_arms, list_skewed_contrasts
 from unrolled.reports.formats import join_first_names
-from unrolled.reports.sentences import describe_aa_check
+from unrolled.reports.words.doubts import describe_copied_arms, describe_perfect_arms, list_skewed_contrasts
+from unrolled.reports.words.sentences import describe_aa_check
 
 LISTED = 20  # most rows without a partner that are listed for one arm
 UNBIASED = "unbiased Δ"

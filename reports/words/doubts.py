@@ -6,13 +6,13 @@ from itertools import groupby
 from unrolled.bench.errors import join_first, plural, visible
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_computed
-from unrolled.reports.caveats import LISTED, describe_missing_turns
 from unrolled.reports.compared_arm import Proof
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first_names
-from unrolled.reports.sentences import describe_aa_check, fails_aa_check
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
+from unrolled.reports.words.caveats import LISTED, describe_missing_turns
+from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 
 
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:

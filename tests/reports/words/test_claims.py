@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.helpers.synthetic_studies import arm, compare, pair, realistic, set_metrics, study
-from unrolled.reports.caveats import describe_trials, list_limits
-from unrolled.reports.doubts import list_warnings
 from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import describe_state, list_claims
+from unrolled.reports.words.caveats import describe_trials, list_limits
+from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.sentences import describe_state, list_claims
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from unrolled.reports.sentences import absolute_difference, describe_diverged, describe_lost
 from unrolled.reports.statistics.verdicts import Direction, Verdict
+from unrolled.reports.words.sentences import absolute_difference, describe_diverged, describe_lost
 
 
 class Finding(NamedTuple):

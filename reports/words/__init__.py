@@ -1,0 +1,1 @@
+"""What pages and the terminal say of a comparison, in words."""
