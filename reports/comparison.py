@@ -104,12 +104,29 @@ class Comparison:
 
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
-        """The seeds that count for all arms that were trained, failures included."""
-        return tuple(s for s in self.design.seeds if all(s in arm.seeds for arm in self.arms if arm.seeds))
+        """The seeds that count and finished in every arm that finished any."""
+        by_arm = [{seed for seed, r in arm.measured.results.items() if r.done} for arm in self.arms]
+        return tuple(s for s in self.design.seeds if all(s in finished for finished in by_arm if finished))
 
     def has_first_look(self, arms: Iterable[ComparedArm]) -> bool:
         """Return True if the trials of the first look have ended, in whatever way, for all of these arms."""
         return all(set(self.design.first_look) <= {*arm.seeds} for arm in arms)
+
+    def judge_pairs(self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]]) -> dict[Name, Verdict]:
+        """Return the verdicts on pairs of arms, the first against the second.
+
+        A contrast that the study declares has its verdict there. The others are judged as undeclared ones.
+        """
+        declared = {}
+        undeclared = {}
+        for name, (first, second) in pairs.items():
+            if first.verdict and self.find_base(first) is second:
+                declared[name] = first.verdict
+            elif second.verdict and self.find_base(second) is first:
+                declared[name] = second.verdict.swap_sides()
+            else:
+                undeclared[name] = first, second
+        return declared | self.judge_undeclared(undeclared)
 
     def judge_undeclared(
         self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None

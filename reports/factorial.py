@@ -179,18 +179,12 @@ def _judge_factors(
     pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
     factors: Mapping[str, Factor],
 ) -> dict[str, Verdict]:
-    """Return, on against off for every factor. A contrast that the study declares has its verdict there."""
-    declared = {}
-    undeclared = {}
+    """Return the verdict on every factor, on against off."""
+    on_and_off = {}
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != factors[key].on)
-        if first.verdict and comparison.find_base(first) is second:
-            declared[key] = first.verdict
-        elif second.verdict and comparison.find_base(second) is first:
-            declared[key] = second.verdict.swap_sides()
-        else:
-            undeclared[key] = first, second
-    return declared | comparison.judge_undeclared(undeclared)
+        on_and_off[key] = first, second
+    return comparison.judge_pairs(on_and_off)
 
 
 def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:

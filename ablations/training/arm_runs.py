@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from statistics import fmean
@@ -11,12 +11,12 @@ from unrolled.ablations.mlflow.fields import round_number
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
-from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.reports.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
+from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.sentences import describe_aa_check, list_claims
 
@@ -65,8 +65,8 @@ def _make_arm_run(
         name=arm.name,
         trial_ids=tuple(arm.trial_ids.values()),
         settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
-        title=_format_title(measured, metrics[0], scale),
-        metrics=_collect_means(measured, mlflow_metrics.table_metrics(metrics), mlflow_metrics),
+        title=_format_title(measured, plan.metrics[0], scale),
+        metrics=_collect_means(measured, plan),
         curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics, mlflow_metrics.first_step),
         seeds=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
@@ -90,15 +90,38 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _collect_means(
-    arm: MeasuredArm, metrics: Iterable[str], mlflow_metrics: MlflowMetrics
-) -> dict[str, float]:
+def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
+    """Return the summary of an arm by a metric, in its unit.
+
+    The mean of a judged ratio is geometric, as on pages, and has no SD.
+    """
+    values = arm.collect_metric(name)
+    metric = judged.get(name)
+    lower_is_better = metric is None or metric.lower_is_better
+    if metric is None or not metric.ratio:
+        return summarise_arm(arm, values, lower_is_better=lower_is_better)
+    logs = {seed: metric.to_judged_scale(x) for seed, x in values.items()}
+    logs = {seed: x for seed, x in logs.items() if not math.isnan(x)}
+    summary = summarise_arm(arm, logs, lower_is_better=lower_is_better)
+    read = metric.from_judged_scale
+    ends = summary.interval
+    return replace(
+        summary,
+        mean=None if summary.mean is None else read(summary.mean),
+        sd=None,
+        interval=ends and Interval(read(ends.low), read(ends.high), ends.level),
+        median=None if summary.median is None else read(summary.median),
+    )
+
+
+def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
     """Return means with SD and interval of metrics that every finished seed has."""
     done = {seed for seed, result in arm.results.items() if result.done}
+    judged = {metric.name: metric for metric in plan.metrics}
     means: dict[str, float] = {}
-    for name in metrics:
-        base, function = mlflow_metrics.derived_metrics.get(name, (name, None))
-        summary = summarise_arm(arm, arm.collect_metric(base))
+    for name in plan.mlflow_metrics.table_metrics(list(judged)):
+        base, function = plan.mlflow_metrics.derived_metrics.get(name, (name, None))
+        summary = _summarise_metric(arm, base, judged)
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _name_numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
@@ -108,9 +131,9 @@ def _collect_means(
     return means
 
 
-def _format_title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
+def _format_title(arm: MeasuredArm, metric: Metric, unit: Scale) -> str:
     """Return the arm's name with the mean of a metric and its interval, as MLflow's charts show it."""
-    summary = summarise_arm(arm, arm.collect_metric(metric))
+    summary = _summarise_metric(arm, metric.name, {metric.name: metric})
     if summary.mean is None or summary.diverged:
         return arm.name
     title = f"{arm.name} · {unit.format_level(summary.mean)}"
@@ -165,7 +188,7 @@ def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | No
     words = ", ".join(filter(None, [covered, compared.state if compared else "", *bad]))
     if not kinds["diverged"]:
         return words
-    summary = summarise_arm(arm, arm.collect_metric(metric.name), lower_is_better=metric.lower_is_better)
+    summary = _summarise_metric(arm, metric.name, {metric.name: metric})
     median = format_number(summary.median)
     mean = format_number(summary.mean)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

@@ -141,7 +141,7 @@ def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison)
 def _worse_than_counting(comparison: Comparison) -> list[str]:
     """Return a warning for each trained arm that counting pairs of tokens beats on its task.
 
-    The verdicts are corrected by Holm over all of these arms.
+    Verdicts that the study does not declare are corrected by Holm over all of these arms.
     """
     bigrams = [arm for arm in comparison.arms if arm.measured.model == BIGRAMS]
     pairs = {}
@@ -151,7 +151,7 @@ def _worse_than_counting(comparison: Comparison) -> list[str]:
         )
         if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
             pairs[arm.measured.name] = arm, counts
-    judged = comparison.judge_undeclared(pairs)
+    judged = comparison.judge_pairs(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 
 

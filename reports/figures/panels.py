@@ -85,7 +85,7 @@ def _draw_pictures(
 ) -> dict[int, Markup]:
     """Return a picture for each arm, by its index.
 
-    Thin lines are seeds, a thick line is the mean of the converged seeds that all arms have, and a dashed
+    Thin lines are seeds, a thick line is the mean of the seeds that finished in all arms, and a dashed
     line is the mean of the arm's base.
     """
     scale = comparison.design.presentation.find_scale(metric)
@@ -120,7 +120,7 @@ def _draw_pictures(
 def _select_mean_values(
     arm: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
 ) -> pd.DataFrame:
-    """Return the values behind an arm's mean: a row for each step, a column for each common, converged seed.
+    """Return the values behind an arm's mean: a row for each step, a column for each common seed.
 
     Steps that a seed lacks are left out. A counting model has no steps: its level stands at the first and at
     the last step.

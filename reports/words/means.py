@@ -60,14 +60,14 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
 def _judge_order(
     tasks: Mapping[str, Arms], keys: Sequence[Key], comparison: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
-    """Return the direction of every pair of these arms on each task, Holm-corrected together."""
+    """Return the direction of every pair of these arms on each task, the first against the second."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
     sides = {
         (task, pair): (by_key[pair[0]], by_key[pair[1]])
         for task, by_key in tasks.items()
         for pair in directions
     }
-    for (_, pair), v in comparison.judge_undeclared(sides).items():
+    for (_, pair), v in comparison.judge_pairs(sides).items():
         directions[pair].append(v.direction)
     return directions
 

@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import replace
-from statistics import fmean, stdev
+from statistics import fmean, geometric_mean, stdev
 
 import pytest
 from scipy import stats
@@ -94,6 +94,18 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(pro
         curve = [(e, fmean(r.curves["valid_loss"][e][1] for r in of_arm)) for e in range(4)]
         history = project.read_history(project.find_runs()[arm], "valid/loss")
         assert history == [(epoch + 1, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
+
+
+def test_the_mean_of_a_metric_whose_delta_is_in_per_cent_is_geometric_as_on_the_page(project):
+    results = make_arms(seeds=6, arms=2)
+    plan = build_plan(results, metrics=(Metric("valid_loss", 5.0, ratio=True),))
+    store_plan_and_results(project.results, plan, results)
+    assert main(["sync", "--results", str(project.results)]) == 0
+    run = project.find_runs()[OTHER].data
+    losses = [r.metrics["valid_loss"] for r in results[OTHER]]
+    assert run.metrics["valid/loss"] == pytest.approx(geometric_mean(losses), rel=1e-4)
+    assert run.metrics["valid/loss"] < fmean(losses), "the two means differ"
+    assert format(geometric_mean(losses), ".3g") in run.tags["mlflow.runName"]
 
 
 def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
