@@ -1,6 +1,7 @@
 """How a page shows the metrics of one trainer's trials: names, units, decimals, and the parts of its own."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -90,9 +91,11 @@ class Scale:
         fewest = (
             max(_count_significant_decimals(x, 3) for x in levels) if self.decimals is None else self.decimals
         )
-        first, second = (round(x, fewest) for x in levels)
-        subtracts = round(second - first, fewest) == round(levels[1] - levels[0], fewest)
-        return self.decimals if subtracts else fewest + 1
+        for decimals in range(fewest, fewest + 3):
+            first, second = (round(x, decimals) for x in levels)
+            if round(second - first, decimals) == round(levels[1] - levels[0], decimals):
+                return self.decimals if decimals == fewest else decimals
+        return fewest + 1
 
     def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
         """Return a difference without its unit, with two digits of the uncertainty that `ends` show."""
@@ -107,7 +110,7 @@ class Scale:
     def describe_difference(self, x: float, ends: Interval | None = None) -> str:
         """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, 13 % higher."""
         size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
-        if not x:
+        if not re.search("[1-9]", self.format_size(x, ends)):  # zero, as it is rounded
             return size
         return f"{size} {'higher' if x > 0 else 'lower'}"
 

@@ -154,7 +154,7 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
     if contrast and contrast.base_mean is not None and contrast.estimate is not None:
         origin = contrast.base_mean
         mean = origin + contrast.estimate
-        bars = _draw_intervals(axis, contrast, arm.interval, kind, origin)
+        bars = _draw_intervals(axis, contrast, arm.interval, kind, origin, view.metric.highest)
     dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.measured.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
@@ -229,14 +229,22 @@ def _describe_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> 
 
 
 def _draw_intervals(
-    axis: Axis, contrast: Contrast, corrected: Interval | None, kind: str, origin: float
+    axis: Axis,
+    contrast: Contrast,
+    corrected: Interval | None,
+    kind: str,
+    origin: float,
+    highest: float = math.inf,
 ) -> list[str]:
-    """Return the plain interval of a difference and the corrected one, drawn from the mean of its base."""
+    """Return the plain interval of a difference and the corrected one, drawn from the mean of its base.
+
+    Those of a share end at its `highest` value.
+    """
     bars = []
     for name, ends in (("plain", contrast.plain_interval), ("ends", corrected)):
         if ends:
             low = axis.format_position(origin + ends.low)
-            high = axis.format_position(origin + ends.high)
+            high = axis.format_position(min(origin + ends.high, highest))
             bars.append(f'<line class="{name} {kind}" x1="{low}" x2="{high}" y1="14" y2="14"/>')
     return bars
 

@@ -124,9 +124,14 @@ class Verdict:
         On the side of the long tail the interval is longer than that of t, and reaches zero there. This
         happens by chance in samples without skewness, too; these do not count.
         """
+        return self.contrast.skewed and self.is_widened_to_zero
+
+    @property
+    def is_widened_to_zero(self) -> bool:
+        """True if it is open, and its interval would not reach zero without what it allows for skewness."""
         ends = self.interval
         mean = self.contrast.mean
-        if self.claims or self.contrast.by_signs or not self.contrast.skewed or mean is None:
+        if self.claims or self.contrast.by_signs or mean is None:
             return False
         if ends is None or not ends.low <= 0 <= ends.high:
             return False

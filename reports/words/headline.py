@@ -26,9 +26,9 @@ KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # head
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
-    For a grid it gives the level of the best arm of each line; for a ladder, the levels of the baseline and
-    of the best arm of its task, and the largest step between them; for a study of parts, the part that shows
-    the largest gain, which no test ranks. Arms are ranked only once a contrast is decided.
+    For a grid it gives the level of the best arm of each line, once a contrast is decided; for a ladder, the
+    largest step up, with the levels of the baseline and of the best arm of its task; for a study of parts,
+    the part that shows the largest gain, which no test ranks.
     """
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
@@ -37,19 +37,20 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
     best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
+    better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
+    better.sort(key=lambda x: (not x.has_effect, -absolute_difference(x.verdict)))
+    names_best = ladder and bool(better)
     levels = list_means(
-        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)],
+        [x for i, x in enumerate(best) if x[1].index == 0 or (names_best and i == 0)],
         comparison,
-        count_seeds=ladder and ranked,
+        count_seeds=names_best,
     )
     if not levels or not findings:
         return levels
-    better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
-    better.sort(key=lambda x: (not x.has_effect, -absolute_difference(x.verdict)))
     if better and (context or ladder):
         first = better[0]
         base = format_name(first.against or comparison.arms[0].measured.name)
-        over = Markup(" over {}").format(base) if ladder else ""
+        over = Markup(" over {}").format(base) if ladder else f" {context}"
         gain = _describe_gain(first, comparison) + format_brackets(first.state)
         scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
         return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, first.name, over, gain, levels)

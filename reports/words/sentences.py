@@ -278,7 +278,7 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
     phrases = [
         describe_divergence(v) if contrast.given_convergence else "",
-        describe_lost(contrast) if contrast.lost_count else "",
+        f"{describe_lost(contrast)}, counted against any claim" if contrast.lost_count else "",
         _describe_progress(arm, v, comparison),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
@@ -298,6 +298,8 @@ def explain_open(arm: ComparedArm, first_metric: str) -> str:
         return f"under {FEWEST_SEEDS} {arm.noun}s nothing is decided"
     if v.open_by_skewness:
         return "the pairs are skewed"
+    if v.is_widened_to_zero:
+        return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, arm.noun)}"
     if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, arm.noun)}"

@@ -16,6 +16,7 @@ from unrolled.ablations.study import loading
 from unrolled.ablations.tables import study_tables
 from unrolled.reports.exports import comparison_csv
 from unrolled.reports.render import render
+from unrolled.reports.words.answer import write_answer
 
 NUMBER = r"[+−]?\d+(?:\.\d+)?"
 ENDS = rf"{NUMBER} % CI \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\]"
@@ -102,3 +103,12 @@ def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
     in_rows, in_sentences = ({arm for arm, match in parts if match.re is form} for form in (ROW, SENTENCE))
     assert in_rows == set(recomputed["valid_accuracy"])
     assert len(in_sentences) > 4
+
+
+def test_the_order_of_arms_on_two_tasks_agrees_with_the_verdicts_of_their_rows() -> None:
+    comparison = study_tables.compare_study_table(shipped("split"))
+    arms = {arm.measured.name: arm for arm in comparison.arms}
+    gru = [arm for name, arm in arms.items() if name.endswith("nn.GRU")]
+    assert [arm.verdict.direction for arm in gru] == ["better", "better"], "over LMModel6, on both tasks"
+    unclear = "".join(line for line in write_answer(comparison) if "is not shown on every task" in line)
+    assert "nn.GRU" not in unclear

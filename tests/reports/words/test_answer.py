@@ -188,11 +188,11 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
     assert f"{best:.2f} nats, t3 0." in block_levels
     results = {a.name: {s: r for s, r in a.results.items() if s < 9 or a.name != "b3"} for a in blocks}
     waiting = study((*tail, *(replace(a, against="b0", results=results[a.name]) for a in blocks)))
-    # one seed of b3 has not ended
+    # one seed of b3 has not ended: no declared contrast has had its first look
     order, changed, unsure, *_ = write_texts(waiting)
-    assert order.startswith("2 of 6 pairs")
+    assert order.startswith("0 of 6 pairs")
     assert changed.startswith("t1 and t2 change")
-    assert unsure.endswith(" for t0 and t3; t1 and t3; t2 and t3")
+    assert unsure.endswith(" for t0 and t1; t0 and t2; t0 and t3; t1 and t3; t2 and t3")
     one_task = study((*tail, *(replace(a, against="b1") for a in blocks[1:2])))
     assert "order" not in write_texts(one_task)[0]  # one arm alone is on both
 
