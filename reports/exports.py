@@ -122,7 +122,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
         effect = f"median {effect}"
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
-    wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired else "–"
+    wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired and not contrast.tied else "–"
     if v is None:
         return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
     return (

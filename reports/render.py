@@ -1,5 +1,6 @@
 """A study's comparison → one self-contained page, with its tables as files beside it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,7 +243,12 @@ def answer_lines(comparison: Comparison) -> list[str]:
         return audit.write_audit_lines(comparison)
     grid = factorial.find_factorial(comparison)
     parts = factorial.find_parts(comparison, grid)
-    return [line.striptags() for line in _write_answers(comparison, parts, grid)[0]]
+    return [_write_plain_text(line) for line in _write_answers(comparison, parts, grid)[0]]
+
+
+def _write_plain_text(line: Markup) -> str:
+    """Return a line of the answer without bold type; a name that has a comma is quoted."""
+    return Markup(re.sub(r"<b>([^<]*,[^<]*)</b>", r"“\1”", line)).striptags()
 
 
 def _write_answers(

@@ -1,5 +1,6 @@
 """What arms reach: their means in words, the best first, and whether they keep their order on every task."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import PurePath
@@ -145,8 +146,9 @@ def phrase_mean(mean: str, comparison: Comparison) -> str:
     """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
     if comparison.scale.reaches:
         return comparison.scale.reaches.format(mean)
-    article = "an" if comparison.title[:1] in "aeiou" else "a"
-    return f"has {article} {comparison.title} of {mean}"
+    is_plural = re.search("[^s]s$", comparison.title) is not None  # hits, but not loss
+    article = "" if is_plural else "an " if comparison.title[:1] in "aeiou" else "a "
+    return f"has {article}{comparison.title} of {mean}"
 
 
 def format_name(name: str) -> Markup:
