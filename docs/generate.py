@@ -40,13 +40,12 @@ INTRODUCTIONS = {
     ),
     "Metrics": (
         f"The chapter's models are judged by {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
-        "The direction of many metrics is known, such as `accuracy`, `f1_macro`, `auroc`, `bleu`, `reward`, "
-        "and `loss`, `perplexity`, `wer`, `rmse`, `seconds` ([all](../bench/metric.py)): by the whole name, "
-        "in any case, also behind `train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or "
-        '`.` in place of `_`. For any other write `better = "higher"` in a study, `--higher NAME` on the '
-        'command line. A cost needs its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled '
-        f"measures itself: {', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a "
-        "quality, whatever its name.\n"
+        "The direction of many metrics is known by their whole name, such as `accuracy`, `auroc`, `bleu`, "
+        "`loss`, `perplexity` and `rmse` ([all](../bench/metric.py)): in any case, also behind `train_`, "
+        "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For any other "
+        'write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its kind, '
+        '`kind = "time"` or `--kind NAME=time`, but for what Unrolled measures itself: '
+        f"{', '.join(f'`{name}`' for name in MEASURED)}.\n"
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
