@@ -38,7 +38,7 @@ INTRODUCTIONS = {
         '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
         "`make docs` writes this page from the code."
     ),
-    "Metrics": (
+    "Names of metrics": (
         f"The chapter's models are judged by {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
         "The direction of many metrics is known by their whole name, such as `accuracy`, `auroc`, `bleu`, "
         "`loss`, `perplexity` and `rmse` ([all](../bench/metric.py)): in any case, also behind `train_`, "
@@ -100,7 +100,7 @@ def study_file() -> Iterator[str]:
     for title, table in _tables(schema, schema["$defs"]):
         needed = table.get("required", ())
         yield _list(title, [_key(k, rule, k in needed) for k, rule in table["properties"].items()])
-    yield _section("Metrics", "")
+    yield _section("Names of metrics", "")
     models = {name: resolve_settings({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
