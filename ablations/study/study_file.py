@@ -120,7 +120,8 @@ class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
-    """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of [these](#names-of-metrics)"""
+    """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of \
+[these](#names-of-metrics)"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, is a ratio \
 from 1/1.05 to 1.05"""
