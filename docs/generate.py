@@ -38,15 +38,14 @@ INTRODUCTIONS = {
         '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
         "`make docs` writes this page from the code."
     ),
-    "Metrics": (
+    "Names of metrics": (
         f"The chapter's models are judged by {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
-        "The direction of many metrics is known, such as `accuracy`, `f1_macro`, `auroc`, `bleu`, `reward`, "
-        "and `loss`, `perplexity`, `wer`, `rmse`, `seconds` ([all](../bench/metric.py)): by the whole name, "
-        "in any case, also behind `train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or "
-        '`.` in place of `_`. For any other write `better = "higher"` in a study, `--higher NAME` on the '
-        'command line. A cost needs its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled '
-        f"measures itself: {', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a "
-        "quality, whatever its name.\n"
+        "The direction of many metrics is known by their whole name, such as `accuracy`, `auroc`, `bleu`, "
+        "`loss`, `perplexity` and `rmse` ([all](../bench/metric.py)): in any case, also behind `train_`, "
+        "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For any other "
+        'write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its kind, '
+        '`kind = "time"` or `--kind NAME=time`, but for what Unrolled measures itself: '
+        f"{', '.join(f'`{name}`' for name in MEASURED)}.\n"
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
@@ -101,7 +100,7 @@ def study_file() -> Iterator[str]:
     for title, table in _tables(schema, schema["$defs"]):
         needed = table.get("required", ())
         yield _list(title, [_key(k, rule, k in needed) for k, rule in table["properties"].items()])
-    yield _section("Metrics", "")
+    yield _section("Names of metrics", "")
     models = {name: resolve_settings({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]

@@ -120,7 +120,8 @@ class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
-    """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of [these](#metrics)"""
+    """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of \
+[these](#names-of-metrics)"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, is a ratio \
 from 1/1.05 to 1.05"""
@@ -128,7 +129,7 @@ from 1/1.05 to 1.05"""
     """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run, so that trials are \
 trained one at a time; by default `"quality"`"""
     better: Literal["higher", "lower"] | None = None
-    """`"higher"` or `"lower"`, where kind and name do not say it ([Metrics](#metrics))"""
+    """`"higher"` or `"lower"`, where kind and name do not say it ([names](#names-of-metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
     """what counts of a program's curve: its `"last"` value, its `"best"`, the mean of the last `5`"""
 

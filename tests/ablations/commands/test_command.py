@@ -237,15 +237,16 @@ def test_help_plan_models_and_studies_import_no_torch(tmp_path):
 
 
 def test_every_command_and_flag_has_a_help_and_stands_in_the_documents():
-    page = (Path(__file__).parents[3] / "docs" / "command.md").read_text()
+    folder = Path(__file__).parents[3] / "docs"
+    pages = "".join(path.read_text("utf-8") for path in folder.glob("*.md"))
     for name in (command for command in app if not command.startswith("-")):
         assert app[name].help, name
-        assert f"unrolled {name}" in page, f"docs/command.md does not mention `unrolled {name}`"
+        assert f"unrolled {name}" in pages, f"no document mentions `unrolled {name}`"
         for argument in app[name].assemble_argument_collection(parse_docstring=True):
             if argument.show:
                 assert argument.parameter.help, f"{argument.name} of `unrolled {name}` has no help"
             if argument.show and argument.name.startswith("--"):
-                assert argument.name in page, f"docs/command.md does not mention {argument.name}"
+                assert argument.name in pages, f"no document mentions {argument.name}"
 
 
 # Of a fork server that is to stand still in the middle of the import of torch.
