@@ -59,7 +59,7 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     if isinstance(seed, np.integer):
         seed = int(seed)
     check_seed(seed, key="seed", cure="give one, such as 0")
-    trial_fields = chapter.resolve_settings({"model": model, **settings})
+    trial_fields = chapter.make_trial_fields({"model": model, **settings})
     return chapter.make_trial(trial_fields, seed).identify()
 
 
@@ -168,7 +168,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    table = compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids))).table
+    table = compare_plan(plan, plan.count_results(ledger.read_results(plan.ids))).table
     if not all:
         return table[table[IS_COUNTED]].drop(columns=IS_COUNTED).infer_objects().reset_index(drop=True)
     ids = set(table.trial)

@@ -3,7 +3,7 @@
 A result is two files of canonical JSON:
 
 - `trials/<id>.json`: the numbers by which arms are compared, and the sha256 of the details
-- `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAILS`), nine tenths of a result
+- `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAIL_FIELDS`), nine tenths of a result
 
 Details are named by their hash, so that a result is never read with the details of another attempt. Files are
 written under another name, synced and renamed, the details first: a reader finds a whole result or none, even
@@ -31,9 +31,9 @@ from unrolled.bench.atomic_files import (
     save_files,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical_json
+from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result, canonical_json
 
-MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+MALFORMED_DATA_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""
 
 _SEED = re.compile(rb'"seed":([0-9]+)')
@@ -103,9 +103,9 @@ class Ledger:
         fields = result.to_dict()
         if result.status == "failed" and (earlier := self.read_result(id)) and earlier.status != "failed":
             return
-        details = canonical_json({name: fields.pop(name) for name in DETAILS})
+        details = canonical_json({name: fields.pop(name) for name in DETAIL_FIELDS})
         digest = hashlib.sha256(details).hexdigest()
-        sealed = seal({"format": FORMAT, "result": fields, "details": digest})
+        sealed = seal({"format": RESULT_FORMAT, "result": fields, "details": digest})
         save_files({self.details_path(id, digest): details, self.result_path(id): sealed})
 
     def read_result(self, id: str) -> Result | None:
@@ -151,8 +151,8 @@ class Ledger:
         try:
             body = unseal(data)
             require(
-                body["format"] == FORMAT,
-                f"has format {body['format']}, and this version of unrolled reads {FORMAT}",
+                body["format"] == RESULT_FORMAT,
+                f"has format {body['format']}, and this version of unrolled reads {RESULT_FORMAT}",
                 place=path,
                 cure="choose another results folder, or the version that wrote it",
             )
@@ -168,7 +168,7 @@ class Ledger:
                 raise ValueError("holds another trial")
         except BadInput:
             raise
-        except MISREAD:
+        except MALFORMED_DATA_ERRORS:
             self.set_aside(path, data, f"{fault}, so it counts as missing")
             return None
         return result
@@ -268,7 +268,7 @@ def explaining_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
         yield
     except BadInput:
         raise
-    except MISREAD as error:
+    except MALFORMED_DATA_ERRORS as error:
         raise BadInput(rule, place=path, cure=cure) from error
 
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from unrolled.bench.metric import MEASURED, kind_of
+from unrolled.bench.metric import COST_KINDS, kind_of
 from unrolled.bench.trial import canonical_json, trial_type
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
@@ -19,7 +19,7 @@ def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str
 
     Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
-    kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else MEASURED
+    kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else COST_KINDS
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
         by_metric[name] = {f"{name} at {step:g}": _format_value(value) for step, value in points}

@@ -17,7 +17,7 @@ from unrolled.bench.errors import BadInput, require
 Better = Literal["higher", "lower"]
 Kind = Literal["quality", "time", "speed", "memory"]
 
-MEASURED: dict[str, Kind] = {
+COST_KINDS: dict[str, Kind] = {
     "seconds": "time",
     "memory_peak": "memory",
     "speed_train": "speed",  # of the chapter, by which tables of its results are judged, too
@@ -165,7 +165,7 @@ class Metric:
         return self.better == "lower"
 
 
-def kind_of(name: str, kinds: Mapping[str, Kind] = MEASURED) -> Kind:
+def kind_of(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     """Return the kind of a metric that Unrolled measures, also by its name in MLflow, and else "quality".
 
     `kinds` are those of a trainer, `Trial.metric_kinds`.
@@ -201,6 +201,6 @@ def _known_names(name: str) -> tuple[str, str]:
     return full_name, _SPLIT.sub("", full_name, count=1)
 
 
-def judges_clock(metrics: Iterable[Metric]) -> bool:
+def judges_cost(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
     return not all(metric.is_quality for metric in metrics)

@@ -28,8 +28,8 @@ _JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
 class Format:
     """How files of one kind are read: a function from a file to its rows."""
 
-    read: Callable[[Path], Iterable[Row]]
-    read_finished: Callable[[Path], Iterable[Row]] | None = None  # reader of a finished table, if it differs
+    read_growing: Callable[[Path], Iterable[Row]]
+    read_complete: Callable[[Path], Iterable[Row]] | None = None  # reader of a finished table, if it differs
     package: str = ""  # package that the reader imports; "" if Python alone can read it
     requirement: str = ""  # name by which pip installs the package, if that differs
 
@@ -58,7 +58,7 @@ def read_rows(path: Path, rows_key: str = "", *, finished: bool = False) -> list
     row. Raises BadInput, naming the file, if it cannot be read.
     """
     format = find_format(path.name)
-    read = (format.read_finished if finished else None) or format.read
+    read = (format.read_complete if finished else None) or format.read_growing
     try:
         return read_json(path, rows_key) if rows_key else list(read(path))
     except UnicodeDecodeError as error:

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
-from unrolled.bench.metric import MEASURED, Kind
+from unrolled.bench.metric import COST_KINDS, Kind
 
-FORMAT = 9
+RESULT_FORMAT = 9
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
 """Size, inode and times of a file: see `bench.identity.file_state`."""
 
 Scalar = bool | int | float | str
+
+PLANNED_FIELDS = ("device", "source", "data", "versions")
+"""Fields of Trial that no study sets: planning determines them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +43,17 @@ class Trial:
 
     trainer: ClassVar[str]
     """The name of its trainer, one of TRIAL_TYPES."""
-    mlflow_metrics_path: ClassVar[str]
+    mlflow_metrics_import: ClassVar[str]
     """Import name of the `bench.mlflow_metrics.MlflowMetrics` that MLflow shows."""
-    presentation_path: ClassVar[str]
+    presentation_import: ClassVar[str]
     """Import name of the `reports.presentation.Presentation` by which pages show it."""
-    run_function: ClassVar[str]
+    run_import: ClassVar[str]
     """Import name of the function from a trial to its Result, so that planning loads no torch."""
-    first_batch_function: ClassVar[str] = ""
+    first_batch_import: ClassVar[str] = ""
     """The function that trains the first batch of an arm before its study starts; "" for none."""
     uses_torch: ClassVar[bool] = False
     """Whether torch trains it, in which case torch has to support the GPU."""
-    uncounted_fields: ClassVar[tuple[str, ...]] = ()
+    unhashed_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that do not enter the identity, such as the path of a file, whose content enters it."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
@@ -58,13 +61,13 @@ class Trial:
     @property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash."""
-        content = {name: value for name, value in self.to_dict().items() if name not in self.uncounted_fields}
-        return hashlib.sha256(canonical_json({**content, "format": FORMAT})).hexdigest()[:16]
+        content = {name: value for name, value in self.to_dict().items() if name not in self.unhashed_fields}
+        return hashlib.sha256(canonical_json({**content, "format": RESULT_FORMAT})).hexdigest()[:16]
 
     @property
     def declared_fields(self) -> dict[str, Any]:
-        """The fields that a study declares: all but those in DERIVED and `uncounted_fields`."""
-        left_out = (*self.uncounted_fields, *DERIVED)
+        """The fields that a study declares: all but those in PLANNED_FIELDS and `unhashed_fields`."""
+        left_out = (*self.unhashed_fields, *PLANNED_FIELDS)
         return {name: value for name, value in self.to_dict().items() if name not in left_out}
 
     @property
@@ -77,14 +80,14 @@ class Trial:
         return {**settings, "data": self.data}
 
     @property
-    def template(self) -> str:
+    def command_template(self) -> str:
         """The template of its command line; "" where it has none."""
         return ""
 
     @classmethod
     def metric_kinds(cls) -> Mapping[str, Kind]:
         """Return the kinds of the metrics that are measured of it and differ from run to run, by name."""
-        return MEASURED
+        return COST_KINDS
 
     @property
     def title(self) -> str:
@@ -92,8 +95,8 @@ class Trial:
         return ""
 
     @property
-    def implementation(self) -> str:
-        """What the settings configure. Trials of one implementation differ in their settings alone."""
+    def comparable_class(self) -> str:
+        """What the settings configure. Trials of one comparable_class differ in their settings alone."""
         return ""
 
     @property
@@ -149,9 +152,9 @@ class Trial:
         base_settings = base.flat_settings()
         return {name: x for name, x in self.flat_settings().items() if base_settings.get(name) != x}
 
-    def judge_result(self, result: "Result", metrics: Sequence[str]) -> "JudgedResult":
+    def count_result(self, result: "Result", metrics: Sequence[str]) -> "CountedResult":
         """Return the result as it counts in a study that judges these metrics."""
-        return JudgedResult(result)
+        return CountedResult(result)
 
     def identify(self) -> Self:
         """Return the trial with `source`, `data` and `versions`; if one of them changes it is another trial.
@@ -193,7 +196,7 @@ def trial_type(trainer: str) -> type[Trial]:
     return trial_class
 
 
-DETAILS = ("curves", "records", "trace", "output")
+DETAIL_FIELDS = ("curves", "records", "trace", "output")
 """Fields of Result that no comparison of arms uses: the ledger keeps them in a separate file."""
 
 
@@ -266,7 +269,7 @@ class Result:
         return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
 
     def without_details(self) -> Self:
-        """Return the same result with every field of DETAILS empty."""
+        """Return the same result with every field of DETAIL_FIELDS empty."""
         return replace(self, curves={}, records={}, trace={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
@@ -276,7 +279,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote; DETAILS may be left out. Raises TypeError or KeyError for other data."""
+        """Read what `to_dict` wrote, with or without DETAIL_FIELDS. Raises TypeError or KeyError."""
         data = dict(data)
         data["trial"] = trial_type(data.pop("trainer"))(**data["trial"])
         data["metrics"] = {name: float(value) for name, value in data["metrics"].items()}
@@ -287,8 +290,8 @@ class Result:
         return cls(**data)
 
 
-JudgedResult = NewType("JudgedResult", Result)
-"""A result as a study counts it; a ledger has results as they were measured. See `Trial.judge_result`."""
+CountedResult = NewType("CountedResult", Result)
+"""A result as a study counts it; a ledger has results as they were measured. See `Trial.count_result`."""
 
 STATUSES = ("done", "diverged", "failed")
 
@@ -320,7 +323,3 @@ def _replace_non_finite(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_replace_non_finite(value) for value in data]
     return data
-
-
-DERIVED = ("device", "source", "data", "versions")
-"""Fields of Trial that no study sets: planning determines them."""

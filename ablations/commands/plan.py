@@ -98,7 +98,7 @@ def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
     """Return True if no look may need another trial."""
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 
-    return not SeedScheduler(plan, plan.judge_results(results)).possible
+    return not SeedScheduler(plan, plan.count_results(results)).possible
 
 
 def _print_costs(

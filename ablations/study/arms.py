@@ -20,7 +20,7 @@ AA_OFFSET = 1000
 def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) -> list[Arm]:
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
     with error_context("[baseline]"):
-        settings = factory.resolve_settings(file.baseline)
+        settings = factory.make_trial_fields(file.baseline)
     name = file.baseline_name or title_changes(factory, file.baseline)
     baseline = Arm(name=name, factory=factory, trial_fields=settings, seeds=seeds)
     arms = [baseline]
@@ -49,7 +49,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     """Return the arm of a table, with its changes against the baseline or one of the `arms` before it."""
     base = arms[0]
     factory = base.factory
-    settings = factory.resolve_settings(factory.inherit_settings(file.baseline, table.set))
+    settings = factory.make_trial_fields(factory.inherit_settings(file.baseline, table.set))
     if table.against:
         by_name = {arm.name: arm for arm in arms}
         require(
@@ -86,7 +86,7 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
     for key in changes:
         fewer = {name: value for name, value in changes.items() if name != key}
         try:
-            settings = factory.resolve_settings(factory.inherit_settings(file.baseline, fewer))
+            settings = factory.make_trial_fields(factory.inherit_settings(file.baseline, fewer))
         except BadInput:  # another setting may need this one: detach_every = 64 needs its window
             continue
         require(

@@ -22,7 +22,7 @@ from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial, Setting
 from unrolled.bench.errors import BadInput, plural, require, suggestion
-from unrolled.bench.trial import DERIVED
+from unrolled.bench.trial import PLANNED_FIELDS
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
@@ -88,7 +88,9 @@ _ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
 
 _CURES = {  # cures for keys that are no settings
-    **dict.fromkeys(DERIVED, "it is found out where the study is planned; a text is named with corpus"),
+    **dict.fromkeys(
+        PLANNED_FIELDS, "it is found out where the study is planned; a text is named with corpus"
+    ),
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
     "options": "write the model's options themselves: hidden = 128",
@@ -125,7 +127,7 @@ def _complete_metric(table: MetricTable) -> MetricTable:
     return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
 
 
-def resolve_settings(settings: Settings) -> dict[str, Any]:
+def make_trial_fields(settings: Settings) -> dict[str, Any]:
     """Return the fields of a trial, without its seed and hashes, from flat settings: `make_trial(fields)`.
 
     Raises BadInput if a setting is unknown, is not one of the model's, has the wrong type or is out of range,

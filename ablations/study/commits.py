@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unrolled.ablations.study.arms import merge_arms
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
@@ -42,14 +42,14 @@ def check_out_commits(study: Study, results: Path) -> Study:
     """
     factory = study.baseline.factory
     names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
-    if not names or not isinstance(factory, ProgramSettings):
+    if not names or not isinstance(factory, ProgramFactory):
         return study
     repository = open_repository(Path(factory.table.repository), results)
     commits = {name: repository.resolve(name) for name in names}
     return run_in_checkouts(study, make_checkouts(factory, repository, commits, results))
 
 
-def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
+def run_in_checkouts(study: Study, factory: ProgramFactory) -> Study:
     """Return the study with arms that run in the checkouts of `factory`. Arms with the same files are merged.
 
     Raises BadInput if a program cannot be identified.
@@ -65,7 +65,7 @@ def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
 
 def list_checked_out_commits(factory: TrialFactory) -> list[Commit]:
     """Return the commits that have been checked out."""
-    checkouts = factory.checkouts.values() if isinstance(factory, ProgramSettings) else ()
+    checkouts = factory.checkouts.values() if isinstance(factory, ProgramFactory) else ()
     return [checkout.commit for checkout in checkouts if checkout.commit]
 
 
@@ -89,12 +89,12 @@ def find_place(table: ProgramTable, repository: Repository) -> str:
 
 
 def make_checkouts(
-    factory: ProgramSettings,
+    factory: ProgramFactory,
     repository: Repository,
     commits: Mapping[str, Commit],
     results: Path,
     tracked_elsewhere: Collection[str] = (),
-) -> ProgramSettings:
+) -> ProgramFactory:
     """Return the settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
     data = factory.table.data
     place = find_place(factory.table, repository)

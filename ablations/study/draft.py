@@ -16,7 +16,7 @@ from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.program.script.flags import Flag, find_seed, read_flags
 from unrolled.bench.program.script.metrics import LOGGERS, is_judged, read_metrics
 
-STUDY = """\
+STUDY_TEMPLATE = """\
 name = "{name}"
 question = {question}
 # what decides, and δ, which is yours to choose: a smaller difference counts as none
@@ -104,7 +104,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
     lines += [*([] if seed else [NO_SEED]), f"{judged[0]}: decides" if judged else NO_METRIC]
     words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]
-    text = STUDY.format(
+    text = STUDY_TEMPLATE.format(
         name=name,
         question=_format_toml(f"Does another setting of {script.name} help?"),
         metrics=metric if judged else f"# {NO_METRIC}\n# {metric}",

@@ -19,18 +19,18 @@ from unrolled.ablations.study.commits import (
 )
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.loading import make_study
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import judges_cost
 from unrolled.bench.program.commits.repository import FETCH, LINK, Commit, Repository, TreeEntry
 from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.template import split_template
 from unrolled.bench.trial import canonical_json
 
-STUDY = "unrolled.toml"
+STUDY_FILE = "unrolled.toml"
 """The file of the study that a gate runs by default, at the top of the repository."""
 BASE = "base"
 HEAD = "head"
@@ -50,12 +50,12 @@ class Gate(NamedTuple):
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     """Return the gate of `head` against its merge base with `base`, by the study in a file.
 
-    By default the file is STUDY at the repository's top, and the base the branch that a pull request asks to
-    change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput if there is nothing to compare,
-    and for errors of `check_out`.
+    The default file is STUDY_FILE at the repository's top. The default base is the branch that a pull request
+    asks to change (GITHUB_BASE_REF), or else the remote's default branch. Raises BadInput if there is nothing
+    to compare, and for errors of `check_out`.
     """
     repository = open_repository(find_program_folder(path), results)
-    file_path = Path(path) if path else repository.root / STUDY
+    file_path = Path(path) if path else repository.root / STUDY_FILE
     head_commit = replace(repository.resolve(head), name=HEAD)
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
     merge_base = repository.find_merge_base(base_hash, head_commit.hash)
@@ -72,7 +72,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     with error_context(str(file_path)):
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
-        assert isinstance(factory, ProgramSettings)
+        assert isinstance(factory, ProgramFactory)
         study_place = repository.find_subfolder(file_path.parent)
         replaced = sides.find_edits(list_base_patterns(factory, study_place, sides))
         if replaced:
@@ -83,7 +83,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         tracked = {*sides.base_files, *sides.head_files}
         study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
         study = _leave_out_equal_levels(study)
-    if judges_clock(study.metrics):  # a time measured by another gate, on another day, is no evidence
+    if judges_cost(study.metrics):  # a time measured by another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
@@ -137,7 +137,7 @@ class Sides:
         return name if name in self.head_files else f"{name} (deleted)"
 
 
-def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides: Sides) -> list[str]:
+def list_base_patterns(factory: ProgramFactory, study_place: str | None, sides: Sides) -> list[str]:
     """Return patterns, from the repository's top, of the files that both sides have as the base has them.
 
     The patterns cover data, frozen files and the files of {study}. A frozen module includes files that Python

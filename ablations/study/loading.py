@@ -14,7 +14,7 @@ from unrolled.ablations.study.arms import make_arms, merge_arms
 from unrolled.ablations.study.commits import check_out_commits
 from unrolled.ablations.study.errors import error_context, format_value
 from unrolled.ablations.study.functions import function_tables
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import DesignTable, StudyFile
@@ -100,11 +100,11 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     swept = {key: list(values) for key, values in sets if key not in single}
     factory = make_factory(file)
     baseline = factory.inherit_settings(file.baseline, single)
-    factory.resolve_settings(baseline)  # all settings at once: detach_every = 64 is valid if window = 64
+    factory.make_trial_fields(baseline)  # all settings at once: detach_every = 64 is valid if window = 64
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
-            factory.resolve_settings(factory.inherit_settings(baseline, {key: value}))
+            factory.make_trial_fields(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
     if name:  # a corpus is named by a path, which is too long for a name
         titles = [factory.format_setting(key, value) for key, value in single.items() if key != "corpus"]
@@ -174,7 +174,7 @@ def make_factory(file: StudyFile) -> TrialFactory:
     if file.program is None:
         return chapter
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
-    program = ProgramSettings(file.program, file.baseline, reduction)
+    program = ProgramFactory(file.program, file.baseline, reduction)
     with error_context("[baseline]"):
         program.check_baseline()
     with error_context("[program]"):

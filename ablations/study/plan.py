@@ -19,11 +19,11 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.audit import Audit
-from unrolled.bench.metric import Metric, judges_clock
+from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type
+from unrolled.bench.trial import CountedResult, Result, Trial, canonical_json, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -167,10 +167,10 @@ class Plan:
     @property
     def mlflow_metrics(self) -> MlflowMetrics:
         """The metrics and curves of its trials that MLflow shows."""
-        mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_path)
+        mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_import)
         return mlflow_metrics
 
-    def judge_result(self, result: Result) -> JudgedResult:
+    def count_result(self, result: Result) -> CountedResult:
         """Return the result as this study counts it, by the metrics that it judges.
 
         A time counts only if the training was not resumed: another study may have resumed this one.
@@ -178,15 +178,15 @@ class Plan:
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
-        judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
+        judged = result.trial.count_result(result, [metric.name for metric in self.metrics])
         if judged.done and self._has_partial_time(result):
             reason = "it went on from an earlier attempt, so that its time is of a part"
             return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
         return judged
 
-    def judge_results(self, results: Mapping[str, Result]) -> dict[str, JudgedResult]:
-        """Return results by trial as this study counts them: see `judge_result`."""
-        return {id: self.judge_result(result) for id, result in results.items()}
+    def count_results(self, results: Mapping[str, Result]) -> dict[str, CountedResult]:
+        """Return results by trial as this study counts them: see `count_result`."""
+        return {id: self.count_result(result) for id, result in results.items()}
 
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if another training takes the place of a stored result that counts as a failure.
@@ -195,13 +195,13 @@ class Plan:
         training that ended without a judged metric would lack it again, and other studies may share its
         result.
         """
-        judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
+        judged = stored.trial.count_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
             return judged.status == "failed"
         return retry and judged.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
-        return judges_clock(self.metrics) and bool(result.provenance.get("resumed"))
+        return judges_cost(self.metrics) and bool(result.provenance.get("resumed"))
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:
@@ -256,10 +256,10 @@ class Plan:
         pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
-    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, JudgedResult]]:
+    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, CountedResult]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
-        for id, result in self.judge_results(ledger.read_results(arm_and_seed)).items():
+        for id, result in self.count_results(ledger.read_results(arm_and_seed)).items():
             yield *arm_and_seed[id], result
 
 
@@ -286,7 +286,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         hash=study.plan_hash,
         command=command,
         trainer_name=study.trainer_name,
-        template=study.baseline.make_unidentified_trial().template,
+        template=study.baseline.make_unidentified_trial().command_template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
         decide=study.decide,
@@ -324,7 +324,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
 
 def shared_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
-    excluded = {"seed", "device", *trial.uncounted_fields}
+    excluded = {"seed", "device", *trial.unhashed_fields}
     trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
     return {name: value for name, value in trial_fields.items() if name not in excluded}
 

@@ -280,7 +280,7 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         declared["model"] = arm.model
     for key, value in declared.items():
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
-        if key not in trial.uncounted_fields and settings.get(key, 0) != value:
+        if key not in trial.unhashed_fields and settings.get(key, 0) != value:
             yield f"its trials have another {key} than the plan says"
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"

@@ -12,7 +12,7 @@ from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
-from unrolled.bench.metric import MEASURED
+from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.output import MLFLOW
@@ -27,7 +27,7 @@ _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # a quoted '|' is a
 
 
 @dataclass(frozen=True)
-class ProgramSettings:
+class ProgramFactory:
     """A study's program and its settings: those of [baseline], which the command line's template names."""
 
     table: ProgramTable
@@ -182,7 +182,7 @@ class ProgramSettings:
             require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)
         return tables
 
-    def resolve_settings(self, settings: Settings) -> dict[str, Any]:
+    def make_trial_fields(self, settings: Settings) -> dict[str, Any]:
         """Return the fields of a trial from its settings."""
         for key in settings:
             self.check_key(settings, key)
@@ -224,7 +224,7 @@ class ProgramSettings:
             key=repr(key),
             cure="take it out; `seeds` has the seeds",
         )
-        is_column = key in STUDY_COLUMNS or key in MEASURED
+        is_column = key in STUDY_COLUMNS or key in COST_KINDS
         require(not is_column, "is a column of tables of results", key=repr(key), cure="call it otherwise")
         keys = [*self.baseline, "commit"]
         require(key in keys, "is no setting of [baseline]", key=repr(key), cure=suggestion(key, keys))

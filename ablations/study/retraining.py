@@ -14,7 +14,7 @@ from unrolled.ablations.study.commits import make_checkouts, open_repository
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import BadInput, find_nearest, plural, require
 from unrolled.bench.identity import describe_changes
@@ -81,7 +81,7 @@ def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: 
     return lines
 
 
-def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSettings | None]:
+def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramFactory | None]:
     """Return the plan of a study, and its program if it has one, with checkouts of the plan's commits.
 
     Raises BadInput for a study of a program that is given only by name.
@@ -99,7 +99,7 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
         study = load_study(study, confirmed=True)
     plan = load_plan(study.name, ledger)
     factory = study.baseline.factory
-    if not isinstance(factory, ProgramSettings):
+    if not isinstance(factory, ProgramFactory):
         return plan, None
     commits = {arm.commit.name: arm.commit for arm in plan.arms if arm.commit}
     if commits:
@@ -108,7 +108,7 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
     return plan, factory
 
 
-def attach_files(result: Result, program: ProgramSettings | None) -> Result:
+def attach_files(result: Result, program: ProgramFactory | None) -> Result:
     """Return a result whose trial has the files of this program, if it runs it, and keeps none it writes."""
     trial = result.trial
     if program is None or not isinstance(trial, ProgramTrial):

@@ -26,7 +26,7 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
         results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
             results = [
-                plan.judge_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+                plan.count_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
             ]
         if any(judged.status != "failed" for judged in results):
             shown_trials.append(result.trial)
@@ -83,12 +83,12 @@ def find_earlier_fingerprints(
 
     A flag that changes no number makes no seen trial fresh. The new results show whether it changed a number.
     """
-    templated = [trial for trial in trials if trial.template]
+    templated = [trial for trial in trials if trial.command_template]
     by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}
     fingerprints: dict[str, tuple[str, ...]] = {}
     for earlier in shown_trials:
         trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
-        if trial and trial.template != earlier.template:
+        if trial and trial.command_template != earlier.command_template:
             for result in ledger.read_results([earlier.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
     return fingerprints

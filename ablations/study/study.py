@@ -102,7 +102,7 @@ class Study:
         return self.trainer_name == "program"
 
     @property
-    def clocks(self) -> list[str]:
+    def judged_costs(self) -> list[str]:
         """The metrics of time, speed or memory that it judges: its trials run one at a time."""
         return [metric.name for metric in self.metrics if not metric.is_quality]
 

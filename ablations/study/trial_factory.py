@@ -33,7 +33,7 @@ class TrialFactory(Protocol):
     def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
         """Return the metrics that judge arms: those of the study's file, or else the default ones."""
 
-    def resolve_settings(self, settings: Settings) -> dict[str, Any]:
+    def make_trial_fields(self, settings: Settings) -> dict[str, Any]:
         """Return the fields of a trial, without its seed and hashes: `make_trial(fields)`."""
 
     def complete_settings(self, settings: Settings) -> dict[str, Any]:

@@ -54,14 +54,14 @@ class Corpus:
 class Batches:
     """Batches of one split. Iterating yields int64 (inputs (b, window), targets (b, window) or (b,)).
 
-    `rows` (k, b) has the indices of the windows of each full batch, `partial_batch` those of a shorter last
-    one. With a generator, the windows are shuffled at every pass.
+    Row i of `batch_windows` has the indices of the windows of full batch i; `partial_batch` has those of a
+    shorter last batch. With a generator, the windows are shuffled at every pass.
     """
 
     inputs: Tensor  # (windows, window)
     targets: Tensor  # (windows, window) or (windows,)
     positions: Tensor  # same shape as `targets`: the position of each target in the corpus
-    rows: Tensor
+    batch_windows: Tensor  # (batches, b)
     partial_batch: Tensor  # (r,), r < b
     generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -71,29 +71,29 @@ class Batches:
         return replace(self, device=device)
 
     def __len__(self) -> int:
-        return len(self.rows) + bool(len(self.partial_batch))
+        return len(self.batch_windows) + bool(len(self.partial_batch))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         inputs, targets = self._device_windows
-        rows = self.rows
+        batch_windows = self.batch_windows
         if self.generator is not None:
-            permutation = torch.randperm(rows.numel(), generator=self.generator)
-            rows = rows.flatten()[permutation].view_as(rows)
-        batches = list(self._to_device(rows))
+            permutation = torch.randperm(batch_windows.numel(), generator=self.generator)
+            batch_windows = batch_windows.flatten()[permutation].view_as(batch_windows)
+        batches = list(self._to_device(batch_windows))
         if len(self.partial_batch):
             batches.append(self._to_device(self.partial_batch))
         for windows in batches:
             yield inputs[windows], targets[windows]
 
     @property
-    def order(self) -> Tensor:
+    def window_order(self) -> Tensor:
         """Indices of the windows in the order of one unshuffled pass."""
-        return torch.cat([self.rows.flatten(), self.partial_batch])
+        return torch.cat([self.batch_windows.flatten(), self.partial_batch])
 
     @property
     def token_count(self) -> int:
         """The number of tokens read in one pass."""
-        return len(self.order) * self.inputs.shape[1]
+        return len(self.window_order) * self.inputs.shape[1]
 
     @cached_property
     def _device_windows(self) -> tuple[Tensor, Tensor]:
@@ -146,12 +146,12 @@ def make_batches(
     if trial.target == "last":
         positions = positions[:, -1]
     windows = (inputs, data.ids[positions], positions)
-    train_batches = Batches(*windows, rows=_group_rows(train, trial), partial_batch=train[:0])
+    train_batches = Batches(*windows, batch_windows=_group_rows(train, trial), partial_batch=train[:0])
     if trial.order == "shuffled":
         train_batches.generator = generator
     full_batches = len(valid) // trial.batch
     partial_batch = valid[:0] if trial.order == "grouped" else valid[full_batches * trial.batch :]
-    valid_batches = Batches(*windows, rows=_group_rows(valid, trial), partial_batch=partial_batch)
+    valid_batches = Batches(*windows, batch_windows=_group_rows(valid, trial), partial_batch=partial_batch)
     return train_batches, valid_batches
 
 

@@ -113,8 +113,8 @@ def _penalty_origin(name: str) -> Origin:
 
 def _take_first_batch(split: Batches) -> Batches:
     """Return the first full batch alone, or the partial one if none is full."""
-    if len(split.rows):
-        return replace(split, rows=split.rows[:1], partial_batch=split.partial_batch[:0])
+    if len(split.batch_windows):
+        return replace(split, batch_windows=split.batch_windows[:1], partial_batch=split.partial_batch[:0])
     return split
 
 

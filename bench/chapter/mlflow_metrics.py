@@ -10,11 +10,13 @@ from unrolled.bench.trial import Result
 class ChapterMlflowMetrics(MlflowMetrics):
     """The metrics and curves of the chapter's trials."""
 
-    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "first")
+    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_place == "first")
     trailing_metrics = ()
-    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "gpu")
-    curve_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.source)
-    derived_metrics = {metric.name: metric.source for metric in CHAPTER_METRICS if metric.source}  # noqa: RUF012
+    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_place == "last_on_gpu")
+    curve_metrics = tuple(
+        metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.derived_from
+    )
+    derived_metrics = {metric.name: metric.derived_from for metric in CHAPTER_METRICS if metric.derived_from}  # noqa: RUF012
 
     first_step = 1  # pages, too, count epochs from 1
 

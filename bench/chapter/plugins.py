@@ -34,7 +34,7 @@ from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import record_content
-from unrolled.bench.trial import DERIVED, Scalar, Trial
+from unrolled.bench.trial import PLANNED_FIELDS, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -48,7 +48,7 @@ MAX_BYTES = 10_000_000
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FIELDS = {field.name for field in fields(ChapterTrial)}
-_SETTINGS = _FIELDS - {"model", "seed", "options", *DERIVED}
+_SETTINGS = _FIELDS - {"model", "seed", "options", *PLANNED_FIELDS}
 _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
 
@@ -138,7 +138,7 @@ def is_plug_in(name: str) -> bool:
     return name.endswith(".py")
 
 
-def counted_files(trial: Trial) -> set[str]:
+def hashed_files(trial: Trial) -> set[str]:
     """Return the files that count in the identity of a trial with plug-ins: theirs and its text."""
     assert isinstance(trial, ChapterTrial)
     return {trial.corpus, *map(str, plug_in_files(trial.model, active_penalties(trial.options)))}

@@ -97,7 +97,7 @@ def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], lis
     from unrolled.bench.chapter.diagnostics import generate_tokens
 
     model = retrained.learner.model
-    prompt = retrained.valid.inputs[retrained.valid.order[0]]  # (window,)
+    prompt = retrained.valid.inputs[retrained.valid.window_order[0]]  # (window,)
     tokens = generate_tokens(model, prompt, count)
     model.reset()
     return retrained.corpus.decode(prompt), retrained.corpus.decode(tokens)

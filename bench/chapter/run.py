@@ -103,7 +103,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     }
     if not spec_of(trial.model).file:  # the shapes of a plug-in's weights do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
-    case = WitnessInput(
+    evidence = WitnessInput(
         trial=trial,
         data=data,
         train=train,
@@ -113,7 +113,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         record=record,
         recorder=recorder.close(),
     )
-    witnesses = collect_witnesses(case)
+    witnesses = collect_witnesses(evidence)
     records = _error_analysis(trial, data, valid, record.validation)
     # this comes last because it changes the state that the model carries
     records["continuation"] = _continue_passage(trial, data, valid, model)
@@ -146,14 +146,14 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
 def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
     logits, evaluation = training.fit_counting_model(trial, data, train, valid)
-    marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
-    target_count = train.positions[train.order].numel()
+    to_fingerprint = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
+    target_count = train.positions[train.window_order].numel()
     return {
         "metrics": {**evaluation.to_metrics(), "train_tokens": float(target_count)},
         "witnesses": collect_counting_witnesses(
             DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
         ),
-        "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in marks.items()},
+        "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in to_fingerprint.items()},
         "records": _error_analysis(trial, data, valid, evaluation),
     }
 
@@ -162,7 +162,7 @@ def _error_analysis(
     trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
     """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
-    roles = data.roles[valid.positions[valid.order].flatten()]
+    roles = data.roles[valid.positions[valid.window_order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
     records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, data, evaluation)}
     guesses = torch.cat(evaluation.guesses).cpu()
@@ -183,7 +183,7 @@ def _describe_passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation)
 
 def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
     """Return the words that the model writes after the passage, of which it reads the last `window`."""
-    end = int(_first_row(trial, valid.positions[valid.order])[-1]) + 1
+    end = int(_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
     prompt = data.ids[max(0, end - trial.window) : end]
     return data.decode(generate_tokens(model, prompt, CONTINUATION))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 from unrolled.bench.errors import require
 from unrolled.bench.metric import Kind
-from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
+from unrolled.bench.trial import PLANNED_FIELDS, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
 TRAIN_SHARE = 0.8  # share of the windows that train; the rest, at the end of the text, validate
@@ -44,12 +44,12 @@ class ChapterTrial(Trial):
     """
 
     trainer: ClassVar[str] = "chapter"
-    mlflow_metrics_path: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER"
-    presentation_path: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
-    run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
-    first_batch_function: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
+    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER"
+    presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
+    run_import: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
+    first_batch_import: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
-    uncounted_fields: ClassVar[tuple[str, ...]] = ("corpus",)
+    unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
     task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 
     model: str
@@ -121,7 +121,7 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
-    def implementation(self) -> str:
+    def comparable_class(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
         from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
@@ -170,7 +170,7 @@ class ChapterTrial(Trial):
         for name, value in self.to_dict().items():
             if name == "moms":
                 flat[name] = ",".join(f"{mom:g}" for mom in value)
-            elif name not in ("seed", "options", *DERIVED):
+            elif name not in ("seed", "options", *PLANNED_FIELDS):
                 flat[name] = value
         return {**flat, **self.options}
 
@@ -182,7 +182,7 @@ class ChapterTrial(Trial):
         from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         changes = super().find_changes(base)
-        if self.model not in ZOO or base.implementation != self.implementation:
+        if self.model not in ZOO or base.comparable_class != self.comparable_class:
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()

@@ -40,8 +40,8 @@ class LinePatterns:
             if match := expression.search(line):
                 self._similar.pop(name, None)
                 step = match.groupdict().get("step") or ""
-                row = rows.setdefault(step, {"step": _parse_number(step)} if step else {})
-                row[name] = _parse_number(match["value"])
+                row = rows.setdefault(step, {"step": _number_or_text(step)} if step else {})
+                row[name] = _number_or_text(match["value"])
             elif name in self._similar and line.strip():
                 likeness = sum(word in line for word in self._words[name]) + bool(re.search(r"\d", line))
                 ranked = (likeness, self._line_count, line.strip()[:LINE_LENGTH])
@@ -82,7 +82,7 @@ def compile_pattern(metric: str, text: str) -> re.Pattern[str]:
     return expression
 
 
-def _parse_number(text: str) -> float | str:
+def _number_or_text(text: str) -> float | str:
     """Return the number that a text is, also one with commas between its thousands; else the text."""
     try:
         return float(text.replace(",", "").rstrip("%"))

@@ -46,7 +46,7 @@ class ReportedMetrics:
         """Record the numbers of a row by name, also those of arrays and tensors. Ignore other values."""
         numbers: dict[str, float] = {}
         for name, value in row.items():
-            number = _parse_number(value)
+            number = _number_of(value)
             if number is not None:
                 numbers[_escape_surrogates(name)] = number
         steps = [numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP]
@@ -146,11 +146,11 @@ def read_mlflow(folder: Path) -> list[Row]:
 
 def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
     """Return the first cell that is text, with its place, for each column that has numbers."""
-    numeric = {name for row in rows for name, cell in row.items() if _parse_number(cell) is not None}
+    numeric = {name for row in rows for name, cell in row.items() if _number_of(cell) is not None}
     texts: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         for name in numeric & row.keys() - texts.keys():
-            if row[name] not in (None, *NO_NUMBER) and _parse_number(row[name]) is None:
+            if row[name] not in (None, *NO_NUMBER) and _number_of(row[name]) is None:
                 texts[name] = f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
     return texts
 
@@ -168,7 +168,7 @@ def _average(values: Sequence[float]) -> float:
         return math.nan
 
 
-def _parse_number(value: Any) -> float | None:
+def _number_of(value: Any) -> float | None:
     """Return a number, or the only one of an array or a tensor; None for anything else, also for text."""
     if isinstance(value, str | bool):
         return None

@@ -14,9 +14,9 @@ from unrolled.bench.metric import LARGEST, kind_of
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
-from unrolled.bench.program.identity.layout import STUDY, Layout, absolute_folder
+from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import FileState, JudgedResult, Result, Scalar, Trial, canonical_json
+from unrolled.bench.trial import CountedResult, FileState, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -37,10 +37,10 @@ class ProgramTrial(Trial):
     """
 
     trainer: ClassVar[str] = "program"
-    mlflow_metrics_path: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM"
-    presentation_path: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
-    run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
-    uncounted_fields: ClassVar[tuple[str, ...]] = (
+    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM"
+    presentation_import: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
+    run_import: ClassVar[str] = "unrolled.bench.program.run:run_trial"
+    unhashed_fields: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",
         "code",
@@ -93,7 +93,7 @@ class ProgramTrial(Trial):
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     @property
-    def implementation(self) -> str:
+    def comparable_class(self) -> str:
         """The program of a commit, where the commit is a setting, or that of the folder."""
         return "commit" if self.commit else ""
 
@@ -123,7 +123,7 @@ class ProgramTrial(Trial):
         return {"program": self.title, "settings": dict(self.settings), "data": self.data, **code}
 
     @property
-    def template(self) -> str:
+    def command_template(self) -> str:
         """The template of its command line; "" for a function."""
         return self.run
 
@@ -133,7 +133,7 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def judge_result(self, result: Result, metrics: Sequence[str]) -> JudgedResult:
+    def count_result(self, result: Result, metrics: Sequence[str]) -> CountedResult:
         """Return the result as it counts in a study that judges these metrics.
 
         If one of these metrics is not finite, or too large to be compared, the trial has diverged, even if
@@ -142,14 +142,14 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return JudgedResult(replace(result, status="diverged", reason=reason))
+                return CountedResult(replace(result, status="diverged", reason=reason))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return JudgedResult(replace(result, status="failed", reason=not_number))
+                return CountedResult(replace(result, status="failed", reason=not_number))
         missing = next((name for name in metrics if name not in result.metrics), None)
         if missing is None or not result.done:
-            return JudgedResult(result)
+            return CountedResult(result)
         reason = self._explain_missing_metric(missing, result)
-        return JudgedResult(replace(result, status="failed", reason=reason))
+        return CountedResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no value of a metric, and what it printed instead."""
@@ -220,7 +220,7 @@ class ProgramTrial(Trial):
         study = absolute_folder(self.study_folder) if self.study_folder else self._root
         return Layout(self._root, study, self.checkout, self.import_roots)
 
-    def counted_files(self) -> dict[str, Path]:
+    def hashed_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
         Raises BadInput if a file is missing.
@@ -233,15 +233,15 @@ class ProgramTrial(Trial):
 
         Raises BadInput if they are too large, and for a name that leads out of the folder.
         """
-        files = self.counted_files()
+        files = self.hashed_files()
         for name in files:
             if name.startswith(f"..{os.sep}"):
                 cure = "give all one folder: `folder` of [program]"
                 raise BadInput(f"{name} lies outside of its folder", place=self.title, cure=cure)
         inside = {
-            name.replace(STUDY, STUDY_FILES, 1): path
+            name.replace(STUDY_PREFIX, STUDY_FILES, 1): path
             for name, path in files.items()
-            if path.is_relative_to(self._root) or name.startswith(f"{STUDY}/")
+            if path.is_relative_to(self._root) or name.startswith(f"{STUDY_PREFIX}/")
         }
         size = sum(path.stat().st_size for path in inside.values())
         require(
@@ -291,7 +291,7 @@ class ProgramTrial(Trial):
         words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
-            for name, path in self.counted_files().items()
+            for name, path in self.hashed_files().items()
             if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(self._root)
         ]
         return list(dict.fromkeys((*patterns, *words, *sources)))

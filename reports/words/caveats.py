@@ -1,7 +1,7 @@
 """What a page says of a comparison as a whole: progress, declaration and limits."""
 
 from unrolled.bench.errors import join_first, plural
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import judges_cost
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
@@ -228,7 +228,7 @@ def describe_missing_turns(comparison: Comparison) -> str:
 def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     """Return by arm on how many seeds it came before the arm that it is compared with, and of how many."""
     counts: dict[str, tuple[int, int]] = {}
-    if not judges_clock(comparison.design.metrics):
+    if not judges_cost(comparison.design.metrics):
         return counts
     for arm in comparison.arms_with_contrast:
         results = arm.measured.results

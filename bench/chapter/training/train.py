@@ -47,7 +47,9 @@ def fit_counting_model(
 
     The model is evaluated on the same validation targets as the trained models.
     """
-    train_positions, valid_positions = (split.positions[split.order].flatten() for split in (train, valid))
+    train_positions, valid_positions = (
+        split.positions[split.window_order].flatten() for split in (train, valid)
+    )
     model = spec_of(trial.model).build_model(len(data.vocab), **trial.options)
     logits = model.predict(data.ids, train_positions, valid_positions)
     evaluation = Evaluation()

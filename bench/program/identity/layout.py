@@ -8,7 +8,7 @@ from pathlib import Path
 from unrolled.bench.errors import require
 from unrolled.bench.program.commits.checkout import Checkout
 
-STUDY = "{study}"
+STUDY_PREFIX = "{study}"
 """The prefix of names of files that lie in the folder of the study's file and not in the program's."""
 
 
@@ -35,7 +35,7 @@ class Layout:
         if path.is_relative_to(self.folder) and not (in_study and study_is_inner):
             return str(path.relative_to(self.folder))
         if in_study:
-            return f"{STUDY}/{path.relative_to(self.study)}"
+            return f"{STUDY_PREFIX}/{path.relative_to(self.study)}"
         return default or os.path.relpath(path, self.folder)
 
     @property
@@ -81,9 +81,9 @@ class Layout:
         checkout = self.checkout
         if checkout is None:
             return
-        in_study = name.startswith(f"{STUDY}/")
+        in_study = name.startswith(f"{STUDY_PREFIX}/")
         if in_study:
-            is_foreign = (self.folder / name.removeprefix(f"{STUDY}/")).exists()
+            is_foreign = (self.folder / name.removeprefix(f"{STUDY_PREFIX}/")).exists()
             cure = "move the study and what it starts by {study} into a folder of their own"
         elif ":" in name and not is_named:  # a file of an installed package
             is_foreign = checkout.is_users_own(path) and "site-packages" not in path.parts
