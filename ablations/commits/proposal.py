@@ -24,6 +24,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.program.commits.repository import LINK, Commit, Repository
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.sequential import Looks
@@ -70,7 +71,7 @@ class ProposalFile:
         }
         with error_context(str(self.path)):
             study = make_study(self.file.model_copy(update=updates), str(self.path), confirmed=True)
-        return replace(study, looks=self.looks, decide="proposal", to_the_end=True)
+        return replace(study, looks=self.looks, decide=StoppingRule.PROPOSAL, to_the_end=True)
 
     def list_frozen_patterns(self, sides: Sides) -> list[str]:
         """Return patterns, from the repository's top, of the files that no proposal may edit."""

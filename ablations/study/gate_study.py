@@ -28,6 +28,7 @@ from unrolled.bench.metric import judges_cost
 from unrolled.bench.program.commits.repository import FETCH, LINK, Commit, Repository, TreeEntry
 from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.template import split_template
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import canonical_json
 
 STUDY_FILE = "unrolled.toml"
@@ -248,4 +249,4 @@ def _make_study(file: StudyFile, path: str) -> Study:
         "aa": False,
     }
     study = make_study(file.model_copy(update=updates), path, confirmed=True)
-    return replace(study, decide="gate", to_the_end=True)
+    return replace(study, decide=StoppingRule.GATE, to_the_end=True)

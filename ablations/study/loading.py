@@ -30,6 +30,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
+from unrolled.bench.stopping_rule import StoppingRule
 
 MAX_TRIALS = 10_000  # most trials of a study without confirmation
 MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
@@ -203,7 +204,7 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
         metrics=tuple(table.metric for table in factory.choose_metrics(file.metrics)),
         seeds=seeds,
         looks=looks,
-        decide=file.decide,
+        decide=StoppingRule(file.decide),
         to_the_end=file.to_the_end,
         arms=arms,
         path=path,

@@ -30,6 +30,7 @@ from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measurements_by_metric
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import LARGEST
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
@@ -96,7 +97,7 @@ def _require_all_numbers(results: Iterable[CountedResult], plan: Plan) -> None:
     """Raise BadInput for a trial that failed, of any arm but another commit; a gate fails by it."""
     for result in results:
         arm, seed = plan.arm_and_seed[result.trial.id]
-        if not arm.is_other_commit and plan.decide != "gate":
+        if not arm.is_other_commit and plan.decide != StoppingRule.GATE:
             _require_numbers(result, arm, seed)
 
 

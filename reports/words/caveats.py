@@ -2,6 +2,7 @@
 
 from unrolled.bench.errors import join_first, plural
 from unrolled.bench.metric import judges_cost
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
@@ -42,7 +43,7 @@ def describe_seen_data(comparison: Comparison) -> str:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
     fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
-    if comparison.design.stopping_rule == "gate":  # a gate takes the seeds of its base's study
+    if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
