@@ -246,7 +246,7 @@ class Result:
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
-    seconds: float = 0.0  # see above
+    seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -22,10 +22,10 @@ FOLDER = "commits"
 
 
 def find_checkouts_folder(repository: Repository, results: Path) -> Path:
-    """Return the folder for checkouts: in the results, or in the user's cache if the repository has these.
+    """Return the folder for checkouts: in the results or, if these lie in the repository, the user's cache.
 
-    Programs that search upwards from a checkout, such as pytest for its settings, would find the work tree
-    there.
+    Programs that search the folders above them, such as pytest for its settings, would find those of the work
+    tree if a checkout lay in it.
     """
     folder = Path(os.path.realpath(results)) / FOLDER
     if repository.find_subfolder(folder) is None:
@@ -36,9 +36,9 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
 
 
 def check_out_commits(study: Study, results: Path) -> Study:
-    """Return the study with arms that run the commits that they name. Arms with the same files are merged.
+    """Return the study with checkouts of the commits that its arms name. Arms of equal trials are merged.
 
-    Names are resolved now, because a branch may move until the study is run again. Raises BadInput.
+    Names are resolved now, because a branch may have moved since the study was last run. Raises BadInput.
     """
     factory = study.baseline.factory
     names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
@@ -50,7 +50,7 @@ def check_out_commits(study: Study, results: Path) -> Study:
 
 
 def run_in_checkouts(study: Study, factory: ProgramFactory) -> Study:
-    """Return the study with arms that run in the checkouts of `factory`. Arms with the same files are merged.
+    """Return the study with arms that run in the checkouts of `factory`. Arms of equal trials are merged.
 
     Raises BadInput if a program cannot be identified.
     """
@@ -95,7 +95,7 @@ def make_checkouts(
     results: Path,
     tracked_elsewhere: Collection[str] = (),
 ) -> ProgramFactory:
-    """Return the settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
+    """Return the factory with a checkout of each of these commits; see `check_out`. Raises BadInput."""
     data = factory.table.data
     place = find_place(factory.table, repository)
     folder = find_checkouts_folder(repository, results)

@@ -44,8 +44,8 @@ class Gate(NamedTuple):
     study: Study
     base: Commit
     head: Commit
-    remarks: Sequence[str]  # notes on edits of files that the base decides
-    edits: Sequence[str]  # other files that the change edited
+    remarks: Sequence[str]  # a line on each edit that the gate ignores, as the base decides the file
+    edits: Sequence[str]  # the other files that the change edits
 
 
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
@@ -88,22 +88,22 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
-    uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
+    edits = [name for name in sides.find_edits(["**"]) if name not in replaced]
     place = find_place(factory.table, repository)
-    outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
+    outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
     require(
         study.contrasts or factory.table.code or not outside,
         "differs outside of the program's folder, so that it does not count",
         key=", ".join(outside),
         cure="set `folder` to the top, or name in `code` what counts",
     )
-    return Gate(study, base_commit, head_commit, remarks, uncounted)
+    return Gate(study, base_commit, head_commit, remarks, edits)
 
 
 def find_program_folder(path: str) -> Path:
-    """Return the folder of the program in a study file, by the file's present text.
+    """Return the folder whose repository has the program, by the present text of the study's file.
 
-    It is the file's own folder if the head deleted or broke the file: the base's study decides.
+    If the file is missing or has a mistake, that is the file's own folder: the base's version decides later.
     """
     folder = Path(path).parent
     with suppress(BadInput):
@@ -122,9 +122,9 @@ class Sides:
         self.head_files = repository.list_files(head.tree)
 
     def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
-        """Return the files that patterns match and that differ between the two commits, as the base has them.
+        """Return the files that match and differ between the two commits: name → the base's version, or None.
 
-        A file that the base does not have is None.
+        None stands for a file that the base lacks.
         """
         names = sorted({*self.base_files, *self.head_files})
         matches = {name for pattern in patterns for name in match_names(names, pattern)}
@@ -132,17 +132,18 @@ class Sides:
         return {name: self.base_files.get(name) for name in edited}
 
     def describe_edit(self, name: str) -> str:
-        """Return the name of a file, and whether the change adds or deletes it."""
+        """Return the name of an edited file: "train.py", "new.py (added)", "old.py (deleted)"."""
         if name not in self.base_files:
             return f"{name} (added)"
         return name if name in self.head_files else f"{name} (deleted)"
 
 
 def list_base_patterns(factory: ProgramFactory, study_place: str | None, sides: Sides) -> list[str]:
-    """Return patterns, from the repository's top, of the files that both sides have as the base has them.
+    """Return patterns of the files that the gate takes from the base on both sides.
 
-    The patterns cover data, frozen files and the files of {study}. A frozen module includes files that Python
-    would import in its place. Raises BadInput for a frozen file that is in neither commit.
+    They are `data`, `frozen` and the files of {study}, by their paths from the repository's top. A frozen
+    train.py also covers train/ and train.*, which Python might import in its place. Raises BadInput for a
+    frozen file that is in neither commit.
     """
     table = factory.table
     place = find_place(table, sides.repository)
@@ -169,7 +170,7 @@ def list_base_patterns(factory: ProgramFactory, study_place: str | None, sides: 
 
 
 def _leave_out_equal_levels(study: Study) -> Study:
-    """Return the study without the levels at which the files that count are the same on both sides."""
+    """Return the study without the levels at which base and head have the same trials."""
     ids = {arm.name: arm.make_unidentified_trial().identify().id for arm in study.arms}
     equal = {arm.name: arm.against for arm in study.arms if arm.against and ids[arm.name] == ids[arm.against]}
     left = [arm for arm in study.arms if arm.name not in {*equal, *equal.values()}]
@@ -177,7 +178,7 @@ def _leave_out_equal_levels(study: Study) -> Study:
 
 
 def _find_base(repository: Repository) -> str:
-    """Return the branch that a change is to be merged into. Raises BadInput where it is not known."""
+    """Return the commit of the branch that a change is to be merged into. Raises BadInput for none."""
     branch = os.environ.get("GITHUB_BASE_REF", "")
     for name in [f"origin/{branch}", branch] if branch else ["origin/HEAD"]:
         with suppress(BadInput):
@@ -216,7 +217,7 @@ def find_file_place(path: Path, repository: Repository) -> str:
 
 
 def read_study_at(path: Path, repository: Repository, commit: Commit) -> str:
-    """Return the text of a study's file as a commit has it or, if it has none, as it is."""
+    """Return the text of a study's file in a commit or, if the commit lacks the file, its present text."""
     place = find_file_place(path, repository)
     entry = repository.list_files(commit.tree).get(place)
     if entry is None:
@@ -226,7 +227,10 @@ def read_study_at(path: Path, repository: Repository, commit: Commit) -> str:
 
 
 def _make_study(file: StudyFile, path: str) -> Study:
-    """Return the study that has the base and the head at every level of the other settings of a file."""
+    """Return the study of a gate: for each arm of the file, the arm at the base and the arm at the head.
+
+    The arms lr 0.1 and lr 0.2 become `base`, `head`, `base, lr 0.2` and `head, lr 0.2`.
+    """
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
     levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}

@@ -7,7 +7,7 @@ There are two factories: the module `ablations.study.chapter` for the chapter's 
 |---|---|---|
 | settings: those that a study sets, flat | `inherit_settings` | {"model": "lm7", "dropout": 0.2} |
 | changes: those that differ from the baseline's, flat | `Trial.find_changes` | {"dropout": 0.2} |
-| trial fields: all, checked, nested as in a Trial | `make_trial_fields` | {"options": {"dropout": 0.2, …}, …} |
+| trial fields: all, checked, as in a Trial | `make_trial_fields` | {"options": {"dropout": 0.2, …}, …} |
 | flat settings: all, flat, for tables | `Trial.flat_settings` | {"model": "lm7", "dropout": 0.2, …} |
 """
 

@@ -298,13 +298,13 @@ def _register_model(
     builder = f"_build_{name}"
     setattr(sys.modules[cls.__module__], builder, build)
     ZOO[name] = ModelSpec(
-        name,
-        title,
-        _first_doc_line(cls, file),
-        cls.__module__,
-        builder,
-        options,
-        {**LM6.settings, **settings},
+        name=name,
+        title=title,
+        description=_first_doc_line(cls, file),
+        module=cls.__module__,
+        builder=builder,
+        options=options,
+        settings={**LM6.settings, **settings},
         chapter_seconds=14.0,
         file=file,
     )

@@ -18,7 +18,7 @@ class Sources:
     packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One entry of the zoo.
 
