@@ -52,7 +52,7 @@ class Corpus:
 
 @dataclass
 class Batches:
-    """Batches of one split. Iterating yields int64 (inputs (b, window), targets (b, window) or (b,)).
+    """Batches of one split. Iterating yields int64 pairs (inputs (b, window), targets (b, window) or (b,)).
 
     Row i of `batch_windows` has the indices of the windows of full batch i; `partial_batch` has those of a
     shorter last batch. With a generator, the windows are shuffled at every pass.
@@ -132,10 +132,11 @@ def make_batches(
 ) -> tuple[Batches, Batches]:
     """Return the training and validation batches of a trial. `generator` shuffles the training windows.
 
-    Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
-    so that row j of every batch reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`)
-    and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
-    Raises BadInput where the text is too short for one batch of each split.
+    Windows start at 0, s, 2s … below n−w−1, where n is the text's length, w the window and s the stride, or w
+    for a stride of 0. With `grouped`, the chapter's `group_chunks`, each split is cut into `batch` contiguous
+    stretches, and row j of every batch reads the next window of stretch j; incomplete batches are dropped.
+    Otherwise windows follow in the text's order, and only training drops an incomplete last batch. Raises
+    BadInput if the text is too short for one batch of each split.
     """
     trial.check_text_length(len(data.ids))  # without this check, tensors might not fit into memory
     starts = torch.arange(0, len(data.ids) - trial.window - 1, trial.stride or trial.window)
@@ -165,9 +166,10 @@ def _group_rows(windows: Tensor, trial: ChapterTrial) -> Tensor:
 
 
 def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
-    """Return the indices of the training and of the validation windows. They do not depend on the seed.
+    """Return the indices of the training and the validation windows, which do not depend on the seed.
 
-    A row of grouped batches lies within one block, so that no state runs from one block into another.
+    With blocks, each row of grouped batches lies within one block, so that no state is carried from one block
+    into another.
     """
     if trial.split == "tail":
         cut = int(count * TRAIN_SHARE)
@@ -186,7 +188,7 @@ def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
 
 
 def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the role of each word of Human Numbers, and the names of the roles."""
+    """Return the role of each word of Human Numbers, as an index into the names, and the names."""
     names = tuple(_ROLES)
     role_of_word = {word: role for role, members in enumerate(_ROLES.values()) for word in members.split()}
     separator, lead_digit, digit = map(names.index, ("separator", "lead digit", "digit"))
@@ -197,7 +199,7 @@ def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _assign_frequency_roles(ids: Tensor, vocab: int) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the band of frequency ranks of each token, and the names of the bands."""
+    """Return the band of frequency ranks of each token, as an index into the names: "rank 11–100" …"""
     rank = torch.empty(vocab, dtype=torch.long)
     rank[torch.bincount(ids, minlength=vocab).argsort(descending=True, stable=True)] = torch.arange(vocab)
     names = [f"rank {low + 1}–{high}" for low, high in pairwise((0, *_RANKS))]

@@ -1,7 +1,7 @@
-"""The metrics of the chapter's trials, a row each: how studies, pages and MLflow have them.
+"""The metrics of the chapter's trials: a row each says how studies, pages and MLflow show it.
 
 The numbers come from `bench.chapter.metrics` and `bench.chapter.run`, whose source is part of a trial's
-identity. The source of this module is not, so that editing it does not retrain any trial.
+identity. The source of this module is not, so that an edit of it trains no trial again.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class CostColumn(NamedTuple):
 
 
 class DerivedFrom(NamedTuple):
-    """The metric of which another one is a function."""
+    """The metric from which another one is derived, and how: perplexity is exp of the loss."""
 
     name: str
     function: Callable[[float], float]
@@ -32,18 +32,18 @@ class ChapterMetric:
     """A metric of the chapter. A metric with no further fields is measured and stored, but shown nowhere."""
 
     name: str  # key in `Result.metrics`
-    kind: Kind = "quality"  # any other kind differs from run to run: `verify` does not compare it
+    kind: Kind = "quality"  # another kind is a cost: it differs from run to run, so `verify` leaves it out
     title: str = ""  # title on pages; "" for the name in words
     unit: str = ""
-    difference_unit: str = ""  # unit of a difference; "" for the same unit
+    difference_unit: str = ""  # unit of a difference, such as "points" for "%"; "" for `unit`
     multiplier: float = 1.0  # multiplies the measured value to give it in `unit`
-    decimals: int | None = None  # decimals of a level; None to derive them from δ
+    decimals: int | None = None  # decimals of a mean; None to derive them from δ
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
-    level_phrase: str = ""  # what an arm with a level does, such as "predicts {} of the words"
+    level_phrase: str = ""  # a mean in words, such as "predicts {} of the words"
     is_judged: bool = False  # whether arms can be judged by it
     better: Better | None = None  # direction of a judged metric that `bench.metric` does not know
     is_column: bool = False  # whether it is a column of the page's table of all trials
-    has_curve: bool = False  # has a curve by epoch, in `bench.chapter.training.record.CURVES` or its source
+    has_curve: bool = False  # whether it, or the metric that it is derived from, is in `record.CURVES`
     derived_from: DerivedFrom | None = None  # the metric from whose mean and curve it is derived
     figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
     cost: CostColumn | None = None  # its column of the page's table of costs

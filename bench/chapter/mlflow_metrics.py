@@ -32,7 +32,10 @@ class ChapterMlflowMetrics(MlflowMetrics):
         return numbers
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """Yield the points of each epoch, at its end; other time is taken to come before the first."""
+        """Yield the points of each epoch with the time of its end.
+
+        All time that is not an epoch's is taken to lie before the first epoch.
+        """
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
         clock = max(0.0, result.seconds - sum(seconds for _, seconds in spent))

@@ -1,10 +1,7 @@
 """One trial from its settings to its result, in whatever process it is called in.
 
-`bench.chapter.metric_table` has a row for each metric that is shown, or that a clock or memory decides. The
-records are, of the validation set, `roles` (nats, hits and targets of each role of a token) and `passage`, a
-decoded stretch: {"token": …, "guess": …, "p": probability of the token}; of a trained model also
-`continuation`, the words that it writes after that stretch, and `warning` where all its predictions are the
-same token.
+`bench.chapter.metric_table` has a row for each metric that is shown or is a cost. `bench.trial.Result` lists
+the records.
 """
 
 import time
@@ -57,8 +54,8 @@ def run_trial(trial: ChapterTrial) -> Result:
             seconds = time.perf_counter() - clock
             return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
-    spent = seconds + measured["metrics"].get("seconds", 0.0)
-    measured["metrics"] |= {"seconds": spent, "memory_peak": machine.memory_peak()}
+    all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
+    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 
@@ -161,7 +158,7 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 def _error_analysis(
     trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
-    """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
+    """Return the records `roles`, `passage` and perhaps `warning`: see `bench.trial.Result`."""
     roles = data.roles[valid.positions[valid.window_order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
     records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, data, evaluation)}
@@ -189,7 +186,7 @@ def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: 
 
 
 def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
-    """Return what the first row of the batches has of a pass, one value a target: (at most PASSAGE,)."""
+    """Return the values of the first row of the batches, from one value a target: (at most PASSAGE,)."""
     windows = targets.view((-1, trial.window) if trial.target == "every" else (-1, 1))
     step = trial.batch if trial.order == "grouped" else 1
     return windows[::step].flatten()[:PASSAGE].cpu()

@@ -39,8 +39,8 @@ def setting(default: Any, description: str, **rules: Any) -> Any:
 class ChapterTrial(Trial):
     """A model trained on a text.
 
-    `options` are the model's own keywords (hidden, layers, dropout, tying …); everything else is the
-    text and the training.
+    `options` are the keywords of the model's class (hidden, layers, dropout, tying …). The other fields are
+    settings of the text and of the training.
     """
 
     trainer: ClassVar[str] = "chapter"
@@ -175,9 +175,10 @@ class ChapterTrial(Trial):
         return {**flat, **self.options}
 
     def find_changes(self, base: Trial) -> dict[str, Scalar]:
-        """Return the settings that another trial has at another value, or lacks.
+        """See Trial.find_changes.
 
-        An option at its default is no change if it is missing from another model of the same class.
+        Of two models of one class, one may have an option that the other lacks. At its default that option is
+        no change.
         """
         from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
@@ -201,7 +202,7 @@ class ChapterTrial(Trial):
         return check_as_planned(self)
 
     def check_text_length(self, tokens: int) -> None:
-        """Raise BadInput for a text that is too short for one batch of each split."""
+        """Raise BadInput for a text of so few tokens that a split has less than one batch."""
         count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # number of windows
         if self.split == "tail":
             is_short = count - int(count * TRAIN_SHARE) < self.batch

@@ -1,8 +1,8 @@
-"""Witnesses are manipulation checks: proofs from the trial itself that each ablated setting took effect.
+"""Witnesses: for each setting, an observation of the trial that shows whether the setting took effect.
 
-An arm whose setting left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 silently ignored
-alpha and beta: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in one
-of these tables, or a reason why it needs none, which a test names.
+If a setting was ignored, its arm shows a dead toggle and not "no effect": fastai 2.2.0 to 2.8.3 silently
+ignored alpha and beta (fastai issue 3605). Every setting of a ChapterTrial and every option of the zoo has a
+witness in one of these tables, or a reason to need none, which a test lists.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,7 +76,7 @@ MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
 }
 
 PLUG_IN_OPTIONS = ("tying", "dropout")
-"""Options that are witnessed in a user's own model, too; the first batch is checked for their parts."""
+"""Options that also have a witness in a user's own model. `first_batch` checks that their parts exist."""
 
 
 def collect_witnesses(evidence: WitnessInput) -> dict[str, Witness]:

@@ -43,7 +43,7 @@ def witness_stride(evidence: DataWitnessInput) -> Witness:
 
 
 def witness_context(evidence: DataWitnessInput, logits: Tensor) -> Witness:
-    """Check how many preceding tokens determine each prediction; declared + 1 stands for more."""
+    """Check how many preceding tokens determine each prediction. declared + 1 stands for any more."""
     declared = int(evidence.trial.options["context"])
     weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)
     marks = (logits.double() @ weights).round(decimals=6).tolist()  # equal rows have equal marks

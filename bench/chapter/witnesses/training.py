@@ -39,7 +39,7 @@ def witness_moms(evidence: WitnessInput) -> Witness:
 
 
 def _peak_tolerance(evidence: WitnessInput) -> float:
-    """Return a relative tolerance: few steps miss the peak of a cosine by a little."""
+    """Return a relative tolerance. With few steps, none falls on the peak of the cosine exactly."""
     return 0.01 + math.sin(math.pi / len(evidence.record.lrs)) ** 2
 
 
@@ -59,7 +59,7 @@ def witness_target(evidence: WitnessInput) -> Witness:
 
 
 def witness_reset(evidence: WitnessInput) -> Witness:
-    """Check whether passes and later batches began with a state, and whether the network uses its state."""
+    """Check whether the model had a state at the start of a pass, and later in it, and whether it uses it."""
     uses_state = _uses_state(evidence.untrained_model, evidence.train)
     at_start = {has_state and uses_state for has_state in evidence.recorder.state_at_start}
     later = {has_state and uses_state for has_state in evidence.recorder.state_later}
@@ -73,7 +73,7 @@ def witness_reset(evidence: WitnessInput) -> Witness:
 
 @torch.no_grad()
 def _uses_state(model: LanguageModel, train: Batches) -> bool:
-    """Return True if the model predicts otherwise with a state than without one."""
+    """Return True if the model's predictions change with its state."""
     window = train.inputs[train.window_order[: len(train.batch_windows[0])]]
     model.eval().reset()
     model(window)
