@@ -72,10 +72,7 @@ class Trial:
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """The settings and the data, without the seed and the code.
-
-        Two arms of other studies, seeds or versions of the code make the same contrast if these are equal.
-        """
+        """The settings and the data, by which an arm is found again under another study, seed or code."""
         settings = {name: value for name, value in self.declared_fields.items() if name != "seed"}
         return {**settings, "data": self.data}
 
@@ -126,7 +123,7 @@ class Trial:
 
     @property
     def usual_time_limit(self) -> float:
-        """Seconds that an attempt may take where the user gives no limit."""
+        """Seconds that an attempt may take if the user gives no limit."""
         return 3600.0
 
     @property
@@ -153,10 +150,7 @@ class Trial:
         return {name: x for name, x in self.flat_settings().items() if base_settings.get(name) != x}
 
     def count_result(self, result: "Result", metrics: Sequence[str]) -> "CountedResult":
-        """Return the result with the status that it has in a study that judges these metrics.
-
-        A trainer may count a finished trial as failed because it lacks one of them.
-        """
+        """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
         return CountedResult(result)
 
     def identify(self) -> Self:
@@ -212,13 +206,13 @@ class Result:
     include `seconds` and `memory_peak` (MiB); `bench.chapter.metric_table` lists those of the chapter.
     `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
 
-    Seconds, of which a trial may have needed several attempts, because its process was killed:
+    If the process of a trial is killed, another attempt follows. Seconds of a result:
 
     - `seconds`: the last attempt alone, from the start of its process to its end, measured by the runner.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
       from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
       adds nothing: it has `resumed` in its provenance, and a study that judges time counts it as failed.
-    - `training_seconds`: `metrics["seconds"]`, or `total_seconds` where a failed trial lacks it.
+    - `training_seconds`: `metrics["seconds"]`, or `total_seconds` if a trial that did not finish lacks it.
     - `total_seconds`: the larger of `seconds` and `metrics["seconds"]`.
 
     Keys of `records`, which only trials of the chapter have, about the validation set:
@@ -268,10 +262,7 @@ class Result:
 
     @property
     def stopped_by_limit(self) -> bool:
-        """True if a limit of time or of disk ended it: it keeps its checkpoint, and may go on from there.
-
-        Stored results tell this only by how their reason begins.
-        """
+        """True if a limit of time or of disk, with which the reason begins, ended it: it may be resumed."""
         return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
 
     @property

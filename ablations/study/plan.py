@@ -121,10 +121,7 @@ class Plan:
     setting_titles: Mapping[str, str] = field(default_factory=dict)
     """Titles of the settings that arms change: alpha is AR."""
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
-    """By arm, the number of pairs that had results when the plan was declared: see `seen_results`.
-
-    It is empty for a study that `ships`.
-    """
+    """By arm, the pairs that had results when the plan was declared: see `seen_results`. {} if it `ships`."""
     earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
     """By trial, the fingerprints of results that had its settings and seed under another command line.
 
@@ -142,10 +139,7 @@ class Plan:
     decide: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Whether contrasts that are unlikely to be decided get their seeds, too.
-
-    It may be set later, and is not part of `hash`, because it adds no claim to those of the plan.
-    """
+    """Whether contrasts unlikely to be decided get all seeds. Not part of `hash`: it adds no claim."""
     repeat: bool = True
     """Whether `nondeterminism` is measured. Not part of `hash`: without it the plan makes fewer claims."""
     refusal: str = ""
