@@ -179,11 +179,11 @@ class Plan:
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
-        judged = result.trial.count_result(result, [metric.name for metric in self.metrics])
-        if judged.done and self._has_partial_time(result):
+        counted_result = result.trial.count_result(result, [metric.name for metric in self.metrics])
+        if counted_result.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
-            return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
-        return judged
+            return replace(counted_result, status="failed", reason=f"{reason}; --retry trains it anew")
+        return counted_result
 
     def count_results(self, results: Mapping[str, Result]) -> dict[str, CountedResult]:
         """Return results, by trial, with the status that each has in this study: see `count_result`."""
@@ -195,10 +195,10 @@ class Plan:
         That is so if the training failed or, with `retry`, if its judged time is that of a resumed training.
         It is not so if the training ended without a judged metric: it would lack the metric again.
         """
-        judged = stored.trial.count_result(stored, [metric.name for metric in self.metrics])
+        counted_result = stored.trial.count_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
-            return judged.status == "failed"
-        return retry and judged.done and self._has_partial_time(stored)
+            return counted_result.status == "failed"
+        return retry and counted_result.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
         return judges_cost(self.metrics) and bool(result.provenance.get("resumed"))

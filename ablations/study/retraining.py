@@ -94,7 +94,7 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramFacto
             not plan.of_program,
             "is a study of a program, and its name does not say where the program is",
             place=study,
-            cure="give the path of its file in place of the name, or from Python the study itself",
+            cure="give its file's path in place of the name, or from Python the study itself",
         )
         return plan, None
     if isinstance(study, str):
