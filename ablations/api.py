@@ -24,13 +24,14 @@ import pandas as pd
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
-from unrolled.ablations.study import chapter, study
+from unrolled.ablations.study import chapter
 from unrolled.ablations.study.errors import check_fields
 from unrolled.ablations.study.loading import declare_study as declare_study
 from unrolled.ablations.study.loading import load_plugins, load_studies
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
+from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped as shipped
 from unrolled.ablations.tables.verdicts import (
     ComparedPair,
@@ -59,7 +60,7 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     if isinstance(seed, np.integer):
         seed = int(seed)
     check_seed(seed, key="seed", cure="give one, such as 0")
-    trial_fields = chapter.resolve_settings({"model": model, **settings})
+    trial_fields = chapter.make_trial_fields({"model": model, **settings})
     return chapter.make_trial(trial_fields, seed).identify()
 
 
@@ -73,7 +74,7 @@ def train(trial: ChapterTrial) -> Result:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyReport:
-    """A study that was run. A notebook shows its figure and table; as text it has a sentence a contrast."""
+    """A study that was run. A notebook shows its figure and table; `str()` is a sentence on each contrast."""
 
     study: str
     folder: Path  # folder of the results
@@ -99,7 +100,7 @@ class StudyReport:
         return f"{draw_intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
 
-def run(study: str | study.Study, options: RunOptions = RunOptions()) -> StudyReport:
+def run(study: str | Study, options: RunOptions = RunOptions()) -> StudyReport:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
     Limits of time and a budget are in seconds. Failed trials are results: the report's text names their
@@ -121,7 +122,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> StudyRe
     return StudyReport(study=name, folder=options.results, page=page, comparison=outcome.comparisons[name])
 
 
-def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
+def verify(study: str | Study, options: VerifyOptions = VerifyOptions()) -> bool:
     """Train a sample of a study's ended trials again, in fresh processes, as `unrolled verify` does.
 
     Returns True if every number is the same, and prints those that differ.
@@ -132,7 +133,7 @@ def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -
     return verify_sample(study, check_fields(options)) == 0
 
 
-def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
+def bundle(study: str | Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
     """Write a study's bundle to a .zip, as `unrolled bundle` does."""
     from unrolled.ablations.commands.bundle import bundle as write_bundle
 
@@ -158,17 +159,17 @@ def result(id: str, folder: str | Path = "results") -> Result:
     return find_result(id, Ledger(Path(folder)))
 
 
-def results(study: str | study.Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
-    """Return the results of a study that count, one row for each trial.
+def results(study: str | Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
+    """Return the results of a study that count, a row for each trial.
 
-    A trial counts if its arm's contrast uses it, a trial of a baseline if any contrast does. The columns are
-    trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics and `first_look`. `all`
-    adds trials beyond the looks that were taken, and a column `counts`. What is missing, and every metric of
-    a trial that failed or diverged, is NaN.
+    A trial counts if a contrast uses it. The columns are trial, arm, seed, status, reason, attempts, seconds,
+    the settings, the metrics and `first_look`. `all` adds the other trials, which are of looks that have not
+    ended, and a column `counts`. What is missing, and every metric of a trial that failed or diverged, is
+    NaN.
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    table = compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids))).table
+    table = compare_plan(plan, plan.count_results(ledger.read_results(plan.ids))).table
     if not all:
         return table[table[IS_COUNTED]].drop(columns=IS_COUNTED).infer_objects().reset_index(drop=True)
     ids = set(table.trial)
@@ -181,7 +182,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
 
 
 def compare(
-    study: str | study.Study | pd.DataFrame,
+    study: str | Study | pd.DataFrame,
     arm: str,
     against: str = "",
     *,
@@ -192,17 +193,17 @@ def compare(
 ) -> ComparedPair:
     """Compare two arms of a study that was run, seed by seed. `against` is the arm's baseline by default.
 
-    The metric is the plan's first by default, and `delta`, in its unit, the plan's δ; an undeclared metric
-    needs `delta` and, unless its name is known, `better`: "higher" or "lower". A contrast that the study
-    declares has the verdict of its report. Any other one is judged on the seeds of the first look, without
-    correction, and is exploratory; its first look has to have ended.
+    By default the metric is the plan's first, and `delta`, in the metric's unit, is the plan's δ. A metric
+    that the study does not judge needs `delta` and, unless its name is known, `better`: "higher" or "lower".
+    A contrast that the study declares has the verdict of its report. Any other contrast is exploratory: it is
+    judged on the seeds of the first look, which has to have ended, and without correction.
     """
     comparison = load_comparison(study, folder)
     return compare_arms(comparison, arm, against, metric=metric, delta=delta, better=better)
 
 
 def verdicts(
-    study: str | study.Study | pd.DataFrame, *, metric: str = "", folder: str | Path = "results"
+    study: str | Study | pd.DataFrame, *, metric: str = "", folder: str | Path = "results"
 ) -> pd.DataFrame:
     """Return the verdict on every contrast of a study, one row each, as its report has them.
 
@@ -212,13 +213,13 @@ def verdicts(
     - `arm_mean` and `baseline_mean` over these pairs, and their `difference`
     - `unbiased`: the difference, corrected for when the contrast stopped; missing for other metrics
     - `low`, `high` and `level` of the difference's interval
-    - `better`: the number of pairs in which the arm is better
+    - `better`: the number of pairs in which the arm is better than its baseline
     - `p` of a difference, and `p_same` of equality within ±δ
     - `direction`, `size` and, in words, `verdict`
     - `exploratory`: whether the study marks the arm so, or results of both sides existed before the plan
     - `attempt`: 1, plus the number of earlier plans of the contrast
-    - `provisional`: whether it claims anything on fewer than ten pairs
-    - `open_because`: why it is open, or ""
+    - `provisional`: whether the verdict claims something on fewer than ten pairs
+    - `open_because`: why the verdict is open; "" if it is not
     - `diverged` and `baseline_diverged`: in how many pairs each side diverged
 
     p and interval are corrected for all looks and contrasts. For a metric that is judged by its ratio the
@@ -231,8 +232,8 @@ def verdicts(
 def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str] = ()) -> Any:
     """Return the trained fastai Learner of a trial, by the first digits of its identity.
 
-    Trains the trial again and prints whether the weights equal the stored result's bit for bit. `plugins` are
-    the trial's plug-in files. A trial whose code or text changed is refused.
+    Trains the trial again and prints whether the weights are those of the stored result, bit for bit.
+    `plugins` are the trial's plug-in files. Raises BadInput for a trial whose code or text has changed.
     """
     from fastai.callback.progress import ProgressCallback  # takes four seconds; not for results
     from fastai.metrics import accuracy

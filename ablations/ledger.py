@@ -1,13 +1,13 @@
-"""The ledger: the results of trials, by their identities. All other output can be rebuilt from it.
+"""The ledger: the results of trials by their identities. All other output can be made again from it.
 
 A result is two files of canonical JSON:
 
 - `trials/<id>.json`: the numbers by which arms are compared, and the sha256 of the details
-- `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAILS`), nine tenths of a result
+- `details/<id>.<sha>.json`: everything else (see `bench.trial.DETAIL_FIELDS`), nine tenths of a result
 
-Details are named by their hash, so that a result is never read with the details of another attempt. Files are
-written under another name, synced and renamed, the details first: a reader finds a whole result or none, even
-after a crash.
+The name of a file of details has their hash, so that a result is never read with the details of another
+attempt. Files are written as drafts, synced and renamed, the details first: a reader finds a whole result or
+none, even after a crash.
 """
 
 import fcntl
@@ -31,10 +31,10 @@ from unrolled.bench.atomic_files import (
     save_files,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical_json
+from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result, canonical_json
 
-MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""The errors of reading data that are malformed."""
+MALFORMED_DATA_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""The errors that reading malformed data raises."""
 
 _SEED = re.compile(rb'"seed":([0-9]+)')
 
@@ -45,7 +45,7 @@ def _to_stderr(line: str) -> None:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The results in one folder. `warn` is called with one line for every file that is set aside."""
+    """The results in one folder. `warn` is called with a line for each file that is set aside."""
 
     root: Path
     warn: Callable[[str], None] = _to_stderr
@@ -66,11 +66,11 @@ class Ledger:
         return self.root / f"trials/{id[:2]}/{id}.json"
 
     def details_path(self, id: str, digest: str) -> Path:
-        """Return the path of the details with this sha256 of a trial's result."""
+        """Return the path of the details of a trial's result; `digest` is their sha256."""
         return self.root / f"details/{id[:2]}/{id}.{digest[:16]}.json"
 
     def list_seeds(self) -> set[int]:
-        """Return the seeds of all results. No file is parsed: numbers of other keys may be among them."""
+        """Return the seeds of all results. Files are searched for `"seed":`, which other keys may contain."""
         seeds: set[int] = set()
         for path in self.find_result_files().values():
             seeds |= {int(seed) for seed in _SEED.findall(read_bytes(path) or b"")}
@@ -78,7 +78,7 @@ class Ledger:
 
     @property
     def nearest_ledger_hint(self) -> str:
-        """A hint at the nearest ledger of a folder above this one; "" where there is none."""
+        """A hint at the ledger in the nearest folder above this one that has one; "" if none has."""
         for folder in self.root.absolute().parent.parents:
             results = folder / "results"
             if (results / "plans").is_dir():
@@ -91,21 +91,21 @@ class Ledger:
         return self.root / "checkpoints"
 
     def find_result_files(self) -> dict[str, Path]:
-        """Return the file of every result that there is, by the identity of its trial; none is opened."""
+        """Return the file of every result, by the identity of its trial. No file is opened."""
         return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
     def record_result(self, result: Result) -> None:
-        """Store a result durably, in place of an earlier one. A failure replaces no other result.
+        """Store a result durably, in place of an earlier one of the same trial.
 
-        Raises BadInput if it cannot be written.
+        A failure does not replace a result that is no failure. Raises BadInput if it cannot be written.
         """
         id = result.trial.id
         fields = result.to_dict()
         if result.status == "failed" and (earlier := self.read_result(id)) and earlier.status != "failed":
             return
-        details = canonical_json({name: fields.pop(name) for name in DETAILS})
+        details = canonical_json({name: fields.pop(name) for name in DETAIL_FIELDS})
         digest = hashlib.sha256(details).hexdigest()
-        sealed = seal({"format": FORMAT, "result": fields, "details": digest})
+        sealed = seal({"format": RESULT_FORMAT, "result": fields, "details": digest})
         save_files({self.details_path(id, digest): details, self.result_path(id): sealed})
 
     def read_result(self, id: str) -> Result | None:
@@ -117,14 +117,14 @@ class Ledger:
         return self._read_file(id, details=True)
 
     def read_results(self, ids: Iterable[str]) -> dict[str, Result]:
-        """Return the results of these trials by id, in their order, without details and without missing ones.
+        """Return the results, without details, of those of these trials that have one, by id in their order.
 
-        Sets results aside and raises as `read_result` does; the files of the details are not opened.
+        Sets results aside and raises as `read_result` does. Files of details are not opened.
         """
         return {id: result for id in ids if (result := self._read_file(id, details=False))}
 
     def read_all_results(self) -> Iterator[Result]:
-        """Yield every result without its details, but those that a version with another format recorded."""
+        """Yield every result, without details. Results in another format, or unreadable, are left out."""
         for id in self.find_result_files():
             with suppress(BadInput):
                 if result := self._read_file(id, details=False):
@@ -151,8 +151,8 @@ class Ledger:
         try:
             body = unseal(data)
             require(
-                body["format"] == FORMAT,
-                f"has format {body['format']}, and this version of unrolled reads {FORMAT}",
+                body["format"] == RESULT_FORMAT,
+                f"has format {body['format']}, and this version of unrolled reads {RESULT_FORMAT}",
                 place=path,
                 cure="choose another results folder, or the version that wrote it",
             )
@@ -168,13 +168,13 @@ class Ledger:
                 raise ValueError("holds another trial")
         except BadInput:
             raise
-        except MISREAD:
+        except MALFORMED_DATA_ERRORS:
             self.set_aside(path, data, f"{fault}, so it counts as missing")
             return None
         return result
 
     def _intern(self, part: Any) -> Any:
-        """Return the equal part of an earlier result: the parts of thousands of results differ little."""
+        """Return an equal object that an earlier result has, which saves memory: most results share parts."""
         return self._parts.setdefault(repr(part), part)
 
     @contextmanager
@@ -208,7 +208,10 @@ class Ledger:
 
     @contextmanager
     def _lock_file(self, name: str, mode: int, refusal: str) -> Iterator[None]:
-        """Lock a file, alone (LOCK_EX, with this process in it for the refusal) or with others (LOCK_SH)."""
+        """Hold a lock file, alone (LOCK_EX, which writes this process's id into it) or with others (LOCK_SH).
+
+        Raises BadInput with `refusal` and the id of the process that holds it.
+        """
         path = self.root / "locks" / f"{name}.lock"
         make_output_folder(self.root)
         with explaining_errors(path):
@@ -263,12 +266,12 @@ def read_required(path: Path) -> bytes:
 
 @contextmanager
 def explaining_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
-    """Turn an error of reading malformed data, inside the block, into a BadInput that names the file."""
+    """Turn one of MALFORMED_DATA_ERRORS inside the block into a BadInput that names the file."""
     try:
         yield
     except BadInput:
         raise
-    except MISREAD as error:
+    except MALFORMED_DATA_ERRORS as error:
         raise BadInput(rule, place=path, cure=cure) from error
 
 

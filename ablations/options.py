@@ -75,7 +75,7 @@ class StoredOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions(StoredOptions):
-    """The places where trials run."""
+    """Where trials run, and how many at a time."""
 
     workers: Annotated[Count | None, Parameter(alias="-j")] = None
     """Trials at a time (default: one for each core or GPU)."""
@@ -152,7 +152,7 @@ class AuditOptions(RunOptions):
     """How the changes of a history are judged."""
 
     forward: Annotated[bool, Parameter(group=HISTORY)] = False
-    """Compare each commit with the one before it, and not the tip with itself without it."""
+    """Compare each commit with the one before it (default: the tip with the tip minus that commit)."""
     markdown: Annotated[Path | None, Parameter(group=HISTORY)] = None
     """Write the answer and a row for each change to this file."""
     json: Annotated[bool, Parameter(group=HISTORY)] = False
@@ -167,13 +167,13 @@ class JudgeOptions(RunOptions):
     chain: Annotated[str, Parameter(group=CHAIN)] = ""
     """The name of the chain."""
     incumbent: Annotated[str, Parameter(group=CHAIN)] = ""
-    """What its first candidate is compared with: a commit. It begins the chain."""
+    """Begin the chain: the commit with which its first candidate is compared."""
     family_wise: Annotated[bool, Parameter(group=CHAIN)] = False
-    """Begin a chain in which the chance of any false keep is at most .1, and not their expected share."""
+    """Begin a chain that bounds the chance of any false keep by .1 (default: their expected share)."""
     accept_simpler: Annotated[bool, Parameter(group=CHAIN)] = False
-    """Take what is simpler for the incumbent, with exit code 0."""
+    """Make a simpler candidate the new incumbent, with exit code 0."""
     verify: Annotated[bool, Parameter(group=CHAIN)] = False
-    """Train a candidate that is to be kept again, and refuse it where its numbers are not a training's."""
+    """Before keeping a candidate, train it a second time; refuse it if the numbers differ."""
     json: Annotated[bool, Parameter(group=CHAIN)] = False
     """Print the outcome as JSON."""
 
@@ -186,41 +186,41 @@ class VerifyOptions(LimitOptions, WorkerOptions):
     number: Annotated[Count, Parameter(alias="-n")] = 5
     """Number of trials to train again (default: 5)."""
     trust: bool = False
-    """Of a bundle: run its plug-ins or its program, which are code of someone else's."""
+    """Of a bundle: run its plug-ins or its program, which are someone else's code."""
     out: Path = Path("out/verified")
-    """Of a bundle: folder of the page that is written of its results (default: out/verified)."""
+    """Of a bundle: folder for a page of its results (default: out/verified)."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(RunOptions):
-    """How results are compared; the options of `run` are for models, which are trained."""
+    """How tables of results are compared. The options of `run` are for models, which are trained first."""
 
     arm: Annotated[str, Parameter(group=TABLES)] = ""
     """The columns that name an arm, such as model,lr."""
     pair: Annotated[str, Parameter(group=TABLES)] = ""
-    """What rows of two arms share: a seed, a document."""
+    """The column that pairs rows of two arms, such as seed."""
     item: Annotated[str, Parameter(group=TABLES)] = ""
-    """A column that names the rows of one arm and pair, such as document; equal items of two arms are
+    """A column that tells the rows of one arm and pair apart, such as document; equal items of two arms are
     compared. none: rows are independent samples."""
     test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (
         None
     )
     """Pairs are folds or random splits of one data set, of which this share tests: 0.1 of ten folds."""
     metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """What is compared, and the difference that does not matter, such as accuracy=0.02."""
+    """A metric, and the difference in it that does not matter, such as accuracy=0.02; may be repeated."""
     kind: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """The kind of a metric that is no quality: time, speed or memory, such as epoch_seconds=time."""
+    """The kind of a metric that is a cost: time, speed or memory, such as epoch_seconds=time."""
     baseline: Annotated[str, Parameter(group=TABLES)] = ""
-    """The arm to compare with (default: that of the first row)."""
+    """The arm that others are compared with (default: that of the first row)."""
     lower: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """A metric of which lower is better, where that is not known of its name."""
+    """A metric of which lower values are better, if its name does not tell."""
     higher: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """A metric of which higher is better, where that is not known of its name."""
+    """A metric of which higher values are better, if its name does not tell."""
     experiment: Annotated[str, Parameter(group=TABLES)] = ""
     """The MLflow experiment."""
     study: Annotated[str, Parameter(group=TABLES)] = ""
-    """The study, of results folders that have several."""
+    """The study, if the folder of results has several."""
 
 
 @Parameter(name="*")
@@ -229,7 +229,7 @@ class ShowOptions(StoredOptions):
     """What is shown of a trial, or of a corpus."""
 
     generate: Annotated[Count | None, Parameter(group="For a trial")] = None
-    """Train it again and generate so many tokens."""
+    """Train it again and generate this number of tokens."""
     set: Annotated[tuple[str, ...], Parameter(group="For corpus")] = ()
     """A setting to change, such as window=8 or model=lm7 (the default is lm4); may be repeated."""
     batches: Annotated[Count, Parameter(group="For corpus")] = 2
@@ -239,7 +239,7 @@ class ShowOptions(StoredOptions):
 
 
 def refuse_flags(options: object, flags: Container[str], rule: str, cure: str) -> None:
-    """Raise BadInput for the first of these flags that is set, as it would change nothing."""
+    """Raise BadInput for the first of these flags that is set: it would change nothing."""
     for field in fields(options):  # type: ignore[arg-type]
         if field.name in flags and getattr(options, field.name) != field.default:
             raise BadInput(rule, place=f"--{field.name.replace('_', '-')}", cure=cure)

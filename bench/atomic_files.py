@@ -21,7 +21,7 @@ def save_file(path: Path, data: bytes) -> None:
 
 
 def save_files(files: Mapping[Path, bytes]) -> None:
-    """Write files that belong together: the first is renamed once the drafts of all are on the disk.
+    """Write files that belong together: none gets its name before the drafts of all are on the disk.
 
     Raises BadInput if the disk is full, which leaves every file as it was, or a folder cannot be written.
     """
@@ -80,9 +80,9 @@ def make_folder(folder: Path) -> None:
 
 
 def make_output_folder(folder: Path) -> None:
-    """Make a folder for what Unrolled writes, of which nothing ever counts as a program's code or data.
+    """Make a folder for files that Unrolled writes, marked so that none counts as a program's code or data.
 
-    Git ignores it, unless it has files of the user's already. Raises BadInput where it cannot be written.
+    Git ignores the folder, unless it had files of the user's. Raises BadInput if it cannot be written.
     """
     is_new = not folder.is_dir() or not any(folder.iterdir())
     if not (mark := folder / OUTPUT_MARK).exists():

@@ -1,4 +1,4 @@
-"""The cores and NVIDIA's GPUs that trials may use here. Imports no torch.
+"""The cores and the NVIDIA GPUs that trials may use on this machine. Imports no torch.
 
 GPUs are listed by the driver's library, NVML, which creates no CUDA context and may therefore be used in
 planning.
@@ -24,9 +24,9 @@ _QUOTAS = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use.
+    """Return how many cores this process may use, by its affinity and its container's quota of time.
 
-    The count is limited by its affinity, and by its container's quota of time, rounded up.
+    A quota of 1.5 cores counts as 2.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # only some platforms, such as Linux, have it
     cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)

@@ -1,25 +1,25 @@
 """Every number of a result by name, so that two results of one trial can be compared. Imports no torch.
 
-Times, speeds and memory that Unrolled measures are left out because they differ from run to run, and so are
-the metrics that a caller names. A result is a dict written by `Result.to_dict`.
+Costs that Unrolled measures (times, speeds, memory) are left out, since they differ from run to run, and so
+are the metrics that a caller names. A result is a dict that `Result.to_dict` wrote.
 """
 
 import hashlib
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from unrolled.bench.metric import MEASURED, kind_of
+from unrolled.bench.metric import COST_KINDS, kind_of
 from unrolled.bench.trial import canonical_json, trial_type
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 
 
 def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return the curve and the final value of each metric of a result, as JSON by name ("valid_loss at 3").
+    """Return by metric the points of its curve and its final value: {"loss": {"loss at 3": "0.5", …}, …}.
 
-    Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
+    The values are JSON. Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
-    kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else MEASURED
+    kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else COST_KINDS
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
         by_metric[name] = {f"{name} at {step:g}": _format_value(value) for step, value in points}

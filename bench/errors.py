@@ -1,4 +1,4 @@
-"""Errors that a user can correct, and the words and characters of which lines for people are made."""
+"""Errors that a user can correct, and functions for lines that people read."""
 
 import difflib
 import html
@@ -64,7 +64,7 @@ _PICTURES = (
 
 
 def visible(value: object) -> str:
-    """Return `value` as text that any document may hold.
+    """Return `value` as text without invisible characters.
 
     Control characters become their pictures (NUL is ␀). Characters that reorder or hide text, or that UTF-8
     cannot encode, become the replacement character.
@@ -75,5 +75,5 @@ def visible(value: object) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that anyone may have written, as a Markdown that shows it and does nothing else."""
+    """Return Markdown that shows a text as it is: no link, mention or HTML in it takes effect."""
     return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", html.escape(text, quote=False))

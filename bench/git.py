@@ -1,4 +1,4 @@
-"""Run git without the user's hooks, monitors and signatures, and without upkeep of its own."""
+"""Running git without the user's hooks, monitors and signatures, and without its own housekeeping."""
 
 import os
 import re

@@ -56,7 +56,7 @@ installed_version = functools.cache(metadata.version)  # it reads a file, once f
 
 
 def hash_contents(paths: Iterable[Path], more: str = "") -> str:
-    """Return the sha256 of files, by name and content, and of a further text. Raises OSError."""
+    """Return the sha256 of the names and contents of files, and of the text `more`. Raises OSError."""
     total = hashlib.sha256(more.encode())
     for path in paths:
         if path not in _CONTENTS:
@@ -74,7 +74,7 @@ RUNNER = tuple(ROOT / "ablations" / name for name in ("ledger.py", "runner/child
 
 
 def record_content(path: Path, content: bytes) -> None:
-    """Record the content that a file had when it was loaded; later changes of the file are ignored."""
+    """Record the content with which a file was loaded: `hash_contents` then ignores later edits."""
     _CONTENTS[path] = hashlib.sha256(content).hexdigest()
 
 
@@ -85,9 +85,10 @@ def record_contents(paths: Iterable[Path]) -> None:
 
 
 def file_state(path: Path) -> FileState:
-    """Return size, inode and times of a file or folder, of which an edit changes one; () if there is none.
+    """Return size, inode and times of a file or folder: an edit changes at least one. () if there is none.
 
-    The time of the inode's last change also shows an edit that keeps the size and restores the other time.
+    The time of the inode's last change also shows an edit that keeps the size and restores the time of
+    modification.
     """
     try:
         stat = path.stat()

@@ -72,10 +72,10 @@ def find_machine_kind(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
-    """Return the facts that differ between kinds of machine, as "threads 1 / 2"; "" if none is known.
+    """Return the facts that differ between kinds of machine: "threads 1 / 2"; "" if none is known to differ.
 
-    An environment variable that is missing from a kind was not set. Any other missing fact is unknown and
-    does not count as a difference.
+    An environment variable that a kind lacks was not set there. Any other missing fact is unknown, and does
+    not count as a difference.
     """
     recorded = [kind for kind in kinds if kind]
     differences = []
@@ -89,7 +89,7 @@ def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
 
 
 def describe_mixed_pairs(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
-    """Return a sentence on the pairs whose sides ran on different kinds of machine; "" if there are none."""
+    """Return a clause on the pairs whose sides ran on different kinds of machine; "" if there are none."""
     pairs = list(pairs)
     mixed = [pair for pair in pairs if pair[0] != pair[1] and machine_difference(pair)]
     if not mixed:

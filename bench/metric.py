@@ -17,12 +17,12 @@ from unrolled.bench.errors import BadInput, require
 Better = Literal["higher", "lower"]
 Kind = Literal["quality", "time", "speed", "memory"]
 
-MEASURED: dict[str, Kind] = {
+COST_KINDS: dict[str, Kind] = {
     "seconds": "time",
     "memory_peak": "memory",
-    "speed_train": "speed",  # of the chapter, by which tables of its results are judged, too
+    "speed_train": "speed",  # of the chapter alone; here so that a table of its results has the kind, too
 }
-"""The kinds of what Unrolled measures of a trial, which differs from run to run: see `Trial.metric_kinds`."""
+"""The kind of each cost that Unrolled measures itself. A cost differs from run to run."""
 LARGEST = 1e100  # larger values count as diverged, because cubes of differences would overflow
 FEWEST_SEEDS = 5  # a contrast with fewer pairs is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
@@ -133,7 +133,7 @@ class Metric:
 
     @property
     def is_quality(self) -> bool:
-        """True if a trial computes it, and it is neither a time, a speed nor memory."""
+        """True if it is no cost: neither a time, a speed nor memory."""
         return self.kind == "quality"
 
     @property
@@ -152,7 +152,7 @@ class Metric:
         return 1.0 if self.delta < 1 else 100.0
 
     def are_best(self, values: Iterable[float]) -> bool:
-        """Return True if all values are the best of a share: 0 of one of errors, else 1 or 100."""
+        """Return True if all values are a share's best: 0 of errors, 1 or 100 % of hits."""
         shares = SHARES | {"r2", "r2_score", "wer", "cer"}
         if self.ratio or not shares & {*_known_names(self.name)}:
             return False
@@ -165,16 +165,16 @@ class Metric:
         return self.better == "lower"
 
 
-def kind_of(name: str, kinds: Mapping[str, Kind] = MEASURED) -> Kind:
-    """Return the kind of a metric that Unrolled measures, also by its name in MLflow, and else "quality".
+def kind_of(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
+    """Return the kind of a cost, also by its name in MLflow ("speed/train"); "quality" for any other metric.
 
-    `kinds` are those of a trainer, `Trial.metric_kinds`.
+    `kinds` has the costs of a trainer: see `Trial.metric_kinds`.
     """
     return kinds.get(name.replace("/", "_"), "quality")
 
 
 def is_computed(name: str) -> bool:
-    """Return True if a trial computes the metric of this name, and it is no known cost."""
+    """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
     return kind_of(name) == "quality" and _COSTS.isdisjoint(_known_names(name))
 
 
@@ -201,6 +201,6 @@ def _known_names(name: str) -> tuple[str, str]:
     return full_name, _SPLIT.sub("", full_name, count=1)
 
 
-def judges_clock(metrics: Iterable[Metric]) -> bool:
+def judges_cost(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
     return not all(metric.is_quality for metric in metrics)

@@ -24,9 +24,9 @@ class MlflowMetrics:
     """The metrics and curves of a program's trials."""
 
     leading_metrics: ClassVar[tuple[str, ...]] = ()
-    """Metrics that tables begin with, before the judged ones."""
+    """Metrics at the beginning of tables, before the judged ones."""
     trailing_metrics: ClassVar[tuple[str, ...]] = ("seconds",)
-    """Metrics behind the judged ones."""
+    """Metrics after the judged ones."""
     gpu_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics at the end of tables, if a study is trained on a GPU."""
     curve_metrics: ClassVar[tuple[str, ...]] = ()
@@ -46,7 +46,7 @@ class MlflowMetrics:
         return dict(result.metrics)
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """Yield the points of a trial's curves, all at its end: a program does not report when they were."""
+        """Yield the points of a trial's curves. As a program reports no times, all are at the trial's end."""
         for name, curve in result.curves.items():
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 

@@ -1,7 +1,7 @@
 """Arithmetic of metrics that trials and pages share.
 
-It is a file of its own because its source is part of the identity of the chapter's trials, and that of
-the names of metrics is not.
+It is not in `bench.metric` because its source is part of the identity of the chapter's trials, and that of
+`bench.metric` is not.
 """
 
 import math

@@ -12,13 +12,13 @@ ROWS_AVERAGED = "rows averaged"
 FIRST_LOOK = "first_look"
 """The column that says which trials of a study belong to its first look."""
 STANDING = "standing"
-"""The column that says what a study's page says of a trial's arm: exploratory, or which attempt."""
+"""The column with the standing of a trial's arm, as "exploratory, attempt 2": see `phrase_standing`."""
 OTHER_TASK = "other_task"
-"""The column with the settings in which the task of a trial's arm is another than the study's baseline's."""
+"""The column with the settings in which the task of a trial's arm differs from the baseline's: "vocab"."""
 IS_COUNTED = "counts"
-"""The column that says which trials verdicts and means use."""
+"""The column that is true for the trials that verdicts and means use."""
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
-"""Columns that every table has from which arms are compared."""
+"""Columns of every table from which arms are compared."""
 STUDY_COLUMNS = (
     *TABLE_COLUMNS,
     "study",
@@ -30,11 +30,11 @@ STUDY_COLUMNS = (
     STANDING,
     OTHER_TASK,
 )
-"""Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
+"""Columns of a study's tables and MLflow runs: no setting and no judged metric may be called so."""
 
 
 def phrase_standing(is_exploratory: bool, attempt: int) -> tuple[str, ...]:
-    """Return words on a contrast that is exploratory, or not the first attempt; () for any other."""
+    """Return the standing of a contrast: ("exploratory", "attempt 2"); () for a declared first attempt."""
     words = ("exploratory",) if is_exploratory else ()
     return (*words, f"attempt {attempt}") if attempt > 1 else words
 

@@ -26,18 +26,23 @@ _JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
 
 @dataclass(frozen=True)
 class Format:
-    """How files of one kind are read: a function from a file to its rows."""
+    """The readers of one format, each a function from a file to its rows.
 
-    read: Callable[[Path], Iterable[Row]]
-    read_finished: Callable[[Path], Iterable[Row]] | None = None  # reader of a finished table, if it differs
+    `read_growing` reads a file that a program may still be writing, or was killed while writing, and skips
+    what is no row. `read_complete` reads a finished table, in which each line must be a row; None if it is
+    the same reader.
+    """
+
+    read_growing: Callable[[Path], Iterable[Row]]
+    read_complete: Callable[[Path], Iterable[Row]] | None = None
     package: str = ""  # package that the reader imports; "" if Python alone can read it
     requirement: str = ""  # name by which pip installs the package, if that differs
 
 
 def find_format(name: str, key: str = "") -> Format:
-    """Return the format of a file by its name: TensorBoard's files have a word in it, all others a suffix.
+    """Return the format of a file by its suffix or, for TensorBoard, by "tfevents" in its name.
 
-    Raises BadInput for a name of no format, and for a format whose package is missing.
+    Raises BadInput for any other name, and for a format whose package is not installed.
     """
     path = Path(name)
     suffix = path.suffix.lower()
@@ -52,13 +57,13 @@ def find_format(name: str, key: str = "") -> Format:
 
 
 def read_rows(path: Path, rows_key: str = "", *, finished: bool = False) -> list[Row]:
-    """Return the rows of a file, by its name; of a .json file the list at this key, such as "log_history".
+    """Return the rows of a file, in the format that its name says.
 
-    In a `finished` table, which no program is still writing and no kill has cut short, each line must be a
-    row. Raises BadInput, naming the file, if it cannot be read.
+    `rows_key` is the key of the list of rows in a .json file, such as "log_history". In a `finished` table
+    each line must be a row: see Format. Raises BadInput, naming the file, if it cannot be read.
     """
     format = find_format(path.name)
-    read = (format.read_finished if finished else None) or format.read
+    read = (format.read_complete if finished else None) or format.read_growing
     try:
         return read_json(path, rows_key) if rows_key else list(read(path))
     except UnicodeDecodeError as error:
@@ -71,7 +76,7 @@ def read_rows(path: Path, rows_key: str = "", *, finished: bool = False) -> list
 
 
 def parse_row(line: str) -> Row | None:
-    """Return the JSON object that a line is, or None. Numbers may be nan and inf, as f-strings write them."""
+    """Return the JSON object in a line; None for any other line. It may have nan and inf: {"loss": nan}."""
     if not line.lstrip().startswith("{"):
         return None
     for text in (line, _NOT_FINITE.sub(lambda match: match[1] + _JSON_NAMES[match[2]], line)):
@@ -84,18 +89,18 @@ def parse_row(line: str) -> Row | None:
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
-    """Yield a row for each line below the header. Raises ValueError: see `_read_cells`.
+    """Yield a row for each line below the header that has cells. Raises ValueError: see `_read_cells`.
 
-    A cell is a number or a truth value if it can be, and None if it is empty. A line without cells is no row.
+    A cell is a number or a boolean if it reads as one, None if it is empty, and else text.
     """
     for cells in _read_cells(path, delimiter):
         yield {name: _parse_cell(cell) for name, cell in cells.items()}
 
 
 def read_typed_csv(path: Path, delimiter: str = ",") -> list[Row]:
-    """Return the rows of a finished table, as `read_csv` does, but a column with text is text throughout.
+    """Return the rows of a finished table, as `read_csv` does, but with all text in a column that has text.
 
-    Otherwise "1.10" beside "main" would be the arm 1.1, and the commit "12e4567" an infinite number.
+    Otherwise "1.10" in a column with "main" would be the arm 1.1, and the commit "12e4567" infinity.
     """
     rows = list(_read_cells(path, delimiter))
     texts = {name for cells in rows for name, cell in cells.items() if _is_text(cell)}
@@ -125,7 +130,7 @@ def _read_cells(path: Path, delimiter: str) -> Iterator[dict[str, str]]:
 
 
 def check_header(header: list[str], delimiter: str) -> None:
-    """Raise ValueError for a first line that names no columns, or one twice, or has another delimiter."""
+    """Raise ValueError for a header of numbers, with a repeated name, or with another delimiter."""
     line = delimiter.join(header)
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
@@ -173,7 +178,7 @@ def read_json(path: Path, rows_key: str = "") -> list[Row]:
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:
-    """Return the lines that are JSON objects. Others are log, or what a killed program left of a line."""
+    """Return the lines that are JSON objects. Others are skipped: logs, or half a line after a kill."""
     return filter(None, map(parse_row, path.read_bytes().decode("utf-8-sig").split("\n")))
 
 
@@ -198,7 +203,7 @@ def read_parquet(path: Path) -> list[Row]:
 
 
 def read_tensorboard(path: Path) -> list[Row]:
-    """Return the scalars of a file of events, a row each, by their tags as they are."""
+    """Return the scalars of a file of events, a row each: {"step": 10, "loss/train": 0.5}."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util import tensor_util
 
@@ -225,4 +230,4 @@ FORMATS = {
 """The reader of each suffix. A further format needs only a row here."""
 
 EVENTS = Format(read_tensorboard, package="tensorboard", requirement="'unrolled[tensorboard]'")
-"""TensorBoard's files, whose names have no suffix of their own."""
+"""The format of TensorBoard's files, which have no suffix: events.out.tfevents.1700000000.host."""

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
-from unrolled.bench.metric import MEASURED, Kind
+from unrolled.bench.metric import COST_KINDS, Kind
 
-FORMAT = 9
+RESULT_FORMAT = 9
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
 """Size, inode and times of a file: see `bench.identity.file_state`."""
 
 Scalar = bool | int | float | str
+
+PLANNED_FIELDS = ("device", "source", "data", "versions")
+"""Fields of Trial that no study sets: planning determines them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,52 +42,49 @@ class Trial:
     versions: str = ""
 
     trainer: ClassVar[str]
-    """The name of its trainer, one of TRIAL_TYPES."""
-    mlflow_metrics_path: ClassVar[str]
-    """Import name of the `bench.mlflow_metrics.MlflowMetrics` that MLflow shows."""
-    presentation_path: ClassVar[str]
-    """Import name of the `reports.presentation.Presentation` by which pages show it."""
-    run_function: ClassVar[str]
-    """Import name of the function from a trial to its Result, so that planning loads no torch."""
-    first_batch_function: ClassVar[str] = ""
-    """The function that trains the first batch of an arm before its study starts; "" for none."""
+    """Name of its trainer, a key of TRIAL_TYPES."""
+    mlflow_metrics_import: ClassVar[str]
+    """The `bench.mlflow_metrics.MlflowMetrics` that MLflow shows, as "module:name"."""
+    presentation_import: ClassVar[str]
+    """The `reports.presentation.Presentation` of its pages, as "module:name"."""
+    run_import: ClassVar[str]
+    """The function from a trial to its Result, as "module:name", so that planning loads no torch."""
+    first_batch_import: ClassVar[str] = ""
+    """The function that trains an arm's first batch before its study, as "module:name"; "" for none."""
     uses_torch: ClassVar[bool] = False
-    """Whether torch trains it, in which case torch has to support the GPU."""
-    uncounted_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that do not enter the identity, such as the path of a file, whose content enters it."""
+    """Whether torch trains it: torch then has to support the GPU."""
+    unhashed_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that do not enter the identity, such as the path of a text: its content enters, as `data`."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
 
     @property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash."""
-        content = {name: value for name, value in self.to_dict().items() if name not in self.uncounted_fields}
-        return hashlib.sha256(canonical_json({**content, "format": FORMAT})).hexdigest()[:16]
+        content = {name: value for name, value in self.to_dict().items() if name not in self.unhashed_fields}
+        return hashlib.sha256(canonical_json({**content, "format": RESULT_FORMAT})).hexdigest()[:16]
 
     @property
     def declared_fields(self) -> dict[str, Any]:
-        """The fields that a study declares: all but those in DERIVED and `uncounted_fields`."""
-        left_out = (*self.uncounted_fields, *DERIVED)
+        """The fields that a study declares: all but those in PLANNED_FIELDS and `unhashed_fields`."""
+        left_out = (*self.unhashed_fields, *PLANNED_FIELDS)
         return {name: value for name, value in self.to_dict().items() if name not in left_out}
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """Everything that is trained, its settings and data, except the seed and the code that does it.
-
-        Equal content marks the same contrast across studies, seeds and versions of the code.
-        """
+        """The settings and the data, by which an arm is found again under another study, seed or code."""
         settings = {name: value for name, value in self.declared_fields.items() if name != "seed"}
         return {**settings, "data": self.data}
 
     @property
-    def template(self) -> str:
-        """The template of its command line; "" where it has none."""
+    def command_template(self) -> str:
+        """The command line with its settings in braces: "train.py --lr {lr}"; "" where there is none."""
         return ""
 
     @classmethod
     def metric_kinds(cls) -> Mapping[str, Kind]:
-        """Return the kinds of the metrics that are measured of it and differ from run to run, by name."""
-        return MEASURED
+        """Return the kind of each cost that is measured of such trials, by name: seconds → "time"."""
+        return COST_KINDS
 
     @property
     def title(self) -> str:
@@ -92,8 +92,8 @@ class Trial:
         return ""
 
     @property
-    def implementation(self) -> str:
-        """What the settings configure. Trials of one implementation differ in their settings alone."""
+    def comparable_class(self) -> str:
+        """What the settings configure. Trials in which it is equal differ in their settings alone."""
         return ""
 
     @property
@@ -103,12 +103,12 @@ class Trial:
 
     @property
     def main_metrics(self) -> tuple[str, ...]:
-        """The metrics that a line on its result shows beside those that its study judges."""
+        """The metrics that a line on its result shows, besides those that its study judges."""
         return ()
 
     @property
     def uses_seed(self) -> bool:
-        """False if no seed changes its numbers, as of a model that is fitted by counting."""
+        """False if its numbers are the same for every seed, as those of n-gram counts are."""
         return True
 
     @property
@@ -123,12 +123,12 @@ class Trial:
 
     @property
     def usual_time_limit(self) -> float:
-        """Seconds that an attempt may take where the user gives no limit."""
+        """Seconds that an attempt may take if the user gives no limit."""
         return 3600.0
 
     @property
     def expected_seconds(self) -> float:
-        """Expected seconds on a core, before any such trial was measured."""
+        """Seconds that it is expected to take on one core, if no such trial has been measured."""
         return 60.0
 
     @property
@@ -145,38 +145,39 @@ class Trial:
         raise NotImplementedError
 
     def find_changes(self, base: "Trial") -> dict[str, Scalar]:
-        """Return the settings that another trial has at another value, or lacks."""
+        """Return this trial's settings whose value in `base` differs, or that `base` lacks."""
         base_settings = base.flat_settings()
         return {name: x for name, x in self.flat_settings().items() if base_settings.get(name) != x}
 
-    def judge_result(self, result: "Result", metrics: Sequence[str]) -> "JudgedResult":
-        """Return the result as it counts in a study that judges these metrics."""
-        return JudgedResult(result)
+    def count_result(self, result: "Result", metrics: Sequence[str]) -> "CountedResult":
+        """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
+        return CountedResult(result)
 
     def identify(self) -> Self:
-        """Return the trial with `source`, `data` and `versions`; if one of them changes it is another trial.
+        """Return the trial with `source`, `data` and `versions`, computed from today's files.
 
         Raises BadInput if code or data cannot be read.
         """
         raise NotImplementedError
 
     def confirm_identity(self) -> Mapping[Path, FileState]:
-        """Return the state of the user's files that count, which may be read until the trial has ended.
+        """Check, in the process that trains it, that the trial is still the one that was planned.
 
-        Raises BadInput if this process would not compute the trial as it was planned.
+        Returns the state of the user's files that enter its identity. The runner compares them with their
+        state after the trial. Raises BadInput if code, data or versions have changed.
         """
         raise NotImplementedError
 
     def select_modules(self, loaded: Sequence[str]) -> list[str]:
-        """Return those of a study's modules and plug-ins that this trial needs."""
+        """Return the modules and plug-ins, among those that its study has loaded, that this trial needs."""
         return list(loaded)
 
     def files_to_ship(self) -> dict[str, bytes]:
-        """Return the user's files that another machine needs to train it, by their path there."""
+        """Return the bytes of the user's files that another machine needs, by their path there."""
         return {}
 
     def relocated_to(self, folder: Path) -> Self:
-        """Return the same trial with its `files_to_ship` below another folder."""
+        """Return the same trial for a machine that has its `files_to_ship` below `folder`."""
         return self
 
 
@@ -184,7 +185,7 @@ TRIAL_TYPES = {
     "chapter": "unrolled.bench.chapter.trial:ChapterTrial",
     "program": "unrolled.bench.program.trial:ProgramTrial",
 }
-"""The kinds of trials, by import name because each imports this module."""
+"""The subclass of Trial for each trainer, as "module:name", because each of them imports this module."""
 
 
 def trial_type(trainer: str) -> type[Trial]:
@@ -193,20 +194,45 @@ def trial_type(trainer: str) -> type[Trial]:
     return trial_class
 
 
-DETAILS = ("curves", "records", "trace", "output")
+DETAIL_FIELDS = ("curves", "records", "trace", "output")
 """Fields of Result that no comparison of arms uses: the ledger keeps them in a separate file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
+    """The outcome of one trial. Divergence and failure are results too: `status` and `reason` tell them.
 
     `metrics` are numbers by name, `curves` are points (step, value) by metric. The metrics of every trainer
-    include `seconds` (see `total_seconds`) and `memory_peak` (MiB); `metric_table` has those of the chapter.
-    `records` and `trace` are plain data in a form that each trainer chooses; the property `warning` reads the
-    records. `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it
-    took effect. `provenance` says where the numbers come from: machine, commit and packages, whether the
-    trial went on from an earlier attempt, and which metrics of a program could not be read.
+    include `seconds` and `memory_peak` (MiB); `bench.chapter.metric_table` lists those of the chapter.
+    `witnesses` maps a setting to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+
+    If the process of a trial is killed, another attempt follows. Seconds of a result:
+
+    - `seconds`: the last attempt alone, from the start of its process to its end, measured by the runner.
+    - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
+      from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
+      adds nothing: it has `resumed` in its provenance, and a study that judges time counts it as failed.
+    - `training_seconds`: `metrics["seconds"]`, or `total_seconds` if a trial that did not finish lacks it.
+    - `total_seconds`: the larger of `seconds` and `metrics["seconds"]`.
+
+    Keys of `records`, which only trials of the chapter have, about the validation set:
+
+    - `roles`: for each role of a token, such as "hundred": [sum of nats, hits, targets]
+    - `passage`: its first tokens, each {"token": …, "guess": …, "p": probability of the token}
+    - `continuation`: the words that the model writes after the passage
+    - `warning`: "always predicts “the”", if all predictions are the same token
+
+    Keys of `provenance`; each trainer records those that it knows:
+
+    - code: `commit`, `dirty`, `diff` (hash of uncommitted changes)
+    - machine: `python`, `platform`, `cpu`, `cpus`, `cpu_capability`, `device`, `threads`, `variables`,
+      `mkldnn`, `deterministic`, `torch_build`, `trials_at_a_time`
+    - GPU: `gpu`, `gpu_index`, `gpu_uuid`, `gpu_capability`, `driver`, `cuda`, `cudnn`, `same_bits`
+    - packages: `packages` (name → version); of a program whose command names no Python, `packages are`
+    - of a program's attempts: `resumed` (True if it found files of an earlier attempt), `restart` (why these
+      were removed instead)
+    - of a program's output: `not_numbers` (metric → what was text instead), `unmatched` (metric whose pattern
+      matched no line → the most similar lines)
     """
 
     trial: Trial
@@ -214,13 +240,13 @@ class Result:
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
-    seconds: float = 0.0  # seconds of the last attempt, with all that its process did, by a monotonic clock
+    seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     records: Mapping[str, Any] = field(default_factory=dict)
-    trace: Mapping[str, Any] = field(default_factory=dict)
+    trace: Mapping[str, Any] = field(default_factory=dict)  # see `bench.chapter.training.record.Trace`
     provenance: Mapping[str, Any] = field(default_factory=dict)
     output: str = ""  # end of the output of a trial that failed, or reported no number
 
@@ -236,22 +262,22 @@ class Result:
 
     @property
     def stopped_by_limit(self) -> bool:
-        """True if a limit of time or of disk ended it: it keeps its checkpoint, and may go on from there."""
+        """True if a limit of time or of disk, with which the reason begins, ended it: it may be resumed."""
         return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
 
     @property
     def total_seconds(self) -> float:
-        """Seconds of all attempts that are part of this result."""
+        """Seconds that the result took: see Result."""
         return max(self.seconds, self.metrics.get("seconds", 0.0))
 
     @property
     def training_seconds(self) -> float:
-        """The seconds that it measured of its training; all of its seconds where it has no such number."""
+        """Seconds that the trainer measured: see Result."""
         return self.metrics.get("seconds", self.total_seconds)
 
     @property
     def trouble(self) -> str:
-        """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
+        """Why it is not done: the reason of a divergence, or "FAILED: " and the reason of a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
     @property
@@ -260,13 +286,13 @@ class Result:
         return str(self.records.get("warning", ""))
 
     def main_numbers(self, judged: Sequence[str]) -> list[str]:
-        """Return the metrics that its study judges, then its other main ones, as "loss 0.4213"."""
+        """Return the judged metrics and then the trial's main ones, as ["loss 0.4213", "accuracy 0.9120"]."""
         names = dict.fromkeys([*judged, *self.trial.main_metrics])
         numbers = {name: self.metrics[name] for name in names if name in self.metrics}
         return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
 
     def without_details(self) -> Self:
-        """Return the same result with every field of DETAILS empty."""
+        """Return the same result with every field of DETAIL_FIELDS empty."""
         return replace(self, curves={}, records={}, trace={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
@@ -276,7 +302,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote; DETAILS may be left out. Raises TypeError or KeyError for other data."""
+        """Read what `to_dict` wrote, with or without DETAIL_FIELDS. Raises TypeError or KeyError."""
         data = dict(data)
         data["trial"] = trial_type(data.pop("trainer"))(**data["trial"])
         data["metrics"] = {name: float(value) for name, value in data["metrics"].items()}
@@ -287,8 +313,8 @@ class Result:
         return cls(**data)
 
 
-JudgedResult = NewType("JudgedResult", Result)
-"""A result as a study counts it; a ledger has results as they were measured. See `Trial.judge_result`."""
+CountedResult = NewType("CountedResult", Result)
+"""A result with the status that it has in a study: see `Trial.count_result`. A ledger has plain Results."""
 
 STATUSES = ("done", "diverged", "failed")
 
@@ -320,7 +346,3 @@ def _replace_non_finite(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_replace_non_finite(value) for value in data]
     return data
-
-
-DERIVED = ("device", "source", "data", "versions")
-"""Fields of Trial that no study sets: planning determines them."""

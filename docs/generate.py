@@ -12,13 +12,13 @@ from typing import Any
 import unrolled
 from unrolled.ablations import api
 from unrolled.ablations.api import StudyReport
-from unrolled.ablations.study.chapter import FACTORS, METRICS, OPTIONS, SETTINGS, resolve_settings
+from unrolled.ablations.study.chapter import FACTORS, METRICS, OPTIONS, SETTINGS, make_trial_fields
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.tables.verdicts import ComparedPair
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import MEASURED
+from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.trial import Result
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
@@ -45,7 +45,7 @@ INTRODUCTIONS = {
         "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For any other "
         'write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its kind, '
         '`kind = "time"` or `--kind NAME=time`, but for what Unrolled measures itself: '
-        f"{', '.join(f'`{name}`' for name in MEASURED)}.\n"
+        f"{', '.join(f'`{name}`' for name in COST_KINDS)}.\n"
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
@@ -101,7 +101,7 @@ def study_file() -> Iterator[str]:
         needed = table.get("required", ())
         yield _list(title, [_key(k, rule, k in needed) for k, rule in table["properties"].items()])
     yield _section("Names of metrics", "")
-    models = {name: resolve_settings({"model": name}) for name in ZOO}
+    models = {name: make_trial_fields({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
     settings = [(_toml({k: usual[k]}), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
@@ -179,7 +179,7 @@ def _rules(key: str, models: Iterable[str]) -> str:
     found = []
     for settings in ({"model": model, key: value} for model in models for value in WRONG):
         try:
-            resolve_settings(settings)
+            make_trial_fields(settings)
         except BadInput as error:
             found += re.findall(r": should (?:be )?(.*)", str(error))
     rules = ", ".join(dict.fromkeys(found))

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from unrolled.bench.metric import Metric
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, arms_to_compare, find_arm_remarks
 from unrolled.reports.evidence import Evidence
 from unrolled.reports.replicates import drop_copies, find_copies
@@ -62,9 +63,9 @@ def decide_contrasts(
         return decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
     to_decide = [name for name in contrasts if not arms[name].is_aa_arm]
-    if design.stopping_rule == "gate":
+    if design.stopping_rule == StoppingRule.GATE:
         return _decide_gate(to_decide, evidence)
-    if design.stopping_rule == "proposal":
+    if design.stopping_rule == StoppingRule.PROPOSAL:
         return _decide_proposal(to_decide, evidence)
     declared = [name for name in to_decide if not arms[name].marked_exploratory]
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]

@@ -14,6 +14,7 @@ from typing import Any
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.result_table import phrase_standing
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import Result, Scalar, Trial
 from unrolled.reports.presentation import PLAIN, Presentation, Scale
 from unrolled.reports.statistics.types import SeedValues
@@ -106,8 +107,7 @@ class Design:
     test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; () for all rows at once
-    # what ends a contrast: its "direction" or its "size", or the rule of a "gate" or of a "proposal"
-    stopping_rule: str = "direction"
+    stopping_rule: StoppingRule = StoppingRule.DIRECTION
     level: float = 0.0  # error rate of the test by which a proposal is kept
     simpler_level: float = 0.0  # error rate of the test of less than δ worse; 0 without fewer lines
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look

@@ -27,11 +27,11 @@ class Scale:
     difference_unit: str = ""
     multiplier: float = 1.0  # multiplies the measured value to give it in the unit
     decimals: int | None = None  # decimals of a level; None to derive them from δ
-    finest: int | None = None  # most decimals of a difference; None to derive them from δ
+    most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
     table_decimals: int = 4
     log: float = 0.0
     delta: float = 0.0  # smallest difference that matters, on the judged scale
-    reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
+    level_phrase: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another unit of the same numbers
 
     def adapt_to(self, metric: Metric) -> "Scale":
@@ -39,13 +39,13 @@ class Scale:
         places = count_decimals(metric.delta)
         scale = replace(self, delta=metric.zone, table_decimals=places)
         if metric.ratio:
-            return replace(scale, difference_unit="%", log=100.0, finest=3, second_scale=None)
+            return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
         by_delta = max(0, count_decimals(self.multiplier * metric.delta) - 1)
-        decimals, finest = (
-            by_delta if decimals is None else decimals for decimals in (self.decimals, self.finest)
+        decimals, most_decimals = (
+            by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
         )
         second = self.second_scale and replace(self.second_scale, delta=metric.zone)
-        return replace(scale, decimals=decimals, finest=finest, second_scale=second)
+        return replace(scale, decimals=decimals, most_decimals=most_decimals, second_scale=second)
 
     @property
     def unit(self) -> str:
@@ -164,12 +164,12 @@ class Scale:
 
         There are more decimals if an end of the interval would otherwise be shown as 0 or as ±δ.
         """
-        finest = 3 if self.finest is None else self.finest
-        fewest = 0 if self.log else min(1, finest)  # the means beside it have one decimal, too
+        most_decimals = 3 if self.most_decimals is None else self.most_decimals
+        fewest = 0 if self.log else min(1, most_decimals)  # the means beside it have one decimal, too
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
         size = 100 * x / self.log if self.log else self.multiplier * x
-        decimals = min(finest, max(fewest, _count_significant_decimals(size, 2)))
+        decimals = min(most_decimals, max(fewest, _count_significant_decimals(size, 2)))
         most = decimals + 2
         while ends and decimals < most and self._hides_a_limit(ends, decimals):
             decimals += 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
-from unrolled.bench.metric import MEASURED, kind_of
+from unrolled.bench.metric import COST_KINDS, kind_of
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
@@ -98,7 +98,7 @@ def _select_comparable(
     both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
     difference = machine_difference(find_machine_kind(result.provenance) for result in both)
     trial = arm.measured.example_trial
-    kinds = trial.metric_kinds() if trial else MEASURED
+    kinds = trial.metric_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or kind_of(name, kinds) == "quality"}
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION, NAMES, crate_facts, list_files
-from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
+from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, Ledger, explaining_misread
 from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins
@@ -170,7 +170,7 @@ def _find_faults(
 
 def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
     """Return what the description describes, by name; nothing where it is missing or malformed."""
-    with suppress(OSError, *MISREAD):
+    with suppress(OSError, *MALFORMED_DATA_ERRORS):
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
         return {unquote(entity["@id"]): dict(entity) for entity in graph}
     return {}
@@ -258,7 +258,7 @@ def _hash_text(path: Path) -> str:
 def _list_program_files(trial: ProgramTrial) -> set[Path]:
     """Return the files that count in a program's identity; all of its folder where they are not known."""
     try:
-        return set(trial.counted_files().values())
+        return set(trial.hashed_files().values())
     except BadInput:
         return set(list_files(Path(trial.folder)))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
-from unrolled.ablations.study.chapter import resolve_settings
+from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
@@ -40,10 +40,10 @@ def print_corpus(options: ShowOptions) -> int:
             cure="leave the others out",
         )
         settings[key] = values[0]
-    trial = ChapterTrial(seed=0, **resolve_settings({"model": "lm4", **settings}))
+    trial = ChapterTrial(seed=0, **make_trial_fields({"model": "lm4", **settings}))
     data = load_corpus(trial)
     train, valid = make_batches(trial, data)
-    target_count = valid.positions[valid.order].numel()
+    target_count = valid.positions[valid.window_order].numel()
     print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
     print(f"training {len(train):,} batches, validation {len(valid):,} batches, {target_count:,} targets")
     for number, (inputs, targets) in zip(range(options.batches), valid, strict=False):

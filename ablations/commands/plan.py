@@ -28,6 +28,7 @@ from unrolled.ablations.training.estimates import (
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
-    chances = estimate_chances(study, spreads, study.decide == "size")
+    chances = estimate_chances(study, spreads, study.decide == StoppingRule.SIZE)
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
     _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
@@ -98,7 +99,7 @@ def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
     """Return True if no look may need another trial."""
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 
-    return not SeedScheduler(plan, plan.judge_results(results)).possible
+    return not SeedScheduler(plan, plan.count_results(results)).possible
 
 
 def _print_costs(

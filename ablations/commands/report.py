@@ -12,6 +12,7 @@ from unrolled.ablations.training.comparison import (
     read_page_results,
     render_page,
 )
+from unrolled.bench.stopping_rule import StoppingRule
 
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:
@@ -23,7 +24,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
         render_page(compare_plan(plan, read_page_results(plan, ledger)), find_page_folder(plan, out))
         for plan in chosen
     ]
-    if any(plan.decide == "proposal" for plan in chosen):
+    if any(plan.decide == StoppingRule.PROPOSAL for plan in chosen):
         from unrolled.ablations.commits.chain_rows import write_page
 
         for chain in read_chains(ledger):

@@ -15,6 +15,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
 from unrolled.reports.summary import read_summary
@@ -37,7 +38,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     trained = ledger.find_result_files().keys()
-    of_studies = [plan for plan in plans.values() if plan.decide != "proposal"]
+    of_studies = [plan for plan in plans.values() if plan.decide != StoppingRule.PROPOSAL]
     rows = [_row_of_plan(plan, len(trained & set(plan.ids)), out) for plan in of_studies]
     rows += [_row_of_chain(record, plans, trained) for record in read_chains(ledger)]
     rows += [

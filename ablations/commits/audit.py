@@ -20,9 +20,9 @@ from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.commits import open_repository, run_in_checkouts
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.gate_study import STUDY, find_program_folder, read_study_at
+from unrolled.ablations.study.gate_study import STUDY_FILE, find_program_folder, read_study_at
 from unrolled.ablations.study.loading import make_study, override_study
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
@@ -35,7 +35,7 @@ from unrolled.bench.program.commits.clone import Clone
 BASE = "base"
 """The name of the arm that the first commit is compared with, if an audit looks forward."""
 
-FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
+FindFailures = Callable[[Sequence[str], ProgramFactory], Mapping[str, str]]
 """Returns, by arm, why the program fails in the checkouts in which it does."""
 
 
@@ -43,14 +43,14 @@ FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
 def prepare_audit(commits: str, path: str, options: AuditOptions) -> Study:
     """Return the study that judges each change of a range, BASE..TIP, by the study in a file.
 
-    By default the file is STUDY at the repository's top. To find changes without which the program fails, the
-    first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput if there is nothing to
-    audit, and KeyboardInterrupt after Ctrl-C.
+    The default file is STUDY_FILE at the repository's top. To find changes without which the program fails,
+    the first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput if there is nothing
+    to audit, and KeyboardInterrupt after Ctrl-C.
     """
     end = time.monotonic() + options.budget
     repository = open_repository(find_program_folder(path), options.results)
     history = read_history(repository, commits)
-    file_path = Path(path) if path else repository.root / STUDY
+    file_path = Path(path) if path else repository.root / STUDY_FILE
     file = _override_file(_read_audited_study(file_path, history), str(file_path), options)
     count = plural(len(history.commits), "commit")
     print(visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
@@ -105,7 +105,7 @@ def _make_audit(
     with error_context(path):
         commits = [ArmTable(name=change.name, set={"commit": change.name}) for change in history.changes]
         factory = make_study(file.model_copy(update={"arm": commits}), path, options.yes).baseline.factory
-        assert isinstance(factory, ProgramSettings)
+        assert isinstance(factory, ProgramFactory)
         factory = replace(factory, baseline=file.baseline)
         checkouts = Checkouts(history, factory, options.results)
         if options.forward:
@@ -160,7 +160,7 @@ def _explain_failure(removal: Removal, failures: Mapping[str, str]) -> str:
 
 
 def _try_checkouts(
-    names: Sequence[str], factory: ProgramSettings, *, study: Study, options: AuditOptions, end: float
+    names: Sequence[str], factory: ProgramFactory, *, study: Study, options: AuditOptions, end: float
 ) -> Mapping[str, str]:
     """Train the first seed in these checkouts until `end`. Returns why the program fails, by their names."""
     if options.dry_run:
@@ -168,7 +168,7 @@ def _try_checkouts(
     device = choose_device(study, options, "")
     trials = {}
     for name in names:
-        trial_fields = factory.resolve_settings({**factory.baseline, "commit": name})
+        trial_fields = factory.make_trial_fields({**factory.baseline, "commit": name})
         trials[name] = factory.make_trial(trial_fields, study.seeds[0], device.kind).identify()
     ledger = Ledger(options.results)
     if trials:
@@ -185,7 +185,7 @@ def _try_checkouts(
     metrics = [metric.name for metric in study.metrics]
     results = ledger.read_results([trial.id for trial in trials.values()])
     judged = {
-        name: trial.judge_result(results[trial.id], metrics)
+        name: trial.count_result(results[trial.id], metrics)
         for name, trial in trials.items()
         if trial.id in results
     }

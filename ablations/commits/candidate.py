@@ -36,7 +36,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.commits import open_repository
-from unrolled.ablations.study.gate_study import STUDY, Sides, find_program_folder, read_study_at
+from unrolled.ablations.study.gate_study import STUDY_FILE, Sides, find_program_folder, read_study_at
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
@@ -66,7 +66,7 @@ def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger
     Raises BadInput for a chain that has not begun or has other rules, and if the incumbent cannot be read.
     """
     repository = open_repository(find_program_folder(path), options.results)
-    file_path = Path(path) if path else repository.root / STUDY
+    file_path = Path(path) if path else repository.root / STUDY_FILE
     commit = repository.resolve(name)
     folder = find_folder(options.chain, ledger)
     if has_chain(folder):

@@ -22,6 +22,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.program.commits.repository import Commit
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level
@@ -216,7 +217,7 @@ def name_study(chain: str, number: int) -> str:
 
 def find_page_folder(plan: Plan, out: Path) -> Path:
     """Return the folder of a study's page: for a proposal that of its chain."""
-    return out / plan.study.rpartition("-")[0] if plan.decide == "proposal" else out
+    return out / plan.study.rpartition("-")[0] if plan.decide == StoppingRule.PROPOSAL else out
 
 
 def find_folder(name: str, ledger: Ledger) -> Path:

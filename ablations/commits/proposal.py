@@ -15,15 +15,16 @@ from unrolled.ablations.study.commits import make_checkouts
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.gate_study import Sides, find_file_place, list_base_patterns
 from unrolled.ablations.study.loading import make_study
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import FEWEST_SEEDS, judges_clock
+from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.program.commits.repository import LINK, Commit, Repository
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.sequential import Looks
@@ -70,12 +71,12 @@ class ProposalFile:
         }
         with error_context(str(self.path)):
             study = make_study(self.file.model_copy(update=updates), str(self.path), confirmed=True)
-        return replace(study, looks=self.looks, decide="proposal", to_the_end=True)
+        return replace(study, looks=self.looks, decide=StoppingRule.PROPOSAL, to_the_end=True)
 
     def list_frozen_patterns(self, sides: Sides) -> list[str]:
         """Return patterns, from the repository's top, of the files that no proposal may edit."""
         factory = self.make_study({INCUMBENT: sides.base}).baseline.factory
-        assert isinstance(factory, ProgramSettings)
+        assert isinstance(factory, ProgramFactory)
         with error_context(str(self.path)):
             return list_base_patterns(factory, sides.repository.find_subfolder(self.path.parent), sides)
 
@@ -99,7 +100,7 @@ class ProposalFile:
     def check_out(self, study: Study, commits: Mapping[str, Commit], sides: Sides, results: Path) -> Study:
         """Return the study with a checkout of each of these commits. Raises BadInput as `make_checkouts`."""
         factory = study.baseline.factory
-        assert isinstance(factory, ProgramSettings)
+        assert isinstance(factory, ProgramFactory)
         factory = replace(factory, study_place=self.repository.find_subfolder(self.path.parent))
         tracked = {*sides.base_files, *sides.head_files}
         factory = make_checkouts(factory, self.repository, commits, results, tracked)
@@ -156,6 +157,6 @@ def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
 
     If a time is judged, trials of other proposals do not count for it.
     """
-    occasion = {"occasion": name} if judges_clock(study.metrics) else {}
+    occasion = {"occasion": name} if judges_cost(study.metrics) else {}
     arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]
     return replace(study, name=name, seeds=seeds, arms=tuple(arms))

@@ -9,7 +9,7 @@ from pathlib import Path
 from unrolled.ablations.commits.history import Change, History
 from unrolled.ablations.study.commits import make_checkouts
 from unrolled.ablations.study.gate_study import Sides, list_base_patterns
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.commits.clone import Clone
 from unrolled.bench.program.commits.repository import Commit
@@ -27,11 +27,11 @@ MOST_ATTEMPTS = 24
 class Checkouts:
     """The program in a checkout of each commit that is compared, with the tip's data and frozen files."""
 
-    def __init__(self, history: History, factory: ProgramSettings, results: Path) -> None:
+    def __init__(self, history: History, factory: ProgramFactory, results: Path) -> None:
         self._history = history
         self._factory = factory
         self._results = results
-        self._by_name: dict[str, ProgramSettings] = {}
+        self._by_name: dict[str, ProgramFactory] = {}
         self._counting: set[str] = set()  # files of the tip that count, by their paths in the repository
         tip = replace(history.tip, name=TIP)
         self.tip_identity = self.add_commit(tip)
@@ -74,7 +74,7 @@ class Checkouts:
 
     def _make_trial(self, name: str) -> ProgramTrial:
         factory = self._by_name[name]
-        fields = factory.resolve_settings({**factory.baseline, "commit": name})
+        fields = factory.make_trial_fields({**factory.baseline, "commit": name})
         trial = factory.make_trial(fields).identify()
         assert isinstance(trial, ProgramTrial)
         return trial
@@ -84,7 +84,7 @@ class Checkouts:
         return self._history.repository.find_subfolder(Path(folder)) if folder else None
 
     @property
-    def factory(self) -> ProgramSettings:
+    def factory(self) -> ProgramFactory:
         """The settings of the program, with all checkouts."""
         checkouts = {name: factory.checkouts[name] for name, factory in self._by_name.items()}
         return replace(next(iter(self._by_name.values())), checkouts=checkouts)

@@ -13,7 +13,7 @@ from unrolled.ablations.commits.proposal import CANDIDATE, INCUMBENT
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.retraining import attach_files
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import device_of_trial
@@ -40,7 +40,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
         times = f"{format_duration(seconds)}, and the incumbent's {format_duration(usual)}"
         return f"a trial takes {times}: does it train?"
     factory = study.baseline.factory
-    assert isinstance(factory, ProgramSettings)
+    assert isinstance(factory, ProgramFactory)
     sample = [attach_files(result, factory) for result in results[CANDIDATE][:TRIALS]]
     device = device_of_trial(sample[0].trial, options)
     conditions = trial_conditions([result.trial for result in sample], options, device)
@@ -59,6 +59,6 @@ def _read_results(name: str, plan: Plan, ledger: Ledger) -> Sequence[Result]:
     """Return the finished results of an arm, with their details."""
     arm = next(arm for arm in plan.arms if arm.name == name)
     stored = [
-        plan.judge_result(result) for id in arm.trial_ids.values() if (result := ledger.read_result(id))
+        plan.count_result(result) for id in arm.trial_ids.values() if (result := ledger.read_result(id))
     ]
     return [result for result in stored if result.done]

@@ -121,7 +121,7 @@ class MlflowRuns:
 
     def write_trial(self, arm: str, result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns True if it was written."""
-        result = self._plan.judge_result(result)
+        result = self._plan.count_result(result)
         key = _trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
         if stored := self._trials.get(key):

@@ -54,7 +54,7 @@ class Limits:
 class TaskSpec:
     """What the process of a trial loads and calls, and its limits."""
 
-    run_function: str = ""  # import name of the function that it calls; "" for the trial's own function
+    run_import: str = ""  # import name of the function that it calls; "" for the trial's own function
     preload: Sequence[str] = ()  # modules by name, plug-ins by path
     limits: Limits = Limits()
     resumes: bool = True  # whether it resumes from the state that a killed attempt left
@@ -63,7 +63,7 @@ class TaskSpec:
     def for_trial(self, trial: Trial) -> "TaskSpec":
         """Return the same for one trial: its work, and the modules that it needs."""
         return TaskSpec(
-            run_function=self.run_function or trial.run_function,
+            run_import=self.run_import or trial.run_import,
             preload=tuple(trial.select_modules(self.preload)),
             limits=self.limits,
             resumes=self.resumes,
@@ -139,7 +139,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
     memory_bytes = task.limits.memory_bytes
     states: Mapping[Path, FileState] = {}
     try:
-        work: Callable[[Trial], Result] = pkgutil.resolve_name(task.run_function)
+        work: Callable[[Trial], Result] = pkgutil.resolve_name(task.run_import)
         plug_ins = list(filter(plugins.is_plug_in, task.preload))
         for module in task.preload:
             if module not in plug_ins:
@@ -156,7 +156,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
         with _only_counted_files(trial, reads, plug_ins):
             result = work(trial)
         if not isinstance(result, Result):
-            raise TypeError(f"{task.run_function} returned {type(result).__name__}, not a Result")
+            raise TypeError(f"{task.run_import} returned {type(result).__name__}, not a Result")
         answer = canonical_json(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
@@ -177,7 +177,7 @@ def _only_counted_files(
     """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
     if reads is None or not trial.source:
         return nullcontext()
-    paths = [*plugins.counted_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
+    paths = [*plugins.hashed_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
     return reads.refuse_other_files(paths, Path(plug_ins[0]).name)
 
 
@@ -206,7 +206,7 @@ def _locate_in_program(error: BaseException, trial: Trial) -> str:
         return ""
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now
-        names = {path.resolve(): name for name, path in trial.counted_files().items()}
+        names = {path.resolve(): name for name, path in trial.hashed_files().items()}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if name := names.get(Path(frame.filename).resolve()):
             return f"{name}, line {frame.lineno}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
-from unrolled.ablations.ledger import MISREAD, seal, unseal
+from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, seal, unseal
 from unrolled.ablations.runner import worker
 from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.process import check_result
@@ -202,7 +202,7 @@ def read_worker_answer(trial: Trial, outcome: object) -> Result | str:
         if "refused" not in answer:
             return check_result(answer["result"], trial)
         refusal = f"worker {answer['worker']} {answer['refused']}"
-    except MISREAD as error:
+    except MALFORMED_DATA_ERRORS as error:
         return f"its worker answered with something that is not its result: {error!r}"
     raise BadInput(visible(refusal))
 

@@ -21,7 +21,7 @@ from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
-from unrolled.bench.trial import JudgedResult, Result, Trial
+from unrolled.bench.trial import CountedResult, Result, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,10 @@ def run_trials(
     *,
     should_retrain: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
-    judge: Callable[[Result], JudgedResult] = JudgedResult,
+    judge: Callable[[Result], CountedResult] = CountedResult,
     is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[JudgedResult], None] = lambda _: None,
-    on_result_of_another_run: Callable[[JudgedResult], None] = lambda _: None,
+    on_result: Callable[[CountedResult], None] = lambda _: None,
+    on_result_of_another_run: Callable[[CountedResult], None] = lambda _: None,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in this order.
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.ledger import MISREAD
+from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import TaskSpec, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
@@ -169,13 +169,13 @@ def _read_answer(trial: Trial, answer: bytes) -> Result | None:
         if "refused" not in body:
             return check_result(body, trial)
         refusal = str(body["refused"])
-    except MISREAD:
+    except MALFORMED_DATA_ERRORS:
         return None
     raise BadInput(refusal)
 
 
 def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
-    """Return the trial's result from plain data. Raises one of `MISREAD` where a field is invalid."""
+    """Return a trial's result from plain data. Raises one of `MALFORMED_DATA_ERRORS` for an invalid field."""
     result = Result.from_dict(data)
     types = {"status": str, "reason": str, "output": str, "attempts": int}
     wrong = [name for name, type_ in types.items() if type(getattr(result, name)) is not type_]
@@ -194,7 +194,7 @@ def _run_attempt(
     """Start a process, listen until it ends or has to be ended, and kill the rest of its group."""
     environ = visibility_variables(gpus) if gpus or task.hides_gpus else {}
     modules = [name for name in task.preload if not plugins.is_plug_in(name)] or [
-        task.run_function.partition(":")[0]
+        task.run_import.partition(":")[0]
     ]
     answer, answer_writer = multiprocessing.Pipe(duplex=False)
     output, output_writer = multiprocessing.Pipe(duplex=False)

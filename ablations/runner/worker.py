@@ -136,7 +136,7 @@ def _restore_paths(result: Result, trial: Trial, local_trial: Trial, folder: Pat
     """Return the result with the driver's paths in place of the worker's."""
 
     def restore_text(text: str) -> str:
-        for name in trial.uncounted_fields:
+        for name in trial.unhashed_fields:
             local_path = getattr(local_trial, name)
             if isinstance(local_path, str):
                 text = text.replace(local_path, getattr(trial, name))

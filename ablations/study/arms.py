@@ -20,9 +20,9 @@ AA_OFFSET = 1000
 def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) -> list[Arm]:
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
     with error_context("[baseline]"):
-        settings = factory.resolve_settings(file.baseline)
+        trial_fields = factory.make_trial_fields(file.baseline)
     name = file.baseline_name or title_changes(factory, file.baseline)
-    baseline = Arm(name=name, factory=factory, trial_fields=settings, seeds=seeds)
+    baseline = Arm(name=name, factory=factory, trial_fields=trial_fields, seeds=seeds)
     arms = [baseline]
     with error_context("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
@@ -30,7 +30,7 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
                 first = len(arms)
                 for table in tables:
                     arms.append(_make_arm(file, table, arms))
-                changed = any(arm.trial_fields != settings for arm in arms[first:])
+                changed = any(arm.trial_fields != trial_fields for arm in arms[first:])
                 require(changed, "changes nothing: the baseline is set to this already")
     for table in file.arm:
         with error_context(f"arm {table.name!r}"):
@@ -49,7 +49,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     """Return the arm of a table, with its changes against the baseline or one of the `arms` before it."""
     base = arms[0]
     factory = base.factory
-    settings = factory.resolve_settings(factory.inherit_settings(file.baseline, table.set))
+    trial_fields = factory.make_trial_fields(factory.inherit_settings(file.baseline, table.set))
     if table.against:
         by_name = {arm.name: arm for arm in arms}
         require(
@@ -60,7 +60,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
         )
         base = by_name[table.against]
         require(
-            base.trial_fields != settings,
+            base.trial_fields != trial_fields,
             f"{table.against!r} is set to the very same",
             key="against",
             cure="change something",
@@ -68,9 +68,9 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     return Arm(
         name=table.name or title_changes(factory, table.set),
         factory=factory,
-        trial_fields=settings,
+        trial_fields=trial_fields,
         seeds=base.seeds,
-        changes=factory.make_trial(settings).find_changes(base.make_unidentified_trial()),
+        changes=factory.make_trial(trial_fields).find_changes(base.make_unidentified_trial()),
         question=table.question,
         note=table.note,
         exploratory=table.exploratory,
@@ -80,30 +80,30 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
 
 
 def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
-    """Raise BadInput for a key without which the arm would be the same."""
+    """Raise BadInput for a key of an arm's `set` that changes nothing."""
     require(changes, "changes nothing: its `set` is empty")
     factory = arm.factory
     for key in changes:
         fewer = {name: value for name, value in changes.items() if name != key}
         try:
-            settings = factory.resolve_settings(factory.inherit_settings(file.baseline, fewer))
+            trial_fields = factory.make_trial_fields(factory.inherit_settings(file.baseline, fewer))
         except BadInput:  # another setting may need this one: detach_every = 64 needs its window
             continue
         require(
-            settings != arm.trial_fields,
+            trial_fields != arm.trial_fields,
             f"{key} = {changes[key]!r} changes nothing: without it the arm is the same",
         )
 
 
 def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:
-    """Return the arms, with arms of equal `content` merged into one under the first one's name.
+    """Return the arms, with arms of equal `content` merged into the first of them.
 
-    The names of the others become its `other_names`, and an `against` that names one of them names the first.
-    `against` the baseline means the same as no `against`. The factorial's cell that equals the baseline has
-    no name. Raises BadInput for two arms of one name.
+    The names of the others become its `other_names`. An `against` that names one of them now names the first.
+    An `against` that names the baseline counts as none. An arm may have no name, as the cell of a factorial
+    that equals the baseline does. Raises BadInput for two arms of one name.
     """
     merged: dict[bytes, Arm] = {}
-    names: dict[str, str] = {}  # name of the arm that each became
+    names: dict[str, str] = {}  # name of an arm → name of the arm into which it was merged
     for arm in arms:
         against = arm.against and names[arm.against]
         base = against if against != arms[0].name else ""

@@ -1,6 +1,6 @@
-"""The [design] table: arms from a few words, instead of an [[arm]] table for each.
+"""The [design] table: it makes the [[arm]] tables of a few usual designs.
 
-Designs may ask for the same arm: the study merges equal arms.
+Two designs may make the same arm: `merge_arms` merges equal arms.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from unrolled.bench.trial import canonical_json
 def make_arm_tables(
     design: DesignTable, baseline: Settings, factory: TrialFactory
 ) -> Iterator[tuple[str, list[ArmTable]]]:
-    """Yield the arms in declared order, with the place in the file that declares each.
+    """Yield the arms of each design, in declared order, with the key that declares them.
 
-    `baseline` is the [baseline] table. Raises BadInput for unknown factors, for a level that the base of its
-    arm has already, and for a repeated level.
+    `baseline` is the [baseline] table. Raises BadInput for an unknown factor, for a repeated level, and for a
+    factor of `add_one` that is on in its base.
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
     for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory):
@@ -49,7 +49,7 @@ def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) 
     """Yield the base itself, then the base with each factor alone."""
     with error_context("add_one.base"):
         base = factory.inherit_settings(baseline, table.base)
-        factory.resolve_settings(base)
+        factory.make_trial_fields(base)
     prefix = ""
     if table.base:
         prefix = f"{title_changes(factory, table.base)} "
@@ -66,9 +66,10 @@ def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) 
 
 
 def _combine_factors(names: list[str], baseline: Settings, factory: TrialFactory) -> Iterator[ArmTable]:
-    """Yield every combination of off and on.
+    """Yield every combination of the factors' levels.
 
-    "On" is the baseline's own level if that is not off, so that the baseline is one of the combinations.
+    A factor has two levels: off, and on. If the baseline's level is neither, it takes the place of on, so
+    that the baseline is one of the combinations.
     """
     levels = factory.complete_settings(baseline)
     factors = _find_factors("factorial", names, baseline, factory)
@@ -90,21 +91,25 @@ def _combine_factors(names: list[str], baseline: Settings, factory: TrialFactory
 def _compare_within(
     keys: list[str], cells: list[ArmTable], baseline: Settings, factory: TrialFactory
 ) -> list[ArmTable]:
-    """Return the grid's cells, first those that others are compared with, then these others."""
+    """Return the cells of a grid: first the bases, and then the others, each `against` its base.
+
+    The base of a cell has its levels of `keys`, and the baseline's levels of all other settings. With keys
+    ["model"], the cell {model: lm7, lr: 0.003} is compared with {model: lm7, lr: the baseline's}.
+    """
     _refuse_repeated("within", keys)
     grid = cells[0].set
     for key in keys:
         require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
-    def resolve_changes(changes: Settings) -> bytes:
-        return canonical_json(factory.resolve_settings(factory.inherit_settings(baseline, changes)))
+    def encode_arm(changes: Settings) -> bytes:
+        return canonical_json(factory.make_trial_fields(factory.inherit_settings(baseline, changes)))
 
-    titles = {resolve_changes(cell.set): title_changes(factory, cell.set) for cell in cells}
+    titles = {encode_arm(cell.set): title_changes(factory, cell.set) for cell in cells}
     bases = []
     compared = []
     for cell in cells:
         levels = {key: cell.set[key] for key in keys}
-        base = titles.get(resolve_changes(levels))
+        base = titles.get(encode_arm(levels))
         if base is None:
             raise BadInput(
                 f"no cell has {title_changes(factory, levels)} and the baseline's levels otherwise",

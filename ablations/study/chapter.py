@@ -1,8 +1,7 @@
-"""The chapter's `TrialFactory`: flat settings → the fields of a ChapterTrial, checked.
+"""The chapter's `TrialFactory`, which is this module itself: flat settings → the fields of a ChapterTrial.
 
-A setting is a field of ChapterTrial or an option of the model. A setting that is missing is taken from the
-model's entry in the registry, and then from ChapterTrial: its default < the model's chapter settings < the
-study's.
+A setting is a field of ChapterTrial or an option of the model. The value that counts is the first of: the
+study's, that of the model's entry in the registry, the default of ChapterTrial.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial, Setting
 from unrolled.bench.errors import BadInput, plural, require, suggestion
-from unrolled.bench.trial import DERIVED
+from unrolled.bench.trial import PLANNED_FIELDS
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
@@ -31,7 +30,7 @@ METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.is_judged
 """The metrics by which arms can be judged."""
 
 TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name != "data"))
-"""The settings that define the task; the data are named by their corpus."""
+"""The settings that define the task: `ChapterTrial.task_fields`, with the corpus for the hash of its text."""
 
 OPTIONS = {  # options of the models; the registry has their types, defaults and choices
     "hidden": Setting("units of a layer", low=1),
@@ -88,7 +87,7 @@ _ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
 
 _CURES = {  # cures for keys that are no settings
-    **dict.fromkeys(DERIVED, "it is found out where the study is planned; a text is named with corpus"),
+    **dict.fromkeys(PLANNED_FIELDS, "planning determines it; `corpus` names a text, and --device a device"),
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
     "options": "write the model's options themselves: hidden = 128",
@@ -125,11 +124,11 @@ def _complete_metric(table: MetricTable) -> MetricTable:
     return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
 
 
-def resolve_settings(settings: Settings) -> dict[str, Any]:
-    """Return the fields of a trial, without its seed and hashes, from flat settings: `make_trial(fields)`.
+def make_trial_fields(settings: Settings) -> TrialFields:
+    """Return the fields of a trial with these settings, and defaults for all others.
 
-    Raises BadInput if a setting is unknown, is not one of the model's, has the wrong type or is out of range,
-    and if two of them do not go together.
+    Raises BadInput for a setting that is unknown, is none of the model's, has a wrong type or is out of
+    range, and for two settings that exclude each other.
     """
     spec = _find_spec(settings)
     for key in settings:
@@ -149,7 +148,7 @@ def resolve_settings(settings: Settings) -> dict[str, Any]:
 
 
 def complete_settings(settings: Settings) -> dict[str, Any]:
-    """Return every setting, flat and unchecked; one that is not set has the model's value, or the default."""
+    """Return every setting, flat and unchecked, with the model's value or the default for missing ones."""
     spec = _find_spec(settings)
     flat = {**DEFAULTS, **spec.settings, **spec.options, **settings}
     return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
@@ -173,7 +172,7 @@ def check_data(trial_fields: TrialFields) -> None:
 
 
 def task_settings(trial_fields: TrialFields) -> dict[str, Any]:
-    """Return the settings that decide which words are predicted, with the text's hash for its name."""
+    """Return the settings that decide which tokens are predicted, with the text's hash as `corpus`."""
     settings = {key: trial_fields[key] for key in TASK_SETTINGS}
     return settings | {"corpus": data_hash(trial_fields["corpus"])}
 
@@ -268,7 +267,7 @@ def _make_rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
 
 
 def _check_windows(settings: Settings) -> None:
-    """Raise BadInput for lengths of window, stride and detaching that exclude each other."""
+    """Raise BadInput for a stride or a `detach_every` that does not fit the window."""
     window = settings["window"]
     stride = settings["stride"]
     every = settings["detach_every"]

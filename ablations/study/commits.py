@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unrolled.ablations.study.arms import merge_arms
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
@@ -22,10 +22,10 @@ FOLDER = "commits"
 
 
 def find_checkouts_folder(repository: Repository, results: Path) -> Path:
-    """Return the folder for checkouts: in the results, or in the user's cache if the repository has these.
+    """Return the folder for checkouts: in the results or, if these lie in the repository, the user's cache.
 
-    Programs that search upwards from a checkout, such as pytest for its settings, would find the work tree
-    there.
+    Programs that search the folders above them, such as pytest for its settings, would find those of the work
+    tree if a checkout lay in it.
     """
     folder = Path(os.path.realpath(results)) / FOLDER
     if repository.find_subfolder(folder) is None:
@@ -36,21 +36,21 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
 
 
 def check_out_commits(study: Study, results: Path) -> Study:
-    """Return the study with arms that run the commits that they name. Arms with the same files are merged.
+    """Return the study with checkouts of the commits that its arms name. Arms of equal trials are merged.
 
-    Names are resolved now, because a branch may move until the study is run again. Raises BadInput.
+    Names are resolved now, because a branch may have moved since the study was last run. Raises BadInput.
     """
     factory = study.baseline.factory
     names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
-    if not names or not isinstance(factory, ProgramSettings):
+    if not names or not isinstance(factory, ProgramFactory):
         return study
     repository = open_repository(Path(factory.table.repository), results)
     commits = {name: repository.resolve(name) for name in names}
     return run_in_checkouts(study, make_checkouts(factory, repository, commits, results))
 
 
-def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
-    """Return the study with arms that run in the checkouts of `factory`. Arms with the same files are merged.
+def run_in_checkouts(study: Study, factory: ProgramFactory) -> Study:
+    """Return the study with arms that run in the checkouts of `factory`. Arms of equal trials are merged.
 
     Raises BadInput if a program cannot be identified.
     """
@@ -65,7 +65,7 @@ def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
 
 def list_checked_out_commits(factory: TrialFactory) -> list[Commit]:
     """Return the commits that have been checked out."""
-    checkouts = factory.checkouts.values() if isinstance(factory, ProgramSettings) else ()
+    checkouts = factory.checkouts.values() if isinstance(factory, ProgramFactory) else ()
     return [checkout.commit for checkout in checkouts if checkout.commit]
 
 
@@ -89,13 +89,13 @@ def find_place(table: ProgramTable, repository: Repository) -> str:
 
 
 def make_checkouts(
-    factory: ProgramSettings,
+    factory: ProgramFactory,
     repository: Repository,
     commits: Mapping[str, Commit],
     results: Path,
     tracked_elsewhere: Collection[str] = (),
-) -> ProgramSettings:
-    """Return the settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
+) -> ProgramFactory:
+    """Return the factory with a checkout of each of these commits; see `check_out`. Raises BadInput."""
     data = factory.table.data
     place = find_place(factory.table, repository)
     folder = find_checkouts_folder(repository, results)

@@ -1,4 +1,4 @@
-"""Drafting the study of a script from its source, which is read and not run."""
+"""Drafting a study for a script from the script's source, which is read and not run."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.program.script.flags import Flag, find_seed, read_flags
 from unrolled.bench.program.script.metrics import LOGGERS, is_judged, read_metrics
 
-STUDY = """\
+STUDY_TEMPLATE = """\
 name = "{name}"
 question = {question}
 # what decides, and δ, which is yours to choose: a smaller difference counts as none
@@ -64,13 +64,13 @@ _WRITERS = {
     "mlflow": 'metrics = "mlflow"',
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }
-"""Keys that read the metrics of a script that imports these modules, if its source does not show them."""
+"""By module that a script imports, keys of [program] that read the metrics which that module writes."""
 _SPLITS = ("val", "valid", "validation", "dev", "eval"), ("test",), (), ("train", "training")
-"""Words for a split in the name of a metric: deciding splits come first, metrics without a split third."""
+"""Words for a split in a metric's name, the best split to decide by first; () is for names without one."""
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
-    """Return the text of a script's study, for a file in this folder, and lines about the flags that it read.
+    """Return the text of a study file for a script, to lie in `folder`, and remarks on flags and metrics.
 
     Raises BadInput for a script that cannot be read.
     """
@@ -104,7 +104,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
     lines += [*([] if seed else [NO_SEED]), f"{judged[0]}: decides" if judged else NO_METRIC]
     words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]
-    text = STUDY.format(
+    text = STUDY_TEMPLATE.format(
         name=name,
         question=_format_toml(f"Does another setting of {script.name} help?"),
         metrics=metric if judged else f"# {NO_METRIC}\n# {metric}",
@@ -117,7 +117,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
 
 
 def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: Set[str]) -> list[str]:
-    """Return the keys of [program] that read the judged metrics; without any, comments on likely ones."""
+    """Return lines of [program] that read the judged metrics; without any, comments on likely keys."""
     if not judged:
         return [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
     writer = metrics[judged[0]]
@@ -131,13 +131,13 @@ def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: S
 
 
 def _rank_split(metric: str) -> int:
-    """Return the place in _SPLITS of the split that the name of a metric has, as `loss/val` does."""
+    """Return the place in _SPLITS of the split in a metric's name: "loss/val" → 0."""
     words = {*re.split("[^a-z]+", metric.lower())}
     return next((rank for rank, split in enumerate(_SPLITS) if words.intersection(split)), _SPLITS.index(()))
 
 
 def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:
-    """Return the flag with the seed or the folder of each trial in its words, if it takes one of these."""
+    """Return the flag, set to {seed} or to a path in {out} if it is for a seed or an output folder."""
     if flag == seed:
         return Flag(flag.option, flag.set_to("{seed}"), {}, "gets the seed")
     if _FOLDER_FLAG.fullmatch(flag.name) and "?" not in flag.words and not flag.choices:
@@ -156,7 +156,7 @@ def _format_command(script: Path, folder: Path) -> str:
 
 
 def _propose_levels(flags: Sequence[Flag]) -> str:
-    """Return other levels of a learning rate or, without one, of the first fraction, or of the first flag."""
+    """Return a line of [design.one_at_a_time]: twice the learning rate, or another level of another flag."""
     rates = [flag for flag in flags if flag.name in ("lr", "learning_rate")]
     fractions = [flag for flag in flags if float in map(type, flag.defaults.values())]
     for flag in (*rates, *fractions, *flags):

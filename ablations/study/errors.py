@@ -1,4 +1,4 @@
-"""Mistakes in a study as one line: the place, the value that it has, and the rule."""
+"""Mistakes in a study in one line: place, key and value, rule: "[design]: looks = [2]: should …"."""
 
 import datetime
 import json
@@ -51,9 +51,9 @@ Fields = TypeVar("Fields")
 
 
 def check_fields(options: Fields) -> Fields:
-    """Return a dataclass whose fields have the types that it declares: a path may be a string.
+    """Return a dataclass with its fields converted to their declared types: a text → a Path.
 
-    Raises BadInput for a value of another type.
+    Raises BadInput for a value that cannot be converted.
     """
     try:
         return TypeAdapter(type(options)).validate_python(vars(options))
@@ -64,7 +64,7 @@ def check_fields(options: Fields) -> Fields:
 def explain_validation(
     error: ValidationError, tables: Mapping[str, type[BaseModel]] | None = None
 ) -> BadInput:
-    """Return the first mistake that pydantic reports. `tables` has a file's tables by their keys."""
+    """Return the first mistake that pydantic reports, in one line. `tables` are a file's tables by key."""
     errors = error.errors(include_url=False)
     # an unknown key is more to the point than the key that it was meant to be
     first = next((details for details in errors if details["type"] == "extra_forbidden"), errors[0])

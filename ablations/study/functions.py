@@ -1,4 +1,4 @@
-"""A Python function as a program: where other processes find it, and its settings."""
+"""A Python function as the program of a study: its module, its source files and its settings."""
 
 import inspect
 import sys
@@ -15,10 +15,11 @@ from unrolled.bench.trial import Scalar
 def function_tables(
     function: Callable[..., Any], settings: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the [program] of a function with other `keys`, and its [baseline]: defaults, then `settings`.
+    """Return the tables of a function: {"program": {"function": "train:main", …}, "baseline": {"lr": 0.1}}.
 
-    Raises BadInput for a function that no other process can import, for a function without a seed, and for a
-    setting without a value.
+    [program] also has `keys`. [baseline] has the defaults of the function's parameters, changed by
+    `settings`. Raises BadInput for a function that no other process can import, for one without the parameter
+    `seed`, and for a parameter without a value.
     """
     require(
         hasattr(function, "__qualname__"),

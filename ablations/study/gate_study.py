@@ -19,18 +19,19 @@ from unrolled.ablations.study.commits import (
 )
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.loading import make_study
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import judges_cost
 from unrolled.bench.program.commits.repository import FETCH, LINK, Commit, Repository, TreeEntry
 from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.template import split_template
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import canonical_json
 
-STUDY = "unrolled.toml"
+STUDY_FILE = "unrolled.toml"
 """The file of the study that a gate runs by default, at the top of the repository."""
 BASE = "base"
 HEAD = "head"
@@ -43,19 +44,19 @@ class Gate(NamedTuple):
     study: Study
     base: Commit
     head: Commit
-    remarks: Sequence[str]  # notes on edits of files that the base decides
-    edits: Sequence[str]  # other files that the change edited
+    remarks: Sequence[str]  # a line on each edit that the gate ignores, as the base decides the file
+    edits: Sequence[str]  # the other files that the change edits
 
 
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     """Return the gate of `head` against its merge base with `base`, by the study in a file.
 
-    By default the file is STUDY at the repository's top, and the base the branch that a pull request asks to
-    change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput if there is nothing to compare,
-    and for errors of `check_out`.
+    The default file is STUDY_FILE at the repository's top. The default base is the branch that a pull request
+    asks to change (GITHUB_BASE_REF), or else the remote's default branch. Raises BadInput if there is nothing
+    to compare, and for errors of `check_out`.
     """
     repository = open_repository(find_program_folder(path), results)
-    file_path = Path(path) if path else repository.root / STUDY
+    file_path = Path(path) if path else repository.root / STUDY_FILE
     head_commit = replace(repository.resolve(head), name=HEAD)
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
     merge_base = repository.find_merge_base(base_hash, head_commit.hash)
@@ -72,7 +73,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     with error_context(str(file_path)):
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
-        assert isinstance(factory, ProgramSettings)
+        assert isinstance(factory, ProgramFactory)
         study_place = repository.find_subfolder(file_path.parent)
         replaced = sides.find_edits(list_base_patterns(factory, study_place, sides))
         if replaced:
@@ -83,26 +84,26 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         tracked = {*sides.base_files, *sides.head_files}
         study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
         study = _leave_out_equal_levels(study)
-    if judges_clock(study.metrics):  # a time measured by another gate, on another day, is no evidence
+    if judges_cost(study.metrics):  # a time measured by another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
-    uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
+    edits = [name for name in sides.find_edits(["**"]) if name not in replaced]
     place = find_place(factory.table, repository)
-    outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
+    outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
     require(
         study.contrasts or factory.table.code or not outside,
         "differs outside of the program's folder, so that it does not count",
         key=", ".join(outside),
         cure="set `folder` to the top, or name in `code` what counts",
     )
-    return Gate(study, base_commit, head_commit, remarks, uncounted)
+    return Gate(study, base_commit, head_commit, remarks, edits)
 
 
 def find_program_folder(path: str) -> Path:
-    """Return the folder of the program in a study file, by the file's present text.
+    """Return the folder whose repository has the program, by the present text of the study's file.
 
-    It is the file's own folder if the head deleted or broke the file: the base's study decides.
+    If the file is missing or has a mistake, that is the file's own folder: the base's version decides later.
     """
     folder = Path(path).parent
     with suppress(BadInput):
@@ -121,9 +122,9 @@ class Sides:
         self.head_files = repository.list_files(head.tree)
 
     def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
-        """Return the files that patterns match and that differ between the two commits, as the base has them.
+        """Return the files that match and differ between the two commits: name → the base's version, or None.
 
-        A file that the base does not have is None.
+        None stands for a file that the base lacks.
         """
         names = sorted({*self.base_files, *self.head_files})
         matches = {name for pattern in patterns for name in match_names(names, pattern)}
@@ -131,17 +132,18 @@ class Sides:
         return {name: self.base_files.get(name) for name in edited}
 
     def describe_edit(self, name: str) -> str:
-        """Return the name of a file, and whether the change adds or deletes it."""
+        """Return the name of an edited file: "train.py", "new.py (added)", "old.py (deleted)"."""
         if name not in self.base_files:
             return f"{name} (added)"
         return name if name in self.head_files else f"{name} (deleted)"
 
 
-def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides: Sides) -> list[str]:
-    """Return patterns, from the repository's top, of the files that both sides have as the base has them.
+def list_base_patterns(factory: ProgramFactory, study_place: str | None, sides: Sides) -> list[str]:
+    """Return patterns of the files that the gate takes from the base on both sides.
 
-    The patterns cover data, frozen files and the files of {study}. A frozen module includes files that Python
-    would import in its place. Raises BadInput for a frozen file that is in neither commit.
+    They are `data`, `frozen` and the files of {study}, by their paths from the repository's top. A frozen
+    train.py also covers train/ and train.*, which Python might import in its place. Raises BadInput for a
+    frozen file that is in neither commit.
     """
     table = factory.table
     place = find_place(table, sides.repository)
@@ -168,7 +170,7 @@ def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides:
 
 
 def _leave_out_equal_levels(study: Study) -> Study:
-    """Return the study without the levels at which the files that count are the same on both sides."""
+    """Return the study without the levels at which base and head have the same trials."""
     ids = {arm.name: arm.make_unidentified_trial().identify().id for arm in study.arms}
     equal = {arm.name: arm.against for arm in study.arms if arm.against and ids[arm.name] == ids[arm.against]}
     left = [arm for arm in study.arms if arm.name not in {*equal, *equal.values()}]
@@ -176,7 +178,7 @@ def _leave_out_equal_levels(study: Study) -> Study:
 
 
 def _find_base(repository: Repository) -> str:
-    """Return the branch that a change is to be merged into. Raises BadInput where it is not known."""
+    """Return the commit of the branch that a change is to be merged into. Raises BadInput for none."""
     branch = os.environ.get("GITHUB_BASE_REF", "")
     for name in [f"origin/{branch}", branch] if branch else ["origin/HEAD"]:
         with suppress(BadInput):
@@ -215,7 +217,7 @@ def find_file_place(path: Path, repository: Repository) -> str:
 
 
 def read_study_at(path: Path, repository: Repository, commit: Commit) -> str:
-    """Return the text of a study's file as a commit has it or, if it has none, as it is."""
+    """Return the text of a study's file in a commit or, if the commit lacks the file, its present text."""
     place = find_file_place(path, repository)
     entry = repository.list_files(commit.tree).get(place)
     if entry is None:
@@ -225,7 +227,10 @@ def read_study_at(path: Path, repository: Repository, commit: Commit) -> str:
 
 
 def _make_study(file: StudyFile, path: str) -> Study:
-    """Return the study that has the base and the head at every level of the other settings of a file."""
+    """Return the study of a gate: for each arm of the file, the arm at the base and the arm at the head.
+
+    The arms lr 0.1 and lr 0.2 become `base`, `head`, `base, lr 0.2` and `head, lr 0.2`.
+    """
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
     levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
@@ -248,4 +253,4 @@ def _make_study(file: StudyFile, path: str) -> Study:
         "aa": False,
     }
     study = make_study(file.model_copy(update=updates), path, confirmed=True)
-    return replace(study, decide="gate", to_the_end=True)
+    return replace(study, decide=StoppingRule.GATE, to_the_end=True)

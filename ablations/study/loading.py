@@ -1,4 +1,4 @@
-"""From a study's file, or its keys in Python, to the study: all is checked before the first trial."""
+"""From a study's file, or its keys in Python, to a Study. Every mistake is found before the first trial."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from unrolled.ablations.study.arms import make_arms, merge_arms
 from unrolled.ablations.study.commits import check_out_commits
 from unrolled.ablations.study.errors import error_context, format_value
 from unrolled.ablations.study.functions import function_tables
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import DesignTable, StudyFile
@@ -30,6 +30,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
+from unrolled.bench.stopping_rule import StoppingRule
 
 MAX_TRIALS = 10_000  # most trials of a study without confirmation
 MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
@@ -38,8 +39,8 @@ MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
 def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     """Return a shipped study by its name, or the study of a file by its path.
 
-    Raises BadInput, naming file and key, for every mistake in it, and for more than `MAX_TRIALS` trials,
-    unless they are `confirmed`. The trials are counted without being built.
+    Raises BadInput, naming file and key, for a mistake in it, and for more than `MAX_TRIALS` trials that are
+    not `confirmed`.
     """
     path, text = read_study_text(str(name_or_path))
     with error_context(path):
@@ -54,8 +55,8 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
         declare_study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=metrics)
 
     `function` takes a seed and the settings, whose defaults are the baseline, and returns its metrics by
-    name. Other processes import it. `question` is the name by default. Raises BadInput for more than 10,000
-    trials, too.
+    name. Other processes import it, so that it has to lie in a module. `question` is the name by default.
+    Raises BadInput for a mistake, and for more than 10,000 trials.
     """
     design = dict(keys.pop("design", {}))
     for key in keys.keys() & DesignTable.model_fields.keys():
@@ -74,10 +75,10 @@ def override_study(
     *,
     confirmed: bool = False,
 ) -> Study:
-    """Return the study with other seeds and settings, as `--seeds` and `--set` give them.
+    """Return the study with the seeds of `--seeds` and the settings of `--set`.
 
-    A single value replaces the baseline's; each of several values becomes an arm. The seeds are all trained,
-    and looked at once. Raises BadInput.
+    A setting with one value replaces the baseline's; of several values, each becomes an arm. All of the given
+    seeds are trained, and looked at once, at their end. Raises BadInput.
     """
     with error_context("--set"):
         check_texts(dict(sets))
@@ -89,7 +90,7 @@ def override_study(
 
 
 def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
-    """Return the keys of a study's file that `--set` changes: the baseline, its name, and the arms."""
+    """Return the new values of the keys of a study's file that `--set` changes."""
     repeated = next((key for key, count in Counter(key for key, _ in sets).items() if count > 1), None)
     if repeated:
         levels = ",".join(str(value) for key, values in sets if key == repeated for value in values)
@@ -100,13 +101,13 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     swept = {key: list(values) for key, values in sets if key not in single}
     factory = make_factory(file)
     baseline = factory.inherit_settings(file.baseline, single)
-    factory.resolve_settings(baseline)  # all settings at once: detach_every = 64 is valid if window = 64
+    factory.make_trial_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
-            factory.resolve_settings(factory.inherit_settings(baseline, {key: value}))
+            factory.make_trial_fields(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
-    if name:  # a corpus is named by a path, which is too long for a name
+    if name:  # without the corpus, whose path would make the name too long
         titles = [factory.format_setting(key, value) for key, value in single.items() if key != "corpus"]
         name = ", ".join([name, *titles])
     old_name = file.baseline_name or title_changes(factory, file.baseline)
@@ -119,9 +120,9 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
 
 
 def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:
-    """Yield studies, by name, file or declared, changed by --plugin, --seeds and --set.
+    """Yield the studies of these names and files, and those given, changed by the options.
 
-    Raises BadInput.
+    --plugin is loaded first; --seeds, --set and --to-the-end change each study. Raises BadInput.
     """
     load_plugins(options.plugin)
     sets = [parse_set(text) for text in options.set]
@@ -142,7 +143,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
 
 
 def _require_packages(study: str) -> None:
-    """Raise BadInput where the packages of the chapter's models are not installed."""
+    """Raise BadInput if a package of the chapter's models is not installed."""
     missing = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
     require(
         not missing,
@@ -153,7 +154,7 @@ def _require_packages(study: str) -> None:
 
 
 def refuse_plugins(study: str, options: StoredOptions) -> None:
-    """Raise BadInput if plug-ins are given to a study of a program, which would not use them."""
+    """Raise BadInput if plug-ins are given for the study of a program, which does not use them."""
     with error_context(f"study {study!r}"):
         refuse_flags(
             options,
@@ -164,7 +165,7 @@ def refuse_plugins(study: str, options: StoredOptions) -> None:
 
 
 def load_plugins(files: Sequence[str]) -> None:
-    """Load files of the user's, which register models and regularisers."""
+    """Load the user's plug-ins, which register models and regularisers."""
     for name in files:
         plugins.load_plug_in(name)
 
@@ -172,18 +173,18 @@ def load_plugins(files: Sequence[str]) -> None:
 def make_factory(file: StudyFile) -> TrialFactory:
     """Return the factory of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
     if file.program is None:
-        return chapter
+        return chapter  # the module has the functions of a TrialFactory
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
-    program = ProgramSettings(file.program, file.baseline, reduction)
+    factory = ProgramFactory(file.program, file.baseline, reduction)
     with error_context("[baseline]"):
-        program.check_baseline()
+        factory.check_baseline()
     with error_context("[program]"):
-        program.check_table()
-    return program
+        factory.check_table()
+    return factory
 
 
 def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
-    """Return the study of a file, whose mistakes are at `path`. Raises BadInput."""
+    """Return the study of a parsed file. `path` is its place in messages. Raises BadInput."""
     if file.program:
         file = _complete_baseline(file)
     seeds, looks = _choose_looks(file)
@@ -203,7 +204,7 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
         metrics=tuple(table.metric for table in factory.choose_metrics(file.metrics)),
         seeds=seeds,
         looks=looks,
-        decide=file.decide,
+        decide=StoppingRule(file.decide),
         to_the_end=file.to_the_end,
         arms=arms,
         path=path,
@@ -212,7 +213,10 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
 
 
 def _complete_baseline(file: StudyFile) -> StudyFile:
-    """Return a program's file with a named baseline, which is the work tree where arms are commits."""
+    """Return a program's file with a name for its baseline and, if arms are commits, the baseline's commit.
+
+    That is the work tree, if [baseline] names none.
+    """
     design = file.design
     changes = (design.one_at_a_time, design.grid, design.add_one.base, *(arm.set for arm in file.arm))
     baseline = file.baseline
@@ -223,7 +227,7 @@ def _complete_baseline(file: StudyFile) -> StudyFile:
 
 
 def _choose_looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return a study's seeds, and the numbers of them after which verdicts are sought."""
+    """Return a study's seeds and its looks: the numbers of seeds after which verdicts are sought."""
     if file.seeds is None:
         looks = file.looks or DEFAULT_LOOKS
         seeds = parse_seeds(looks[-1])

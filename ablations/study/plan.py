@@ -19,11 +19,12 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.audit import Audit
-from unrolled.bench.metric import Metric, judges_clock
+from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type
+from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.trial import CountedResult, Result, Trial, canonical_json, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -34,10 +35,12 @@ FIRST_SEEDS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm(ArmDescription):
-    """One arm, and the identity of its trial for each seed of the study."""
+    """An arm of a plan, with the identity of its trial for each seed of the study."""
 
     model: str
+    """The chapter's name of its model, such as lm7; "" of a program."""
     title: str
+    """What is trained, as a page calls it: see `Trial.title`."""
     trial_ids: Mapping[int, Id]
     """Identities in the numeric order of seeds: JSON keys are text, in whose order 10 comes before 2."""
     trial_fields: Mapping[str, Any]
@@ -45,7 +48,7 @@ class PlannedArm(ArmDescription):
     settings_hash: str = ""
     """Hash of its trials' settings and data, whatever seed and code: see `Trial.comparable_content`."""
     commit: Commit | None = None
-    """The name that the study gives to the code of a program."""
+    """Of a program: the commit whose code runs, if the arm's settings name one."""
 
     __pydantic_config__ = _STRICT  # for reading a stored plan
 
@@ -87,7 +90,7 @@ class EarlierVerdict:
     __pydantic_config__ = _STRICT
 
     def describe(self, template: str) -> str:
-        """Return it in a line, with its command line where that has another template."""
+        """Return it in a line, with its command line if the template of that differs from `template`."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
         judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.template}`" if self.template != template else ""
@@ -96,7 +99,7 @@ class EarlierVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study as it was declared, and when."""
+    """A study as it was declared, and when. A ledger stores the latest plan of each study."""
 
     study: str
     question: str
@@ -118,44 +121,42 @@ class Plan:
     setting_titles: Mapping[str, str] = field(default_factory=dict)
     """Titles of the settings that arms change: alpha is AR."""
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
-    """By arm, the pairs that had results when the plan was declared: see `seen_results`.
-
-    It is empty for a study that `ships`.
-    """
+    """By arm, the pairs that had results when the plan was declared: see `seen_results`. {} if it `ships`."""
     earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
-    """By trial, the fingerprints of earlier results of its settings and seed, under another command line.
+    """By trial, the fingerprints of results that had its settings and seed under another command line.
 
-    If every new result equals an earlier one, the edit of the command line changed no number. The pairs
-    then count as seen.
+    If every new result of an arm has a fingerprint of these, the edit of the command line changed no number.
+    The arm's pairs then count as seen before the plan was declared.
     """
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
     earlier_declarations: tuple[Declaration, ...] = ()
-    """The study's other plans that have results."""
+    """Earlier plans of the same study that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
-    decide: str = "direction"
+    decide: StoppingRule = StoppingRule.DIRECTION
+    """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Not part of `hash`, because it may be set later: it adds no claim to those of the plan."""
+    """Whether contrasts unlikely to be decided get all seeds. Not part of `hash`: it adds no claim."""
     repeat: bool = True
     """Whether `nondeterminism` is measured. Not part of `hash`: without it the plan makes fewer claims."""
     refusal: str = ""
     """Why the first trials stopped the study; "" if they did not."""
     nondeterminism: Mapping[str, float] | None = None
-    """By how much two runs of one trial of a program's baseline differ, by each judged quality.
+    """By judged quality, how much two runs of the same trial of a program's baseline differ.
 
-    It is {} if they differ in none, and None before this was measured.
+    It is {} if the two runs agree, and None before they were trained.
     """
     varying: tuple[str, ...] = ()
     """The other metrics in which the two runs differ."""
     level: float = 0.0
+    """Of a proposal: error rate of the test by which it is kept. See `Study`."""
     simpler_level: float = 0.0
-    """The levels of a proposal, taken from its study."""
-
+    """Of a simpler proposal: error rate of the test that it is less than δ worse. See `Study`."""
     audit: Audit | None = None
-    """For a study whose arms are the changes of a history: the changes that are judged."""
+    """Of an audit: the changes of a history that its arms judge."""
 
     __pydantic_config__ = _STRICT
 
@@ -167,45 +168,44 @@ class Plan:
     @property
     def mlflow_metrics(self) -> MlflowMetrics:
         """The metrics and curves of its trials that MLflow shows."""
-        mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_path)
+        mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_import)
         return mlflow_metrics
 
-    def judge_result(self, result: Result) -> JudgedResult:
-        """Return the result as this study counts it, by the metrics that it judges.
+    def count_result(self, result: Result) -> CountedResult:
+        """Return the result with the status that it has in this study: see `Trial.count_result`.
 
-        A time counts only if the training was not resumed: another study may have resumed this one.
+        In a study that judges time, a resumed training counts as failed, since its time is not the whole.
         """
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
-        judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
-        if judged.done and self._has_partial_time(result):
-            reason = "it went on from an earlier attempt, so that its time is of a part"
-            return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
-        return judged
+        counted_result = result.trial.count_result(result, [metric.name for metric in self.metrics])
+        if counted_result.done and self._has_partial_time(result):
+            reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
+            return replace(counted_result, status="failed", reason=f"{reason}; --retry trains it anew")
+        return counted_result
 
-    def judge_results(self, results: Mapping[str, Result]) -> dict[str, JudgedResult]:
-        """Return results by trial as this study counts them: see `judge_result`."""
-        return {id: self.judge_result(result) for id, result in results.items()}
+    def count_results(self, results: Mapping[str, Result]) -> dict[str, CountedResult]:
+        """Return results, by trial, with the status that each has in this study: see `count_result`."""
+        return {id: self.count_result(result) for id, result in results.items()}
 
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
-        """Return True if another training takes the place of a stored result that counts as a failure.
+        """Return True if a trial is to be trained again, in place of a stored result that counts as failed.
 
-        The result is replaced if its training failed or, with `retry`, if its judged time is partial. A
-        training that ended without a judged metric would lack it again, and other studies may share its
-        result.
+        That is so if the training failed or, with `retry`, if its judged time is that of a resumed training.
+        It is not so if the training ended without a judged metric: it would lack the metric again.
         """
-        judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
+        counted_result = stored.trial.count_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
-            return judged.status == "failed"
-        return retry and judged.done and self._has_partial_time(stored)
+            return counted_result.status == "failed"
+        return retry and counted_result.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
-        return judges_clock(self.metrics) and bool(result.provenance.get("resumed"))
+        return judges_cost(self.metrics) and bool(result.provenance.get("resumed"))
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:
-        """The names of the trials' commits by identity, where they have one."""
+        """By trial, the name of the commit whose code it runs, where the study names one."""
         return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trial_ids.values()}
 
     def make_planned_trial(self, arm: PlannedArm, seed: int) -> Trial:
@@ -221,13 +221,13 @@ class Plan:
 
     @property
     def irreproducible(self) -> set[str]:
-        """The metrics that vary between equal trainings; a judged quality is none of them."""
+        """The metrics that may differ between two runs of one trial: judged costs, and those in `varying`."""
         judged = {metric.name for metric in self.metrics}
         return (judged | {*self.varying}) - {*self.qualities}
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
-        """Every trial's arm and seed by identity, seed by seed."""
+        """The arm and the seed of every trial by its identity, in the order of seeds, then of arms."""
         by_id: dict[str, tuple[PlannedArm, int]] = {}
         for seed in sorted(self.seeds):
             for arm in self.arms:
@@ -252,14 +252,17 @@ class Plan:
 
     @property
     def contrast_keys(self) -> dict[str, frozenset[str]]:
-        """By arm, the hashes of its settings and of those that it is compared with, where these differ."""
+        """By arm, the settings' hashes of the arm and of its base, which identify the contrast in any study.
+
+        An arm of the same settings as its base is left out.
+        """
         pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
-    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, JudgedResult]]:
+    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, CountedResult]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
-        for id, result in self.judge_results(ledger.read_results(arm_and_seed)).items():
+        for id, result in self.count_results(ledger.read_results(arm_and_seed)).items():
             yield *arm_and_seed[id], result
 
 
@@ -286,7 +289,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         hash=study.plan_hash,
         command=command,
         trainer_name=study.trainer_name,
-        template=study.baseline.make_unidentified_trial().template,
+        template=study.baseline.make_unidentified_trial().command_template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
         decide=study.decide,
@@ -324,7 +327,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
 
 def shared_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
-    excluded = {"seed", "device", *trial.uncounted_fields}
+    excluded = {"seed", "device", *trial.unhashed_fields}
     trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
     return {name: value for name, value in trial_fields.items() if name not in excluded}
 

@@ -1,6 +1,6 @@
 """Plans in a ledger's folder, the latest of each study: stored, read, checked, and set aside if damaged.
 
-Results that were seen before a plan was declared, and the study's earlier plans, are stored with it.
+With a plan is stored which results existed before it was declared, and which plans its study had before.
 """
 
 import hashlib
@@ -56,7 +56,10 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
 
 
 def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
-    """Return the plan with the measurement of a stored one that ran the same trial twice and judged alike."""
+    """Return the plan with the nondeterminism that a stored plan measured, if it holds for this plan, too.
+
+    It does if both have the same first trial and judge the same qualities.
+    """
     if plan.nondeterminism is not None or before.qualities != plan.qualities:
         return plan
     if plan.arms[0].trial_ids[plan.seeds[0]] != before.arms[0].trial_ids[before.seeds[0]]:
@@ -65,7 +68,7 @@ def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
 
 
 def is_same_plan(plan: Plan, stored: Plan) -> bool:
-    """Return True if two plans are the same but for what is found out as they run."""
+    """Return True if two plans have the same study, hash and trials. Other fields may change as they run."""
     same_trials = set(plan.ids) == set(stored.ids)
     return same_trials and (plan.study, plan.hash) == (stored.study, stored.hash)
 
@@ -76,10 +79,10 @@ def is_shipped_plan(plan: Plan) -> bool:
 
 
 def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """Return the plan, which differs from the stored plan `before`, with what is recorded at its declaration.
+    """Return a new plan with what is recorded when it is declared; `before` is the stored plan, if any.
 
-    A plan that the study had before gets the `planned` and `seen_pairs` of that time, and the
-    `earlier_verdicts` that came before it.
+    If the study had this plan earlier, before `before`, it gets the `planned` and the `seen_pairs` of that
+    time, and only the `earlier_verdicts` of plans before it.
     """
     declarations: list[Declaration] = []
     if before:
@@ -130,7 +133,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
 
 
 def load_plan(study: str | Study, ledger: Ledger) -> Plan:
-    """Return the latest plan of a study, of a study's name, or of the study in a file.
+    """Return the stored plan of a study, given as a Study, by its name or by the path of its file.
 
     Raises BadInput if the study was never run, or if its plan cannot be read.
     """
@@ -198,14 +201,14 @@ def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
 
 
 def read_sound_plan(study: str, ledger: Ledger) -> Plan | None:
-    """Return the stored plan of a study; None if there is none, or none that can be read."""
+    """Return the stored plan of a study; None if there is none or it cannot be read."""
     with suppress(BadInput):
         return _read_file(plan_path(ledger, study))
     return None
 
 
 def find_stored_device(study: str, ledger: Ledger) -> str:
-    """Return the device of a study's stored plan; "" if there is none that can be read."""
+    """Return the device of a study's stored plan; "" if there is none or it cannot be read."""
     plan = read_sound_plan(study, ledger)
     return plan.device if plan else ""
 
@@ -244,12 +247,11 @@ def _read_file(path: Path) -> Plan | None:
 
 
 def _find_faults(plan: Plan) -> Iterator[str]:
-    """Yield a sentence on each contradiction. Raises TypeError or LookupError for fields of no trial.
+    """Yield a sentence on each contradiction in a plan. Raises TypeError or LookupError for wrong fields.
 
-    A stored plan is sealed against accidents, not against forgers: whoever edits it can seal it again. The
-    identity of a trial is the hash of its fields, and its result is found by it. A plan whose identities
-    follow from its arms' fields and seeds therefore has no result of another seed, other settings or another
-    device.
+    The seal of a stored plan protects it from accidents, not from a forger, who can seal it again. But
+    results are found by the identities of trials, which are hashes of their fields. If the identities follow
+    from the arms' fields and seeds, no result of another seed, setting or device can stand in an arm.
     """
     if plan.nondeterminism and not plan.of_program:
         yield "equal trials are said to differ, which those of the chapter do not"
@@ -280,7 +282,7 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         declared["model"] = arm.model
     for key, value in declared.items():
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
-        if key not in trial.uncounted_fields and settings.get(key, 0) != value:
+        if key not in trial.unhashed_fields and settings.get(key, 0) != value:
             yield f"its trials have another {key} than the plan says"
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"

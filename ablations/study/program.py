@@ -1,4 +1,4 @@
-"""The `TrialFactory` of a user's program or function: its settings, and its trials."""
+"""The `TrialFactory` of a user's program or function: [program] and [baseline] → trials."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
-from unrolled.bench.metric import MEASURED
+from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.output import MLFLOW
@@ -27,17 +27,17 @@ _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # a quoted '|' is a
 
 
 @dataclass(frozen=True)
-class ProgramSettings:
-    """A study's program and its settings: those of [baseline], which the command line's template names."""
+class ProgramFactory:
+    """The factory of a study with a [program]. Its settings are the keys of [baseline]."""
 
     table: ProgramTable
     baseline: Mapping[str, Any]
-    reduction: Mapping[str, str]  # metric → how its curve becomes one value, if that is not the last
-    checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # checkouts of the commits that arms name
-    study_place: str | None = None  # {study} in each checkout; None if it is the study file's folder
+    reduction: Mapping[str, str]  # metric → "min", "max" or "mean 5" of its curve, if not its last value
+    checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # name of a commit → its checkout
+    study_place: str | None = None  # {study} as a path in a checkout; None if it is the study file's folder
 
     def check_baseline(self) -> None:
-        """Raise BadInput for a setting that is no number, string, boolean or, of a command line, a list."""
+        """Raise BadInput for a value that is no number, string or boolean; `run` may have lists, too."""
         for name, value in self.baseline.items():
             cure = ""
             if isinstance(value, Mapping):
@@ -50,7 +50,7 @@ class ProgramSettings:
             )
 
     def check_table(self) -> None:
-        """Raise BadInput for a table that names no program, and where template and baseline differ."""
+        """Raise BadInput for a table without a program, and for one that does not fit [baseline]."""
         self._check_files()
         if self.table.function:
             for key in ("run", "metrics", "patterns"):
@@ -71,7 +71,7 @@ class ProgramSettings:
             self.check_scripts(Path(self.table.folder))
 
     def _check_template(self) -> None:
-        """Raise BadInput where the command line names other settings than [baseline], or no seed."""
+        """Raise BadInput if the settings in the command line's braces are not [baseline]'s and the seed."""
         template_fields = list_fields("run", split_template(self.table.run))
         names = {field.name for field in template_fields}
         require(
@@ -117,12 +117,12 @@ class ProgramSettings:
 
     @property
     def _names_of_lists(self) -> set[str]:
-        """The settings that become a word for each of their values."""
+        """The settings whose values become a word each: those that `run` has as {name*}."""
         words = split_template(self.table.run) if self.table.run else []
         return {field.name for field in list_fields("run", words) if field.list}
 
     def check_scripts(self, folder: Path) -> None:
-        """Raise BadInput for a Python script that the command line names and that is not in the folder."""
+        """Raise BadInput if the command line names a Python script that is not in the folder."""
         study = str(Path(self.table.study_folder or folder).absolute())
         template = split_template(self.table.run) if self.table.run else []
         words = [word.replace("{study}", study) for word in template]
@@ -134,7 +134,7 @@ class ProgramSettings:
                 raise BadInput(f"there is no file {script}", key="run", cure=cure)
 
     def _check_files(self) -> None:
-        """Raise BadInput where `metrics` or `keep` names files outside of the trial's own folder."""
+        """Raise BadInput for wrong `keep`, `patterns`, `rows` or `metrics`, the keys on what it writes."""
         for pattern in self.table.keep:
             inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
             require(
@@ -157,7 +157,7 @@ class ProgramSettings:
                 find_format(self.table.metrics, key="metrics")
 
     def _check_names(self, key: str, names: Set[str]) -> None:
-        """Raise BadInput for the name of a field in braces that is neither a setting nor a place."""
+        """Raise BadInput for a name in braces that is neither a setting nor one of BUILT_IN_FIELDS."""
         settings = [*self.baseline, *BUILT_IN_FIELDS]
         for name in sorted(names - {*settings}):
             raise BadInput(
@@ -167,7 +167,7 @@ class ProgramSettings:
             )
 
     def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
-        """Return the metrics that judge arms. Raises BadInput where a study has none."""
+        """Return the metrics that judge arms. Raises BadInput if there are none, or a name is taken."""
         require(
             tables,
             "is missing",
@@ -182,8 +182,8 @@ class ProgramSettings:
             require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)
         return tables
 
-    def resolve_settings(self, settings: Settings) -> dict[str, Any]:
-        """Return the fields of a trial from its settings."""
+    def make_trial_fields(self, settings: Settings) -> TrialFields:
+        """Return the fields of a trial with these settings and the keys of [program] that it stores."""
         for key in settings:
             self.check_key(settings, key)
         commit = settings.get("commit", "")
@@ -209,28 +209,28 @@ class ProgramSettings:
         }
 
     def complete_settings(self, settings: Settings) -> dict[str, Any]:
-        """Return every setting."""
+        """Return every setting, with the baseline's value for those that are missing."""
         return {**self.baseline, **settings}
 
     def inherit_settings(self, baseline: Settings, changes: Settings) -> dict[str, Any]:
-        """Return the settings of an arm: the baseline's and then its own."""
+        """Return the settings of an arm: the baseline's with its changes."""
         return {**baseline, **changes}
 
     def check_key(self, settings: Settings, key: str) -> None:
-        """Raise BadInput for a setting whose name is taken, or that [baseline] does not have."""
+        """Raise BadInput for a setting that [baseline] lacks, or whose name is taken."""
         require(
             key not in BUILT_IN_FIELDS,
-            "is given by Unrolled",
+            "is a name that Unrolled fills in itself",
             key=repr(key),
             cure="take it out; `seeds` has the seeds",
         )
-        is_column = key in STUDY_COLUMNS or key in MEASURED
+        is_column = key in STUDY_COLUMNS or key in COST_KINDS
         require(not is_column, "is a column of tables of results", key=repr(key), cure="call it otherwise")
         keys = [*self.baseline, "commit"]
         require(key in keys, "is no setting of [baseline]", key=repr(key), cure=suggestion(key, keys))
 
     def find_factor(self, name: str, settings: Settings) -> Factor:
-        """Return a boolean setting as a factor. Raises BadInput for any other one."""
+        """Return a boolean setting as a factor. Raises BadInput for any other setting."""
         self.check_key(settings, name)
         boolean = isinstance(self.baseline.get(name), bool)
         require(boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
@@ -265,7 +265,7 @@ class ProgramSettings:
         )
 
     def locate_trial(self, trial: ProgramTrial) -> ProgramTrial:
-        """Return the trial with the files of this program. It keeps none of the files that it writes."""
+        """Return the trial with the places of this program's files, and without `keep`."""
         checkout = self.checkouts.get(trial.commit)
         study_folder = self.table.study_folder
         if checkout and self.study_place is not None:
@@ -282,7 +282,7 @@ class ProgramSettings:
         )
 
     def check_data(self, trial_fields: TrialFields) -> None:
-        """Raise BadInput where a file that counts, or a package, is missing."""
+        """Raise BadInput if a file or a package that enters the identity is missing."""
         self.make_trial(trial_fields).identify()
 
     def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
@@ -290,7 +290,7 @@ class ProgramSettings:
         return {}
 
     def _convert_value(self, key: str, value: Any) -> Scalar:
-        """Return a setting with the type that it has in [baseline], or the words of a list as text.
+        """Return a value with the type that the setting has in [baseline]: 1 → 1.0, ["a", "b"] → "a b".
 
         Raises BadInput for a value of another type.
         """

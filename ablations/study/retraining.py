@@ -1,7 +1,7 @@
-"""Stored trials and today's: the trial of an identity, why it is trained again, where its program lies.
+"""Stored results and the present code: finding a result, why a trial is trained again, and its program.
 
-A ledger does not say where a program lies, so that no program runs by itself: its files come from a study
-file that the user names, or from a bundle that the user trusts.
+A ledger does not say where a program is, so that reading a ledger runs no program. The program's files come
+from a study file that the user names, or from a bundle that the user trusts.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from unrolled.ablations.study.commits import make_checkouts, open_repository
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import BadInput, find_nearest, plural, require
 from unrolled.bench.identity import describe_changes
@@ -40,7 +40,7 @@ def find_result(id: str, ledger: Ledger) -> Result:
 
 
 def identify_today(trial: Trial) -> tuple[Trial | None, str]:
-    """Return the trial that the present code, data and plug-ins make of a stored one, and the differences.
+    """Return a stored trial with the identity that present code and data give it, and how that differs.
 
     The trial is None if more than the versions of packages differ: it would be another experiment.
     """
@@ -55,10 +55,11 @@ def identify_today(trial: Trial) -> tuple[Trial | None, str]:
 
 
 def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
-    """Return a line for each reason: "torch 2.13.0 → 2.14.0: 400 trials to train; …".
+    """Return a line for each reason to train trials of an earlier plan again.
 
-    `todo` are the trials of `plan` to be trained. Trials whose settings have changed are not counted, and a
-    trial that is trained once more because it failed needs no reason.
+    An example: "torch 2.13.0 → 2.14.0: 400 trials to train; the earlier results stay in the ledger". `todo`
+    are the trials of `plan` to be trained. Only those count that differ from `before` in code, data or
+    versions alone: other settings, and a retried failure, need no explanation.
     """
     arm_and_seed = plan.arm_and_seed
     earlier_trials = {(arm.name, seed): result.trial for arm, seed, result in before.read_results(ledger)}
@@ -81,16 +82,17 @@ def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: 
     return lines
 
 
-def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSettings | None]:
-    """Return the plan of a study, and its program if it has one, with checkouts of the plan's commits.
+def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramFactory | None]:
+    """Return the stored plan of a study, and the factory of its program, with checkouts of its commits.
 
-    Raises BadInput for a study of a program that is given only by name.
+    The factory is None for a study of the chapter. Raises BadInput for a program's study that is given only
+    by its name.
     """
     if isinstance(study, str) and not study.endswith(".toml"):
         plan = load_plan(study, ledger)
         require(
             not plan.of_program,
-            "is a study of a program, and its name does not say where that lies",
+            "is a study of a program, and its name does not say where the program is",
             place=study,
             cure="give its file's path in place of the name, or from Python the study itself",
         )
@@ -99,7 +101,7 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
         study = load_study(study, confirmed=True)
     plan = load_plan(study.name, ledger)
     factory = study.baseline.factory
-    if not isinstance(factory, ProgramSettings):
+    if not isinstance(factory, ProgramFactory):
         return plan, None
     commits = {arm.commit.name: arm.commit for arm in plan.arms if arm.commit}
     if commits:
@@ -108,8 +110,8 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
     return plan, factory
 
 
-def attach_files(result: Result, program: ProgramSettings | None) -> Result:
-    """Return a result whose trial has the files of this program, if it runs it, and keeps none it writes."""
+def attach_files(result: Result, program: ProgramFactory | None) -> Result:
+    """Return the result with the places of a program's files in its trial, if the trial runs this program."""
     trial = result.trial
     if program is None or not isinstance(trial, ProgramTrial):
         return result

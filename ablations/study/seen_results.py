@@ -1,4 +1,4 @@
-"""The results that had been seen before a plan was declared: what they show cannot confirm anything."""
+"""Results that existed when a plan was declared: whoever has seen them cannot confirm anything by them."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -8,14 +8,15 @@ from unrolled.ablations.study.plan import ArmPair, Plan, PlannedArm
 from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3
-"""Pairs with results from which on a contrast counts as seen; a first run of one or two seeds does not."""
+"""Pairs with results that make a contrast count as seen. A first run of one or two seeds does not."""
 
 
 def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
-    """Return the trials with results that did not fail, as judged by the plans that have them.
+    """Return the trials whose results a page may have shown.
 
-    A misspelt metric makes all of its study's trials fail, so that their numbers were never shown. The same
-    holds for a study that its first trials stopped.
+    Those are the trials that did not fail, in any of the plans that have them. A misspelt metric makes all of
+    its study's trials fail, so that no number was shown. Nor did a study that its first trials stopped show
+    any.
     """
     plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
     for plan in plans:
@@ -23,12 +24,12 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
             plans_by_trial[id].append(plan)
     shown_trials = []
     for result in ledger.read_all_results():
-        results: list[Result] = [result]
+        counted_results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
-            results = [
-                plan.judge_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+            counted_results = [
+                plan.count_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
             ]
-        if any(judged.status != "failed" for judged in results):
+        if any(counted.status != "failed" for counted in counted_results):
             shown_trials.append(result.trial)
     return shown_trials
 
@@ -36,9 +37,10 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
 def find_seen_contrasts(
     pairs: Sequence[ArmPair], shown_trials: Sequence[Trial], trials: Sequence[Trial]
 ) -> list[ArmPair]:
-    """Return the contrasts of which SEEN_PAIRS pairs were shown, on whatever seeds.
+    """Return the contrasts of which at least SEEN_PAIRS pairs were shown, on whatever seeds.
 
-    `trials` are the trials of the arms; without them only results of the same code are recognised.
+    `trials` are the trials of the arms. An arm whose trials are not among them is found only by results of
+    the same code.
     """
     keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown_trials)}
     seeds = defaultdict(set)
@@ -68,7 +70,7 @@ def count_seen_pairs(
 
 
 def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int]:
-    """Return by arm the number of its seeds for which its trial and its base's are among these, if any."""
+    """Return by arm the number of seeds for which `ids` has both its trial and its base's, without zeros."""
     counts = {
         arm.name: sum(id in ids and base.trial_ids.get(seed) in ids for seed, id in arm.trial_ids.items())
         for arm, base in pairs
@@ -79,26 +81,27 @@ def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int
 def find_earlier_fingerprints(
     trials: Sequence[Trial], shown_trials: Sequence[Trial], ledger: Ledger
 ) -> dict[str, tuple[str, ...]]:
-    """Return by trial the fingerprints of results that differ from it only in the command line's template.
+    """Return by trial the fingerprints of results whose trial differs only in the command line's template.
 
-    A flag that changes no number makes no seen trial fresh. The new results show whether it changed a number.
+    A further flag that changes no number, such as --verbose, does not make a seen trial unseen. Whether it
+    changed a number shows once the trial has its own result.
     """
-    templated = [trial for trial in trials if trial.template]
+    templated = [trial for trial in trials if trial.command_template]
     by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}
     fingerprints: dict[str, tuple[str, ...]] = {}
     for earlier in shown_trials:
         trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
-        if trial and trial.template != earlier.template:
+        if trial and trial.command_template != earlier.command_template:
             for result in ledger.read_results([earlier.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
     return fingerprints
 
 
 def numbers_fingerprint(result: Result) -> str:
-    """Return the fingerprint of all numbers of a program's result but times, speeds and memory."""
+    """Return the fingerprint of all numbers of a program's result, costs apart; its status if it failed."""
     return result.fingerprints.get("numbers", result.status)
 
 
 def _describe_content(trial: Trial) -> bytes:
-    """Return what is trained, and on what, without the code that does it."""
+    """Return a trial's settings, seed and data, without its code."""
     return canonical_json({**trial.declared_fields, "data": trial.data})

@@ -1,4 +1,4 @@
-"""A study: a question, the arms that answer it, and their trials, hashed before the first is trained."""
+"""A study: a question, the arms that answer it, and a hash of what is decided before the first trial."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import Scalar, Trial, canonical_json
 
 
@@ -25,16 +26,16 @@ class ArmDescription:
     note: str = ""
     exploratory: bool = False
     against: str = ""
-    """The arm that this one is compared with, in place of the baseline.
+    """The arm that this one is compared with; "" for the baseline.
 
-    An arm that others name has a contrast only if it names an arm itself.
+    An arm that another one is against is a reference: without an `against` of its own it has no contrast.
     """
     may_be_identical: bool = False
     """True for an arm of a program that may report the same numbers as its baseline."""
     seed_offset: int = 0
     """A trial's seed minus the seed of the study by which it is paired."""
     other_names: tuple[str, ...] = ()
-    """Further names under which the design declares an arm of the same settings."""
+    """Names of other arms of the same settings that the file declares, and that were merged into this one."""
 
     @property
     def is_other_commit(self) -> bool:
@@ -44,7 +45,7 @@ class ArmDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):
-    """One arm of a study. `trial_fields` are the fields of its trials but the seed, `seeds` the study's."""
+    """One arm of a study. `trial_fields` are what its trials share: their fields without the seed."""
 
     factory: TrialFactory = field(repr=False, compare=False)
     trial_fields: TrialFields
@@ -59,10 +60,9 @@ class Arm(ArmDescription):
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may decide; `decide` is
-    its kind of decision: "direction" or "size", or the rule of a "gate" or a "proposal". With `to_the_end`,
-    contrasts that are unlikely to be decided go on to the last look. `file` is the parsed study file, which
-    `override_study` changes.
+    The first of `metrics` decides. `looks` are the numbers of seeds after which it may decide, by the rule
+    `decide`. With `to_the_end`, contrasts that are unlikely to be decided go on to the last look. `file` is
+    the parsed study file, which `override_study` changes.
     """
 
     name: str
@@ -71,20 +71,20 @@ class Study:
     metrics: tuple[Metric, ...]
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
-    decide: str
+    decide: StoppingRule
     to_the_end: bool
     arms: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
     audit: Audit | None = None
     level: float = 0.0
-    """The error rate at which a proposal is kept."""
+    """Of a proposal: error rate of the test that it is better, by which it is kept. 0 of any other study."""
     simpler_level: float = 0.0
-    """Of a proposal: the error rate at which it is less than δ worse than the last that was kept; 0 if it is
-    not simpler."""
+    """Of a simpler proposal: error rate of the test that it is less than δ worse than the last keep."""
     nondeterminism: Mapping[str, float] | None = None
+    """See `Plan`. Not None if an earlier plan has measured it."""
     varying: tuple[str, ...] = ()
-    """Both come from a plan, if they were measured before this study: see `Plan`."""
+    """See `Plan`. Measured together with `nondeterminism`."""
 
     @property
     def baseline(self) -> Arm:
@@ -102,16 +102,16 @@ class Study:
         return self.trainer_name == "program"
 
     @property
-    def clocks(self) -> list[str]:
-        """The metrics of time, speed or memory that it judges: its trials run one at a time."""
+    def judged_costs(self) -> list[str]:
+        """The metrics of time, speed or memory that it judges. If there are any, trials run one at a time."""
         return [metric.name for metric in self.metrics if not metric.is_quality]
 
     @property
     def contrasts(self) -> dict[str, str]:
-        """The declared contrasts: each compared arm, and the arm that it is compared with.
+        """The declared contrasts: compared arm → the arm that it is compared with.
 
-        These arms have no contrast: the A/A check, an arm of another task, and a reference (an arm that
-        others name in `against`, or that no seed changes) unless it names an arm itself.
+        These arms have none: the A/A check, an arm of another task, and a reference. A reference is an arm
+        that others name in `against`, or that no seed changes, and that has no `against` itself.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}
@@ -122,7 +122,7 @@ class Study:
         return contrasts
 
     def task_differences(self, arm: Arm) -> list[str]:
-        """Return the settings of the task in which an arm differs from the one that it is compared with."""
+        """Return the settings of the task in which an arm differs from its base: ["vocab"]."""
         base = {declared.name: declared for declared in self.arms}.get(arm.against, self.baseline)
         base_task = base.factory.task_settings(base.trial_fields)
         task = arm.factory.task_settings(arm.trial_fields)
@@ -130,7 +130,7 @@ class Study:
 
     @property
     def plan_hash(self) -> str:
-        """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings."""
+        """sha256 of what is decided in advance: question, metrics, seeds, looks, the arms' settings."""
         arms = [
             {
                 "name": arm.name,

@@ -34,12 +34,12 @@ class Table(BaseModel):
 
 
 class AddOneTable(Table):
-    """One arm for each factor, which is added alone to `base`, given as changes of the baseline."""
+    """One arm for each factor: `base` with that factor alone switched on."""
 
     factors: list[str]
     """the factors"""
     base: dict[str, Any] = {}
-    """settings against the baseline, to which each factor is added"""
+    """the arm to which each factor is added, as changes of the baseline"""
 
 
 class DesignTable(Table):
@@ -56,8 +56,8 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """settings of the grid; an arm is compared with the arm that has the same levels of these, and the \
-baseline's levels of all others"""
+    """settings of the grid. An arm is compared with the arm that has the same levels of these and the \
+baseline's levels of all others. With `within = ["model"]` each model is compared with itself"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -78,7 +78,7 @@ baseline's levels of all others"""
 
 
 class ArmTable(Table):
-    """An [[arm]]. Designs make them too; one without a name is named after what it sets."""
+    """An [[arm]]. Designs make such tables, too. An arm without a name is named after its changes."""
 
     name: Text
     """the arm's name"""
@@ -89,17 +89,18 @@ class ArmTable(Table):
     note: str = ""
     """a remark, which the report lists beside it"""
     exploratory: bool = False
-    """corrected for several contrasts by Benjamini–Hochberg among the exploratory arms alone: it suggests, \
-and does not confirm"""
+    """its verdict suggests and does not confirm: it is corrected by Benjamini–Hochberg, among the \
+exploratory arms alone"""
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """an earlier arm to compare this one with, in place of the baseline; an arm that is named so is itself \
-compared with nothing, unless it has this key, too: the baseline's name will do"""
+    """an earlier arm to compare this one with, in place of the baseline. If arm B has `against = "A"`, \
+B is compared with A, and A with nothing. To compare A as well, give it an `against`, which may name the \
+baseline"""
 
 
 def _check_delta(value: Any) -> float | str:
-    """Return a number above 0, or a share in per cent. Raises ValueError."""
+    """Return a δ: a number above 0, or a text such as "5%". Raises ValueError for anything else."""
     share = isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%", value)
     if not share and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError('should be a number, or a share such as "5%"')
@@ -110,7 +111,7 @@ def _check_delta(value: Any) -> float | str:
 
 
 def _check_value(value: Any) -> Any:
-    """Return a word, or a number of points. Raises ValueError."""
+    """Return "last", "best" or a number of points. Raises ValueError for anything else."""
     if value in ("last", "best") or (type(value) is int and value > 0):
         return value
     raise ValueError('should be "last", "best", or how many of the last points the mean is of')
@@ -123,8 +124,8 @@ class MetricTable(Table):
     """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of \
 [these](#names-of-metrics)"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
-    """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, is a ratio \
-from 1/1.05 to 1.05"""
+    """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, stands for \
+ratios from 1/1.05 to 1.05"""
     kind: Kind | None = None
     """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run, so that trials are \
 trained one at a time; by default `"quality"`"""
@@ -135,7 +136,7 @@ trained one at a time; by default `"quality"`"""
 
     @property
     def reduction(self) -> str:
-        """How a curve becomes one value, in the words of `ProgramTrial.reduction`."""
+        """How a curve becomes one value, as `ProgramTrial.reduction` says it: "last", "min", "mean 5"."""
         if self.value == "best":
             return "min" if self.metric.lower_is_better else "max"
         return "last" if self.value == "last" else f"mean {self.value}"
@@ -174,8 +175,8 @@ or of `metrics`"""
     data: Patterns = ()
     """patterns of other files that it reads, which count, too"""
     frozen: Patterns = ()
-    """patterns of files that a gate takes from the base, as it does `data`, and that no proposal of a chain \
-may edit"""
+    """patterns of files that no change may edit for its own test: a gate takes them from the base, as it \
+does `data`, and a chain refuses a proposal that edits one"""
     packages: Patterns = ()
     """packages whose versions count; by default what the code imports"""
     keep: Patterns = ()
@@ -199,7 +200,7 @@ may edit"""
         return self._study_folder
 
     def locate(self, study_folder: Path) -> "ProgramTable":
-        """Return the table of a study's file in this folder, from which its own folders are given."""
+        """Return the table with its folders made relative to the folder of the study's file."""
         repository = study_folder / self.repository
         folders = {"repository": str(repository), "folder": str(repository / self.folder)}
         table = self.model_copy(update=folders)
@@ -263,7 +264,7 @@ difference is also shown to be more or less than δ"""
         return (1 + self.design.count_arms() + len(self.arm) + self.aa) * seeds
 
     def locate(self, folder: Path) -> "StudyFile":
-        """Return the file, which lies in this folder, with its program's folders given from there."""
+        """Return the file, which lies in `folder`, with its program's folders made relative to that."""
         if self.program is None:
             return self
         return self.model_copy(update={"program": self.program.locate(folder)})

@@ -23,7 +23,7 @@ from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.errors import BadInput, find_nearest, require
 
 MAX_BYTES = 1_000_000
-"""Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
+"""Bytes that a study's file may have. That is enough for 20,000 [[arm]] tables, and read within a second."""
 MAX_DEPTH = 10
 """Levels of tables and arrays that a study may have."""
 _DEPTH_CURE = "a study needs four levels"
@@ -45,7 +45,10 @@ def list_shipped_studies() -> tuple[str, ...]:
 
 
 def read_study_text(name: str) -> tuple[str, str]:
-    """Return the origin of a study, for messages, and its text. Raises BadInput if it cannot be read."""
+    """Return where a study is, for messages, and its text: "toggles" → ("toggles.toml", its text).
+
+    Raises BadInput if it cannot be read.
+    """
     shipped = list_shipped_studies()
     is_path = name.endswith(".toml") or "/" in name or "\\" in name
     if not is_path and name in shipped:
@@ -73,7 +76,7 @@ def read_study_text(name: str) -> tuple[str, str]:
 
 
 def _refuse_other_file(name: str) -> None:
-    """Raise BadInput for a folder, and for a file that is no .toml."""
+    """Raise BadInput for a path that is a folder, or a file that is no .toml."""
     path = Path(name)
     cure = "give the path of a .toml"
     if "\0" in name or not path.exists():
@@ -85,7 +88,10 @@ def _refuse_other_file(name: str) -> None:
 
 
 def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
-    """Return 'did you mean …?' with the nearest of these studies, this folder's and the shipped ones."""
+    """Return 'did you mean …?' with the most similar names of studies; "" if none is similar.
+
+    Candidates are `studies`, the studies in files of the working folder, and those that ship.
+    """
     files = {path.stem: str(path) for path in sorted(Path().glob("*.toml"))}
     names = find_nearest(name.removesuffix(".toml"), [*studies, *files, *list_shipped_studies()])
     quoted = [repr(near if near in studies else files.get(near, near)) for near in names]
@@ -93,7 +99,7 @@ def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
 
 
 def check_keys(keys: Mapping[str, Any]) -> StudyFile:
-    """Return the checked keys of a study's file. Raises BadInput, naming the key."""
+    """Return the StudyFile of these keys. Raises BadInput, naming the key, for a mistake."""
     check_texts(keys)
     try:
         return StudyFile.model_validate(keys)
@@ -102,7 +108,7 @@ def check_keys(keys: Mapping[str, Any]) -> StudyFile:
 
 
 def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
-    """Raise BadInput, naming the key, for a NUL, for what UTF-8 cannot write, and for deep nesting."""
+    """Raise BadInput, naming the key, for text with a NUL or a surrogate, and for deep nesting."""
     require(len(place) <= MAX_DEPTH, "is nested too deeply", key=".".join(place[:4]), cure=_DEPTH_CURE)
     if isinstance(value, str) and (wrong := re.search("[\0\ud800-\udfff]", value)):
         raise BadInput(
@@ -120,7 +126,7 @@ def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
 
 
 def parse_study(text: str) -> StudyFile:
-    """Return the checked file of a study's text. Raises BadInput, naming the line or the key."""
+    """Return the StudyFile of a TOML text. Raises BadInput, naming the line or the key, for a mistake."""
     try:
         keys = tomllib.loads(f"{text}\n")  # with a line end, every error has a line
     except RecursionError as error:
@@ -136,7 +142,7 @@ def parse_study(text: str) -> StudyFile:
 
 
 def read_study_name(path: str) -> str:
-    """Return the name of the study in a file, whose settings may be those of a plug-in that is not loaded."""
+    """Return the name of the study in a file. No setting is checked, so that plug-ins need not be loaded."""
     origin, text = read_study_text(path)
     with error_context(origin):
         return parse_study(text).name

@@ -1,6 +1,14 @@
-"""The protocol of a study's factory: its settings, and the trials that it makes of them.
+"""The protocol of a study's factory, which makes trials of settings.
 
-`ablations.study.chapter` trains the chapter's models, `ablations.study.program` a user's program.
+There are two factories: the module `ablations.study.chapter` for the chapter's models, and the class
+`ProgramFactory` of `ablations.study.program` for a user's program. What an arm sets has four shapes:
+
+| shape | made by | example |
+|---|---|---|
+| settings: those that a study sets, flat | `inherit_settings` | {"model": "lm7", "dropout": 0.2} |
+| changes: those that differ from the baseline's, flat | `Trial.find_changes` | {"dropout": 0.2} |
+| trial fields: all, checked, as in a Trial | `make_trial_fields` | {"options": {"dropout": 0.2, …}, …} |
+| flat settings: all, flat, for tables | `Trial.flat_settings` | {"model": "lm7", "dropout": 0.2, …} |
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,36 +19,36 @@ from unrolled.ablations.study.study_file import MetricTable
 from unrolled.bench.trial import Trial
 
 Settings = Mapping[str, Any]
-"""Settings, flat as a study's file has them."""
+"""Settings or changes by name, flat as a study's file has them."""
 TrialFields = Mapping[str, Any]
-"""Fields of a trial but its seed and hashes; the options of a model of the chapter are a mapping in them."""
+"""The fields of a trial without its seed, device and hashes: `make_trial(trial_fields, seed)`."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A named change for use in designs: a setting and its two levels."""
+    """A name that designs use for a setting and two levels of it: "ar" is alpha, off at 0.0, on at 2.0."""
 
     name: str
-    key: str
+    key: str  # name of the setting
     title: str
     off: Any
     on: Any
 
 
 class TrialFactory(Protocol):
-    """A factory of trials. Every function raises BadInput for settings that are wrong."""
+    """A factory of trials. Every function raises BadInput for wrong settings."""
 
     def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
-        """Return the metrics that judge arms: those of the study's file, or else the default ones."""
+        """Return the metrics that judge arms: those of the study's file, or the defaults if it has none."""
 
-    def resolve_settings(self, settings: Settings) -> dict[str, Any]:
-        """Return the fields of a trial, without its seed and hashes: `make_trial(fields)`."""
+    def make_trial_fields(self, settings: Settings) -> TrialFields:
+        """Return the fields of a trial with these settings, and defaults for all others."""
 
     def complete_settings(self, settings: Settings) -> dict[str, Any]:
-        """Return every setting, flat and unchecked: those that are not set have their defaults."""
+        """Return every setting, flat and unchecked, with defaults for those that are missing."""
 
     def inherit_settings(self, baseline: Settings, changes: Settings) -> dict[str, Any]:
-        """Return the settings of an arm: those of the baseline that apply to it, and its own changes."""
+        """Return the settings of an arm: the baseline's, as far as they apply to it, with its changes."""
 
     def find_factor(self, name: str, settings: Settings) -> Factor:
         """Return the factor of this name."""
@@ -55,7 +63,7 @@ class TrialFactory(Protocol):
         """Return the trial of these fields, without hashes."""
 
     def check_data(self, trial_fields: TrialFields) -> None:
-        """Check the data that trials learn from, as far as that is possible before they are trained."""
+        """Check the data of these trials as far as that is possible before training."""
 
     def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return the settings that define the task: numbers of different tasks cannot be compared."""

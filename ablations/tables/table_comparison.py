@@ -13,7 +13,7 @@ from unrolled.ablations.tables.columns import list_metric_names, make_columns
 from unrolled.ablations.tables.reader import is_trials_table
 from unrolled.ablations.tables.sources import SOURCE, SourceTable, read_sources, require_one_machine
 from unrolled.bench.errors import plural, require
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import judges_cost
 from unrolled.reports import comparison
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures, join_labels
@@ -72,7 +72,7 @@ def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOpt
     if not all(source.metrics for source in sources):
         return make_columns(options)
     columns = make_columns(options, sources[0].metrics)
-    if judges_clock(columns.metrics):
+    if judges_cost(columns.metrics):
         require_one_machine(sources)
     return columns
 

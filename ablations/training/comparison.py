@@ -14,7 +14,7 @@ from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
 from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import JudgedResult, Result, trial_type
+from unrolled.bench.trial import CountedResult, Result, trial_type
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -57,7 +57,7 @@ def collect_report_parts(
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 
 
-def compare_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, CountedResult]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # imports scipy and pandas
     from unrolled.reports.trial_frame import tabulate_results
@@ -66,7 +66,7 @@ def compare_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> "Comparison
     return compare(tabulate_results(design), design)
 
 
-def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
+def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
     These are the records, and the curves that are drawn (all curves of a program), as arrays of shape
@@ -76,12 +76,12 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     drawn_curves = plan.mlflow_metrics.curve_metrics
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
-    results: dict[str, JudgedResult] = {}
+    results: dict[str, CountedResult] = {}
     for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
         stored = ledger.read_result(id) if id not in results else None
         if stored is None:
             continue
-        result = plan.judge_result(stored)
+        result = plan.count_result(stored)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
@@ -95,7 +95,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     return {id: results[id] for id in plan.ids if id in results}
 
 
-def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
+def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
     """Return the design of a plan's report: its arms, each with its results."""
     shared = [
         earlier.planned
@@ -150,7 +150,7 @@ def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> di
 
 def _find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
-    presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation_path)
+    presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation_import)
     return presentation
 
 

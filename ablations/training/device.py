@@ -55,7 +55,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
-    if study.clocks:
+    if study.judged_costs:
         slots = 1
         reason += "; one trial at a time, as speed is judged"
     # if NVML lists no GPU, a program may still have one, such as an instance of a divided GPU
@@ -100,8 +100,8 @@ def _refuse_on_cluster(study: Study) -> None:
         cure="leave it out, or train without --cluster",
     )
     require(
-        not study.clocks,
-        f"judging {', '.join(study.clocks)} takes one trial at a time, and a cluster trains several",
+        not study.judged_costs,
+        f"judging {', '.join(study.judged_costs)} takes one trial at a time, and a cluster trains several",
         place="--cluster",
         cure="leave it out",
     )

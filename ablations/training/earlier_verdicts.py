@@ -45,7 +45,7 @@ def _find_verdicts_of_plan(
     """Return the verdicts of a plan on the contrasts of these arms, but one on `shared_trials` alone."""
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
 
-    results = plan.judge_results(ledger.read_results(plan.ids))
+    results = plan.count_results(ledger.read_results(plan.ids))
     if not results:
         return {}
     usable = {id for id, result in results.items() if result.status != "failed"}

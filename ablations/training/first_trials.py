@@ -30,7 +30,8 @@ from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measurements_by_metric
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.trial import JudgedResult, Result
+from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
 SEEDS_AFTER_TIE = 5  # number of seeds if the numbers of the first seeds are equal
@@ -68,10 +69,10 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """
     results = ledger.read_results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
-    _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
+    _require_all_numbers([plan.count_result(stored) for stored in final if stored.status != "failed"], plan)
 
 
-def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, JudgedResult]:
+def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, CountedResult]:
     """Train the trials among these that have no result, or whose training failed. Returns all results.
 
     Raises BadInput for a trial that fails, of any arm except another commit.
@@ -80,27 +81,27 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Judged
     ledger = study_run.ledger
     stored = ledger.read_results(ids)
     final = {id for id in stored if not plan.should_retrain(stored[id], retry=study_run.options.retry)}
-    _require_all_numbers([plan.judge_result(stored[id]) for id in stored if id in final], plan)
+    _require_all_numbers([plan.count_result(stored[id]) for id in stored if id in final], plan)
     missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
     study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
-    results = plan.judge_results(ledger.read_results(ids))
+    results = plan.count_results(ledger.read_results(ids))
     _require_all_numbers(results.values(), plan)
     if len(results) < len(ids):  # the budget has run out
         raise _TrainingEnded
     return results
 
 
-def _require_all_numbers(results: Iterable[JudgedResult], plan: Plan) -> None:
+def _require_all_numbers(results: Iterable[CountedResult], plan: Plan) -> None:
     """Raise BadInput for a trial that failed, of any arm but another commit; a gate fails by it."""
     for result in results:
         arm, seed = plan.arm_and_seed[result.trial.id]
-        if not arm.is_other_commit and plan.decide != "gate":
+        if not arm.is_other_commit and plan.decide != StoppingRule.GATE:
             _require_numbers(result, arm, seed)
 
 
-def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str = "") -> None:
+def _require_numbers(result: CountedResult, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
     reason = plain_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
@@ -127,7 +128,7 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    judged = plan.judge_result(second)
+    judged = plan.count_result(second)
     arm, seed = plan.arm_and_seed[second.trial.id]
     _require_numbers(judged, arm, seed, "trained a second time")
     differing = _differing_metrics(first, second)
@@ -157,7 +158,7 @@ def _measure_distance(first: Result, second: Result, metric: str) -> float:
     return min(LARGEST, abs(x - y))
 
 
-def _reason_not_to_check(plan: Plan, results: Mapping[str, JudgedResult]) -> str:
+def _reason_not_to_check(plan: Plan, results: Mapping[str, CountedResult]) -> str:
     """Return why no effect can be checked, and what its user can do about it; "" if it can."""
     effects = "whether the seed and the settings have an effect cannot be checked"
     if not plan.qualities:
@@ -180,7 +181,7 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, JudgedResult]) -> str
     )
 
 
-def _check_effects(study_run: StudyRun, results: dict[str, JudgedResult]) -> None:
+def _check_effects(study_run: StudyRun, results: dict[str, CountedResult]) -> None:
     """Raise BadInput for a seed or an arm without effect; print arms that may equal their base by chance."""
     plan = study_run.plan
     require(
@@ -216,7 +217,7 @@ def _pairs_to_differ(plan: Plan) -> list[ArmPair]:
     return [(plan.arms[0], plan.arms[0]), *changed]
 
 
-def _is_tie(pair: ArmPair, results: Mapping[str, JudgedResult], study_run: StudyRun) -> bool:
+def _is_tie(pair: ArmPair, results: Mapping[str, CountedResult], study_run: StudyRun) -> bool:
     """Return True if all trained seeds of a pair have the same judged numbers."""
     arm, base = pair
     plan = study_run.plan
@@ -230,7 +231,7 @@ def _is_tie(pair: ArmPair, results: Mapping[str, JudgedResult], study_run: Study
     )
 
 
-def _has_same_numbers(first: JudgedResult, second: JudgedResult, study_run: StudyRun) -> bool:
+def _has_same_numbers(first: CountedResult, second: CountedResult, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; one that diverged equals no other."""
     qualities = study_run.plan.qualities
     if not (first.done and second.done):

@@ -19,7 +19,7 @@ from unrolled.bench.differences import list_differences, reproducible_values
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import kind_of
-from unrolled.bench.trial import JudgedResult, Result
+from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
 REPEATS = 4
@@ -100,7 +100,7 @@ def allow_for_noise(
         new_result, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
-        trainings += map(plan.judge_result, new_result.values())
+        trainings += map(plan.count_result, new_result.values())
         noise = _measure_spread(trainings, plan)
         explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
         if not noise or len(explained) == len(differing):
@@ -136,7 +136,7 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     )
 
 
-def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[JudgedResult]:
+def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[CountedResult]:
     """Return at most `number` ended results, drawn anew each time, so that no author can know which.
 
     Raises BadInput if there are none.
@@ -144,7 +144,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[JudgedResult]:
     ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
     results = filter(None, (ledger.read_result(result.trial.id) for result in ended))
-    drawn = list(islice(map(plan.judge_result, results), number))
+    drawn = list(islice(map(plan.count_result, results), number))
     require(
         drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
     )
@@ -168,7 +168,7 @@ def _compare_replay(result: Result, new_result: Result | None, reason: str, plan
     """Return the outcome of a second training; `reason` is why it may differ, "" where it may not."""
     if new_result is None:
         return Replay(result, unplayed="interrupted")
-    new_result = plan.judge_result(new_result)
+    new_result = plan.count_result(new_result)
     if not (new_result.done or new_result.diverged):
         return Replay(result, unplayed=plain_reason(new_result))
     if reason:

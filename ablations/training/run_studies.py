@@ -45,7 +45,7 @@ from unrolled.ablations.training.study_run import (
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import JudgedResult
+from unrolled.bench.trial import CountedResult
 from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 
@@ -166,7 +166,7 @@ def _train_study(study_run: StudyRun) -> bool:
 
 def _publish_results(
     plan: plans.Plan, ledger: Ledger, writer: Writer, out: Path
-) -> "tuple[Comparison, Mapping[str, JudgedResult]]":
+) -> "tuple[Comparison, Mapping[str, CountedResult]]":
     """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
     arm_names = plan.arm_names
     # before the page is rendered: if that fails, MLflow still has every trial
@@ -241,7 +241,7 @@ def _train_first_trials(study_run: StudyRun) -> None:
 def _print_outcome(
     comparison: "Comparison",
     plan: plans.Plan,
-    results: Mapping[str, JudgedResult],
+    results: Mapping[str, CountedResult],
     ledger: Ledger,
     trained: set[str],
     *,
@@ -313,7 +313,7 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     return [*(write(comparison) for write in writers), *attempts[:LISTED], *remainder]
 
 
-def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Ledger) -> str:
+def _describe_failure(failed: CountedResult | None, plan: plans.Plan, ledger: Ledger) -> str:
     """A sentence on a failed trial, with the cure if its training failed; "" for none."""
     if failed is None:
         return ""

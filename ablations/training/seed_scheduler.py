@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
-from unrolled.bench.metric import judges_clock
-from unrolled.bench.trial import JudgedResult, Trial
+from unrolled.bench.metric import judges_cost
+from unrolled.bench.trial import CountedResult, Trial
 from unrolled.reports.formats import quote_name, shorten
 
 
@@ -19,7 +19,7 @@ class SeedScheduler:
     arrival does not matter.
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, JudgedResult]) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, CountedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self.pending: set[str] = set()
         self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
@@ -59,7 +59,7 @@ class SeedScheduler:
         what one trial leaves to the next, such as a filled cache, favours none of them.
         """
         names = [arm.name for arm in self._plan.arms]
-        take_turns = judges_clock(self._plan.metrics)
+        take_turns = judges_cost(self._plan.metrics)
 
         def sort_key(trial: Trial) -> tuple[int, float]:
             arms = self._seed_index_by_arm[trial.id]
@@ -75,7 +75,7 @@ class SeedScheduler:
         """The missing trials that some look may need, those of `pending` among them."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
-    def add_result(self, result: JudgedResult) -> bool:
+    def add_result(self, result: CountedResult) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()

@@ -25,8 +25,8 @@ from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput, visible
-from unrolled.bench.metric import judges_clock
-from unrolled.bench.trial import TIME_LIMIT, JudgedResult, Trial
+from unrolled.bench.metric import judges_cost
+from unrolled.bench.trial import TIME_LIMIT, CountedResult, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
 
@@ -58,7 +58,7 @@ class Budget:
         start = time.monotonic()
         return Budget(start + (self._end - start) / 2)
 
-    def measure_trial(self, result: JudgedResult) -> None:
+    def measure_trial(self, result: CountedResult) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
             self._expected_seconds += result.trial.expected_seconds
@@ -114,11 +114,11 @@ class StudyRun:
         )
         with progress as show_result, self._page_thread(console) as queue_page:
 
-            def on_result(result: JudgedResult) -> None:
+            def on_result(result: CountedResult) -> None:
                 self.trained.add(result.trial.id)
                 on_stored_result(result)
 
-            def on_stored_result(result: JudgedResult) -> None:
+            def on_stored_result(result: CountedResult) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending:
@@ -136,7 +136,7 @@ class StudyRun:
                     retries and plan.should_retrain(stored, retry=self.options.retry)
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                judge=plan.judge_result,
+                judge=plan.count_result,
                 is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
@@ -148,7 +148,7 @@ class StudyRun:
 
         The time of a part of a program would be too short. A model of the chapter adds up its attempts.
         """
-        resumes = not (self.plan.of_program and judges_clock(self.plan.metrics))
+        resumes = not (self.plan.of_program and judges_cost(self.plan.metrics))
         return replace(trial_conditions(trials, self.options, self.device), resumes=resumes)
 
     def has_time_for(self, trial: Trial) -> bool:
@@ -197,29 +197,29 @@ class StudyRun:
             page.result()  # raises if the disk is full
 
 
-def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, JudgedResult]:
+def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, CountedResult]:
     """Read the results of trials that are not run again, as the plan judges them, without details.
 
     Damaged results are set aside.
     """
     stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
     final = [result for result in stored if not (retry and plan.should_retrain(result, retry=True))]
-    return {result.trial.id: plan.judge_result(result) for result in final}
+    return {result.trial.id: plan.count_result(result) for result in final}
 
 
 def find_unchecked_arms(
-    trials: Sequence[Trial], plan: Plan, results: Mapping[str, JudgedResult]
+    trials: Sequence[Trial], plan: Plan, results: Mapping[str, CountedResult]
 ) -> dict[str, Trial]:
     """Return, by name, one of these trials of each arm of which no trial has finished or diverged.
 
-    Trials without a `first_batch_function` are left out.
+    Trials without a `first_batch_import` are left out.
     """
     names = plan.arm_names
     trained = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {
         names[trial.id]: trial
         for trial in trials
-        if trial.first_batch_function and names[trial.id] not in trained
+        if trial.first_batch_import and names[trial.id] not in trained
     }
 
 
@@ -237,7 +237,7 @@ def check_first_batches(
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
         conditions,
-        run_function=next(iter(arms.values())).first_batch_function,
+        run_import=next(iter(arms.values())).first_batch_import,
         limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as on_result:

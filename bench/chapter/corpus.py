@@ -52,16 +52,16 @@ class Corpus:
 
 @dataclass
 class Batches:
-    """Batches of one split. Iterating yields int64 (inputs (b, window), targets (b, window) or (b,)).
+    """Batches of one split. Iterating yields int64 pairs (inputs (b, window), targets (b, window) or (b,)).
 
-    `rows` (k, b) has the indices of the windows of each full batch, `partial_batch` those of a shorter last
-    one. With a generator, the windows are shuffled at every pass.
+    Row i of `batch_windows` has the indices of the windows of full batch i; `partial_batch` has those of a
+    shorter last batch. With a generator, the windows are shuffled at every pass.
     """
 
     inputs: Tensor  # (windows, window)
     targets: Tensor  # (windows, window) or (windows,)
     positions: Tensor  # same shape as `targets`: the position of each target in the corpus
-    rows: Tensor
+    batch_windows: Tensor  # (batches, b)
     partial_batch: Tensor  # (r,), r < b
     generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -71,29 +71,29 @@ class Batches:
         return replace(self, device=device)
 
     def __len__(self) -> int:
-        return len(self.rows) + bool(len(self.partial_batch))
+        return len(self.batch_windows) + bool(len(self.partial_batch))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         inputs, targets = self._device_windows
-        rows = self.rows
+        batch_windows = self.batch_windows
         if self.generator is not None:
-            permutation = torch.randperm(rows.numel(), generator=self.generator)
-            rows = rows.flatten()[permutation].view_as(rows)
-        batches = list(self._to_device(rows))
+            permutation = torch.randperm(batch_windows.numel(), generator=self.generator)
+            batch_windows = batch_windows.flatten()[permutation].view_as(batch_windows)
+        batches = list(self._to_device(batch_windows))
         if len(self.partial_batch):
             batches.append(self._to_device(self.partial_batch))
         for windows in batches:
             yield inputs[windows], targets[windows]
 
     @property
-    def order(self) -> Tensor:
+    def window_order(self) -> Tensor:
         """Indices of the windows in the order of one unshuffled pass."""
-        return torch.cat([self.rows.flatten(), self.partial_batch])
+        return torch.cat([self.batch_windows.flatten(), self.partial_batch])
 
     @property
     def token_count(self) -> int:
         """The number of tokens read in one pass."""
-        return len(self.order) * self.inputs.shape[1]
+        return len(self.window_order) * self.inputs.shape[1]
 
     @cached_property
     def _device_windows(self) -> tuple[Tensor, Tensor]:
@@ -132,10 +132,11 @@ def make_batches(
 ) -> tuple[Batches, Batches]:
     """Return the training and validation batches of a trial. `generator` shuffles the training windows.
 
-    Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
-    so that row j of every batch reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`)
-    and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
-    Raises BadInput where the text is too short for one batch of each split.
+    Windows start at 0, s, 2s … below n−w−1, where n is the text's length, w the window and s the stride, or w
+    for a stride of 0. With `grouped`, the chapter's `group_chunks`, each split is cut into `batch` contiguous
+    stretches, and row j of every batch reads the next window of stretch j; incomplete batches are dropped.
+    Otherwise windows follow in the text's order, and only training drops an incomplete last batch. Raises
+    BadInput if the text is too short for one batch of each split.
     """
     trial.check_text_length(len(data.ids))  # without this check, tensors might not fit into memory
     starts = torch.arange(0, len(data.ids) - trial.window - 1, trial.stride or trial.window)
@@ -146,12 +147,12 @@ def make_batches(
     if trial.target == "last":
         positions = positions[:, -1]
     windows = (inputs, data.ids[positions], positions)
-    train_batches = Batches(*windows, rows=_group_rows(train, trial), partial_batch=train[:0])
+    train_batches = Batches(*windows, batch_windows=_group_rows(train, trial), partial_batch=train[:0])
     if trial.order == "shuffled":
         train_batches.generator = generator
     full_batches = len(valid) // trial.batch
     partial_batch = valid[:0] if trial.order == "grouped" else valid[full_batches * trial.batch :]
-    valid_batches = Batches(*windows, rows=_group_rows(valid, trial), partial_batch=partial_batch)
+    valid_batches = Batches(*windows, batch_windows=_group_rows(valid, trial), partial_batch=partial_batch)
     return train_batches, valid_batches
 
 
@@ -165,9 +166,10 @@ def _group_rows(windows: Tensor, trial: ChapterTrial) -> Tensor:
 
 
 def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
-    """Return the indices of the training and of the validation windows. They do not depend on the seed.
+    """Return the indices of the training and the validation windows, which do not depend on the seed.
 
-    A row of grouped batches lies within one block, so that no state runs from one block into another.
+    With blocks, each row of grouped batches lies within one block, so that no state is carried from one block
+    into another.
     """
     if trial.split == "tail":
         cut = int(count * TRAIN_SHARE)
@@ -186,7 +188,7 @@ def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
 
 
 def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the role of each word of Human Numbers, and the names of the roles."""
+    """Return the role of each word of Human Numbers, as an index into the names, and the names."""
     names = tuple(_ROLES)
     role_of_word = {word: role for role, members in enumerate(_ROLES.values()) for word in members.split()}
     separator, lead_digit, digit = map(names.index, ("separator", "lead digit", "digit"))
@@ -197,7 +199,7 @@ def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _assign_frequency_roles(ids: Tensor, vocab: int) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the band of frequency ranks of each token, and the names of the bands."""
+    """Return the band of frequency ranks of each token, as an index into the names: "rank 11–100" …"""
     rank = torch.empty(vocab, dtype=torch.long)
     rank[torch.bincount(ids, minlength=vocab).argsort(descending=True, stable=True)] = torch.arange(vocab)
     names = [f"rank {low + 1}–{high}" for low, high in pairwise((0, *_RANKS))]

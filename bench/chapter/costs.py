@@ -14,15 +14,16 @@ HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the reg
 REPLAY = 0.75  # cost of replaying an earlier window, as a share of the cost of a window
 PIECE = 0.1  # cost of each further piece that a window is cut into, as a share of the cost of a window
 
-FIXED = 5.0  # µs of one core that a token costs at any size of model
+FIXED = 5.0  # µs of one core that a token costs, whatever the size of the model
 
 
 def expected_seconds(trial: ChapterTrial) -> float:
     """Return the estimated seconds of a trial on one core.
 
-    The estimate is the registry's seconds for the chapter's set-up times three ratios: tokens read, updates
-    (which take half of a trial's time), and cost of a token. A longer `detach_every`
-    replays earlier windows (`REPLAY`), a shorter one cuts windows into pieces (`PIECE`).
+    The estimate is seconds · tokens · (1 + updates) / 2 · cost: the registry's seconds in the chapter's
+    set-up, times three ratios to that set-up. They are of the tokens read, of the updates a token (which take
+    half of a trial's time) and of the cost of a token. A `detach_every` above the window adds tokens, because
+    it replays windows (REPLAY). Below the window it cuts windows into pieces (PIECE).
     """
     spec = spec_of(trial.model)
     chapter = spec.make_chapter_trial()
@@ -51,7 +52,7 @@ def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
 
 
 def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
-    """Return the sizes of a network among its options, but for those of a plug-in that are no counts."""
+    """Return the sizes of a network among its options, where they are counts; a plug-in's may be others."""
     sizes = {name: options.get(name) for name in ("hidden", "embedding", "layers")}
     return {name: value for name, value in sizes.items() if type(value) is int and value > 0}
 

@@ -14,8 +14,8 @@ from unrolled.bench.chapter.training.record import TrainingRecord
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     """Return ‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …: (n·t,), float64.
 
-    The model reads `windows` (n, b, t) in turn, in training mode. It is converted to double precision because
-    gradients from far back are too small for single precision.
+    The model reads `windows` (n, b, t) in turn, in training mode. It is converted to double precision,
+    because gradients over long distances are too small for single precision.
     """
     model.double().train().reset()
     with collecting_embeddings(model) as embeddings:
@@ -76,7 +76,7 @@ def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def fingerprint_metrics(record: TrainingRecord) -> str:
-    """Return the sha256 of (step, name, value): of each step's loss, and of each epoch's validation."""
+    """Return the sha256 of the loss of each step, and of the validation loss and accuracy of each epoch."""
     digest = hashlib.sha256()
     rows = [(step, "train_loss", loss) for step, loss in enumerate(record.losses)]
     rows += [(epoch.epoch, "valid_loss", epoch.valid_loss) for epoch in record.epochs]

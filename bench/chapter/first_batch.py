@@ -1,4 +1,4 @@
-"""One batch of an arm, trained before its study starts, to find mistakes in a model that no schema finds."""
+"""Training one batch of an arm before its study starts, to find mistakes in a model that no schema finds."""
 
 import os
 import time
@@ -37,10 +37,10 @@ Origin = tuple[str, str]
 
 
 def train_first_batch(trial: ChapterTrial) -> Result:
-    """Train on a batch and evaluate on one, with all that a trial does. Raises BadInput for a mistake.
+    """Check a model on the first batch of each split. Raises BadInput for a mistake in it.
 
     The checks of the model alone run on the CPU, where bits can be compared. The last check is a whole trial
-    of the first batches on the trial's device, run as `bench.chapter.run` runs a trial.
+    of these two batches on the trial's device, as `bench.chapter.run` runs one.
     """
     started = time.time()
     clock = time.perf_counter()
@@ -113,8 +113,8 @@ def _penalty_origin(name: str) -> Origin:
 
 def _take_first_batch(split: Batches) -> Batches:
     """Return the first full batch alone, or the partial one if none is full."""
-    if len(split.rows):
-        return replace(split, rows=split.rows[:1], partial_batch=split.partial_batch[:0])
+    if len(split.batch_windows):
+        return replace(split, batch_windows=split.batch_windows[:1], partial_batch=split.partial_batch[:0])
     return split
 
 
@@ -140,7 +140,7 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
 
 
 def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
-    """Check that the model is a LanguageModel and has the parts that its options are witnessed by."""
+    """Check that the model is a LanguageModel, and has the parts of which its options' witnesses are."""
     require(
         isinstance(model, LanguageModel),
         f"is a {type(model).__name__}",
@@ -174,7 +174,7 @@ def _check_cell(trial: ChapterTrial, cell: nn.Module) -> None:
 def _check_update(
     trial: ChapterTrial, model: LanguageModel, batch: tuple[Tensor, Tensor], vocab: int
 ) -> None:
-    """Check output, loss, penalties and gradients of a batch, and that a second one can follow."""
+    """Check output, loss, penalties and gradients of a batch, and that a second batch can follow."""
     tokens, targets = batch
     with (
         _reporting_errors(trial, "fails on its first batch"),
@@ -236,7 +236,10 @@ def _check_penalty(trial: ChapterTrial, name: str, output: Output) -> None:
 
 
 def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor, vocab: int) -> None:
-    """Evaluate three times, the third time with another second half of the text."""
+    """Check that evaluation changes no weight, repeats exactly, and does not look ahead.
+
+    The batch is evaluated twice, and a third time with another second half of its tokens.
+    """
     model.eval()
     state_before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     half = tokens.shape[1] // 2
@@ -266,8 +269,8 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
 def _check_dependence(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
     """Check that the output changes with the input, and with the batch before it if a state is kept.
 
-    While nothing changes, noise is added to the weights: a last layer that starts at zero, or a dead ReLU,
-    hides an effect that training would show.
+    If nothing changes, the check is repeated with noise on the weights, up to WEIGHT_DRAWS times: a last
+    layer that starts at zero, or a dead ReLU, hides an effect that training would show.
     """
     changes_with_input = vocab == 1
     changes_with_state = vocab == 1
@@ -293,7 +296,7 @@ def _check_dependence(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
 
 
 def _check_random_numbers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
-    """Compare two outputs of one seed: a difference was drawn elsewhere, and no replay can repeat it."""
+    """Check that two outputs of one seed are equal: otherwise numbers are drawn that no seed repeats."""
     outputs = _compute_training_outputs(trial, tokens, vocab)
     repeated_outputs = _compute_training_outputs(trial, tokens, vocab)
     rule = "draws random numbers that the seed does not decide"

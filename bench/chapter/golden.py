@@ -108,7 +108,10 @@ def play_notebook() -> Iterator[Epoch]:
 def make_loaders(trial: ChapterTrial) -> DataLoaders:
     """Return fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     splits = corpus.make_batches(trial, corpus.load_corpus(trial))
-    sets = [list(zip(split.inputs[split.order], split.targets[split.order], strict=True)) for split in splits]
+    sets = [
+        list(zip(split.inputs[split.window_order], split.targets[split.window_order], strict=True))
+        for split in splits
+    ]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
 
 
@@ -147,7 +150,7 @@ def count_equal_decimals(printed: str, our_number: float) -> int:
 
 
 def count_wrong_decimals(printed: Digits, our_numbers: Numbers) -> int:
-    """Return the most decimals of one number that do not agree: 1 if only last digits differ."""
+    """Return the largest number of decimals that are wrong in one number: 1 if only last digits differ."""
     return max(
         _count_places(text) - count_equal_decimals(text, number)
         for text, number in zip(printed, our_numbers, strict=True)
@@ -167,7 +170,7 @@ def describe_machine_differences() -> list[str]:
 
 
 def tabulate_rows(epochs: Iterable[Epoch], machine_differences: Sequence[str]) -> Iterator[str]:
-    """Yield the printed rows beside ours, each as it is played, and sentences on how far they agree."""
+    """Yield a line for each printed row beside ours, as it is trained, then how far all agree."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
     wrong = {}
@@ -183,7 +186,7 @@ def tabulate_rows(epochs: Iterable[Epoch], machine_differences: Sequence[str]) -
 
 
 def _format_cells(printed: Digits, our_numbers: Numbers) -> Iterator[str]:
-    """Return each printed number, ours, and how many decimals agree."""
+    """Yield each printed number with ours and how many decimals agree: "1.824297 → 1.824301 4"."""
     for text, number in zip(printed, our_numbers, strict=True):
         places = _count_places(text)
         agree = count_equal_decimals(text, number)
@@ -191,7 +194,7 @@ def _format_cells(printed: Digits, our_numbers: Numbers) -> Iterator[str]:
 
 
 def _summarise_rows(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
-    """Return sentences on the printed rows, of which so many decimals are wrong."""
+    """Yield sentences on how far rows agree. `wrong` has the number of wrong decimals by model and epoch."""
     counts = Counter(wrong.values())
     exact = f"{counts[0]} of {len(wrong)} printed rows come out in every digit"
     yield f"{exact}, {counts[1]} more in all but a last digit."

@@ -49,9 +49,9 @@ ENGINES = {
 def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
     """Return the fields of a trial that identify its code, text and versions.
 
-    A plugged-in penalty of strength 0 is left out, so that a plug-in changes only the trials that use it.
-    Human Numbers read from a file gets the built-in text's name. Raises BadInput if the trial needs a plug-in
-    that is not loaded.
+    The option of a plugged-in penalty is left out if its strength is 0, so that a plug-in changes only trials
+    that use it. A file with the text of Human Numbers counts as the built-in text. Raises BadInput if the
+    trial needs a plug-in that is not loaded.
     """
     spec = spec_of(trial.model)
     penalties = active_penalties(trial.options)
@@ -71,8 +71,8 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
 def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     """Check that this process would compute the trial as it was planned. Raises BadInput if it would not.
 
-    Returns the state of the files of its plug-ins, which they may import later; its text has already been
-    read. A trial without the hashes of `compute_identity_fields` is not checked.
+    Returns the state of the files of its plug-ins, which may still be imported; its text has been read. A
+    trial without the hashes of `compute_identity_fields` is not checked.
     """
     if not trial.source:
         return {}
@@ -145,7 +145,7 @@ def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> l
 
 
 def plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """Yield the sources of a model and its penalties, as far as they come from plug-ins."""
+    """Yield the sources of a model and of penalties, for those of them that plug-ins registered."""
     spec = spec_of(model)
     if spec.file:
         yield spec.sources

@@ -1,7 +1,7 @@
-"""The metrics of the chapter's trials, a row each: how studies, pages and MLflow have them.
+"""The metrics of the chapter's trials: a row each says how studies, pages and MLflow show it.
 
 The numbers come from `bench.chapter.metrics` and `bench.chapter.run`, whose source is part of a trial's
-identity. The source of this module is not, so that editing it does not retrain any trial.
+identity. The source of this module is not, so that an edit of it trains no trial again.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ class CostColumn(NamedTuple):
     multiplier: float = 1.0  # multiplies the measured value to give the value that is shown
 
 
-class Source(NamedTuple):
-    """The metric of which another one is a function."""
+class DerivedFrom(NamedTuple):
+    """The metric from which another one is derived, and how: perplexity is exp of the loss."""
 
     name: str
     function: Callable[[float], float]
@@ -29,76 +29,77 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ChapterMetric:
-    """A metric of the chapter. Without further fields it is a column of the page's table of all trials."""
+    """A metric of the chapter. A metric with no further fields is measured and stored, but shown nowhere."""
 
     name: str  # key in `Result.metrics`
-    kind: Kind = "quality"  # any other kind differs from run to run: `verify` does not compare it
+    kind: Kind = "quality"  # another kind is a cost: it differs from run to run, so `verify` leaves it out
     title: str = ""  # title on pages; "" for the name in words
     unit: str = ""
-    difference_unit: str = ""  # unit of a difference; "" for the same unit
+    difference_unit: str = ""  # unit of a difference, such as "points" for "%"; "" for `unit`
     multiplier: float = 1.0  # multiplies the measured value to give it in `unit`
-    decimals: int | None = None  # decimals of a level; None to derive them from δ
-    finest: int | None = None  # most decimals of a difference; None to derive them from δ
-    reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
+    decimals: int | None = None  # decimals of a mean; None to derive them from δ
+    most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
+    level_phrase: str = ""  # a mean in words, such as "predicts {} of the words"
     is_judged: bool = False  # whether arms can be judged by it
     better: Better | None = None  # direction of a judged metric that `bench.metric` does not know
-    is_column: bool = True  # whether it is a column of the page's table of all trials
-    has_curve: bool = False  # has a curve by epoch, in `bench.chapter.training.record.CURVES` or its source
-    source: Source | None = None  # the metric from whose mean and curve it is derived
+    is_column: bool = False  # whether it is a column of the page's table of all trials
+    has_curve: bool = False  # whether it, or the metric that it is derived from, is in `record.CURVES`
+    derived_from: DerivedFrom | None = None  # the metric from whose mean and curve it is derived
     figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
-    cost: CostColumn | None = None
-    mlflow: Literal["", "first", "gpu"] = ""  # "first": before judged metrics in MLflow; "gpu": after them
+    cost: CostColumn | None = None  # its column of the page's table of costs
+    mlflow_place: Literal["", "first", "last_on_gpu"] = ""
+    """Its place in MLflow: before the judged metrics, or after them if a GPU trained; "" for no place."""
 
 
 CHAPTER_METRICS = (
     ChapterMetric(
         name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
-        multiplier=100.0, decimals=1, finest=1, reaches="predicts {} of the words", is_judged=True,
-        has_curve=True, mlflow="first",
+        multiplier=100.0, decimals=1, most_decimals=1, level_phrase="predicts {} of the words",
+        is_judged=True, is_column=True, has_curve=True, mlflow_place="first",
     ),
     ChapterMetric(
-        name="valid_perplexity", title="validation perplexity", is_judged=True, has_curve=True,
-        source=Source("valid_loss", safe_exp), mlflow="first",
+        name="valid_perplexity", title="validation perplexity", is_judged=True, is_column=True,
+        has_curve=True, derived_from=DerivedFrom("valid_loss", safe_exp), mlflow_place="first",
     ),
     ChapterMetric(
-        name="valid_loss", title="validation loss", unit="nats", decimals=2, finest=3, is_judged=True,
-        is_column=False, has_curve=True, mlflow="first",
+        name="valid_loss", title="validation loss", unit="nats", decimals=2, most_decimals=3, is_judged=True,
+        has_curve=True, mlflow_place="first",
     ),
     ChapterMetric(
-        name="valid_bits", title="validation bits a token", unit="bits", is_judged=True, is_column=False,
+        name="valid_bits", title="validation bits a token", unit="bits", is_judged=True,
     ),
     ChapterMetric(
-        name="train_loss", title="training loss", unit="nats", decimals=2, finest=3, is_judged=True,
-        is_column=False, has_curve=True,
+        name="train_loss", title="training loss", unit="nats", decimals=2, most_decimals=3, is_judged=True,
+        has_curve=True,
     ),
     ChapterMetric(
         name="speed_train", kind="speed", title="training speed", unit="tokens/s", is_judged=True,
-        is_column=False, figure_head="Tokens/s", mlflow="first",
+        figure_head="Tokens/s", mlflow_place="first",
     ),
     ChapterMetric(
-        name="model_parameters", is_column=False, figure_head="Parameters", cost=CostColumn("parameters"),
+        name="model_parameters", figure_head="Parameters", cost=CostColumn("parameters"),
     ),
-    ChapterMetric(name="train_updates", is_column=False, cost=CostColumn("updates")),
-    ChapterMetric(name="train_tokens", is_column=False, cost=CostColumn("tokens trained on")),
-    ChapterMetric(name="train_flops", is_column=False, cost=CostColumn("GFLOPs of training", 1, 1e-9)),
+    ChapterMetric(name="train_updates", cost=CostColumn("updates")),
+    ChapterMetric(name="train_tokens", cost=CostColumn("tokens trained on")),
+    ChapterMetric(name="train_flops", cost=CostColumn("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
-        name="speed_steady", kind="speed", is_column=False,
-        cost=CostColumn("tokens/s after the first epoch"), mlflow="gpu",
+        name="speed_steady", kind="speed",
+        cost=CostColumn("tokens/s after the first epoch"), mlflow_place="last_on_gpu",
     ),
-    ChapterMetric(name="speed_valid", kind="speed", is_column=False),
-    ChapterMetric(name="speed_train_seconds", kind="time", is_column=False),  # by epoch alone
-    ChapterMetric(name="speed_valid_seconds", kind="time", is_column=False),
+    ChapterMetric(name="speed_valid", kind="speed"),
+    ChapterMetric(name="speed_train_seconds", kind="time"),  # by epoch alone
+    ChapterMetric(name="speed_valid_seconds", kind="time"),
     ChapterMetric(
-        name="seconds", kind="time", title="duration", unit="s", is_judged=True, is_column=False,
+        name="seconds", kind="time", title="duration", unit="s", is_judged=True,
         cost=CostColumn("seconds", 1),
     ),
     ChapterMetric(
-        name="memory_peak", kind="memory", title="peak memory", unit="MiB", is_judged=True, is_column=False,
+        name="memory_peak", kind="memory", title="peak memory", unit="MiB", is_judged=True,
         cost=CostColumn("peak memory (MiB)"),
     ),
     ChapterMetric(
-        name="gpu_memory_peak", kind="memory", title="peak GPU memory", unit="MiB", is_column=False,
-        cost=CostColumn("peak GPU memory (MiB)"), mlflow="gpu",
+        name="gpu_memory_peak", kind="memory", title="peak GPU memory", unit="MiB",
+        cost=CostColumn("peak GPU memory (MiB)"), mlflow_place="last_on_gpu",
     ),
 )  # fmt: skip
 """The chapter's metrics, in the order of pages and of MLflow's tables."""

@@ -81,7 +81,7 @@ class Evaluation:
         return sum(len(targets) for targets in self.targets)
 
     def _compute_sums(self) -> tuple[float, int]:
-        """Return nats and hits. However many batches there are, they are copied from the device once."""
+        """Return the sums of nats and hits. All batches are copied from the device at once."""
         if self._cached_sums is None:
             pairs = zip(self.guesses, self.targets, strict=True)
             nats = [batch_nats.double().sum() for batch_nats in self.nats]
@@ -94,9 +94,9 @@ class Evaluation:
 def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
     """Return the operations of reading `tokens` tokens and of predicting after `targets` of them.
 
-    The count is right for a model that multiplies every matrix by every token once, with the embedding as a
-    look-up and `h_o` as the decoder: every model of the zoo. The backward pass of the first step needs no
-    gradient of the state before it; this saving is not subtracted.
+    It is 2 · (recurrent weights · tokens + decoder weights · targets). That is right for every model of the
+    zoo: each matrix is multiplied once a token, the embedding is a look-up, and `h_o` is the decoder. The
+    backward pass of the first step needs no gradient of the state before it; that saving is not subtracted.
     """
     recurrent = sum(
         weight.numel()
@@ -108,7 +108,7 @@ def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
 
 
 def training_flops(trial: ChapterTrial, model: LanguageModel, updates: int) -> int:
-    """Return the operations of all updates of a trial; a `detach_every` beyond the window replays windows."""
+    """Return the operations of all updates of a trial, with windows that a long `detach_every` replays."""
     tokens = trial.batch * trial.window
     targets = tokens if trial.target == "every" else trial.batch
     replays = trial.epochs * _count_replays(trial, updates // trial.epochs)

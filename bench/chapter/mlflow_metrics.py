@@ -10,11 +10,13 @@ from unrolled.bench.trial import Result
 class ChapterMlflowMetrics(MlflowMetrics):
     """The metrics and curves of the chapter's trials."""
 
-    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "first")
+    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_place == "first")
     trailing_metrics = ()
-    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "gpu")
-    curve_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.source)
-    derived_metrics = {metric.name: metric.source for metric in CHAPTER_METRICS if metric.source}  # noqa: RUF012
+    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_place == "last_on_gpu")
+    curve_metrics = tuple(
+        metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.derived_from
+    )
+    derived_metrics = {metric.name: metric.derived_from for metric in CHAPTER_METRICS if metric.derived_from}  # noqa: RUF012
 
     first_step = 1  # pages, too, count epochs from 1
 
@@ -30,7 +32,10 @@ class ChapterMlflowMetrics(MlflowMetrics):
         return numbers
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """Yield the points of each epoch, at its end; other time is taken to come before the first."""
+        """Yield the points of each epoch with the time of its end.
+
+        All time that is not an epoch's is taken to lie before the first epoch.
+        """
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
         clock = max(0.0, result.seconds - sum(seconds for _, seconds in spent))

@@ -1,7 +1,7 @@
-"""The sources of a plug-in's numbers: its file, the modules that it imports, the data that it declares.
+"""The files that decide a plug-in's numbers: its own, the modules that it imports, the data that it declares.
 
 Imports are read from the source, so that an import inside a function counts as well. The process that trains
-refuses any other file that is read: see `ReadAudit`.
+refuses to read any other file: see `ReadAudit`.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ PROJECT = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")
 
 
 def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
-    """Follow the imports of a loaded plug-in to every file and package that counts for its trials."""
+    """Return the files and packages that a loaded plug-in imports, directly or not, and declared files."""
     plug_in = Path(str(module.__file__))
     files = {plug_in, *declared}
     families: set[Path] = set()
@@ -65,11 +65,11 @@ STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.
 
 
 class ReadAudit:
-    """The files that this process reads by `open`, `import`, sqlite3 or ctypes until its block ends.
+    """An audit hook that collects the files that this process reads by `open`, `import`, sqlite3 or ctypes.
 
-    It is an audit hook. It leaves out files of the machine, of installed packages and of this project, and
-    files that the process wrote itself. `starts` are programs and libraries that the plug-in itself starts or
-    loads. Files that a library reads without Python's `open` are not seen.
+    Files of the machine, of installed packages and of this project are left out, and so are files that the
+    process wrote itself. `starts` are programs that the plug-in starts, and libraries that it loads. Files
+    that a library reads without Python's `open` are not seen. The audit ends with `refuse_other_files`.
     """
 
     def __init__(self) -> None:
@@ -83,10 +83,10 @@ class ReadAudit:
 
     @contextmanager
     def refuse_other_files(self, counted: Iterable[str], place: str) -> Iterator[None]:
-        """Refuse all files but these, and those in these folders, in the block and before it.
+        """Refuse all files, in the block and before it, but for those that are, or lie in, one of `counted`.
 
-        Raises BadInput as a file is opened or a program is started, or at the end of the block if the block's
-        code caught the error.
+        Raises BadInput as a file is opened or a program is started and, if the code of the block caught that
+        error, again at the end of the block.
         """
         self._allowed = {os.path.realpath(path) for path in counted if path}
         self._place = place

@@ -34,7 +34,7 @@ from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import record_content
-from unrolled.bench.trial import DERIVED, Scalar, Trial
+from unrolled.bench.trial import PLANNED_FIELDS, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -48,7 +48,7 @@ MAX_BYTES = 10_000_000
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FIELDS = {field.name for field in fields(ChapterTrial)}
-_SETTINGS = _FIELDS - {"model", "seed", "options", *DERIVED}
+_SETTINGS = _FIELDS - {"model", "seed", "options", *PLANNED_FIELDS}
 _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
 
@@ -94,7 +94,7 @@ def load_plug_in(name: str) -> ModuleType:
 
 
 def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: Set[str]) -> None:
-    """Record what counts in the trials of the models and penalties that a module has registered."""
+    """Give the models and penalties that a module has registered their `sources`."""
     cure = "decorate a class with @cell or @model, or use @regularizer"
     require(models or penalties, "registers nothing", cure=cure)
     sources = find_sources(module, _DECLARED)
@@ -104,7 +104,7 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
 
 
 def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
-    """Return the modules of its study that a trial needs: all but the plug-ins that it does not use."""
+    """Return those of a study's modules that a trial needs: all but the plug-ins that it does not use."""
     used = {trial.model, *active_penalties(trial.options)}
     return [
         module
@@ -114,7 +114,7 @@ def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[s
 
 
 def companion_files(name: str) -> list[str]:
-    """Return the files besides a plug-in's own that its trials need, once it is loaded."""
+    """Return the other files that the trials of a loaded plug-in need."""
     files = {file for part in _LOADED.get(name, ()) for file in part.sources.files}
     return sorted(files - {str(Path(name).resolve())})
 
@@ -138,8 +138,8 @@ def is_plug_in(name: str) -> bool:
     return name.endswith(".py")
 
 
-def counted_files(trial: Trial) -> set[str]:
-    """Return the files that count in the identity of a trial with plug-ins: theirs and its text."""
+def hashed_files(trial: Trial) -> set[str]:
+    """Return the files that enter a trial's identity, without Unrolled's own: its text and its plug-ins'."""
     assert isinstance(trial, ChapterTrial)
     return {trial.corpus, *map(str, plug_in_files(trial.model, active_penalties(trial.options)))}
 
@@ -232,7 +232,7 @@ def locate_error(error: BaseException) -> str:
 
 
 def _explain_error(error: BaseException, path: Path, place: str) -> BadInput:
-    """Return an error of a plug-in's file while it was imported, with its line and the cure."""
+    """Return the BadInput for an error that importing a plug-in raised, with its line and the cure."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     rule = f"{type(error).__name__}: {error}"
@@ -264,7 +264,7 @@ def _check_name(kind: str, name: Any) -> None:
 
 
 def _keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
-    """Return the parameters of a constructor with their defaults, without its first ones."""
+    """Return the parameters of a constructor with their defaults, without the first `skip`."""
     parameters = list(inspect.signature(cls).parameters.values())[skip:]
     return {parameter.name: parameter.default for parameter in parameters}
 
@@ -298,13 +298,13 @@ def _register_model(
     builder = f"_build_{name}"
     setattr(sys.modules[cls.__module__], builder, build)
     ZOO[name] = ModelSpec(
-        name,
-        title,
-        _first_doc_line(cls, file),
-        cls.__module__,
-        builder,
-        options,
-        {**LM6.settings, **settings},
+        name=name,
+        title=title,
+        description=_first_doc_line(cls, file),
+        module=cls.__module__,
+        builder=builder,
+        options=options,
+        settings={**LM6.settings, **settings},
         chapter_seconds=14.0,
         file=file,
     )

@@ -47,9 +47,9 @@ class LockedDropout(Dropout):
 
 
 class EmbeddingDropout(LockedDropout):
-    """An embedding (…) → (…, n) that loses whole words: a dropped one is zero wherever it occurs.
+    """An embedding (…) → (…, n) with dropout of whole words: a dropped word is zero wherever it occurs.
 
-    A mask is drawn over the rows of the embedding matrix: Gal and Ghahramani, 2016, section 4.2.
+    The mask is drawn over the rows of the embedding matrix: Gal and Ghahramani, 2016, section 4.2.
     """
 
     def __init__(self, embedding: nn.Embedding, p: float) -> None:
@@ -125,9 +125,9 @@ def _do_nothing() -> None:
 
 
 def _draw_mask(template: Tensor, p: float) -> Tensor:
-    """Return 0, with probability p, or 1/(1−p) for each entry of `template`: on average 1.
+    """Return a mask of the shape of `template`: each entry is 0 with probability p, and else 1/(1−p).
 
-    Equals `bernoulli_` in every bit drawn and in the generator's state, and takes half of its time on a CPU.
+    Entries and the generator's state are those of `bernoulli_`, bit for bit, in half of its time on a CPU.
     """
     draws = torch.empty_like(template, dtype=torch.float64).uniform_()
     return (draws < 1 - p).to(template.dtype).div_(1 - p)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetrainedModel:
-    """A retrained model in a fastai Learner; `difference` is "" if its weights equal the stored ones."""
+    """A retrained model in a fastai Learner. `difference` says where its weights first differ, or is ""."""
 
     trial: ChapterTrial
     learner: Any
@@ -74,7 +74,7 @@ def retrain_model(result: Result) -> RetrainedModel:
 
 
 def _check_retrainable(result: Result) -> ChapterTrial:
-    """Return the trial of a result. Raises BadInput if no model can be trained that is the same."""
+    """Return the trial of a result. Raises BadInput if the same model cannot be trained again."""
     trial = result.trial
     place = f"trial {trial.id}"
     if not isinstance(trial, ChapterTrial):
@@ -90,14 +90,14 @@ def _check_retrainable(result: Result) -> ChapterTrial:
 
 
 def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], list[str]]:
-    """Return the first window of the validation text, and `count` tokens with which the model continues it.
+    """Return the first window of the validation text, and the model's continuation of `count` tokens.
 
-    Each token is the most probable one after the last `window` tokens, which are read anew every time.
+    Each token is the most probable one after the last `window` tokens: see `generate_tokens`.
     """
     from unrolled.bench.chapter.diagnostics import generate_tokens
 
     model = retrained.learner.model
-    prompt = retrained.valid.inputs[retrained.valid.order[0]]  # (window,)
+    prompt = retrained.valid.inputs[retrained.valid.window_order[0]]  # (window,)
     tokens = generate_tokens(model, prompt, count)
     model.reset()
     return retrained.corpus.decode(prompt), retrained.corpus.decode(tokens)

@@ -1,10 +1,7 @@
 """One trial from its settings to its result, in whatever process it is called in.
 
-`bench.chapter.metric_table` has a row for each metric that is shown, or that a clock or memory decides. The
-records are, of the validation set, `roles` (nats, hits and targets of each role of a token) and `passage`, a
-decoded stretch: {"token": …, "guess": …, "p": probability of the token}; of a trained model also
-`continuation`, the words that it writes after that stretch, and `warning` where all its predictions are the
-same token.
+`bench.chapter.metric_table` has a row for each metric that is shown or is a cost. `bench.trial.Result` lists
+the records.
 """
 
 import time
@@ -57,8 +54,8 @@ def run_trial(trial: ChapterTrial) -> Result:
             seconds = time.perf_counter() - clock
             return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
-    spent = seconds + measured["metrics"].get("seconds", 0.0)
-    measured["metrics"] |= {"seconds": spent, "memory_peak": machine.memory_peak()}
+    all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
+    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 
@@ -103,7 +100,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     }
     if not spec_of(trial.model).file:  # the shapes of a plug-in's weights do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
-    case = WitnessInput(
+    evidence = WitnessInput(
         trial=trial,
         data=data,
         train=train,
@@ -113,7 +110,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         record=record,
         recorder=recorder.close(),
     )
-    witnesses = collect_witnesses(case)
+    witnesses = collect_witnesses(evidence)
     records = _error_analysis(trial, data, valid, record.validation)
     # this comes last because it changes the state that the model carries
     records["continuation"] = _continue_passage(trial, data, valid, model)
@@ -146,14 +143,14 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
 def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
     logits, evaluation = training.fit_counting_model(trial, data, train, valid)
-    marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
-    target_count = train.positions[train.order].numel()
+    to_fingerprint = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
+    target_count = train.positions[train.window_order].numel()
     return {
         "metrics": {**evaluation.to_metrics(), "train_tokens": float(target_count)},
         "witnesses": collect_counting_witnesses(
             DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
         ),
-        "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in marks.items()},
+        "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in to_fingerprint.items()},
         "records": _error_analysis(trial, data, valid, evaluation),
     }
 
@@ -161,8 +158,8 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 def _error_analysis(
     trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
-    """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
-    roles = data.roles[valid.positions[valid.order].flatten()]
+    """Return the records `roles`, `passage` and perhaps `warning`: see `bench.trial.Result`."""
+    roles = data.roles[valid.positions[valid.window_order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
     records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, data, evaluation)}
     guesses = torch.cat(evaluation.guesses).cpu()
@@ -183,13 +180,13 @@ def _describe_passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation)
 
 def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
     """Return the words that the model writes after the passage, of which it reads the last `window`."""
-    end = int(_first_row(trial, valid.positions[valid.order])[-1]) + 1
+    end = int(_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
     prompt = data.ids[max(0, end - trial.window) : end]
     return data.decode(generate_tokens(model, prompt, CONTINUATION))
 
 
 def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
-    """Return what the first row of the batches has of a pass, one value a target: (at most PASSAGE,)."""
+    """Return the values of the first row of the batches, from one value a target: (at most PASSAGE,)."""
     windows = targets.view((-1, trial.window) if trial.target == "every" else (-1, 1))
     step = trial.batch if trial.order == "grouped" else 1
     return windows[::step].flatten()[:PASSAGE].cpu()

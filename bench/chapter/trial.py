@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 from unrolled.bench.errors import require
 from unrolled.bench.metric import Kind
-from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
+from unrolled.bench.trial import PLANNED_FIELDS, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
 TRAIN_SHARE = 0.8  # share of the windows that train; the rest, at the end of the text, validate
@@ -39,17 +39,17 @@ def setting(default: Any, description: str, **rules: Any) -> Any:
 class ChapterTrial(Trial):
     """A model trained on a text.
 
-    `options` are the model's own keywords (hidden, layers, dropout, tying …); everything else is the
-    text and the training.
+    `options` are the keywords of the model's class (hidden, layers, dropout, tying …). The other fields are
+    settings of the text and of the training.
     """
 
     trainer: ClassVar[str] = "chapter"
-    mlflow_metrics_path: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER"
-    presentation_path: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
-    run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
-    first_batch_function: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
+    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER"
+    presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
+    run_import: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
+    first_batch_import: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
-    uncounted_fields: ClassVar[tuple[str, ...]] = ("corpus",)
+    unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
     task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 
     model: str
@@ -121,7 +121,7 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
-    def implementation(self) -> str:
+    def comparable_class(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
         from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
@@ -170,19 +170,20 @@ class ChapterTrial(Trial):
         for name, value in self.to_dict().items():
             if name == "moms":
                 flat[name] = ",".join(f"{mom:g}" for mom in value)
-            elif name not in ("seed", "options", *DERIVED):
+            elif name not in ("seed", "options", *PLANNED_FIELDS):
                 flat[name] = value
         return {**flat, **self.options}
 
     def find_changes(self, base: Trial) -> dict[str, Scalar]:
-        """Return the settings that another trial has at another value, or lacks.
+        """See Trial.find_changes.
 
-        An option at its default is no change if it is missing from another model of the same class.
+        Of two models of one class, one may have an option that the other lacks. At its default that option is
+        no change.
         """
         from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
 
         changes = super().find_changes(base)
-        if self.model not in ZOO or base.implementation != self.implementation:
+        if self.model not in ZOO or base.comparable_class != self.comparable_class:
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()
@@ -201,7 +202,7 @@ class ChapterTrial(Trial):
         return check_as_planned(self)
 
     def check_text_length(self, tokens: int) -> None:
-        """Raise BadInput for a text that is too short for one batch of each split."""
+        """Raise BadInput for a text of so few tokens that a split has less than one batch."""
         count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # number of windows
         if self.split == "tail":
             is_short = count - int(count * TRAIN_SHARE) < self.batch

@@ -1,4 +1,4 @@
-"""The files that a study's patterns name, and those that count where it names none.
+"""The files that enter a program's identity: those that a study's patterns name, or default ones.
 
 Virtual environments, caches, files of studies, and files that Unrolled and MLflow write are left out.
 """
@@ -41,10 +41,10 @@ _STUDY_KEYS = {"name", "question", "baseline"}  # keys that every study file has
 
 
 def match_files(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
-    """Return the files that match, by their names relative to the folder; absolute ones by their paths.
+    """Return the files that match, by their names relative to the folder, or absolute as their pattern.
 
-    A pattern that matches a folder has all files below it. Raises BadInput for a pattern that matches no
-    file.
+    A pattern that matches a folder stands for all files below it. Raises BadInput for a pattern that matches
+    no file.
     """
     files: dict[str, Path] = {}
     exclusions = Exclusions(folder)
@@ -65,7 +65,7 @@ def match_files(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
 
 
 def match_names(names: Iterable[str], pattern: str) -> list[str]:
-    """Return the names, with / between folders, that a pattern matches; of a folder all below it."""
+    """Return the names that a pattern matches, as `match_files` does, without looking at the disk."""
     pieces = []
     for piece in re.split(
         r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", os.path.normpath(pattern) if pattern else ""
@@ -102,7 +102,7 @@ def _is_document(path: Path) -> bool:
 
 
 def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
-    """Yield everything below those of these names that are folders."""
+    """Yield the names of everything below the folders among `names`."""
     top = ""
     for name in sorted(name.rstrip("/") for name in names):
         if not (top and name.startswith(f"{top}/")) and (folder / name).is_dir():
@@ -111,9 +111,9 @@ def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
 
 
 def select_default_code(folder: Path) -> dict[str, Path]:
-    """Return the files that count where a study names none, by their names relative to the folder.
+    """Return the files that count if a study names none, by their names relative to the folder.
 
-    Code counts wherever it lies, configuration only beside code or in one of CONFIGURATION_FOLDERS.
+    Code counts wherever it is below the folder, configuration only beside code or in CONFIGURATION_FOLDERS.
     """
     files: dict[str, Path] = {}
     visited: set[str] = set()  # guards against links that lead in a circle
@@ -134,14 +134,14 @@ def select_default_code(folder: Path) -> dict[str, Path]:
 
 
 class Exclusions:
-    """The files and folders below a program's folder, or elsewhere, that never count by a pattern."""
+    """The files and folders that no pattern and no default can make count."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._folders: dict[Path, bool] = {}
 
     def has_folder(self, folder: Path) -> bool:
-        """Return True for an environment, a cache, and what Unrolled and MLflow write."""
+        """Return True for a virtual environment, a cache, and a folder that Unrolled or MLflow writes."""
         if folder not in self._folders:
             is_environment = folder.name == "site-packages" or (folder / "pyvenv.cfg").exists()
             is_environment = is_environment or (folder / "conda-meta").is_dir()
@@ -150,7 +150,7 @@ class Exclusions:
         return self._folders[folder]
 
     def has_file(self, path: Path) -> bool:
-        """Return True for a file in such a folder, MLflow's database and the file of a study."""
+        """Return True for a file in such a folder, for MLflow's database and for the file of a study."""
         folders = [folder for folder in path.parents if not self._root.is_relative_to(folder)]
         return any(map(self.has_folder, folders)) or _is_uncounted(path)
 

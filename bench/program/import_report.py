@@ -1,6 +1,6 @@
-"""Check that a program ran the files of its commit, by what each Python that it starts reports.
+"""Checking that a program ran the files of its commit, by a report of the files that it loaded.
 
-`at_start/sitecustomize.py`, which every such Python imports first, writes the files that it has loaded.
+Every Python that the program starts imports `at_start/sitecustomize.py` first, which writes the report.
 """
 
 import os
@@ -37,10 +37,10 @@ def make_commit_variables(checkout: Checkout, layout: Layout, out: Path) -> dict
 
 
 def check_report(trial: ProgramTrial, out: Path) -> str:
-    """Return why a program's processes did not run its commit, or "". Their report is read and removed.
+    """Return why a program's processes did not run its commit, or "". Reads and removes their report.
 
-    A report is missing if a script sets PYTHONPATH anew: then no Python looked in the checkout first. For a
-    program with Python files, a missing report is a failure.
+    If a script sets PYTHONPATH anew, no Python looks in the checkout first, and there is no report. That is a
+    failure of a program with Python files.
     """
     report = _report_path(out)
     lines = report.read_text("utf-8").splitlines() if report.exists() else []
@@ -58,7 +58,7 @@ def check_report(trial: ProgramTrial, out: Path) -> str:
 
 
 def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) -> str:
-    """Return why files that a program loaded are not those of its trial; or "". See `list_loaded_files`."""
+    """Return why the files that a program loaded are not its trial's, or "". See `list_loaded_files`."""
     assert trial.checkout is not None
     if foreign := sorted({*files["foreign"]}):
         return f"it ran {shorten_names(foreign)} of the work tree, and not of the commit"

@@ -1,7 +1,7 @@
-"""Numbers in lines of text, found by the regular expressions that a study writes down.
+"""Numbers in lines of text, found by the regular expressions of a study.
 
-[program.patterns]
-test_loss = 'step (?P<step>\\d+) .* test loss: (?P<value>\\S+)'
+With test_loss = 'step (?P<step>\\d+) .* test loss: (?P<value>\\S+)' in [program.patterns], the line
+"step 10 of 20, test loss: 0.5" is the row {"step": 10.0, "test_loss": 0.5}.
 """
 
 import heapq
@@ -17,7 +17,7 @@ LINE_LENGTH = 200  # characters of a quoted line
 
 
 class LinePatterns:
-    """The patterns of a study by metric, and the lines most like those that have matched nothing yet."""
+    """The patterns of a study by metric and, for each that has matched nothing, the most similar lines."""
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
         self._expressions = {name: compile_pattern(name, text) for name, text in patterns.items()}
@@ -26,13 +26,14 @@ class LinePatterns:
         self._line_count = 0
 
     def __bool__(self) -> bool:
-        """Return True if there are any."""
+        """Return True if there are any patterns."""
         return bool(self._expressions)
 
     def match_line(self, line: str) -> list[Row]:
-        """Return the values that the patterns match in a line, a row for each step. Other text stays text.
+        """Return the values that the patterns match in a line, a row for each step.
 
-        A pattern that has not matched yet remembers the line if few other lines share more words with it.
+        A matched text that is no number stays text. A pattern that has not matched yet remembers the line if
+        it is among the SIMILAR_LINES lines that share most words with the pattern.
         """
         rows: dict[str, dict[str, float | str]] = {}
         self._line_count += 1
@@ -40,8 +41,8 @@ class LinePatterns:
             if match := expression.search(line):
                 self._similar.pop(name, None)
                 step = match.groupdict().get("step") or ""
-                row = rows.setdefault(step, {"step": _parse_number(step)} if step else {})
-                row[name] = _parse_number(match["value"])
+                row = rows.setdefault(step, {"step": _number_or_text(step)} if step else {})
+                row[name] = _number_or_text(match["value"])
             elif name in self._similar and line.strip():
                 likeness = sum(word in line for word in self._words[name]) + bool(re.search(r"\d", line))
                 ranked = (likeness, self._line_count, line.strip()[:LINE_LENGTH])
@@ -60,14 +61,14 @@ class LinePatterns:
 
     @property
     def similar_lines(self) -> dict[str, list[str]]:
-        """For each metric whose pattern matched no line, the lines most like it, the most similar first."""
+        """For each metric whose pattern matched no line, the most similar lines, the best first."""
         return {
             name: [line for likeness, _, line in lines if likeness] for name, lines in self._similar.items()
         }
 
 
 def compile_pattern(metric: str, text: str) -> re.Pattern[str]:
-    """Compile a pattern of [program.patterns]. Raises BadInput if it is none, or has no group `value`."""
+    """Compile a pattern. Raises BadInput if it is no regular expression, or has no group `value`."""
     key = f"patterns.{metric}"
     try:
         expression = re.compile(text)
@@ -82,8 +83,8 @@ def compile_pattern(metric: str, text: str) -> re.Pattern[str]:
     return expression
 
 
-def _parse_number(text: str) -> float | str:
-    """Return the number that a text is, also one with commas between its thousands; else the text."""
+def _number_or_text(text: str) -> float | str:
+    """Return a text as a number if it is one, and else the text: "1,234.5" → 1234.5, "5%" → 5.0."""
     try:
         return float(text.replace(",", "").rstrip("%"))
     except ValueError:
@@ -91,5 +92,5 @@ def _parse_number(text: str) -> float | str:
 
 
 def _find_literal_words(pattern: str) -> set[str]:
-    """Return the words of a pattern that stand for themselves."""
+    """Return the words of a pattern that match literally: 'test loss: (?P<value>…)' → {"test", "loss"}."""
     return set(re.findall(r"[A-Za-z]{2,}", re.sub(r"\(\?P<\w+>|\\.|\[[^\]]*\]", " ", pattern)))

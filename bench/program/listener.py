@@ -1,4 +1,4 @@
-"""What a program prints: rows of numbers, and other lines, the last of which say why it failed."""
+"""Reading what a program prints: rows of numbers, and other lines, whose last ones say why it failed."""
 
 import subprocess
 import sys
@@ -16,16 +16,18 @@ MESSAGE_LINES = 5  # lines of an exception that the reason of a failure quotes
 
 
 class Failure(Exception):
-    """Why a program counts as failed."""
+    """A program has failed. The message is the reason of its result."""
 
 
 class Listener:
     """Threads that read the rows of numbers which a program prints, and print its other lines."""
 
-    last_line = ""  # the last line that is no row
+    last_line = ""  # the last line that is no row of numbers
     last_error_line = ""  # the last line of standard error, even if standard output has a later one
-    traceback_lines: Sequence[str] | None = None  # the message of the last traceback, and the lines after it
-    reader_error: Exception | None = None  # the error of a reading thread, which then ends the program
+    traceback_lines: Sequence[str] | None = (
+        None  # lines of standard error from the last exception's message on
+    )
+    reader_error: Exception | None = None  # error of a thread that read the output; it ends the program
 
     def __init__(
         self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics, *, matches_lines: bool
@@ -55,9 +57,9 @@ class Listener:
 
     @property
     def last_exception(self) -> str:
-        """The message of its last exception, if that has few lines and ends its standard error.
+        """The message of the exception that ended it, in one line; else the last line of standard error.
 
-        Otherwise the last line of standard error.
+        An exception counts as having ended it if at most MESSAGE_LINES lines follow its traceback.
         """
         message = self.traceback_lines or []
         return " ".join(message) if 0 < len(message) <= MESSAGE_LINES else self.last_error_line

@@ -30,12 +30,14 @@ class ReportedMetrics:
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # points by step; the last one counts
     settings: dict[str, Any] = field(default_factory=dict)  # settings that the program reports as used
-    not_numbers: dict[str, str] = field(default_factory=dict)  # metrics whose value was text in a row or line
+    not_numbers: dict[str, str] = field(
+        default_factory=dict
+    )  # metric → which text stood in place of a number
     _journal: Path | None = field(default=None, init=False, repr=False)
     _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # two threads read the two pipes
 
     def resume(self, path: Path) -> None:
-        """Read the rows of an attempt that was killed from a file, and append those to come to it."""
+        """Read the rows that a killed attempt left in a file, and append further rows to the file."""
         with path.open("a", encoding="utf-8") as journal:
             print(file=journal)  # a killed program may have left half a line
         for row in filter(None, map(parse_row, path.read_text("utf-8").splitlines())):
@@ -43,10 +45,10 @@ class ReportedMetrics:
         self._journal = path
 
     def add_row(self, row: Mapping[str, Any]) -> None:
-        """Record the numbers of a row by name, also those of arrays and tensors. Ignore other values."""
+        """Record the numbers of a row by name. A value of another type is ignored."""
         numbers: dict[str, float] = {}
         for name, value in row.items():
-            number = _parse_number(value)
+            number = _number_of(value)
             if number is not None:
                 numbers[_escape_surrogates(name)] = number
         steps = [numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP]
@@ -75,7 +77,7 @@ class ReportedMetrics:
 
     @property
     def unread_metrics(self) -> dict[str, Any]:
-        """Metrics that could not be read: text in place of numbers, and patterns without a match."""
+        """Metrics that could not be read, for the provenance: see `bench.trial.Result`."""
         unread = {"not_numbers": self.not_numbers, "unmatched": self.patterns.similar_lines}
         return {name: metrics for name, metrics in unread.items() if metrics}
 
@@ -92,7 +94,7 @@ class ReportedMetrics:
 
 
 def find_similar_line(output: str, metric: str) -> str:
-    """Return the line most like a row with this metric, the last of several; "" if no line names it."""
+    """Return the line most similar to a row with this metric, the last of equals; "" if none names it."""
     last_word = re.split(r"[\W_]", metric)[-1]
     lines = [line.strip() for line in reversed(output.splitlines()) if last_word in line]
 
@@ -105,11 +107,10 @@ def find_similar_line(output: str, metric: str) -> str:
 def read_metrics_files(
     pattern: str, rows_key: str = "", patterns: LinePatterns | None = None
 ) -> tuple[list[Row], dict[str, str]]:
-    """Return the rows of the files that match, oldest file first, and text in columns of numbers.
+    """Return the rows of the files that match, the oldest file first, and by column what is no number in it.
 
-    With patterns, rows are the lines that match them; `read_rows` describes `rows_key`.
-
-    Raises BadInput if no file matches or a file cannot be read.
+    With `patterns`, the rows are the lines that match them; see `read_rows` for `rows_key`. Raises BadInput
+    if no file matches, or a file cannot be read.
     """
     names = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (an absolute pattern)
     paths = sorted(filter(Path.is_file, names), key=lambda path: path.stat().st_mtime_ns)
@@ -145,12 +146,12 @@ def read_mlflow(folder: Path) -> list[Row]:
 
 
 def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
-    """Return the first cell that is text, with its place, for each column that has numbers."""
-    numeric = {name for row in rows for name, cell in row.items() if _parse_number(cell) is not None}
+    """Return, for each column that has numbers, a clause on its first cell that is text, with the place."""
+    numeric = {name for row in rows for name, cell in row.items() if _number_of(cell) is not None}
     texts: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         for name in numeric & row.keys() - texts.keys():
-            if row[name] not in (None, *NO_NUMBER) and _parse_number(row[name]) is None:
+            if row[name] not in (None, *NO_NUMBER) and _number_of(row[name]) is None:
                 texts[name] = f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
     return texts
 
@@ -161,15 +162,15 @@ def _escape_surrogates(name: object) -> str:
 
 
 def _average(values: Sequence[float]) -> float:
-    """Return the mean; NaN if the sum is none, as of infinity and -infinity."""
+    """Return the mean; NaN if it is undefined, as of infinity and -infinity."""
     try:
         return fmean(values)
     except (ValueError, OverflowError):
         return math.nan
 
 
-def _parse_number(value: Any) -> float | None:
-    """Return a number, or the only one of an array or a tensor; None for anything else, also for text."""
+def _number_of(value: Any) -> float | None:
+    """Return a number, or that of an array or a tensor of one element; None for anything else, also text."""
     if isinstance(value, str | bool):
         return None
     try:

@@ -1,4 +1,4 @@
-"""One trial of a program, in the process that the runner gives it: start it, listen, read its numbers."""
+"""One trial of a program, in the process that the runner gives it: it is started, and its numbers read."""
 
 import glob
 import importlib.util
@@ -49,7 +49,7 @@ record_contents(READERS)  # run by the process that all trials are forked from
 
 
 def run_trial(trial: ProgramTrial) -> Result:
-    """Run the program or the function, and read its numbers. A failure has numbers, too."""
+    """Run the program or the function, and return its Result. A failed one has the numbers until then."""
     started = time.time()
     clock = time.perf_counter()
     provenance = _describe_provenance(trial)
@@ -85,7 +85,7 @@ def run_trial(trial: ProgramTrial) -> Result:
 
 
 def _collect_numbers(trial: ProgramTrial, reported: ReportedMetrics, seconds: float) -> dict[str, Any]:
-    """Return the curves and the metrics of a result, those among them that are measured of every program."""
+    """Return the curves and metrics of a result; `seconds` and `memory_peak` are among the metrics."""
     metrics = {
         name: reported.reduce_metric(name, trial.reduction.get(name, "last")) for name in reported.last
     }
@@ -111,7 +111,7 @@ def _describe_provenance(trial: ProgramTrial) -> dict[str, Any]:
 
 
 def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
-    """Return a hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
+    """Return a hint if a failure names a file that the work tree has and the commit lacks; else ""."""
     work_tree = trial.layout.work_tree_folder
     if work_tree is None:
         return ""
@@ -125,10 +125,10 @@ def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
 
 
 def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
-    """Run the command line. Returns the time of its end, by `time.perf_counter`. Raises Failure if it fails.
+    """Run the command line. Returns when it ended, by `time.perf_counter`. Raises Failure if it failed.
 
-    If a signal ended the command, this process ends itself by the same signal, so that the runner tries
-    again.
+    If a signal ended the command, this process ends itself by the same signal, so that the runner starts
+    another attempt.
     """
     layout = trial.layout
     values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study)}
@@ -168,7 +168,7 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
 
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], reported: ReportedMetrics) -> None:
-    """Read the rows of the files of metrics. Raises Failure if there are none that can be read."""
+    """Add the rows of the files of metrics to `reported`. Raises Failure if no number can be read."""
     texts = {name: glob.escape(value) if isinstance(value, str) else value for name, value in values.items()}
     pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics_source, texts))
     try:
@@ -188,7 +188,7 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
 
 
 def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
-    """Call the function. Returns when it ended. The runner reports its exceptions."""
+    """Call the function. Returns when it ended, by `time.perf_counter`. The runner reports exceptions."""
     os.environ.update(_program_environment(trial, out))
     sys.path[:0] = map(str, trial.layout.python_path)
     module, _, name = trial.function.partition(":")
@@ -242,7 +242,7 @@ def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
 
 
 def _find_other_setting(trial: ProgramTrial, reported: ReportedMetrics) -> str:
-    """Return how the settings that a program says it used differ from the trial's; or ""."""
+    """Return which setting the program reports to have used at another value; "" if none."""
     for name, value in reported.settings.items():
         words = " ".join(map(str, value)) if isinstance(value, list) else value  # a trial has it as words
         if name in trial.settings and words != trial.settings[name]:

@@ -1,4 +1,4 @@
-"""A program's command line: a template with the names of settings in braces, and what fills it."""
+"""A program's command line: a template with settings in braces, "train.py --lr {lr}", and its filling."""
 
 import re
 import shlex
@@ -14,15 +14,15 @@ _FIELD = re.compile(r"\{(?P<name>[\w.-]+)((?P<star>\*)|\?(?P<on>[^{}:]*):(?P<off
 
 
 class Field(NamedTuple):
-    """A name in braces."""
+    """A name in braces: {name}, {name?on:off} or {name*}."""
 
     name: str
-    switch: bool = False  # whether a boolean chooses one of two texts
-    list: bool = False  # whether each value of a list becomes a word
+    switch: bool = False  # True for {name?on:off}: a boolean chooses one of two texts
+    list: bool = False  # True for {name*}: each value of a list becomes a word
 
 
 def list_fields(key: str, words: Iterable[str]) -> list[Field]:
-    """Return the names in braces in the words of a key. Raises BadInput for a brace that has no name."""
+    """Return the names in braces in these words. Raises BadInput, naming `key`, for a brace without one."""
     fields = []
     for word in words:
         for match in _FIELD.finditer(word):
@@ -38,10 +38,10 @@ def list_fields(key: str, words: Iterable[str]) -> list[Field]:
 
 
 def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
-    """Return the words of a command line, without a switch that chooses the empty text.
+    """Return the words of a command line: "train.py --lr {lr}" → ["train.py", "--lr", "0.1"].
 
-    The template is split as a shell would before it is filled in: a value never becomes two words, except a
-    list.
+    The template is split first, as a shell does, and filled in then, so that a value with a space is one
+    word. A list becomes a word for each value. A word that is a switch for the empty text is left out.
     """
     words = []
     for word in split_template(template):
@@ -55,7 +55,7 @@ def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
 
 
 def fill_word(word: str, values: Mapping[str, Scalar]) -> str:
-    """Return a word, or the path of a file, with its names filled in."""
+    """Return a word with the values in place of its names: "--lr={lr}" → "--lr=0.1"."""
     return _FIELD.sub(lambda match: _fill_field(match, values), word)
 
 
@@ -69,7 +69,7 @@ def _fill_field(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
 
 
 def split_template(template: str) -> list[str]:
-    """Split `run` into words as a shell does. Raises BadInput for no word, and for an open quote."""
+    """Split `run` into words as a shell does. Raises BadInput for an empty text or an open quote."""
     try:
         words = shlex.split(template)
     except ValueError as error:

@@ -14,9 +14,9 @@ from unrolled.bench.metric import LARGEST, kind_of
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
-from unrolled.bench.program.identity.layout import STUDY, Layout, absolute_folder
+from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import FileState, JudgedResult, Result, Scalar, Trial, canonical_json
+from unrolled.bench.trial import CountedResult, FileState, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -28,19 +28,19 @@ STUDY_FILES = ".study"  # folder, among the sent files, for files that lie besid
 class ProgramTrial(Trial):
     """A program, or a function, with one seed.
 
-    `run` is the template of its command line, or `function` a function as "module:name", called with the
-    settings and the seed. `folder` is where either is found and run; `code` and `data_files` are patterns of
-    files there. The folder is not stored, so that a stored trial cannot run anything. `snapshot` is what
-    `identify` read. `commit` is the name that the study gives to its code; the identity has the files of the
-    commit, which are in `checkout`. `import_roots` are folders in the checkout in which Python looks first.
-    A trial with an `occasion` takes no result of another occasion from the ledger.
+    `run` is the template of its command line. In its place, `function` names a function as "module:name",
+    which is called with the settings and the seed. Either runs in `folder`; `code` and `data_files` are
+    patterns of files there. The folder is not stored, so that a stored trial cannot run anything. `snapshot`
+    is what `identify` read. `commit` is the study's name for a commit, whose files are in `checkout`; the
+    identity has the files, not the name. `import_roots` are folders of the checkout in which Python looks for
+    modules first. Trials with another `occasion` are other trials, so that they are trained anew.
     """
 
     trainer: ClassVar[str] = "program"
-    mlflow_metrics_path: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM"
-    presentation_path: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
-    run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
-    uncounted_fields: ClassVar[tuple[str, ...]] = (
+    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM"
+    presentation_import: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
+    run_import: ClassVar[str] = "unrolled.bench.program.run:run_trial"
+    unhashed_fields: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",
         "code",
@@ -81,20 +81,20 @@ class ProgramTrial(Trial):
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Make tuples of lists and sort the settings, so that a trial that is read from JSON is the same."""
+        """Make tuples of lists and sort the settings, so that a trial read from JSON equals its original."""
         for name in ("code", "data_files", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "kinds", tuple((name, kind) for name, kind in self.kinds))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field by its name, but for folders, one of which may be a home, and their content."""
+        """Return every field by its name, but for folders, which may name the user, and what they hold."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     @property
-    def implementation(self) -> str:
-        """The program of a commit, where the commit is a setting, or that of the folder."""
+    def comparable_class(self) -> str:
+        """Whether the commit is a setting, as "commit" or "". All arms of a study run one program."""
         return "commit" if self.commit else ""
 
     def flat_settings(self) -> dict[str, Scalar]:
@@ -103,7 +103,7 @@ class ProgramTrial(Trial):
 
     @property
     def declared_fields(self) -> dict[str, Any]:
-        """The fields that a study declares, and of a commit the hash of its code."""
+        """The fields that a study declares and, if the commit is a setting, the hash of its code."""
         return {**super().declared_fields, **({"source": self.source} if self.commit else {})}
 
     @property
@@ -113,17 +113,17 @@ class ProgramTrial(Trial):
 
     @property
     def usual_time_limit(self) -> float:
-        """That of its study, if it gives one."""
+        """`time_limit` of its study; no limit if that is 0."""
         return self.time_limit or math.inf
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """The program, its settings and its data, without the other words of its command line."""
+        """The program's name, its settings and its data. Other words of its command line are left out."""
         code = {"source": self.source} if self.commit else {}
         return {"program": self.title, "settings": dict(self.settings), "data": self.data, **code}
 
     @property
-    def template(self) -> str:
+    def command_template(self) -> str:
         """The template of its command line; "" for a function."""
         return self.run
 
@@ -133,23 +133,23 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def judge_result(self, result: Result, metrics: Sequence[str]) -> JudgedResult:
-        """Return the result as it counts in a study that judges these metrics.
+    def count_result(self, result: Result, metrics: Sequence[str]) -> CountedResult:
+        """Return the result with the status that it has in a study that judges these metrics.
 
-        If one of these metrics is not finite, or too large to be compared, the trial has diverged, even if
-        the program failed. If the program did not report one of them, the trial has failed.
+        It has diverged if one of them is not finite, or above LARGEST, even if the program failed. It has
+        failed if one of them is missing or is text.
         """
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return JudgedResult(replace(result, status="diverged", reason=reason))
+                return CountedResult(replace(result, status="diverged", reason=reason))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return JudgedResult(replace(result, status="failed", reason=not_number))
+                return CountedResult(replace(result, status="failed", reason=not_number))
         missing = next((name for name in metrics if name not in result.metrics), None)
         if missing is None or not result.done:
-            return JudgedResult(result)
+            return CountedResult(result)
         reason = self._explain_missing_metric(missing, result)
-        return JudgedResult(replace(result, status="failed", reason=reason))
+        return CountedResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no value of a metric, and what it printed instead."""
@@ -174,7 +174,7 @@ class ProgramTrial(Trial):
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def confirm_identity(self) -> Mapping[Path, FileState]:
-        """Return the state of the files that count. Raises BadInput if they, or packages, have changed."""
+        """See Trial.confirm_identity. Raises BadInput, naming the files, if code or data were edited."""
         self.snapshot.remember()
         current = self.identify()
         cure = "run the study again"
@@ -220,7 +220,7 @@ class ProgramTrial(Trial):
         study = absolute_folder(self.study_folder) if self.study_folder else self._root
         return Layout(self._root, study, self.checkout, self.import_roots)
 
-    def counted_files(self) -> dict[str, Path]:
+    def hashed_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
         Raises BadInput if a file is missing.
@@ -233,15 +233,15 @@ class ProgramTrial(Trial):
 
         Raises BadInput if they are too large, and for a name that leads out of the folder.
         """
-        files = self.counted_files()
+        files = self.hashed_files()
         for name in files:
             if name.startswith(f"..{os.sep}"):
                 cure = "give all one folder: `folder` of [program]"
                 raise BadInput(f"{name} lies outside of its folder", place=self.title, cure=cure)
         inside = {
-            name.replace(STUDY, STUDY_FILES, 1): path
+            name.replace(STUDY_PREFIX, STUDY_FILES, 1): path
             for name, path in files.items()
-            if path.is_relative_to(self._root) or name.startswith(f"{STUDY}/")
+            if path.is_relative_to(self._root) or name.startswith(f"{STUDY_PREFIX}/")
         }
         size = sum(path.stat().st_size for path in inside.values())
         require(
@@ -253,7 +253,10 @@ class ProgramTrial(Trial):
         return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in inside.items()}
 
     def describe_identity(self) -> str:
-        """Return a line on what identifies it beside its settings. Raises BadInput for missing files."""
+        """Return a line on what enters its identity beside its settings. Raises BadInput for missing files.
+
+        An example: "train.py, model.py; data: words.txt; python 3.11.2, numpy 2.3.0".
+        """
         identity = self._compute_identity()
         snapshot = identity.snapshot
         # the program itself comes first, before other files beside it
@@ -273,7 +276,7 @@ class ProgramTrial(Trial):
         return "; ".join(parts)
 
     def describe_assumption(self) -> str:
-        """Return whose packages are taken to be the program's, where no word of it names a Python; or ""."""
+        """Return a clause if its packages are assumed, because no word of `run` names a Python; else ""."""
         if not self._compute_identity().snapshot.command.is_assumed:
             return ""
         return f"of the Python that runs Unrolled: {self.run.split()[0]} may start another"
@@ -286,12 +289,12 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """The absolute paths and patterns that it names, and installed sources: all that is not shipped."""
+        """What `files_to_ship` leaves out: absolute paths and patterns, and sources of installed packages."""
         patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
         words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
-            for name, path in self.counted_files().items()
+            for name, path in self.hashed_files().items()
             if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(self._root)
         ]
         return list(dict.fromkeys((*patterns, *words, *sources)))
@@ -316,7 +319,7 @@ class ProgramTrial(Trial):
 
 
 def shorten_names(names: Collection[str]) -> str:
-    """Return the first names of files, and how many there are besides; a package's sources by its name."""
+    """Return the first names of files: "a.py, b.py and 3 more files". Sources of a package are its name."""
     distinct = list(dict.fromkeys(name.partition(":")[0] for name in names))
     listing = ", ".join(distinct[:FILES_NAMED])
     more = len(distinct) - FILES_NAMED

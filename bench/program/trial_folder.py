@@ -1,4 +1,4 @@
-"""The folder of a trial, {out} in its command line: it is made, limited in size, and kept in part."""
+"""The folder of a trial, {out} in its command line: making it, limiting its size, keeping files of it."""
 
 import json
 import os
@@ -21,11 +21,11 @@ CHECK_SECONDS = 1.0  # seconds between two checks of the folder's size
 
 
 def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
-    """Return the trial's folder, and facts about an earlier attempt.
+    """Return the trial's folder, and facts about an earlier attempt for the provenance.
 
-    The facts are `resumed`, if that attempt left files, or `restart`, the reason why they were removed: they
-    are from another kind of machine, which a file beside the folder names, and would mix numbers of two kinds
-    in one result.
+    If an earlier attempt left files, the fact is {"resumed": True}. If it ran on another kind of machine,
+    which a file beside the folder names, its files are removed, since a result must not mix numbers of two
+    kinds; the fact is then {"restart": why}.
     """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
@@ -45,9 +45,9 @@ def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> t
 
 @contextmanager
 def limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
-    """Raise Failure in the block once the folder holds more than `trial.disk`, if there is a limit.
+    """Raise Failure inside the block once the folder holds more than `trial.disk` MiB; 0 sets no limit.
 
-    The program is still running then; the runner ends its processes together with the trial's.
+    The program is still running then. The runner ends its processes together with the trial's.
     """
     if not trial.disk:
         yield
@@ -77,7 +77,7 @@ def limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
 
 
 def keep_files(trial: ProgramTrial, out: Path) -> None:
-    """Move files that match `trial.keep`, and all in folders that do, to `kept` beside the checkpoints."""
+    """Move the files, and those in folders, that match `trial.keep` to `kept` beside the checkpoints."""
     paths = {path for pattern in trial.keep for path in out.rglob(pattern)}
     paths |= {path for folder in paths if folder.is_dir() for path in folder.rglob("*")}
     files = [path for path in paths if path.is_file()]
@@ -92,7 +92,7 @@ def keep_files(trial: ProgramTrial, out: Path) -> None:
 
 
 def _measure_folder(folder: Path) -> int:
-    """Bytes of the files below a folder. A file that is removed meanwhile counts as none."""
+    """Return the bytes of the files below a folder. A file that vanishes meanwhile is left out."""
     size = 0
     for inner, _, names in os.walk(folder):
         for name in names:

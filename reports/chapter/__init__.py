@@ -23,8 +23,8 @@ def _make_scale(metric: ChapterMetric) -> Scale:
         difference_unit=metric.difference_unit or metric.unit,
         multiplier=metric.multiplier,
         decimals=metric.decimals,
-        finest=metric.finest,
-        reaches=metric.reaches,
+        most_decimals=metric.most_decimals,
+        level_phrase=metric.level_phrase,
     )
     return replace(scale, second_scale=PERPLEXITY) if metric.name == "valid_loss" else scale
 

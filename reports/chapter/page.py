@@ -94,10 +94,10 @@ def read_curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
     curves = {}
     for metric in CHAPTER_METRICS:
         if metric.has_curve:
-            name = metric.source.name if metric.source else metric.name
+            name = metric.derived_from.name if metric.derived_from else metric.name
             epochs, values = np.reshape(result.curves.get(name, ()), (-1, 2)).T
-            if metric.source:
-                values = np.array([metric.source.function(value) for value in values])
+            if metric.derived_from:
+                values = np.array([metric.derived_from.function(value) for value in values])
             curves[metric.name] = np.column_stack([epochs + 1, values])
     return curves
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from unrolled.bench.errors import join_first
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from unrolled.reports.statistics.non_inferiority import GateDecision
     from unrolled.reports.statistics.proposals import ProposalDecision
 
-OWN_RULES = ("gate", "proposal")
+OWN_RULES = (StoppingRule.GATE, StoppingRule.PROPOSAL)
 """Stopping rules of studies that end by their own rule, not by verdicts on their contrasts."""
 Key = TypeVar("Key", bound=Hashable)
 Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values
@@ -92,7 +93,7 @@ def evaluate_looks(
     lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
     equal: Mapping[Key, Collection[int]] | None = None,
     adjust: Adjust = holm,
-    stopping_rule: str = "direction",
+    stopping_rule: StoppingRule = StoppingRule.DIRECTION,
     futility: float = 0.0,
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
@@ -104,7 +105,7 @@ def evaluate_looks(
 
     A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
     the worst possible for a claim, and a contrast that lost half of a look's seeds stays open without holding
-    up the others. A decided contrast keeps its verdict. With the stopping rule "size", a contrast that has a
+    up the others. A decided contrast keeps its verdict. With the stopping rule SIZE, a contrast that has a
     direction is not decided before its size is settled. The other metrics are judged at the looks of the
     first metric, in families of their own.
 
@@ -251,14 +252,16 @@ class _Walk(Generic[Key]):
         return ""
 
 
-def _ends_contrast(v: Verdict, stopping_rule: str) -> bool:
+def _ends_contrast(v: Verdict, stopping_rule: StoppingRule) -> bool:
     """Return True if a verdict ends its contrast; in a study that ends by a rule of its own none does."""
     if stopping_rule in OWN_RULES or not v.claims:
         return False
-    return v.settled or stopping_rule != "size" or v.direction is Direction.NONE
+    return v.settled or stopping_rule != StoppingRule.SIZE or v.direction is Direction.NONE
 
 
-def _find_futile(verdicts: Mapping[Key, Verdict], stopping_rule: str, bound: float) -> dict[Key, str]:
+def _find_futile(
+    verdicts: Mapping[Key, Verdict], stopping_rule: StoppingRule, bound: float
+) -> dict[Key, str]:
     """Return the futile contrasts, each with a phrase on the number of seeds that would decide it.
 
     Contrasts that are judged by signs are left out: diverged and lost pairs are not predicted.
@@ -273,7 +276,7 @@ def _find_futile(verdicts: Mapping[Key, Verdict], stopping_rule: str, bound: flo
             delta=contrast.delta,
             alpha=v.difference_test.alpha,
             alpha_same=v.equivalence_test.alpha,
-            until_size=stopping_rule == "size",
+            until_size=stopping_rule == StoppingRule.SIZE,
         )
         measured = map(np.asarray, (contrast.mean, contrast.sd, contrast.skewness))
         candidates[name] = test, Moments(contrast.pairs, *measured)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
@@ -68,9 +69,7 @@ class Verdict:
     equivalence_test: Adjusted
     divergence_test: Adjusted
     diverges: Direction = Direction.NONE
-    stopping_rule: str = (
-        ""  # the decision that stops the contrast, "direction" or "size"; "" for a metric that does not
-    )
+    stopping_rule: StoppingRule | None = None  # None for a metric that stops no contrast
     decided: bool = False
     blocked_reason: str = ""
     futile: bool = False
@@ -99,7 +98,7 @@ class Verdict:
             delta=contrast.delta,
             alpha=self.difference_test.alpha,
             alpha_same=self.equivalence_test.alpha,
-            until_size=self.stopping_rule == "size",
+            until_size=self.stopping_rule == StoppingRule.SIZE,
         )
 
     @property

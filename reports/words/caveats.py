@@ -1,7 +1,8 @@
 """What a page says of a comparison as a whole: progress, declaration and limits."""
 
 from unrolled.bench.errors import join_first, plural
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import judges_cost
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
@@ -42,7 +43,7 @@ def describe_seen_data(comparison: Comparison) -> str:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
     fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
-    if comparison.design.stopping_rule == "gate":  # a gate takes the seeds of its base's study
+    if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
@@ -228,7 +229,7 @@ def describe_missing_turns(comparison: Comparison) -> str:
 def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     """Return by arm on how many seeds it came before the arm that it is compared with, and of how many."""
     counts: dict[str, tuple[int, int]] = {}
-    if not judges_clock(comparison.design.metrics):
+    if not judges_cost(comparison.design.metrics):
         return counts
     for arm in comparison.arms_with_contrast:
         results = arm.measured.results

@@ -127,7 +127,7 @@ def list_means(
 
     If the numbers of seeds differ, or with `count_seeds`, each mean is given with its number.
     """
-    decimals = 0 if comparison.scale.reaches else None
+    decimals = 0 if comparison.scale.level_phrase else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
     means = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
     means[:1] = [phrase_mean(x, comparison) for x in means[:1]]
@@ -144,8 +144,8 @@ def list_means(
 
 def phrase_mean(mean: str, comparison: Comparison) -> str:
     """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
-    if comparison.scale.reaches:
-        return comparison.scale.reaches.format(mean)
+    if comparison.scale.level_phrase:
+        return comparison.scale.level_phrase.format(mean)
     is_plural = re.search("[^s]s$", comparison.title) is not None  # hits, but not loss
     article = "" if is_plural else "an " if comparison.title[:1] in "aeiou" else "a "
     return f"has {article}{comparison.title} of {mean}"

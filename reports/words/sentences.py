@@ -6,6 +6,7 @@ from functools import partial
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
@@ -78,10 +79,10 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
 def _name_open_part(v: Verdict, first_metric: str) -> str:
     """Return what keeps a contrast with a claim open, such as "its size is "; "" where it claims nothing."""
     subjects = {
-        "": f"{first_metric} is ",
-        "size": "its size is ",
-        "gate": "the gate is ",
-        "proposal": "the proposal is ",
+        None: f"{first_metric} is ",
+        StoppingRule.SIZE: "its size is ",
+        StoppingRule.GATE: "the gate is ",
+        StoppingRule.PROPOSAL: "the proposal is ",
     }
     return subjects[v.stopping_rule] if v.claims else ""
 

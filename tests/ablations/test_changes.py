@@ -33,8 +33,9 @@ METRIC = [
         "CHAPTER_METRICS = (\n",
         "CHAPTER_METRICS = (\n"
         '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", multiplier=100.0,\n'
-        '        is_judged=True, better="lower", has_curve=True),\n'
-        '    ChapterMetric(name="valid_misses", title="missed words", is_judged=True, better="lower"),\n',
+        '        is_judged=True, better="lower", is_column=True, has_curve=True),\n'
+        '    ChapterMetric(name="valid_misses", title="missed words", is_judged=True, better="lower",\n'
+        "        is_column=True),\n",
     ),
 ]
 CLOCK = [
@@ -82,8 +83,9 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
         "bench/chapter/witnesses/__init__.py",
         '    "layers": model.witness_layers,\n',
         '    "layers": model.witness_layers,\n'
-        '    "bias": lambda case: witness_equal(\n'
-        '        case.trial.options["bias"], "rnn.bias_hh_l0" in dict(case.model.named_parameters())\n'
+        '    "bias": lambda evidence: witness_equal(\n'
+        '        evidence.trial.options["bias"],\n'
+        '        "rnn.bias_hh_l0" in dict(evidence.model.named_parameters())\n'
         "    ),\n",
     ),
 ]

@@ -15,7 +15,7 @@ from tests.helpers.stub_trials import steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import FORMAT, Result, canonical_json, failed_result
+from unrolled.bench.trial import RESULT_FORMAT, Result, canonical_json, failed_result
 
 
 def list_files(folder: Path) -> list[str]:
@@ -155,7 +155,7 @@ def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
     return path
 
 
-@pytest.mark.parametrize("format", [FORMAT - 1, FORMAT + 1])
+@pytest.mark.parametrize("format", [RESULT_FORMAT - 1, RESULT_FORMAT + 1])
 def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, format: int) -> None:
     path = write_in_format(ledger, format, {"something": "else"})
     with pytest.raises(BadInput) as excinfo:
@@ -168,7 +168,7 @@ def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, forma
 def test_a_sealed_file_of_something_else_is_set_aside(
     ledger: Ledger, warnings: list[str], result: dict
 ) -> None:
-    write_in_format(ledger, FORMAT, result)
+    write_in_format(ledger, RESULT_FORMAT, result)
     assert ledger.read_result(trial().id) is None
     assert len(warnings) == 1
 

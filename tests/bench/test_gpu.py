@@ -89,7 +89,7 @@ def prepare_steps(settings: dict[str, Any]) -> tuple[Callable[[], object], Calla
     device = torch.device(DEVICE)
     data, training, validation = train.load_data(trial)
     model = train.build_model(trial, len(data.vocab)).to(device)
-    training = replace(training, rows=training.rows[:UPDATES], device=device)
+    training = replace(training, batch_windows=training.batch_windows[:UPDATES], device=device)
     validation = validation.to(device)
     adam = optimizer.build_adam(model, trial.wd)
     cycle = list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms))

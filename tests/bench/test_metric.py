@@ -5,7 +5,7 @@ import math
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, find_direction
+from unrolled.bench.metric import COST_KINDS, KNOWN, SHARES, Metric, find_direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score throughput accuracy/val"""
@@ -71,7 +71,7 @@ def test_a_kind_is_declared_or_that_of_what_is_measured_and_never_guessed(name: 
         "higher",
         "lower",
     ]
-    assert not any(Metric(measured, 0.1).is_quality for measured in MEASURED)
+    assert not any(Metric(measured, 0.1).is_quality for measured in COST_KINDS)
     speed = Metric("speed/train", 0.1)  # its name in MLflow
     assert (speed.kind, speed.better) == ("speed", "higher")
 

@@ -68,9 +68,9 @@ def test_settings_that_mean_the_same_are_one_trial(same: dict[str, object]) -> N
 
 
 def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written down on purpose: whoever changes it makes every ledger start again, and must raise FORMAT."""
+    """Written down on purpose: a change makes every ledger start again, and needs another RESULT_FORMAT."""
     assert TRIAL.id == "d0b6d41232079a62"
-    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    monkeypatch.setattr(module, "RESULT_FORMAT", module.RESULT_FORMAT + 1)
     assert TRIAL.id != "d0b6d41232079a62"
 
 

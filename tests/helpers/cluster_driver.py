@@ -31,7 +31,7 @@ def drive_trials(
             results.tally = run_trials(
                 trials,
                 ledger,
-                TrialConditions(run_function=WORK, cluster=address),
+                TrialConditions(run_import=WORK, cluster=address),
                 on_result=results.append,
                 **words,
             )

@@ -99,7 +99,7 @@ def replace_trials() -> Iterator[None]:
     from unrolled.ablations.training import run_studies, study_run
 
     def conditions(*args: Any) -> TrialConditions:
-        return replace(choose_conditions(*args), run_function="tests.helpers.look_trials:act", preload=())
+        return replace(choose_conditions(*args), run_import="tests.helpers.look_trials:act", preload=())
 
     choose_conditions = study_run.trial_conditions
     with ExitStack() as stack:

@@ -80,7 +80,7 @@ def _draw_windows(updates: int, batch: int, window: int) -> Batches:
     rows = torch.arange(updates * batch).view(updates, batch)
     inputs = text[:, :-1].contiguous()
     targets = text[:, 1:].contiguous()
-    return Batches(inputs, targets, positions=targets, rows=rows, partial_batch=rows.flatten()[:0])
+    return Batches(inputs, targets, positions=targets, batch_windows=rows, partial_batch=rows.flatten()[:0])
 
 
 def peak(times: int, size: int = 0) -> dict[str, float]:

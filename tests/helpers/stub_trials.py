@@ -70,12 +70,12 @@ def steady(trial: ChapterTrial) -> Result:
     )
 
 
-def run_in_process(trial: ChapterTrial, run_function: str = WORK, **spec) -> Result:
+def run_in_process(trial: ChapterTrial, run_import: str = WORK, **spec) -> Result:
     """Run a trial in a process of its own and return its result."""
     from unrolled.ablations.runner.child import TaskSpec
     from unrolled.ablations.runner.process import run_alone
 
-    result = run_alone(trial, TaskSpec(run_function=run_function, **spec), checkpoints=Path("checkpoints"))
+    result = run_alone(trial, TaskSpec(run_import=run_import, **spec), checkpoints=Path("checkpoints"))
     assert result is not None
     return result
 
@@ -255,7 +255,7 @@ def leaks(trial: ChapterTrial) -> Result:
     return steady(trial)
 
 
-def looks(trial: ChapterTrial) -> Result:
+def inspects_its_process(trial: ChapterTrial) -> Result:
     """Return what the process is like before the trial has done anything."""
     umask = os.umask(0)
     provenance = {
@@ -307,7 +307,7 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
             [trial(seed, **options) for seed in range(count)],
             ledger,
             TrialConditions(
-                run_function=WORK,
+                run_import=WORK,
                 workers=workers,
                 cluster=cluster,
                 limits=Limits(attempts=attempts, time_limit=600),

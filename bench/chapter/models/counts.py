@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-PRIOR = 1.0  # pseudo-counts that the shorter context lends to the longer one
+PRIOR = 1.0  # pseudo-counts by which the distribution of the shorter context enters that of the longer one
 
 
 class NGram:
@@ -62,7 +62,10 @@ class MostCommonToken:
 def _count_by_context(
     tokens: list[int], positions: list[int], longest: int, vocab: int
 ) -> dict[tuple[int, ...], Tensor]:
-    """Count the tokens at `positions` after each context of at most `longest` tokens: (vocab,) a context."""
+    """Return, for each context of at most `longest` tokens, the counts (vocab,) of what follows it.
+
+    Only tokens at `positions` are counted.
+    """
     counts: defaultdict[tuple[int, ...], dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for position in positions:
         for length in range(min(longest, position) + 1):

@@ -200,10 +200,10 @@ class BuiltinLM(RecurrentLM):
 
 
 class ScratchLM(RecurrentLM):
-    """RecurrentLM around cells from scratch; `form` chooses one of `forms`.
+    """RecurrentLM around cells from scratch. `form` chooses one of `forms`.
 
-    With `init` "built-in", every initial weight equals the weight that `twin`, the model around torch's
-    module, draws from the same seed.
+    `twin` is the same model around torch's module. With `init` "built-in", every initial weight is the one
+    that the twin draws from the same seed.
     """
 
     forms: ClassVar[Mapping[str, type[Cell]]]
@@ -245,7 +245,7 @@ def flatten_state(state: State) -> list[Tensor]:
 
 
 def _attach_gradient(state: State, replayed_state: State) -> State:
-    """Return `state`, to the bit, with the gradient of `replayed_state`."""
+    """Return `state`, to the bit, with the gradient of `replayed_state`: s + (r − r.detach())."""
     if isinstance(state, Tensor):
         return state + (replayed_state - replayed_state.detach())
     pairs = zip(state, replayed_state, strict=True)

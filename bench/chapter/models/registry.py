@@ -1,5 +1,6 @@
 """The zoo: every model's name, class, options and the chapter's settings for it. Imports no torch."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,59 +29,135 @@ _CHOICES = {
 }
 
 
-def _build_zoo(*rows: tuple[Any, ...]) -> dict[str, ModelSpec]:
-    """Return the entries by name. A row has the fields of a ModelSpec in order, "module.class" for two."""
-    zoo = {}
-    for name, title, description, path, *more_fields in rows:
-        file, builder = path.split(".")
-        module = f"unrolled.bench.chapter.models.{file}"
-        spec = ModelSpec(name, title, description, module, builder, *more_fields)
-        zoo[name] = replace(spec, choices=_CHOICES.get(builder, {}))
-    return zoo
+def _make_spec(
+    name: str,
+    title: str,
+    path: str,
+    *,
+    description: str,
+    options: Mapping[str, Scalar],
+    settings: Mapping[str, Any],
+    seconds: float,
+    **fields: Any,
+) -> ModelSpec:
+    """Return a model's entry. `path` is its class, as "module.class"; `seconds` is its `chapter_seconds`."""
+    module, builder = path.split(".")
+    return ModelSpec(
+        name=name,
+        title=title,
+        description=description,
+        module=f"unrolled.bench.chapter.models.{module}",
+        builder=builder,
+        options=options,
+        settings=settings,
+        chapter_seconds=seconds,
+        choices=_CHOICES.get(builder, {}),
+        **fields,
+    )
 
 
 # fmt: off
-ZOO = _build_zoo(
-    ("lm1", "LMModel1", "three words in, the recurrence written out three times",
-        "elman.LMModel1", _WIDTH, _STATELESS, 0.6),
-    ("lm2", "LMModel2", "the same as a loop",
-        "elman.LMModel2", _WIDTH, _STATELESS, 0.6),
-    ("lm3", "LMModel3", "keeps its state between batches",
-        "elman.LMModel2", _WIDTH, _STATEFUL, 1.3),
-    ("lm4", "LMModel4", "predicts after every word",
-        "elman.LMModel2", _WIDTH, _SLOW, 1.3),
-    ("lm5", "LMModel5", "nn.RNN of two layers, tanh",
-        "elman.BuiltinRNN", {**_DEEP, "nonlinearity": "tanh"}, _SLOW, 2.5),
-    ("rnn-relu", "nn.RNN, ReLU", "LMModel5 with ReLU",
-        "elman.BuiltinRNN", {**_DEEP, "nonlinearity": "relu"}, _SLOW, 2.2),
-    ("lm6", "LMModel6", "nn.LSTM of two layers",
-        "lstm.BuiltinLSTM", _DEEP, _FAST, 3.2),
-    ("lm7", "LMModel7", "LMModel6 with dropout, tying, AR and TAR",
-        "lstm.BuiltinLSTM", {**_DEEP, "dropout": 0.4, "tying": True}, _REGULARIZED, 3.8),
-    ("lstm-gates", "LSTM, four gates", "from scratch: four Linears over cat([h, x])",
-        "lstm.ScratchLSTM", {**_SCRATCH, "form": "gates"}, _FAST, 9.2),
-    ("lstm-chunk", "LSTM, chunked", "from scratch: one Linear for x, one for h, chunk(4)",
-        "lstm.ScratchLSTM", {**_SCRATCH, "form": "chunk"}, _FAST, 8.3),
-    ("gru", "nn.GRU", "nn.GRU of two layers",
-        "gru.BuiltinGRU", _DEEP, _FAST, 6.3),
-    ("gru-after", "GRU, reset after", "from scratch, reset after the matmul (cuDNN, nn.GRU)",
-        "gru.ScratchGRU", {**_SCRATCH, "form": "after"}, _FAST, 7.2),
-    ("gru-before", "GRU, reset before", "from scratch, reset before the matmul (Cho et al.)",
-        "gru.ScratchGRU", {**_SCRATCH, "form": "before"}, _FAST, 7.6),
-    ("awd", "AWD-LSTM", "fastai's AWD_LSTM, with a pad token of its own",
-        "awd.AwdLSTM", _AWD, _REGULARIZED, 4.0, False, ("fastai",)),
-    ("awd-scratch", "AWD-LSTM, from scratch", "the same with the five dropouts from scratch",
-        "awd.ScratchAwdLSTM", _AWD, _REGULARIZED, 4.1),
-    ("most-common", "most common token", "always the most common validation target",
-        "counts.MostCommonToken", {}, _FAST, 0.1, True),
-    ("ngram-1", "unigram counts", "the share of each token",
-        "counts.NGram", {"context": 0}, _FAST, 0.1, True),
-    ("ngram-2", "bigram counts", "the token before",
-        "counts.NGram", {"context": 1}, _FAST, 0.1, True),
-    ("ngram-5", "5-gram counts", "the four tokens before",
-        "counts.NGram", {"context": 4}, _FAST, 0.2, True),
+_SPECS = (
+    _make_spec(
+        "lm1", "LMModel1", "elman.LMModel1",
+        description="three words in, the recurrence written out three times",
+        options=_WIDTH, settings=_STATELESS, seconds=0.6,
+    ),
+    _make_spec(
+        "lm2", "LMModel2", "elman.LMModel2",
+        description="the same as a loop",
+        options=_WIDTH, settings=_STATELESS, seconds=0.6,
+    ),
+    _make_spec(
+        "lm3", "LMModel3", "elman.LMModel2",
+        description="keeps its state between batches",
+        options=_WIDTH, settings=_STATEFUL, seconds=1.3,
+    ),
+    _make_spec(
+        "lm4", "LMModel4", "elman.LMModel2",
+        description="predicts after every word",
+        options=_WIDTH, settings=_SLOW, seconds=1.3,
+    ),
+    _make_spec(
+        "lm5", "LMModel5", "elman.BuiltinRNN",
+        description="nn.RNN of two layers, tanh",
+        options={**_DEEP, "nonlinearity": "tanh"}, settings=_SLOW, seconds=2.5,
+    ),
+    _make_spec(
+        "rnn-relu", "nn.RNN, ReLU", "elman.BuiltinRNN",
+        description="LMModel5 with ReLU",
+        options={**_DEEP, "nonlinearity": "relu"}, settings=_SLOW, seconds=2.2,
+    ),
+    _make_spec(
+        "lm6", "LMModel6", "lstm.BuiltinLSTM",
+        description="nn.LSTM of two layers",
+        options=_DEEP, settings=_FAST, seconds=3.2,
+    ),
+    _make_spec(
+        "lm7", "LMModel7", "lstm.BuiltinLSTM",
+        description="LMModel6 with dropout, tying, AR and TAR",
+        options={**_DEEP, "dropout": 0.4, "tying": True}, settings=_REGULARIZED, seconds=3.8,
+    ),
+    _make_spec(
+        "lstm-gates", "LSTM, four gates", "lstm.ScratchLSTM",
+        description="from scratch: four Linears over cat([h, x])",
+        options={**_SCRATCH, "form": "gates"}, settings=_FAST, seconds=9.2,
+    ),
+    _make_spec(
+        "lstm-chunk", "LSTM, chunked", "lstm.ScratchLSTM",
+        description="from scratch: one Linear for x, one for h, chunk(4)",
+        options={**_SCRATCH, "form": "chunk"}, settings=_FAST, seconds=8.3,
+    ),
+    _make_spec(
+        "gru", "nn.GRU", "gru.BuiltinGRU",
+        description="nn.GRU of two layers",
+        options=_DEEP, settings=_FAST, seconds=6.3,
+    ),
+    _make_spec(
+        "gru-after", "GRU, reset after", "gru.ScratchGRU",
+        description="from scratch, reset after the matmul (cuDNN, nn.GRU)",
+        options={**_SCRATCH, "form": "after"}, settings=_FAST, seconds=7.2,
+    ),
+    _make_spec(
+        "gru-before", "GRU, reset before", "gru.ScratchGRU",
+        description="from scratch, reset before the matmul (Cho et al.)",
+        options={**_SCRATCH, "form": "before"}, settings=_FAST, seconds=7.6,
+    ),
+    _make_spec(
+        "awd", "AWD-LSTM", "awd.AwdLSTM",
+        description="fastai's AWD_LSTM, with a pad token of its own",
+        options=_AWD, settings=_REGULARIZED, seconds=4.0, packages=("fastai",),
+    ),
+    _make_spec(
+        "awd-scratch", "AWD-LSTM, from scratch", "awd.ScratchAwdLSTM",
+        description="the same with the five dropouts from scratch",
+        options=_AWD, settings=_REGULARIZED, seconds=4.1,
+    ),
+    _make_spec(
+        "most-common", "most common token", "counts.MostCommonToken",
+        description="always the most common validation target",
+        options={}, settings=_FAST, seconds=0.1, is_counting_model=True,
+    ),
+    _make_spec(
+        "ngram-1", "unigram counts", "counts.NGram",
+        description="the share of each token",
+        options={"context": 0}, settings=_FAST, seconds=0.1, is_counting_model=True,
+    ),
+    _make_spec(
+        "ngram-2", "bigram counts", "counts.NGram",
+        description="the token before",
+        options={"context": 1}, settings=_FAST, seconds=0.1, is_counting_model=True,
+    ),
+    _make_spec(
+        "ngram-5", "5-gram counts", "counts.NGram",
+        description="the four tokens before",
+        options={"context": 4}, settings=_FAST, seconds=0.2, is_counting_model=True,
+    ),
 )
 # fmt: on
+
+ZOO = {spec.name: spec for spec in _SPECS}
+"""Every model by its name."""
 
 
 def spec_of(name: str) -> ModelSpec:

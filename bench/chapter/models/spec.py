@@ -11,14 +11,14 @@ from unrolled.bench.trial import Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Files and packages that decide a plug-in's numbers, beside the files that every trial runs through."""
+    """Files and packages that decide a plug-in's numbers, besides the files that every trial needs."""
 
     files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports, and its data files
     families: tuple[str, ...] = ()  # files of bench/chapter/models that it builds on
     packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One entry of the zoo.
 
@@ -80,5 +80,5 @@ PENALTIES: dict[str, Penalty] = {}
 
 
 def active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
-    """Return the strengths of the plugged-in penalties among a trial's options, without those that are 0."""
+    """Return the strengths above 0 of the plugged-in penalties among a trial's options."""
     return {name: float(options[name]) for name in sorted(PENALTIES) if options.get(name)}

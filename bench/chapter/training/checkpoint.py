@@ -26,7 +26,7 @@ INTERVAL_VARIABLE = "UNROLLED_CHECKPOINT_SECONDS"
 
 
 class Checkpoint:
-    """The last stored state of one trial. The clock decides when it is written; results do not depend on it.
+    """The last stored state of one trial. It is written at intervals of time, which change no result.
 
     It is resumed only on the kind of machine that wrote it, because another kind would end with other bits.
     The file's name holds the trial, the device and a hash of the kind (see `bench.machine_kind`).

@@ -72,7 +72,10 @@ def train_model(
 
 
 def compute_moving_average(losses: list[float]) -> float:
-    """Return the debiased moving average that fastai prints as train_loss; it runs on from epoch to epoch."""
+    """Return what fastai prints as train_loss: a debiased moving average over the losses of all epochs.
+
+    Of n losses, that is Σ .98^(n−i) · loss_i / Σ .98^(n−i).
+    """
     average = 0.0
     for loss in losses:
         average += (1 - SMOOTH) * (loss - average)
@@ -117,7 +120,7 @@ def _restore_state(
 def _take_steps(
     trial: ChapterTrial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
 ) -> Iterator[Step]:
-    """Yield the steps of one epoch, each taken when it is asked for. `cycle` is the part of this epoch."""
+    """Take the steps of one epoch, and yield each after it was taken. `cycle` is this epoch's part."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     model.train()
     if trial.reset == "epoch":
@@ -143,7 +146,8 @@ def _take_steps(
 def _fetch_numbers(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
     """Yield each step, with its loss and its penalties as numbers.
 
-    Reading a number makes a GPU wait: on a GPU all steps are taken first, and their numbers copied at once.
+    To read a number, the CPU waits for the GPU. On a GPU, all steps are therefore taken first, and their
+    numbers copied at once.
     """
     groups: Iterable[list[Step]]
     groups = ([step] for step in steps) if device.type == "cpu" else [list(steps)]

@@ -65,11 +65,11 @@ def build_adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
 
 
 class FusedAdamW(torch.optim.AdamW):
-    """torch's AdamW(fused=True) without what its class does around the call: the same bits, sooner."""
+    """torch's AdamW(fused=True) without the work of its class around the call: the same bits, sooner."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update the weights. While one has no state or no gradient yet, torch's class updates them all."""
+        """Update the weights. If one has no state or no gradient yet, torch's class updates them all."""
         weights = [p for group in self.param_groups for p in group["params"]]
         if any(p.grad is None or p not in self.state for p in weights):
             super().step()

@@ -1,4 +1,4 @@
-"""The record of a training, which an engine's `train_model(trial, model, train, valid, device)` returns."""
+"""The record of a training: what `train_model(trial, model, train, valid, device)` of an engine returns."""
 
 import base64
 import math
@@ -53,10 +53,7 @@ class Trace:
 
 
 def find_first_difference(trace: Mapping[str, Any], other_trace: Mapping[str, Any]) -> str:
-    """Return where two traces, as plain data, differ first, as 'step 3, tensor h_h.weight'.
-
-    The result is "" if they are equal.
-    """
+    """Return where two traces, as plain data, first differ: "step 3, tensor h_h.weight"; "" if nowhere."""
     if trace.get("tensors") != other_trace.get("tensors"):
         return "step 1: the models have different tensors"
     sums = base64.b64decode(trace.get("sums", ""))

@@ -1,4 +1,4 @@
-"""From a trial's settings to its trained model: all that decides a trial's numbers starts here."""
+"""From a trial's settings to its trained model: its data, its initial weights, its training."""
 
 import importlib
 import math
@@ -47,7 +47,9 @@ def fit_counting_model(
 
     The model is evaluated on the same validation targets as the trained models.
     """
-    train_positions, valid_positions = (split.positions[split.order].flatten() for split in (train, valid))
+    train_positions, valid_positions = (
+        split.positions[split.window_order].flatten() for split in (train, valid)
+    )
     model = spec_of(trial.model).build_model(len(data.vocab), **trial.options)
     logits = model.predict(data.ids, train_positions, valid_positions)
     evaluation = Evaluation()
@@ -56,11 +58,11 @@ def fit_counting_model(
 
 
 def explain_divergence(record: TrainingRecord, vocab: int) -> str:
-    """Return why a finished training counts as diverged: its loss is no better than a uniform guess's.
+    """Return why a finished training counts as diverged; "" if it does not.
 
-    Returns "" if it does not. The loss is the mean training loss over the last tenth of the updates. A
-    validation loss above ln V is no criterion: a good model can be confidently wrong about a text unlike its
-    training text.
+    It does if its loss is no better than that of a uniform guess, ln V. The loss is the mean training loss
+    over the last tenth of the updates. A validation loss above ln V is no criterion: a good model can be
+    confidently wrong about a text unlike its training text.
     """
     last_losses = record.losses[-max(1, len(record.losses) // 10) :]
     loss = sum(last_losses) / len(last_losses)

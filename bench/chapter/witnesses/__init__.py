@@ -1,8 +1,8 @@
-"""Witnesses are manipulation checks: proofs from the trial itself that each ablated setting took effect.
+"""Witnesses: for each setting, an observation of the trial that shows whether the setting took effect.
 
-An arm whose setting left no trace is a dead toggle, not "no effect" (fastai 2.2.0 to 2.8.3 silently ignored
-alpha and beta: fastai issue 3605). Every setting of a Trial and every option of the zoo has a witness in one
-of these tables, or a reason why it needs none, which a test names.
+If a setting was ignored, its arm shows a dead toggle and not "no effect": fastai 2.2.0 to 2.8.3 silently
+ignored alpha and beta (fastai issue 3605). Every setting of a ChapterTrial and every option of the zoo has a
+witness in one of these tables, or a reason to need none, which a test lists.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,37 +32,40 @@ DATA_WITNESSES: Mapping[str, Callable[[DataWitnessInput], Witness]] = {
 }
 
 TRAINING_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness | None]] = {
-    "window": lambda case: witness_all_equal(case.trial.window, case.recorder.widths),
-    "batch": lambda case: witness_all_equal(case.trial.batch, {rows for rows, _ in case.recorder.shapes}),
-    "epochs": lambda case: witness_equal(case.trial.epochs, len(case.record.epochs)),
+    "window": lambda evidence: witness_all_equal(evidence.trial.window, evidence.recorder.widths),
+    "batch": lambda evidence: witness_all_equal(
+        evidence.trial.batch, {rows for rows, _ in evidence.recorder.shapes}
+    ),
+    "epochs": lambda evidence: witness_equal(evidence.trial.epochs, len(evidence.record.epochs)),
     "order": training.witness_order,
     "target": training.witness_target,
     "reset": training.witness_reset,
     "lr": training.witness_lr,
     "moms": training.witness_moms,
-    "wd": lambda case: witness_close(case.trial.wd, case.record.wd, 0.0),
+    "wd": lambda evidence: witness_close(evidence.trial.wd, evidence.record.wd, 0.0),
     "clip": training.witness_clip,
-    "alpha": lambda case: witness_penalty(
-        "AR", case.trial.alpha, sum(epoch.ar for epoch in case.record.epochs)
+    "alpha": lambda evidence: witness_penalty(
+        "AR", evidence.trial.alpha, sum(epoch.ar for epoch in evidence.record.epochs)
     ),
-    "beta": lambda case: witness_penalty(
-        "TAR", case.trial.beta, sum(epoch.tar for epoch in case.record.epochs)
+    "beta": lambda evidence: witness_penalty(
+        "TAR", evidence.trial.beta, sum(epoch.tar for epoch in evidence.record.epochs)
     ),
     "detach_every": training.witness_detach_every,
 }
 
 MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
     "hidden": model.witness_hidden,
-    "embedding": lambda case: witness_equal(
-        case.trial.options["embedding"], case.untrained_model.embed(case.train.inputs[:1]).shape[-1]
+    "embedding": lambda evidence: witness_equal(
+        evidence.trial.options["embedding"],
+        evidence.untrained_model.embed(evidence.train.inputs[:1]).shape[-1],
     ),
     "layers": model.witness_layers,
     "nonlinearity": model.witness_nonlinearity,
     "form": model.witness_form,
     "init": model.witness_init,
-    "tying": lambda case: witness_equal(
-        case.trial.options["tying"],
-        case.model.get_parameter("h_o.weight") is case.model.get_parameter("i_h.weight"),
+    "tying": lambda evidence: witness_equal(
+        evidence.trial.options["tying"],
+        evidence.model.get_parameter("h_o.weight") is evidence.model.get_parameter("i_h.weight"),
     ),
     "dropout": partial(model.witness_dropout, "dropout", "drop"),
     "embed_p": model.witness_embed_p,
@@ -73,37 +76,37 @@ MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
 }
 
 PLUG_IN_OPTIONS = ("tying", "dropout")
-"""Options that are witnessed in a user's own model, too; the first batch is checked for their parts."""
+"""Options that also have a witness in a user's own model. `first_batch` checks that their parts exist."""
 
 
-def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:
+def collect_witnesses(evidence: WitnessInput) -> dict[str, Witness]:
     """Return the witnesses of every setting of a trained model. The random generators keep their state.
 
     The witnesses of the training come last, because the witness of `detach_every` changes the untrained
     model.
     """
-    options = case.trial.options
-    steps = len(case.record.losses)
-    witnessed_options = PLUG_IN_OPTIONS if spec_of(case.trial.model).file else tuple(MODEL_WITNESSES)
+    options = evidence.trial.options
+    steps = len(evidence.record.losses)
+    witnessed_options = PLUG_IN_OPTIONS if spec_of(evidence.trial.model).file else tuple(MODEL_WITNESSES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        of_model = {name: MODEL_WITNESSES[name](case) for name in witnessed_options if name in options}
+        of_model = {name: MODEL_WITNESSES[name](evidence) for name in witnessed_options if name in options}
         of_penalties = {
-            name: witness_penalty(name, strength, case.record.penalties.get(name, 0.0) / steps)
+            name: witness_penalty(name, strength, evidence.record.penalties.get(name, 0.0) / steps)
             for name, strength in active_penalties(options).items()
         }
-        of_data = {name: check(case) for name, check in DATA_WITNESSES.items()}
-        of_training = {name: check(case) for name, check in TRAINING_WITNESSES.items()}
+        of_data = {name: check(evidence) for name, check in DATA_WITNESSES.items()}
+        of_training = {name: check(evidence) for name, check in TRAINING_WITNESSES.items()}
     of_training_present = {name: witness for name, witness in of_training.items() if witness}
     return of_data | of_training_present | of_model | of_penalties
 
 
-def collect_counting_witnesses(case: DataWitnessInput, logits: Tensor) -> dict[str, Witness]:
+def collect_counting_witnesses(evidence: DataWitnessInput, logits: Tensor) -> dict[str, Witness]:
     """Return the witnesses of a counting baseline: for its data, and for how many tokens it reads.
 
     `logits` (targets, vocab) are its predictions on the validation set.
     """
-    witnesses = {name: check(case) for name, check in DATA_WITNESSES.items()}
-    if "context" in case.trial.options:
-        witnesses["context"] = data.witness_context(case, logits)
+    witnesses = {name: check(evidence) for name, check in DATA_WITNESSES.items()}
+    if "context" in evidence.trial.options:
+        witnesses["context"] = data.witness_context(evidence, logits)
     return witnesses

@@ -27,49 +27,51 @@ MIN_DRAWS = 2**14
 
 
 @torch.no_grad()
-def witness_hidden(case: WitnessInput) -> Witness:
+def witness_hidden(evidence: WitnessInput) -> Witness:
     """Check the widths of state and output; AWD-LSTM's last layer is as wide as its embedding."""
-    model = case.untrained_model
+    model = evidence.untrained_model
     model.eval().reset()
-    output = model(case.train.inputs[case.train.order[:1]])
+    output = model(evidence.train.inputs[evidence.train.window_order[:1]])
     widths = {tensor.shape[-1] for tensor in [output.raw, *flatten_state(model.state)]}
-    declared = int(case.trial.options["hidden"])
+    declared = int(evidence.trial.options["hidden"])
     return witness_equal(declared, declared if declared in widths else sorted(widths))
 
 
 @torch.no_grad()
-def witness_nonlinearity(case: WitnessInput) -> Witness:
+def witness_nonlinearity(evidence: WitnessInput) -> Witness:
     """Check outputs for large inputs: those of tanh lie between −1 and 1, those of ReLU are at least 0."""
-    rnn = case.untrained_model.get_submodule("rnn")
-    outputs, _ = rnn(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))
+    rnn = evidence.untrained_model.get_submodule("rnn")
+    outputs, _ = rnn(100 * torch.randn(8, 2, int(evidence.trial.options["hidden"])))
     fits = {"tanh": bool(outputs.abs().max() <= 1), "relu": bool(outputs.min() >= 0)}
-    return witness_level(str(case.trial.options["nonlinearity"]), fits)
+    return witness_level(str(evidence.trial.options["nonlinearity"]), fits)
 
 
-def witness_layers(case: WitnessInput) -> Witness:
+def witness_layers(evidence: WitnessInput) -> Witness:
     """Check the number of layers of torch's modules, and of cells from scratch."""
-    modules = case.untrained_model.modules()
+    modules = evidence.untrained_model.modules()
     builtin_layers = sum(module.num_layers for module in modules if isinstance(module, nn.RNNBase))
-    return witness_equal(case.trial.options["layers"], builtin_layers + len(find_cells(case.untrained_model)))
+    return witness_equal(
+        evidence.trial.options["layers"], builtin_layers + len(find_cells(evidence.untrained_model))
+    )
 
 
-def witness_form(case: WitnessInput) -> Witness:
+def witness_form(evidence: WitnessInput) -> Witness:
     """Check the classes of the cells from scratch, by their names in `forms`."""
-    assert isinstance(case.untrained_model, ScratchLM)
-    classes = {type(cell) for cell in find_cells(case.untrained_model)}
-    forms = {form for form, cell_class in case.untrained_model.forms.items() if cell_class in classes}
-    return witness_all_equal(case.trial.options["form"], forms)
+    assert isinstance(evidence.untrained_model, ScratchLM)
+    classes = {type(cell) for cell in find_cells(evidence.untrained_model)}
+    forms = {form for form, cell_class in evidence.untrained_model.forms.items() if cell_class in classes}
+    return witness_all_equal(evidence.trial.options["form"], forms)
 
 
-def witness_init(case: WitnessInput) -> Witness:
+def witness_init(evidence: WitnessInput) -> Witness:
     """Check whether the initial weights are those that the twin around torch's module draws from the seed."""
-    options: dict[str, Any] = {**spec_of(case.trial.model).options, **case.trial.options}
-    model = case.untrained_model
+    options: dict[str, Any] = {**spec_of(evidence.trial.model).options, **evidence.trial.options}
+    model = evidence.untrained_model
     assert isinstance(model, ScratchLM) and isinstance(model.rnn, StackedCells)
     twin_cells = deepcopy(model.rnn)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(case.trial.derive_seed("init"))
-        twin = model.twin(len(case.data.vocab), **{name: options[name] for name in SHARED_OPTIONS})
+        torch.manual_seed(evidence.trial.derive_seed("init"))
+        twin = model.twin(len(evidence.data.vocab), **{name: options[name] for name in SHARED_OPTIONS})
     assert isinstance(twin.rnn, nn.RNNBase)
     twin_cells.copy_weights(twin.rnn)
     cells_equal = _parameters_equal(model.rnn, twin_cells)
@@ -83,28 +85,28 @@ def _parameters_equal(module: nn.Module, other_module: nn.Module) -> bool:
     return all(torch.equal(weight, other_weight) for weight, other_weight in pairs)
 
 
-def witness_dropout(option: str, part: str, case: WitnessInput) -> Witness:
+def witness_dropout(option: str, part: str, evidence: WitnessInput) -> Witness:
     """Check the share of numbers that a part of the model drops."""
-    dropout = case.untrained_model.get_submodule(part)
+    dropout = evidence.untrained_model.get_submodule(part)
     ones = torch.ones(MIN_DRAWS // 64, 1, 64)
-    return _check_dropped_share(case, option, part, lambda: dropout(ones) == 0)
+    return _check_dropped_share(evidence, option, part, lambda: dropout(ones) == 0)
 
 
-def witness_embed_p(case: WitnessInput) -> Witness:
+def witness_embed_p(evidence: WitnessInput) -> Witness:
     """Check the share of words that lose their whole embedding."""
-    words = torch.arange(len(case.data.vocab))
+    words = torch.arange(len(evidence.data.vocab))
 
     def draw_mask() -> Tensor:
-        return (case.untrained_model.embed(words) == 0).all(-1)
+        return (evidence.untrained_model.embed(words) == 0).all(-1)
 
-    return _check_dropped_share(case, "embed_p", "embedding_dropout", draw_mask)
+    return _check_dropped_share(evidence, "embed_p", "embedding_dropout", draw_mask)
 
 
-def witness_weight_p(case: WitnessInput) -> Witness:
+def witness_weight_p(evidence: WitnessInput) -> Witness:
     """Check the share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
-    layers = case.untrained_model.get_submodule("rnns").children()
+    layers = evidence.untrained_model.get_submodule("rnns").children()
     witnesses = [
-        _check_dropped_share(case, "weight_p", f"rnns.{number}", partial(_find_dropped_weights, layer))
+        _check_dropped_share(evidence, "weight_p", f"rnns.{number}", partial(_find_dropped_weights, layer))
         for number, layer in enumerate(layers)
     ]
     return max(witnesses, key=lambda witness: (not witness["ok"], abs(witness["seen"] - witness["declared"])))
@@ -122,15 +124,15 @@ def _find_dropped_weights(layer: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def _check_dropped_share(
-    case: WitnessInput, option: str, part: str, draw_mask: Callable[[], Tensor]
+    evidence: WitnessInput, option: str, part: str, draw_mask: Callable[[], Tensor]
 ) -> Witness:
     """Check the share that a part of the model drops in training, to five standard errors.
 
     `draw_mask()` returns which numbers are dropped. In evaluation no number may be dropped, and a batch must
     pass through the part.
     """
-    p = float(case.trial.options[option])
-    dropout = case.untrained_model.get_submodule(part)
+    p = float(evidence.trial.options[option])
+    dropout = evidence.untrained_model.get_submodule(part)
     dropout.train()
     dropped = 0
     total = 0
@@ -140,21 +142,21 @@ def _check_dropped_share(
         total += mask.numel()
     dropout.eval()
     is_off_in_evaluation = not draw_mask().any()
-    share = dropped / total if part in _find_used_parts(case) else 0.0
+    share = dropped / total if part in _find_used_parts(evidence) else 0.0
     is_near = abs(share - p) <= 5 * math.sqrt(p * (1 - p) / total)
     return {"ok": is_near and is_off_in_evaluation, "declared": p, "seen": round(share, 4)}
 
 
 @torch.no_grad()
-def _find_used_parts(case: WitnessInput) -> set[str]:
+def _find_used_parts(evidence: WitnessInput) -> set[str]:
     """Return the names of the modules that a training batch runs through."""
     parts: set[str] = set()
     hooks = [
         module.register_forward_hook(lambda *_, name=name: parts.add(name))
-        for name, module in case.untrained_model.named_modules()
+        for name, module in evidence.untrained_model.named_modules()
     ]
-    case.untrained_model.train().reset()
-    case.untrained_model(case.train.inputs[case.train.order[:1]])
+    evidence.untrained_model.train().reset()
+    evidence.untrained_model(evidence.train.inputs[evidence.train.window_order[:1]])
     for hook in hooks:
         hook.remove()
     return parts

@@ -1,6 +1,6 @@
-"""Records the batches that a training gives to its model, and whether the model had a state before each.
+"""Recording the batches that a training gives to its model, and whether the model had a state before each.
 
-The observer uses forward hooks and changes no number of a trial.
+It uses forward hooks and changes no number of a trial.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ KEPT_BATCHES = 2  # training batches whose tokens are kept
 
 
 class BatchRecorder:
-    """Records from its creation until `close`. A pass is one over the training or the validation batches."""
+    """Records from its creation until `close`. A pass is a run through the training or validation batches."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.batches: list[Tensor] = []  # the first batches of a training pass, each (b, t)

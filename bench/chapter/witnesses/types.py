@@ -27,7 +27,7 @@ class DataWitnessInput:
 
 @dataclass(frozen=True, kw_only=True)
 class WitnessInput(DataWitnessInput):
-    """The input of any other witness. Witnesses may change `untrained_model`."""
+    """The input of other witnesses: also the model and its training. They may change `untrained_model`."""
 
     model: LanguageModel
     untrained_model: LanguageModel
@@ -48,9 +48,10 @@ def witness_all_equal(declared: Any, observed: set[Any]) -> Witness:
 
 
 def witness_level(declared: str, fits: Mapping[str, bool]) -> Witness:
-    """Return a witness that is ok if `fits` is true for the declared level.
+    """Return a witness that is ok if the declared level fits what was observed.
 
-    `fits` says for each level whether it agrees with what was observed.
+    `fits` says for each level whether it fits. `witness_level("tanh", {"tanh": False, "relu": True})` is
+    {"ok": False, "declared": "tanh", "seen": "relu"}.
     """
     if fits[declared]:
         return witness_equal(declared, declared)
@@ -65,9 +66,9 @@ def witness_close(declared: float, observed: float, tolerance: float) -> Witness
 
 
 def witness_penalty(title: str, declared: float, observed: float) -> Witness:
-    """Return a witness that is ok if a penalty is observed exactly where one is declared.
+    """Return a witness that is ok if penalty and strength are both above 0, or both 0.
 
-    The witness has the penalty's title, because `seen` is a penalty and `declared` is its strength.
+    `declared` is the strength and `seen` the penalty, so that the witness also has the penalty's title.
     """
     is_as_declared = (observed > 0) == (declared > 0)
     return {"ok": is_as_declared, "declared": declared, "seen": observed, "penalty": title}

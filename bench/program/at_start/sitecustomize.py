@@ -20,10 +20,10 @@ WRITTEN = 946_684_800  # unix seconds: the modification time of every file of a 
 
 
 def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
-    """Return the files of loaded modules, "own" ones of the commit and "foreign" ones, by their paths.
+    """Return the files of loaded modules: {"own": [of the checkout], "foreign": [of the work tree]}.
 
-    A foreign file lies in the user's repository, and the checkout has a file at its place. Files below the
-    folder `study` are meant to be loaded, unless that is "".
+    A file of the work tree is foreign if the checkout has a file at the same place. Files below the folder
+    `study` are not foreign; "" stands for no such folder. The paths are from the top of either.
     """
     files: dict[str, list[str]] = {"own": [], "foreign": []}
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]

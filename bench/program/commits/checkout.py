@@ -4,8 +4,8 @@
     commits/3f2a….made          when they were written
     commits/3f2a…-9c1e07d2/     the same, with links to data that git does not have
 
-A checkout is named by its tree, so that commits with the same files share one checkout, and by the files that
-a study names in `data`, so that no program reads a file that its study does not name.
+The name has the hash of the tree, so that commits with the same files share a checkout. With links it also
+has a hash of these, so that a program finds the data that its own study names, and no other.
 """
 
 import hashlib
@@ -39,11 +39,11 @@ MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
 
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
-    """The files of a commit.
+    """The files of a commit, written into the folder `root`.
 
-    `subfolder` is the program's folder in `root`, and in the repository; `tracked` are the files that git
-    tracks below it, by their paths from there; `kinds` says which are links or executable. `repository` is
-    the top of the user's work tree, or None if it is not at hand, as for the files of a bundle.
+    `subfolder` is the program's folder, by its path from `root`. `tracked` are the files that git tracks
+    below it, by their paths from there, and `kinds` says which of them are links or executable. `repository`
+    is the top of the user's work tree; None if there is none, as for the files of a bundle.
     """
 
     root: Path
@@ -70,7 +70,10 @@ class Checkout:
         return (inside or beside) and not path.is_relative_to(self.root)
 
     def has_at_same_place(self, path: Path) -> bool:
-        """Return True for a path in the work tree, of which the commit has one at the same place."""
+        """Return True for a user's own path that has a counterpart: the commit has a file at the same place.
+
+        A path in another checkout counts as having one.
+        """
         if self.repository is None or not self.is_users_own(path) or not path.is_relative_to(self.repository):
             return self.is_users_own(path)
         return os.path.lexists(self.root / path.relative_to(self.repository))
@@ -86,10 +89,10 @@ def check_out(
 ) -> Checkout:
     """Write the files of a commit into a folder below `checkouts`, unless they are there.
 
-    `subfolder` is the program's folder in the repository. `data` are patterns of files below it; files that
-    match are linked if git has them neither in this commit nor `tracked_elsewhere`. Raises BadInput for a
-    folder that the commit does not have, for a submodule or a pointer of Git LFS, and if git or the disk
-    refuses.
+    `subfolder` is the program's folder in the repository. `data` are patterns of files below it. A file of
+    the work tree that matches is linked into the checkout if it is neither in this commit nor among the names
+    `tracked_elsewhere`. Raises BadInput for a folder that the commit lacks, for a submodule or a pointer of
+    Git LFS, and if git or the disk refuses.
     """
     files = repository.list_files(commit.tree)
     below = {
@@ -143,10 +146,10 @@ def _find_links(
     files: Mapping[str, TreeEntry],
     tracked_elsewhere: Collection[str],
 ) -> dict[str, Path]:
-    """Return the files of the work tree that match `data` and are not git's, by their paths in it.
+    """Return the files of the work tree that a checkout links to, by their paths in it: see `check_out`.
 
-    For a pointer of Git LFS, the file is returned if it has the content that the pointer names. Raises
-    BadInput if it has other content, and for a pattern that leads out of the repository.
+    If the commit has a pointer of Git LFS, the file is linked if it has the content that the pointer names.
+    Raises BadInput if it has other content, and for a pattern that leads out of the repository.
     """
     matches: dict[str, Path] = {}
     for pattern in data:
@@ -177,9 +180,9 @@ def _find_links(
 
 
 def _is_file_of_pointer(commit: Commit, name: str, pointer: bytes, path: Path) -> bool:
-    """Return True if what the commit has is a pointer of Git LFS, and the work tree has the file of it.
+    """Return True if the commit has a pointer of Git LFS, and the work tree the file that it stands for.
 
-    Raises BadInput if the work tree has a file with other content.
+    Raises BadInput if the file in the work tree has other content.
     """
     if not pointer.startswith(POINTER) or is_pointer(path):
         return False
@@ -210,9 +213,9 @@ def _refuse_pointers(commit: Commit, root: Path, paths: Sequence[str]) -> None:
 def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Mapping[str, TreeEntry]) -> None:
     """Write the files of a tree into a folder.
 
-    In a folder that exists already, files that are missing, edited or made executable are restored, and
-    Python files that git does not track are removed. An empty folder .git keeps programs that look for the
-    top of a repository from finding the user's.
+    If the folder exists, files that are missing, edited or made executable are restored, and Python files
+    that git does not track are removed. The checkout has an empty folder .git: a program that looks for the
+    top of its repository finds that, and not the user's repository.
     """
     time_file = checkout.with_name(f"{checkout.name}.made")
     moment = int(time_file.read_bytes()) if time_file.exists() else 0
@@ -245,7 +248,7 @@ def _remove_foreign_modules(checkout: Path, paths: Iterable[str]) -> None:
 
 
 def _link_files(root: Path, links: Mapping[str, Path]) -> None:
-    """Link files, by their paths in the checkout; a link stands in a pointer's place."""
+    """Make links, by their paths in the checkout. A pointer of Git LFS is replaced by its link."""
     for name, target in links.items():
         link = root / name
         with explaining_errors(link):
@@ -257,9 +260,9 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
 
 
 def _is_intact(path: Path, moment: int) -> bool:
-    """Return True for a file that was not written since a moment in nanoseconds, and for a link of data.
+    """Return True for a link of data, and for a file not written since `moment`, in nanoseconds.
 
-    The time of the inode's last change also shows an edit that restores the other time.
+    The time of the inode's last change also shows an edit that restores the time of modification.
     """
     try:
         state = path.lstat()
@@ -270,7 +273,7 @@ def _is_intact(path: Path, moment: int) -> bool:
 
 
 def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str], moment: int) -> None:
-    """Rename a draft to the checkout or, if that is there, move the files that it lacks or that differ."""
+    """Rename a draft to the checkout or, if that exists, move into it the files that it needs anew."""
     with suppress(OSError):  # the checkout exists already
         draft.rename(checkout)
         return

@@ -25,8 +25,8 @@ _ATTRIBUTES = "* -text -filter -ident -working-tree-encoding merge=text\n"
 class Clone:
     """A work tree in a folder of ours, at one commit of a repository.
 
-    It shares the repository's objects and writes new ones beside the `objects` of `Repository`, which
-    therefore reads the trees that it makes.
+    It reads the repository's objects and writes new ones into `Repository.objects`, so that the Repository
+    can read the trees that it makes.
     """
 
     def __init__(self, repository: Repository, commit: str, folder: Path) -> None:
@@ -44,10 +44,10 @@ class Clone:
     def take_back(
         self, commits: Sequence[LoggedCommit], is_kept: Callable[[str], bool] = lambda _: False
     ) -> str | None:
-        """Return the tree without these commits, taken back last first, merges against their first parent.
+        """Return the hash of the tree without these commits; None if later changes conflict with that.
 
-        A conflict in a file for whose path `is_kept` returns True leaves the file as it is. The tree is None
-        if later changes conflict in another file.
+        The last commit is reverted first, a merge against its first parent. A file that conflicts stays as it
+        is if `is_kept` returns True for its path.
         """
         try:
             for logged in reversed(commits):
@@ -69,14 +69,14 @@ class Clone:
             self._git("reset", "--quiet", "--hard", self._commit)
 
     def _restore(self, path: str) -> None:
-        """Give a file back what the commit has of it, and remove it where that has none."""
+        """Restore a file as the commit has it, or remove it if the commit lacks it."""
         if self._git("ls-tree", "-z", self._commit, "--", path):
             self._git("checkout", "--force", self._commit, "--", path)
         else:
             self._git("rm", "--force", "--quiet", "--", path)
 
     def _list_conflicts(self) -> list[str]:
-        """Return the files in which the revert that has stopped conflicts, by their paths."""
+        """Return the paths of the files in which the present revert conflicts."""
         entries = self._git("ls-files", "--unmerged", "-z").split(b"\0")
         return sorted({os.fsdecode(entry.split(b"\t", 1)[1]) for entry in entries if entry})
 

@@ -20,15 +20,15 @@ from unrolled.bench.git import run_git
 from unrolled.bench.program.file_selection import Exclusions
 
 WORK_TREE = "worktree"
-"""The name of the files as they are now: those that git tracks, and new ones that it does not ignore.
+"""The name of the files as they are now: those that git tracks, and untracked ones that it does not ignore.
 
-The new files do not include studies and files that Unrolled and MLflow write.
+Files of studies, and files that Unrolled and MLflow write, are left out of the untracked ones.
 """
 
 NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
     "filter.lfs.required": "false"
 }
-"""Git LFS would download: its pointers stay pointers, which `is_pointer` recognises."""
+"""Settings without Git LFS, which would download: its pointers stay pointers, see `is_pointer`."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # pointers are shorter
@@ -51,7 +51,7 @@ class TreeEntry(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """A commit, by the name that a study gives it, or the work tree: then `hash` is that of its HEAD."""
+    """A commit, with the name that a study gives it. For the work tree, `hash` is that of HEAD."""
 
     name: str
     hash: str
@@ -172,7 +172,7 @@ class Repository:
         return {os.fsdecode(path) for path in changes.split(b"\0") if path}
 
     def find_subfolder(self, folder: Path) -> str | None:
-        """Return the path of a folder from the top, "" for that itself; None if it lies outside."""
+        """Return the path of a folder from the top of the work tree: "" for the top, None for outside."""
         real = Path(os.path.realpath(folder))
         top = Path(os.path.realpath(self.root))
         if not real.is_relative_to(top):
@@ -187,14 +187,14 @@ class Repository:
         return {path: TreeEntry(mode, blob) for path, (mode, _, blob) in files.items()}
 
     def is_ancestor(self, earlier: str, later: str) -> bool:
-        """Return True if a commit is another one or comes before it; False where git has lost one."""
+        """Return True if `earlier` is `later` or an ancestor of it; False if git has lost one of them."""
         try:
             return self.find_merge_base(earlier, later) == earlier
         except BadInput:
             return False
 
     def keep_tree(self, tree: str) -> None:
-        """Store the files of a tree among `objects`: git removes what no branch has any more."""
+        """Store the files of a tree among `objects`, since git removes what no branch has any more."""
         listing = self._git("ls-tree", "-r", "-t", "-z", "--full-tree", tree)
         facts = [line.split(b"\t", 1)[0].split() for line in listing.split(b"\0") if line]
         hashes = [tree.encode(), *(fact[2] for fact in facts if fact[0] != GITLINK.encode())]
@@ -229,10 +229,10 @@ class Repository:
         return self._git("rev-parse", "--show-object-format").decode().strip()
 
     def write_files(self, tree: str, folder: Path) -> None:
-        """Write the files of a tree into a folder, with git's own conversions.
+        """Write the files of a tree into a folder, as git would check them out.
 
         Line ends and filters are those of the repository's settings and of the tree's .gitattributes, so that
-        a clean work tree yields the files of HEAD. Raises BadInput where git cannot.
+        the tree of HEAD gives the files of a clean work tree. Raises BadInput if git fails.
         """
         with self._index_of(tree) as index:
             directory = os.fsdecode(self._git("rev-parse", "--absolute-git-dir").rstrip(b"\n"))
@@ -241,9 +241,9 @@ class Repository:
             self._git(*places, *words, index=index, folder=folder)
 
     def _record_work_tree(self) -> Commit:
-        """Return the work tree as it is now, and store its files among `objects`.
+        """Return the work tree as it is now as a Commit, and store its files among `objects`.
 
-        The temporary index starts as a copy of HEAD's, whose entries keep modes and line ends.
+        The temporary index begins with the entries of HEAD, so that modes and line ends are kept.
         """
         head = self.resolve("HEAD")
         with self._index_of(head.tree) as index:
@@ -288,6 +288,6 @@ class Repository:
 
 
 def is_pointer(path: Path) -> bool:
-    """Return True for a file that is Git LFS's pointer to what is stored elsewhere."""
+    """Return True for a file that is a pointer of Git LFS: the content is stored elsewhere."""
     is_small = path.is_file() and path.stat().st_size < _POINTER_BYTES
     return is_small and path.read_bytes().startswith(POINTER)

@@ -1,4 +1,4 @@
-"""Read a program's command line: the files that its words name, and the Python that runs it."""
+"""Reading a program's command line: the files that its words name, and the Python that runs it."""
 
 import glob
 import os
@@ -30,7 +30,7 @@ LOCK_FILES = {
     ),
     **dict.fromkeys(("docker", "podman", "apptainer", "singularity", "hatch", "pipx", "uvx"), ()),
 }
-"""Programs that choose a Python and its packages, and the files, in or above a folder, that list these."""
+"""Programs that choose a Python and its packages, and the files that list these packages, as patterns."""
 
 _SYSTEM = tuple(Path("/", name) for name in ("bin", "sbin", "usr/bin", "usr/sbin"))
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
@@ -105,7 +105,7 @@ def is_python(path: Path) -> bool:
 
 
 def _read_first_lines(path: Path) -> list[str]:
-    """Return the programs that the first lines of a script start, the last one first; [] for no script."""
+    """Return the programs that a script's first lines start, the last first: "#!/bin/sh" → ["/bin/sh"]."""
     first_bytes = b""
     with suppress(OSError), path.open("rb") as file:
         first_bytes = file.read(512)
@@ -114,7 +114,7 @@ def _read_first_lines(path: Path) -> list[str]:
 
 
 def _split_environment(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that a leading `env` sets, and the words of the program that it starts."""
+    """Return variables and command: ["env", "LR=1", "python", "a.py"] → {"LR": "1"}, ["python", "a.py"]."""
     variables: dict[str, str] = {}
     if Path(words[0]).name != "env":
         return variables, list(words)
@@ -131,7 +131,7 @@ def _split_environment(words: Sequence[str]) -> tuple[dict[str, str], list[str]]
 
 
 def _words_for_a_shell(words: Sequence[str]) -> list[str]:
-    """Return the words of what a shell runs: of `bash -c "source env/bin/activate && python train.py"`."""
+    """Return the words of the text that a shell runs: bash -c "cd a && ./run 1" → [";", "cd", "a", …]."""
     inner: list[str] = []
     for shell, option, text in zip(words, words[1:], words[2:], strict=False):
         if Path(shell).name in _SHELLS and re.fullmatch(r"-\w*c", option):
@@ -141,7 +141,7 @@ def _words_for_a_shell(words: Sequence[str]) -> list[str]:
 
 
 def _split_words(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words and their parts that may be paths: of `--config=a.json` also a.json."""
+    """Yield each word and its parts that may be paths: "--config=a.json" → itself, "a.json", "--config"."""
     for word in words:
         for piece in dict.fromkeys((word, word.partition("=")[2], *re.split("[=,:@]", word))):
             if piece and _OUT not in piece:
@@ -173,7 +173,7 @@ def _find_folders(words: Sequence[str], folder: Path) -> Iterator[str]:
 
 
 def _list_modules(command: Sequence[str]) -> Iterator[str]:
-    """Yield the modules that `-m` runs and that the source after `-c` imports: options before any script."""
+    """Yield the module after `-m` and those that the source after `-c` imports, up to the first script."""
     for option, word in pairwise(takewhile(lambda word: not word.endswith(".py"), command)):
         if option == "-m":
             yield from (word, f"{word}.__main__")
@@ -190,10 +190,11 @@ def _read_imports(script: Path | None) -> Iterator[str]:
 
 
 def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[str, Path | None]:
-    """Return the Python that runs a command, and the installed script that its first word names, if any.
+    """Return the Python that runs a command, and the installed script that its first word names, or None.
 
-    It is the first word that names a Python, or the one in the script's first line, or "" if there is
-    neither. Raises BadInput if the command begins with a Python that does not exist.
+    For `python train.py` that is python and None; for `torchrun train.py` the Python in torchrun's first line
+    and the path of torchrun. The Python is "" if nothing names one. Raises BadInput if the command begins
+    with a Python that does not exist.
     """
     first = command[0] if command else ""
     for word in command:
@@ -219,16 +220,16 @@ def _locate_program(word: str, folder: Path, path: str) -> str:
 
 
 def _prefer_this_python(interpreter: str) -> str:
-    """Return the name of the Python that runs Unrolled, if the interpreter is the same by another name."""
+    """Return the interpreter, by the name of the Python that runs Unrolled if it is the same file."""
     this = Path(sys.executable)
     is_same = Path(interpreter).parent == this.parent and Path(interpreter).resolve() == this.resolve()
     return sys.executable if is_same else interpreter
 
 
 def _find_lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> dict[str, Path]:
-    """Return the files that say which packages a launcher provides, in the nearest folder that has one.
+    """Return the lock files that list a launcher's packages: those in the nearest folder, or of a script.
 
-    Raises BadInput if there is none.
+    Raises BadInput if there is none, unless LOCK_FILES has no pattern for the launcher.
     """
     patterns = LOCK_FILES[launcher]
     for parent in (folder, *folder.parents):

@@ -1,7 +1,7 @@
 """Print what the Python that runs this file has installed, as a last line of JSON.
 
-A program may use another Python than Unrolled: 3.8 or newer. This file therefore imports nothing else and is
-run by that Python, with a list of modules and a list of packages as JSON.
+A program may use another Python than Unrolled, of 3.8 or newer, and that Python runs this file. The file
+therefore imports only the standard library. Its argument is a list of modules and one of packages, as JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ STANDARD = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "
 
 
 def describe_environment(modules: list[str], packages: list[str]) -> dict[str, Any]:
-    """Version, packages and modules: see `describe_module`; `watched` are the paths that decide the rest."""
+    """Return the version of this Python, its modules (see `describe_module`), packages and path.
+
+    `watched` are the paths whose state changes if a package is installed or removed.
+    """
     owners = find_owners()
     name = platform.python_implementation().lower()
     name = "python" if name == "cpython" else name
@@ -41,7 +44,7 @@ def describe_environment(modules: list[str], packages: list[str]) -> dict[str, A
 
 
 def find_mapped_folders() -> list[str]:
-    """Return the folders of packages that the hooks of editable installs find, as setuptools writes these."""
+    """Return the folders of packages that setuptools has installed as editable, from its import hooks."""
     folders = []
     for finder in sys.meta_path:
         hook = sys.modules.get(getattr(finder, "__module__", ""))
@@ -66,10 +69,10 @@ def find_owners() -> dict[str, list[metadata.Distribution]]:
 
 
 def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str, Any] | None:
-    """Return the packages of a top-level module, with versions, and the paths of sources without a version.
+    """Return {"packages": {name: version}, "sources": [path]} of a top-level module; None if it is missing.
 
-    Returns None if there is no such module. A module of the standard library has neither packages nor
-    sources.
+    `sources` are paths of the module that belong to no package with a version. A module of the standard
+    library has neither.
     """
     try:
         spec = find_spec(name)
@@ -101,9 +104,9 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
 
 
 def list_required(owner: metadata.Distribution) -> dict[str, str]:
-    """Return the versions of the packages with compiled code that an installed one requires.
+    """Return the versions of the packages with compiled code that a package requires: numpy of scikit-learn.
 
-    They do its arithmetic, as NumPy does for scikit-learn; packages of plain Python are too many to list.
+    They do its arithmetic. Required packages of plain Python are left out, since there may be many.
     """
     versions: dict[str, str] = {}
     for requirement in owner.requires or ():
@@ -133,9 +136,10 @@ def version_of_package(name: str) -> str | None:
 
 
 def version_with_build(distribution: metadata.Distribution) -> str:
-    """Return a version without its build, such as CPU or CUDA, or with a hash of the files.
+    """Return a version without its build ("2.13.0+cu126" → "2.13.0").
 
-    A package that was installed from a folder or a repository may change without a new version.
+    A package that was installed from a folder or a repository, which may change without a new version, has a
+    hash of its files in place of the build.
     """
     public = str(distribution.version).partition("+")[0]
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")

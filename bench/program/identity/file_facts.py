@@ -20,7 +20,7 @@ class FileFacts(NamedTuple):
 
     path: Path
     state: FileState
-    is_settled: bool  # whether the next edit will change the state
+    is_settled: bool  # whether any later edit changes the state, as the last edit is not too recent
     sha256: str
     imports: tuple[str, ...] | None  # modules that a Python source imports; None if it cannot be read
 
@@ -29,7 +29,7 @@ _FACTS: dict[Path, FileFacts] = {}
 
 
 def inspect_file(path: Path) -> FileFacts:
-    """Hash a file and list its imports, unless that was done and its state is the same.
+    """Return the hash and the imports of a file, without reading it again if its state is the same.
 
     Raises BadInput if it cannot be read.
     """
@@ -49,7 +49,7 @@ def inspect_file(path: Path) -> FileFacts:
 
 
 def _read_imports(path: Path) -> tuple[str, ...] | None:
-    """Return the modules that a file imports, relative ones with their dots; None for unreadable Python."""
+    """Return the modules that a file imports, relative ones with dots; None for Python with a mistake."""
     if not is_python(path):
         return ()
     try:
@@ -64,7 +64,7 @@ def inspect_files(files: Mapping[str, Path]) -> dict[str, FileFacts]:
 
 
 def remember_facts(facts: Iterable[FileFacts]) -> None:
-    """Keep what another process has read."""
+    """Keep the facts that another process has read."""
     for file_facts in facts:
         _FACTS.setdefault(file_facts.path, file_facts)
 

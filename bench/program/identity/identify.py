@@ -1,7 +1,8 @@
-"""Identity of a program: hashes of the files that decide its numbers, and the versions that it runs with.
+"""Identity of a program: hashes of the files that decide its numbers, and versions of packages.
 
 The files are those that the study's patterns or the command line name, and the modules that they import. The
-packages count by their versions in the program's own Python, and the code that reads its numbers by a hash.
+packages are those that these import, with their versions in the program's own Python. The versions begin with
+a hash of Unrolled's code that reads numbers.
 """
 
 import os
@@ -44,13 +45,13 @@ READERS = (
 )
 """Files that start a program, and read, carry or write its numbers."""
 
-ABSENT = "absent"  # stands for a version: the program may work without it, and installing it makes new trials
+ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials
 _AT_START = ("sitecustomize", "usercustomize")  # modules that every Python imports at its start if they exist
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What planning has read, so that the processes of trials read again only what has changed."""
+    """What planning has read. It is given to the processes of trials, which read only what has changed."""
 
     code: Mapping[str, FileFacts] = field(default_factory=dict)  # facts by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)
@@ -59,7 +60,7 @@ class Snapshot:
 
     @property
     def facts(self) -> tuple[FileFacts, ...]:
-        """What was read of every file that counts."""
+        """The facts of every file that counts."""
         return (*self.code.values(), *self.data.values())
 
     @property
@@ -68,13 +69,13 @@ class Snapshot:
         return {facts.path: facts.state for facts in self.facts}
 
     def remember(self) -> None:
-        """Spare this process from reading it again."""
+        """Give this process the facts and answers, so that it does not read them again."""
         remember_facts(self.facts)
         remember_answers(self.answers)
 
 
 class Identity(NamedTuple):
-    """What identifies a program's trials beside their settings, and what it was computed from."""
+    """The fields of a trial that identify its program, and what they were computed from."""
 
     source: str
     data: str
@@ -92,7 +93,7 @@ def identify_program(
     data: Sequence[str],
     packages: Sequence[str],
 ) -> Identity:
-    """Identify a program or, if `run` is "", a function. Raises BadInput for what cannot be read."""
+    """Identify a program or, if `run` is "", a function. Raises BadInput if a file cannot be read."""
     folder = layout.folder
     command = read_command(run, settings, layout) if run else CommandLine(sys.executable, search=(folder,))
     require(
@@ -132,10 +133,11 @@ def identify_program(
 def _resolve_imports(
     layout: Layout, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> tuple[Layout, ImportedFiles]:
-    """Follow the imports of files; for a commit, within its checkout.
+    """Return the files that `files` import, and the layout, perhaps with further import roots.
 
-    If a package is installed from the user's work tree, its folder in the checkout becomes an import root.
-    Raises BadInput if files of the work tree would run in place of the commit's.
+    A commit's imports are followed within its checkout. If a package is installed from the user's work tree,
+    its folder in the checkout becomes an import root. Raises BadInput if files of the work tree would run in
+    place of the commit's.
     """
     imported = _follow_imports(layout, command, files, packages)
     if layout.checkout is None:
@@ -155,7 +157,7 @@ def _resolve_imports(
 def _follow_imports(
     layout: Layout, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> ImportedFiles:
-    """Find what files import, beside the program and in its Python. Raises BadInput."""
+    """Return the files that `files` import, in the program's folders and in its Python. Raises BadInput."""
     imported = ImportedFiles(layout, dict.fromkeys((*command.search, *layout.python_path)), files)
     imported.add_modules(command.modules)
     if not command.interpreter:
@@ -181,7 +183,7 @@ def _follow_imports(
 
 
 def _list_versions(answer: Answer, packages: Sequence[str], imported: ImportedFiles) -> Iterator[str]:
-    """Yield the packages that count, with their versions. Raises BadInput for a named one that is missing."""
+    """Yield the packages that count, as "numpy 2.3.0". Raises BadInput if one of `packages` is missing."""
     for name in packages:
         version = answer.packages[name]
         cure = "install it, or take it out"

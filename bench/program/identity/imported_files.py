@@ -17,9 +17,9 @@ _PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))
 class ImportedFiles:
     """Files that count, and the files that they import.
 
-    `search` are the folders in which the program's Python looks first, and `missing` the top-level modules
-    that are in none of them. `versions` are the versions of the packages that the files import, and `answers`
-    the descriptions of modules and packages by that Python.
+    `search` are the folders in which the program's Python looks for modules first. `missing` are the
+    top-level modules that are in none of them, so that this Python has to be asked. Its `answers`, and the
+    `versions` of packages, are set by `identify`.
     """
 
     def __init__(self, layout: Layout, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
@@ -64,7 +64,7 @@ class ImportedFiles:
                     queue += self._add_module(facts.path.parents[level - 1], name[level:])
 
     def _add_import(self, name: str) -> list[FileFacts]:
-        """Add the files of a module, or note that the program's Python has to be asked."""
+        """Add the files of a module, or add it to `missing`. Return the files that are new."""
         top, _, inner = name.partition(".")
         added: list[FileFacts] = []
         if top == "unrolled" and not any(self._list_modules(each / top) for each in self._search):
@@ -95,7 +95,7 @@ class ImportedFiles:
 
 
 def _list_modules(folder: Path) -> dict[str, list[str]]:
-    """Return the names of the files of the modules in a folder, by the name that they are imported by."""
+    """Return the file names of the modules in a folder, by import name: {"fast": ["fast.py", "fast.so"]}."""
     modules: dict[str, list[str]] = {}
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 (names alone)
         if name.endswith(_SUFFIXES):

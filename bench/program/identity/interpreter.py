@@ -1,4 +1,4 @@
-"""Ask the Python that runs a program what it has installed: it runs `describe_python.py`."""
+"""Asking the Python that runs a program what it has installed, by letting it run `describe_python.py`."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Module(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a Python has installed, and the files by whose state an answer is known to be still right."""
+    """What a Python has installed. The answer holds as long as the `watched` files keep their state."""
 
     python: str  # "python 3.11.2"
     modules: Mapping[str, Module | None]  # None for a module that does not exist
@@ -38,14 +38,14 @@ class Answer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a Python is asked for."""
+    """A Python, the modules and packages about which it is asked, and what its answer depends on."""
 
     interpreter: str
     modules: tuple[str, ...]
     packages: tuple[str, ...]
     variables: tuple[str, ...]  # values of PATH_VARIABLES
-    folder: str = ""  # where it is asked, if a variable names a relative folder
-    wants_path: bool = False
+    folder: str = ""  # where it runs, if a variable names a relative folder
+    wants_path: bool = False  # whether the answer needs `path`
 
 
 _ANSWERS: dict[Question, Answer] = {}
@@ -60,10 +60,11 @@ def ask_python(
     *,
     wants_path: bool = False,
 ) -> tuple[Question, Answer]:
-    """Ask a Python for these modules and packages, unless it has answered and nothing was installed since.
+    """Return a question about modules and packages, and the answer of a Python.
 
-    `variables` are those of the program, and `folder` is where it runs. The answer has the Python's path if
-    `wants_path` is true. Raises BadInput, naming the Python, if it does not answer.
+    An earlier answer is used if nothing was installed since. `variables` are those of the program, which runs
+    in `folder`. The answer has the Python's path if `wants_path` is true. Raises BadInput, naming the Python,
+    if it does not answer.
     """
     environ = {**os.environ, **variables}
     values = tuple(environ.get(name, "") for name in PATH_VARIABLES)
@@ -89,7 +90,7 @@ def remember_answers(answers: Mapping[Question, Answer]) -> None:
 
 
 def _run_description(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
-    """Start the Python, unless the answer is known without it. Raises BadInput."""
+    """Return the answer of the Python, which is started unless the answer is clear. Raises BadInput."""
     is_this_python = question.interpreter == sys.executable and not any(question.variables)
     is_standard = sys.stdlib_module_names.issuperset(question.modules)
     if is_this_python and is_standard and not (question.packages or question.wants_path):

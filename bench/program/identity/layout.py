@@ -8,16 +8,16 @@ from pathlib import Path
 from unrolled.bench.errors import require
 from unrolled.bench.program.commits.checkout import Checkout
 
-STUDY = "{study}"
-"""The prefix of names of files that lie in the folder of the study's file and not in the program's."""
+STUDY_PREFIX = "{study}"
+"""The first part of the name of a file that lies in the study's folder: "{study}/train.py"."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folder in which a program runs, the folder of its study file, and the checkout that has the first.
+    """Where a program is: `folder`, in which it runs, and `study`, the folder of its study's file.
 
-    `import_roots` are folders of the checkout, by their paths from its root, in which Python looks for
-    packages that are installed from the user's work tree.
+    For a commit, `folder` is in `checkout`, and `import_roots` are folders of the checkout, by their paths
+    from its root, that stand for those from which packages are installed as editable.
     """
 
     folder: Path
@@ -26,16 +26,17 @@ class Layout:
     import_roots: tuple[str, ...] = ()
 
     def name_file(self, path: Path, default: str = "") -> str:
-        """Return the name of a file, which is the same wherever the folders are.
+        """Return the name of a file in the identity, which is the same wherever the folders are.
 
-        The name is relative to the inner of the two folders, or `default` for a file that lies in neither.
+        The name is relative to the program's folder ("model.py") or to the study's ("{study}/train.py"),
+        whichever is the inner one. A file in neither has `default`, or else a path from the program's folder.
         """
         study_is_inner = self.study != self.folder and self.study.is_relative_to(self.folder)
         in_study = path.is_relative_to(self.study)
         if path.is_relative_to(self.folder) and not (in_study and study_is_inner):
             return str(path.relative_to(self.folder))
         if in_study:
-            return f"{STUDY}/{path.relative_to(self.study)}"
+            return f"{STUDY_PREFIX}/{path.relative_to(self.study)}"
         return default or os.path.relpath(path, self.folder)
 
     @property
@@ -51,9 +52,9 @@ class Layout:
         return (self.folder, *(self.checkout.root / root for root in self.import_roots))
 
     def locate_program(self, word: str) -> str:
-        """Return a word of a command line, or its path in the work tree.
+        """Return a word of a command line, as a path if it is in a virtual environment of the work tree.
 
-        Returns the path if the word names a program of a virtual environment there, which no commit contains.
+        No commit has the environment: "env/bin/python" → "/home/…/env/bin/python".
         """
         work_tree = self.work_tree_folder
         if work_tree is None or "/" not in word or "\0" in word or (self.folder / word).exists():
@@ -73,17 +74,17 @@ class Layout:
         return tuple(root for root in roots if (self.checkout.root / root).is_dir())
 
     def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:
-        """Raise BadInput for a file or a folder of the work tree where the commit has one at the same place.
+        """Raise BadInput for a file or folder of the work tree if the commit has one at the same place.
 
-        `is_named` is true if the command line or a pattern names it. A file of the study's own folder is
-        refused only if the program's folder has a file of the same name.
+        `is_named` is true if the command line or a pattern names it. A file in the study's folder is refused
+        if the program's folder has a file of the same name.
         """
         checkout = self.checkout
         if checkout is None:
             return
-        in_study = name.startswith(f"{STUDY}/")
+        in_study = name.startswith(f"{STUDY_PREFIX}/")
         if in_study:
-            is_foreign = (self.folder / name.removeprefix(f"{STUDY}/")).exists()
+            is_foreign = (self.folder / name.removeprefix(f"{STUDY_PREFIX}/")).exists()
             cure = "move the study and what it starts by {study} into a folder of their own"
         elif ":" in name and not is_named:  # a file of an installed package
             is_foreign = checkout.is_users_own(path) and "site-packages" not in path.parts
@@ -101,7 +102,7 @@ class Layout:
 
     @property
     def separate_study_folder(self) -> Path | None:
-        """The study's folder; None where the program's folder in the work tree is or lies in it."""
+        """The study's folder; None if the program's folder in the work tree is the same or below it."""
         if self.work_tree_folder and self.work_tree_folder.is_relative_to(self.study):
             return None
         return self.study

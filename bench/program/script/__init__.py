@@ -1,1 +1,1 @@
-"""A Python script as its source has it: its flags and its metrics, of which a first study is made."""
+"""The flags and metrics of a Python script, read from its source to draft a first study."""

@@ -1,6 +1,7 @@
 """The flags of a Python script, read from its source: nothing is run.
 
-It reads the flags of argparse, and the globals of a module that executes a configurator, as nanoGPT's does.
+They are the flags that argparse declares, and the globals of a module that executes a configurator, as
+nanoGPT's train.py does.
 """
 
 import ast
@@ -16,12 +17,12 @@ _SWITCHES = {
     "store_false": ("", "{0}"),
     "BooleanOptionalAction": ("{0}", "--no-{1}"),
 }
-"""By action, the words by which a flag is on and off, of its option and the option without its dashes."""
+"""By argparse's action, the words for on and off. {0} is the option, {1} the option without dashes."""
 _UNKNOWN = object()  # stands for a value that is not a literal
 
 
 class Flag(NamedTuple):
-    """A flag of a script, and what a study has in its place."""
+    """A flag of a script, and the words and the setting of a study that stand for it."""
 
     option: str  # the option as it is typed, such as --learning-rate
     words: str  # words of the command line, such as "--learning-rate={learning_rate}"; "" if it is left out
@@ -40,7 +41,7 @@ class Flag(NamedTuple):
 
 
 def read_flags(tree: ast.Module) -> list[Flag]:
-    """Return the flags of a script; the first of two with one name."""
+    """Return the flags of a script. Of two with one name, the first counts."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     declared = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
     flags = [*filter(None, declared), *_read_globals(tree)]
@@ -58,7 +59,7 @@ def find_seed(flags: Iterable[Flag]) -> Flag | None:
 
 
 def name_of(node: ast.expr | None) -> str:
-    """Return the last part of a name, or of the name of a function that is called; "" for anything else."""
+    """Return the last part of a name, or of a called function's name: np.mean(x) → "mean"; else ""."""
     function = node.func if isinstance(node, ast.Call) else node
     return str(getattr(function, "attr", getattr(function, "id", "")))
 
@@ -87,14 +88,14 @@ def _read_call(call: ast.Call) -> Flag | None:
 
 
 def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
-    """Return a flag without a value, with the words by which it is on and off."""
+    """Return a flag that takes no value; `on` and `off` are its words."""
     if isinstance(default, bool) and (off if default else on):
         return Flag(option, f"{{{name}?{on}:{off}}}", {name: default})
     return Flag(option, "", {}, "left out, as nothing changes the default, or that is no literal")
 
 
 def _read_value(option: str, default: Any, parser: str, takes_list: bool = False) -> Flag:
-    """Return a flag with a value, which the function of the name `parser` has."""
+    """Return a flag that takes a value; `parser` is the name of the function that reads it, such as int."""
     flag = Flag(option, "", {}, "left out, as the default is no literal that can be typed")
     if default is None:
         return flag._replace(remark="left out, without a default")
@@ -110,7 +111,7 @@ def _read_value(option: str, default: Any, parser: str, takes_list: bool = False
 
 
 def _read_globals(tree: ast.Module) -> list[Flag]:
-    """Return the flags of a module that executes a configurator: the variables that it assigns before."""
+    """Return the flags of a module that calls `exec`: the variables that it assigns before that call."""
     flags: list[Flag] = []
     for node in tree.body:
         if isinstance(node, ast.Expr) and name_of(node.value) == "exec":

@@ -17,15 +17,15 @@ LOGGERS = {
     "self.log_dict": "CSVLogger",
     "add_scalar": "SummaryWriter",  # the method of any object
 }
-"""Functions that log metrics under names, and the writers behind them."""
+"""Functions that log metrics under names, and what writes these: a key of `_WRITERS` in `study.draft`."""
 _VALUE = "\0"  # stands for a value in a printed line
 _SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
 
 def read_metrics(tree: ast.Module) -> dict[str, str]:
-    """Return the metrics that a script prints or logs under literal names, and how each is read.
+    """Return the metrics that a script prints or logs under literal names: name → how it is read.
 
-    The value is a pattern for a printed text, a value of LOGGERS, or "" for a printed line of JSON.
+    That is a pattern for a printed text, a value of LOGGERS for a logged metric, or "" for a line of JSON.
     """
     metrics: dict[str, str] = {}
     for call in ast.walk(tree):
@@ -44,10 +44,10 @@ def is_judged(name: str) -> bool:
 
 
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
-    """Yield what a call reports.
+    """Yield the metrics that a call reports, and how each is read.
 
-    It reads `print(json.dumps({…}))`, the functions in LOGGERS, and in a printed text the values that follow
-    known names.
+    Three kinds of call report metrics: `print(json.dumps({…}))`, the functions in LOGGERS, and a `print` of a
+    text with known names before values.
     """
     if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(name_of(call)):
         yield from ((name, logger) for name in _literal_texts(call))
@@ -67,7 +67,7 @@ def _literal_texts(call: ast.Call) -> list[str]:
 
 
 def _printed_text(node: ast.expr) -> str:
-    """Return the text that an expression prints, with _VALUE for each value that is not known."""
+    """Return the text that an expression prints, with _VALUE for each unknown value: f"a {x}" → "a \\0"."""
     if isinstance(node, ast.JoinedStr):
         return "".join(map(_printed_text, node.values))
     if isinstance(node, ast.Constant):
@@ -79,7 +79,7 @@ def _printed_text(node: ast.expr) -> str:
 
 
 def _read_line(line: str) -> Iterator[tuple[str, str]]:
-    """Yield the metrics of a printed line by known names right before a value, and their patterns."""
+    """Yield the metrics of a printed line, which are known names right before a value, and their patterns."""
     for match in re.finditer(f"([^{_VALUE}]*){_VALUE}([^\\s{_VALUE}]?)", line):
         phrase = re.search(r"([a-z][a-z0-9 _/-]*)[\s:=(]*$", match[1].lower())
         words = re.split(r"[\s_/-]+", phrase[1].strip()) if phrase else []
@@ -90,7 +90,10 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_pattern(line: str, match: re.Match[str]) -> str:
-    """Return the pattern of a value: the beginning of its line, with a step there, and what is beside it."""
+    """Return the pattern of a value, from the beginning of its line, perhaps with a step, and its neighbours.
+
+    The line f"epoch {e} loss {x}" gives epoch\\s*(?P<step>\\d+).*loss\\s*(?P<value>\\S+).
+    """
     start, value, _ = line[: match.start(1)].partition(_VALUE)
     step = r"\s*(?P<step>\d+)" if re.search(r"(?i)(step|iter|iteration|epoch)\W*$", start) else ""
     beginning = f"{re.escape(start.strip())}{step}.*" if value else ""

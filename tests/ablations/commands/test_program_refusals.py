@@ -19,7 +19,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training import first_trials
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import MEASURED, Metric
+from unrolled.bench.metric import COST_KINDS, Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.result_table import STUDY_COLUMNS
 from unrolled.bench.trial import Result
@@ -144,7 +144,7 @@ def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name
     assert excinfo.value.key == f'metrics.0.name = "{name}"'
 
 
-@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, *MEASURED} - {"rows averaged"}))
+@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, *COST_KINDS} - {"rows averaged"}))
 def test_a_setting_that_is_called_as_a_column_is_refused(name: str) -> None:
     program = {"program": {"run": f"echo {{seed}} {{{name}}}"}, "baseline": {name: 1}}
     with pytest.raises(BadInput) as excinfo:
@@ -157,7 +157,7 @@ def test_every_column_of_our_own_is_among_those_that_are_refused(program_folder:
     with sqlite3.connect(program_folder / "mlflow.db") as db:
         params = {key for (key,) in db.execute("SELECT DISTINCT key FROM params")}
     names = ({*table.columns} | params) - {"dropout", "deep", "accuracy"}
-    assert names <= {*STUDY_COLUMNS, *MEASURED}
+    assert names <= {*STUDY_COLUMNS, *COST_KINDS}
 
 
 def test_first_trials_that_all_diverge_are_refused_and_a_diverging_baseline_is_not(

@@ -17,7 +17,7 @@ from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.retraining import attach_files
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
@@ -121,7 +121,7 @@ def test_a_run_removes_the_checkpoint_of_a_trial_that_has_its_result(program_cop
 
 def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
     result = Result(trial=ProgramTrial(seed=0, run="./train", keep=("*.pt",)), status="done")
-    program = ProgramSettings(ProgramTable(run="./train", folder="here"), {}, {})
+    program = ProgramFactory(ProgramTable(run="./train", folder="here"), {}, {})
     new_result = attach_files(result, program)
     assert (new_result.trial.folder, new_result.trial.keep, new_result.trial.id) == (
         "here",
@@ -247,7 +247,7 @@ def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_not
     time = {"name": "epoch_cost", "delta": "5%", "kind": "time"}
     program = {"run": "echo {seed}"}
     clocks = [
-        declare_study("mine", program=program, baseline={}, metrics=[metric]).clocks
+        declare_study("mine", program=program, baseline={}, metrics=[metric]).judged_costs
         for metric in (quality, time)
     ]
     assert clocks == [[], ["epoch_cost"]]

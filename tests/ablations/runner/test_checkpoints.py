@@ -29,7 +29,7 @@ from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
 trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
 warm = ("unrolled.bench.chapter.warm_up",)
-where = TrialConditions(run_function="tests.helpers.halting_trials:act", preload=warm, workers=len(trials))
+where = TrialConditions(run_import="tests.helpers.halting_trials:act", preload=warm, workers=len(trials))
 run_trials(trials, Ledger(Path(sys.argv[1])), where)
 """
 CASES = {
@@ -115,7 +115,7 @@ def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
     checkpoint = ledger.checkpoints / f"{trial.id}.cpu.0123.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    run_trials([trial], ledger, TrialConditions(run_function=stub_trials.WORK, limits=Limits(time_limit=1)))
+    run_trials([trial], ledger, TrialConditions(run_import=stub_trials.WORK, limits=Limits(time_limit=1)))
     result = ledger.read_result(trial.id)
     assert result is not None and result.stopped_by_limit
     assert str(checkpoint) in result.reason and checkpoint.exists()

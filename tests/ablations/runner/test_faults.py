@@ -57,7 +57,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
         tally = run_trials(
             [member for pair in group for member in pair],
             ledger,
-            TrialConditions(run_function=WORK, workers=4, limits=limits),
+            TrialConditions(run_import=WORK, workers=4, limits=limits),
         )
         diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in group)  # which is a result
         assert tally == Counts(done=len(group) + diverged, failed=len(group) - diverged)
@@ -70,9 +70,9 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     assert [result_bits(results[member.id]) for member in healthy] == [
         result_bits(steady(member)) for member in healthy
     ]
-    assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(
-        skipped=2 * len(FAULTS)
-    ), "nothing is tried for ever"
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped=2 * len(FAULTS)), (
+        "nothing is tried for ever"
+    )
 
 
 def test_an_exception_is_not_tried_again_and_keeps_its_traceback() -> None:

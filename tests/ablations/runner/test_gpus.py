@@ -33,7 +33,7 @@ print('{"loss": 1}')
 def run_on_gpus(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
     """Run trials on the visible GPUs and return the results, by seed."""
     run_trials(
-        trials, ledger, TrialConditions(run_function=WORK, workers=workers, gpus=visible_gpus(), **words)
+        trials, ledger, TrialConditions(run_import=WORK, workers=workers, gpus=visible_gpus(), **words)
     )
     return {
         result.trial.seed: result for result in ledger.read_results(trial.id for trial in trials).values()

@@ -21,7 +21,7 @@ from unrolled.bench.trial import Result, failed_result
 
 def read_fresh_process(**options) -> dict:
     """Return what a trial finds in its process."""
-    return dict(run_in_process(trial(0, "looks"), **options).provenance)
+    return dict(run_in_process(trial(0, "inspects_its_process"), **options).provenance)
 
 
 def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
@@ -29,9 +29,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     begun_trials: list[ChapterTrial] = []
     results: list[Result] = []
     words = {"is_wanted": lambda trial: not begun_trials.append(trial), "on_result": results.append}
-    assert run_trials(trials, ledger, TrialConditions(run_function=WORK, workers=3), **words) == Counts(
-        done=6
-    )
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=3), **words) == Counts(done=6)
     assert begun_trials == trials
     stored = read_results(ledger, trials)
     assert {result_bits(result) for result in stored.values()} == {
@@ -43,8 +41,8 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
 def test_a_trial_listed_twice_is_trained_once_and_no_trials_are_a_finished_study(
     ledger: Ledger,
 ) -> None:
-    assert run_trials([], ledger, TrialConditions(run_function=WORK)) == Counts()
-    assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(run_function=WORK)) == Counts(
+    assert run_trials([], ledger, TrialConditions(run_import=WORK)) == Counts()
+    assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(run_import=WORK)) == Counts(
         done=2
     )
 
@@ -62,7 +60,7 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
     tally = run_trials(
         trials,
         ledger,
-        TrialConditions(run_function=WORK, workers=4),
+        TrialConditions(run_import=WORK, workers=4),
         is_wanted=check_alone,
         on_result=check_alone,
     )
@@ -71,8 +69,8 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
     trials = [trial(0, "raises"), trial(1)]
-    assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(done=1, failed=1)
-    assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(skipped=2)
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(done=1, failed=1)
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped=2)
     ledger.record_result(
         failed_result(trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
@@ -80,7 +78,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     counts = run_trials(
         trials,
         ledger,
-        TrialConditions(run_function=WORK),
+        TrialConditions(run_import=WORK),
         should_retrain=lambda stored: stored.status == "failed",
     )
     assert counts == Counts(failed=1, skipped=2)
@@ -88,7 +86,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
     trials = [trial(0), trial(1, "raises"), trial(2), trial(3)]
-    assert run_trials(trials, ledger, TrialConditions(run_function=WORK), fail_fast=True) == Counts(
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK), fail_fast=True) == Counts(
         done=1, failed=1, left=2
     )
 
@@ -103,8 +101,8 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     # One place is taken by the long trial, so that the other three follow one another in the other place.
     trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
     with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
-        run_trials(trials, Full(ledger.root), TrialConditions(run_function=WORK, workers=2))
-    assert run_trials(trials[1:4], ledger, TrialConditions(run_function=WORK)) == Counts(done=1, skipped=2), (
+        run_trials(trials, Full(ledger.root), TrialConditions(run_import=WORK, workers=2))
+    assert run_trials(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(done=1, skipped=2), (
         "resumed"
     )
 
@@ -119,7 +117,7 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
         run_trials(
             [stub],
             ledger,
-            TrialConditions(run_function=WORK, limits=Limits(time_limit=seconds)),
+            TrialConditions(run_import=WORK, limits=Limits(time_limit=seconds)),
             on_result=results.append,
         )
     assert [result.trial.seed for result in results] == [0, 1]
@@ -157,14 +155,14 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     state = read_state()
-    run_trials([trial()], ledger, TrialConditions(run_function=WORK))
+    run_trials([trial()], ledger, TrialConditions(run_import=WORK))
     assert read_state() == state
 
 
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     clean_process = read_fresh_process()
     random.seed(0)
-    assert run_trials([trial(0, "leaks")], ledger, TrialConditions(run_function=WORK)) == Counts(done=1)
+    assert run_trials([trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(done=1)
     next_process = read_fresh_process()
     assert next_process.pop("pid") != clean_process.pop("pid")
     assert next_process == clean_process
@@ -206,7 +204,7 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
     tallies: list[Counts] = []
     thread = threading.Thread(
-        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(run_function=WORK)))
+        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(run_import=WORK)))
     )
     thread.start()
     thread.join()
@@ -219,5 +217,5 @@ def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> 
 
     trials = [trial(0), trial(1, sleep=600), trial(2)]
     with pytest.raises(BrokenPipeError):
-        run_trials(trials, ledger, TrialConditions(run_function=WORK, workers=2), on_result=fail)
+        run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=2), on_result=fail)
     assert list(ledger.read_results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"

@@ -30,7 +30,7 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results
     trials = [trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
     log = tmp_path / "log"
     foreign_results = list[Result]()
-    conditions = TrialConditions(run_function=WORK, workers=2)
+    conditions = TrialConditions(run_import=WORK, workers=2)
 
     def run() -> Counts:
         return run_trials(trials, ledger, conditions, on_result_of_another_run=foreign_results.append)
@@ -54,7 +54,7 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results
 def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, foreign_lock: Path) -> None:
     calls = count()
     tally = run_trials(
-        [trial()], ledger, TrialConditions(run_function=WORK), is_wanted=lambda _: next(calls) < 2
+        [trial()], ledger, TrialConditions(run_import=WORK), is_wanted=lambda _: next(calls) < 2
     )
     assert tally == Counts(left=1)
 

@@ -13,13 +13,13 @@ from unrolled.ablations.study.chapter import (
     FACTORS,
     format_setting,
     inherit_settings,
-    resolve_settings,
+    make_trial_fields,
 )
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial, Setting
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import DERIVED
+from unrolled.bench.trial import PLANNED_FIELDS
 
 FACTOR_NAMES = ["tying", "dropout", "ar", "tar"]
 MakeStudy = Callable[..., Study]
@@ -73,12 +73,15 @@ def test_add_one_to_another_base_brings_the_base_as_an_arm(make_study: MakeStudy
     arms = make_study('add_one = { base = { model = "lm6" }, factors = ["ar"] }').arms
     assert [arm.name for arm in arms] == ["LMModel7", "LMModel6", "LMModel6 + AR"]
     assert arms[2].trial_fields == {**arms[1].trial_fields, "alpha": 2.0}
-    assert arms[1].trial_fields == resolve_settings({"model": "lm6"})
+    assert arms[1].trial_fields == make_trial_fields({"model": "lm6"})
 
 
 def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:
     on = {factor.key: factor.on for factor in FACTORS.values()}
-    assert resolve_settings({"model": "lm6", **on}) == {**resolve_settings({"model": "lm7"}), "model": "lm6"}
+    assert make_trial_fields({"model": "lm6", **on}) == {
+        **make_trial_fields({"model": "lm7"}),
+        "model": "lm6",
+    }
 
 
 def test_a_factorial_is_every_combination_once_and_shares_arms_with_other_designs(
@@ -131,7 +134,12 @@ def test_a_grid_crosses_its_levels(make_study: MakeStudy) -> None:
 
 
 def test_every_field_of_trial_can_be_set_or_is_set_by_the_study() -> None:
-    assert {f.name for f in fields(ChapterTrial)} - set(DEFAULTS) == {"model", "seed", "options", *DERIVED}
+    assert {f.name for f in fields(ChapterTrial)} - set(DEFAULTS) == {
+        "model",
+        "seed",
+        "options",
+        *PLANNED_FIELDS,
+    }
 
 
 def test_every_setting_and_every_string_option_is_declared() -> None:
@@ -144,7 +152,7 @@ def test_every_setting_and_every_string_option_is_declared() -> None:
 
 
 def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None:
-    arm = resolve_settings(inherit_settings({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
+    arm = make_trial_fields(inherit_settings({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
     assert arm["batch"] == 32  # given in the baseline, and kept
     assert (arm["lr"], arm["wd"], arm["alpha"]) == (3e-3, 0.01, 0.0)  # LMModel4's, not LMModel7's
     assert arm["options"] == {"hidden": 64}  # it has no dropout to inherit
@@ -152,15 +160,15 @@ def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None
 
 @pytest.mark.parametrize("detach_every", [1, 2, 4, 8, 16, 32, 64, 160])
 def test_a_detach_every_divides_the_window_or_is_a_multiple_of_it(detach_every: int) -> None:
-    assert resolve_settings({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
-    assert resolve_settings({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
+    assert make_trial_fields({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
+    assert make_trial_fields({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
 
 
 @pytest.mark.parametrize("settings", [{"reset": "batch"}, {"order": "shuffled"}, {"order": "sequential"}])
 def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(settings: dict[str, str]) -> None:
-    assert resolve_settings({"model": "lm6", "detach_every": 8, **settings})["detach_every"] == 8
+    assert make_trial_fields({"model": "lm6", "detach_every": 8, **settings})["detach_every"] == 8
     with pytest.raises(BadInput, match=r"^detach_every = 32: goes beyond the window \(16\)"):
-        resolve_settings({"model": "lm6", "detach_every": 32, **settings})
+        make_trial_fields({"model": "lm6", "detach_every": 32, **settings})
 
 
 @pytest.mark.parametrize(

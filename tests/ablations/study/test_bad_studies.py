@@ -9,7 +9,7 @@ import pytest
 
 from unrolled.ablations.options import parse_set
 from unrolled.ablations.study import loading
-from unrolled.ablations.study.chapter import DEFAULTS, resolve_settings
+from unrolled.ablations.study.chapter import DEFAULTS, make_trial_fields
 from unrolled.ablations.study.loading import declare_study, load_study, override_study
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.bench.chapter.models.registry import ZOO
@@ -164,13 +164,13 @@ def test_a_setting_of_the_wrong_type_or_range_is_refused_by_its_name(key: str) -
         values.remove("zzz")
     for value in (*values, *([EDGES[key]] if key in EDGES else [])):
         with pytest.raises(BadInput, match=rf"^{key}[. ].*should"):
-            resolve_settings({"model": model, key: value})
+            make_trial_fields({"model": model, key: value})
 
 
 @pytest.mark.parametrize("model", [3, True, ["lm6"], {"lm6": 1}, ""])
 def test_a_model_that_is_not_a_name_is_refused(model: object) -> None:
     with pytest.raises(BadInput, match="model"):
-        resolve_settings({"model": model})
+        make_trial_fields({"model": model})
 
 
 @pytest.mark.parametrize(

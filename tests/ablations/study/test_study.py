@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.ablations.study.arms import AA_NAME
-from unrolled.ablations.study.chapter import resolve_settings
+from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.plan import make_plan
 from unrolled.ablations.study.study import Study
@@ -87,7 +87,7 @@ def test_a_small_file_is_enough(load_text: Callable[[str], Study]) -> None:
     study = load_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
     assert study.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
     assert (study.seeds, study.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
-    assert [arm.trial_fields for arm in study.arms] == [resolve_settings({"model": "lm6"})]
+    assert [arm.trial_fields for arm in study.arms] == [make_trial_fields({"model": "lm6"})]
 
 
 def test_trials_come_seed_by_seed_and_once_each(study: Study) -> None:
@@ -165,7 +165,7 @@ def test_another_model_from_the_command_line_drops_what_it_does_not_have(study: 
     with pytest.raises(BadInput, match="model 'lm4': has no option 'dropout'"):  # of add_one
         override_study(single_layer, sets=[("model", ["lm4"])])
     gru = override_study(single_layer, sets=[("model", ["gru"])])
-    assert gru.baseline.trial_fields == resolve_settings({"model": "gru", "epochs": 2, "layers": 1})
+    assert gru.baseline.trial_fields == make_trial_fields({"model": "gru", "epochs": 2, "layers": 1})
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
@@ -181,7 +181,7 @@ def test_settings_that_need_each_other_may_come_in_any_order() -> None:
 
 def predict_seconds(**settings: object) -> float:
     """Return the expected seconds of a trial with these settings."""
-    return expected_seconds(ChapterTrial(seed=0, **resolve_settings({"model": "lm6", **settings})))
+    return expected_seconds(ChapterTrial(seed=0, **make_trial_fields({"model": "lm6", **settings})))
 
 
 @pytest.mark.parametrize("model", ZOO)

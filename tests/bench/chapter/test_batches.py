@@ -14,7 +14,7 @@ def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_o
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0), numbers)
     starts = range(0, 63_095 - 16 - 1, 16)  # the chapter's range(0, len(nums)-sl-1, sl)
     assert train.positions[:, 0].tolist() == [start + 1 for start in starts]
-    assert valid.order.min() == int(3_943 * 0.8)
+    assert valid.window_order.min() == int(3_943 * 0.8)
     assert torch.equal(numbers.ids[train.positions], train.targets)
     assert all(torch.equal(inputs[:, 1:], targets[:, :-1]) for inputs, targets in train)
 
@@ -23,9 +23,9 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
     """As group_chunks: new[i + bs·j] = old[m·i + j], with m = windows // bs."""
     trial = ChapterTrial(model="lm4", seed=0)
     for split in make_batches(trial, numbers):
-        first = int(split.order.min())
+        first = int(split.window_order.min())
         m = len(split)
-        for k, row in enumerate(split.rows):
+        for k, row in enumerate(split.batch_windows):
             assert row.tolist() == [first + m * j + k for j in range(trial.batch)]
         inputs = torch.stack([inputs for inputs, _ in split])  # (batches, rows, window)
         for j in range(trial.batch):
@@ -37,11 +37,11 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0, split=split, order=order), numbers)
-    windows = torch.cat([train.order, valid.order])
+    windows = torch.cat([train.window_order, valid.window_order])
     assert len(windows.unique()) == len(windows)
     dropped = len(train.inputs) - len(windows)
     assert 0 <= dropped < 2 * 64
-    assert len(valid.order) / len(windows) == pytest.approx(0.2, abs=0.01)
+    assert len(valid.window_order) / len(windows) == pytest.approx(0.2, abs=0.01)
 
 
 @pytest.mark.parametrize(("batch", "stride"), [(64, 0), (64, 1), (6, 0)])
@@ -52,13 +52,15 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     blocks = batch + -(-batch // 4)
     size = len(train.inputs) // blocks
     assert len(train) == size
-    assert (valid.rows // size == valid.rows[0] // size).all()
-    row = train.rows[0]
-    assert torch.equal(train.rows, row + torch.arange(size)[:, None])  # whole blocks, window by window
-    assert torch.equal(valid.rows, valid.rows[0] + torch.arange(len(valid))[:, None])
-    valid_blocks = (valid.rows[0] // size).unique()
+    assert (valid.batch_windows // size == valid.batch_windows[0] // size).all()
+    row = train.batch_windows[0]
+    assert torch.equal(
+        train.batch_windows, row + torch.arange(size)[:, None]
+    )  # whole blocks, window by window
+    assert torch.equal(valid.batch_windows, valid.batch_windows[0] + torch.arange(len(valid))[:, None])
+    valid_blocks = (valid.batch_windows[0] // size).unique()
     assert sorted([*(row // size).tolist(), *valid_blocks.tolist()]) == list(range(blocks))
-    words = " ".join(numbers.decode(train.inputs[train.order].flatten()))
+    words = " ".join(numbers.decode(train.inputs[train.window_order].flatten()))
     assert stride or "nine thousand" in words  # what the chapter's own split never trains on
 
 
@@ -66,7 +68,7 @@ def test_the_blocks_make_as_many_updates_and_ask_for_as_many_words_as_the_tail(n
     tail, blocks = (
         make_batches(ChapterTrial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks")
     )
-    assert [len(part.order) for part in blocks] == [len(part.order) for part in tail]
+    assert [len(part.window_order) for part in blocks] == [len(part.window_order) for part in tail]
 
 
 def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: Corpus) -> None:
@@ -74,8 +76,8 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
         model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential"
     )
     train, valid = make_batches(trial, numbers)
-    targets = torch.cat([train.positions[train.order], valid.positions[valid.order]])
-    assert train.positions[train.order].diff().unique().tolist() == [1]
+    targets = torch.cat([train.positions[train.window_order], valid.positions[valid.window_order]])
+    assert train.positions[train.window_order].diff().unique().tolist() == [1]
     assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
     assert len(targets.unique()) == len(targets) > 63_095 - 64 - 5
 
@@ -119,7 +121,7 @@ def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
 ) -> None:
     trial = small(order="sequential")
     train, valid = make_batches(trial, load_corpus(trial))
-    assert len(valid.order) == 60
+    assert len(valid.window_order) == 60
     assert len(train.partial_batch) == 0  # 299 windows: 239 and 60
     assert [len(x) for x, _ in valid] == [8] * 7 + [4]
-    assert train.rows.shape == (29, 8)
+    assert train.batch_windows.shape == (29, 8)

@@ -35,7 +35,7 @@ def test_unigram_shares_have_one_pseudo_count_and_bigram_shares_lean_on_them() -
 @pytest.mark.parametrize("context", [0, 1, 2, 4])
 def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, context: int) -> None:
     train, valid = make_batches(ChapterTrial(model="ngram-2", seed=0), numbers)
-    positions = [split.positions[split.order].flatten()[:3000] for split in (train, valid)]
+    positions = [split.positions[split.window_order].flatten()[:3000] for split in (train, valid)]
     p = NGram(30, context).predict(numbers.ids, *positions).exp()
     assert p.shape == (3000, 30)
     assert (p > 0).all()

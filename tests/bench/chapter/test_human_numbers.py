@@ -53,9 +53,12 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
     train, valid = make_batches(ChapterTrial(model="lm2", seed=0, **settings), numbers)
     assert len(train.inputs) == 21_031
-    assert len(valid.order) == 4_207
-    assert valid.order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
-    assert train.rows.shape == (262, 64)  # 16824 // 64: the chapter drops the last batch in training only
+    assert len(valid.window_order) == 4_207
+    assert valid.window_order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
+    assert train.batch_windows.shape == (
+        262,
+        64,
+    )  # 16824 // 64: the chapter drops the last batch in training only
     assert len(valid) == 66
     assert len(valid.partial_batch) == 4_207 - 65 * 64
     pair = numbers.decode(train.inputs[1]), numbers.vocab[train.targets[1]]

@@ -43,8 +43,8 @@ def prepare_training(trial: ChapterTrial, steps: int | None = None) -> tuple[Lan
     """Return a trial's model and its training and validation batches."""
     data = corpus.load_corpus(trial)
     train, valid = corpus.make_batches(trial, data, torch.Generator().manual_seed(1))
-    train.rows = train.rows[:steps]
-    valid.rows = valid.rows[:8]
+    train.batch_windows = train.batch_windows[:steps]
+    valid.batch_windows = valid.batch_windows[:8]
     return build_model(trial, len(data.vocab)), train, valid
 
 

@@ -158,7 +158,7 @@ def test_the_passage_is_one_stretch_of_the_text(
     result = run_trial(trial)
     data = load_corpus(trial)
     _, valid = make_batches(trial, data)
-    first = int(valid.positions[valid.order[0]].flatten()[0])
+    first = int(valid.positions[valid.window_order[0]].flatten()[0])
     step = 1 if target == "every" else trial.window
     passage = result.records["passage"]
     assert [row["token"] for row in passage] == data.decode(data.ids[first::step][: len(passage)])
@@ -178,7 +178,7 @@ def test_the_continuation_has_the_likeliest_words_and_changes_no_fingerprint(
     trial = small(engine=engine, target=target, options={"hidden": 8, "dropout": 0.5})
     result, model, valid, _ = run_and_record(trial)
     data = load_corpus(trial)
-    first = int(valid.positions[valid.order[0]].flatten()[0])
+    first = int(valid.positions[valid.window_order[0]].flatten()[0])
     step = 1 if target == "every" else trial.window
     end_of_passage = first + step * (len(result.records["passage"]) - 1) + 1
     text = data.ids[:end_of_passage].tolist()

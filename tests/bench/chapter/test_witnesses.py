@@ -91,9 +91,9 @@ def test_witnesses_leave_the_random_numbers_alone(
 ) -> None:
     states = []
 
-    def collect_and_record(case: WitnessInput) -> dict[str, Any]:
+    def collect_and_record(evidence: WitnessInput) -> dict[str, Any]:
         states.append(torch.random.get_rng_state())
-        witnesses = collect_witnesses(case)
+        witnesses = collect_witnesses(evidence)
         states.append(torch.random.get_rng_state())
         return witnesses
 

@@ -42,7 +42,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     begun_trials: list[ChapterTrial] = []
     is_wanted = lambda trial: not begun_trials.append(trial)  # noqa: E731
     tally = run_trials(
-        trials, ledger, TrialConditions(run_function=WORK, cluster=two_workers), is_wanted=is_wanted
+        trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), is_wanted=is_wanted
     )
     assert tally == Counts(done=8, failed=1)
     assert begun_trials == trials
@@ -52,7 +52,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     ]
     assert results[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in results[trials[8].id].output
-    assert run_trials(trials, ledger, TrialConditions(run_function=WORK, cluster="tcp://nobody:1")) == Counts(
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")) == Counts(
         skipped=9
     )
 
@@ -116,7 +116,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
     with pytest.raises(
         BadInput, match=f"^worker {worker} has another bench/chapter/metrics.py than the driver"
     ):
-        run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
+        run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     assert not ledger.find_result_files()
 
 
@@ -135,7 +135,7 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
 def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, ledger: Ledger) -> None:
     processes.start_cluster(1, DASK_DISTRIBUTED__WORKER__DAEMON="True")
     with pytest.raises(BadInput, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"):
-        run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
+        run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
 
 
 def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
@@ -152,9 +152,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         replace(trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
-    run_trials(
-        trials, ledger, TrialConditions(run_function=WORK, preload=[str(plug_in)], cluster=two_workers)
-    )
+    run_trials(trials, ledger, TrialConditions(run_import=WORK, preload=[str(plug_in)], cluster=two_workers))
     text_result, name_result, penalty_result = (read_results(ledger, trials)[stub.id] for stub in trials)
     assert text_result.provenance == {"text": "één two\nthree", "beside": "my.txt"}
     assert text_result.trial == trials[0], "with the driver's path"
@@ -170,7 +168,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     text = str(tmp_path / "my.txt")
     killer = trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     killer = replace(killer, corpus=text, data=data_hash(text))
-    assert run_trials([killer], ledger, TrialConditions(run_function=WORK, cluster=two_workers)) == Counts(
+    assert run_trials([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
         done=1
     )
     result = ledger.read_result(killer.id)
@@ -215,11 +213,11 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     for address in ("tcp://127.0.0.1:1", "carrier-pigeon://1"):
         with pytest.raises(BadInput, match=f"^--cluster {address}: no scheduler answers"):
-            run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=address))
+            run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=address))
     monkeypatch.setattr(cluster, "NO_WORKER_SECONDS", 1.0)
     processes.start_scheduler()
     with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
-        run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
+        run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
 
 
 # Trials of device cuda, on GPUs that are a stand-in.
@@ -245,9 +243,9 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
     for index in ("0", "1"):
         start_gpu_worker("--resources", "GPU=1", visible=index)
     trials = [gpu_trial(seed, sleep=0.3) for seed in range(4)]
-    assert run_trials(
-        trials, ledger, TrialConditions(run_function=WORK, cluster=processes.address)
-    ) == Counts(done=4)
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)) == Counts(
+        done=4
+    )
     results = ledger.read_results(trial.id for trial in trials).values()
     assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
@@ -259,11 +257,11 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
 ) -> None:
     start_gpu_worker(visible="")
     with pytest.raises(BadInput, match="no worker declares 1 GPU; start workers"):
-        run_trials([gpu_trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
+        run_trials([gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     address = start_gpu_worker("--resources", "GPU=1", visible="")
     message = rf"^worker {address} cannot train on its GPUs: device cuda: no GPU is visible; see `nvidia-smi"
     with pytest.raises(BadInput, match=message):
-        run_trials([gpu_trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
+        run_trials([gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     assert run_trials(
-        [gpu_trial(device="cpu")], ledger, TrialConditions(run_function=WORK, cluster=processes.address)
+        [gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
     ) == Counts(done=1)

@@ -24,7 +24,7 @@ def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> 
     checkpoint = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    answer = worker.run_trial(trial(), TaskSpec(run_function=WORK), "0123", tmp_path / "files", lambda: False)
+    answer = worker.run_trial(trial(), TaskSpec(run_import=WORK), "0123", tmp_path / "files", lambda: False)
     assert not checkpoint.exists(), "the trial has ended"
     assert result_bits(Result.from_dict(answer["result"])) == result_bits(steady(trial()))
 
