@@ -75,6 +75,11 @@ class ComparedArm:
     proofs: tuple[Proof, ...] = ()  # proofs, one for each setting that has a witness
 
     @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.measured.name
+
+    @property
     def correction(self) -> str:
         """The method that adjusts its p."""
         return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
@@ -156,8 +161,8 @@ def make_compared_arm(
 
     `statuses` and `values` are by seed. `seeds` count, and `needed` is the number that the next look needs.
     """
-    planned_arm = design.arms[index]
-    arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
+    arm = design.arms[index]
+    counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
     counting = select_seeds(statuses, seeds)
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
@@ -165,10 +170,10 @@ def make_compared_arm(
     total = max(len(counting), needed)
     looks = design.looks or (total,)
     is_other_task = remark is ArmRemark.OTHER_TASK
-    differences = planned_arm.find_task_differences(design.find_base(planned_arm)) if is_other_task else ()
+    differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
     return ComparedArm(
         index=index,
-        measured=arm,
+        measured=counted_arm,
         noun=design.noun,
         seeds=tuple(counting),
         total=total,
@@ -183,7 +188,7 @@ def make_compared_arm(
         is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
         attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
         task_differences=tuple(differences),
-        proofs=collect_proofs(arm.finished_results),
+        proofs=collect_proofs(counted_arm.finished_results),
     )
 
 
@@ -204,7 +209,7 @@ def add_contrast(
 
     If its base is one copied run, which leaves one pair, its mean is still over all of its own seeds.
     """
-    name = arm.measured.name
+    name = arm.name
     if arm.measured.is_aa_arm:
         contrast = compare_pairs(
             arm.summary.values,

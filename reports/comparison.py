@@ -128,7 +128,7 @@ class Comparison:
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look if self.has_first_look(pair) else ()
-            arm, base = (select_seeds(values[metric.name][side.measured.name], seeds) for side in pair)
+            arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
             lost_count = len(set(seeds) - (arm.keys() & base.keys()))
             contrasts[name] = compare_sides(
@@ -146,7 +146,7 @@ class Comparison:
 
     @cached_property
     def _arms_by_name(self) -> dict[str, ComparedArm]:
-        return {arm.measured.name: arm for arm in self.arms}
+        return {arm.name: arm for arm in self.arms}
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return arms by their mean, the best first; those that have none are last."""
@@ -172,8 +172,8 @@ class Comparison:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
         has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
         if has_other_base:
-            return f"{self.arms[0].measured.name} or the arm that each names"
-        return self.arms[0].measured.name
+            return f"{self.arms[0].name} or the arm that each names"
+        return self.arms[0].name
 
     @property
     def scale(self) -> Scale:
@@ -220,7 +220,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     views = []
     for metric in design.metrics:
         arms: list[ComparedArm] = []
-        for index, name in enumerate(planned.name for planned in design.arms):
+        for index, name in enumerate(arm.name for arm in design.arms):
             arm = make_compared_arm(
                 index,
                 metric,

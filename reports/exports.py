@@ -114,7 +114,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if arm.failed:
         seeds += f", {arm.failed} failed"
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
-    cells = arm.measured.name, arm.measured.against or "–", seeds, mean
+    cells = arm.name, arm.measured.against or "–", seeds, mean
     if contrast is None:
         return *cells, "–", "–", "–", "–", "–", arm.note or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
@@ -172,7 +172,7 @@ def write_caption(comparison: Comparison) -> str:
         for view in comparison.per_metric
     )
     bases = comparison.bases_phrase
-    if bases == comparison.arms[0].measured.name:
+    if bases == comparison.arms[0].name:
         bases = "the baseline"
     clause = comparison.design.presentation.interval_clause
     return (
@@ -185,10 +185,10 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the arm's line: what it is, then its numbers by each metric, whose name begins its columns."""
     is_planned = arm.verdict is not None and comparison.design.is_study
     record: dict[str, object] = {
-        "arm": arm.measured.name,
+        "arm": arm.name,
         "model": arm.measured.model,
         "changed": arm.describe_changes(),
-        "against": comparison.find_base(arm).measured.name if arm.contrast else "",
+        "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done,
         "seeds": arm.total,

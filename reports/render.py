@@ -104,7 +104,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.training_seconds for result in results)
     metrics = ", then ".join(view.title for view in comparison.per_metric)
-    facts = [f"Baseline {comparison.arms[0].measured.name}", metrics, page.contrast_tally, page.tally]
+    facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
     warnings = (page.seen_data, page.attempts, *page.warnings)

@@ -150,7 +150,7 @@ def _worse_than_counting(comparison: Comparison) -> list[str]:
             (rival for rival in bigrams if not rival.measured.find_task_differences(arm.measured)), None
         )
         if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
-            pairs[arm.measured.name] = arm, counts
+            pairs[arm.name] = arm, counts
     judged = comparison.judge_undeclared(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 

@@ -78,7 +78,7 @@ def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
 
 
 def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | None:
-    return next((arm for arm in comparison.arms[1:] if change.arm and arm.measured.name == change.arm), None)
+    return next((arm for arm in comparison.arms[1:] if change.arm and arm.name == change.arm), None)
 
 
 def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
@@ -122,7 +122,7 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
 def _describe_losses(arm: ComparedArm, comparison: Comparison) -> list[str]:
     """Return on how many seeds the program failed or diverged, without the change or beside it."""
     base = comparison.find_base(arm)
-    sides = {"": arm, f" at {quote_name(base.measured.name)}": base}
+    sides = {"": arm, f" at {quote_name(base.name)}": base}
     counts = {
         f"{word}{side}": number
         for side, compared in sides.items()

@@ -28,7 +28,7 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     if comparison.gate is None:
         return []
     rows = []
-    first_arm = comparison.arms_to_decide[0].measured.name if comparison.arms_to_decide else ""
+    first_arm = comparison.arms_to_decide[0].name if comparison.arms_to_decide else ""
     for (arm, _), bound in comparison.gate.bounds.items():
         scale = comparison.design.find_scale(bound.metric)
         rows.append(

@@ -38,7 +38,7 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
         if arm.contrast and arm.contrast.estimate is not None:
             ax.plot(scale(arm.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
-    labels = [f"{shorten(arm.measured.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
+    labels = [f"{shorten(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""

@@ -109,7 +109,7 @@ def _draw_pictures(
     panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.multiplier * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
-        name = comparison.arms[i].measured.name
+        name = comparison.arms[i].name
         draw = partial(_draw_arm_curves, panel, name, by_arm[i], mean_values[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:

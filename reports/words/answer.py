@@ -68,7 +68,7 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
     """Return the verdict on each arm: better ones first, then worse ones, each the largest effect first."""
     return [
         Finding(
-            name=format_name(x.arm.measured.name),
+            name=format_name(x.arm.name),
             against=x.arm.measured.against,
             verdict=x.verdict,
             other_task=bool(x.arm.measured.find_task_differences(comparison.arms[0].measured)),
@@ -118,7 +118,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = format_name(x.against or comparison.arms[0].measured.name)
+        base = format_name(x.against or comparison.arms[0].name)
         everywhere = phrase_all(x.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(x.name, base, comparison.title, everywhere, x.remarks))

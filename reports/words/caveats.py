@@ -35,9 +35,7 @@ def describe_decided(comparison: Comparison) -> str:
 
 def describe_seen_data(comparison: Comparison) -> str:
     """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
-    exploratory = [
-        arm for arm in comparison.arms_to_decide if arm.measured.name in comparison.design.seen_pairs
-    ]
+    exploratory = [arm for arm in comparison.arms_to_decide if arm.name in comparison.design.seen_pairs]
     if not exploratory:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
@@ -54,7 +52,7 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
     """Return a sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
-    names = [arm.measured.name for arm in comparison.arms_to_decide if arm.verdict and arm.verdict.futile]
+    names = [arm.name for arm in comparison.arms_to_decide if arm.verdict and arm.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -183,15 +181,13 @@ def list_earlier_attempts(comparison: Comparison) -> list[str]:
     return [
         line
         for arm in comparison.arms_to_decide
-        for line in comparison.design.earlier_attempts.get(arm.measured.name, ())
+        for line in comparison.design.earlier_attempts.get(arm.name, ())
     ]
 
 
 def describe_attempts(comparison: Comparison) -> str:
     """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
-    repeated = [
-        arm for arm in comparison.arms_to_decide if comparison.design.earlier_attempts.get(arm.measured.name)
-    ]
+    repeated = [arm for arm in comparison.arms_to_decide if comparison.design.earlier_attempts.get(arm.name)]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"
@@ -239,5 +235,5 @@ def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
         ]
         order = [start < base_start for start, base_start in pairs if start != base_start]
         if order:
-            counts[arm.measured.name] = sum(order), len(order)
+            counts[arm.name] = sum(order), len(order)
     return counts

@@ -18,7 +18,7 @@ from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on whatever makes these results doubtful, from dead toggles to mixed machines."""
     phrases = [
-        f"{arm.measured.name}: {arm.note} bit for bit, so the change did nothing"
+        f"{arm.name}: {arm.note} bit for bit, so the change did nothing"
         for arm in comparison.arms
         if arm.is_dead
     ]
@@ -28,7 +28,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         for seeds, proofs in groupby(failed, Proof.describe_failed_seeds):
             settings = ", ".join(proof.setting for proof in proofs)
             in_seeds = f" in {seeds}" if seeds else ""
-            phrases.append(f"{arm.measured.name}: no proof that {settings} took effect{in_seeds}")
+            phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
     self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_contrast_to_decide]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
@@ -45,10 +45,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
 def describe_warned_trials(comparison: Comparison) -> str:
     """Return a phrase on the trials that have learnt nothing, by arm; "" if there are none."""
     warned = Counter(
-        (arm.measured.name, r.warning)
-        for arm in comparison.arms
-        for r in arm.measured.finished_results
-        if r.warning
+        (arm.name, r.warning) for arm in comparison.arms for r in arm.measured.finished_results if r.warning
     )
     phrases = [
         f"{visible(name)} {warning} on {plural(number, comparison.design.noun)}"
@@ -59,7 +56,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
 
 def describe_copied_arms(comparison: Comparison) -> str:
     """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([arm.measured.name for arm in comparison.arms if arm.copied], LISTED)
+    copied = join_first_names([arm.name for arm in comparison.arms if arm.copied], LISTED)
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
@@ -78,7 +75,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
         }
         is_one_value = values and arm.done >= FEWEST_SEEDS and len(fingerprints) < 2
         if is_one_value and arm.measured.uses_seed and all(metric.are_best(xs) for metric, xs in values):
-            perfect.append(arm.measured.name)
+            perfect.append(arm.name)
     if not perfect:
         return ""
     return (
@@ -99,16 +96,14 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         v = arm.verdict
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
-            sides = visible(arm.measured.name)
+            sides = visible(arm.name)
             if isinstance(contrast, Unpaired):  # those of either side
-                sides += f" against {visible(comparison.find_base(arm).measured.name)}"
+                sides += f" against {visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
-            unequal.append(visible(arm.measured.name))
+            unequal.append(visible(arm.name))
         elif contrast and v and v.claims and contrast.hides_skewness:
-            too_few.append(
-                f"{visible(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
-            )
+            too_few.append(f"{visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})")
     sentences = {
         f"{whose} skewed{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,

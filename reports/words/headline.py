@@ -36,7 +36,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         return Markup("The best mean of each line: {}").format(list_means(best, comparison))
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
-    best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
+    best = rank_arms([(format_name(arm.name), arm) for arm in arms], comparison)
     levels = list_means(
         [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)],
         comparison,
@@ -48,7 +48,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     better.sort(key=lambda x: (not x.has_effect, -absolute_difference(x.verdict)))
     if better and (context or ladder):
         first = better[0]
-        base = format_name(first.against or comparison.arms[0].measured.name)
+        base = format_name(first.against or comparison.arms[0].name)
         over = Markup(" over {}").format(base) if ladder else ""
         gain = _describe_gain(first, comparison) + format_brackets(first.state)
         scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
@@ -82,11 +82,7 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
     larger = [x for x in findings if measure_gain(x) > measure_gain(first)]
     decided = "decided " if any(not x.verdict.claims for x in larger) else ""
     has_other_task = any(x.other_task for x in larger)
-    task = (
-        Markup(" on {}’s task").format(format_name(comparison.arms[0].measured.name))
-        if has_other_task
-        else ""
-    )
+    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if has_other_task else ""
     return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
 
 
@@ -108,7 +104,7 @@ def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup
     decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
     level = phrase_mean(comparison.scale.format_level(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_level(contrast.base_mean, decimals)
-    base = format_name(comparison.arms[0].measured.name)
+    base = format_name(comparison.arms[0].name)
     verdict = _describe_gain(x, comparison) + format_brackets(x.state)
     return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)
 

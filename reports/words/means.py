@@ -91,7 +91,7 @@ def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
     for group in comparison.arms_by_task:
         arms = [arm for arm in group if arm.index == 0 or not arm.measured.is_aa_arm]
-        if ranked := rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison):
+        if ranked := rank_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
             yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
 
@@ -101,13 +101,11 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     lines: dict[str, list[ComparedArm]] = {}
     for arm in comparison.arms:
         if arm.contrast and not arm.measured.is_aa_arm:
-            lines.setdefault(comparison.find_base(arm).measured.name, [comparison.find_base(arm)]).append(arm)
+            lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
     grid = len(lines) > 1 and all(
         len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
     )
-    return (
-        [[(format_name(arm.measured.name), arm) for arm in line] for line in lines.values()] if grid else []
-    )
+    return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
 
 
 def rank_arms(

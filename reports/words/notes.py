@@ -79,7 +79,7 @@ def list_notes(comparison: Comparison) -> list[str]:
 
 def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
     """Return the notes on a table from elsewhere, from the first, on the test, to what cannot be known."""
-    unpaired = {arm.measured.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
+    unpaired = {arm.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
     notes = [
         test
         + (
@@ -101,7 +101,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
             if comparison.design.pairing_column and not comparison.design.test_share
             else DIVERGED_DEPENDENT
         )
-    if any(arm.failed or unpaired[arm.measured.name] for arm in comparison.arms):
+    if any(arm.failed or unpaired[arm.name] for arm in comparison.arms):
         notes.append(LOSSES)
     notes += [
         f"WARNING: {sentence}."

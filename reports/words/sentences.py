@@ -201,9 +201,7 @@ class Claim:
     def sentence(self) -> str:
         """The claim as a whole sentence, with the other metrics after it."""
         standing = f" ({', '.join(self.arm.standing)})" if self.arm.standing else ""
-        sides = (
-            f"{self.arm.measured.name} against {self.comparison.find_base(self.arm).measured.name}{standing}"
-        )
+        sides = f"{self.arm.name} against {self.comparison.find_base(self.arm).name}{standing}"
         numbers = "; ".join((self.text, *self.other_metrics))
         return f"{self.verdict.symbol} {self.verdict.label} — {sides}: {numbers}."
 

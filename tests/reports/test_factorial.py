@@ -117,7 +117,7 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
-    rows = {row.measured.name: row for row in compare_switched().arms}
+    rows = {row.name: row for row in compare_switched().arms}
     for name in ("tying", "dropout", "AR", "TAR", "weight decay"):
         key = {"AR": "alpha", "TAR": "beta", "weight decay": "wd"}.get(name, name)
         row = rows[f"no {key}"]

@@ -43,7 +43,7 @@ def draw_strips(c, extras=NOTHING):
     """Return by panel the strip of each arm by name."""
     by_panel = {}
     for panel in forest.make_panels(c, extras):
-        strips = {row.measured.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
+        strips = {row.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
         by_panel[panel.view.title] = strips
     return by_panel
 
@@ -95,7 +95,7 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
     by_panel = draw_strips(c)
     converged = [row for row in c.arms[:-1] if not row.summary.diverged]
     for row in converged:  # the last is of another task, and beyond the scale
-        strip = by_panel["validation loss"][row.measured.name]
+        strip = by_panel["validation loss"][row.name]
         summary = row.summary
         finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
@@ -167,7 +167,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
     )
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
-    assert [row.measured.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
+    assert [row.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
     assert panel.has_marks
     assert f">{c.arms[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
@@ -178,7 +178,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def list_arms(c):
-        return [row.measured.name for rows in forest.make_panels(c)[0].groups for row, _ in rows]
+        return [row.name for rows in forest.make_panels(c)[0].groups for row, _ in rows]
 
     repeated = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]

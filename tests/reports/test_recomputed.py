@@ -85,7 +85,7 @@ def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in file.metrics]
     recomputed = recompute(table, tuple(file.looks), metrics)
     c = study_tables.compare_study_table(table)
-    parts = read_first_screen(render(c, tmp_path), [row.measured.name for row in c.arms])
+    parts = read_first_screen(render(c, tmp_path), [row.name for row in c.arms])
     for arm, match in parts:
         shown = match.groupdict()
         metric, read_level, read_difference = UNITS[shown["unit"]]

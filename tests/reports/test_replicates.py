@@ -267,7 +267,7 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     row = comparison.arms[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost_count) == ("open", 1, 9)
     assert "one run" in row.blocked_reason
-    assert [r.measured.name for r in comparison.arms if r.copied] == ["b"]
+    assert [r.name for r in comparison.arms if r.copied] == ["b"]
     assert "one run" in format_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
 

@@ -121,7 +121,7 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared() -> None:
     trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
-    assert comparison.arms[2].measured.name == "weak"
+    assert comparison.arms[2].name == "weak"
     assert comparison.arms[2].contrast.pairs == 10
     assert len(trials[trials.arm == "weak"]) == 15
     assert "first look" in format_screen(comparison)
@@ -275,8 +275,8 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
     )  # fmt: skip
     loss = Metric("loss", 0.1)
     base, *other_arms = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).arms
-    assert base.measured.name == "a / 0.1"
-    assert {row.measured.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
+    assert base.name == "a / 0.1"
+    assert {row.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), "worse"
     )
     assert [row.describe_changes() for row in other_arms[:2]] == ["lr = 0.2", "model = b"]

@@ -97,7 +97,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = set_metrics(arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
     c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    states = {row.measured.name: describe_state(row, c) for row in c.arms if row.verdict}
+    states = {row.name: describe_state(row, c) for row in c.arms if row.verdict}
     assert [row.verdict.kind for row in c.arms[1:]] == ["open", "open"]
     assert ["skewed" in states[name] for name in ("rare", "wide")] == [True, False]
 
