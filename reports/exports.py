@@ -122,7 +122,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
         effect = f"median {effect}"
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
-    wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired else "–"
+    wins = f"{contrast.pairs_better} of {contrast.pairs}" if contrast.paired else "–"
     if v is None:
         return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
     return (
@@ -241,7 +241,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p_adjusted": verdict and verdict.difference_test.p,
         "p_equivalent": verdict and verdict.equivalence_test.p,
         "p_divergence": verdict and verdict.divergence_test.p,
-        "wins": contrast.wins if contrast and contrast.paired else None,
+        "wins": contrast.pairs_better if contrast and contrast.paired else None,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,

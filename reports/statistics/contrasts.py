@@ -57,8 +57,8 @@ class Contrast:
     family_size: int
     look: Look
     lower_is_better: bool
-    wins: int  # pairs in which the arm is better
-    losses: int
+    pairs_better: int  # number of pairs in which the arm is better
+    pairs_worse: int
     arm_diverged: int
     base_diverged: int
     both_diverged: int
@@ -282,8 +282,8 @@ class Contrast:
             differences={seed: -d for seed, d in self.differences.items()},
             rows_lacking=self.rows_lacking[::-1],
             bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
-            wins=self.losses,
-            losses=self.wins,
+            pairs_better=self.pairs_worse,
+            pairs_worse=self.pairs_better,
             arm_diverged=self.base_diverged,
             base_diverged=self.arm_diverged,
             arm_lacks=self.base_lacks,

@@ -29,7 +29,7 @@ def write_verdict_sentence(
     if v.kind == "same":
         zone = scale.format_measured_delta(contrast.delta)
         test = f"within ±{zone} (TOST, {correction} p {format_p(v.equivalence_p)})"
-    wins = f"better on {contrast.wins} of {plural(contrast.pairs, 'seed')}"
+    wins = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(v, scale), test, wins, describe_divergence(v)]
     phrases = [
         *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.tied else effect),
@@ -238,7 +238,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
         if second := comparison.scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
-        f"better on {contrast.wins} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
+        f"better on {contrast.pairs_better} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
         describe_state(arm, comparison),
     ]
     return ", ".join(filter(None, phrases))

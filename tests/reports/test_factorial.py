@@ -124,9 +124,9 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
         verdict = name_parts()[name].verdicts[BESIDE]
         words = {verdict.kind, row.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
-        assert (verdict.difference_test.p, verdict.contrast.wins) == (
+        assert (verdict.difference_test.p, verdict.contrast.pairs_better) == (
             row.verdict.difference_test.p,
-            row.contrast.losses,
+            row.contrast.pairs_worse,
         )
 
 

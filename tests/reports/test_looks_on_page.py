@@ -270,7 +270,7 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good():
 def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
     rows = {row.name: row for row in c.arms}
     verdict = c.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
-    assert (verdict.contrast.losses, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
+    assert (verdict.contrast.pairs_worse, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
 
 
 @pytest.mark.parametrize(("seeds", "judged"), [(9, False), (10, True)])

@@ -416,6 +416,6 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
     options = {"delta": 0.06, "lower_is_better": False, "highest": 1.0}
     assert not compare_pairs(lower, coarse, **options).tied
-    assert compare_pairs(lower, coarse, **options).losses == 10
+    assert compare_pairs(lower, coarse, **options).pairs_worse == 10
     ties = compare_pairs(rounded, coarse, **options)
-    assert ties.tied and not ties.wins and not ties.losses
+    assert ties.tied and not ties.pairs_better and not ties.pairs_worse

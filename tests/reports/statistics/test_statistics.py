@@ -67,7 +67,7 @@ def test_a_contrast_gives_the_paired_t() -> None:
     assert c.estimate == c.mean
     assert (c.arm_mean, c.base_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
-    assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
+    assert (c.pairs_better, c.pairs_worse, c.pairs) == (8, 0, 8)
     ends = c.interval()
     d = np.array([*c.differences.values()])
     low, high = stats.ttest_1samp(d, 0).confidence_interval()
@@ -128,10 +128,10 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
     ab = compare_pairs(A, B, delta=0.02)
     ba = compare_pairs(B, A, delta=0.02)
-    assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
+    assert (ba.mean, ba.p, ba.pairs_better, ba.pairs_worse) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
     assert ab.swap_sides() == replace(ba, r=ab.r)
     accuracy = compare_pairs(B, A, delta=0.02, lower_is_better=False)
-    assert (accuracy.wins, accuracy.losses) == (8, 0)
+    assert (accuracy.pairs_better, accuracy.pairs_worse) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
