@@ -19,7 +19,7 @@ from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, find_page
 from unrolled.reports.factorial import Factorial, Part
-from unrolled.reports.figures import forest, panels
+from unrolled.reports.figures import curves, forest
 from unrolled.reports.page_template import fill_template
 from unrolled.reports.presentation import NOTHING, Extras, FigureColumn, Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
@@ -182,10 +182,10 @@ def _make_page(comparison: Comparison) -> Page:
         thorough=_is_thorough(parts),
         grid=grid,
         effects=forest.draw_effects(grid, comparison) if grid else None,
-        curves=panels.draw_curves(comparison),
+        curves=curves.draw_curves(comparison),
         sweeps=sweeps,
         sweep_seeds=sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
-        sweep_pictures=panels.draw_sweeps(sweeps, comparison),
+        sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
         stopped=notes.STOPPED,
         costs=costs,
