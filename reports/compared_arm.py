@@ -19,16 +19,16 @@ from unrolled.reports.statistics.verdicts import Verdict
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What the witness of a setting said of each of an arm's finished trials."""
+class ArmWitness:
+    """The witness of one setting in all finished trials of an arm: whether the setting took effect."""
 
     setting: str
-    witnesses: Sequence[Mapping[str, Any]]
+    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of the setting, a trial each
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
-        """The witnesses against it: of trials in which the setting did not take effect."""
-        return [witness for witness in self.witnesses if not witness.get("ok")]
+        """The observations of the trials in which the setting did not take effect."""
+        return [observation for observation in self.observations if not observation.get("ok")]
 
     @property
     def ok(self) -> bool:
@@ -36,13 +36,13 @@ class Proof:
         return not self.failed
 
     def describe_failed_seeds(self) -> str:
-        """Return on how many seeds it did not take effect; "" if that is none or all."""
+        """Return on how many seeds the setting did not take effect: "2 of 10 seeds"; "" for none or all."""
         failed = len(self.failed)
-        trials = len(self.witnesses)
+        trials = len(self.observations)
         return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
-        description = describe_witness(self.setting, (self.failed or self.witnesses)[0])
+        description = describe_witness(self.setting, (self.failed or self.observations)[0])
         failed_seeds = self.describe_failed_seeds()
         return f"{description} ({failed_seeds})" if failed_seeds else description
 
@@ -72,7 +72,7 @@ class ComparedArm:
     copied: bool = False  # True if it ignores its seed: one run, which every seed repeats
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
-    proofs: tuple[Proof, ...] = ()  # proofs, one for each setting that has a witness
+    witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 
     @property
     def name(self) -> str:
@@ -121,9 +121,9 @@ class ComparedArm:
         return f"{number} of {needed}" if number < needed else str(number)
 
     @property
-    def shown_proofs(self) -> tuple[Proof, ...]:
-        """The proofs to show: those of the settings that the arm changes, and those that failed."""
-        return tuple(p for p in self.proofs if not p.ok or p.setting in self.measured.changes)
+    def shown_witnesses(self) -> tuple[ArmWitness, ...]:
+        """The witnesses of the settings that the arm changes, and those that failed."""
+        return tuple(w for w in self.witnesses if not w.ok or w.setting in self.measured.changes)
 
     @property
     def is_dead(self) -> bool:
@@ -188,7 +188,7 @@ def make_compared_arm(
         is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
         attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
         task_differences=tuple(differences),
-        proofs=collect_proofs(counted_arm.finished_results),
+        witnesses=collect_witnesses(counted_arm.finished_results),
     )
 
 
@@ -253,10 +253,10 @@ def summarise_arm(
     return summary if arm.uses_seed else replace(summary, sd=None, interval=None)
 
 
-def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
-    """Return one proof for each setting that has a witness, from finished trials."""
+def collect_witnesses(results: Iterable[Result]) -> tuple[ArmWitness, ...]:
+    """Return, of finished trials, one witness for each setting that has any."""
     by_setting: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
-        for setting, witness in result.witnesses.items():
-            by_setting.setdefault(setting, []).append(witness)
-    return tuple(Proof(setting, witnesses) for setting, witnesses in by_setting.items())
+        for setting, observation in result.witnesses.items():
+            by_setting.setdefault(setting, []).append(observation)
+    return tuple(ArmWitness(setting, observations) for setting, observations in by_setting.items())

@@ -204,7 +204,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     for view in comparison.per_metric:
         cells = list_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
-    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_proofs))}
+    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_witnesses))}
 
 
 def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from itertools import groupby
 from unrolled.bench.errors import join_first, plural, visible
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_computed
-from unrolled.reports.compared_arm import Proof
+from unrolled.reports.compared_arm import ArmWitness
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first_names
 from unrolled.reports.statistics.error_contrasts import Unpaired
@@ -23,10 +23,10 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         if arm.is_dead
     ]
     for arm in comparison.arms:
-        failed = [proof for proof in arm.proofs if not proof.ok]
-        failed.sort(key=Proof.describe_failed_seeds)
-        for seeds, proofs in groupby(failed, Proof.describe_failed_seeds):
-            settings = ", ".join(proof.setting for proof in proofs)
+        failed = [witness for witness in arm.witnesses if not witness.ok]
+        failed.sort(key=ArmWitness.describe_failed_seeds)
+        for seeds, witnesses in groupby(failed, ArmWitness.describe_failed_seeds):
+            settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
     self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_contrast_to_decide]

@@ -123,7 +123,7 @@ def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number
         late.results[seed] = replace(result, witnesses={"reset": proof})
     c = compare(study((arm("base", 0.0), late)))
     assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(c)
-    assert list(map(str, c.arms[1].shown_proofs)) == ["✕ reset seen: epoch, not never (2 of 10 seeds)"]
+    assert list(map(str, c.arms[1].shown_witnesses)) == ["✕ reset seen: epoch, not never (2 of 10 seeds)"]
 
 
 def test_the_limits_name_the_machine_and_what_a_diverged_seed_does_to_a_mean():
