@@ -55,7 +55,7 @@ class ComparedArm:
     measured: MeasuredArm  # the arm with the results that count
     noun: str  # name of a pair of rows in sentences, such as "seed" or "fold"
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    total: int  # number of seeds that the looks so far and the next one need
+    seeds_wanted: int  # number of seeds that the looks so far and the next one need
     done: int
     diverged: int
     failed: int  # number of failures for other reasons than divergence
@@ -69,7 +69,7 @@ class ComparedArm:
     is_exploratory: bool = False  # whether the study marks it so, or its results were seen before the plan
     attempt: int = 1  # 1, plus the number of earlier plans of its contrast
     has_contrast_to_decide: bool = False  # False for the A/A check
-    copied: bool = False  # True if it ignores its seed: one run, which every seed repeats
+    is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
@@ -99,7 +99,7 @@ class ComparedArm:
     @property
     def not_ended(self) -> int:
         """Trials that have not ended."""
-        return self.total - self.done - self.diverged - self.failed - self.for_next_look
+        return self.seeds_wanted - self.done - self.diverged - self.failed - self.for_next_look
 
     @property
     def state(self) -> str:
@@ -117,7 +117,7 @@ class ComparedArm:
         if self.done and not self.measured.uses_seed:
             return f"{self.done} alike"
         number = self.summary.n - self.summary.diverged
-        needed = self.summary.n if self.decided else self.total
+        needed = self.summary.n if self.decided else self.seeds_wanted
         return f"{number} of {needed}" if number < needed else str(number)
 
     @property
@@ -155,7 +155,7 @@ def make_compared_arm(
     seeds: Collection[Any],
     needed: int,
     remark: ArmRemark | None,
-    copied: bool,
+    is_one_run: bool,
 ) -> ComparedArm:
     """Return an arm as its counted rows show it; `add_contrast` adds the contrast.
 
@@ -167,8 +167,8 @@ def make_compared_arm(
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
-    total = max(len(counting), needed)
-    looks = design.looks or (total,)
+    seeds_wanted = max(len(counting), needed)
+    looks = design.looks or (seeds_wanted,)
     is_other_task = remark is ArmRemark.OTHER_TASK
     differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
     return ComparedArm(
@@ -176,15 +176,15 @@ def make_compared_arm(
         measured=counted_arm,
         noun=design.noun,
         seeds=tuple(counting),
-        total=total,
+        seeds_wanted=seeds_wanted,
         done=len(counting) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:total])),
+        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
-        copied=copied,
+        is_one_run=is_one_run,
         is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
         attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
         task_differences=tuple(differences),
@@ -203,11 +203,11 @@ def add_contrast(
     metric: Metric,
     decisions: Decisions[str],
     *,
-    base_copied: bool = False,
+    is_base_one_run: bool = False,
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
-    If its base is one copied run, which leaves one pair, its mean is still over all of its own seeds.
+    If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
     """
     name = arm.name
     if arm.measured.is_aa_arm:
@@ -223,7 +223,7 @@ def add_contrast(
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
     if not arm.remark and v.contrast.pairs:
-        if base_copied and not arm.copied:
+        if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=v.contrast, verdict=v)
         return replace(_limit_to_pairs(arm, v.contrast, metric), verdict=v)
     missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED

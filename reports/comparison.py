@@ -230,11 +230,11 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 seeds=seeds[name],
                 needed=needed[name],
                 remark=remarks.get(name),
-                copied=name in copies,
+                is_one_run=name in copies,
             )
             if index:
-                base_copied = design.bases[name] in copies
-                arm = add_contrast(arm, arms[0], metric, decisions, base_copied=base_copied)
+                is_base_one_run = design.bases[name] in copies
+                arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
             arms.append(arm)
         views.append(
             Comparison(

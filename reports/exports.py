@@ -191,7 +191,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done,
-        "seeds": arm.total,
+        "seeds": arm.seeds_wanted,
         "diverged": arm.diverged,
         "failed": arm.failed,
         "verdict": arm.verdict and arm.verdict.text,

@@ -95,7 +95,7 @@ def _measure_design(
 
     One run, copied for every seed, shows no variance of its cell: there are no effects then.
     """
-    if not comparison.has_first_look(arms.values()) or any(arm.copied for arm in arms.values()):
+    if not comparison.has_first_look(arms.values()) or any(arm.is_one_run for arm in arms.values()):
         return None
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
     factors = {change: _make_factor(comparison, *change) for change in ordered}

@@ -65,7 +65,7 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
 
 def describe_trials(comparison: Comparison) -> str:
     """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
-    total = sum(arm.total for arm in comparison.arms)
+    total = sum(arm.seeds_wanted for arm in comparison.arms)
     status_counts = {
         "diverged": sum(arm.diverged for arm in comparison.arms),
         "failed": sum(arm.failed for arm in comparison.arms),

@@ -56,7 +56,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
 
 def describe_copied_arms(comparison: Comparison) -> str:
     """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([arm.name for arm in comparison.arms if arm.copied], LISTED)
+    copied = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], LISTED)
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:

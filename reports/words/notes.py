@@ -62,7 +62,7 @@ def list_notes(comparison: Comparison) -> list[str]:
         arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
     ):
         few_or_copied.append(FEW)
-    if any(arm.copied for arm in comparison.arms):
+    if any(arm.is_one_run for arm in comparison.arms):
         few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
     if perfect := describe_perfect_arms(comparison):
         few_or_copied.append(f"WARNING: {perfect}.")
@@ -119,5 +119,5 @@ def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) 
 
 def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
     """Return the seeds that one side of a contrast lacks; none where a side is one run under all seeds."""
-    is_one_run = arm.copied or comparison.find_base(arm).copied
+    is_one_run = arm.is_one_run or comparison.find_base(arm).is_one_run
     return arm.contrast.unpaired if arm.contrast and not is_one_run else ()

@@ -257,8 +257,8 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     if not comparison.has_too_few_pairs:
         return ""
     most = max(arm.contrast.pairs for arm in comparison.arms_to_decide if arm.contrast)
-    is_copied = any(arm.copied for arm in comparison.arms)  # one run makes one pair of all its seeds
-    noun = "pair" if is_copied else comparison.design.noun
+    is_one_run = any(arm.is_one_run for arm in comparison.arms)  # one run makes one pair of all its seeds
+    noun = "pair" if is_one_run else comparison.design.noun
     pairs = f"One {noun}" if most == 1 else plural(most, noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 

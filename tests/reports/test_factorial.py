@@ -95,7 +95,7 @@ def test_a_cell_that_is_one_run_copied_for_every_seed_leaves_no_effects(cell: in
     copies = {s: replace(first, trial=r.trial) for s, r in arms[cell].results.items()}
     arms[cell] = replace(arms[cell], results=copies)
     c = compare(replace(realistic(), arms=tuple(arms)))
-    assert c.arms[cell].copied
+    assert c.arms[cell].is_one_run
     assert find_factorial(c) is None
     copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
     verdicts = [part.verdicts[copied_context] for part in find_parts(c, None)]

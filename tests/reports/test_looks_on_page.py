@@ -77,7 +77,7 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
     assert row.verdict.futile
     assert row.state == "open"
     assert row.contrast.pairs == 15
-    assert row.total == 15
+    assert row.seeds_wanted == 15
     (claim,) = [x for x in list_claims(c) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
     assert "seeds would decide it" in write_verdict_sentence(row.verdict, "noise", "base", c.scale)
