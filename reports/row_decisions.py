@@ -110,7 +110,7 @@ def compare_sides(
         "lower_is_better": metric.lower_is_better,
         "family_size": family_size,
         "lost_count": lost_count,
-        "identical": arm.keys() & base.keys() <= {*equal},
+        "computed_alike": arm.keys() & base.keys() <= {*equal},
         "structural": metric.is_structural,
         "highest": metric.highest,
     }

@@ -90,7 +90,7 @@ def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
         return False
     views = [view for view in comparison.per_metric if view.metric.is_quality]
     contrasts = [view.arms[arm.index].contrast for view in views]
-    return bool(contrasts) and all(contrast is not None and contrast.identical for contrast in contrasts)
+    return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 
 
 def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:

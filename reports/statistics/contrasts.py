@@ -62,11 +62,11 @@ class Contrast:
     arm_diverged: int
     base_diverged: int
     both_diverged: int
-    tied: bool  # every pair converged, none was lost, and its sides have the same value
-    identical: bool  # tied, and known to have been computed alike, bit for bit
+    all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
+    computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
     highest: float  # highest value of a metric whose lowest is 0; infinite if unknown
-    constant: bool  # the same difference on every seed, so that a t test has no spread to go by
-    exact: bool  # constant, and known: each side has the value that follows from its settings
+    one_difference: bool  # whether all pairs have one difference, so that a t test has no spread
+    known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
     arm_mean: float | None
     base_mean: float | None
     mean: float | None  # arm_mean − base_mean
@@ -91,12 +91,12 @@ class Contrast:
     @property
     def by_signs(self) -> bool:
         """True if the signs of the pairs judge it, beside their mean or, without any spread, in its place."""
-        return self.given_convergence or self.constant or self.lost_count > 0
+        return self.given_convergence or self.one_difference or self.lost_count > 0
 
     @property
     def by_median(self) -> bool:
         """True if `estimate` is the median of all pairs: the means are of those that converged."""
-        return self.given_convergence and not self.constant
+        return self.given_convergence and not self.one_difference
 
     @property
     def estimate(self) -> float | None:
@@ -113,11 +113,11 @@ class Contrast:
     @property
     def equivalence_p(self) -> float:
         """The p that the difference lies within ±δ: 0 for identical arms, 1 with diverged seeds."""
-        if self.identical:
+        if self.computed_alike:
             return 0.0
         if self.given_convergence:
             return 1.0
-        if self.constant:
+        if self.one_difference:
             return self._ties_p(self.delta)
         return max(self._compute_tails(-self.delta)[0], self._compute_tails(self.delta)[1])
 
@@ -162,7 +162,7 @@ class Contrast:
         """
         tails = 3 - sides  # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
         level = tails * self.look.compute_level(alpha, sides)
-        of_ties = self.constant and (self.tied or sides == 1)
+        of_ties = self.one_difference and (self.all_tied or sides == 1)
         if of_ties and self.pairs > 2:
             return Interval(*self._ties_ends(level), 1 - tails * alpha)
         ends = self._compute_ends(level)
@@ -187,22 +187,22 @@ class Contrast:
         if not self.by_signs:
             return self._mean_ends(alpha)
         of_median = median_interval(*self._bound_differences(), alpha)
-        if self.constant:
+        if self.one_difference:
             return of_median
         of_mean = self._mean_ends(alpha)
         return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _ties_p(self, mu: float) -> float:
         """Return the p, of pairs with one difference, that its mean lies within ±mu."""
-        if self.exact:
+        if self.known_exactly:
             return float(abs(self.mean or 0.0) >= mu)
         return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""
-        if self.identical:
+        if self.computed_alike:
             return 0.0, 0.0
-        if self.exact and self.mean is not None:
+        if self.known_exactly and self.mean is not None:
             return self.mean, self.mean
         highest = math.inf if self._incomplete else self.highest
         low, high = (
@@ -215,7 +215,7 @@ class Contrast:
         if not self.by_signs:
             return self._mean_tails(mu)
         of_median = median_tails(*self._bound_differences(), mu)
-        if self.constant:
+        if self.one_difference:
             return of_median
         of_mean = self._mean_tails(mu)
         return max(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
@@ -302,7 +302,7 @@ class Contrast:
     @property
     def hides_skewness(self) -> bool:
         """True if there are too few values to show that they are skewed: see `skewness_ratio`."""
-        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (self.constant or self.skewed)
+        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (self.one_difference or self.skewed)
 
     @property
     def mde(self) -> float | None:

@@ -184,7 +184,7 @@ class _Walk(Generic[Key]):
             family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
             lost_count=len(self.select_lost_seeds(name, k).keys() - paired),
-            identical=paired <= set(self.equal.get(name, ()))
+            computed_alike=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
             structural=metric.is_structural,
             highest=metric.highest,

@@ -69,7 +69,7 @@ class ErrorContrast(Contrast):
         return 1.0
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
-        return (0.0, 0.0) if self.identical else (-math.inf, math.inf)
+        return (0.0, 0.0) if self.computed_alike else (-math.inf, math.inf)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.mean is None or not self._has_test:

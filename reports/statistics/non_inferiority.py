@@ -70,7 +70,7 @@ class Bound:
             delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
-            identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
+            computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
             structural=self.metric.is_structural,
             highest=self.metric.highest,
         )

@@ -27,7 +27,7 @@ def compare_pairs(
     family_size: int = 1,
     look: Look = FIXED,
     lost_count: int = 0,
-    identical: bool = False,
+    computed_alike: bool = False,
     structural: bool = False,
     highest: float = math.inf,
     bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
@@ -39,7 +39,7 @@ def compare_pairs(
     - `family_size`: the number of contrasts that are corrected together
     - `look`: the look at which these seeds are seen
     - `lost_count`: the number of pairs in which a side failed
-    - `identical`: whether both arms are known to have computed the same, if all their values are equal
+    - `computed_alike`: whether both arms are known to have computed the same, if all their values are equal
     - `structural`: whether the metric follows from the settings alone, as a number of parameters does
     - `highest`: the highest value of a metric whose lowest one is 0: see `highest_of`
     - `bounds`: by seed, the lowest and the highest value that the arm may have, where rows are lacking
@@ -60,7 +60,7 @@ def compare_pairs(
     is_whole = bool(
         a.size and not lost_count and not bounds and np.isfinite(a).all() and np.isfinite(b).all()
     )
-    tied = is_whole and not any(described["differences"].values())
+    all_tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(arm) ^ set(base))),
@@ -78,9 +78,9 @@ def compare_pairs(
         arm_diverged=int((~np.isfinite(a)).sum()),
         base_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        tied=tied,
-        identical=tied and identical,
-        exact=structural and is_whole and _have_one_value(a) and _have_one_value(b),
+        all_tied=all_tied,
+        computed_alike=all_tied and computed_alike,
+        known_exactly=structural and is_whole and _have_one_value(a) and _have_one_value(b),
         highest=highest_of(select_finite([*a, *b]), highest),
         **described,
     )
@@ -114,17 +114,17 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     a = a[both]
     b = b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
-    constant = bool(d.size > 1 and np.ptp(d) == 0)
+    one_difference = bool(d.size > 1 and np.ptp(d) == 0)
     fields: dict[str, Any] = dict.fromkeys(("arm_mean", "base_mean", "mean", "sd", "skewness", "r"))
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
-    fields["constant"] = constant
+    fields["one_difference"] = one_difference
     fields["skewness_of"] = d.size
     if d.size:
         fields["arm_mean"] = float(a.mean())
         fields["base_mean"] = float(b.mean())
         fields["mean"] = float(d.mean())
     if d.size > 1:
-        fields["sd"] = 0.0 if constant else float(d.std(ddof=1))
+        fields["sd"] = 0.0 if one_difference else float(d.std(ddof=1))
     if d.size > 2:
         fields["skewness"] = float(moments(d).skewness)
         if np.ptp(a) > 0 and np.ptp(b) > 0:

@@ -240,7 +240,7 @@ def judge_contrast(
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
         better = (ends.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        if contrast.constant and not contrast.given_convergence:
+        if contrast.one_difference and not contrast.given_convergence:
             ends = contrast.ties_interval(difference.alpha)
         size = _classify_size(ends, contrast.delta) if ends else Size.UNSETTLED
         if contrast.divergence_differs and better is (contrast.diverges_more > 0):

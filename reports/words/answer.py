@@ -115,7 +115,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
         changed = [x for x in findings if x.verdict.effect == direction]
         changed.sort(key=lambda x: (x.other_task, -absolute_difference(x.verdict)))
         lines += _describe_changes(changed, comparison)
-    equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
+    equal = [x for x in findings if x.verdict.contrast.computed_alike and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
         base = format_name(x.against or comparison.arms[0].name)

@@ -32,7 +32,7 @@ def write_verdict_sentence(
     wins = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(v, scale), test, wins, describe_divergence(v)]
     phrases = [
-        *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.tied else effect),
+        *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.all_tied else effect),
         _describe_losses(contrast),
         describe_stage(v),
         "" if v.claims or v.futile else _describe_power(contrast, scale),
@@ -222,7 +222,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     contrast = arm.contrast
     if contrast is None:
         return arm.note
-    if contrast.tied:
+    if contrast.all_tied:
         alike = f"the same {phrase_all(contrast.pairs, arm.noun)}"
         return ", ".join(filter(None, (alike, describe_state(arm, comparison))))
     phrases = []

@@ -88,7 +88,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> Non
         comparison = unrolled.compare("small", row.name, folder=project / "results")
         assert comparison.verdict == row.verdict and comparison.contrast == row.contrast
         assert f"— {row.name} against {base.name}: " in str(comparison)
-        assert comparison.contrast.tied or "Holm p" in str(comparison)
+        assert comparison.contrast.all_tied or "Holm p" in str(comparison)
     first, second = (row.name for row in rows)
     forward = unrolled.compare("small", first, second, folder=project / "results")
     backward = unrolled.compare("small", second, first, folder=project / "results")

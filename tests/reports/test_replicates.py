@@ -83,7 +83,7 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
     row = compare(study((base, twin), metrics=BOTH, **LOOKS)).arms[1]
     assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
-    assert row.contrast.tied
+    assert row.contrast.all_tied
 
 
 @pytest.mark.parametrize(("items", "kind"), [(25, "open"), (10_000, "same")])
@@ -216,7 +216,7 @@ def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
     items = np.random.default_rng(0).integers(20, 30, 10) / 30
     frame = make_table(items)
     frame.loc[frame.arm == "b", "accuracy"] = items.round(4)
-    assert compare_table(frame, COLUMNS).arms[1].contrast.tied
+    assert compare_table(frame, COLUMNS).arms[1].contrast.all_tied
 
 
 def test_losses_that_differ_by_rounding_are_the_same() -> None:
@@ -248,7 +248,7 @@ def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: boo
     if single:
         frame.loc[frame.arm == "b", "accuracy"] = scores.astype(np.float32).astype(float)
     contrast = compare_table(frame, COLUMNS).arms[1].contrast
-    assert contrast.tied
+    assert contrast.all_tied
     assert contrast.equivalence_p > 0.05
 
 
@@ -415,7 +415,7 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     lower = {seed: coarse[seed] - 0.06 - 0.01 * (seed % 4) for seed in seeds}
     rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
     options = {"delta": 0.06, "lower_is_better": False, "highest": 1.0}
-    assert not compare_pairs(lower, coarse, **options).tied
+    assert not compare_pairs(lower, coarse, **options).all_tied
     assert compare_pairs(lower, coarse, **options).pairs_worse == 10
     ties = compare_pairs(rounded, coarse, **options)
-    assert ties.tied and not ties.pairs_better and not ties.pairs_worse
+    assert ties.all_tied and not ties.pairs_better and not ties.pairs_worse
