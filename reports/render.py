@@ -30,8 +30,8 @@ from unrolled.reports.words import answer, caveats, doubts, notes, sentences
 class Page:
     """What the template of a page reads, by these names."""
 
-    c: Comparison
-    study: Design
+    comparison: Comparison
+    design: Design
     extras: Extras
 
     # the answer
@@ -99,7 +99,7 @@ def render(comparison: Comparison, out: Path) -> Path:
 
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
-    comparison = page.c
+    comparison = page.comparison
     results = _list_results(comparison)
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.training_seconds for result in results)
@@ -150,14 +150,14 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
 def _make_page(comparison: Comparison) -> Page:
     grid = factorial.find_factorial(comparison)
     parts = factorial.find_parts(comparison, grid)
-    find_extras = comparison.design.presentation.extras
-    extras: Extras = resolve_name(find_extras)(comparison) if find_extras else NOTHING
+    extras_import = comparison.design.presentation.extras
+    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else NOTHING
     sweeps = sections.find_sweeps(comparison)
     environments = sections.merge_environments(comparison)
     costs = sections.average_costs(comparison)
     return Page(
-        c=comparison,
-        study=comparison.design,
+        comparison=comparison,
+        design=comparison.design,
         extras=extras,
         answers=_write_answers(comparison, parts, grid),
         gate=gate.describe_gate(comparison),

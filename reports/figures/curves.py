@@ -52,8 +52,8 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     The pictures of a metric have one scale. The metrics are the judged ones that have curves or, if none of
     these has, the first metric that has.
     """
-    import_name = comparison.design.presentation.curves
-    read_curves = resolve_name(import_name) if import_name else attrgetter("curves")
+    curves_import = comparison.design.presentation.curves
+    read_curves = resolve_name(curves_import) if curves_import else attrgetter("curves")
     trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
