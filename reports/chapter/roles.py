@@ -27,7 +27,7 @@ TITLES = {
     "thousand": "“thousand”",
 }
 """The roles of Human Numbers, as sentences, pictures and tables name them."""
-NAMED = 3  # roles that a sentence names
+MOST_ROLES = 3  # most roles that a sentence names
 LEAST_SHARE = 0.1  # least share of the difference that makes a sentence name a role
 
 Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
@@ -146,7 +146,7 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     phrases = [f"{_format_share(shares[part.role])} {part.role}" for part in named]
     levels = scale.format_levels(named[0].before, named[0].after).replace(" ", "\u00a0")
     phrases[0] += f" ({levels})"
-    return ", ".join(phrases[:NAMED])
+    return ", ".join(phrases[:MOST_ROLES])
 
 
 def _format_share(share: float) -> str:

@@ -141,7 +141,7 @@ def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
     return Axis(low - pad, high + pad)
 
 
-def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[str]) -> Markup:
+def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequence[str]) -> Markup:
     """Return the strip of an arm; the interval of a contrast is drawn from the mean of its base.
 
     An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
@@ -159,16 +159,16 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
         *_draw_seeds(axis, dots, view.scale.format_level, arm.noun, arm.measured.find_trained_seed),
-        *marks,
+        *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
         *_describe_clipped_seeds(axis, arm.summary, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
 
 
-def _draw_strip(marks: Sequence[str]) -> Markup:
-    """Return a strip with these marks, each of which is made of numbers and escaped labels."""
-    return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(marks)}</svg>')
+def _draw_strip(elements: Sequence[str]) -> Markup:
+    """Return a strip of these SVG elements, each of which is made of numbers and escaped labels."""
+    return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(elements)}</svg>')
 
 
 def _draw_zone(axis: Axis, base: float | None, delta: float) -> list[str]:

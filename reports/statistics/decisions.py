@@ -118,7 +118,7 @@ def evaluate_looks(
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    walk = _Walk(
+    evidence = _StudyEvidence(
         sides_by_contrast,
         seeds,
         looks,
@@ -127,7 +127,7 @@ def evaluate_looks(
         equal or {},
         has_own_rule=stopping_rule in OWN_RULES,
     )
-    tracks = {metric: walk.start_tracks(metric) for metric in metrics}
+    tracks = {metric: evidence.start_tracks(metric) for metric in metrics}
     tracks_of_first = tracks[metrics[0]]
     current = _judge_tracks(tracks_of_first, adjust)
     futile: dict[Key, str] = {}
@@ -136,11 +136,11 @@ def evaluate_looks(
         waiting = [
             name
             for name, v in current.items()
-            if not v.decided and name not in futile and not walk.blocked_reason(name, completed)
+            if not v.decided and name not in futile and not evidence.blocked_reason(name, completed)
         ]
-        if not waiting or not all(walk.is_complete(name, completed) for name in waiting):
+        if not waiting or not all(evidence.is_complete(name, completed) for name in waiting):
             break
-        walk.take_look(tracks, waiting, completed)
+        evidence.take_look(tracks, waiting, completed)
         judged = _judge_tracks(tracks_of_first, adjust)
         for name in (*waiting, *futile):  # `decided` says who needs the next look
             current[name] = replace(judged[name], decided=_ends_contrast(judged[name], stopping_rule))
@@ -152,11 +152,11 @@ def evaluate_looks(
         metrics[0].name: {name: replace(v, stopping_rule=stopping_rule) for name, v in current.items()}
     }
     by_metric |= {m.name: _judge_tracks(tracks[m], adjust) for m in metrics[1:]}
-    return walk.make_decisions(current, by_metric, completed, futile)
+    return evidence.make_decisions(current, by_metric, completed, futile)
 
 
 @dataclass(frozen=True)
-class _Walk(Generic[Key]):
+class _StudyEvidence(Generic[Key]):
     """The results and the rules of a study, which its looks read."""
 
     sides_by_contrast: Mapping[Key, Mapping[str, SidePair]]

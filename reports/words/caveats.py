@@ -15,7 +15,7 @@ from unrolled.reports.formats import (
 )
 from unrolled.reports.statistics.arm_summary import divergence_interval
 
-LISTED = 5  # arms that a sentence lists before it counts the rest
+MOST_ARMS = 5  # most arms that a sentence lists before it counts the rest
 
 
 def describe_decided(comparison: Comparison) -> str:
@@ -202,7 +202,7 @@ def describe_turns(comparison: Comparison) -> str:
         return ""
     return (
         f"Arms take turns within a {comparison.design.noun}, as a trial may leave the next one a filled "
-        f"cache. Trained before the arm that it is compared with: {join_first(counts, LISTED)}."
+        f"cache. Trained before the arm that it is compared with: {join_first(counts, MOST_ARMS)}."
     )
 
 
@@ -217,7 +217,7 @@ def describe_missing_turns(comparison: Comparison) -> str:
         return ""
     return (
         f"one side was trained first on every {comparison.design.noun}, and what it left to the other, such "
-        f"as a filled cache, may be the difference: {join_first_names(arms, LISTED)}"
+        f"as a filled cache, may be the difference: {join_first_names(arms, MOST_ARMS)}"
     )
 
 

@@ -11,7 +11,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first_names
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
-from unrolled.reports.words.caveats import LISTED, describe_missing_turns
+from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns
 from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 
 
@@ -51,12 +51,12 @@ def describe_warned_trials(comparison: Comparison) -> str:
         f"{visible(name)} {warning} on {plural(number, comparison.design.noun)}"
         for (name, warning), number in warned.items()
     ]
-    return join_first(phrases, LISTED)
+    return join_first(phrases, MOST_ARMS)
 
 
 def describe_copied_arms(comparison: Comparison) -> str:
     """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], LISTED)
+    copied = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], MOST_ARMS)
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
@@ -65,7 +65,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
 
 
 def describe_perfect_arms(comparison: Comparison) -> str:
-    """Return a sentence on arms that may be one run, as no judged number shows it; "" for none."""
+    """Return a sentence on arms with the best possible value everywhere, which may be one run; "" for none."""
     views = [v for v in comparison.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
     perfect = []
     for arm in comparison.arms:
@@ -79,8 +79,8 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     if not perfect:
         return ""
     return (
-        f"the best possible value on every {comparison.design.noun}, which one run copied for all has, too; "
-        f"a metric that differs between runs, such as a loss, would tell: {join_first_names(perfect, LISTED)}"
+        f"the best possible value on every {comparison.design.noun} may be one run, copied; a metric that "
+        f"differs between runs, such as a loss, would show it: {join_first_names(perfect, MOST_ARMS)}"
     )
 
 
@@ -110,7 +110,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
     }
     return tuple(
-        f"{doubt}: {join_first(arms, LISTED)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
+        f"{doubt}: {join_first(arms, MOST_ARMS)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
     )
 
 

@@ -13,7 +13,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
-NAMED = 8  # arms of each verdict that the answer names before it counts the rest
+MOST_NAMES = 8  # most arms or parts that a line of the answer names before it counts the rest
 Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, which identify it on another task
 Arms = Mapping[Key, ComparedArm]
 
@@ -161,4 +161,4 @@ def list_first(names: Sequence[Markup]) -> list[Markup]:
 
 def count_listed(things: Sequence[object]) -> int:
     """Return how many things are listed before the others are counted. There is never one other."""
-    return NAMED + (len(things) == NAMED + 1)
+    return MOST_NAMES + (len(things) == MOST_NAMES + 1)

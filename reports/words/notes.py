@@ -12,7 +12,7 @@ from unrolled.reports.formats import join_first_names
 from unrolled.reports.words.doubts import describe_copied_arms, describe_perfect_arms, list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_aa_check
 
-LISTED = 20  # most rows without a partner that are listed for one arm
+MOST_ROWS = 20  # most rows without a partner that are listed for one arm
 UNBIASED = "unbiased Δ"
 FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (
@@ -114,7 +114,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
 def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) -> str:
     number = plural(len(labels), "row")
     column = comparison.design.pairing_column
-    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, LISTED)}"
+    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, MOST_ROWS)}"
 
 
 def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
