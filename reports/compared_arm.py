@@ -1,4 +1,4 @@
-"""One arm of a comparison by one metric: its rows that count, its contrast and its verdict."""
+"""One arm of a comparison, by one metric: the rows that count, the contrast and the verdict."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -49,26 +49,26 @@ class ArmWitness:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedArm:
-    """One arm of the comparison, by one metric. The baseline, references and other tasks have no contrast."""
+    """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
     noun: str  # name of a pair of rows in sentences, such as "seed" or "fold"
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seeds_wanted: int  # number of seeds that the looks so far and the next one need
+    seeds_wanted: int  # number of seeds up to the next look, or up to the last one taken if it gets no more
     done: int
     diverged: int
-    failed: int  # number of failures for other reasons than divergence
-    for_next_look: int  # number of seeds trained for a look that is not complete, and not counted yet
-    max_seeds: int  # most seeds that its contrasts may need
+    failed: int  # number of trials that failed for another reason than divergence
+    for_next_look: int  # number of trained seeds that do not count yet, as their look is not complete
+    max_seeds: int  # number of seeds at the last look that it can get
     summary: ArmSummary
     contrast: Contrast | None = None
-    verdict: Verdict | None = None  # its p is adjusted by Holm, for an exploratory arm by Benjamini–Hochberg
+    verdict: Verdict | None = None
     remark: ArmRemark | None = None
-    task_differences: tuple[str, ...] = ()  # fields of its trials that make its task another one
-    is_exploratory: bool = False  # whether the study marks it so, or its results were seen before the plan
-    attempt: int = 1  # 1, plus the number of earlier plans of its contrast
-    has_contrast_to_decide: bool = False  # False for the A/A check
+    task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
+    is_exploratory: bool = False  # see `Design.is_exploratory`
+    attempt: int = 1  # see `Design.count_attempts`
+    has_contrast_to_decide: bool = False  # False without a contrast, and for the A/A check
     is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
@@ -81,24 +81,24 @@ class ComparedArm:
 
     @property
     def correction(self) -> str:
-        """The method that adjusts its p."""
+        """The method that adjusts the p values of its verdict."""
         return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
-        """Words on what its contrast had behind it when the study was declared; () for nothing."""
+        """What weakens its claim: ("exploratory", "attempt 2"); () if nothing does."""
         return merge_standings([self])
 
     @property
     def interval(self) -> Interval | None:
-        """The interval of its verdict; of the A/A check, which has none, one at a level of its own."""
+        """The interval of its verdict; the A/A check, without a verdict, has one at a level of its own."""
         if self.verdict:
             return self.verdict.interval
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
 
     @property
     def not_ended(self) -> int:
-        """Trials that have not ended."""
+        """The number of wanted trials that have not ended."""
         return self.seeds_wanted - self.done - self.diverged - self.failed - self.for_next_look
 
     @property
@@ -109,10 +109,10 @@ class ComparedArm:
         return "decided" if self.decided else "open"
 
     def describe_seeds_of_mean(self) -> str:
-        """Return how many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
+        """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
 
-        With a contrast, these are the pairs; the arm may have more seeds, for contrasts of other arms. An arm
-        that no seed changes has one value on all of its seeds: "10 alike".
+        With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. For
+        an arm that ignores its seed it says "10 alike".
         """
         if self.done and not self.measured.uses_seed:
             return f"{self.done} alike"
@@ -127,7 +127,7 @@ class ComparedArm:
 
     @property
     def is_dead(self) -> bool:
-        """True if the change had no effect: the weights equal the baseline's."""
+        """True if the change had no effect: its weights equal those of its base."""
         return self.remark is ArmRemark.DEAD
 
     @property
@@ -140,7 +140,7 @@ class ComparedArm:
         return str(self.remark or "")
 
     def describe_changes(self) -> str:
-        """Return the changes as `name = value`, and the arm that it is compared with if not the baseline."""
+        """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
         return f"{changes}, against {self.measured.against}" if self.measured.against else changes
 
@@ -157,9 +157,9 @@ def make_compared_arm(
     remark: ArmRemark | None,
     is_one_run: bool,
 ) -> ComparedArm:
-    """Return an arm as its counted rows show it; `add_contrast` adds the contrast.
+    """Return an arm without a contrast, which `add_contrast` adds.
 
-    `statuses` and `values` are by seed. `seeds` count, and `needed` is the number that the next look needs.
+    `statuses` and `values` are by seed. Only `seeds` count. `needed` is the number of seeds at the next look.
     """
     arm = design.arms[index]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
@@ -185,15 +185,15 @@ def make_compared_arm(
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         is_one_run=is_one_run,
-        is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
-        attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
+        is_exploratory=design.is_exploratory(arm),
+        attempt=design.count_attempts(arm),
         task_differences=tuple(differences),
         witnesses=collect_witnesses(counted_arm.finished_results),
     )
 
 
 def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
-    """Return the words on what a contrast of these arms had behind it: all that any of theirs had."""
+    """Return what weakens a claim that rests on several arms: all that weakens one of theirs."""
     return phrase_standing(any(arm.is_exploratory for arm in arms), max(arm.attempt for arm in arms))
 
 
@@ -231,9 +231,9 @@ def add_contrast(
 
 
 def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
-    """Return the arm with its contrast, and with its summary over the seeds of the contrast alone.
+    """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
 
-    Its mean is then the arm's side of the difference.
+    Then its mean, minus that of its base over the same pairs, is the difference that is shown.
     """
     if not contrast.paired:
         return replace(arm, contrast=contrast)
@@ -245,9 +245,9 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
 def summarise_arm(
     arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
 ) -> ArmSummary:
-    """Return an arm's summary over its values by seed. An arm that no seed changes has no SD and no interval.
+    """Return the summary of an arm's values by seed. An arm that ignores its seed has no SD and no interval.
 
-    The direction decides only the median, and only if a seed diverged.
+    `lower_is_better` matters only to the median, and only if a seed diverged.
     """
     summary = summarise_values(values, lower_is_better=lower_is_better)
     return summary if arm.uses_seed else replace(summary, sd=None, interval=None)

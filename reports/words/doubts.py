@@ -65,7 +65,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
 
 
 def describe_perfect_arms(comparison: Comparison) -> str:
-    """Return a sentence on arms with the best possible value everywhere, which may be one run; "" for none."""
+    """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
     views = [v for v in comparison.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
     perfect = []
     for arm in comparison.arms:
