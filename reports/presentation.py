@@ -236,6 +236,7 @@ class Presentation:
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
     costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
+    gpu_costs: frozenset[str] = frozenset()  # costs that are shown only if some trial was trained on a GPU
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, beside the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     task: tuple[str, ...] = ()  # settings that define the task

@@ -18,6 +18,7 @@ class CostColumn(NamedTuple):
     head: str
     decimals: int = 0
     multiplier: float = 1.0  # multiplies the measured value to give the value that is shown
+    needs_gpu: bool = False  # whether it is shown only if some trial was trained on a GPU
 
 
 class Source(NamedTuple):
@@ -83,7 +84,7 @@ CHAPTER_METRICS = (
     ChapterMetric(name="train_flops", is_column=False, cost=CostColumn("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
         name="speed_steady", kind="speed", is_column=False,
-        cost=CostColumn("tokens/s after the first epoch"), mlflow="gpu",
+        cost=CostColumn("tokens/s after the first epoch", needs_gpu=True), mlflow="gpu",
     ),
     ChapterMetric(name="speed_valid", kind="speed", is_column=False),
     ChapterMetric(name="speed_train_seconds", kind="time", is_column=False),  # by epoch alone
