@@ -33,7 +33,7 @@ def compare_pairs(
     bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
     rows_lacking: tuple[int, int] = (0, 0),
 ) -> Contrast:
-    """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst there is.
+    """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst value.
 
     - `delta`: the smallest difference that matters, in the metric's unit; equivalence is within ±δ
     - `family_size`: the number of contrasts that are corrected together
@@ -42,8 +42,8 @@ def compare_pairs(
     - `computed_alike`: whether both arms are known to have computed the same, if all their values are equal
     - `structural`: whether the metric follows from the settings alone, as a number of parameters does
     - `highest`: the highest value of a metric whose lowest one is 0: see `highest_of`
-    - `bounds`: by seed, the lowest and the highest value that the arm may have, where rows are lacking
-    - `rows_lacking`: the numbers of rows that the arm lacks, and its base
+    - `bounds`: for each seed whose value lacks rows, the arm's lowest and highest possible value
+    - `rows_lacking`: the number of rows that the arm lacks, and that its base lacks
 
     Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
@@ -87,15 +87,16 @@ def compare_pairs(
 
 
 def _have_one_value(side: Floats) -> bool:
-    """Return True if all values are the same, and not 0, as counts that were not made are."""
+    """Return True if all values are equal, and not 0: a count of 0 is one that was not made."""
     return bool(side[0] and np.ptp(side) == 0)
 
 
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
-    """Return the difference up to which shares count as equal, as a side may be stored with fewer digits.
+    """Return the difference up to which two shares count as equal: one may be stored with fewer digits.
 
-    If one side has fewer decimals, and no pair differs by more than half a unit of its last decimal, it is
-    half a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
+    0.87 and 0.8734 are equal: they differ by less than half a unit of the last decimal of 0.87. This holds if
+    all pairs are as near, and if half a unit is at most δ. Otherwise the difference is that of single
+    precision, at most δ/1000.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(count_decimals(side) for side in (a, b))
