@@ -21,7 +21,7 @@ from unrolled.reports.design import Design, find_page
 from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import curves, forest
 from unrolled.reports.page_template import fill_template
-from unrolled.reports.presentation import NOTHING, Extras, FigureColumn, Scale
+from unrolled.reports.presentation import Extras, FigureColumn, Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
 from unrolled.reports.words import answer, caveats, doubts, notes, sentences
 
@@ -151,7 +151,7 @@ def _make_page(comparison: Comparison) -> Page:
     grid = factorial.find_factorial(comparison)
     parts = factorial.find_parts(comparison, grid)
     extras_import = comparison.design.presentation.extras
-    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else NOTHING
+    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
     sweeps = sections.find_sweeps(comparison)
     environments = sections.merge_environments(comparison)
     costs = sections.average_costs(comparison)

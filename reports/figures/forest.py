@@ -18,7 +18,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import ArmRemark
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, shorten
-from unrolled.reports.presentation import NOTHING, Extras, Scale
+from unrolled.reports.presentation import Extras, Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.types import Interval
@@ -56,7 +56,7 @@ class Panel:
     has_marks: bool
 
 
-def make_panels(comparison: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
+def make_panels(comparison: Comparison, extras: Extras) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
     return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.per_unit)
 

@@ -29,7 +29,7 @@ from unrolled.reports.chapter.page import find_extras, read_curves
 from unrolled.reports.factorial import find_factorial
 from unrolled.reports.figures import forest
 from unrolled.reports.figures.curves import draw_curves
-from unrolled.reports.presentation import NOTHING
+from unrolled.reports.presentation import Extras
 from unrolled.reports.render import render
 
 
@@ -40,10 +40,10 @@ def page_pictures(render_study):
     return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
-def draw_strips(c, extras=NOTHING):
+def draw_strips(c, extras=None):
     """Return by panel the strip of each arm by name."""
     by_panel = {}
-    for panel in forest.make_panels(c, extras):
+    for panel in forest.make_panels(c, extras or Extras()):
         strips = {row.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
         by_panel[panel.view.title] = strips
     return by_panel
@@ -132,7 +132,7 @@ def test_a_perplexity_stands_where_its_loss_stands():
     assert list(by_panel) == ["validation loss", "perplexity"]
     by_loss, by_perplexity = ([list_places(s) for s in panel.values()] for panel in by_panel.values())
     assert by_loss == by_perplexity
-    loss, perplexity = forest.make_panels(compare(realistic()))
+    loss, perplexity = forest.make_panels(compare(realistic()), Extras())
     assert len(perplexity.ticks) > 1
     for place, label in perplexity.ticks:
         low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
@@ -179,7 +179,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def list_arms(c):
-        return [row.name for rows in forest.make_panels(c)[0].groups for row, _ in rows]
+        return [row.name for rows in forest.make_panels(c, Extras())[0].groups for row, _ in rows]
 
     repeated = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]

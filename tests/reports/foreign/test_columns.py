@@ -15,6 +15,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
+from unrolled.reports.presentation import Extras
 from unrolled.reports.render import render
 from unrolled.reports.words.caveats import describe_trials
 from unrolled.reports.words.doubts import list_skewed_contrasts
@@ -158,7 +159,7 @@ def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
 def test_the_axis_of_small_numbers_has_their_labels() -> None:
     small = SLEEP.assign(extra=1e-10 * SLEEP.extra)
     comparison = compare_table(small, Columns(("group",), ("ID",), (Metric("extra", 1e-10, "higher"),)))
-    assert [label for _, label in make_panels(comparison)[0].ticks] == ["0", "2e−10", "4e−10"]
+    assert [label for _, label in make_panels(comparison, Extras())[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
 def test_the_order_of_rows_decides_only_the_baseline() -> None:
