@@ -1,4 +1,4 @@
-"""The comparison as a screen, CSV and Markdown, and every trial as CSV, beside the page."""
+"""The tables beside a page: the comparison as text, CSV and Markdown, and the trials as CSV."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ from unrolled.reports.words.sentences import (
 
 
 def make_tables(comparison: Comparison) -> dict[str, str]:
-    """Return the tables by the name of their file. What a table from elsewhere holds is not written again."""
+    """Return the tables by the name of their file. A table from elsewhere is not written again."""
     tables = {"comparison.csv": comparison_csv(comparison), "comparison.md": comparison_markdown(comparison)}
     if comparison.design.is_study:
         tables["trials.csv"] = trials_csv(comparison)
@@ -46,14 +46,14 @@ def format_screen(comparison: Comparison) -> str:
 
 
 def _shorten_cells(row: Sequence[str]) -> list[str]:
-    """Return the cells of a line, shortened: names and verdicts, but no number in a reasonable unit."""
+    """Return the cells of a row with long names, verdicts and remarks shortened; numbers stay whole."""
     arm, against, *numbers, word, remarks = row
     numbers = [shorten(cell, 80) for cell in numbers]
     return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """Return the same as pipe tables."""
+    """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
     paragraphs = [markdown_cell(write_caption(comparison))]
     if few := describe_too_few_pairs(comparison):
         paragraphs.append(markdown_cell(f"{few}."))
@@ -81,7 +81,7 @@ def _name_direction(view: Comparison) -> str:
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
-    """Return the head, and the printed digits of every arm, baseline first."""
+    """Return the table of a metric as text: a row of heads, and a row for each arm, the baseline first."""
     head = (
         "arm",
         "against",
@@ -122,14 +122,14 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
         effect = f"median {effect}"
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
-    wins = f"{contrast.pairs_better} of {contrast.pairs}" if contrast.paired else "–"
+    better_in = f"{contrast.pairs_better} of {contrast.pairs}" if contrast.paired else "–"
     if v is None:
-        return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
+        return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
     return (
         *cells,
         effect,
         scale.format_difference_cell(v.unbiased, sign=True),
-        wins,
+        better_in,
         format_p(v.difference_p),
         format_p(v.equivalence_p),
         f"{v.symbol} {v.label}",
@@ -138,7 +138,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """Return one line an arm, numbers in full; empty where there is none."""
+    """Return a row for each arm with all digits of its numbers; a cell without a number is empty."""
     table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
     if not comparison.design.is_study:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
@@ -146,9 +146,9 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def trials_csv(comparison: Comparison) -> str:
-    """Return a line for each trial that counts, failures included, with its settings and all of its metrics.
+    """Return a row for each trial that counts, failures included, with its settings and metrics.
 
-    `seed` is the seed of the pair. `trained_seed` stands beside it if an A/A arm was trained with others.
+    `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
     """
     rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
     arms = {arm.name: arm for arm in comparison.design.arms}
@@ -182,7 +182,7 @@ def write_caption(comparison: Comparison) -> str:
 
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
-    """Return the arm's line: what it is, then its numbers by each metric, whose name begins its columns."""
+    """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
     is_planned = arm.verdict is not None and comparison.design.is_study
     record: dict[str, object] = {
         "arm": arm.name,
@@ -250,20 +250,20 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
 
 
 def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
-    """Return the conversion with None for None."""
+    """Return a function that converts a number, and returns None for None."""
     return lambda x: None if x is None else convert(x)
 
 
 def _name_ends(
     name: str, ends: Interval | None, convert: Callable[[Any], float | None]
 ) -> dict[str, float | None]:
-    """Return the cells of an interval's ends and level."""
+    """Return the cells of an interval: {"delta_low": …, "delta_high": …, "delta_level": 0.95}."""
     low = convert(ends and ends.low)
     high = convert(ends and ends.high)
     return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends.level if ends else None}
 
 
 def _write_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV that a spreadsheet opens as data and never as code; no value is no text."""
+    """Return a table as CSV that a spreadsheet opens as data and never as code. NaN and None are empty."""
     cells = table.astype(object).where(table.notna(), None).map(csv_cell)
     return cells.rename(columns=csv_cell).to_csv(index=False, lineterminator="\n")

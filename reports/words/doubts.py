@@ -1,4 +1,4 @@
-"""What a page warns of: trials, arms and pairs that make verdicts doubtful."""
+"""Warnings of a page: trials, arms and pairs that make verdicts doubtful."""
 
 from collections import Counter
 from itertools import groupby
@@ -16,7 +16,7 @@ from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 
 
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
-    """Return sentences on whatever makes these results doubtful, from dead toggles to mixed machines."""
+    """Return a sentence on each thing that makes results doubtful, from dead toggles to mixed machines."""
     phrases = [
         f"{arm.name}: {arm.note} bit for bit, so the change did nothing"
         for arm in comparison.arms
@@ -43,7 +43,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
 
 
 def describe_warned_trials(comparison: Comparison) -> str:
-    """Return a phrase on the trials that have learnt nothing, by arm; "" if there are none."""
+    """Return which arms have learnt nothing: "lr 1 always predicts “the” on 3 seeds"; "" for none."""
     warned = Counter(
         (arm.name, r.warning) for arm in comparison.arms for r in arm.measured.finished_results if r.warning
     )
@@ -60,7 +60,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
-        return f"{copied}: maybe one run under all seeds, which is not known without a repeated training"
+        return f"{copied}: maybe one run under all seeds; repeating a training would tell"
     return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {copied}"
 
 
@@ -85,7 +85,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
 
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
-    """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
+    """Return sentences on contrasts whose values are skewed, or too few to show whether they are."""
     whose = "pairs" if comparison.design.pairing_column else "values"
     by = f" in {comparison.title}" if comparison.other_views else ""
     skewed = []
@@ -97,7 +97,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
             sides = visible(arm.name)
-            if isinstance(contrast, Unpaired):  # those of either side
+            if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
                 sides += f" against {visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
@@ -118,7 +118,7 @@ MORE_ERRORS = "such verdicts may err more often than they should"
 
 
 def describe_mixed_machines(comparison: Comparison) -> str:
-    """Return a sentence on pairs of results from different kinds of machine; "" if there are none."""
+    """Return a sentence on pairs whose sides ran on different kinds of machine; "" if there are none."""
     sides = [
         (comparison.find_base(compared).measured, compared.measured)
         for compared in comparison.arms_with_contrast

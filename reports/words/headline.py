@@ -24,11 +24,14 @@ KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # head
 
 
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
-    """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
+    """Return the first sentence of an answer: the best arm, by how much it is better, over how many seeds.
 
-    For a grid it gives the level of the best arm of each line; for a ladder, the levels of the baseline and
-    of the best arm of its task, and the largest step between them; for a study of parts, the part that shows
-    the largest gain, which no test ranks. Arms are ranked only once a contrast is decided.
+    - A grid, whose arms form lines: the best arm of each line, with its mean.
+    - A ladder, where arms are compared with other arms than the baseline: the arm that shows the largest
+      gain over its base, and the means of the baseline and of the best arm.
+    - A study of parts: the part that shows the largest gain. No test ranks parts.
+
+    Arms are ranked only once a contrast is decided.
     """
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
@@ -73,7 +76,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
 
 def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
-    """Return among which findings the first shows the largest gain; "" where none has a larger gain."""
+    """Return of which findings the first shows the largest gain: "Of the decided parts, "; "" for all."""
     sign = -1 if comparison.metric.lower_is_better else 1
 
     def measure_gain(x: Finding) -> float:
@@ -87,10 +90,10 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
 
 
 def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup:
-    """Return the levels of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
+    """Return the means of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
 
-    If seeds diverged it begins with the baseline's `levels`, because the means of converged pairs do not
-    subtract to the difference.
+    If seeds diverged, the sentence begins with the baseline's mean in `levels` alone, because two means of
+    converged pairs do not subtract to the difference.
     """
     contrast = x.verdict.contrast
     if contrast.given_convergence:

@@ -1,4 +1,4 @@
-"""What arms reach: their means in words, the best first, and whether they keep their order on every task."""
+"""The means of arms in words, the best first, and whether arms keep their order on every task."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -14,8 +14,8 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
 MOST_NAMES = 8  # most arms or parts that a line of the answer names before it counts the rest
-Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, which identify it on another task
-Arms = Mapping[Key, ComparedArm]
+Key = frozenset[tuple[str, Scalar]]  # the settings of an arm without those of its task
+Arms = Mapping[Key, ComparedArm]  # the arms of one task
 
 
 def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
@@ -60,7 +60,7 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
 def _judge_order(
     tasks: Mapping[str, Arms], keys: Sequence[Key], comparison: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
-    """Return the direction of every pair of these arms on each task, Holm-corrected together."""
+    """Return the direction of each pair of arms on each task; all are corrected together by Holm."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
     sides = {
         (task, pair): (by_key[pair[0]], by_key[pair[1]])
@@ -73,7 +73,7 @@ def _judge_order(
 
 
 def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
-    """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
+    """Return, by task in words ("corpus text8"), its arms by their other settings, without the A/A check."""
     arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.is_aa_arm]
     trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
@@ -97,7 +97,7 @@ def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
 
 
 def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
-    """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
+    """Return the lines of a grid, [] if there is none: each is a base, and the arms compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for arm in comparison.arms:
         if arm.contrast and not arm.measured.is_aa_arm:
@@ -153,12 +153,12 @@ def format_name(name: str) -> Markup:
 
 
 def list_first(names: Sequence[Markup]) -> list[Markup]:
-    """Return the first names, and the number of the others in place of these."""
+    """Return the first names and, in place of the others, their number: [a, b, …, "3 others"]."""
     listed = count_listed(names)
     others = [Markup(f"{len(names) - listed} others")] if len(names) > listed else []
     return [*names[:listed], *others]
 
 
 def count_listed(things: Sequence[object]) -> int:
-    """Return how many things are listed before the others are counted. There is never one other."""
+    """Return how many things are listed before the others are counted; "1 other" is listed instead."""
     return MOST_NAMES + (len(things) == MOST_NAMES + 1)
