@@ -13,7 +13,7 @@ from unrolled.reports.foreign.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import ContrastOptions, compare_pairs, make_options
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -105,19 +105,16 @@ def compare_sides(
     `lost_count` is the number of pairs without a number on a side. `equal` are the seeds on which both sides
     computed the same. `match` has the averaged rows of the arm.
     """
-    options: dict[str, Any] = {
-        "delta": metric.zone,
-        "lower_is_better": metric.lower_is_better,
+    options: ContrastOptions = {
         "family_size": family_size,
         "lost_count": lost_count,
         "computed_alike": arm.keys() & base.keys() <= {*equal},
-        "structural": metric.is_structural,
-        "highest": metric.highest,
     }
     if not design.pairing_column:
-        return welch([*arm.values()], [*base.values()], **options)
+        return welch([*arm.values()], [*base.values()], **make_options(metric), **options)
     if match:
-        options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
+        options["bounds"] = match.bounds
+        options["rows_lacking"] = match.lacks
     if design.test_share:
-        return compare_folds(arm, base, test_share=design.test_share, **options)
-    return compare_pairs(arm, base, **options)
+        return compare_folds(arm, base, test_share=design.test_share, **make_options(metric), **options)
+    return compare_pairs(arm, base, **make_options(metric), **options)

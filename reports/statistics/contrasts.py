@@ -67,7 +67,7 @@ class Contrast:
     look: Look  # the look at which these pairs are seen
     lower_is_better: bool
     pairs_better: int  # number of pairs in which the arm is better
-    pairs_worse: int
+    pairs_worse: int  # number of pairs in which the arm is worse
     arm_diverged: int  # number of pairs in which the arm diverged, alone or with its base
     base_diverged: int
     both_diverged: int

@@ -18,7 +18,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
@@ -183,15 +183,12 @@ class _StudyEvidence(Generic[Key]):
         return compare_pairs(
             arm,
             base,
-            delta=metric.zone,
-            lower_is_better=metric.lower_is_better,
+            **make_options(metric),
             family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
             lost_count=len(self.select_lost_seeds(name, k).keys() - paired),
             computed_alike=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
-            structural=metric.is_structural,
-            highest=metric.highest,
         )
 
     def start_tracks(self, metric: Metric) -> dict[Key, _Track]:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from scipy import special
@@ -29,7 +29,7 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import PairOptions, compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
@@ -188,7 +188,7 @@ class Unpaired(ErrorContrast):
         return bool(self.arm_diverged or self.base_diverged)
 
 
-def welch(arm: Sequence[float], base: Sequence[float], **options: Any) -> Unpaired:
+def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOptions]) -> Unpaired:
     """Compare two independent samples. The options are those of `compare_pairs`.
 
     Samples with fewer than two values, or with an infinite value, have no test.
@@ -244,7 +244,9 @@ class FoldContrast(ErrorContrast):
     seeds_needed = None
 
 
-def compare_folds(arm: SeedValues, base: SeedValues, *, test_share: float, **options: Any) -> FoldContrast:
+def compare_folds(
+    arm: SeedValues, base: SeedValues, *, test_share: float, **options: Unpack[PairOptions]
+) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
     The options are those of `compare_pairs`.

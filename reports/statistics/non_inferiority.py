@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
@@ -67,12 +67,9 @@ class Bound:
         contrast = compare_pairs(
             head,
             base,
-            delta=self.metric.zone,
-            lower_is_better=self.metric.lower_is_better,
+            **make_options(self.metric),
             look=look,
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
-            structural=self.metric.is_structural,
-            highest=self.metric.highest,
         )
         ends = contrast.interval(ALPHA, sides=1)
         if ends is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:

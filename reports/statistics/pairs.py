@@ -7,15 +7,55 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import numpy as np
 
+from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
 from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.values import count_decimals, diverged_as_worst, highest_of, select_finite
+
+
+class MetricOptions(TypedDict):
+    """The options of `compare_pairs` that follow from the metric."""
+
+    delta: float
+    lower_is_better: bool
+    structural: bool
+    highest: float
+
+
+class ContrastOptions(TypedDict, total=False):
+    """The options of `compare_pairs` that each contrast has of its own."""
+
+    family_size: int
+    look: Look
+    lost_count: int
+    computed_alike: bool
+    bounds: Mapping[Any, tuple[float, float]]
+    rows_lacking: tuple[int, int]
+
+
+class PairOptions(ContrastOptions, total=False):
+    """All options of `compare_pairs`, for functions that hand them on."""
+
+    delta: Required[float]
+    lower_is_better: bool
+    structural: bool
+    highest: float
+
+
+def make_options(metric: Metric) -> MetricOptions:
+    """Return the options by which all contrasts of a metric are made."""
+    return {
+        "delta": metric.zone,
+        "lower_is_better": metric.lower_is_better,
+        "structural": metric.is_structural,
+        "highest": metric.highest,
+    }
 
 
 def compare_pairs(
