@@ -1,4 +1,4 @@
-"""A study's comparison → one self-contained page, with its tables as files beside it."""
+"""From a comparison to one self-contained page, with its tables and its summary as files beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,58 +28,58 @@ from unrolled.reports.words import answer, caveats, doubts, notes, sentences
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What the template of a page reads, by these names."""
+    """What the template of a page reads, by these names. A sentence or phrase is "" where there is none."""
 
     comparison: Comparison
     design: Design
     extras: Extras
 
     # the answer
-    answers: Sequence[Sequence[Markup]]
-    gate: str
+    answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
+    gate: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
-    proposal: str
-    audit: str
+    proposal: str  # outcome of a proposal
+    audit: str  # outcome of an audit
     audit_rows: Sequence[AuditRow]
     audit_notes: Sequence[str]
-    contrast_tally: str
-    futile: str
-    seen_data: str
-    attempts: str
-    earlier_attempts: Sequence[str]
-    tally: str
-    failures: Sequence[tuple[ComparedArm, str]]
+    contrast_tally: str  # how many contrasts are decided
+    futile: str  # sentence on contrasts that are given up
+    seen_data: str  # sentence on contrasts whose results were seen before the plan
+    attempts: str  # sentences on contrasts that were planned before
+    earlier_attempts: Sequence[str]  # a line for each of these plans
+    tally: str  # how many trials finished
+    failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
     warnings: Sequence[str]
 
     # the main figure, and the effect of each part
     panels: Sequence[forest.Panel]
-    figure_columns: Mapping[str, FigureColumn]
-    bounded: bool  # whether some row has an interval
+    figure_columns: Mapping[str, FigureColumn]  # by metric
+    has_intervals: bool  # whether some row has an interval
     parts: Sequence[Part]
-    contexts: Mapping[str, str]  # in which some part has a verdict, each with its design
-    thorough: bool  # whether some part has a verdict in each context
+    contexts: Mapping[str, str]  # the contexts in which some part has a verdict, with their designs
+    has_complete_part: bool  # whether some part has a verdict in each context
     grid: Factorial | None
-    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each part
+    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each effect
 
     # pictures
-    curves: Mapping[str, Mapping[int, Markup]]
+    curves: Mapping[str, Mapping[int, Markup]]  # by metric and arm's index
     sweeps: Sequence[sections.Sweep]
-    sweep_seeds: Sequence[int]
-    sweep_pictures: Sequence[Markup]
+    sweep_seeds: Sequence[int]  # the numbers of converged seeds that learning rates have, rising
+    sweep_pictures: Sequence[Markup]  # one for each of `sweeps`
 
     # tables
     columns: Mapping[str, Scale]  # scales of the table of all trials, by column
-    stopped: str
+    stopping_note: str
     costs: Sequence[sections.ArmCosts]
-    cost_columns: Mapping[str, Scale]
+    cost_columns: Mapping[str, Scale]  # scales of the table of costs, by cost
     cost_decimals: Mapping[str, int]
-    devices: Sequence[str]
+    devices: Sequence[str]  # a phrase for each kind of GPU
 
     # limits and provenance
     limits: Sequence[str]
-    declaration: str
-    data: Sequence[str]
-    environments: Mapping[str, str]
+    declaration: str  # when the plan was declared
+    data: Sequence[str]  # hashes of the data
+    environments: Mapping[str, str]  # facts of the machines
 
 
 def render(comparison: Comparison, out: Path) -> Path:
@@ -139,7 +139,7 @@ def write_index(out: Path) -> Path:
 
 
 def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
-    """Return the studies of the index, the largest effect first, and its other links, with addresses."""
+    """Return what the index shows: studies, the largest effect first, and links to other pages."""
     studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
     links = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
     links |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
@@ -176,10 +176,10 @@ def _make_page(comparison: Comparison) -> Page:
         warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         panels=forest.make_panels(comparison, extras),
         figure_columns=_find_figure_columns(comparison),
-        bounded=any(arm.interval for view in comparison.per_metric for arm in view.arms),
+        has_intervals=any(arm.interval for view in comparison.per_metric for arm in view.arms),
         parts=parts,
         contexts={x: d for x, d in factorial.CONTEXTS.items() if any(part.verdicts[x] for part in parts)},
-        thorough=_is_thorough(parts),
+        has_complete_part=_has_complete_part(parts),
         grid=grid,
         effects=forest.draw_effects(grid, comparison) if grid else None,
         curves=curves.draw_curves(comparison),
@@ -187,7 +187,7 @@ def _make_page(comparison: Comparison) -> Page:
         sweep_seeds=sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
         sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
-        stopped=notes.STOPPED,
+        stopping_note=notes.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=sections.count_cost_decimals(costs, comparison),
@@ -211,20 +211,20 @@ def _list_results(comparison: Comparison) -> list[Result]:
 
 
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
-    """Return the columns beside the figure whose metric some trial has."""
+    """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
     arms = [arm.measured for arm in comparison.arms]
     return {n: column for n, column in columns.items() if any(arm.average_metric(n) for arm in arms)}
 
 
 def _find_cost_columns(comparison: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
-    """Return the columns of the table of costs that some arm has."""
+    """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}
 
 
 def _find_columns(comparison: Comparison) -> dict[str, Scale]:
-    """Return the metrics of the table of all trials that some trial has, and how they are read."""
+    """Return the scales of the columns of the table of all trials: metrics that some trial has."""
     judged = {m.name: comparison.design.find_scale(m) for m in comparison.design.metrics}
     presentation = comparison.design.presentation
     scales = judged | {n: presentation.find_scale(n) for n in presentation.columns if n not in judged}
@@ -233,7 +233,7 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
 
 
 def answer_lines(comparison: Comparison) -> list[str]:
-    """Return the answer by the first metric, as a page begins with it, in plain text."""
+    """Return the answer by the first metric in plain text: the lines that a page begins with."""
     if comparison.gate:
         return gate.write_gate_lines(comparison)
     if comparison.proposal:
@@ -248,16 +248,16 @@ def answer_lines(comparison: Comparison) -> list[str]:
 def _write_answers(
     comparison: Comparison, parts: Sequence[Part], grid: Factorial | None
 ) -> list[tuple[Markup, ...]]:
-    """Return the answer by each metric in each of its units; by the first, with the effects of factors."""
+    """Return the answer by each metric in each of its units; that by the first has the effects of parts."""
     answers = []
     for view in comparison.per_unit:
-        if view.metric == comparison.metric and _is_thorough(parts):
+        if view.metric == comparison.metric and _has_complete_part(parts):
             answers.append(answer.write_answer(view, parts, grid))
         else:
             answers.append(answer.write_answer(view))
     return answers
 
 
-def _is_thorough(parts: Sequence[Part]) -> bool:
-    """Return True if some factor has a verdict in each context."""
+def _has_complete_part(parts: Sequence[Part]) -> bool:
+    """Return True if some part has a verdict in each context."""
     return any(all(part.verdicts.values()) for part in parts)
