@@ -176,7 +176,7 @@ def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure
 
 
 def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
-    """Return a t interval over seeds, in place of seaborn's unseeded bootstrap."""
+    """Return the t interval of a sample; seaborn's own is a bootstrap that differs from run to run."""
     if len(sample) < 3:
         return math.nan, math.nan
     low, high = t_interval(np.asarray(sample, dtype=float))
