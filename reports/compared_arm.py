@@ -1,4 +1,4 @@
-"""One arm of a comparison by one metric: its rows that count, its contrast and its verdict."""
+"""One arm of a comparison, by one metric: the rows that count, the contrast and the verdict."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,16 +19,16 @@ from unrolled.reports.statistics.verdicts import Verdict
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What the witness of a setting said of each of an arm's finished trials."""
+class ArmWitness:
+    """The witness of one setting in all finished trials of an arm: whether the setting took effect."""
 
     setting: str
-    witnesses: Sequence[Mapping[str, Any]]
+    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of the setting, a trial each
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
-        """The witnesses against it: of trials in which the setting did not take effect."""
-        return [witness for witness in self.witnesses if not witness.get("ok")]
+        """The observations of the trials in which the setting did not take effect."""
+        return [observation for observation in self.observations if not observation.get("ok")]
 
     @property
     def ok(self) -> bool:
@@ -36,65 +36,70 @@ class Proof:
         return not self.failed
 
     def describe_failed_seeds(self) -> str:
-        """Return on how many seeds it did not take effect; "" if that is none or all."""
+        """Return on how many seeds the setting did not take effect: "2 of 10 seeds"; "" for none or all."""
         failed = len(self.failed)
-        trials = len(self.witnesses)
+        trials = len(self.observations)
         return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
-        description = describe_witness(self.setting, (self.failed or self.witnesses)[0])
+        description = describe_witness(self.setting, (self.failed or self.observations)[0])
         failed_seeds = self.describe_failed_seeds()
         return f"{description} ({failed_seeds})" if failed_seeds else description
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedArm:
-    """One arm of the comparison, by one metric. The baseline, references and other tasks have no contrast."""
+    """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
     noun: str  # name of a pair of rows in sentences, such as "seed" or "fold"
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    total: int  # number of seeds that the looks so far and the next one need
+    seeds_wanted: int  # number of seeds up to the next look, or up to the last one taken if it gets no more
     done: int
     diverged: int
-    failed: int  # number of failures for other reasons than divergence
-    for_next_look: int  # number of seeds trained for a look that is not complete, and not counted yet
-    max_seeds: int  # most seeds that its contrasts may need
+    failed: int  # number of trials that failed for another reason than divergence
+    for_next_look: int  # number of trained seeds that do not count yet, as their look is not complete
+    max_seeds: int  # number of seeds at the last look that it can get
     summary: ArmSummary
     contrast: Contrast | None = None
-    verdict: Verdict | None = None  # its p is adjusted by Holm, for an exploratory arm by Benjamini–Hochberg
+    verdict: Verdict | None = None
     remark: ArmRemark | None = None
-    task_differences: tuple[str, ...] = ()  # fields of its trials that make its task another one
-    is_exploratory: bool = False  # whether the study marks it so, or its results were seen before the plan
-    attempt: int = 1  # 1, plus the number of earlier plans of its contrast
-    has_contrast_to_decide: bool = False  # False for the A/A check
-    copied: bool = False  # True if it ignores its seed: one run, which every seed repeats
+    task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
+    is_exploratory: bool = False  # see `Design.is_exploratory`
+    attempt: int = 1  # see `Design.count_attempts`
+    has_contrast_to_decide: bool = False  # False without a contrast, and for the A/A check
+    is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
-    proofs: tuple[Proof, ...] = ()  # proofs, one for each setting that has a witness
+    witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.measured.name
 
     @property
     def correction(self) -> str:
-        """The method that adjusts its p."""
+        """The method that adjusts the p values of its verdict."""
         return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
-        """Words on what its contrast had behind it when the study was declared; () for nothing."""
+        """What weakens its claim: ("exploratory", "attempt 2"); () if nothing does."""
         return merge_standings([self])
 
     @property
     def interval(self) -> Interval | None:
-        """The interval of its verdict; of the A/A check, which has none, one at a level of its own."""
+        """The interval of its verdict; the A/A check, without a verdict, has one at a level of its own."""
         if self.verdict:
             return self.verdict.interval
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
 
     @property
     def not_ended(self) -> int:
-        """Trials that have not ended."""
-        return self.total - self.done - self.diverged - self.failed - self.for_next_look
+        """The number of wanted trials that have not ended."""
+        return self.seeds_wanted - self.done - self.diverged - self.failed - self.for_next_look
 
     @property
     def state(self) -> str:
@@ -104,25 +109,25 @@ class ComparedArm:
         return "decided" if self.decided else "open"
 
     def describe_seeds_of_mean(self) -> str:
-        """Return how many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
+        """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
 
-        With a contrast, these are the pairs; the arm may have more seeds, for contrasts of other arms. An arm
-        that no seed changes has one value on all of its seeds: "10 alike".
+        With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. For
+        an arm that ignores its seed it says "10 alike".
         """
         if self.done and not self.measured.uses_seed:
             return f"{self.done} alike"
         number = self.summary.n - self.summary.diverged
-        needed = self.summary.n if self.decided else self.total
+        needed = self.summary.n if self.decided else self.seeds_wanted
         return f"{number} of {needed}" if number < needed else str(number)
 
     @property
-    def shown_proofs(self) -> tuple[Proof, ...]:
-        """The proofs to show: those of the settings that the arm changes, and those that failed."""
-        return tuple(p for p in self.proofs if not p.ok or p.setting in self.measured.changes)
+    def shown_witnesses(self) -> tuple[ArmWitness, ...]:
+        """The witnesses of the settings that the arm changes, and those that failed."""
+        return tuple(w for w in self.witnesses if not w.ok or w.setting in self.measured.changes)
 
     @property
     def is_dead(self) -> bool:
-        """True if the change had no effect: the weights equal the baseline's."""
+        """True if the change had no effect: its weights equal those of its base."""
         return self.remark is ArmRemark.DEAD
 
     @property
@@ -135,7 +140,7 @@ class ComparedArm:
         return str(self.remark or "")
 
     def describe_changes(self) -> str:
-        """Return the changes as `name = value`, and the arm that it is compared with if not the baseline."""
+        """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
         return f"{changes}, against {self.measured.against}" if self.measured.against else changes
 
@@ -150,45 +155,45 @@ def make_compared_arm(
     seeds: Collection[Any],
     needed: int,
     remark: ArmRemark | None,
-    copied: bool,
+    is_one_run: bool,
 ) -> ComparedArm:
-    """Return an arm as its counted rows show it; `add_contrast` adds the contrast.
+    """Return an arm without a contrast, which `add_contrast` adds.
 
-    `statuses` and `values` are by seed. `seeds` count, and `needed` is the number that the next look needs.
+    `statuses` and `values` are by seed. Only `seeds` count. `needed` is the number of seeds at the next look.
     """
-    planned_arm = design.arms[index]
-    arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
+    arm = design.arms[index]
+    counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
     counting = select_seeds(statuses, seeds)
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
-    total = max(len(counting), needed)
-    looks = design.looks or (total,)
+    seeds_wanted = max(len(counting), needed)
+    looks = design.looks or (seeds_wanted,)
     is_other_task = remark is ArmRemark.OTHER_TASK
-    differences = planned_arm.find_task_differences(design.find_base(planned_arm)) if is_other_task else ()
+    differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
     return ComparedArm(
         index=index,
-        measured=arm,
+        measured=counted_arm,
         noun=design.noun,
         seeds=tuple(counting),
-        total=total,
+        seeds_wanted=seeds_wanted,
         done=len(counting) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:total])),
+        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
-        copied=copied,
-        is_exploratory=arm.marked_exploratory or arm.name in design.seen_pairs,
-        attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
+        is_one_run=is_one_run,
+        is_exploratory=design.is_exploratory(arm),
+        attempt=design.count_attempts(arm),
         task_differences=tuple(differences),
-        proofs=collect_proofs(arm.finished_results),
+        witnesses=collect_witnesses(counted_arm.finished_results),
     )
 
 
 def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
-    """Return the words on what a contrast of these arms had behind it: all that any of theirs had."""
+    """Return what weakens a claim that rests on several arms: all that weakens one of theirs."""
     return phrase_standing(any(arm.is_exploratory for arm in arms), max(arm.attempt for arm in arms))
 
 
@@ -198,13 +203,13 @@ def add_contrast(
     metric: Metric,
     decisions: Decisions[str],
     *,
-    base_copied: bool = False,
+    is_base_one_run: bool = False,
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
-    If its base is one copied run, which leaves one pair, its mean is still over all of its own seeds.
+    If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
     """
-    name = arm.measured.name
+    name = arm.name
     if arm.measured.is_aa_arm:
         contrast = compare_pairs(
             arm.summary.values,
@@ -218,7 +223,7 @@ def add_contrast(
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
     if not arm.remark and v.contrast.pairs:
-        if base_copied and not arm.copied:
+        if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=v.contrast, verdict=v)
         return replace(_limit_to_pairs(arm, v.contrast, metric), verdict=v)
     missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED
@@ -226,9 +231,9 @@ def add_contrast(
 
 
 def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
-    """Return the arm with its contrast, and with its summary over the seeds of the contrast alone.
+    """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
 
-    Its mean is then the arm's side of the difference.
+    Then its mean, minus that of its base over the same pairs, is the difference that is shown.
     """
     if not contrast.paired:
         return replace(arm, contrast=contrast)
@@ -240,18 +245,18 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
 def summarise_arm(
     arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
 ) -> ArmSummary:
-    """Return an arm's summary over its values by seed. An arm that no seed changes has no SD and no interval.
+    """Return the summary of an arm's values by seed. An arm that ignores its seed has no SD and no interval.
 
-    The direction decides only the median, and only if a seed diverged.
+    `lower_is_better` matters only to the median, and only if a seed diverged.
     """
     summary = summarise_values(values, lower_is_better=lower_is_better)
     return summary if arm.uses_seed else replace(summary, sd=None, interval=None)
 
 
-def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
-    """Return one proof for each setting that has a witness, from finished trials."""
+def collect_witnesses(results: Iterable[Result]) -> tuple[ArmWitness, ...]:
+    """Return, of finished trials, one witness for each setting that has any."""
     by_setting: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
-        for setting, witness in result.witnesses.items():
-            by_setting.setdefault(setting, []).append(witness)
-    return tuple(Proof(setting, witnesses) for setting, witnesses in by_setting.items())
+        for setting, observation in result.witnesses.items():
+            by_setting.setdefault(setting, []).append(observation)
+    return tuple(ArmWitness(setting, observations) for setting, observations in by_setting.items())

@@ -1,4 +1,4 @@
-"""The arms of a table, each against its baseline: comparisons, differences and verdicts.
+"""From a table of rows and a design to a comparison: each arm against its base, by each metric.
 
 A study's contrasts are judged at its looks. The first metric decides: a contrast that it has decided gets no
 more seeds. Only the seeds of the looks that were taken count: other seeds enter no verdict and no mean. A
@@ -36,15 +36,15 @@ Name = TypeVar("Name")
 class Comparison:
     """Arms in declared order, compared by one metric; `other_views` compares them by the other metrics."""
 
-    table: pd.DataFrame  # a row a trial; `counts`: whether it counts for its arm's contrast; `first_look`
+    table: pd.DataFrame  # a row a trial, with the columns of `result_table`, such as IS_COUNTED
     design: Design
     metric: Metric
     arms: tuple[ComparedArm, ...]
     looks_taken: int
     other_views: tuple["Comparison", ...] = ()
-    gate: GateDecision[str] | None = None  # for a study that is a gate
+    gate: GateDecision[str] | None = None  # of a study that is a gate
+    proposal: ProposalDecision | None = None  # of a study that is a proposal
     other_scale: Scale | None = None  # scale in place of the metric's own: perplexity for a loss
-    proposal: ProposalDecision | None = None  # for a study that is a proposal
 
     @property
     def arms_to_decide(self) -> tuple[ComparedArm, ...]:
@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def has_too_few_pairs(self) -> bool:
-        """True if no contrast has enough pairs for a verdict, so that nothing is decided."""
+        """True if no contrast has the pairs that a verdict needs, so that nothing is decided."""
         contrasts = [arm.contrast for arm in self.arms_to_decide if arm.contrast]
         return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
 
@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def per_unit(self) -> tuple["Comparison", ...]:
-        """The comparison by each metric, this one first, in each of the units that it is read in."""
+        """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …."""
         return tuple(
             replace(view, other_scale=other_scale) if other_scale else view
             for view in self.per_metric
@@ -94,12 +94,12 @@ class Comparison:
 
     @property
     def stops_contrasts(self) -> bool:
-        """True if its metric, the study's first, decides at which of several looks a contrast stops."""
+        """True if the study has several looks, and this is the metric that decides when a contrast stops."""
         return self.sequential and self.metric == self.design.metrics[0]
 
     @property
     def beyond_looks(self) -> int:
-        """How many rows do not count: their trials are beyond the looks that were taken."""
+        """The number of rows that do not count, because their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table[IS_COUNTED].sum())
 
     @cached_property
@@ -109,7 +109,7 @@ class Comparison:
         return tuple(s for s in self.design.seeds if all(s in finished for finished in by_arm if finished))
 
     def has_first_look(self, arms: Iterable[ComparedArm]) -> bool:
-        """Return True if the trials of the first look have ended, in whatever way, for all of these arms."""
+        """Return True if all of these arms have the results of the first look, failures included."""
         return all(set(self.design.first_look) <= {*arm.seeds} for arm in arms)
 
     def judge_pairs(self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]]) -> dict[Name, Verdict]:
@@ -131,11 +131,11 @@ class Comparison:
     def judge_undeclared(
         self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
     ) -> dict[Name, Verdict]:
-        """Return the verdicts on pairs of arms that the study does not compare, corrected together.
+        """Return the verdicts on pairs (arm, base) that the study does not compare, corrected together.
 
-        The verdicts are over the seeds of the first look that count for both arms: their number was fixed
-        beforehand, and does not depend on results. Seeds that failed on a side are lost. There is no verdict
-        before all of these seeds have ended: judging earlier would be an extra look.
+        They are over the seeds of the first look, whose number was fixed before there were results. A seed
+        that failed on a side is lost. Before all of these seeds have ended there is no verdict, because it
+        would be an extra look.
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
@@ -145,7 +145,7 @@ class Comparison:
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look if self.has_first_look(pair) else ()
-            arm, base = (select_seeds(values[metric.name][side.measured.name], seeds) for side in pair)
+            arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
             lost_count = len(set(seeds) - (arm.keys() & base.keys()))
             contrasts[name] = compare_sides(
@@ -154,7 +154,7 @@ class Comparison:
         return judge_contrasts(contrasts)
 
     def find_view(self, metric: str) -> "Comparison | None":
-        """Return the comparison by this metric, if the study names it."""
+        """Return the comparison by this metric; None if the study does not judge by it."""
         return next((view for view in self.per_metric if view.metric.name == metric), None)
 
     def find_base(self, arm: ComparedArm) -> ComparedArm:
@@ -163,7 +163,7 @@ class Comparison:
 
     @cached_property
     def _arms_by_name(self) -> dict[str, ComparedArm]:
-        return {arm.measured.name: arm for arm in self.arms}
+        return {arm.name: arm for arm in self.arms}
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return arms by their mean, the best first; those that have none are last."""
@@ -186,30 +186,30 @@ class Comparison:
 
     @property
     def bases_phrase(self) -> str:
-        """The baseline's name, plus a remark if some arms are compared with another arm."""
+        """What arms are compared with, such as "lm1", or "lm1 or the arm that each names"."""
         has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
         if has_other_base:
-            return f"{self.arms[0].measured.name} or the arm that each names"
-        return self.arms[0].measured.name
+            return f"{self.arms[0].name} or the arm that each names"
+        return self.arms[0].name
 
     @property
     def scale(self) -> Scale:
-        """How values of the metric are shown."""
+        """How values of the metric are written."""
         return self.other_scale or self.design.find_scale(self.metric)
 
     @property
     def first_title(self) -> str:
-        """The metric that decides, in words."""
+        """The title of the metric that decides, which is the first."""
         return self.design.find_scale(self.design.metrics[0]).title
 
     @property
     def title(self) -> str:
-        """The metric in words."""
+        """The title of this metric."""
         return self.scale.title
 
 
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
-    """Compare the arms of a table, each with its baseline, by every metric.
+    """Compare each arm of a table with its base, by every metric.
 
     The columns are those of `reports.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
@@ -237,7 +237,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     views = []
     for metric in design.metrics:
         arms: list[ComparedArm] = []
-        for index, name in enumerate(planned.name for planned in design.arms):
+        for index, name in enumerate(arm.name for arm in design.arms):
             arm = make_compared_arm(
                 index,
                 metric,
@@ -247,11 +247,11 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 seeds=seeds[name],
                 needed=needed[name],
                 remark=remarks.get(name),
-                copied=name in copies,
+                is_one_run=name in copies,
             )
             if index:
-                base_copied = design.bases[name] in copies
-                arm = add_contrast(arm, arms[0], metric, decisions, base_copied=base_copied)
+                is_base_one_run = design.bases[name] in copies
+                arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
             arms.append(arm)
         views.append(
             Comparison(
@@ -268,14 +268,19 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 def _seeds_that_count(
     decisions: Decisions[str], statuses: Statuses, design: Design
 ) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
-    """Return, by arm, the seeds that count for a contrast, and how many are needed for the next look."""
+    """Return, by arm, the seeds that count, and the number of seeds at the next look.
+
+    A base has the seeds of the contrast that needs most.
+    """
     if not design.looks:
         return (
             {name: by_seed.keys() for name, by_seed in statuses.items()},
             {name: len(by_seed) for name, by_seed in statuses.items()},
         )
-    first = design.metrics[0].name
-    counting = {name: by_metric[first].contrast.look.seeds for name, by_metric in decisions.verdicts.items()}
-    numbers = count_side_seeds(counting, design)
+    first_metric = design.metrics[0].name
+    counted = {
+        name: by_metric[first_metric].contrast.look.seeds for name, by_metric in decisions.verdicts.items()
+    }
+    numbers = count_side_seeds(counted, design)
     needed = count_side_seeds(decisions.seeds_requested, design)
     return {name: design.seeds[:n] for name, n in numbers.items()}, needed

@@ -1,7 +1,7 @@
-"""The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
+"""The verdicts on contrasts: look by look for a study, on all rows at once for a table from elsewhere.
 
 A run that failed, or that lacks a partner, counts as the worst possible for a claim. Otherwise an arm would
-look better if its bad runs crash, or if its baseline loses good runs.
+look better if its bad runs crashed, or if its base lost good runs.
 """
 
 import math
@@ -40,7 +40,7 @@ def decide_looks(design: Design) -> Decisions[str]:
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
-    """Return the numbers of an arm by seed, as the metric is judged."""
+    """Return the numbers of an arm by seed, on the judged scale."""
     judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
@@ -53,10 +53,10 @@ def decide_contrasts(
     copies: Mapping[str, Any],
     matches: Matches = MappingProxyType({}),
 ) -> Decisions[str]:
-    """Return the verdicts on these arms, each against the arm that it names, by every metric.
+    """Return the verdicts on these arms, each against its base, by every metric.
 
-    `copies` are the arms that ignore their seed, found by `find_copies`: each is one run, and its other seeds
-    are lost. `matches` has the values of arms whose rows were averaged.
+    `copies` are the arms that ignore their seed, as `find_copies` returns them: each has one run, and its
+    other seeds count as lost. `matches` has the averaged rows of arms.
     """
     evidence = Evidence(statuses, drop_copies(values, copies), design, copies)
     if not design.looks:
@@ -87,7 +87,7 @@ def decide_contrasts(
 def _decide_look_by_look(
     contrasts: Sequence[str], evidence: Evidence, *, adjust: Adjust = holm, futility: float = 0.0
 ) -> Decisions[str]:
-    """Return the verdicts on contrasts that are corrected together."""
+    """Return the verdicts on contrasts that are corrected together, as one family."""
     design = evidence.design
     return evaluate_looks(
         {name: evidence.select_sides(name) for name in contrasts},
@@ -136,12 +136,12 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     metric = design.metrics[0]
     numbers = evidence.values[metric.name]
     reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
-    losses = {
+    lost_reasons = {
         arm: {seed: reasons[status] for seed, status in by_seed.items() if seed not in numbers[arm]}
         for arm, by_seed in evidence.statuses.items()
     }
-    losses_of_bases = {
-        seed: reason for arm in (incumbent, *last_keep) for seed, reason in losses[arm].items()
+    lost_of_bases = {
+        seed: reason for arm in (incumbent, *last_keep) for seed, reason in lost_reasons[arm].items()
     }
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),
@@ -151,7 +151,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         metric=metric,
         level=design.level,
         simpler_level=design.simpler_level,
-        lost_reasons=(losses[candidate], losses_of_bases),
+        lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),
         ignores_seed=candidate in evidence.copies,
     )
@@ -179,7 +179,10 @@ def _judge_after_looks(
 
 
 def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
-    """Return by arm the most seeds that a contrast with it needs, at least those of the first look."""
+    """Return, by arm, the largest number of seeds of the contrasts that it is a side of.
+
+    `contrasts` has the number of seeds of each contrast. An arm has the seeds of the first look at least.
+    """
     numbers = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
     for name, number in contrasts.items():
         for side in (name, design.bases[name]):

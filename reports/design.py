@@ -1,4 +1,7 @@
-"""What is compared, and how: the arms of a study with their results, or those of a table from elsewhere."""
+"""All that a comparison is made from: the arms with their results, the metrics, the pairing and the looks.
+
+`MeasuredArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
+"""
 
 import hashlib
 import math
@@ -23,15 +26,15 @@ Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
 
 Values = Mapping[str, Mapping[str, SeedValues]]
-"""Numbers by metric, arm and seed; infinite if the trial diverged, missing if it failed otherwise."""
+"""Numbers by metric, arm and seed. That of a diverged trial is infinite; a trial that failed has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredArm:
-    """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished).
+    """One arm: what it changes against the baseline, and the results of its trials so far, one a seed.
 
-    Comparisons use the table. The results are for pages, and show by equal results that an arm ignores its
-    seed; a table from a file has none.
+    Verdicts are made from the table of rows. The results are what pages show, and their fingerprints tell
+    which arms computed the same. An arm of a table from elsewhere has no results.
     """
 
     name: str
@@ -41,10 +44,10 @@ class MeasuredArm:
     note: str = ""
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # results by seed, failures included
-    trial: Trial | None = None  # any of its trials, if there are no results
+    trial: Trial | None = None  # one of its trials, which is read while there are no results
     marked_exploratory: bool = False  # whether the study marks it so: Benjamini–Hochberg instead of Holm
-    against: str = ""  # the arm that it is compared with, and that `changes` are against; "" for the baseline
-    uses_seed: bool = True  # False if no seed changes it, as it is fitted by counting
+    against: str = ""  # name of its base, which `changes` are relative to; "" for the baseline
+    uses_seed: bool = True  # False if every seed gives the same numbers, as for a model fitted by counting
 
     def __post_init__(self) -> None:
         """Put the results in the order of their seeds."""
@@ -52,25 +55,25 @@ class MeasuredArm:
 
     @property
     def finished_results(self) -> tuple[Result, ...]:
-        """The results whose numbers may be used, in the order of seeds."""
+        """The results of the trials that neither failed nor diverged, in the order of seeds."""
         return tuple(result for result in self.results.values() if result.done)
 
     @property
     def example_trial(self) -> Trial | None:
-        """Any trial of the arm: they differ in the seed alone."""
+        """One trial of the arm, whichever: its trials differ in the seed alone."""
         return next((result.trial for result in self.results.values()), self.trial)
 
     @property
     def is_aa_arm(self) -> bool:
-        """True if the arm repeats the baseline with other seeds. The baseline itself looks the same."""
+        """True if the arm repeats the baseline with other seeds; also true of the baseline itself."""
         return not self.changes and not self.against and self.uses_seed
 
     def find_trained_seed(self, seed: Any) -> Any:
-        """Return the seed of the trial in a pair's place, which in an A/A arm is not that of the pair."""
+        """Return the seed that a pair's trial was trained with; in an A/A arm it differs from the pair's."""
         return self.results[seed].trial.seed if seed in self.results else seed
 
     def collect_metric(self, metric: str) -> dict[int, float]:
-        """Return a number by seed: infinity for a diverged trial, none for one that failed otherwise."""
+        """Return the numbers of a metric by seed: infinite for a diverged trial, none for a failed one."""
         numbers = {}
         for seed, result in self.results.items():
             if result.done and metric in result.metrics:
@@ -81,13 +84,13 @@ class MeasuredArm:
         return numbers
 
     def average_metric(self, metric: str) -> float | None:
-        """Return the mean of a metric over the finished trials that have it."""
-        metrics = [result.metrics[metric] for result in self.finished_results if metric in result.metrics]
-        numbers = [number for number in metrics if math.isfinite(number)]
+        """Return the mean of a metric over the finished trials; None if none has a finite number."""
+        values = [result.metrics[metric] for result in self.finished_results if metric in result.metrics]
+        numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
 
     def find_task_differences(self, other: "MeasuredArm") -> list[str]:
-        """Return the fields that define the task in which the trials of two arms differ."""
+        """Return the task settings in which two arms differ, such as ["corpus"]; [] if they have one task."""
         trials = self.example_trial, other.example_trial
         task, other_task = (trial.task if trial else {} for trial in trials)
         return [name for name, value in task.items() if value != other_task.get(name, value)]
@@ -95,42 +98,48 @@ class MeasuredArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """How the rows of a table are compared. The first arm is the baseline."""
+    """The input of `comparison.compare`, beside the table of rows: what is compared with what, and how.
 
-    study: str  # for a table from elsewhere, the name of its page
+    A study gives arms with results, its plan's looks and declaration, and how its trainer presents metrics. A
+    table from elsewhere gives names of arms, and doubts. The first arm is the baseline.
+    """
+
+    study: str  # name of the study; of a table from elsewhere, the name of its page
     metrics: tuple[Metric, ...]  # the first metric decides
     arms: tuple[MeasuredArm, ...]
     question: str = ""
-    pairing_column: str = (
-        "seed"  # the column that rows of two arms share; "" for none, so that Welch's test compares the arms
-    )
-    test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
+    # name of the column by which rows of two arms are paired; "" for none: two samples (Welch)
+    pairing_column: str = "seed"
+    test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
     seeds: tuple[int, ...] = ()
-    looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; () for all rows at once
+    looks: tuple[int, ...] = ()  # numbers of seeds after which contrasts are judged; () for all rows at once
+    # what ends a contrast: a verdict on its "direction" or "size", or the end of the "gate" or "proposal"
     stopping_rule: StoppingRule = StoppingRule.DIRECTION
-    level: float = 0.0  # error rate of the test by which a proposal is kept
-    simpler_level: float = 0.0  # error rate of the test of less than δ worse; 0 without fewer lines
-    to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
+    level: float = 0.0  # of a proposal: error rate of the test that it gains
+    # of a proposal with fewer lines: error rate of the test that it is less than δ worse; 0 for others
+    simpler_level: float = 0.0
+    to_the_end: bool = False  # whether futile contrasts, too, go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
-    planned: float = 0.0  # time of its declaration, in unix seconds
+    planned: float = 0.0  # when the plan was declared, in unix seconds; 0 if unknown
     command: str = ""  # the command that made the table
-    seen_pairs: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
-    # lines on earlier plans of each arm's contrast, by arm
+    # number of pairs whose results were there before the plan, by arm
+    seen_pairs: Mapping[str, int] = field(default_factory=dict)
+    # earlier plans of an arm's contrast, by arm: a line of text each
     earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    first_fresh_seed: int = 0  # lowest seed such that no plan of its contrasts had it, or a higher one
-    ships: bool = False  # whether it ships with Unrolled, unchanged: it was declared before all results
+    first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
+    ships: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
     first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
-    about: str = ""
-    # distance of two equal trials, by metric; None if it was not measured
+    about: str = ""  # what the study is about, in sentences
+    # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
-    averaging_note: str = ""  # for a table from elsewhere: a sentence on rows that were averaged
-    doubts: tuple[str, ...] = ()  # for a table from elsewhere: warnings on its page
-    setting_titles: Mapping[str, str] = field(default_factory=dict)  # titles of settings: alpha is AR
+    averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
+    doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
+    setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
     presentation: Presentation = PLAIN
-    audit: Audit | None = None  # for a study whose arms are the changes of a history
+    audit: Audit | None = None  # of a study whose arms are the changes of a branch
 
     def find_scale(self, metric: Metric) -> Scale:
-        """Return how a metric is read that is judged."""
+        """Return how a judged metric is written: its unit, and decimals that fit its δ."""
         return self.presentation.find_scale(metric.name).adapt_to(metric)
 
     @property
@@ -140,29 +149,36 @@ class Design:
 
     @property
     def first_look(self) -> tuple[int, ...]:
-        """The seeds of the first look, whose number no result has chosen."""
+        """The seeds of the first look. Their number was fixed before there were results."""
         return self.seeds[: self.looks[0]] if self.looks else self.seeds
 
+    def is_exploratory(self, arm: MeasuredArm) -> bool:
+        """Return True if the study marks an arm so, or if its results were seen before the plan."""
+        return arm.marked_exploratory or arm.name in self.seen_pairs
+
+    def count_attempts(self, arm: MeasuredArm) -> int:
+        """Return how many plans an arm's contrast has had, this one included."""
+        return 1 + len(self.earlier_attempts.get(arm.name, ()))
+
     def find_standing(self, arm: MeasuredArm) -> tuple[str, ...]:
-        """Return words on what an arm's contrast had behind it when it was declared; () for nothing."""
-        is_exploratory = arm.marked_exploratory or arm.name in self.seen_pairs
-        return phrase_standing(is_exploratory, 1 + len(self.earlier_attempts.get(arm.name, ())))
+        """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
+        return phrase_standing(self.is_exploratory(arm), self.count_attempts(arm))
 
     def describe_other_task(self, arm: MeasuredArm) -> str:
-        """Return the settings that make an arm's task another than the baseline's; "" for the same one."""
+        """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
         task = arm.example_trial.task if arm.example_trial else {}
         return ", ".join(f"{name}={task[name]}" for name in arm.find_task_differences(self.arms[0]))
 
     @property
     def noun(self) -> str:
-        """What a pair of rows is called: a seed, a fold; a row where nothing is paired."""
+        """What a pair of rows is called, such as "seed" or "fold"; "row" where nothing is paired."""
         return self.pairing_column or "row"
 
     @cached_property
     def bases(self) -> dict[str, str]:
-        """The arm that each arm but the baseline is compared with."""
-        names = {arm.name for arm in self.arms}
-        return {a.name: a.against if a.against in names else self.arms[0].name for a in self.arms[1:]}
+        """The name of the base of each arm but the baseline: the arm that it is compared with."""
+        first, *others = self.arms
+        return {a.name: a.against if a.against in self.arms_by_name else first.name for a in others}
 
     def find_base(self, arm: MeasuredArm) -> MeasuredArm:
         """Return the arm that this one is compared with."""
@@ -175,10 +191,10 @@ class Design:
 
 
 def find_page(study: str, out: Path) -> Path:
-    """Return the path of a study's page. Its folder is the study's name if that is a plain one.
+    """Return the path of a study's page: out/models/index.html.
 
-    Otherwise it has the name's letters and digits and a hash, so that no two studies share a folder:
-    digits-dropout-5c0f1d2e.
+    The folder is the study's name. A name with spaces or other characters that folders should not have is
+    shortened to its letters and digits, and a hash keeps it unique: digits-dropout-5c0f1d2e.
     """
     plain = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode()
     folder = re.sub(r"[^\w-]+", "-", plain)[:64].strip("-_")
@@ -189,7 +205,7 @@ def find_page(study: str, out: Path) -> Path:
 
 
 class ArmRemark(StrEnum):
-    """Why an arm is not compared, or not to be believed; the values are what is shown."""
+    """Why an arm is not compared, or is not to be believed, in the words that pages show."""
 
     WITHOUT_SEED = "reference: the same on every seed"
     REFERENCE = "reference: others are compared with it"
@@ -202,40 +218,40 @@ class ArmRemark(StrEnum):
 
 
 def find_arm_remarks(statuses: Statuses, design: Design) -> dict[str, ArmRemark | None]:
-    """Return why each arm but the baseline is not compared; None where it is."""
+    """Return the remark on each arm but the baseline; None for an arm that is compared."""
     return {arm.name: _find_remark(arm, statuses, design) for arm in design.arms[1:]}
 
 
 def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
-    """Return the arms that are compared, or will be."""
+    """Return the arms that are compared, or will be once there are results."""
     compared = (None, ArmRemark.NO_RESULTS, ArmRemark.NO_BASE_RESULTS, ArmRemark.DEAD)
     return [name for name, remark in remarks.items() if remark in compared]
 
 
 def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
-    baseline = design.find_base(arm)
+    base = design.find_base(arm)
     if not arm.uses_seed and not arm.against:
         return ArmRemark.WITHOUT_SEED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):
         return ArmRemark.REFERENCE
     if not statuses[arm.name]:
         return ArmRemark.NO_RESULTS
-    if not statuses[baseline.name]:
+    if not statuses[base.name]:
         return ArmRemark.NO_BASE_RESULTS
-    if arm.find_task_differences(baseline):
+    if arm.find_task_differences(base):
         return ArmRemark.OTHER_TASK
-    return ArmRemark.DEAD if _has_same_weights(baseline, arm) else None
+    return ArmRemark.DEAD if _has_same_weights(base, arm) else None
 
 
-def _has_same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
-    """Return True if a change of settings left the weights of every shared seed unchanged.
+def _has_same_weights(base: MeasuredArm, arm: MeasuredArm) -> bool:
+    """Return True if an arm with its base's model and other settings has its weights on every shared seed.
 
-    A different model with equal weights is allowed.
+    Two models may have equal weights, as one may be the other written anew.
     """
-    of_arm, of_baseline = (
+    of_arm, of_base = (
         {r.trial.seed: weights for r in side.finished_results if (weights := r.fingerprints.get("weights"))}
-        for side in (arm, baseline)
+        for side in (arm, base)
     )
-    shared = of_arm.keys() & of_baseline.keys()
-    settings_alone = arm.model == baseline.model and bool(arm.changes)
-    return settings_alone and bool(shared) and all(of_arm[s] == of_baseline[s] for s in shared)
+    shared = of_arm.keys() & of_base.keys()
+    settings_alone = arm.model == base.model and bool(arm.changes)
+    return settings_alone and bool(shared) and all(of_arm[s] == of_base[s] for s in shared)

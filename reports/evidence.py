@@ -1,4 +1,4 @@
-"""What the rows of a table say of each contrast: the numbers of both sides, and what was lost."""
+"""What each contrast is judged by: the numbers of both sides, the seeds that were lost, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,15 +11,15 @@ from unrolled.reports.statistics.types import SidePair, select_seeds
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rows of a table say of each contrast of a design; a contrast is called by its arm."""
+    """What each contrast of a design is judged by. A contrast has the name of its arm."""
 
     statuses: Statuses
-    values: Values  # values by seed, without the copies of one run
+    values: Values  # without the copies of one run: see `replicates.drop_copies`
     design: Design
-    copies: Mapping[str, Any]  # arms that ignore their seed, with the seed of their one run
+    copies: Mapping[str, Any]  # arms that ignore their seed, each with the seed of its one run
 
     def select_sides(self, name: str) -> dict[str, SidePair]:
-        """Return the numbers of an arm and of its base, by metric."""
+        """Return the values of an arm and of its base by metric."""
         base = self.design.bases[name]
         return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in self.values.items()}
 
@@ -29,7 +29,7 @@ class Evidence:
         return find_equal_seeds(arm, self.design.find_base(arm), self.values, self.design)
 
     def explain_lost(self, name: str) -> dict[Any, str]:
-        """Return the seeds of which a side of a contrast has no number of its own, with the reason."""
+        """Return the seeds that a side of a contrast lost, with the reason: {3: "failed"}."""
         lost = {}
         repeats = "may repeat" if self.design.nondeterminism is None else "repeats"
         for metric, numbers in self.values.items():
@@ -44,7 +44,7 @@ class Evidence:
         return lost
 
     def explain_lost_of_gate(self, name: str) -> dict[Any, str]:
-        """Return the seeds that a gate lost, with the reason and the side that ended without a number."""
+        """Return the seeds that a gate lost, with the reason and the side: {3: "failed at the head"}."""
         base = self.design.bases[name]
         lost = {}
         for seed, reason in self.explain_lost(name).items():
@@ -57,7 +57,7 @@ class Evidence:
         return seed in self.statuses[arm] and any(seed not in by_arm[arm] for by_arm in self.values.values())
 
     def count_lost(self, name: str, sides: SidePair) -> int:
-        """Return the pairs that lack a number on a side; without pairs the rows that have none."""
+        """Return the number of pairs without a number on some side; without pairing, of rows without one."""
         arm = self.statuses[name].keys()
         base = self.statuses[self.design.bases[name]].keys()
         if not self.design.pairing_column:
@@ -65,7 +65,7 @@ class Evidence:
         return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
     def limit_to_looks(self, looks_taken: int) -> "Evidence":
-        """Return what the seeds of these looks say, of the first look at least."""
+        """Return the evidence of the seeds of these looks, or of the first look if none was taken."""
         seeds = self.design.seeds[: self.design.looks[max(0, looks_taken - 1)]]
         values = {
             metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}

@@ -1,4 +1,4 @@
-"""The comparison as a screen, CSV and Markdown, and every trial as CSV, beside the page."""
+"""The tables beside a page: the comparison as text, CSV and Markdown, and the trials as CSV."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ from unrolled.reports.words.sentences import (
 
 
 def make_tables(comparison: Comparison) -> dict[str, str]:
-    """Return the tables by the name of their file. What a table from elsewhere holds is not written again."""
+    """Return the tables by the name of their file. A table from elsewhere is not written again."""
     tables = {"comparison.csv": comparison_csv(comparison), "comparison.md": comparison_markdown(comparison)}
     if comparison.design.is_study:
         tables["trials.csv"] = trials_csv(comparison)
@@ -46,14 +46,14 @@ def format_screen(comparison: Comparison) -> str:
 
 
 def _shorten_cells(row: Sequence[str]) -> list[str]:
-    """Return the cells of a line, shortened: names and verdicts, but no number in a reasonable unit."""
+    """Return the cells of a row with long names, verdicts and remarks shortened; numbers stay whole."""
     arm, against, *numbers, word, remarks = row
     numbers = [shorten(cell, 80) for cell in numbers]
     return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """Return the same as pipe tables."""
+    """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
     paragraphs = [markdown_cell(write_caption(comparison))]
     if few := describe_too_few_pairs(comparison):
         paragraphs.append(markdown_cell(f"{few}."))
@@ -81,7 +81,7 @@ def _name_direction(view: Comparison) -> str:
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
-    """Return the head, and the printed digits of every arm, baseline first."""
+    """Return the table of a metric as text: a row of heads, and a row for each arm, the baseline first."""
     head = (
         "arm",
         "against",
@@ -114,7 +114,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if arm.failed:
         seeds += f", {arm.failed} failed"
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
-    cells = arm.measured.name, arm.measured.against or "–", seeds, mean
+    cells = arm.name, arm.measured.against or "–", seeds, mean
     if contrast is None:
         return *cells, "–", "–", "–", "–", "–", arm.note or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
@@ -122,14 +122,16 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
         effect = f"median {effect}"
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
-    wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired and not contrast.tied else "–"
+    better_in = "–"
+    if contrast.paired and not contrast.all_tied:
+        better_in = f"{contrast.pairs_better} of {contrast.pairs}"
     if v is None:
-        return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
+        return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
     return (
         *cells,
         effect,
         scale.format_difference_cell(v.unbiased, sign=True),
-        wins,
+        better_in,
         format_p(v.difference_p),
         format_p(v.equivalence_p),
         f"{v.symbol} {v.label}",
@@ -138,7 +140,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """Return one line an arm, numbers in full; empty where there is none."""
+    """Return a row for each arm with all digits of its numbers; a cell without a number is empty."""
     table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
     if not comparison.design.is_study:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
@@ -146,9 +148,9 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def trials_csv(comparison: Comparison) -> str:
-    """Return a line for each trial that counts, failures included, with its settings and all of its metrics.
+    """Return a row for each trial that counts, failures included, with its settings and metrics.
 
-    `seed` is the seed of the pair. `trained_seed` stands beside it if an A/A arm was trained with others.
+    `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
     """
     rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
     arms = {arm.name: arm for arm in comparison.design.arms}
@@ -172,7 +174,7 @@ def write_caption(comparison: Comparison) -> str:
         for view in comparison.per_metric
     )
     bases = comparison.bases_phrase
-    if bases == comparison.arms[0].measured.name:
+    if bases == comparison.arms[0].name:
         bases = "the baseline"
     clause = comparison.design.presentation.interval_clause
     return (
@@ -182,16 +184,16 @@ def write_caption(comparison: Comparison) -> str:
 
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
-    """Return the arm's line: what it is, then its numbers by each metric, whose name begins its columns."""
+    """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
     is_planned = arm.verdict is not None and comparison.design.is_study
     record: dict[str, object] = {
-        "arm": arm.measured.name,
+        "arm": arm.name,
         "model": arm.measured.model,
         "changed": arm.describe_changes(),
-        "against": comparison.find_base(arm).measured.name if arm.contrast else "",
+        "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done,
-        "seeds": arm.total,
+        "seeds": arm.seeds_wanted,
         "diverged": arm.diverged,
         "failed": arm.failed,
         "verdict": arm.verdict and arm.verdict.text,
@@ -204,7 +206,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     for view in comparison.per_metric:
         cells = list_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
-    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_proofs))}
+    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_witnesses))}
 
 
 def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
@@ -241,7 +243,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p_adjusted": verdict and verdict.difference_test.p,
         "p_equivalent": verdict and verdict.equivalence_test.p,
         "p_divergence": verdict and verdict.divergence_test.p,
-        "wins": contrast.wins if contrast and contrast.paired else None,
+        "wins": contrast.pairs_better if contrast and contrast.paired else None,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,
@@ -250,20 +252,20 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
 
 
 def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
-    """Return the conversion with None for None."""
+    """Return a function that converts a number, and returns None for None."""
     return lambda x: None if x is None else convert(x)
 
 
 def _name_ends(
     name: str, ends: Interval | None, convert: Callable[[Any], float | None]
 ) -> dict[str, float | None]:
-    """Return the cells of an interval's ends and level."""
+    """Return the cells of an interval: {"delta_low": …, "delta_high": …, "delta_level": 0.95}."""
     low = convert(ends and ends.low)
     high = convert(ends and ends.high)
     return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends.level if ends else None}
 
 
 def _write_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV that a spreadsheet opens as data and never as code; no value is no text."""
+    """Return a table as CSV that a spreadsheet opens as data and never as code. NaN and None are empty."""
     cells = table.astype(object).where(table.notna(), None).map(csv_cell)
     return cells.rename(columns=csv_cell).to_csv(index=False, lineterminator="\n")

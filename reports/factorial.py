@@ -1,7 +1,12 @@
 """The effect of each factor of a study: with all other factors on, alone, and averaged over the others.
 
-A factor is a setting with two levels. Off is level 0 or false. If neither level
-is that, on is the baseline's level.
+A factor is a setting with two levels, off and on:
+
+| levels of the baseline and of the other arms | off | on |
+|---|---|---|
+| 0 (or false) and 0.5 | 0 | 0.5 |
+| 0.5 and 0 | 0 | 0.5 |
+| "adam" and "sgd" | "sgd" | "adam", the baseline's |
 """
 
 from collections.abc import Collection, Mapping
@@ -18,7 +23,7 @@ BESIDE = "beside all the others"
 ALONE = "alone"
 AVERAGE = "on average"
 CONTEXTS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
-"""What the other parts are when a part is switched on, and the design whose arms show it."""
+"""The contexts in which a part is switched on, by what the other parts are, each with its design's name."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""
@@ -36,24 +41,24 @@ class Factor:
 
 @dataclass(frozen=True, kw_only=True)
 class Factorial:
-    """A full 2^k of factors that the arms form, and its effects."""
+    """A full 2^k of factors, whose arms have each combination of levels; its effects are one family."""
 
     factors: tuple[Factor, ...]
     effects: tuple[Effect, ...]
-    standing: tuple[str, ...] = ()  # of its cells: exploratory, or one of several attempts
+    standing: tuple[str, ...] = ()  # see `ComparedArm.standing`; all that weakens one of its arms
 
     @property
     def interactions(self) -> tuple[Effect, ...]:
-        """The effects of two factors together, beyond the sum of their own."""
+        """The effects of two factors together, beyond the sum of their two effects."""
         return tuple(effect for effect in self.effects if len(effect.factors) == 2)
 
     @property
     def shown_interactions(self) -> tuple[Effect, ...]:
-        """The interactions whose verdict has a direction, but those of less than δ."""
+        """The interactions that are shown to be better or worse, without those of less than δ."""
         return tuple(e for e in self.interactions if e.verdict.effect in ("better", "worse"))
 
     def partners(self, effect: Effect) -> tuple[str, ...]:
-        """Return the factors on which a main effect depends, by its interactions."""
+        """Return the factors on which a main effect depends, as its interactions show."""
         return tuple(
             next(name for name in e.factors if name not in effect.factors)
             for e in self.shown_interactions
@@ -63,11 +68,11 @@ class Factorial:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One factor, with the verdict on switching it on in each context; None where there is none."""
+    """One factor, with the verdict on switching it on in each context; None if no arms show it."""
 
     factor: Factor
     verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
-    standings: Mapping[str, tuple[str, ...]]  # by context: exploratory, or one of several attempts
+    standings: Mapping[str, tuple[str, ...]]  # by context: see `ComparedArm.standing`
 
 
 def find_factorial(comparison: Comparison) -> Factorial | None:
@@ -91,11 +96,11 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
 def _measure_design(
     comparison: Comparison, corner: frozenset[Change], arms: Mapping[frozenset[Change], ComparedArm]
 ) -> Factorial | None:
-    """Return the effects of a full design, whose arms have some of the corner's changes each.
+    """Return the effects of a full design. Each of its arms has some of the corner's changes.
 
-    One run, copied for every seed, shows no variance of its cell: there are no effects then.
+    If an arm is one run, copied for every seed, the variance of its cell is unknown: there are no effects.
     """
-    if not comparison.has_first_look(arms.values()) or any(arm.copied for arm in arms.values()):
+    if not comparison.has_first_look(arms.values()) or any(arm.is_one_run for arm in arms.values()):
         return None
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
     factors = {change: _make_factor(comparison, *change) for change in ordered}
@@ -179,7 +184,7 @@ def _judge_factors(
     pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
     factors: Mapping[str, Factor],
 ) -> dict[str, Verdict]:
-    """Return the verdict on every factor, on against off."""
+    """Return the verdict on each factor, on against off."""
     on_and_off = {}
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != factors[key].on)
@@ -188,7 +193,7 @@ def _judge_factors(
 
 
 def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
-    """Return what the arm is trained with. Two models of one class are one, whose settings differ."""
+    """Return an arm's settings without the model's name, as models of one class differ in settings alone."""
     trial = arm.measured.example_trial
     return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
 
@@ -199,12 +204,15 @@ def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
 
 
 def _list_differences(arm: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:
-    """Return the settings in which an arm differs from others; one that either lacks is no difference."""
+    """Return the names of the settings that both have with different values."""
     return [key for key, value in _read_settings(arm).items() if settings.get(key, value) != value]
 
 
 def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, ComparedArm]:
-    """Return by setting the arm that differs from this one in it alone, if there is one such level."""
+    """Return, by setting, the arm that differs from this one in that setting alone.
+
+    A setting is left out if several arms do so, at different levels.
+    """
     settings = _read_settings(arm)
     arms_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
     for neighbour in comparison.same_task_arms:
@@ -216,7 +224,7 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
 
 
 def _make_factor(comparison: Comparison, key: str, level: Scalar) -> Factor:
-    """Return the factor between the baseline's level and another one."""
+    """Return the factor of a setting, of the baseline's level and another one."""
     baseline_level = _read_settings(comparison.arms[0]).get(key, level)
     off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
     return Factor(key, comparison.design.setting_titles.get(key, key.replace("_", " ")), off, on)

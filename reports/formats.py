@@ -1,4 +1,4 @@
-"""Text and numbers as a page, a CSV or a Markdown file must show them: hostile names stay text."""
+"""Texts and numbers for a page, a CSV or a Markdown file, so that hostile names stay text."""
 
 import math
 import re
@@ -13,28 +13,28 @@ MINUS = "−"
 
 
 def shorten(value: object, limit: int = 28) -> str:
-    """Return a value as visible text of at most `limit` characters, for labels that cannot wrap."""
+    """Return a value as visible text of at most `limit` characters: "nn.RNN, with Re…"."""
     text = visible(value)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def count_decimals(delta: float) -> int:
-    """Return two decimals beyond those of δ, at most 20."""
+    """Return two decimals more than δ has, at most 20: 0.02 → 4."""
     return min(20, max(0, 2 - math.floor(math.log10(delta))))
 
 
 def format_time(unix: float) -> str:
-    """Return a moment, given in unix seconds, to the second."""
+    """Return a moment in unix seconds as text: "2026-11-30 15:06:37 UTC"."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def format_day(unix: float) -> str:
-    """Return the day (UTC) of a moment, given in unix seconds."""
+    """Return the day (UTC) of a moment in unix seconds: "2026-11-30"."""
     return datetime.fromtimestamp(unix, UTC).date().isoformat()
 
 
 def format_number(value: float | None, decimals: int = 4, *, sign: bool = False) -> str:
-    """Return a number with a true minus sign; an en dash where there is none."""
+    """Return a number with a true minus sign, such as "−0.0200"; "–" for None."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -51,7 +51,7 @@ def format_interval(ends: Interval, decimals: int = 4) -> str:
 
 
 def format_p(p: float | None) -> str:
-    """Return three decimals from .001 on, and `<.001` below."""
+    """Return a p value: ".034", or "<.001"."""
     if p is None or math.isnan(p):
         return "–"
     if p < 0.001:
@@ -60,21 +60,21 @@ def format_p(p: float | None) -> str:
 
 
 def format_count(value: float | None, decimals: int = 0, *, sign: bool = False) -> str:
-    """Return a number in groups of three, separated by thin spaces."""
+    """Return a number in groups of three digits, with thin spaces: 12288 → "12 288"."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:{'+' if sign else ''},.{decimals}f}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in two digits of seconds or minutes, or in hours with a decimal."""
+    """Return a duration: "8.5 s", "12 min", "1.5 h"."""
     if seconds < 90:
         return f"{round(seconds, 1):.2g} s"
     return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def format_durations(low: float, high: float) -> str:
-    """Return a range of durations as text, with one unit where both ends have it: 2 to 30 min."""
+    """Return a range of durations: "2 to 30 min", or "50 s to 2 min"."""
     shortest = format_duration(low)
     longest = format_duration(high)
     if shortest == longest:
@@ -84,7 +84,7 @@ def format_durations(low: float, high: float) -> str:
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows in aligned columns, without those that have no value below their head."""
+    """Return the rows as lines with aligned columns, without columns that have no value below their head."""
     rows = drop_empty_columns(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -99,14 +99,14 @@ def drop_empty_columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def format_setting(value: object) -> str:
-    """Return a setting's level: on and off for a boolean, 2 for 2.0."""
+    """Return the level of a setting: True → "on", 2.0 → "2"."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else visible(value)
 
 
 def csv_cell(value: object) -> object:
-    """Return numbers as they are; a text that a spreadsheet would run as a formula gets a leading quote."""
+    """Return a cell of a CSV file. A text that a spreadsheet would run as a formula gets a quote: "'=1+1"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     text = visible("" if value is None else value)
@@ -114,7 +114,7 @@ def csv_cell(value: object) -> object:
 
 
 def markdown_cell(value: object) -> str:
-    """Return one cell of a pipe table: no markup, no HTML, no new column."""
+    """Return a cell of a pipe table, with everything escaped that Markdown or HTML would read."""
     text = visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
 
@@ -126,11 +126,11 @@ def pipe_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 REPEATED = "whether the same trial gives the same numbers twice"
-"""The findings of a repeated training of a program's first trial."""
+"""What a repeated training of a program's first trial shows."""
 
 
 def describe_distances(differences: Mapping[str, float]) -> str:
-    """Return how far two trials are apart by each metric: "loss by 0.013"."""
+    """Return by how much two trials differ in each metric: "loss by 0.013, error by 0.2"."""
     phrases = [f"{name} by {x:.2g}" for name, x in differences.items() if 0 < x < LARGEST]
     phrases += [f"{name}, which diverged once" for name, x in differences.items() if x >= LARGEST]
     return ", ".join(phrases) or "in their curves"
@@ -144,24 +144,24 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def join_first_names(names: Iterable[object], limit: int) -> str:
-    """Return the same of names, which are shortened."""
+    """Return the first names, shortened, and the number of the others: see `errors.join_first`."""
     return join_first([shorten(name) for name in names], limit)
 
 
 def phrase_all(number: int, noun: str) -> str:
-    """Return a phrase for so many: on the one seed, on both seeds, on all 10 seeds."""
+    """Return "on the one seed", "on both seeds" or "on all 10 seeds"."""
     if number == 1:
         return f"on the one {noun}"
     return f"on both {noun}s" if number == 2 else f"on all {plural(number, noun)}"
 
 
 def quote_name(name: str) -> str:
-    """Return a name as it stands in a sentence: in quotation marks where it has a comma of its own."""
+    """Return a name for a sentence: in quotation marks if it has a comma."""
     return f"“{name.strip()}”" if "," in name else name.strip()
 
 
 def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Return the facts of several machines, each with all the values that were seen."""
+    """Return the facts of several machines by name, each with all its values: {"cpu": "EPYC | Xeon"}."""
     values_by_name: dict[str, dict[str, None]] = {}
     for name, value in (fact for facts in machines for fact in facts.items()):
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

@@ -1,4 +1,4 @@
-"""The templates of pages, filled: a page is one file, which asks for no other."""
+"""Filling the templates of pages. A page is one file, which loads no other."""
 
 import base64
 import hashlib
@@ -15,9 +15,9 @@ from unrolled.reports.words import caveats, sentences
 
 
 def fill_template(template: str, context: dict[str, Any]) -> bytes:
-    """Return a page.
+    """Return a page, from a template and the names that it reads.
 
-    Its style and script are inline, under a policy that allows these two and nothing else.
+    Style and script are inline. The page's policy (CSP) allows these two by their hashes and nothing else.
     """
     panels = len(context.get("panels", ()))
     style = Markup(_make_environment().get_template("style.css").render(panels=panels))
@@ -68,5 +68,5 @@ def _make_environment() -> Environment:
 
 
 def _make_visible(value: Any) -> Any:
-    """Return a text that a template prints as text that can be seen; markup is ours and stays."""
+    """Return a text with its invisible characters written out; Markup is our own, and stays as it is."""
     return value if isinstance(value, Markup) else visible(value)

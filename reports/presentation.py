@@ -1,4 +1,4 @@
-"""How a page shows the metrics of one trainer's trials: names, units, decimals, and the parts of its own."""
+"""How a page shows one trainer's trials: titles, units and decimals of metrics, and sections of its own."""
 
 import math
 import re
@@ -16,10 +16,19 @@ from unrolled.reports.statistics.types import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How a metric is read: on the first screen in its unit, in tables as it is measured.
+    """How the values of a metric are written: with a unit on the first screen, as measured in tables.
 
-    Judged values may be a logarithm, `log` times ln of the value that is read. Levels are then written on the
-    scale of reading and differences in per cent.
+    An accuracy, measured from 0 to 1, with a δ of .02:
+
+        scale = Scale(title="accuracy", level_unit="%", difference_unit="points", multiplier=100)
+        scale = scale.adapt_to(Metric("accuracy", 0.02))
+        scale.format_level(0.876)          "87.6 %"
+        scale.describe_difference(-0.031)  "3.1 points lower"
+        scale.format_cell(0.876)           "0.8760", in a table
+
+    A metric may be judged by its logarithm: judged value = `log` · ln(value). Levels are then written as
+    values, and differences in per cent. With log = 100, a judged difference of 4.88 is 5 % higher, as
+    exp(4.88/100) = 1.05.
     """
 
     title: str = ""
@@ -29,13 +38,13 @@ class Scale:
     decimals: int | None = None  # decimals of a level; None to derive them from δ
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
     table_decimals: int = 4
-    log: float = 0.0
+    log: float = 0.0  # 0 for a metric that is judged as it is measured
     delta: float = 0.0  # smallest difference that matters, on the judged scale
     level_phrase: str = ""  # what an arm with a level does, such as "predicts {} of the words"
-    second_scale: "Scale | None" = None  # another unit of the same numbers
+    second_scale: "Scale | None" = None  # another unit of the same numbers: perplexity for a loss
 
     def adapt_to(self, metric: Metric) -> "Scale":
-        """Return the same for a metric with a δ, and for one that is judged by its ratio."""
+        """Return the scale with this metric's δ, and decimals to fit; a ratio has differences in per cent."""
         places = count_decimals(metric.delta)
         scale = replace(self, delta=metric.zone, table_decimals=places)
         if metric.ratio:
@@ -49,23 +58,23 @@ class Scale:
 
     @property
     def unit(self) -> str:
-        """The unit of what is measured, where it is known."""
+        """The unit of the measured values; "" if they have to be multiplied to be in `level_unit`."""
         return self.level_unit if self.multiplier == 1 else ""
 
     def convert_level(self, x: float) -> float:
-        """Return a level as it is measured."""
+        """Return the measured level of a judged one: exp(x / log), or x itself."""
         return safe_exp(x / self.log) if self.log else x
 
     def convert_difference(self, x: float) -> float:
-        """Return a difference as it is measured; of logarithms in per cent."""
+        """Return the measured difference of a judged one; of logarithms, 100 (exp(x / log) − 1) per cent."""
         return 100 * (safe_exp(x / self.log) - 1) if self.log else x
 
     def scale_difference(self, x: float) -> float:
-        """Return a difference in its unit."""
+        """Return a judged difference in `difference_unit`."""
         return self.convert_difference(x) if self.log else self.multiplier * x
 
     def format_level(self, x: float | None, decimals: int | None = None) -> str:
-        """Return a level with its unit: 87.6 %."""
+        """Return a level with its unit: 0.876 → "87.6 %"."""
         if x is None or math.isnan(x):
             return "–"
         level = self.multiplier * self.convert_level(x)
@@ -75,16 +84,20 @@ class Scale:
         return f"{format_number(level, decimals)} {self.level_unit}".rstrip()
 
     def format_levels(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
-        """Return two levels with their unit: 88.4 → 90.0 %."""
+        """Return two levels with their unit: "88.4 → 90.0 %"."""
         first = self.format_level(before, decimals).removesuffix(self.level_unit).rstrip()
         return f"{first} → {self.format_level(after, decimals)}"
 
     def format_change(self, before: float | None, after: float | None) -> str:
-        """Return the levels of a difference; a decimal more where, rounded, they would not subtract to it."""
+        """Return two levels with the decimals of `count_level_decimals`: "88.4 → 90.0 %"."""
         return self.format_levels(before, after, self.count_level_decimals(before, after))
 
     def count_level_decimals(self, before: float | None, after: float | None) -> int | None:
-        """Return the decimals of two levels beside their difference; None for those of a level."""
+        """Return the decimals of two levels that stand beside their difference.
+
+        It is one more than usual if the rounded levels would not subtract to the rounded difference. None
+        stands for the decimals of a single level.
+        """
         if self.log or before is None or after is None or not math.isfinite(after - before):
             return None
         levels = [self.multiplier * before, self.multiplier * after]
@@ -98,26 +111,26 @@ class Scale:
         return fewest + 1
 
     def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
-        """Return a difference without its unit, with two digits of the uncertainty that `ends` show."""
+        """Return a difference without its unit; the narrower the interval `ends`, the more decimals."""
         if x is None:
             return "–"
         return format_number(self.scale_difference(x), self._count_decimals(x, ends), sign=sign)
 
     def format_size(self, x: float, ends: Interval | None = None) -> str:
-        """Return the size of a difference, without its unit."""
+        """Return a difference without sign and unit."""
         return self.format_difference(x, ends).removeprefix(MINUS)
 
     def describe_difference(self, x: float, ends: Interval | None = None) -> str:
-        """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, 13 % higher."""
+        """Return a difference in words: "14.2 points higher", "1.30 nats lower", "13 % higher"."""
         size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
         if not re.search("[1-9]", self.format_size(x, ends)):  # zero, as it is rounded
             return size
         return f"{size} {'higher' if x > 0 else 'lower'}"
 
     def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
-        """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" for None.
+        """Return a difference's interval with its level: "95 % CI [−1.2, −0.3]"; "" for None.
 
-        With `sizes`, the ends have no signs, and the smaller end comes first.
+        With `sizes` the ends have no signs, and the smaller one is first: "95 % CI [0.3, 1.2]".
         """
         if ends is None:
             return ""
@@ -127,42 +140,42 @@ class Scale:
         return f"{ends.percent} CI [{low}, {high}]"
 
     def format_delta(self, delta: float) -> str:
-        """Return δ, as differences are judged, with its unit: 2 points."""
+        """Return a δ of the judged scale in `difference_unit`: 0.02 → "2 points"."""
         digits = ".3g" if self.log else "g"
         return f"{self.scale_difference(delta):{digits}} {self.difference_unit}".rstrip()
 
     def format_measured_delta(self, delta: float) -> str:
-        """Return the same as tables measure it: 0.02, 0.05 nats, 5 %."""
+        """Return a δ as tables have it, on the measured scale: "0.02", "0.05 nats", "5 %"."""
         return (
             f"{self.convert_difference(delta):g} {self.difference_unit if self.log else self.unit}".rstrip()
         )
 
     def format_cell(self, x: float | None) -> str:
-        """Return a level in a table."""
+        """Return a level as a table has it: 0.876 → "0.8760"."""
         if x is None or not self.log:
             return format_number(x, self.table_decimals)
         return format_number(self.convert_level(x), _count_significant_decimals(self.convert_level(x), 4))
 
     def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
-        """Return a difference in a table."""
+        """Return a difference as a table has it: "+0.0310", or "+5.0 %" of logarithms."""
         if x is None or not self.log:
             return format_number(x, self.table_decimals, sign=sign)
         return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
 
     def format_measured(self, x: float | None, *, sign: bool = False) -> str:
-        """Return a difference as a table has it, with its unit."""
+        """Return a difference as a table has it, with its unit: "+0.310 nats"."""
         return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
 
     def format_interval_cell(self, ends: Interval | None) -> str:
-        """Return the ends of a difference's interval in a table, beside which stands its level."""
+        """Return the ends of a difference's interval as a table has them, whose next cell is the level."""
         if ends is None:
             return "–"
         return f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (ends.low, ends.high))}]"
 
     def _count_decimals(self, x: float, ends: Interval | None) -> int:
-        """Return the decimals that show two digits of a difference's uncertainty, or of a tenth of its size.
+        """Return the decimals that show two digits of half the interval, or of a tenth of the difference.
 
-        There are more decimals if an end of the interval would otherwise be shown as 0 or as ±δ.
+        There are up to two more if an end of the interval would otherwise be shown as 0 or as ±δ.
         """
         most_decimals = 3 if self.most_decimals is None else self.most_decimals
         fewest = 0 if self.log else min(1, most_decimals)  # the means beside it have one decimal, too
@@ -176,7 +189,7 @@ class Scale:
         return decimals
 
     def _hides_a_limit(self, ends: Interval, decimals: int) -> bool:
-        """Return True if an end would be rounded to 0 or ±δ without being it."""
+        """Return True if an end is not 0 or ±δ, and would be rounded to one of them."""
         limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
         finite_ends = [self.scale_difference(x) for x in (ends.low, ends.high) if math.isfinite(x)]
         return any(
@@ -187,7 +200,7 @@ class Scale:
 
 
 def _count_significant_decimals(x: float, digits: int) -> int:
-    """Return the decimals that a number has with so many significant digits; 1 where it has no size."""
+    """Return the decimals of a number with so many significant digits; 1 for 0 and infinity."""
     return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if 0 < abs(x) < math.inf else 1
 
 
@@ -201,7 +214,7 @@ COST_COLUMNS = {
     "seconds": Scale(title="seconds", decimals=1),
     "memory_peak": Scale(title="peak memory (MiB)", decimals=0),
 }
-"""The columns of the table of costs; a column is shown if the trials have it."""
+"""The columns of the table of costs. One is shown if some trial has it."""
 
 
 class FigureColumn(NamedTuple):
@@ -213,35 +226,33 @@ class FigureColumn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What a trainer's page has of its own. Its template reads the fields that a subclass adds."""
+    """What only the pages of one trainer show. A subclass adds fields, which the trainer's template reads."""
 
     sentence: str = ""  # sentence below the main figure
     warnings: tuple[str, ...] = ()
-    marks_legend: str = ""  # meaning of the marks in the figure
-    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # marks by metric and arm's index
-    # where an arm's difference lies, by the arm's index, and how to read it
-    reasons: Mapping[int, Markup] = field(default_factory=dict)
-    reasons_legend: str = ""
+    marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and arm's index
+    marks_legend: str = ""  # what a mark means, such as "the book"
+    reasons: Mapping[int, Markup] = field(default_factory=dict)  # where a difference lies, by the arm's index
+    reasons_legend: str = ""  # how to read these
     columns_legend: str = ""  # explains the columns beside the figure
-
-
-NOTHING = Extras()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
-    """How a trainer's metrics are read, and the parts of a page that only its trials have.
+    """How a trainer's metrics are written, and which sections only its pages have.
 
-    `extras` and `curves` are import names of functions, so that a study runs without loading them. `extras`
-    returns the Extras of a comparison, and `curves` the learning curves of a result, points (step, value) by
-    metric, in place of those that the trial logged.
+    `extras` and `curves` are import names of functions, so that a study runs without loading them:
+
+    - `extras`: from a Comparison to its Extras
+    - `curves`: from a Result to learning curves, {metric: points (step, value)}, in place of those it logged
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
     costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
-    columns: tuple[str, ...] = ()  # metrics in the table of all trials, beside the judged ones
+    gpu_costs: frozenset[str] = frozenset()  # costs that are shown only if some trial was trained on a GPU
+    columns: tuple[str, ...] = ()  # metrics in the table of all trials, after the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
-    task: tuple[str, ...] = ()  # settings that define the task
+    task: tuple[str, ...] = ()  # names of the settings that define the task
     template: str = "report.html"
     extras: str = ""
     curves: str = ""
@@ -250,8 +261,9 @@ class Presentation:
     sample_records: tuple[str, ...] = ()  # records that a page shows for one trial an arm
 
     def find_scale(self, metric: str) -> Scale:
-        """Return how a metric is read; one that is not known, by its name in words."""
+        """Return the scale of a metric; for an unknown one, a scale with its name as the title."""
         return self.scales.get(metric, Scale(title=metric.replace("_", " ")))
 
 
-PLAIN = Presentation()  # presentation of any program
+PLAIN = Presentation()
+"""The presentation of any program."""

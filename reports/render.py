@@ -1,4 +1,4 @@
-"""A study's comparison → one self-contained page, with its tables as files beside it."""
+"""From a comparison to one self-contained page, with its tables and its summary as files beside it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,67 +20,67 @@ from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, find_page
 from unrolled.reports.factorial import Factorial, Part
-from unrolled.reports.figures import forest, panels
+from unrolled.reports.figures import curves, forest
 from unrolled.reports.page_template import fill_template
-from unrolled.reports.presentation import NOTHING, Extras, FigureColumn, Scale
+from unrolled.reports.presentation import Extras, FigureColumn, Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
 from unrolled.reports.words import answer, caveats, doubts, notes, sentences
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What the template of a page reads, by these names."""
+    """What the template of a page reads, by these names. A sentence or phrase is "" where there is none."""
 
-    c: Comparison
-    study: Design
+    comparison: Comparison
+    design: Design
     extras: Extras
 
     # the answer
-    answers: Sequence[Sequence[Markup]]
-    gate: str
+    answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
+    gate: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
-    proposal: str
-    audit: str
+    proposal: str  # outcome of a proposal
+    audit: str  # outcome of an audit
     audit_rows: Sequence[AuditRow]
     audit_notes: Sequence[str]
-    contrast_tally: str
-    futile: str
-    seen_data: str
-    attempts: str
-    earlier_attempts: Sequence[str]
-    tally: str
-    failures: Sequence[tuple[ComparedArm, str]]
+    contrast_tally: str  # how many contrasts are decided
+    futile: str  # sentence on contrasts that are given up
+    seen_data: str  # sentence on contrasts whose results were seen before the plan
+    attempts: str  # sentences on contrasts that were planned before
+    earlier_attempts: Sequence[str]  # a line for each of these plans
+    tally: str  # how many trials finished
+    failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
     warnings: Sequence[str]
 
     # the main figure, and the effect of each part
     panels: Sequence[forest.Panel]
-    figure_columns: Mapping[str, FigureColumn]
-    bounded: bool  # whether some row has an interval
+    figure_columns: Mapping[str, FigureColumn]  # by metric
+    has_intervals: bool  # whether some row has an interval
     parts: Sequence[Part]
-    contexts: Mapping[str, str]  # in which some part has a verdict, each with its design
-    thorough: bool  # whether some part has a verdict in each context
+    contexts: Mapping[str, str]  # the contexts in which some part has a verdict, with their designs
+    has_complete_part: bool  # whether some part has a verdict in each context
     grid: Factorial | None
-    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each part
+    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each effect
 
     # pictures
-    curves: Mapping[str, Mapping[int, Markup]]
+    curves: Mapping[str, Mapping[int, Markup]]  # by metric and arm's index
     sweeps: Sequence[sections.Sweep]
-    sweep_seeds: Sequence[int]
-    sweep_pictures: Sequence[Markup]
+    sweep_seeds: Sequence[int]  # the numbers of converged seeds that learning rates have, rising
+    sweep_pictures: Sequence[Markup]  # one for each of `sweeps`
 
     # tables
     columns: Mapping[str, Scale]  # scales of the table of all trials, by column
-    stopped: str
+    stopping_note: str
     costs: Sequence[sections.ArmCosts]
-    cost_columns: Mapping[str, Scale]
+    cost_columns: Mapping[str, Scale]  # scales of the table of costs, by cost
     cost_decimals: Mapping[str, int]
-    devices: Sequence[str]
+    devices: Sequence[str]  # a phrase for each kind of GPU
 
     # limits and provenance
     limits: Sequence[str]
-    declaration: str
-    data: Sequence[str]
-    environments: Mapping[str, str]
+    declaration: str  # when the plan was declared
+    data: Sequence[str]  # hashes of the data
+    environments: Mapping[str, str]  # facts of the machines
 
 
 def render(comparison: Comparison, out: Path) -> Path:
@@ -100,12 +100,12 @@ def render(comparison: Comparison, out: Path) -> Path:
 
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
-    comparison = page.c
+    comparison = page.comparison
     results = _list_results(comparison)
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.training_seconds for result in results)
     metrics = ", then ".join(view.title for view in comparison.per_metric)
-    facts = [f"Baseline {comparison.arms[0].measured.name}", metrics, page.contrast_tally, page.tally]
+    facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
     warnings = (page.seen_data, page.attempts, *page.warnings)
@@ -140,7 +140,7 @@ def write_index(out: Path) -> Path:
 
 
 def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
-    """Return the studies of the index, the largest effect first, and its other links, with addresses."""
+    """Return what the index shows: studies, the largest effect first, and links to other pages."""
     studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
     links = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
     links |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
@@ -151,14 +151,14 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
 def _make_page(comparison: Comparison) -> Page:
     grid = factorial.find_factorial(comparison)
     parts = factorial.find_parts(comparison, grid)
-    find_extras = comparison.design.presentation.extras
-    extras: Extras = resolve_name(find_extras)(comparison) if find_extras else NOTHING
+    extras_import = comparison.design.presentation.extras
+    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
     sweeps = sections.find_sweeps(comparison)
     environments = sections.merge_environments(comparison)
     costs = sections.average_costs(comparison)
     return Page(
-        c=comparison,
-        study=comparison.design,
+        comparison=comparison,
+        design=comparison.design,
         extras=extras,
         answers=_write_answers(comparison, parts, grid),
         gate=gate.describe_gate(comparison),
@@ -177,18 +177,18 @@ def _make_page(comparison: Comparison) -> Page:
         warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         panels=forest.make_panels(comparison, extras),
         figure_columns=_find_figure_columns(comparison),
-        bounded=any(arm.interval for view in comparison.per_metric for arm in view.arms),
+        has_intervals=any(arm.interval for view in comparison.per_metric for arm in view.arms),
         parts=parts,
         contexts={x: d for x, d in factorial.CONTEXTS.items() if any(part.verdicts[x] for part in parts)},
-        thorough=_is_thorough(parts),
+        has_complete_part=_has_complete_part(parts),
         grid=grid,
         effects=forest.draw_effects(grid, comparison) if grid else None,
-        curves=panels.draw_curves(comparison),
+        curves=curves.draw_curves(comparison),
         sweeps=sweeps,
         sweep_seeds=sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
-        sweep_pictures=panels.draw_sweeps(sweeps, comparison),
+        sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
-        stopped=notes.STOPPED,
+        stopping_note=notes.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=sections.count_cost_decimals(costs, comparison),
@@ -212,20 +212,20 @@ def _list_results(comparison: Comparison) -> list[Result]:
 
 
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
-    """Return the columns beside the figure whose metric some trial has."""
+    """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
     arms = [arm.measured for arm in comparison.arms]
     return {n: column for n, column in columns.items() if any(arm.average_metric(n) for arm in arms)}
 
 
 def _find_cost_columns(comparison: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
-    """Return the columns of the table of costs that some arm has."""
+    """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}
 
 
 def _find_columns(comparison: Comparison) -> dict[str, Scale]:
-    """Return the metrics of the table of all trials that some trial has, and how they are read."""
+    """Return the scales of the columns of the table of all trials: metrics that some trial has."""
     judged = {m.name: comparison.design.find_scale(m) for m in comparison.design.metrics}
     presentation = comparison.design.presentation
     scales = judged | {n: presentation.find_scale(n) for n in presentation.columns if n not in judged}
@@ -234,7 +234,7 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
 
 
 def answer_lines(comparison: Comparison) -> list[str]:
-    """Return the answer by the first metric, as a page begins with it, in plain text."""
+    """Return the answer by the first metric in plain text: the lines that a page begins with."""
     if comparison.gate:
         return gate.write_gate_lines(comparison)
     if comparison.proposal:
@@ -254,16 +254,16 @@ def _write_plain_text(line: Markup) -> str:
 def _write_answers(
     comparison: Comparison, parts: Sequence[Part], grid: Factorial | None
 ) -> list[tuple[Markup, ...]]:
-    """Return the answer by each metric in each of its units; by the first, with the effects of factors."""
+    """Return the answer by each metric in each of its units; that by the first has the effects of parts."""
     answers = []
     for view in comparison.per_unit:
-        if view.metric == comparison.metric and _is_thorough(parts):
+        if view.metric == comparison.metric and _has_complete_part(parts):
             answers.append(answer.write_answer(view, parts, grid))
         else:
             answers.append(answer.write_answer(view))
     return answers
 
 
-def _is_thorough(parts: Sequence[Part]) -> bool:
-    """Return True if some factor has a verdict in each context."""
+def _has_complete_part(parts: Sequence[Part]) -> bool:
+    """Return True if some part has a verdict in each context."""
     return any(all(part.verdicts.values()) for part in parts)

@@ -1,4 +1,4 @@
-"""What equal numbers show: which arms computed the same, and which arm is one run, copied for every seed."""
+"""What equal numbers show: arms that computed the same, and arms that are one run, copied for every seed."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,23 +13,23 @@ from unrolled.reports.statistics.types import SeedValues, select_seeds, select_s
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
 NOISE = 4
-"""The largest distance of a third equal trial, as a multiple of the distance of two."""
+"""If two equal trials differ by d, a third one differs from them by at most this multiple of d."""
 LAST_DIGITS = 1e-5
-"""The largest relative difference of one run's numbers in a table, such as a GPU's numbers have."""
+"""The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
 LAST_UNITS = 2
-"""The largest such difference in units of the last decimal of an arm's printed numbers."""
+"""The largest difference of a run's printed numbers if it is repeated, in units of their last decimal."""
 FINE_SIZE = 1000
-"""The size, in such units, from which on several runs do not fall within `LAST_UNITS` by chance."""
+"""Numbers of so many units of their last decimal are fine: several runs do not agree to `LAST_UNITS`."""
 FROM_BOUND = 25
-"""The distance of a share from its bound, in units, needed for this: near it, seeds differ by few items."""
+"""A share that is fewer units from its bound, such as 1, is not fine: seeds then differ by few items."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
     """Return the seeds on which two arms are known to have computed the same.
 
-    All judged numbers are equal, clocks apart, and so are the weights of both trials. For a program or a
-    table the weights are unknown. Then all logged numbers must be equal, and on the seeds of the first look
-    one of the judged numbers must be too fine to be equal by chance: see `are_computed_alike`.
+    On such a seed all judged numbers are equal, except clocks, and so are the weights of both trials. For a
+    program or a table the weights are unknown. All logged numbers must then be equal, and on the seeds of the
+    first look one judged metric must be too fine to be equal by chance: see `are_computed_alike`.
     """
     sides = {m: (values[m.name][arm.name], values[m.name][base.name]) for m in _select_computed(design)}
     if not sides:
@@ -53,7 +53,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
 
 
 def _select_computed(design: Design) -> list[Metric]:
-    """Return the judged metrics that a model's numbers decide, and no clock or known cost."""
+    """Return the judged metrics without clocks and known costs, such as a number of parameters."""
     return [metric for metric in design.metrics if metric.is_quality and is_computed(metric.name)]
 
 
@@ -62,7 +62,7 @@ def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
 
 
 def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
-    """Return the fingerprints of a trial; of a program its logged numbers, without those of known costs."""
+    """Return the fingerprints of a trial: of its weights or, of a program, all logged numbers but costs."""
     if seed not in arm.results:
         return {}
     result = arm.results[seed]
@@ -75,22 +75,26 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
 def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
-    By every judged metric such an arm has one value on all seeds: on those of a table, or on those of a
-    study's first look with five or more seeds. Its fingerprints are equal, too. Clocks and known costs do not
-    count. Values are one value if their range is small enough:
+    Such an arm has one value on all seeds, by every judged metric except clocks and known costs:
 
-    - In a study whose equal trials give equal numbers, the range is 0.
-    - In a study whose equal trials differ, the range is at most `NOISE` times their distance. If no arm is
-      spread over more than `NOISE` times that distance, seeds differ no more than equal trials do, and the
-      range has to be 0.
-    - In a study where that distance was not measured, the range is at most the widest spread of an arm
-      divided by `NOISE`.
-    - In a table from elsewhere, the range is at most `LAST_DIGITS` of the value's size. If another arm is
-      spread a hundred times as widely, it is at most ten times that, or `LAST_UNITS` of the last decimal if
-      numbers are printed finely.
+        seed   0     1     2     3     4
+        a    .812  .843  .790  .835  .821   five runs
+        b    .852  .852  .852  .852  .852   one run, copied     → {"b": 0}
 
-    A model that declares that no seed changes it is not included, nor is an arm that has the best possible
-    value on every seed.
+    All rows of a table are read, and the seeds of a study's first look with five or more. The numbers of a
+    run that is repeated may differ a little. They are one value if their range is at most
+
+    - in a study whose equal trials give equal numbers: 0. Their fingerprints are equal, too.
+    - in a study whose equal trials differ by d: `NOISE` · d. With d = .001, .850 to .854 is one value. But if
+      no arm is spread over more than `NOISE`² · d, seeds differ no more than equal trials do: 0.
+    - in a study where d was not measured: the widest spread of an arm, divided by `NOISE`. If a is spread
+      over .04, .850 to .860 is one value.
+    - in a table from elsewhere: `LAST_DIGITS` of the size of its numbers, and at most δ/100. .852000 to
+      .852008 is one value. If another arm is spread a hundred times as widely, ten times that, or
+      `LAST_UNITS` of the last decimal of fine numbers: see `measure_printing_noise`.
+
+    Not included are a model that declares that no seed changes it, and an arm with the best possible value on
+    every seed, which several runs may reach.
     """
     metrics = _select_computed(design)
     if not metrics:
@@ -115,16 +119,13 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
 def _select_first_values(
     arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
 ) -> dict[Metric, dict[Any, float]]:
-    """Return the values of an arm by quality and seed, of the seeds of the first look."""
+    """Return the values of an arm by metric and seed, on the seeds that `find_copies` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])
     return {m: select_seeds(values[m.name][arm.name], seeds) for m in _select_computed(design)}
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
-    """Return the range that equal trials of an arm may have; 0 if they are equal or the range is unknown.
-
-    `widest` is the widest spread of any arm.
-    """
+    """Return the largest range of one value: see `find_copies`. `widest` is the widest spread of an arm."""
     if not design.is_study:
         size = 100.0 if metric.ratio else max(map(abs, numbers), default=0.0)
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
@@ -136,7 +137,11 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:
-    """Return the range that one run may have in the last decimals of its numbers; 0 if they are coarse."""
+    """Return the largest range of a run's printed numbers if it is repeated; 0 if they are not fine.
+
+    .85201 and .85203 are fine: they have 85,201 units of their last decimal or more, and may differ by
+    `LAST_UNITS`. .85 has 85 units, which several runs may agree on by chance.
+    """
     printed = np.array([round(metric.from_judged_scale(x), 10) for x in select_finite(numbers)])
     if not printed.size:
         return 0.0
@@ -151,7 +156,7 @@ def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:
 
 
 def _measure_widest(arms: Iterable[SeedValues]) -> float:
-    """Return the widest spread of an arm: twice the range of its middle half, whatever few seeds collapse."""
+    """Return the widest spread of an arm: twice the range of its middle half, without outliers."""
     spreads = [0.0]
     for by_seed in arms:
         numbers = select_finite(by_seed.values())
@@ -162,7 +167,7 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
 
 
 def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
-    """Return the values without those that repeat the one run of an arm that ignores its seed."""
+    """Return the values with one seed alone for each arm that ignores its seed."""
     if not copies:
         return values
     originals: dict[str, dict[str, SeedValues]] = {}

@@ -1,4 +1,4 @@
-"""Verdicts on all rows of a table at once, as one that has no plan is judged."""
+"""Verdicts on all rows of a table at once: how a table from elsewhere is judged, which has no looks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from unrolled.reports.foreign.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import ContrastOptions, compare_pairs, make_options
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -21,7 +21,7 @@ Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
 
 
 def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matches) -> Decisions[str]:
-    """Return verdicts on all rows that there are, corrected within each metric."""
+    """Return the verdicts on all rows; contrasts are corrected together within each metric."""
     equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
     verdicts: dict[str, dict[str, Verdict]] = {}
     for metric in evidence.design.metrics:
@@ -39,7 +39,7 @@ def _judge_rows(
     equal: Mapping[str, Collection[Any]],
     matched: Mapping[str, RowMatch],
 ) -> dict[str, Verdict]:
-    """Return the verdicts by one metric: those on the rows with numbers that what was lost does not undo."""
+    """Judge the rows that have numbers; withdraw a claim that the lost rows could overturn."""
     design = evidence.design
     by_arm = evidence.values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
@@ -71,14 +71,14 @@ def _judge_rows(
 
 
 def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
-    """Return the verdict that counts what was lost, unless it claims what the survivors do not show."""
+    """Return the verdict with the losses, but claim nothing that the survivors alone do not show."""
     if not with_losses.claims or with_losses.kind == of_survivors.kind:
         return with_losses
     return with_losses.withdraw_claim() if of_survivors.claims else of_survivors
 
 
 def _explain_loss(of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None) -> str:
-    """Return why a contrast is open that would not be without its lost runs and rows; "" for others."""
+    """Return which losses keep a contrast open that the survivors would decide; "" for other contrasts."""
     if judged.claims or not of_survivors.claims:
         return ""
     causes = []
@@ -102,22 +102,19 @@ def compare_sides(
 ) -> Contrast:
     """Return the contrast of two arms by one metric, as the design pairs them.
 
-    `lost_count` counts the pairs without a number, `equal` has the seeds on which both sides computed the
-    same, and `match` describes averaged rows.
+    `lost_count` is the number of pairs without a number on a side. `equal` are the seeds on which both sides
+    computed the same. `match` has the averaged rows of the arm.
     """
-    options: dict[str, Any] = {
-        "delta": metric.zone,
-        "lower_is_better": metric.lower_is_better,
+    options: ContrastOptions = {
         "family_size": family_size,
         "lost_count": lost_count,
-        "identical": arm.keys() & base.keys() <= {*equal},
-        "structural": metric.is_structural,
-        "highest": metric.highest,
+        "computed_alike": arm.keys() & base.keys() <= {*equal},
     }
     if not design.pairing_column:
-        return welch([*arm.values()], [*base.values()], **options)
+        return welch([*arm.values()], [*base.values()], **make_options(metric), **options)
     if match:
-        options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
+        options["bounds"] = match.bounds
+        options["rows_lacking"] = match.lacks
     if design.test_share:
-        return compare_folds(arm, base, test_share=design.test_share, **options)
-    return compare_pairs(arm, base, **options)
+        return compare_folds(arm, base, test_share=design.test_share, **make_options(metric), **options)
+    return compare_pairs(arm, base, **make_options(metric), **options)

@@ -1,4 +1,4 @@
-"""The data of the page's later sections: each function returns rows, or nothing if there are no data."""
+"""The rows of the page's later sections: sweeps, costs, devices. No rows, no section."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from unrolled.reports.formats import merge_facts
 from unrolled.reports.statistics.arm_summary import ArmSummary
 
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
-"""One model at several learning rates, rising, everything else equal."""
+"""A model's title, and its summaries by learning rate, rising; all other settings are equal."""
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
-"""The mean costs of an arm's trials by name, and the costs of its base if they may be compared."""
+"""An arm, the mean costs of its trials by name, and those costs of its base that may be compared."""
 
 _RATES = "lr", "learning_rate", "learning-rate"
 
@@ -41,10 +41,13 @@ def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
 def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
 
-    Times and speeds are compared only if both arms were trained on one kind of machine.
+    Costs in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and memory
+    are compared with those of the base only if both arms were trained on one kind of machine.
     """
-    scales = comparison.design.presentation.costs
-    names = [name for name in scales if not name.startswith("speed") or describe_devices(comparison)]
+    presentation = comparison.design.presentation
+    scales = presentation.costs
+    has_gpu = bool(describe_devices(comparison))
+    names = [name for name in scales if has_gpu or name not in presentation.gpu_costs]
     costs = [
         {
             name: scales[name].multiplier * x
@@ -61,7 +64,10 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
 
 
 def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> dict[str, int]:
-    """Return the decimals of each cost; one more where some would not subtract to their difference."""
+    """Return the decimals of each cost, with one more if two rounded costs would not give their difference.
+
+    1.04 and 1.26 differ by 0.22: with one decimal, 1.0 and 1.3 would not give 0.2.
+    """
     decimals_by_cost = {}
     for name, scale in comparison.design.presentation.costs.items():
         decimals = scale.decimals or 0
@@ -75,7 +81,7 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
 
 
 def describe_devices(comparison: Comparison) -> tuple[str, ...]:
-    """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
+    """Return a phrase for each kind of GPU: "3 trials on H100, driver 570, CUDA 12.8"; () without GPUs."""
     trials = Counter(
         tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for arm in comparison.arms
@@ -91,7 +97,10 @@ def describe_devices(comparison: Comparison) -> tuple[str, ...]:
 def _select_comparable(
     costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
 ) -> dict[str, float]:
-    """Return the costs of a base that the arm's may be compared with; none for an arm that has no base."""
+    """Return the base's costs with which the arm's may be compared; {} for an arm that is not compared.
+
+    Of arms from different kinds of machine, only qualities are compared, such as a number of parameters.
+    """
     if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = comparison.find_base(arm)
@@ -103,6 +112,7 @@ def _select_comparable(
 
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:
+    """Return the mean of a cost. Seconds are `Result.training_seconds`, which every result has."""
     if name == "seconds":
         durations = [r.training_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
@@ -110,11 +120,6 @@ def _average_cost(arm: MeasuredArm, name: str) -> float | None:
 
 
 def merge_environments(comparison: Comparison) -> dict[str, str]:
-    """Return facts of the machines, each with all the values that the trials saw."""
-    return dict(
-        sorted(
-            merge_facts(
-                r.provenance for arm in comparison.arms for r in arm.measured.results.values()
-            ).items()
-        )
-    )
+    """Return the facts of all machines by name, with all values: {"cpu": "EPYC | Xeon"}."""
+    results = [r for arm in comparison.arms for r in arm.measured.results.values()]
+    return dict(sorted(merge_facts(r.provenance for r in results).items()))

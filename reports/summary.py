@@ -1,7 +1,6 @@
-"""The summary of a page, `summary.json` beside it: what the index and `unrolled studies` say of its study.
+"""The summary of a page, `summary.json` beside it, from which the index and `unrolled studies` are made.
 
-It is read without pandas and Matplotlib. Readers go on without a summary that is missing, broken or of
-another page than the one beside it.
+It is read without pandas and Matplotlib. A summary that is missing, broken or of another page is ignored.
 """
 
 import hashlib
@@ -35,7 +34,7 @@ class Summary:
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> bytes:
-        """Return the content of its file."""
+        """Return the content of `summary.json`."""
         return f"{json.dumps(asdict(self), indent=1)}\n".encode()
 
 
@@ -43,7 +42,7 @@ _SUMMARY = TypeAdapter(Summary)
 
 
 def hash_page(data: bytes) -> str:
-    """Return the hash by which a summary tells that a page is its own."""
+    """Return the hash that a summary has of its page."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,8 +1,13 @@
-"""Trials as a table: a frame with a row for each, from which arms are compared.
+"""Trials as a table from which arms are compared: a frame with a row for each trial.
 
-Its columns are arm, seed (or another thing that rows of two arms share), status (every row is done if there
-is no such column), and one for each metric. A study's table also has settings, costs and the identity of each
-trial.
+| column | what it has |
+|---|---|
+| arm | the arm's name |
+| seed | the seed, or another thing that pairs the rows of two arms, such as a fold |
+| status | done, diverged or failed; without this column every row is done |
+| each metric | its number |
+
+The table of a study also has the settings, costs and identity of each trial.
 """
 
 import math
@@ -19,7 +24,7 @@ from unrolled.reports.design import Design, Statuses
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
-    """Return the table of a study's results, each trial once. Cells that a trial lacks are missing (NaN)."""
+    """Return the table of a study's results. A cell is NaN if its trial has no such number."""
     records = [
         make_trial_record(arm.name, seed, result)
         for arm in design.arms
@@ -29,7 +34,7 @@ def tabulate_results(design: Design) -> pd.DataFrame:
 
 
 def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
-    """Return a trial's outcome, settings and metrics; one that failed or diverged has no metric."""
+    """Return the row of a trial: outcome, settings and, if it is done, metrics."""
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
     facts |= {"reason": result.reason, "attempts": result.attempts}
     measured = result.metrics if result.done else {}
@@ -41,13 +46,13 @@ def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
 
 
 def list_metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
-    """Return the columns that are metrics, `seconds` among them: no fact of a trial and no setting."""
+    """Return the columns that are metrics, `seconds` among them, and no facts or settings of a trial."""
     settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.flat_settings()}
     return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
 
 def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
-    """Return the status of every row."""
+    """Return the status of every row, by arm and seed."""
     by_arm: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
     column = table.status if "status" in table else repeat("done", len(table))
     for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
@@ -56,7 +61,7 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
 
 
 def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
-    """Return the numbers of one metric, as the design judges it: see `Metric.to_judged_scale`."""
+    """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
     by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
     numbers = read_numbers(table, metric)
     if declared := next((m for m in design.metrics if m.name == metric and m.ratio), None):
@@ -68,7 +73,7 @@ def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[
 
 
 def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
-    """Return the metric of every row: infinite if it diverged, NaN if it failed or has no number."""
+    """Return a metric's number in every row: infinite for a diverged trial, NaN for a failed one."""
     column = table[metric] if metric in table else pd.Series(math.nan, table.index)
     numbers = pd.to_numeric(column).astype(float)
     numbers = numbers.mask(numbers.abs() > LARGEST, math.inf)

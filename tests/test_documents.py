@@ -23,7 +23,7 @@ def read_document(name: str) -> str:
 
 
 def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> None:
-    row = next(row for row in models.arms if row.measured.name == "LMModel7")
+    row = next(row for row in models.arms if row.name == "LMModel7")
     k = row.contrast
     assert k is not None and row.interval is not None and row.summary.interval is not None
     assert k.arm_mean is not None and k.base_mean is not None and k.estimate is not None

@@ -155,7 +155,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult
     """Return the table of a study's results, given by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
-        arm.measured.name: comparison.find_base(arm).measured.name
+        arm.name: comparison.find_base(arm).name
         for arm in comparison.arms
         if arm.contrast or arm.has_contrast_to_decide
     }

@@ -69,8 +69,8 @@ def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
         if arm.verdict and arm.contrast:
             cells = list_number_cells(arm, comparison)
             record = {
-                "arm": arm.measured.name,
-                "baseline": comparison.find_base(arm).measured.name,
+                "arm": arm.name,
+                "baseline": comparison.find_base(arm).name,
                 "pairs": arm.contrast.pairs,
                 **{name: cells[cell] for name, cell in _CELLS.items()},
                 "direction": str(arm.verdict.direction),
@@ -123,7 +123,7 @@ def compare_arms(
     valid = isinstance(delta, Real) and 0 <= delta < math.inf
     require(valid, "is not a number above 0", key="delta", cure=cure)
     comparison = choose_metric(comparison, metric, delta)
-    compared_arms = {compared.measured.name: compared for compared in comparison.arms}
+    compared_arms = {compared.name: compared for compared in comparison.arms}
     for name in filter(None, (arm, against)):
         require(
             name in compared_arms,
@@ -139,7 +139,7 @@ def compare_arms(
     if compared.verdict and is_declared and base is declared_base and delta in (0.0, judge.delta):
         return ComparedPair(
             arm=arm,
-            against=base.measured.name,
+            against=base.name,
             metric=judge.name,
             verdict=compared.verdict,
             correction=compared.correction,
@@ -151,12 +151,12 @@ def compare_arms(
     require(
         undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
-        place=f"arms {arm!r} and {base.measured.name!r}",
+        place=f"arms {arm!r} and {base.name!r}",
         cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
     )
     return ComparedPair(
         arm=arm,
-        against=base.measured.name,
+        against=base.name,
         metric=judge.name,
         verdict=undeclared[arm],
         correction="unadjusted",

@@ -29,7 +29,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
-    compared_arms = {compared.measured.name: compared for compared in comparison.arms}
+    compared_arms = {compared.name: compared for compared in comparison.arms}
     summaries = []
     scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
@@ -48,10 +48,10 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
-    notes = {arm.measured.name: arm.note for arm in comparison.arms}
-    notes |= {arm.measured.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
-    notes[comparison.arms[0].measured.name] = "the baseline"
-    return notes | {claim.arm.measured.name: claim.sentence for claim in list_claims(comparison)}
+    notes = {arm.name: arm.note for arm in comparison.arms}
+    notes |= {arm.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
+    notes[comparison.arms[0].name] = "the baseline"
+    return notes | {claim.arm.name: claim.sentence for claim in list_claims(comparison)}
 
 
 def _make_arm_run(
@@ -86,7 +86,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
                     numbers[f"{name} unbiased"] = v.unbiased
                 numbers = {end: view.scale.convert_difference(x) for end, x in numbers.items()}
                 numbers |= {f"{name} level": v.interval.level} if v.interval else {}
-                by_arm.setdefault(arm.measured.name, {}).update(numbers)
+                by_arm.setdefault(arm.name, {}).update(numbers)
     return by_arm
 
 

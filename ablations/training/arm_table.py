@@ -22,7 +22,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
 
     A difference stands beside both means over its seeds, which subtract to it.
     """
-    has_other_base = comparison.bases_phrase != comparison.arms[0].measured.name
+    has_other_base = comparison.bases_phrase != comparison.arms[0].name
     unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
@@ -41,7 +41,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         estimate = contrast.estimate if contrast else None
         difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
         numbers = level, difference, arm.describe_seeds_of_mean()
-        table.add_row(Text(visible(arm.measured.name)), *base, *map(Text, numbers), _describe_verdict(arm))
+        table.add_row(Text(visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
     if any(row.verdict and row.verdict.provisional for row in comparison.arms):
         console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")

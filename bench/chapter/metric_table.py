@@ -18,6 +18,7 @@ class CostColumn(NamedTuple):
     head: str
     decimals: int = 0
     multiplier: float = 1.0  # multiplies the measured value to give the value that is shown
+    needs_gpu: bool = False  # whether it is shown only if some trial was trained on a GPU
 
 
 class DerivedFrom(NamedTuple):
@@ -84,7 +85,7 @@ CHAPTER_METRICS = (
     ChapterMetric(name="train_flops", cost=CostColumn("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
         name="speed_steady", kind="speed",
-        cost=CostColumn("tokens/s after the first epoch"), mlflow_place="last_on_gpu",
+        cost=CostColumn("tokens/s after the first epoch", needs_gpu=True), mlflow_place="last_on_gpu",
     ),
     ChapterMetric(name="speed_valid", kind="speed"),
     ChapterMetric(name="speed_train_seconds", kind="time"),  # by epoch alone

@@ -7,16 +7,16 @@ from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import FigureColumn, Presentation, Scale
 
 PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log=1.0)
-"""Exp of a loss in nats; a difference of losses is a ratio of perplexities, written in per cent."""
+"""The scale that shows losses in nats as perplexities, exp(loss), and their differences in per cent."""
 
 
 def format_thousands(x: float) -> str:
-    """Return a number in thousands: 4.5k."""
+    """Return a number in thousands: 4500 → "4.5k"."""
     return f"{format_number(x / 1000, 1)}k"
 
 
 def _make_scale(metric: ChapterMetric) -> Scale:
-    """Return how a metric of the table is read."""
+    """Return the scale of a metric of the table."""
     scale = Scale(
         title=metric.title,
         level_unit=metric.unit,
@@ -37,6 +37,7 @@ CHAPTER = Presentation(
         for metric in CHAPTER_METRICS
         if (cost := metric.cost)
     },
+    gpu_costs=frozenset(metric.name for metric in CHAPTER_METRICS if metric.cost and metric.cost.needs_gpu),
     columns=tuple(metric.name for metric in CHAPTER_METRICS if metric.is_column),
     figure_columns={
         metric.name: FigureColumn(metric.figure_head, format_thousands)

@@ -1,4 +1,4 @@
-"""The rows that the chapter prints, and whether each is compatible with our own trials.
+"""The rows that the chapter prints, and whether each could be one more seed of our trials.
 
 The chapter is the twelfth of Howard and Gugger, "Deep Learning for Coders with fastai and PyTorch" (2020).
 """
@@ -28,11 +28,11 @@ class BookRow:
     valid_loss: float  # nats per token
     accuracy: float
     targets: int  # number of targets in the validation set
-    repeated: tuple[float, float] | None = None  # loss and accuracy of the notebook, run again today
+    repeated: tuple[float, float] | None = None  # loss and accuracy that the notebook prints today
 
     @property
     def hits(self) -> int:
-        """Right guesses: accuracy times targets is a whole number, which checks the row."""
+        """The number of right guesses, accuracy · targets: a whole number if the row is right."""
         return round(self.accuracy * self.targets)
 
 
@@ -50,12 +50,12 @@ BOOK = {
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Whether a published single number could be one more seed of ours; diverged seeds are left out."""
+    """Whether a published number could be one more seed of ours; diverged seeds are left out."""
 
-    y: float
-    interval: Interval  # widened by half a unit of y's last printed digit
-    p: float  # p of y as printed; the interval decides
-    diverged: int
+    y: float  # the published number
+    interval: Interval  # prediction interval, widened by half a unit of y's last printed digit
+    p: float  # p of the test that y is one more seed; the interval decides
+    diverged: int  # number of our seeds that diverged
 
     @property
     def plausible(self) -> bool:
@@ -64,19 +64,19 @@ class Prediction:
 
     @property
     def wording(self) -> str:
-        """The phrase for it in reports."""
+        """What reports say of y: "a plausible single run of our procedure"."""
         left_out = f", given convergence ({self.diverged} diverged)" if self.diverged else ""
         return f"{'a' if self.plausible else 'not a'} plausible single run of our procedure{left_out}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BookComparison:
-    """A published row compared with our seeds of the same model and settings."""
+    """A published row, compared with our trials of the same model and settings."""
 
     arm: ComparedArm
     published: BookRow
     prediction: Prediction  # prediction of the validation loss
-    losses: tuple[float, ...]  # losses of our converged trials
+    losses: tuple[float, ...]  # validation losses of our converged trials
     accuracy: float | None  # mean accuracy of our trials
     accuracy_prediction: Prediction | None
 

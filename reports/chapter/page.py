@@ -1,4 +1,4 @@
-"""What a page of the chapter's models has of its own: the book's values, token roles, predictions, speeds."""
+"""The sections that only pages of the chapter's models have: book, token roles, predictions, speeds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,25 +26,25 @@ BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 
 
 class Sample(NamedTuple):
-    """A trial's predictions for a stretch of the validation set."""
+    """The guesses of one trial for a stretch of the validation set."""
 
     arm: ComparedArm
     result: Result
 
     @property
     def words(self) -> Sequence[Mapping[str, Any]]:
-        """The words of the stretch, each with the trial's guess."""
+        """The words of the stretch, each with the guess: [{"token": "one", "guess": "one"}, …]."""
         words: Sequence[Mapping[str, Any]] = self.result.records["passage"]
         return words
 
     @property
     def hits(self) -> int:
-        """How many of its guesses are right."""
+        """The number of right guesses."""
         return sum(word["token"] == word["guess"] for word in self.words)
 
     @property
     def continuation(self) -> Sequence[str]:
-        """The words that it writes next; () if it is fitted by counting."""
+        """The words that the trial writes next; () for a model fitted by counting."""
         words: Sequence[str] = self.result.records.get("continuation", ())
         return words
 
@@ -55,17 +55,17 @@ ArmSpeed = tuple[ComparedArm, float, SpeedRatio | None]
 
 @dataclass(frozen=True, kw_only=True)
 class ChapterExtras(Extras):
-    """What chapter.html shows beside what each trainer's page may have."""
+    """The fields that chapter.html reads, beside those of all trainers."""
 
     book_comparisons: tuple[BookComparison, ...]
-    roles: tuple[tuple[str, ...], tuple[Accuracies, ...]] | None
+    roles: tuple[tuple[str, ...], tuple[Accuracies, ...]] | None  # see `roles.average_roles`
     samples: Sequence[Sample]
     speeds: tuple[ArmSpeed, ...]
     speed_not_compared: str
 
 
 def find_extras(comparison: Comparison) -> ChapterExtras:
-    """Return the parts of a comparison's page."""
+    """Return what the page of a comparison shows of the chapter alone."""
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
@@ -90,7 +90,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
 
 
 def read_curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
-    """Return the learning curves of a trial by metric: points (epoch from 1, value)."""
+    """Return the learning curves of a trial by metric: points (epoch, value), with epochs from 1."""
     curves = {}
     for metric in CHAPTER_METRICS:
         if metric.has_curve:
@@ -133,7 +133,7 @@ def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison)
     pairs = [
         (comparison.find_base(fit.arm), fit.arm)
         for fit in fits
-        if fit.arm.contrast and fit.arm.contrast.identical
+        if fit.arm.contrast and fit.arm.contrast.computed_alike
     ]
     return [(titles[base.index], titles[arm.index]) for base, arm in pairs if base.index in titles]
 
@@ -150,13 +150,13 @@ def _worse_than_counting(comparison: Comparison) -> list[str]:
             (rival for rival in bigrams if not rival.measured.find_task_differences(arm.measured)), None
         )
         if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
-            pairs[arm.measured.name] = arm, counts
+            pairs[arm.name] = arm, counts
     judged = comparison.judge_pairs(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 
 
 def choose_samples(comparison: Comparison) -> list[Sample]:
-    """Return the predictions of the best arm, the baseline and one other arm on one text, the best first.
+    """Return samples of the best arm, the baseline and one other arm on one text, the best first.
 
     The other arm is the worst trained arm, or the second best if the baseline is the best or the worst. The
     A/A check is left out.
@@ -206,7 +206,7 @@ def describe_unlike_speeds(comparison: Comparison) -> str:
 
 
 def _pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
-    """Return, for each seed the speeds of an arm and its base, and why the two cannot be compared."""
+    """Return, for each seed, the speeds of an arm and its base, and why they cannot be compared, or ""."""
     sides = (comparison.find_base(arm).measured, arm.measured)
     base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)
     return [

@@ -1,4 +1,4 @@
-"""Accuracy by token role, and the roles in which the difference of two arms lies."""
+"""Accuracy by token role, and which roles make up the difference of two arms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import Direction
 
-SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # index of a metric's sums in [nats, hits, targets]
+SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # index of the metric's sum in [nats, hits, targets]
 TITLES = {
     "separator": "stops after numbers",
     "lead digit": "first digits",
@@ -27,8 +27,8 @@ TITLES = {
     "thousand": "“thousand”",
 }
 """The roles of Human Numbers, as sentences, pictures and tables name them."""
-NAMED = 3  # roles that a sentence names
-LEAST_SHARE = 0.1  # least share of the difference that makes a sentence name a role
+MOST_ROLES = 3  # most roles that a sentence names
+LEAST_SHARE = 0.1  # a role with a smaller share of the difference is not named
 
 Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
 
@@ -38,14 +38,14 @@ class RolePart:
     """A token role's part in the difference of two arms: its share of the tokens times its own difference."""
 
     role: str
-    before: float  # level of the compared arm's base on this role
-    after: float
-    part: float  # the parts of all roles add up to the difference
-    is_consistent: bool  # whether its interval over seeds leaves out 0
+    before: float  # mean of the base on this role
+    after: float  # mean of the arm on this role
+    part: float  # the parts of all roles add up to the difference of the arms
+    is_consistent: bool  # whether its interval over seeds does not hold 0
 
 
 def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
-    """Return names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
+    """Return the titles of the roles, and each arm's accuracies, pooled over finished seeds; or None."""
     names = tuple(
         dict.fromkeys(
             name for arm in comparison.arms for r in arm.measured.finished_results for name in _read_sums(r)
@@ -72,9 +72,9 @@ def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
 
 
 def explain_differences(comparison: Comparison) -> dict[int, Markup]:
-    """Return where each decided difference lies, by the arm's index: a strip of roles and a sentence.
+    """Return, by the arm's index, in which roles a shown difference lies: a strip of bars and a sentence.
 
-    The difference is in the metric that decides, if that is the loss or the accuracy.
+    The metric is the one that decides. If it is neither the loss nor the accuracy, return {}.
     """
     if comparison.metric.name not in SUMS:
         return {}
@@ -89,7 +89,7 @@ def explain_differences(comparison: Comparison) -> dict[int, Markup]:
 
 
 def describe_strips(roles: Sequence[str], title: str) -> Markup:
-    """Return how to read the strips of roles, of differences by a metric of this title."""
+    """Return how to read the strips of roles; `title` is the metric's."""
     return Markup(
         "Small bars: the token roles in which a decided difference lies, in the order {}; up is better. A "
         "role's part is its share of the tokens times its own difference, so that all parts add up to the "
@@ -100,10 +100,10 @@ def describe_strips(roles: Sequence[str], title: str) -> Markup:
 
 
 def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart, ...]:
-    """Return the parts of an arm's difference by token role; () unless both sides finished on all seeds.
+    """Return the part of each role in an arm's difference; () unless both sides finished on all seeds.
 
-    A part is consistent if its 95 % t interval over the seeds, corrected for the number of roles, leaves out
-    0.
+    A part is consistent if its 95 % t interval over the seeds, corrected for the number of roles, does not
+    hold 0.
     """
     seeds = arm.contrast.seeds if arm.contrast else ()
     compared = (comparison.find_base(arm).measured, arm.measured)
@@ -133,9 +133,9 @@ def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart
 
 
 def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
-    """Return the roles in which a difference consistently lies, largest first; "" if there are none.
+    """Return the roles with consistent parts, largest first: "60 % on first digits (40 → 55 %), 20 % on …".
 
-    The first role is given with its levels.
+    Returns "" if there are none, or if the largest is against the difference.
     """
     total = sum(part.part for part in parts)
     shares = {part.role: part.part / total for part in parts if total}
@@ -146,7 +146,7 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     phrases = [f"{_format_share(shares[part.role])} {part.role}" for part in named]
     levels = scale.format_levels(named[0].before, named[0].after).replace(" ", "\u00a0")
     phrases[0] += f" ({levels})"
-    return ", ".join(phrases[:NAMED])
+    return ", ".join(phrases[:MOST_ROLES])
 
 
 def _format_share(share: float) -> str:
@@ -160,7 +160,7 @@ def _format_share(share: float) -> str:
 
 
 def _draw_parts(parts: Sequence[RolePart], comparison: Comparison) -> Markup:
-    """Return a bar for each role: up where the arm is better, and grey where seeds do not agree."""
+    """Return a bar for each role: up if the arm is better, grey if the part is not consistent."""
     largest = max(abs(part.part) for part in parts)
     width = 100 / len(parts)
     bars = []

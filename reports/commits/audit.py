@@ -1,4 +1,4 @@
-"""An audit in words: which changes of a history help, by the study's first metric."""
+"""An audit in words: which changes of a branch help, by the study's first metric."""
 
 import math
 from collections import Counter
@@ -32,7 +32,7 @@ class AuditRow(NamedTuple):
 
     change: str
     lines: str  # lines added and deleted
-    difference: str  # tip minus tip without the change or, forward, commit minus the one before
+    difference: str  # tip without the change, minus the tip; forward: commit minus the one before
     interval: str
     seeds: int  # number of pairs
     effect: ChangeEffect
@@ -78,23 +78,23 @@ def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
 
 
 def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | None:
-    return next((arm for arm in comparison.arms[1:] if change.arm and arm.measured.name == change.arm), None)
+    return next((arm for arm in comparison.arms[1:] if change.arm and arm.name == change.arm), None)
 
 
 def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
-    """Return True if every judged quality of an arm equals that of its base, on all seeds of a first look.
+    """Return True if an arm and its base computed the same by every judged quality.
 
-    If a time, a speed or memory decides, equal qualities are not the answer.
+    If a time, a speed or memory decides, equal qualities do not answer: return False.
     """
     if not comparison.metric.is_quality:
         return False
     views = [view for view in comparison.per_metric if view.metric.is_quality]
     contrasts = [view.arms[arm.index].contrast for view in views]
-    return bool(contrasts) and all(contrast is not None and contrast.identical for contrast in contrasts)
+    return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 
 
 def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
-    """Return why a change is not judged or open, what it is compared with, and another metric's claim."""
+    """Return remarks on a change: why it is not judged, or open; its base; claims by other metrics."""
     if change.reason:
         return change.reason
     remarks = [] if arm else [NO_FILE]
@@ -105,7 +105,7 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
         remarks.append(f"compared with {quote_name(change.against)}, as the one before it cannot run")
     if arm is None:
         return "; ".join(remarks)
-    remarks += [*arm.standing, *_describe_losses(arm, comparison)]
+    remarks += [*arm.standing, *_describe_failures(arm, comparison)]
     if arm.verdict is None:
         remarks.append(arm.note or "no seed has a result of both")
     elif arm.verdict.blocked_reason:
@@ -119,10 +119,10 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
     return "; ".join(remarks)
 
 
-def _describe_losses(arm: ComparedArm, comparison: Comparison) -> list[str]:
-    """Return on how many seeds the program failed or diverged, without the change or beside it."""
+def _describe_failures(arm: ComparedArm, comparison: Comparison) -> list[str]:
+    """Return on how many seeds a side failed or diverged: ["2 seeds failed", "1 seed diverged at main"]."""
     base = comparison.find_base(arm)
-    sides = {"": arm, f" at {quote_name(base.measured.name)}": base}
+    sides = {"": arm, f" at {quote_name(base.name)}": base}
     counts = {
         f"{word}{side}": number
         for side, compared in sides.items()
@@ -132,7 +132,7 @@ def _describe_losses(arm: ComparedArm, comparison: Comparison) -> list[str]:
 
 
 def describe_audit(comparison: Comparison) -> str:
-    """Return the answer in a sentence; "" where the study is no audit."""
+    """Return the answer in a sentence: "Of 5 changes the tip is shown to need 2; …"; "" if it is no audit."""
     audit = comparison.design.audit
     if audit is None:
         return ""
@@ -182,7 +182,7 @@ def write_audit_lines(comparison: Comparison) -> list[str]:
 
 
 def list_notes(comparison: Comparison) -> list[str]:
-    """Return what a reader has to know of the rows."""
+    """Return sentences on how to read the rows."""
     audit = comparison.design.audit
     if audit is None:
         return []
@@ -210,7 +210,7 @@ def write_audit_markdown(comparison: Comparison) -> str:
 
 
 def audit_record(comparison: Comparison) -> dict[str, Any]:
-    """Return the audit as JSON has it: the answer, and the changes with numbers in the metric's own unit."""
+    """Return the audit for JSON: the answer, and each change with its numbers as the metric is measured."""
     audit = comparison.design.audit
     assert audit is not None
     records = []
@@ -243,5 +243,5 @@ def audit_record(comparison: Comparison) -> dict[str, Any]:
 
 
 def _finite_or_none(x: float | None) -> float | None:
-    """Return a number as JSON has it, which knows no infinity."""
+    """Return a finite number, or None, as JSON has no infinity."""
     return x if x is not None and math.isfinite(x) else None

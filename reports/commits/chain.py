@@ -1,4 +1,4 @@
-"""A proposal's state in words, and the page of a chain: its proposals in order, the incumbent's course."""
+"""The page of a chain, with its proposals and incumbents in order, and the state of a proposal in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ class ProposalRow:
     number: int
     commit: str  # hash and subject of the commit
     outcome: str
-    difference: str
-    bound: str
+    difference: str  # candidate minus incumbent
+    bound: str  # the least gain, at the level of the proposal
     pairs: int
     level: str
     p: str
     lines: str  # lines of code that it adds or, with a minus sign, removes
     seconds: str
     remark: str
-    page: str  # address of its page, relative to the chain's page; "" if nothing was trained
+    page: str  # link to its page from the chain's page; "" if nothing was trained
     gain: float | None = None  # gain in δ, for the figure
-    least_gain: float | None = None
+    least_gain: float | None = None  # its bound, in δ
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainSummary:
-    """Another chain of the same study."""
+    """What a page says of another chain of the same study."""
 
     name: str
     page: str
@@ -53,7 +53,7 @@ class ChainPage:
     answer: str
     facts: Sequence[str]  # sentences on the state of the chain
     rows: Sequence[ProposalRow]
-    course: Sequence[str]  # incumbents, in order
+    course: Sequence[str]  # a line for each incumbent, in order
     others: Sequence[ChainSummary]
 
 
@@ -69,9 +69,9 @@ def render_chain(chain: ChainPage, page: Path) -> None:
 
 
 def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
-    """Return a picture of the gains of proposals in δ, in order; "" if there are none.
+    """Return a picture of the gains of proposals, in δ and in order; "" if there are none.
 
-    For each kept proposal, a line reaches down to its bound.
+    The line of a kept proposal reaches down to its bound.
     """
     points = [(row, row.gain) for row in rows if row.gain is not None]
     if not points:
@@ -109,7 +109,7 @@ def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
 
 
 def describe_proposal(comparison: Comparison) -> str:
-    """Return a sentence on the outcome of a proposal; "" where the study is none."""
+    """Return a sentence on the outcome of a proposal; "" if the study is no proposal."""
     decision = comparison.proposal
     if decision is None:
         return ""

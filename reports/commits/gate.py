@@ -1,4 +1,4 @@
-"""A gate's outcome in words: whether a change is shown to be less than δ worse, by each metric."""
+"""The outcome of a gate in words: by each metric, whether the head is shown to be less than δ worse."""
 
 import math
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from unrolled.reports.statistics.non_inferiority import GateOutcome
 
 
 class GateRow(NamedTuple):
-    """What is shown of one metric, at one variant of the other settings; texts, with their units."""
+    """What is shown of one metric at one variant of the other settings; texts, with their units."""
 
     metric: str
     arm: str  # name of the head's arm
@@ -24,11 +24,11 @@ class GateRow(NamedTuple):
 
 
 def list_gate_rows(comparison: Comparison) -> list[GateRow]:
-    """Return a row for each metric at each variant of the other settings, as the study declares them."""
+    """Return a row for each metric at each variant of the other settings, in the order of the study."""
     if comparison.gate is None:
         return []
     rows = []
-    first_arm = comparison.arms_to_decide[0].measured.name if comparison.arms_to_decide else ""
+    first_arm = comparison.arms_to_decide[0].name if comparison.arms_to_decide else ""
     for (arm, _), bound in comparison.gate.bounds.items():
         scale = comparison.design.find_scale(bound.metric)
         rows.append(
@@ -46,7 +46,7 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
 
 
 def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
-    """Return how much higher or lower a head is that is so much worse."""
+    """Return how much higher or lower the head is, from how much worse it is: "0.3 points lower"."""
     if worse is None or not math.isfinite(worse):
         return "–"
     if not worse:
@@ -55,7 +55,7 @@ def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
 
 
 def describe_gate(comparison: Comparison) -> str:
-    """Return a sentence on the outcome; "" where the study is no gate."""
+    """Return a sentence on the outcome; "" if the study is no gate."""
     gate = comparison.gate
     if gate is None:
         return ""
@@ -84,7 +84,7 @@ def write_gate_lines(comparison: Comparison) -> list[str]:
 
 
 def write_gate_markdown(comparison: Comparison, sides: str) -> str:
-    """Return the outcome as a comment on a pull request; `sides` is a sentence on what was compared."""
+    """Return the outcome as Markdown for a pull request. `sides` is a sentence on what was compared."""
     head = ("Metric", "Arm", "Outcome", "On average", "At worst", "δ", "Seeds")
     table = pipe_table([head, *([markdown_cell(cell) for cell in row] for row in list_gate_rows(comparison))])
     note = "At worst: the one-sided 95 % bound, which holds at all looks together."

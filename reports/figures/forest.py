@@ -18,14 +18,14 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import ArmRemark
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, shorten
-from unrolled.reports.presentation import NOTHING, Extras, Scale
+from unrolled.reports.presentation import Extras, Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.types import Interval
 
-_REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
-_MOST_DOTS = 300  # most dots of an arm, which may have any number of values
-_SPREAD = (0, -5, 4, -2, 6, -6, 2)  # px by which a strip's dots are moved apart
+_REACH = 3.0  # an arm is clipped if its mean is more quartile ranges beyond the quartiles of all means
+_MOST_DOTS = 300  # most dots of one arm
+_SPREAD = (0, -5, 4, -2, 6, -6, 2)  # vertical distances of a strip's dots from its middle, in px
 _ROUND = (1, 1.5, 2, 3, 5, 7)  # leading digits of the ticks of a logarithmic axis
 
 
@@ -37,7 +37,7 @@ class Axis:
     high: float
 
     def format_position(self, x: float) -> str:
-        """Return a position as a percentage of the width; a value beyond the axis is put at its end."""
+        """Return the place of a value on the width: "50%". A value beyond the axis is at its end."""
         share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
         return f"{100 * share:.4g}%"
 
@@ -48,15 +48,15 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """The figure by one metric in one of its units; arms are grouped by task, each with its strip."""
+    """The figure by one metric in one of its units: arms with their strips, in groups by task."""
 
     view: Comparison
-    ticks: tuple[tuple[str, str], ...]  # (place, label)
+    ticks: tuple[tuple[str, str], ...]  # place and label: ("50%", "0.8")
     groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
     has_marks: bool
 
 
-def make_panels(comparison: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
+def make_panels(comparison: Comparison, extras: Extras) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
     return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.per_unit)
 
@@ -79,7 +79,7 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
 
 
 def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
-    """Return positions and labels of round levels, for a logarithmic axis in the unit that readers know."""
+    """Return places and labels of round levels; of a metric judged by its logarithm, levels as measured."""
     has_unit = scale.log or scale.level_unit == "%"
     unit = f" {scale.level_unit}".rstrip() if has_unit else ""
     multiplier = scale.multiplier
@@ -97,10 +97,10 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
 
 
 def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[ComparedArm]:
-    """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
+    """Return the arms of a task, the largest gain first; those of a ladder in declared order.
 
-    The baseline is first; models that count, and then the A/A check, are last. If nothing is decided, all
-    arms are ranked by their means.
+    The baseline is first. Models fitted by counting, and then the A/A check, are last. If nothing is decided,
+    all arms are ranked by their means.
     """
     if comparison.has_too_few_pairs:
         return comparison.rank_arms(arms)
@@ -120,7 +120,7 @@ def _make_sort_key(
 
 
 def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
-    """Return an axis for the seeds of all arms, except those with a mean far from the others'."""
+    """Return the axis that shows the seeds of all arms, except arms with a mean far from the others."""
     means = {arm.index: m for arm in comparison.arms if (m := arm.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
@@ -137,14 +137,15 @@ def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low = min(low, mark)
             high = max(high, mark)
-    pad = 0.04 * (high - low) or abs(high)  # for equal floats, as δ is below their last digit
+    pad = 0.04 * (high - low) or abs(high)  # low = high if δ is below the last digit of the floats
     return Axis(low - pad, high + pad)
 
 
-def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[str]) -> Markup:
-    """Return the strip of an arm; the interval of a contrast is drawn from the mean of its base.
+def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequence[str]) -> Markup:
+    """Return the strip of an arm: zone, dots, a drawn mark, mean and intervals.
 
-    An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
+    The interval of a difference is drawn around the base's mean plus the difference. An arm that is not
+    compared has no zone, and one that ignores its seed has a single dot.
     """
     contrast = arm.contrast
     kind = arm.verdict.kind if arm.verdict else ""
@@ -159,20 +160,20 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
         *_draw_seeds(axis, dots, view.scale.format_level, arm.noun, arm.measured.find_trained_seed),
-        *marks,
+        *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
         *_describe_clipped_seeds(axis, arm.summary, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
 
 
-def _draw_strip(marks: Sequence[str]) -> Markup:
-    """Return a strip with these marks, each of which is made of numbers and escaped labels."""
-    return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(marks)}</svg>')
+def _draw_strip(elements: Sequence[str]) -> Markup:
+    """Return a strip of these SVG elements, each of which is made of numbers and escaped labels."""
+    return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(elements)}</svg>')
 
 
 def _draw_zone(axis: Axis, base: float | None, delta: float) -> list[str]:
-    """Return the mean of the arm that a row is compared with, and the band of ±δ around it."""
+    """Return the band of ±δ around the mean of the base, and a line at that mean."""
     if base is None or not axis.low - delta < base < axis.high + delta:
         return []
     low, high = (float(axis.format_position(x)[:-1]) for x in (base - delta, base + delta))
@@ -196,7 +197,7 @@ def _draw_seeds(
     noun: str = "seed",
     find_trained_seed: Callable[[int], int] = lambda seed: seed,
 ) -> list[str]:
-    """Return a dot for each seed within the axis, which names the seed that its trial was trained with."""
+    """Return a dot for each value within the axis, whose title has the seed that was trained."""
     dots = []
     name = escape(shorten(noun))
     for i, (seed, x) in enumerate(values.items()):
@@ -211,7 +212,7 @@ def _draw_seeds(
 
 
 def _describe_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
-    """Return the number of seeds beyond each end of the axis; the worse end also has those that diverged."""
+    """Return how many seeds are beyond each end of the axis, "◂ 2", with diverged ones at the worse end."""
     values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
     below = sum(-math.inf < value < axis.low for value in values)
     above = sum(axis.high < value < math.inf for value in values)
@@ -236,7 +237,7 @@ def _draw_intervals(
     origin: float,
     highest: float = math.inf,
 ) -> list[str]:
-    """Return the plain interval of a difference and the corrected one, drawn from the mean of its base.
+    """Return the plain interval of a difference and the corrected one, both moved by the mean of its base.
 
     Those of a share end at its `highest` value.
     """
@@ -252,7 +253,7 @@ def _draw_intervals(
 def _draw_estimate(
     axis: Axis, mean: float | None, bars: Sequence[str], kind: str, write: Callable[[float], str]
 ) -> list[str]:
-    """Return mean and intervals in the verdict's colour, or an arrow if the mean is beyond the axis."""
+    """Return the mean and its intervals in the verdict's colour; an arrow for a mean beyond the axis."""
     if mean is None or math.isinf(mean):
         return []
     if mean < axis.low:

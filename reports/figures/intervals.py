@@ -10,11 +10,11 @@ from unrolled.reports.formats import shorten
 
 ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
 STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
-"""The colours of a page's style sheet, and the width."""
+"""The colours that a page has from its style sheet, and the width of the picture."""
 
 
 def draw_intervals(comparison: Comparison) -> Markup:
-    """Return a picture of each contrast's effect, its interval and the zone of ±δ; "" without contrasts."""
+    """Return a picture of each contrast: effect, interval and the zone of ±δ; "" without contrasts."""
     arms = [
         arm for arm in comparison.arms_with_contrast if arm.contrast and arm.contrast.estimate is not None
     ]
@@ -38,7 +38,7 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
         if arm.contrast and arm.contrast.estimate is not None:
             ax.plot(scale(arm.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
-    labels = [f"{shorten(arm.measured.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
+    labels = [f"{shorten(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""

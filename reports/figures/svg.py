@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from unrolled.bench.errors import visible
 
 COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate(("ink", "muted", "rule", "band", "accent"))}
-"""Placeholders: the page's style sheet defines each colour, light and dark."""
+"""Stand-ins by name: in the SVG each becomes a colour of the page's style sheet, which is light or dark."""
 
 _THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
 _DROPPED = {"font-family", "font", "stroke-dashoffset", "stroke-miterlimit"}
@@ -55,9 +55,9 @@ STYLE: Any = {
 def blank_axes(
     size: tuple[float, float], left: float, top: float, width: float, height: float
 ) -> tuple[Figure, Axes]:
-    """Return a figure of a size, and axes at a place in it, counted from the upper left corner.
+    """Return a figure, and axes of `width` and `height` in it; left and top are from its upper left corner.
 
-    Units are about a CSS pixel. Grid lines are horizontal.
+    A unit is about a CSS pixel. Grid lines are horizontal.
     """
     w, h = size
     figure = Figure(figsize=(w / 72, h / 72), dpi=72)

@@ -1,7 +1,7 @@
-"""Tables from elsewhere: rows of any columns, read as the table from which arms are compared.
+"""Tables from elsewhere: rows with any columns, made into the table from which arms are compared.
 
-Rows of two arms that share something (a seed, a document, a fold) are compared by their differences, like the
-arms of a study. Without such a column the arms are compared as two samples.
+If rows of two arms share something (a seed, a document, a fold), they are pairs, and their differences are
+what is compared, as in a study. Without such a column the arms are compared as two samples.
 """
 
 import re
@@ -23,18 +23,18 @@ _FOLDS = {"fold", "folds", "split", "splits"}
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table from which arms are compared."""
+    """Which columns of a table are compared: what the options of `unrolled compare` name."""
 
     arm: tuple[str, ...]  # columns in which arms differ
-    pair: tuple[str, ...]  # columns that rows of two arms share; () for none
+    pair: tuple[str, ...]  # columns by which rows of two arms are paired; () for none
     metrics: tuple[Metric, ...]
     baseline: str = ""  # name of an arm; "" for the arm of the first row
-    test_share: float = 0.0  # share of the data that is test set, if pairs are folds or splits of it
-    item: tuple[str, ...] = ()  # columns that name the rows of one arm and pair; or (SAMPLES,)
+    test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
+    item: tuple[str, ...] = ()  # columns that tell rows of one arm and pair apart; or (SAMPLES,)
 
 
 STATUS = "status"  # column that says how a run ended, in tables that have it, in any case; or "State"
-SAMPLES = "none"  # stands for an item: rows of one arm and pair are independent samples
+SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
     **dict.fromkeys(("done", "finished", "complete", "completed", "success", "succeeded", "ok"), "done"),
     "terminated": "done",
@@ -43,16 +43,15 @@ ENDS = {
     **dict.fromkeys(("running", "pending", "queued", "scheduled", "waiting"), "failed"),  # no number yet
     "diverged": "diverged",
 }
-"""Words of the status column, in lower case, and the ends that they stand for."""
+"""How a run ended, by the words of status columns in lower case."""
 
 
 def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """Return the table of these columns: arm, seed, status, metrics, and how many rows were averaged.
 
-    Rows of one arm and pair are averaged: see `row_means`. Of a study's trials, those of its first look are
-    taken; the table then has the column `FIRST_LOOK`. Raises BadInput for
-    a missing column, and for a value that is not a number; messages call rows by the frame's index, which
-    counts from 0.
+    Rows of one arm and pair are averaged: see `row_means`. Of a study's trials only those of its first look
+    are taken, and the table has the column `FIRST_LOOK`. Raises BadInput for a missing column, and for a
+    value that is not a number. Its message counts rows from 1, by the frame's index, which counts from 0.
     """
     items = () if columns.item == (SAMPLES,) else columns.item
     for column in (*columns.arm, *columns.pair, *items, *(metric.name for metric in columns.metrics)):
@@ -87,7 +86,7 @@ def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.Data
 
 
 def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
-    """Return a row for each arm and pair. Raises BadInput for several rows of which the item is not known."""
+    """Return a row for each arm and pair. Raises BadInput for several rows that no item tells apart."""
     repeated = table.duplicated(PAIR)
     if not columns.pair or not repeated.any():
         return table.assign(**{ROWS_AVERAGED: 1})
@@ -128,19 +127,19 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
 
 
 def find_fold(names: Sequence[str]) -> str:
-    """Return the first column that is called after folds or splits of the data, such as "cv_fold"; or ""."""
+    """Return the first column with "fold" or "split" as a word of its name, such as "cv_fold"; or ""."""
     return next((name for name in names if _FOLDS & {*re.split(r"[^a-z]+", name.lower())}), "")
 
 
 def find_unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[bool]":
-    """Return the runs that failed before their arm was logged, as those of an experiment may."""
+    """Return which runs failed before they logged their arm, as runs of an MLflow experiment may."""
     if not {*columns.arm} <= {*frame.columns}:
         return pd.Series(False, frame.index)
     return (read_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
 
 
 def read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
-    """Return how each run ended: done, diverged or failed; done where no column has it."""
+    """Return how each run ended: done, diverged or failed; done if no column says it."""
     name = _find_status_column(frame)
     if not name or name in (*columns.arm, *columns.pair, *columns.item):
         return pd.Series("done", frame.index)
@@ -174,14 +173,14 @@ def _find_status_column(frame: pd.DataFrame) -> str:
 
 
 def _read_pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
-    """Return what each row shares with one of any other arm; the row's number where nothing is paired."""
+    """Return what pairs each row with rows of other arms, or the row's number if nothing is paired."""
     if columns.pair:
         return _shared_values(frame, columns.pair, ends, source)
     return pd.Series(range(len(frame)), frame.index)
 
 
 def _shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Series, source: str) -> pd.Series:
-    """Return the values of these columns in each row; a run that failed before it logged any has its own."""
+    """Return the values of these columns in each row; a failed run without them gets a value of its own."""
     lacking = frame[[*names]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
         values = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)
@@ -219,7 +218,7 @@ def _check_filled(column: pd.Series, source: str) -> None:
 
 
 def _read_numbers(column: pd.Series, is_needed: "pd.Series[bool]", source: str) -> "pd.Series[float]":
-    """Return a column as numbers: infinity is a divergence; an empty cell of a needed row, an error."""
+    """Return a column as numbers, infinite if diverged. Raises BadInput for an empty cell that is needed."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if (bad := numbers.isna() & is_needed).any():
         value = column[bad].iloc[0]

@@ -1,4 +1,4 @@
-"""The design of a table from elsewhere: its arms, how they are paired, and what its page warns of."""
+"""The design of a table from elsewhere: its arms, how they are paired, and the warnings of its page."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ from unrolled.reports.replicates import measure_printing_noise
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
-CHOSEN = 3  # fewest arms of which the best or the worst may have been chosen as the baseline
-SMALLEST_POINTS = 0.05  # a smaller δ of a share in per cent, in points, may be meant for values from 0 to 1
-MOST_ITEMS = 1000  # shares of up to this many items may be equal by chance
+FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
+SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
+MOST_ITEMS = 1000  # two shares of so many items, or of fewer, may be equal by chance
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -60,7 +60,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
 
 
 def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
-    """Return a sentence on rows that were averaged; "" where there were none."""
+    """Return a sentence on the rows that were averaged; "" if none were."""
     counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
     smallest = int(counts.min())
     largest = int(counts.max())
@@ -87,7 +87,7 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
 
 
 def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
-    """Yield sentences on what makes verdicts doubtful: dependent rows, odd numbers, a chosen baseline."""
+    """Yield the warnings of a table: dependent rows, odd numbers, a baseline chosen by its result."""
     yield from _doubt_independence(frame, table, columns)
     yield from _doubt_metrics(frame, table, columns)
     if not columns.baseline and (extreme := _rank_first(table, columns.metrics[0].name)):
@@ -98,7 +98,7 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
 
 
 def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
-    """Yield sentences on rows that are not independent, or that were chosen or seen before."""
+    """Yield warnings of rows that are not independent, or that were chosen or seen before."""
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
@@ -120,7 +120,7 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
 
 
 def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
-    """Yield sentences on infinite values, units, and numbers that stand in several rows."""
+    """Yield warnings of infinite values, of units, and of numbers that stand in several rows."""
     metrics = [metric.name for metric in columns.metrics]
     for metric in columns.metrics:
         perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
@@ -142,7 +142,7 @@ def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -
 
 
 def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
-    """Return the arms that their study calls exploratory, or a further attempt: "a (attempt 2)"."""
+    """Return the arms of a study that have a standing, with it: ["a (attempt 2)"]."""
     if not {FIRST_LOOK, STANDING} <= {*frame.columns}:  # no study's trials, or nothing is known
         return []
     marked = frame[frame[STANDING].fillna("").astype(str) != ""]
@@ -154,7 +154,7 @@ def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
 
 
 def list_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
-    """Return the arms of studies' trials whose task is another than that of the baseline."""
+    """Return the arms whose task differs from the baseline's, if the rows are trials of a study."""
     if not {FIRST_LOOK, OTHER_TASK} <= {*frame.columns}:
         return []
     labels = join_labels(frame, columns.arm, "")
@@ -164,7 +164,7 @@ def list_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
 
 
 def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
-    """Return a sentence on a δ that is in another unit than the values of a known share; "" for others."""
+    """Return a warning of a δ in per cent for shares from 0 to 1, or the reverse; "" for others."""
     numbers = table[metric.name].where(np.isfinite(table[metric.name]))
     if metric.highest == np.inf or not numbers.notna().any():
         return ""
@@ -180,9 +180,9 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
-    """Return the arms whose different rows all occur twice, three times, or in multiples of that.
+    """Return the arms of which each row occurs twice, or three times, or in multiples of that.
 
-    Five such arms are needed, or two beside an arm without equal rows: coarse numbers may be equal by chance.
+    Coarse numbers may be equal by chance: five rows are needed, or two if another arm has no equal rows.
     """
     rows = table.dropna(subset=metrics)
     sizes = rows.groupby(["arm", *metrics], sort=False).size().groupby(level="arm", sort=False)
@@ -193,10 +193,10 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 
 
 def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Return the arms of which at least half of the numbers are repeated, and are too fine for that.
+    """Return the arms of which half of the numbers or more are repeats, and too fine to be so by chance.
 
-    They stand beside an arm of which all numbers, five or more, differ. One number throughout is a different
-    case: see `find_copies`.
+    Another arm has to have five numbers or more that all differ. Arms with one number in all rows are not
+    returned: see `find_copies`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)
@@ -211,7 +211,7 @@ def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
 
 
 def _are_fractions(levels: Floats) -> bool:
-    """Return True if all may be shares of so many items, a thousand or fewer, as a number or in per cent."""
+    """Return True if one number of items, up to a thousand, fits all shares: .25, .5 and .75 are of four."""
     items = np.arange(1, MOST_ITEMS + 1)[:, None]
     rounding = 10.0 ** -count_decimals(levels)
     for unit in (1.0, 100.0):
@@ -222,9 +222,9 @@ def _are_fractions(levels: Floats) -> bool:
 
 
 def _rank_first(table: pd.DataFrame, metric: str) -> str:
-    """Return whether the first arm of several has the highest or the lowest mean; "" otherwise."""
+    """Return "highest" or "lowest" if the first of several arms has that mean; "" otherwise."""
     means = table[metric].where(np.isfinite(table[metric])).groupby(table.arm, sort=False).mean()
-    if len(means) < CHOSEN or means.nunique() < CHOSEN:
+    if len(means) < FEWEST_TO_CHOOSE or means.nunique() < FEWEST_TO_CHOOSE:
         return ""
     first = means.iloc[0]
     if first == means.max():

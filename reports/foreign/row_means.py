@@ -1,9 +1,15 @@
 """The mean of several rows of one arm and pair, such as the documents on which each seed is judged.
 
 The rows of two arms are matched by an item, such as the document, so that no arm is better because of rows
-that it lacks. A row that is missing or failed on one side may have shown as large a difference as any other
-row, in either direction: a matched value therefore has a lowest and a highest value. A pair with half of its
-rows missing is lost.
+that it lacks:
+
+    seed 0     arm   baseline   difference
+    doc 1      .8    .7         .1
+    doc 2      .6    .6         .0
+    doc 3      –     .5         unknown
+
+A row that is missing or failed may have shown as large a difference as any other row, in either direction.
+The pair of seed 0 therefore has a lowest and a highest difference. A pair without half of its rows is lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,29 +21,29 @@ import pandas as pd
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.result_table import ROWS_AVERAGED
 
-ONE_RUN = "one run"  # column that says whether the rows of an arm are those of one run, copied
-PAIR = ["arm", "seed"]
-BY_CHANCE = 0.001
+ONE_RUN = "one run"  # column that says whether an arm is one run, copied for every pair
+PAIR = ["arm", "seed"]  # columns whose values the rows of one arm and pair share
+BY_CHANCE = 0.001  # items that agree by chance with a greater probability do not make an arm a copy
 _MOST_LACKING = 0.5  # a pair that lacks this share of its rows is lost
 _ARM_LACKS = "rows that the arm lacks"
 _BASE_LACKS = "rows that its baseline lacks"
 
 
 class RowMatch(NamedTuple):
-    """An arm's values by pair as they are compared with the baseline's, from rows that both have."""
+    """The values of an arm by pair, made from the rows that its baseline has, too."""
 
     values: Mapping[Any, float]
     bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of pairs that lack rows
-    lacks: tuple[int, int]  # numbers of rows that the arm and its baseline lack
+    lacks: tuple[int, int]  # number of rows that the arm lacks, and that its baseline lacks
 
 
 def average_rows(
     table: pd.DataFrame, metrics: Sequence[str], baseline: str, items: "pd.Series[str] | None"
 ) -> pd.DataFrame:
-    """Return a row for each arm and pair, in the order of their first rows, also for `read_row_matches`.
+    """Return a row for each arm and pair, in the order of their first rows.
 
-    A mean is over the rows that did not fail. A row that diverged makes it infinite, whatever its number.
-    Without `items` the rows are independent samples, of which there may be any number.
+    A mean is over the rows that did not fail, and infinite if a row diverged. Further columns hold the
+    matched values for `read_row_matches`. Without `items` the rows are independent samples, in any number.
     """
     diverged = table[[*metrics]].abs().eq(np.inf).where(table.status != "diverged", True)
     table = table.assign(**table[[*metrics]].mask(diverged, np.inf))
@@ -66,9 +72,9 @@ def find_copied_arms(
 
     The means of such an arm may differ from pair to pair if rows failed. An arm is not called a copy
 
-    - if its items may agree by chance, as the items of a few easy questions do, or those of an arm that is
-      always right. The probability of that is above `BY_CHANCE` if two values of an item agree as often as
-      two values drawn from all of the arm's or, if this is more, as often as in the most constant arm that
+    - if its items may agree by chance, with a probability above `BY_CHANCE`. Items of a few easy questions
+      do, and those of an arm that is always right. Two values of an item agree by chance as often as two
+      values drawn from all of the arm's or, if this is more, as often as in the most constant arm that
       varies;
     - if no arm varies from pair to pair, unless half of its items are in five pairs or more.
     """
@@ -92,12 +98,12 @@ def find_copied_arms(
 
 
 def _measure_agreement(values: "pd.Series[float]") -> float:
-    """Return the chance that two values drawn at random are equal."""
+    """Return the chance that two values drawn at random are equal: .5 for [0, 0, 1, 1]."""
     return float((values.value_counts(normalize=True, dropna=False) ** 2).sum())
 
 
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
-    """Return the matches by arm, of a table whose rows were averaged; {} for any other one."""
+    """Return the matches by arm of a table that `average_rows` made; {} for any other table."""
     columns = _name_columns(metric)
     if not {*columns} <= {*table.columns}:
         return {}
@@ -116,12 +122,15 @@ def _name_columns(metric: str) -> list[str]:
 
 
 def _summarise_ends(ends: "pd.Series[str]") -> str:
-    """Return how a pair ended: it failed if all of its rows did."""
+    """Return how a pair ended: diverged if any row did, failed if all did, and else done."""
     return next((end for end in ("diverged", "done") if (ends == end).any()), "failed")
 
 
 def _match_items(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return, by pair, the mean difference of the items that both have, and the share that is lacking."""
+    """Return, by pair, how many rows are lacking, and the mean difference of the others.
+
+    `share` is the share of rows that are lacking, and `reach` the largest difference of any item.
+    """
     rows = arm_rows.merge(base_rows, on=["seed", "item"], how="outer", suffixes=("", " of baseline"))
     rows = rows[rows.seed.isin(arm_rows.seed) & rows.seed.isin(base_rows.seed)]
     arm_lacks = rows.status.isna() | (rows.status == "failed")
@@ -139,7 +148,7 @@ def _match_items(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -
 
 
 def _count_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the same of independent samples, of which those that failed are lacking."""
+    """Return the same as `_match_items` for independent samples; only failed rows are lacking."""
     rows = pd.concat({"arm": arm_rows, "base": base_rows}, names=["side"])
     values = rows[metric].where(rows.status != "failed")
     is_lacking = (rows.status == "failed").groupby([rows.seed, "side"], sort=False)

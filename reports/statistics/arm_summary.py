@@ -1,4 +1,4 @@
-"""One arm over its seeds: mean, spread, interval, and the rate at which it diverges."""
+"""The values of one arm over its seeds: mean, SD, interval, median, and the rate at which it diverges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from unrolled.reports.statistics.values import diverged_as_worst, median, select
 class ArmSummary:
     """One arm over its seeds. Mean, SD and interval leave out diverged seeds; the median includes them.
 
-    The mean needs 1 converged seed, the SD 2 and the interval 3; with fewer they are None.
+    The mean needs one converged seed, the SD two and the interval three. With fewer seeds they are None.
     """
 
-    values: Mapping[int, float]
-    diverged: int
+    values: Mapping[int, float]  # by seed; infinite, with the worse sign, for a diverged one
+    diverged: int  # number of diverged seeds
     mean: float | None
     sd: float | None  # with ddof 1
     interval: Interval | None

@@ -1,6 +1,6 @@
 """A contrast of two arms: its tests and intervals. The module `pairs` makes contrasts from values.
 
-The unit of replication is the seed, and every interval is "over seeds, given this validation set".
+Seeds are the replicates: another run may draw other seeds, but has the same validation set.
 """
 
 import math
@@ -31,52 +31,61 @@ from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
-FEWEST_FAILURES = 3  # excess of failures on one side from which on two arms are not the same
+FEWEST_FAILURES = 3  # by so many more failures than the other, a side is said to fail more often
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
     """An arm minus its base, the arm that it is compared with, over the seeds of both, at one look.
 
-    A pair is converged if both of its sides are. Means, SD, skewness and r use converged pairs, and are None
-    if there are too few. Wins, losses and the median use all pairs: one diverged side counts as ±∞, two as a
-    tie. Tests and intervals are of the mean. If a side diverged or a pair was lost, the median by signs has
-    to agree: each p is the larger of both tests, and an interval covers both. If all differences are equal,
-    only the signs can be tested, and equality within ±δ is shown as far as n ties show it (`ties_p`).
+    A pair has converged if both of its sides have.
+
+    - Means, SD, skewness and r are over converged pairs, and are None if there are too few.
+    - The median, `pairs_better` and `pairs_worse` are over all pairs. A pair is ±∞ if one side diverged, and
+      a tie if both did.
+
+    Which test judges the contrast:
+
+    - Usually the mean's.
+    - If a side diverged or a pair was lost, the mean's and the sign test of the median: p is the larger one,
+      and the interval covers both.
+    - If all pairs have one difference, there is no spread, and only the sign test is left. Equality within ±δ
+      is then shown by the number of ties: see `ties_p`.
     """
 
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]  # seeds that only one side has
     arm_lacks: int  # number of seeds that only the base has
     base_lacks: int  # number of seeds that only the arm has
-    lost_count: int  # pairs that cannot have a result: each counts as the worst possible for a claim
+    lost_count: int  # number of pairs without a result: each counts as the worst possible for a claim
     differences: Mapping[int, float]  # differences of the converged pairs, by seed
-    bounds: Mapping[int, tuple[float, float]]  # bounds of the differences that are not known exactly, by seed
-    rows_lacking: tuple[int, int]  # numbers of rows that the arm and its base lack in the pairs
-    delta: float
-    family_size: int
-    look: Look
+    # lowest and highest possible difference of each pair that lacks rows, by seed
+    bounds: Mapping[int, tuple[float, float]]
+    rows_lacking: tuple[int, int]  # number of rows that the arm lacks, and that its base lacks
+    delta: float  # smallest difference that matters
+    family_size: int  # number of contrasts that are corrected together
+    look: Look  # the look at which these pairs are seen
     lower_is_better: bool
-    wins: int  # pairs in which the arm is better
-    losses: int
-    arm_diverged: int
+    pairs_better: int  # number of pairs in which the arm is better
+    pairs_worse: int  # number of pairs in which the arm is worse
+    arm_diverged: int  # number of pairs in which the arm diverged, alone or with its base
     base_diverged: int
     both_diverged: int
-    tied: bool  # every pair converged, none was lost, and its sides have the same value
-    identical: bool  # tied, and known to have been computed alike, bit for bit
+    all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
+    computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
     highest: float  # highest value of a metric whose lowest is 0; infinite if unknown
-    constant: bool  # the same difference on every seed, so that a t test has no spread to go by
-    exact: bool  # constant, and known: each side has the value that follows from its settings
+    one_difference: bool  # whether all pairs have one difference, so that a t test has no spread
+    known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
     arm_mean: float | None
     base_mean: float | None
     mean: float | None  # arm_mean − base_mean
-    sd: float | None
-    skewness: float | None
+    sd: float | None  # of the differences
+    skewness: float | None  # of the differences
     skewness_of: int  # number of values behind the skewness
     r: float | None  # correlation of the pairs
 
-    paired: ClassVar[bool] = True  # whether values of the same seed are compared
-    divergence_test: ClassVar[str] = "McNemar"  # test of how often both sides diverge; "" for none
+    paired: ClassVar[bool] = True  # False if the two sides are independent samples
+    divergence_test: ClassVar[str] = "McNemar"  # name of the test of how often the sides diverge; "" for none
 
     @property
     def pairs(self) -> int:
@@ -90,17 +99,17 @@ class Contrast:
 
     @property
     def by_signs(self) -> bool:
-        """True if the signs of the pairs judge it, beside their mean or, without any spread, in its place."""
-        return self.given_convergence or self.constant or self.lost_count > 0
+        """True if the sign test judges it, beside the mean's test or in its place."""
+        return self.given_convergence or self.one_difference or self.lost_count > 0
 
     @property
     def by_median(self) -> bool:
-        """True if `estimate` is the median of all pairs: the means are of those that converged."""
-        return self.given_convergence and not self.constant
+        """True if `estimate` is the median of all pairs, as their mean would leave out diverged ones."""
+        return self.given_convergence and not self.one_difference
 
     @property
     def estimate(self) -> float | None:
-        """The mean difference; with diverged seeds the median."""
+        """The mean difference or, if a seed diverged, the median one."""
         if not self.by_median:
             return self.mean
         return median([*self.differences.values(), *self._list_infinite_differences()])
@@ -112,35 +121,35 @@ class Contrast:
 
     @property
     def equivalence_p(self) -> float:
-        """The p that the difference lies within ±δ: 0 for identical arms, 1 with diverged seeds."""
-        if self.identical:
+        """The p of the test that the difference is within ±δ: 0 if computed alike, 1 if a seed diverged."""
+        if self.computed_alike:
             return 0.0
         if self.given_convergence:
             return 1.0
-        if self.constant:
+        if self.one_difference:
             return self._ties_p(self.delta)
         return max(self._compute_tails(-self.delta)[0], self._compute_tails(self.delta)[1])
 
     @property
     def divergence_p(self) -> float:
-        """The exact two-sided p of both sides diverging equally often (McNemar 1947).
+        """The exact two-sided p of the test that both sides diverge equally often (McNemar 1947).
 
-        In a lost pair, the side that diverges less often may have been the one that diverged.
+        Every lost pair counts as one in which the side that diverges less often diverged.
         """
         return self._divergence_p(self.lost_count)
 
     @property
     def divergence_differs(self) -> bool:
-        """True if the sides diverge unequally often by the plain p of the pairs that ended."""
+        """True if that test without the lost pairs, and unadjusted, rejects at .05."""
         return self._divergence_p(0) <= ALPHA
 
     @property
     def fails_unequally(self) -> bool:
         """True if one side failed more often than the other.
 
-        It did if it failed in `FEWEST_FAILURES` more pairs and in a tenth of all, or if McNemar's unadjusted
-        p of the lost pairs, or of the lacking rows, is at most .05. That p alone needs six failures against
-        none.
+        There are three ways: it failed in `FEWEST_FAILURES` more pairs, which are a tenth of all pairs or
+        more; McNemar's unadjusted p of the lost pairs is at most .05, as with six failures against none; or
+        that p of the lacking rows is.
         """
         fewer, more = sorted((self.arm_lacks, self.base_lacks))
         excess = more - fewer
@@ -154,15 +163,15 @@ class Contrast:
         return (self.arm_diverged > self.base_diverged) - (self.arm_diverged < self.base_diverged)
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
-        """Return the differences that a test of level alpha over all looks does not reject at this look.
+        """Return the differences that the test at this look does not reject; None under 3 pairs.
 
-        The intervals of all looks hold together with a confidence of 1 − alpha. With `sides` of 1 the level
-        is that of each of two one-sided tests, and the confidence 1 − 2 alpha. With one look and pairs
-        without skewness it is the usual t interval. Under 3 pairs there is none.
+        The intervals of all looks hold together with a confidence of 1 − alpha. With `sides` = 1, alpha is
+        the error rate of each of two one-sided tests, and the confidence is 1 − 2 alpha. With one look, and
+        without skewness, it is the usual t interval.
         """
         tails = 3 - sides  # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
         level = tails * self.look.compute_level(alpha, sides)
-        of_ties = self.constant and (self.tied or sides == 1)
+        of_ties = self.one_difference and (self.all_tied or sides == 1)
         if of_ties and self.pairs > 2:
             return Interval(*self._ties_ends(level), 1 - tails * alpha)
         ends = self._compute_ends(level)
@@ -170,13 +179,13 @@ class Contrast:
 
     @property
     def plain_interval(self) -> Interval | None:
-        """The 95 % interval of this contrast alone, at this look alone: it allows for no other."""
+        """The 95 % interval that allows for no other contrast and no other look."""
         return replace(self, look=FIXED).interval()
 
     def ties_interval(self, alpha: float = ALPHA) -> Interval | None:
-        """Return the interval of the mean of pairs with one difference, by their number; None if it holds 0.
+        """Return the interval of the mean that n pairs with one difference show: see `ties_end`.
 
-        In that case the signs show only a direction.
+        If it holds 0, return None: the signs then show a direction, and no size.
         """
         low, high = self._ties_ends(self.look.compute_level(alpha))
         return None if low <= 0 <= high else Interval(low, high, 1 - alpha)
@@ -187,22 +196,22 @@ class Contrast:
         if not self.by_signs:
             return self._mean_ends(alpha)
         of_median = median_interval(*self._bound_differences(), alpha)
-        if self.constant:
+        if self.one_difference:
             return of_median
         of_mean = self._mean_ends(alpha)
         return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _ties_p(self, mu: float) -> float:
-        """Return the p, of pairs with one difference, that its mean lies within ±mu."""
-        if self.exact:
+        """Return the p of the test that the mean of pairs with one difference lies within ±mu."""
+        if self.known_exactly:
             return float(abs(self.mean or 0.0) >= mu)
         return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""
-        if self.identical:
+        if self.computed_alike:
             return 0.0, 0.0
-        if self.exact and self.mean is not None:
+        if self.known_exactly and self.mean is not None:
             return self.mean, self.mean
         highest = math.inf if self._incomplete else self.highest
         low, high = (
@@ -215,27 +224,27 @@ class Contrast:
         if not self.by_signs:
             return self._mean_tails(mu)
         of_median = median_tails(*self._bound_differences(), mu)
-        if self.constant:
+        if self.one_difference:
             return of_median
         of_mean = self._mean_tails(mu)
         return max(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _mean_tails(self, mu: float) -> tuple[float, float]:
-        """Return the tails of the mean of the converged pairs, of which there have to be two."""
+        """Return the tails of the mean of the converged pairs; (1, 1) under two pairs."""
         if len(self.differences) < 2:
             return 1.0, 1.0
         lowest, highest = self._bound_moments()
         return float(mean_tails(lowest, mu)[0]), float(mean_tails(highest, mu)[1])
 
     def _mean_ends(self, alpha: float) -> tuple[float, float]:
-        """Return the means that neither of `_mean_tails` rejects at alpha/2."""
+        """Return the lowest and highest mean that `_mean_tails` does not reject at alpha/2."""
         if len(self.differences) < 2:
             return -math.inf, math.inf
         lowest, highest = self._bound_moments()
         return float(mean_interval(lowest, alpha)[0]), float(mean_interval(highest, alpha)[1])
 
     def _bound_moments(self) -> tuple[Moments, Moments]:
-        """Return moments of the converged pairs: with lost ones as the lowest of them, and as the highest."""
+        """Return the moments if every lost pair had the lowest difference, and if it had the highest."""
         if not self._incomplete:
             of_all = moments(np.array([*self.differences.values()]))
             return of_all, of_all
@@ -256,14 +265,14 @@ class Contrast:
         return low, high
 
     def _bound_differences(self) -> tuple[Floats, Floats]:
-        """Return every pair's difference, with those that were lost at their lowest and at their highest."""
+        """Return the lowest and the highest possible difference of every pair, lost ones included."""
         low, high = self._ends_of_differences()
         infinite = self._list_infinite_differences()
         lost = [math.inf] * self.lost_count
         return np.array([*low, *infinite, *(-x for x in lost)]), np.array([*high, *infinite, *lost])
 
     def _list_infinite_differences(self) -> list[float]:
-        """Return the differences of the pairs that did not converge."""
+        """Return ±∞ for each pair in which one side diverged, and 0 for each in which both did."""
         worst = math.inf if self.lower_is_better else -math.inf
         arm, base = self._only_one_diverged()
         return [worst] * arm + [-worst] * base + [0.0] * self.both_diverged
@@ -282,8 +291,8 @@ class Contrast:
             differences={seed: -d for seed, d in self.differences.items()},
             rows_lacking=self.rows_lacking[::-1],
             bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
-            wins=self.losses,
-            losses=self.wins,
+            pairs_better=self.pairs_worse,
+            pairs_worse=self.pairs_better,
             arm_diverged=self.base_diverged,
             base_diverged=self.arm_diverged,
             arm_lacks=self.base_lacks,
@@ -302,11 +311,11 @@ class Contrast:
     @property
     def hides_skewness(self) -> bool:
         """True if there are too few values to show that they are skewed: see `skewness_ratio`."""
-        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (self.constant or self.skewed)
+        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (self.one_difference or self.skewed)
 
     @property
     def mde(self) -> float | None:
-        """The mean difference that this look detects with 80 % power at .05/family. None by signs."""
+        """The mean difference that this look detects with 80 % power at .05/family; None if by signs."""
         if self.sd is None or self.by_signs or self._incomplete:
             return None
         level = self.look.compute_level(ALPHA / self.family_size)
@@ -322,5 +331,5 @@ class Contrast:
 
 
 def _mcnemar_p(fewer: int, more: int) -> float:
-    """Return the exact two-sided p of so many pairs in which one side alone did it, and the other alone."""
+    """Return the exact two-sided p of `fewer` pairs with an event on one side, and `more` on the other."""
     return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))

@@ -1,8 +1,8 @@
-"""The verdicts of contrasts that get seeds until they are decided or futile, look by look.
+"""Verdicts look by look: contrasts get seeds until they are decided or futile.
 
 The verdicts are a pure function of the study and its results: look k reads the first n_k seeds of the
 contrasts that still get seeds, and nothing beyond. A study that is resumed, replayed or trained in another
-order ends alike.
+order has the same verdicts.
 """
 
 import math
@@ -19,7 +19,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
@@ -40,18 +40,18 @@ class Decisions(Generic[Key]):
     """The state of every contrast after the looks that are complete."""
 
     verdicts: Mapping[Key, Mapping[str, Verdict]]  # verdicts by contrast and by metric
-    seeds_requested: Mapping[Key, int]  # number of the study's first seeds for the next look; 0 for no more
+    seeds_requested: Mapping[Key, int]  # number of seeds at the next look, by contrast; 0 for no more
     looks_taken: int
-    gate: "GateDecision[Key] | None" = None  # for a study that is a gate
-    proposal: "ProposalDecision | None" = None  # for a study that is a proposal
+    gate: "GateDecision[Key] | None" = None  # of a study that is a gate
+    proposal: "ProposalDecision | None" = None  # of a study that is a proposal
 
 
 @dataclass(frozen=True)
 class _Track:
-    """A contrast by one metric, and the smallest p, each over its look's weight, of its looks so far."""
+    """A contrast by one metric, and for each of its tests the minimum over the looks so far of p / weight."""
 
-    contrast: Contrast  # contrast at its last look; before the first look, of the pairs so far
-    smallest_difference_p: float = math.inf
+    contrast: Contrast  # at its last look; before the first look, of the pairs so far
+    smallest_difference_p: float = math.inf  # infinite before the first look
     smallest_equivalence_p: float = math.inf
     smallest_divergence_p: float = math.inf
 
@@ -61,7 +61,7 @@ class _Track:
         return self.smallest_difference_p < math.inf
 
     def add_look(self, contrast: Contrast) -> "_Track":
-        """Return the track after one more look, at which the contrast is this one."""
+        """Return the track after one more look, of which this is the contrast."""
         weight = contrast.look.weight
         return _Track(
             contrast,
@@ -80,7 +80,7 @@ class _Track:
         )
 
     def _compute_p(self, weighted_p: float, sides: int) -> float:
-        """Return the p, valid at any stop, of the smallest weighted p of the looks."""
+        """Return the p of the minimum of p / weight, which holds wherever the contrast stops."""
         return float(self.contrast.look.looks.compute_p(min(weighted_p, 1.0), sides))
 
 
@@ -98,28 +98,32 @@ def evaluate_looks(
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
-    `sides_by_contrast` has the values of both sides of every declared contrast, by name and by metric, even
-    if there are no results yet. `lost_reasons` has the seeds for which a contrast cannot have a result, each
-    with its reason ("failed"). `equal` has the seeds on which both sides of a contrast are known to have
-    computed the same.
+    An example: looks after 10, 15 and 20 seeds, and two contrasts, a and b. Results of 10 seeds are complete,
+    and decide a. Then looks_taken is 1, and seeds_requested is {"a": 0, "b": 15}: a keeps its verdict on 10
+    seeds, and b is open. When b has 15 seeds, the call with these results returns the state after two looks.
+
+    - `sides_by_contrast`: the values of both sides by contrast and metric, of all declared contrasts, even if
+      there are no results yet
+    - `lost_reasons`: by contrast, the seeds that cannot have a result, with the reason: {"b": {3: "failed"}}
+    - `equal`: by contrast, the seeds on which both sides are known to have computed the same
+    - `adjust`: the correction of a family's p values
+    - `stopping_rule`: with "size", a contrast with a direction goes on until its size is settled
+    - `futility`: the chance to be decided below which a contrast is given up
 
     A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
-    the worst possible for a claim, and a contrast that lost half of a look's seeds stays open without holding
-    up the others. A decided contrast keeps its verdict. With the stopping rule SIZE, a contrast that has a
-    direction is not decided before its size is settled. The other metrics are judged at the looks of the
-    first metric, in families of their own.
+    the worst possible for a claim. A contrast that lost half of a look's seeds stays open, and the others go
+    on without it. The other metrics are judged at the looks of the first, in families of their own.
 
-    A contrast is futile if, after a look, its chance to be decided by the last look is below `futility`. It
-    gets no more seeds, and its p stays as it is. Holm's correction of that p may still become milder, as the
-    p of other contrasts fall, and decide it. To withhold seeds can lose claims and adds none, so that the
-    error rates hold with any bound: a study may be judged again with another one, such as 0, once it has the
-    seeds for that.
+    A futile contrast is one whose chance to be decided by the last look is below `futility`. It gets no more
+    seeds. Holm's correction of its p may still become milder, as the p of other contrasts fall, and decide
+    it. Withholding seeds loses claims and adds none, so that error rates hold with any `futility`: a study
+    may be judged again with another one, such as 0, once it has the seeds.
 
     Raises ValueError without metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    walk = _Walk(
+    evidence = _StudyEvidence(
         sides_by_contrast,
         seeds,
         looks,
@@ -128,7 +132,7 @@ def evaluate_looks(
         equal or {},
         has_own_rule=stopping_rule in OWN_RULES,
     )
-    tracks = {metric: walk.start_tracks(metric) for metric in metrics}
+    tracks = {metric: evidence.start_tracks(metric) for metric in metrics}
     tracks_of_first = tracks[metrics[0]]
     current = _judge_tracks(tracks_of_first, adjust)
     futile: dict[Key, str] = {}
@@ -137,11 +141,11 @@ def evaluate_looks(
         waiting = [
             name
             for name, v in current.items()
-            if not v.decided and name not in futile and not walk.blocked_reason(name, completed)
+            if not v.decided and name not in futile and not evidence.blocked_reason(name, completed)
         ]
-        if not waiting or not all(walk.is_complete(name, completed) for name in waiting):
+        if not waiting or not all(evidence.is_complete(name, completed) for name in waiting):
             break
-        walk.take_look(tracks, waiting, completed)
+        evidence.take_look(tracks, waiting, completed)
         judged = _judge_tracks(tracks_of_first, adjust)
         for name in (*waiting, *futile):  # `decided` says who needs the next look
             current[name] = replace(judged[name], decided=_ends_contrast(judged[name], stopping_rule))
@@ -153,12 +157,12 @@ def evaluate_looks(
         metrics[0].name: {name: replace(v, stopping_rule=stopping_rule) for name, v in current.items()}
     }
     by_metric |= {m.name: _judge_tracks(tracks[m], adjust) for m in metrics[1:]}
-    return walk.make_decisions(current, by_metric, completed, futile)
+    return evidence.make_decisions(current, by_metric, completed, futile)
 
 
 @dataclass(frozen=True)
-class _Walk(Generic[Key]):
-    """The results and the rules of a study, which its looks read."""
+class _StudyEvidence(Generic[Key]):
+    """What the looks of a study read: values, lost seeds and looks. Look k is counted from 0."""
 
     sides_by_contrast: Mapping[Key, Mapping[str, SidePair]]
     seeds: Sequence[int]
@@ -166,7 +170,7 @@ class _Walk(Generic[Key]):
     metrics: Sequence[Metric]
     lost_reasons: Mapping[Key, Mapping[int, str]]
     equal: Mapping[Key, Collection[int]]
-    has_own_rule: bool  # a gate or proposal takes equal fine values as computed alike
+    has_own_rule: bool  # True for a gate or proposal, where equal fine values count as computed alike
 
     def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""
@@ -180,15 +184,12 @@ class _Walk(Generic[Key]):
         return compare_pairs(
             arm,
             base,
-            delta=metric.zone,
-            lower_is_better=metric.lower_is_better,
+            **make_options(metric),
             family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
             lost_count=len(self.select_lost_seeds(name, k).keys() - paired),
-            identical=paired <= set(self.equal.get(name, ()))
+            computed_alike=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
-            structural=metric.is_structural,
-            highest=metric.highest,
         )
 
     def start_tracks(self, metric: Metric) -> dict[Key, _Track]:
@@ -209,7 +210,7 @@ class _Walk(Generic[Key]):
         completed: int,
         futile: Mapping[Key, str],
     ) -> Decisions[Key]:
-        """Return the state after `completed` looks; `current` has the verdicts by the first metric."""
+        """Return the state after `completed` looks; `current` has the verdicts by the metric that decides."""
         next_look = min(completed, len(self.looks.numbers) - 1)
         seeds = self.looks.numbers[next_look] if completed == next_look else 0
         verdicts = {}
@@ -244,16 +245,16 @@ class _Walk(Generic[Key]):
         return all(len(side.keys() | lost) == n for side in sides)
 
     def blocked_reason(self, name: Key, k: int) -> str:
-        """Return the lost seeds up to look k, if they are half of it or of an earlier one; "" otherwise."""
+        """Return the lost seeds up to look k, "seed 3 failed"; "" if under half of each look so far."""
         looks = enumerate(self.looks.numbers[: k + 1])
         if any(2 * len(self.select_lost_seeds(name, look)) >= n for look, n in looks):
-            losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
-            return join_first(losses, 2)
+            lost = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
+            return join_first(lost, 2)
         return ""
 
 
 def _ends_contrast(v: Verdict, stopping_rule: StoppingRule) -> bool:
-    """Return True if a verdict ends its contrast; in a study that ends by a rule of its own none does."""
+    """Return True if a verdict ends its contrast. In a gate or a proposal none does."""
     if stopping_rule in OWN_RULES or not v.claims:
         return False
     return v.settled or stopping_rule != StoppingRule.SIZE or v.direction is Direction.NONE
@@ -262,7 +263,7 @@ def _ends_contrast(v: Verdict, stopping_rule: StoppingRule) -> bool:
 def _find_futile(
     verdicts: Mapping[Key, Verdict], stopping_rule: StoppingRule, bound: float
 ) -> dict[Key, str]:
-    """Return the futile contrasts, each with a phrase on the number of seeds that would decide it.
+    """Return the futile contrasts, each with a reason: "about 120 seeds would decide it".
 
     Contrasts that are judged by signs are left out: diverged and lost pairs are not predicted.
     """
@@ -285,7 +286,7 @@ def _find_futile(
 
 
 def _describe_seeds(number: int | None, v: Verdict) -> str:
-    """Return a phrase on the number of seeds that would decide a contrast, in two significant digits."""
+    """Return how many seeds would decide a contrast, with two digits: "about 120 seeds would decide it"."""
     quantity = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
     purpose = "settle its size" if v.claims else "decide it"
     return f"{quantity} seeds would {purpose}"

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from scipy import special
@@ -29,7 +29,7 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import PairOptions, compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
@@ -42,8 +42,8 @@ ENOUGH_SKEWED = 30  # values of the side with the wider spread from which on ske
 class ErrorContrast(Contrast):
     """A contrast that is judged by t with its own error and degrees of freedom, and never by signs.
 
-    The signs of dependent differences prove nothing, and neither do ties. With an infinite or lost value, or
-    with one difference on all folds, the only possible claim is that identical arms are the same.
+    The signs of dependent differences prove nothing, and neither do ties. If a value is infinite or lost, or
+    if all folds have one difference, there is no test: only arms that computed alike are called the same.
     """
 
     error: float  # standard error of the difference; NaN if there is no test
@@ -69,7 +69,7 @@ class ErrorContrast(Contrast):
         return 1.0
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
-        return (0.0, 0.0) if self.identical else (-math.inf, math.inf)
+        return (0.0, 0.0) if self.computed_alike else (-math.inf, math.inf)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.mean is None or not self._has_test:
@@ -80,12 +80,13 @@ class ErrorContrast(Contrast):
 
 @dataclass(frozen=True, kw_only=True)
 class Unpaired(ErrorContrast):
-    """An arm minus its base without pairs: `mean` is the difference of means, `sizes` are the two n.
+    """An arm minus its base as two independent samples. `mean` is the difference of their means.
 
-    It has no differences, wins or losses. Its skewness is that of the side with the larger one.
+    There are no pairs, and so no differences, and none better or worse. The skewness is that of the side that
+    is more skewed for its size: see `skewness_ratio`.
     """
 
-    sizes: tuple[int, int]
+    sizes: tuple[int, int]  # numbers of values of the arm and of its base
     samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # finite values of both sides
 
     paired = False
@@ -94,11 +95,11 @@ class Unpaired(ErrorContrast):
 
     @property
     def equivalence_p(self) -> float:
-        """The p that the difference lies within ±δ; values of a side that all are equal show what ties do."""
+        """The p of the test that the difference is within ±δ. A side of equal values shows what ties show."""
         return max(super().equivalence_p, self._constant_p(self.delta))
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
-        """Return the interval as of pairs; for equivalence it allows for a side of equal values."""
+        """Return the interval as for pairs; that for equivalence allows for a side of equal values."""
         ends = super().interval(alpha, sides)
         size = self._constant.size
         if ends is None or not size or sides == 2:
@@ -108,7 +109,7 @@ class Unpaired(ErrorContrast):
 
     @property
     def has_unequal_spreads(self) -> bool:
-        """True if one side's SD is twice the other's, of too few values to show whether they are skewed."""
+        """True if one side's SD is twice the other's, of values too few to show whether they are skewed."""
         if min(map(len, self.samples)) < FEWEST_SEEDS or self._constant.size:
             return False
         narrow, wide = sorted(self.samples, key=lambda side: float(side.std(ddof=1)))
@@ -116,19 +117,19 @@ class Unpaired(ErrorContrast):
 
     @property
     def diverges_more(self) -> int:
-        """The sign of the difference of both rates."""
+        """1 if the arm diverged at a higher rate than its base, −1 at a lower one, else 0."""
         arm = self.arm_diverged * self.sizes[1]
         base = self.base_diverged * self.sizes[0]
         return (arm > base) - (arm < base)
 
     @cached_property
     def _constant(self) -> Floats:
-        """The values of the side, if there is one, that happen to be equal."""
+        """The values of a side that are all equal; no values if neither side is so."""
         sides = [side for side in self.samples if side.size and np.ptp(side) == 0]
         return sides[0] if sides else np.array([])
 
     def _constant_p(self, mu: float) -> float:
-        """Return the p of the equal values of a side that the difference of means lies within ±mu."""
+        """Return the p, by the equal values of a side, of the test that the difference lies within ±mu."""
         size = self._constant.size
         return ties_p(size, abs(self.mean or 0.0), mu, self.highest) if size else 0.0
 
@@ -178,7 +179,7 @@ class Unpaired(ErrorContrast):
 
     @property
     def pairs(self) -> int:
-        """The size of the smaller side, by which a verdict asks whether there are enough values."""
+        """The size of the smaller side: a verdict needs as many values as it needs pairs."""
         return min(self.sizes)
 
     @property
@@ -187,8 +188,8 @@ class Unpaired(ErrorContrast):
         return bool(self.arm_diverged or self.base_diverged)
 
 
-def welch(arm: Sequence[float], base: Sequence[float], **options: Any) -> Unpaired:
-    """Compare two samples; options as of `compare_pairs`.
+def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOptions]) -> Unpaired:
+    """Compare two independent samples. The options are those of `compare_pairs`.
 
     Samples with fewer than two values, or with an infinite value, have no test.
     """
@@ -237,13 +238,15 @@ def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
 
 
 class FoldContrast(ErrorContrast):
-    """An arm minus its base over folds. More of the same data would show little: none are asked for."""
+    """An arm minus its base over folds. It asks for no more folds, as more of the same data show little."""
 
     mde = None
     seeds_needed = None
 
 
-def compare_folds(arm: SeedValues, base: SeedValues, *, test_share: float, **options: Any) -> FoldContrast:
+def compare_folds(
+    arm: SeedValues, base: SeedValues, *, test_share: float, **options: Unpack[PairOptions]
+) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
     The options are those of `compare_pairs`.

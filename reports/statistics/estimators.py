@@ -16,16 +16,17 @@ from unrolled.reports.statistics.power import ALPHA
 
 Floats = NDArray[np.float64]
 
-_ROUNDING = 1e-13  # differences explained by rounding, relative to the values subtracted
+_ROUNDING = 1e-13  # largest relative difference that is only rounding
 SINGLE_ROUNDING = 2e-7  # the same, if one side was stored in single precision
-_SMALLEST = 1e-100  # differences whose cubes underflow
+_SMALLEST = 1e-100  # smaller differences have cubes that underflow
 
 
 def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> Floats:
-    """Return differences (S,) of values up to `scale`, with noise of rounding set to 0, or to their median.
+    """Return differences (S,) without the noise of rounding.
 
-    Two arms that differ by .01 on every seed have no spread, though their floats do. `noise` is the rounding
-    of the form in which values were stored.
+    A difference within the noise becomes 0. If all differences are within the noise of each other, all
+    become their median: two arms that differ by .01 on every seed have no spread, though their floats have.
+    The noise is that of floats up to `scale`, or `noise` if the stored values were rounded more.
     """
     noise = max(_ROUNDING * scale, _SMALLEST, noise)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)
@@ -35,14 +36,14 @@ def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> F
 
 
 def t_interval(x: ArrayLike, level: float = 1 - ALPHA, *, one_more: bool = False) -> tuple[Floats, Floats]:
-    """Return the ends of the mean's t interval, or of the one for one more value; x is (…, S), S ≥ 2."""
+    """Return the t interval of the mean or, with `one_more`, of one more value; x is (…, S), S ≥ 2."""
     x = np.asarray(x, dtype=float)
     half = special.stdtrit(x.shape[-1] - 1, (1 + level) / 2) * _standard_error(x, one_more)
     return x.mean(-1) - half, x.mean(-1) + half
 
 
 def prediction_p(x: ArrayLike, y: float) -> Floats:
-    """Return the two-sided p that y is one more value of the same kind; x is (…, S), S ≥ 2."""
+    """Return the two-sided p of the test that y is one more value of this sample; x is (…, S), S ≥ 2."""
     x = np.asarray(x, dtype=float)
     return np.asarray(
         2 * special.stdtr(x.shape[-1] - 1, -_divide(np.abs(y - x.mean(-1)), _standard_error(x, True)))
@@ -50,7 +51,7 @@ def prediction_p(x: ArrayLike, y: float) -> Floats:
 
 
 class Moments(NamedTuple):
-    """What tests of a mean take of samples of n values; each field has one number a sample."""
+    """What the test of a mean needs of samples of n values; each field has one number a sample."""
 
     n: int
     mean: Floats
@@ -82,7 +83,7 @@ def mean_tails(m: Moments, mu: float = 0.0) -> tuple[Floats, Floats]:
 
 
 def mean_interval(m: Moments, alpha: float) -> tuple[Floats, Floats]:
-    """Return the means that neither tail of `mean_tails` rejects at alpha/2, by t or by Hall's t."""
+    """Return the lowest and highest mean that `mean_tails` does not reject at alpha/2."""
     t = special.stdtrit(m.n - 1, 1 - alpha / 2)
     below = np.maximum(t / math.sqrt(m.n), restore_skew(t, m.skewness, m.n))  # in standard deviations
     above = np.minimum(-t / math.sqrt(m.n), restore_skew(-t, m.skewness, m.n))
@@ -90,14 +91,17 @@ def mean_interval(m: Moments, alpha: float) -> tuple[Floats, Floats]:
 
 
 def correct_skew(w: ArrayLike, skew: ArrayLike, n: int) -> Floats:
-    """Return Hall's T of a mean that lies w standard deviations from the hypothesis."""
+    """Return Hall's t: √n (w + γ w²/3 + γ² w³/27 + γ/(6 n)), with γ the skewness.
+
+    The mean lies w standard deviations from the hypothesis.
+    """
     w = np.asarray(w, dtype=float)
     skew = np.asarray(skew, dtype=float)
     return np.asarray(math.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / (6 * n)))
 
 
 def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
-    """Return the w of which `correct_skew` makes t."""
+    """Return the w for which `correct_skew` is t."""
     skew = np.asarray(skew, dtype=float)
     shifted = np.asarray(t, dtype=float) / math.sqrt(n) - skew / (6 * n)
     symmetric = np.abs(skew) < 1e-6
@@ -108,8 +112,8 @@ def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
 def skewness_ratio(skewness: float | None, n: int) -> float:
     """Return a skewness divided by the one that a normal sample exceeds in about one case of a hundred.
 
-    For five values the ratio is at most .94. Lognormal samples exceed 1 in .11 (six), .26 (eight), .35
-    (ten) and .74 (twenty values).
+    Five values have a ratio of at most .94, however skewed their law. Of lognormal samples .11 exceed 1 with
+    six values, .26 with eight, .35 with ten and .74 with twenty.
     """
     if skewness is None:
         return 0.0
@@ -142,10 +146,12 @@ def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, flo
 
 
 def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
-    """Return an upper bound on the probability that n differences all equal this one, if their mean is mu.
+    """Return the largest chance of n equal differences d, if the true mean difference is mu > d:
 
-    For values from 0 to `highest`: if the mean is mu, above the difference, a share of pairs of at least
-    (mu − difference)/(highest − difference) has another difference. Without a highest value the bound is 1.
+        ((highest − mu) / (highest − d)) ** n
+
+    No difference is more than `highest`, so that a true mean of mu needs other differences than d in a share
+    of pairs of (mu − d) / (highest − d) at least. Without a highest value the chance may be 1.
     """
     if difference >= mu or highest == math.inf:
         return 1.0
@@ -153,7 +159,7 @@ def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
 
 
 def ties_end(n: int, difference: float, alpha: float, highest: float) -> float:
-    """Return the mean, above the difference, at which `ties_p` is alpha."""
+    """Return the mean, above the difference, for which `ties_p` is alpha."""
     if highest == math.inf:
         return math.inf
     return float(highest - (highest - difference) * alpha ** (1 / n))
@@ -183,6 +189,6 @@ def _standard_error(x: Floats, one_more: bool = False) -> Floats:
 
 
 def _divide(distance: Floats, error: Floats) -> Floats:
-    """Return their quotient; without an error ±infinity by the sign, or 0 for no distance."""
+    """Return distance / error; for an error of 0, ±infinity by the sign, or 0 if the distance is 0, too."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(distance == 0, 0.0, distance / error))

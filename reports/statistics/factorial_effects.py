@@ -1,4 +1,4 @@
-"""The effects of a factorial design."""
+"""Main effects and interactions of a factorial design, by seed."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -16,14 +16,13 @@ from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 class Effect:
     """A main effect or a two-way interaction of a 2^k design: its value by seed, compared with zero.
 
-    `left_out` are seeds that miss a cell or diverged in one. If any seed `diverged`, the effect is given
-    convergence, and decides nothing.
+    If a seed `diverged` in a cell, the effect is that of the other seeds, and claims nothing.
     """
 
     factors: tuple[str, ...]
-    verdict: Verdict  # over all effects of the design as one family
-    left_out: tuple[int, ...]
-    diverged: tuple[int, ...]
+    verdict: Verdict  # corrected for all effects of the design
+    left_out: tuple[int, ...]  # seeds that lack a cell, or that diverged in one
+    diverged: tuple[int, ...]  # seeds that diverged in a cell
 
     @property
     def name(self) -> str:
@@ -42,7 +41,7 @@ class Effect:
 
 
 Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
-"""For each combination of factors off (False) and on, the value by seed; infinite: diverged."""
+"""The values by seed of each combination of factors, such as (False, True): the first off, the second on."""
 
 
 def factorial_effects(
@@ -55,10 +54,13 @@ def factorial_effects(
 ) -> tuple[Effect, ...]:
     """Return main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
-    A main effect is the mean with the factor on minus the mean with it off. An interaction is the effect of
-    the first factor with the second on, minus its effect with the second off: a whole change in the metric's
-    unit, so that δ means the same for both. Both are taken within each seed. `factors` are named in the order
-    of the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError if a cell
+    On each seed, with the cells y of factors (a, b) averaged over all other factors:
+
+        main effect of a       (y(on, on) + y(on, off)) / 2 − (y(off, on) + y(off, off)) / 2
+        interaction of a and b  (y(on, on) − y(off, on)) − (y(on, off) − y(off, off))
+
+    Both are changes in the metric's unit, so that δ means the same for both. `factors` are in the order of
+    the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError if a cell
     is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
     """
     seeds, table, diverged = _select_converged(cells, len(factors))

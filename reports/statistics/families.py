@@ -1,4 +1,4 @@
-"""Corrections of the p values of a family of contrasts, with the intervals that agree with them."""
+"""Corrections of the p values of a family of contrasts, and the levels of intervals that agree with them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,8 +19,9 @@ class Adjusted(NamedTuple):
 def holm(ps: Sequence[float]) -> list[Adjusted]:
     """Return p values that keep the chance of any false claim in the family (Holm 1979).
 
-    The interval of a rejected hypothesis has the level of its own step, .05 divided by the hypotheses that
-    were still open there; the interval of an open hypothesis has the level of the step that failed.
+    The interval of a rejected hypothesis has the level of its own step: .05 divided by the number of
+    hypotheses that were open there. The interval of an open hypothesis has the level of the step that failed.
+    For p = .001, .02, .9 these are .05/3 (rejected), .05/2 (rejected) and .05/1.
     """
     adjusted = step_down(_check_p_values(ps))
     rank = np.argsort(np.argsort(ps, kind="stable"), kind="stable")

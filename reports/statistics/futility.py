@@ -27,11 +27,13 @@ from unrolled.reports.statistics.sequential import Looks
 Key = TypeVar("Key", bound=Hashable)
 
 BOUND = 0.1
-"""A contrast with a smaller chance to be decided gets no more seeds: tests/reports/simulate_futility.py shows
-what that saves and loses."""
-MOST_SEEDS = 1_000  # beyond this number it is not said how many seeds would decide a contrast
+"""A contrast with a smaller chance to be decided gets no more seeds.
 
-_FAVOURABLE = 1 / 6  # chance that the truth is still more favourable than assumed
+tests/reports/simulate_futility.py shows what this saves and loses.
+"""
+MOST_SEEDS = 1_000  # most seeds that are said to decide a contrast; then "more than 1,000"
+
+_FAVOURABLE = 1 / 6  # chance that the truth is more favourable than what is assumed
 
 
 class Chances(NamedTuple):
@@ -42,7 +44,7 @@ class Chances(NamedTuple):
 
     @property
     def decided(self) -> Floats:
-        """The chance of one or the other."""
+        """The chance that they are decided."""
         return np.asarray(np.minimum(1.0, self.difference + self.same))
 
 
@@ -138,8 +140,8 @@ _ZERO = np.zeros(())
 def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float) -> dict[Key, int | None]:
     """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
-    Each is tested at the step of Holm that it is expected to reach by then. Every other contrast takes a step
-    away with its own chance to be decided, which is computed as if all others were decided.
+    Each is tested at the step of Holm that it is expected to reach by the last look. Every other contrast
+    takes a step away with its chance to be decided, which is computed as if all others were decided.
     """
     other_contrasts = len(contrasts) - 1
     chances = {

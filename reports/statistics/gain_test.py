@@ -25,7 +25,7 @@ from unrolled.reports.statistics.sequential import Look, Looks
 
 CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
 FUTILE_T = 0.0, 0.7, 1.2, 1.7
-"""The t under which a proposal is given up at its first looks; the last bound holds at later looks."""
+"""At look k a proposal with a t below the k-th of these is given up; the last holds at later looks."""
 PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
 _CONSTANT = 1e-9  # gains that differ by less than this share of the largest gain differ by rounding
 _LARGEST_GAIN = 64.0  # largest gain that is sought, in SDs
@@ -33,7 +33,7 @@ _HALVINGS = 16  # halvings of the range in which a gain is sought
 
 
 class ProposalOutcome(StrEnum):
-    """How a proposal ended. Refusals and crashes are found in its files and trials, not in its gains."""
+    """How a proposal ended. Refusals and crashes are found by `proposals`, and not by the test of gains."""
 
     KEEP = "keep"
     SIMPLER = "simpler"
@@ -45,36 +45,33 @@ class ProposalOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalVerdict:
-    """The outcome of a proposal, and the numbers it rests on.
-
-    `p_value` sets the levels of later proposals once this one has ended; until then 1 is used. `bound` is a
-    repeated lower bound of the mean gain at the proposal's level; for a kept proposal it is above 0.
-    """
+    """The outcome of a proposal, and the numbers it rests on."""
 
     outcome: ProposalOutcome
-    p_value: float = 1.0  # p of a mean gain of at most 0
+    # p of a mean gain of at most 0; once it has ended, the levels of later proposals use it, and until then 1
+    p_value: float = 1.0
     simpler_p: float | None = None  # p of a mean gain of at most −δ; None if that was not tested
     pairs: int = 0  # number of pairs that the verdict rests on
-    pairs_requested: int = 0  # number of pairs for the next look, if it is undecided
+    pairs_requested: int = 0  # number of pairs at the next look, if it is undecided
     gain: float | None = None  # mean gain of these pairs; None before the first look
-    bound: float = -math.inf
+    bound: float = -math.inf  # repeated lower bound of the mean gain, at its level; above 0 for a keep
     futile: bool = False  # given up before the last look
 
 
 class ProposalStates(NamedTuple):
-    """Where the tests of proposals stand after the looks that have all their pairs: (proposals,) each."""
+    """Where the tests of proposals stand after the looks with complete pairs; each field is (proposals,)."""
 
     p: Floats  # 1 before the first look with a test
     pairs: NDArray[np.int_]  # number of pairs at the look where it ended, or at the last look so far
-    shown: NDArray[np.bool_]
-    futile: NDArray[np.bool_]
+    shown: NDArray[np.bool_]  # whether the gain is shown
+    futile: NDArray[np.bool_]  # whether it was given up
 
 
 def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
-    """Return the looks before `budget` pairs, and a look there.
+    """Return the looks of a budget of pairs: 20 → 4, 8, 16 and 20.
 
-    With more pairs than the last look has, all looks are delayed by the same factor: early looks would give
-    up the small gains that more pairs could show.
+    A budget beyond the last look delays all looks by the same factor, 80 → 8, 16, 32, 48 and 80, because
+    early looks would give up the small gains that more pairs could show.
     """
     factor = max(1.0, budget / looks.last)
     earlier = (round(factor * n) for n in looks.numbers)
@@ -189,7 +186,7 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
-    """Return the repeated lower bound of the mean gain at this look; −inf where nothing is tested."""
+    """Return the repeated lower bound of the mean gain at this look; −inf if the look has no test."""
     tests = select_tests(looks)
     if gains.size not in tests.numbers:
         return -math.inf
@@ -256,10 +253,10 @@ def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> fl
 
 
 def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
-    """Return the pairs with which a true mean gain is kept with a chance of .8: the budget that it takes.
+    """Return the budget of pairs with which a true mean gain is kept with a chance of .8.
 
-    This is the first of these looks that would do as the last look, or more pairs than they have: see
-    `fit_looks`. Returns None if no gain is kept at such a level. Raises ValueError unless gain and spread are
+    It is the first of the looks that suffices as the last one, or more pairs than they have: see `fit_looks`.
+    Returns None if no gain is kept at such a level. Raises ValueError unless gain and spread are
     positive.
     """
     if not gain > 0:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
@@ -29,7 +29,7 @@ GATES = 4_000  # simulated gates behind an expectation: a chance has a standard 
 
 
 class GateOutcome(StrEnum):
-    """What a gate shows by one metric: how much worse the head is."""
+    """How much worse the head is shown to be by one metric."""
 
     LESS = "less than δ worse"
     MORE = "more than δ worse"
@@ -40,8 +40,8 @@ class GateOutcome(StrEnum):
 class Bound:
     """How much worse the head is by one metric, after the looks at which that metric was open.
 
-    `bound` is the one-sided 95 % repeated bound: the head is worse by less than this. `least` is the bound on
-    the other side. Both hold at all looks together.
+    The two bounds are one-sided 95 % repeated bounds, which hold at all looks together:
+    `least` < how much worse the head is < `bound`.
     """
 
     metric: Metric
@@ -67,12 +67,9 @@ class Bound:
         contrast = compare_pairs(
             head,
             base,
-            delta=self.metric.zone,
-            lower_is_better=self.metric.lower_is_better,
+            **make_options(self.metric),
             look=look,
-            identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
-            structural=self.metric.is_structural,
-            highest=self.metric.highest,
+            computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )
         ends = contrast.interval(ALPHA, sides=1)
         if ends is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
@@ -92,12 +89,12 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class GateDecision(Generic[Key]):
-    """The state of a gate. It is open while neither a pass nor a fault is there, and asks for more seeds."""
+    """The state of a gate: passed, failed, or open while it requests more seeds."""
 
-    bounds: Mapping[tuple[Key, str], Bound]  # bounds by variant of the other settings and by metric
+    bounds: Mapping[tuple[Key, str], Bound]  # by variant of the other settings and metric
     looks_taken: int
     fault: str = ""  # why it fails, such as "seed 3 failed"; "" if it does not
-    seeds_requested: int = 0  # number of the planned seeds for the next look; 0 for no more
+    seeds_requested: int = 0  # number of seeds at the next look; 0 for no more
 
     @property
     def has_ended(self) -> bool:
@@ -119,18 +116,18 @@ def non_inferiority(
     lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
     equal: Mapping[Key, Collection[int]] | None = None,
 ) -> GateDecision[Key]:
-    """Judge a head against its base, look by look; arguments as of `decisions.evaluate_looks`.
+    """Judge a head against its base, look by look. Arguments are those of `decisions.evaluate_looks`.
 
-    `sides_by_variant` has the values of head and base by variant of the other settings and by metric;
-    infinite values are diverged seeds.
+    `sides_by_variant` has the values of head and base by variant of the other settings and by metric. An
+    infinite value is a diverged seed.
 
     A gate passes when every metric is shown to be less than δ worse, each at this look or at an earlier one.
     It fails as soon as
 
     - a metric is shown to be more than δ worse, or is still open after the last look,
     - a planned seed is lost, or only the head diverges on it,
-    - a side ignores its seed: each metric that is not a clock has one value on all seeds, five or more. The
-      seeds are then one run, unless `equal` says that both sides computed the same.
+    - a side ignores its seed: it has one value on all seeds, five or more, by each metric that is no clock.
+      If both sides do, and `equal` says that they computed the same, this is no fault.
 
     A seed that diverged on both sides, or only at the base, is no evidence. Raises ValueError without
     metrics, or with fewer seeds than the last look.
@@ -170,7 +167,7 @@ def _find_faults(
     lost_reasons: Mapping[Key, Mapping[int, str]],
     seeds: Sequence[int],
 ) -> Iterator[str]:
-    """Yield planned seeds that were lost, and those that diverged at the head alone."""
+    """Yield "seed 3 failed" for planned seeds that were lost, or that diverged at the head alone."""
     for variant, reasons in lost_reasons.items():
         for seed in seeds:
             if seed in reasons:
@@ -186,7 +183,7 @@ def _find_copies(
     metrics: Sequence[Metric],
     equal: Mapping[Key, Collection[int]],
 ) -> Iterator[str]:
-    """Yield the sides that are one run under all seeds, unless both sides computed the same."""
+    """Yield "the head ignores the seed" for sides that are one run, unless both computed the same."""
     qualities = [metric for metric in metrics if metric.is_quality and is_computed(metric.name)]
     if not qualities:
         return
@@ -223,9 +220,9 @@ class Chance(NamedTuple):
 
 @lru_cache(maxsize=256)
 def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0) -> Chance:
-    """Return what to expect of a head that is worse by `effect`; `sd` is the SD of the paired differences.
+    """Return what to expect of a gate whose head is worse by `effect`; `sd` is the SD of the differences.
 
-    All are in the unit of δ. Pairs are normal. Raises ValueError unless sd and δ are positive.
+    All are in the unit of δ, and pairs are normal. Raises ValueError unless sd and δ are positive.
     """
     if not (sd > 0 and delta > 0):
         raise ValueError(f"SD and δ must be positive, not {sd} and {delta}")
@@ -238,8 +235,8 @@ def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> fl
     """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
 
     `spreads` has the SD and the δ of each bound. The gate goes on until the last bound is decided, or one
-    fails. The differences are taken to be independent; as differences of one seed often go together, it may
-    end earlier.
+    fails. Bounds are taken to be independent. Differences of one seed often go together by several metrics,
+    so that a real gate may end earlier.
     """
     rng = np.random.default_rng(0)
     ends = [_end_gates(sd * rng.standard_normal((GATES, looks.last)), looks, delta) for sd, delta in spreads]
@@ -250,13 +247,13 @@ def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> fl
 
 
 def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
-    """Return the same for differences of any law, (gates, pairs), each by how much the head is worse."""
+    """Return what to expect of gates with these differences, (gates, pairs): how much worse the head is."""
     ends = _end_gates(worse, looks, delta)
     return Chance(float(ends.pairs.mean()), float(ends.passed.mean()))
 
 
 class _Ends(NamedTuple):
-    """How simulated gates end by one bound: (gates,) each."""
+    """How simulated gates end by one bound; each field is (gates,)."""
 
     pairs: Floats
     passed: NDArray[np.bool_]

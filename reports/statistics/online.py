@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from unrolled.reports.statistics.estimators import Floats
 
 TERMS = 5_000
-"""The number of terms; the γ of later terms are 0: after that many tests without a gain no level is left."""
+"""The number of γ above 0: after so many tests without a rejection, no level is left."""
 _GAMMAS: Floats = np.arange(1, TERMS + 1, dtype=float) ** -1.6
 _GAMMAS /= _GAMMAS.sum()
 LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for a true null
@@ -36,7 +36,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AlphaSpending:
-    """The level of test j is α·γ_j. The γ sum to 1 at most."""
+    """The level of test j is α·γ_j. The γ add up to 1 at most."""
 
     alpha: float
     gammas: Floats = field(default_factory=lambda: _GAMMAS)
@@ -110,5 +110,5 @@ def _check_p_values(p_values: ArrayLike) -> Floats:
 
 
 def _select_gammas(gammas: Floats, places: ArrayLike) -> Floats:
-    """Return the γ at places from 0; 0 beyond the last."""
+    """Return the γ at these places, counted from 0; 0 beyond the last."""
     return np.append(gammas, 0.0)[np.minimum(places, gammas.size)]

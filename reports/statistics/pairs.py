@@ -7,15 +7,55 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import numpy as np
 
+from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
 from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.values import count_decimals, diverged_as_worst, highest_of, select_finite
+
+
+class MetricOptions(TypedDict):
+    """The options of `compare_pairs` that follow from the metric."""
+
+    delta: float
+    lower_is_better: bool
+    structural: bool
+    highest: float
+
+
+class ContrastOptions(TypedDict, total=False):
+    """The options of `compare_pairs` that each contrast has of its own."""
+
+    family_size: int
+    look: Look
+    lost_count: int
+    computed_alike: bool
+    bounds: Mapping[Any, tuple[float, float]]
+    rows_lacking: tuple[int, int]
+
+
+class PairOptions(ContrastOptions, total=False):
+    """All options of `compare_pairs`, for functions that hand them on."""
+
+    delta: Required[float]
+    lower_is_better: bool
+    structural: bool
+    highest: float
+
+
+def make_options(metric: Metric) -> MetricOptions:
+    """Return the options by which all contrasts of a metric are made."""
+    return {
+        "delta": metric.zone,
+        "lower_is_better": metric.lower_is_better,
+        "structural": metric.is_structural,
+        "highest": metric.highest,
+    }
 
 
 def compare_pairs(
@@ -27,23 +67,23 @@ def compare_pairs(
     family_size: int = 1,
     look: Look = FIXED,
     lost_count: int = 0,
-    identical: bool = False,
+    computed_alike: bool = False,
     structural: bool = False,
     highest: float = math.inf,
     bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
     rows_lacking: tuple[int, int] = (0, 0),
 ) -> Contrast:
-    """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst there is.
+    """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst value.
 
     - `delta`: the smallest difference that matters, in the metric's unit; equivalence is within ±δ
     - `family_size`: the number of contrasts that are corrected together
     - `look`: the look at which these seeds are seen
     - `lost_count`: the number of pairs in which a side failed
-    - `identical`: whether both arms are known to have computed the same, if all their values are equal
+    - `computed_alike`: whether both arms are known to have computed the same, if all their values are equal
     - `structural`: whether the metric follows from the settings alone, as a number of parameters does
     - `highest`: the highest value of a metric whose lowest one is 0: see `highest_of`
-    - `bounds`: by seed, the lowest and the highest value that the arm may have, where rows are lacking
-    - `rows_lacking`: the numbers of rows that the arm lacks, and its base
+    - `bounds`: for each seed whose value lacks rows, the arm's lowest and highest possible value
+    - `rows_lacking`: the number of rows that the arm lacks, and that its base lacks
 
     Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
@@ -60,7 +100,7 @@ def compare_pairs(
     is_whole = bool(
         a.size and not lost_count and not bounds and np.isfinite(a).all() and np.isfinite(b).all()
     )
-    tied = is_whole and not any(described["differences"].values())
+    all_tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(arm) ^ set(base))),
@@ -73,29 +113,30 @@ def compare_pairs(
         family_size=family_size,
         look=look,
         lower_is_better=lower_is_better,
-        wins=int((sign * a < sign * b - noise).sum()),
-        losses=int((sign * a > sign * b + noise).sum()),
+        pairs_better=int((sign * a < sign * b - noise).sum()),
+        pairs_worse=int((sign * a > sign * b + noise).sum()),
         arm_diverged=int((~np.isfinite(a)).sum()),
         base_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        tied=tied,
-        identical=tied and identical,
-        exact=structural and is_whole and _have_one_value(a) and _have_one_value(b),
+        all_tied=all_tied,
+        computed_alike=all_tied and computed_alike,
+        known_exactly=structural and is_whole and _have_one_value(a) and _have_one_value(b),
         highest=highest_of(select_finite([*a, *b]), highest),
         **described,
     )
 
 
 def _have_one_value(side: Floats) -> bool:
-    """Return True if all values are the same, and not 0, as counts that were not made are."""
+    """Return True if all values are equal, and not 0: a count of 0 is one that was not made."""
     return bool(side[0] and np.ptp(side) == 0)
 
 
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
-    """Return the difference up to which shares count as equal, as a side may be stored with fewer digits.
+    """Return the difference up to which two shares count as equal: one may be stored with fewer digits.
 
-    If one side has fewer decimals, and no pair differs by more than half a unit of its last decimal, it is
-    half a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
+    0.87 and 0.8734 are equal: they differ by less than half a unit of the last decimal of 0.87. This holds if
+    all pairs are as near, and if half a unit is at most δ. Otherwise the difference is that of single
+    precision, at most δ/1000.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(count_decimals(side) for side in (a, b))
@@ -114,17 +155,17 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     a = a[both]
     b = b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
-    constant = bool(d.size > 1 and np.ptp(d) == 0)
+    one_difference = bool(d.size > 1 and np.ptp(d) == 0)
     fields: dict[str, Any] = dict.fromkeys(("arm_mean", "base_mean", "mean", "sd", "skewness", "r"))
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
-    fields["constant"] = constant
+    fields["one_difference"] = one_difference
     fields["skewness_of"] = d.size
     if d.size:
         fields["arm_mean"] = float(a.mean())
         fields["base_mean"] = float(b.mean())
         fields["mean"] = float(d.mean())
     if d.size > 1:
-        fields["sd"] = 0.0 if constant else float(d.std(ddof=1))
+        fields["sd"] = 0.0 if one_difference else float(d.std(ddof=1))
     if d.size > 2:
         fields["skewness"] = float(moments(d).skewness)
         if np.ptp(a) > 0 and np.ptp(b) > 0:

@@ -23,9 +23,9 @@ _FARTHEST = 1e6  # distance, in half widths of Welch's interval, of an end that 
 
 
 class Permutations:
-    """Two samples of two values or more that change sides; differences are the first minus the second.
+    """Two samples whose values change sides, two values or more each; differences are first minus second.
 
-    A group is a draw for the smaller sample; the first group is the sample itself.
+    A group is a set of values that stands for the smaller sample. The first group is that sample itself.
     """
 
     def __init__(self, first: Floats, second: Floats) -> None:
@@ -71,7 +71,7 @@ class Permutations:
 
 
 def _find_end(rejects: Callable[[float], bool], half: float) -> float:
-    """Return the distance from which on differences are rejected; infinite where none is."""
+    """Return the distance from which on differences are rejected; infinite if none is."""
     low = 0.0
     high = half
     while not rejects(high):

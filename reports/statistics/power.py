@@ -1,6 +1,6 @@
 """The power of a number of seeds, for the test in use: the larger p of Student's t and Hall's corrected t.
 
-The power of t is known. The cost of the other test was simulated: `STRETCH`.
+The power of t has a formula. How much the second test costs was simulated: see `STRETCH`.
 
 `unrolled plan` imports this module: scipy.special takes 0.2 s, scipy.stats or scipy.optimize 0.5 s or more.
 """
@@ -13,7 +13,7 @@ from scipy import special
 
 ALPHA = 0.05  # error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests
 SELF_CHECK_ALPHA = 0.01
-"""The error rate of the A/A check: one study in a hundred is distrusted without a cause."""
+"""The error rate of the A/A check: it fails in one of a hundred studies in which nothing is wrong."""
 POWER = 0.8  # probability of detecting a real effect that plans aim at
 CLAIM_SEEDS = 10  # seeds that a claim should rest on; a verdict from fewer is called provisional
 
@@ -36,23 +36,25 @@ STRETCH = {
     60: (1.006, 1.008, 1.012, 1.015, 1.018, 1.022),
     100: (1.003, 1.005, 1.007, 1.009, 1.010, 1.012),
 }
-"""By the number of pairs: how many times as large an effect has to be as for t alone, for 80 % power.
+"""By the number of pairs: how many times larger an effect has to be than for t alone, for 80 % power.
 
-At two-sided levels of .1, .05, .01, .002, .0005 and .0001; of 200,000 samples of normal pairs or more, with
-standard errors of .002 from eight pairs on (`simulate_stretch` in tests/reports/simulate_rules.py).
+The columns are the two-sided levels in `_LEVELS`. The numbers are from 200,000 samples of normal pairs or
+more, and have standard errors of .002 from eight pairs on (`simulate_stretch` of
+tests/reports/simulate_rules.py).
 """
 
 
 def power(dz: float, n: int, alpha: float = ALPHA) -> float:
     """Return the power of a two-sided paired test of n ≥ 2 pairs, for a mean of `dz` standard deviations.
 
-    It is right where it is .8, as `STRETCH` is; elsewhere to .09 from ten pairs on, and roughly with fewer.
+    It is exact if it is .8, for which `STRETCH` was simulated. Other values are right to .09 from ten pairs
+    on, and rough with fewer.
     """
     return t_power(dz / interpolate_stretch(n, alpha), n, alpha)
 
 
 def t_power(dz: float, n: int, alpha: float = ALPHA) -> float:
-    """Return the same for Student's t alone."""
+    """Return the power for Student's t alone."""
     critical = special.stdtrit(n - 1, 1 - alpha / 2)
     shift = abs(dz) * math.sqrt(n)
     below = special.nctdtr(n - 1, shift, [critical, -critical])
@@ -64,8 +66,8 @@ def t_power(dz: float, n: int, alpha: float = ALPHA) -> float:
 def interpolate_stretch(n: int, alpha: float) -> float:
     """Return the `STRETCH` of n pairs at a level, interpolated by the level's logarithm and by 1/n.
 
-    Beyond its ends the nearest level counts, and five pairs count for fewer; from 100 pairs on it falls with
-    1/n.
+    Beyond the table's levels the nearest one is taken, and under five pairs five. From 100 pairs on, the
+    excess over 1 falls with 1/n.
     """
     levels = [math.log(level) for level in reversed(_LEVELS)]
     factors = [np.interp(math.log(alpha), levels, row[::-1]) for row in STRETCH.values()]
@@ -83,7 +85,7 @@ def minimum_detectable_effect(n: int, alpha: float = ALPHA) -> float:
 
 
 def t_detectable_effect(n: int, alpha: float = ALPHA) -> float:
-    """Return the same for Student's t alone."""
+    """Return the detectable effect for Student's t alone."""
     critical = special.stdtrit(n - 1, 1 - alpha / 2)  # the other tail adds less than 1e-6 to the power
     return float(special.nctdtrinc(n - 1, 1 - POWER, critical)) / math.sqrt(n)
 

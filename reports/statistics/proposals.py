@@ -1,7 +1,7 @@
-"""The state of a proposal, from the results of the candidate and of the incumbent, seed by seed.
+"""The state of a proposal, from the results of candidate and incumbent, seed by seed.
 
-`gain_test` decides on complete pairs. Here, a candidate that fails on a seed counts as a crash, and one that
-computes the same as the incumbent, or ignores its seed, is refused.
+`gain_test` judges complete pairs. This module adds what pairs do not show: a candidate that fails on a seed
+crashes, and one that computes the same as the incumbent, or ignores its seed, is refused.
 """
 
 import math
@@ -19,15 +19,15 @@ from unrolled.reports.statistics.types import SidePair
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalDecision:
-    """The state of a proposal: open while more seeds are requested, or if the incumbent has failed."""
+    """The state of a proposal: ended, open while more seeds are requested, or stalled."""
 
     verdict: ProposalVerdict
     looks_taken: int
     sd: float | None = None  # standard deviation of the pairs' gains
-    seeds_requested: int = 0  # number of the planned seeds for the next look
+    seeds_requested: int = 0  # number of seeds at the next look; 0 for no more
     crash: str = ""  # how the candidate failed, such as "seed 3 failed"
-    refusal: str = ""  # why there is nothing to judge
-    stalled: str = ""  # how the incumbent failed
+    refusal: str = ""  # why there is nothing to judge, such as "no number changes, on 10 seeds"
+    stalled: str = ""  # how the incumbent failed, so that the proposal cannot go on
     note: str = ""  # why it is discarded
 
     @property
@@ -51,9 +51,11 @@ def decide_proposal(
 ) -> ProposalDecision:
     """Judge a proposal by the values of candidate and incumbent by seed; infinite values are diverged.
 
-    `sides_of_keep` are the values of candidate and last keep, if that is not the incumbent. `lost_reasons`
-    has the seeds that candidate and incumbent lost, with the reason; `equal` those on which they computed the
-    same. Whether it is simpler is judged, too, if that has a level.
+    - `sides_of_keep`: the values of the candidate and of the last keep, if that is not the incumbent
+    - `level`: the error rate of the test that the candidate gains
+    - `simpler_level`: the error rate of the test that it is less than δ worse than the last keep; 0 for none
+    - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent lost, with the reason
+    - `equal`: the seeds on which both computed the same
     """
     gains = _list_gains(sides, seeds, metric)
     over_keep = None
@@ -111,7 +113,7 @@ def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[in
 
 
 def _list_gains(sides: SidePair, seeds: Sequence[int], metric: Metric) -> Floats:
-    """Return by how much the candidate is better, on the first seeds that both have."""
+    """Return by how much the candidate is better on each seed, up to the first seed that a side lacks."""
     candidate, base = sides
     gains = []
     for seed in seeds:

@@ -24,7 +24,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 DRAWS = 1_000_000  # simulated studies behind the p values of looks that have no stored table
 _CHUNK = 100_000  # studies simulated at a time: under 10 MB
-_EXACT = 500  # all of this many smallest draws are kept; larger draws are 1 % of their rank apart
+_EXACT = 500  # so many smallest draws are all kept; of larger ones, those 1 % of their rank apart
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Looks:
         return tuple(math.sqrt(n / self.last) for n in self.numbers)
 
     def compute_p(self, q: ArrayLike, sides: int = 2) -> Floats:
-        """Return the p of Q = min p_k/w_k at any stopping point; with one look, Q itself.
+        """Return the p of Q = min p_k/w_k, which holds wherever a study stops; with one look, Q itself.
 
         `sides` is 2 if the p_k are two-sided and 1 if they are one-sided, as in tests of equivalence.
         """
@@ -62,7 +62,7 @@ class Looks:
         return np.asarray(np.interp(np.asarray(q, dtype=float), table[sides], table[0]))
 
     def find_critical_q(self, alpha: float, sides: int = 2) -> float:
-        """Return the Q whose p is alpha: look k alone decides at p_k ≤ w_k · critical."""
+        """Return the Q whose p is alpha: look k decides if p_k ≤ w_k · Q."""
         if len(self.numbers) == 1:
             return alpha
         table = _load_table(self.numbers)
@@ -87,7 +87,7 @@ class Look:
         return self.looks.numbers[self.k]
 
     def compute_level(self, alpha: float, sides: int = 2) -> float:
-        """Return the error rate of a test or interval at this look so that all looks together keep to alpha.
+        """Return the error rate at this look with which all looks together have an error rate of alpha.
 
         The intervals are repeated ones: Jennison & Turnbull, "Group Sequential Methods" (2000), chapter 9.
         """

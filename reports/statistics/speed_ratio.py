@@ -1,4 +1,4 @@
-"""Ratios of two speeds with an interval. Different kinds of machine are not compared."""
+"""The ratio of two speeds, with an interval."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from unrolled.reports.statistics.types import Interval
 FEWEST = 3
 """Fewest pairs of speeds that give a ratio an interval."""
 MARGIN = 0.02
-"""The share by which speeds differ without a finding."""
+"""Speeds that differ by a smaller share are not told apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedRatio:
-    """The ratio of two speeds; differences within `MARGIN` are no finding."""
+    """The ratio of two speeds, over pairs of trials with one seed."""
 
     ratio: float
     interval: Interval

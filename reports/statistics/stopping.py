@@ -1,4 +1,4 @@
-"""Designs with looks: the seeds that they take, and the estimate that allows for when they stopped.
+"""Designs with looks: how many seeds they take, and an estimate that allows for early stops.
 
 `unrolled plan` imports this module, which therefore imports only numpy and scipy.special.
 """
@@ -24,19 +24,19 @@ _HALVINGS = 24  # halvings of the range in which an estimate is sought
 
 @dataclass(frozen=True)
 class ExpectedContrast:
-    """The expected number of seeds of a contrast by the last look, and the chances that it is decided."""
+    """What to expect of a contrast by the last look."""
 
-    seeds: float
-    decided: float
+    seeds: float  # mean number of seeds
+    decided: float  # chance that it is decided
     right: float  # chance that it is decided, and that the decision is true
-    reach: tuple[float, ...]  # chances that it gets the seeds of each look
+    reach: tuple[float, ...]  # for each look, the chance that it gets the seeds of that look
 
 
 class _Stage(NamedTuple):
-    """Simulated contrasts at one look, in SDs: their moments and the ends of both intervals, (STUDIES,)."""
+    """Simulated contrasts at one look, in SDs and without a true difference; each field is (STUDIES,)."""
 
     moments: Moments
-    low: Floats
+    low: Floats  # lower end of the interval of the difference
     high: Floats
     inner_low: Floats  # lower end of the interval that shows equivalence
     inner_high: Floats
@@ -56,8 +56,8 @@ class _Stage(NamedTuple):
     def find_true_decisions(self, effect: float, delta: float, until_size: bool) -> Flags:
         """Return which contrasts stop with a true decision: a true direction or, for "the same", a true size.
 
-        Until sizes are settled, the size of a direction has to be true as well. At a true difference of δ no
-        size is true.
+        With `until_size`, the size of a direction has to be true as well. If the true difference is exactly
+        δ, no size is true.
         """
         higher, lower, same = self.find_stops(effect, delta, until_size)
         direction = higher if effect > 0 else lower
@@ -116,7 +116,7 @@ def predict_contrast(
 
 
 def _predict_family(test: LastLook, m: Moments, family_size: int, different: float, same: float) -> Floats:
-    """Return the chances of contrasts to be decided, each in a family whose other contrasts are like all.
+    """Return the chances of contrasts to be decided, each in a family of contrasts like those simulated.
 
     `different` and `same` are the shares of all simulated contrasts with these decisions.
     """
@@ -141,7 +141,7 @@ def median_unbiased(
 ) -> float:
     """Return the true difference for which half of all contrasts end with a larger mean.
 
-    They end after `most_looks` looks at the latest. Contrasts are ordered by their mean, wherever they end:
+    Contrasts end after `most_looks` looks at the latest, and are ordered by their means wherever they end:
     Emerson and Fleming, "Parameter Estimation Following Group Sequential Hypothesis Testing" (1990),
     Biometrika 77; Jennison and Turnbull, "Group Sequential Methods" (2000), section 8.4. Pairs are normal
     with this SD. With one look it is the mean.

@@ -1,4 +1,4 @@
-"""Values by seed and intervals, for what is imported without numpy."""
+"""Values by seed, and intervals. This module does not import numpy, as others need it without numpy."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SidePair = tuple[SeedValues, SeedValues]
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval from low to high, at a level such as .95."""
+    """An interval from low to high, with a confidence level such as .95."""
 
     low: float
     high: float

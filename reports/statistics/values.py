@@ -1,4 +1,4 @@
-"""The values of arms by seed, of which contrasts are made; an infinite one is a seed that diverged."""
+"""The values of arms by seed, from which contrasts are made. An infinite value is a seed that diverged."""
 
 import math
 import statistics
@@ -18,7 +18,7 @@ def select_finite(values: Iterable[float]) -> Floats:
 
 
 def median(values: Iterable[float]) -> float | None:
-    """Return the median; halfway to infinity is infinite."""
+    """Return the median; None without values. The middle of a number and infinity is infinity."""
     values = [*values]
     return float(statistics.median(values)) if values else None
 
@@ -33,9 +33,10 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
 
 
 def highest_of(values: Floats, highest: float) -> float:
-    """Return the upper bound of a share: `highest` if all values lie between 0 and it, else infinity.
+    """Return the upper bound of values: `highest` if they all lie between 0 and it, else infinity.
 
-    Returns infinity, too, if all values are 0, as they would be in per cent as well.
+    An accuracy has `highest` = 1: for 0.9 and 0.95 it is 1, and for 90 and 95 (per cent) infinity. If all
+    values are 0, they may be in per cent, too: infinity.
     """
     if ((values >= 0) & (values <= highest)).all() and (values > 0).any():
         return highest
@@ -43,7 +44,7 @@ def highest_of(values: Floats, highest: float) -> float:
 
 
 def count_decimals(values: Floats) -> int:
-    """Return the most decimals with which any of the values is written."""
+    """Return the most decimals of any value: [0.5, 0.25] → 2."""
     return max((len(f"{x:.15g}".partition(".")[2]) for x in values.tolist()), default=0)
 
 
@@ -55,11 +56,15 @@ def are_computed_alike(
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
-    At least 80 % of the values are distinct, and a change of δ would move them by so many steps in all that
-    the chance of moving none is under .05/`family_size`: three steps for one contrast, as exp(−3) = .05. The
-    step is the smallest step that occurs, or an eighth of the range: the mean of scores of few items has
-    values that are finer than the steps of each. A change that acts in few seeds, or on few items, can still
-    move none.
+    Values are fine if at least 80 % of them are distinct, and if
+
+        n δ ≥ −ln(.05 / family_size) · step.
+
+    A change of δ on all n seeds moves values by n δ / step steps in all, and moves none with a chance of
+    exp(−n δ / step). For one contrast three steps are needed, as exp(−3) = .05. The step is the smallest
+    distance of two values, or an eighth of their range if that is more, because the mean of a few items'
+    scores has finer values than each score. A change that acts on few seeds, or on few items, can still move
+    none.
     """
     levels = np.unique([*arm.values()])
     if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):

@@ -1,4 +1,4 @@
-"""From contrasts to verdicts: the direction and the size of a difference. `reports.words` words them."""
+"""From contrasts to verdicts: the direction and the size of a difference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ _OPPOSITE = {
 
 
 class Size(StrEnum):
-    """What an interval shows of a difference's size."""
+    """Whether a difference is shown to be more or less than δ."""
 
     MORE = "more than δ"
     LESS = "less than δ"
@@ -53,33 +53,27 @@ _SYMBOLS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The direction and the size of a difference, read off one interval, and the numbers they rest on.
-
-    Three tests have an adjusted p each: of a difference, of equality within ±δ, and of how often the two arms
-    diverge. `diverges` says whether the arm is shown to diverge more often (worse) or less often (better)
-    than its base. A `decided` contrast gets no more seeds. `blocked_reason` says why an open contrast does
-    not go on, such as "seed 3 failed", and `futile` that it is unlikely to be decided by the last look.
-    """
+    """The direction and the size of a difference, read off one interval, and the numbers they rest on."""
 
     contrast: Contrast
     direction: Direction
     size: Size
-    interval: Interval | None  # interval at the level that agrees with the adjusted p, valid over all looks
-    difference_test: Adjusted
-    equivalence_test: Adjusted
-    divergence_test: Adjusted
-    diverges: Direction = Direction.NONE
-    stopping_rule: StoppingRule | None = None  # None for a metric that stops no contrast
-    decided: bool = False
-    blocked_reason: str = ""
-    futile: bool = False
+    interval: Interval | None  # at the level that agrees with the adjusted p; valid over all looks
+    difference_test: Adjusted  # of a difference
+    equivalence_test: Adjusted  # of equality within ±δ
+    divergence_test: Adjusted  # of how often the two arms diverge
+    diverges: Direction = Direction.NONE  # "worse" if the arm is shown to diverge more often than its base
+    stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
+    decided: bool = False  # whether its contrast gets no more seeds
+    blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
+    futile: bool = False  # whether it is unlikely to be decided by the last look
 
     @property
     def unbiased(self) -> float | None:
-        """The difference, allowing for when the contrast stopped; None if another metric stopped it.
+        """The median-unbiased difference, which allows for early stops; None if another metric stopped it.
 
-        See `median_unbiased`. With one look it is the mean; for a contrast that is judged by signs, it is the
-        contrast's estimate.
+        See `median_unbiased`. With one look it is the mean, and for a contrast that is judged by signs, its
+        estimate.
         """
         contrast = self.contrast
         if contrast.by_signs or contrast.mean is None or contrast.sd is None:
@@ -103,7 +97,10 @@ class Verdict:
 
     @property
     def difference_p(self) -> float | None:
-        """The adjusted p of a difference; None where only an earlier look's interval excluded zero."""
+        """The adjusted p of a difference; None if it is .05 or less and the interval holds zero.
+
+        This happens if the p is that of an earlier look, whose interval did not.
+        """
         ends = self.interval
         if self.difference_test.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high:
             return None
@@ -111,17 +108,17 @@ class Verdict:
 
     @property
     def equivalence_p(self) -> float | None:
-        """The adjusted p of equality within ±δ; None where it is .05 or less and nothing is claimed."""
+        """The adjusted p of equality within ±δ; None if it is .05 or less and nothing is claimed."""
         if self.equivalence_test.p <= ALPHA and not self.claims:
             return None
         return self.equivalence_test.p
 
     @property
     def open_by_skewness(self) -> bool:
-        """True if it is open only because the skewness of its pairs makes the interval reach zero.
+        """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
-        On the side of the long tail the interval is longer than that of t, and reaches zero there. This
-        happens by chance in samples without skewness, too; these do not count.
+        The interval is longer than that of t on the side of the long tail, and reaches zero there. Pairs that
+        are not shown to be skewed (`Contrast.skewed`) do not count.
         """
         return self.contrast.skewed and self.is_widened_to_zero
 
@@ -171,7 +168,7 @@ class Verdict:
 
     @property
     def effect(self) -> str:
-        """The kind, where a difference of less than δ is counted as the same."""
+        """The kind, or "same" for any difference of less than δ."""
         return "same" if self.size is Size.LESS else self.kind
 
     @property
@@ -183,7 +180,7 @@ class Verdict:
 
     @property
     def label(self) -> str:
-        """The words, with "(unpaired)" where no two values belong together."""
+        """The verdict in words, with "(unpaired)" if the sides are independent samples."""
         if self.contrast.paired:
             return self.text
         return f"{self.text} (unpaired)"
@@ -195,7 +192,7 @@ class Verdict:
 
     @property
     def claims(self) -> bool:
-        """True if it claims anything."""
+        """True if it claims anything: if it is not open."""
         return self.kind != "open"
 
     @property
@@ -214,7 +211,7 @@ def judge_contrast(
 ) -> Verdict:
     """Judge a contrast by three p values, each adjusted over its family.
 
-    Without `divergence`, the p of divergence is not adjusted.
+    The p of divergence is taken unadjusted if `divergence` is None.
 
     - Better or worse: the p of `difference` is at most .05, and the interval at its alpha excludes zero.
     - The same within ±δ: no direction is shown, the p of `equivalence` is at most .05, and the interval at
@@ -223,7 +220,7 @@ def judge_contrast(
     - Diverges more or less often: the p of `divergence` is at most .05.
     - Open: none of these is shown, or there are under 5 pairs.
 
-    With several looks a p may come from an earlier look, and the interval is that of this look. A direction
+    With several looks, a p may come from an earlier look, while the interval is that of this one. A direction
     or a size needs both.
 
     If all pairs have the same difference, their signs show the direction, and the interval follows from the
@@ -244,7 +241,7 @@ def judge_contrast(
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
         better = (ends.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        if contrast.constant and not contrast.given_convergence:
+        if contrast.one_difference and not contrast.given_convergence:
             ends = contrast.ties_interval(difference.alpha)
         size = _classify_size(ends, contrast.delta) if ends else Size.UNSETTLED
         if contrast.divergence_differs and better is (contrast.diverges_more > 0):
@@ -269,7 +266,7 @@ def judge_contrast(
 
 
 def _classify_size(ends: Interval, delta: float) -> Size:
-    """Return what an interval shows of the difference's size."""
+    """Return the size that an interval shows."""
     if -delta < ends.low and ends.high < delta:
         return Size.LESS
     if ends.low > delta or ends.high < -delta:
@@ -278,7 +275,7 @@ def _classify_size(ends: Interval, delta: float) -> Size:
 
 
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
-    """Return the verdicts, by name, on contrasts at one look; a contrast whose sides share no seed has none.
+    """Return the verdicts on contrasts at one look, by name. A contrast without pairs has none.
 
     The p values of differences are corrected as one family (Holm), those of equivalence as another, and those
     of divergence as a third.

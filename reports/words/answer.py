@@ -24,13 +24,15 @@ from unrolled.reports.words.sentences import (
 def write_answer(
     comparison: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
 ) -> tuple[Markup, ...]:
-    """Return the study's question answered by one metric: a headline, followed by a line for each finding.
+    """Return the answer by one metric: a headline, followed by a line for each finding.
 
-    The arms that are better come first, best first; then those that are worse, worst first; then those that
-    differ by less than δ; then the open ones. `parts` are the factors of a study that asks for the effect of
-    each, and `grid` is their factorial; without them every contrast has its own line. A study with the same
-    arms on several tasks asks for their order. If nothing is decided because there are too few seeds, all
-    arms are ranked.
+    The lines are in this order: arms that are better, the best first; arms that are worse, the worst first;
+    arms that differ by less than δ; open ones. There are three other answers:
+
+    - A study that asks for the effect of each factor has a line for each of `parts`, its factors, and for the
+      interactions in `grid`, their factorial.
+    - A study with the same arms on several tasks has lines on the order of arms from task to task.
+    - If there are too few seeds for any verdict, all arms are ranked by their means.
     """
     if few := describe_too_few_pairs(comparison):
         return Markup(visible(few)), *rank_all_arms(comparison)
@@ -65,10 +67,10 @@ def _list_part_findings(parts: Sequence[Part], context: str, comparison: Compari
 
 
 def _list_arm_findings(comparison: Comparison) -> list[Finding]:
-    """Return the verdict on each arm: better ones first, then worse ones, each the largest effect first."""
+    """Return the verdict on each arm: better arms, then worse ones, then others, the largest effect first."""
     return [
         Finding(
-            name=format_name(x.arm.measured.name),
+            name=format_name(x.arm.name),
             against=x.arm.measured.against,
             verdict=x.verdict,
             other_task=bool(x.arm.measured.find_task_differences(comparison.arms[0].measured)),
@@ -82,7 +84,7 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
 
 
 def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
-    """Yield the pairs of factors whose effects do not add up, largest first, and how many are open."""
+    """Yield a line for each pair of factors whose effects do not add up, and one that counts open pairs."""
     if grid is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
@@ -99,7 +101,7 @@ def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> It
 
 
 def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, Verdict | None]]) -> str:
-    """Return the effects by other metrics that point elsewhere, such as "perplexity 13 % higher"."""
+    """Return the effects by other metrics that contradict a verdict, such as "perplexity 13 % higher"."""
     phrases = []
     for view, v in others:
         if v and v.direction is not Direction.NONE and v.kind != verdict.kind:
@@ -109,16 +111,16 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
 
 
 def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
-    """Return lines on large effects, on equal arms, on differences of less than δ, and on what is open."""
+    """Return a line for each large effect and equal arm, one for effects under δ, and one for open ones."""
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
         changed.sort(key=lambda x: (x.other_task, -absolute_difference(x.verdict)))
         lines += _describe_changes(changed, comparison)
-    equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
+    equal = [x for x in findings if x.verdict.contrast.computed_alike and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = format_name(x.against or comparison.arms[0].measured.name)
+        base = format_name(x.against or comparison.arms[0].name)
         everywhere = phrase_all(x.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(x.name, base, comparison.title, everywhere, x.remarks))
@@ -134,7 +136,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
 
 
 def _list_findings(findings: Sequence[Finding]) -> Markup:
-    """Return findings by name, each with what it is compared with; of many the last are counted."""
+    """Return the names of findings, each with its base; after the first few, the number of the others."""
     names = []
     for x in findings:
         against = f" against {quote_name(visible(x.against))}" if x.against else ""
@@ -143,13 +145,13 @@ def _list_findings(findings: Sequence[Finding]) -> Markup:
 
 
 def _describe_diverged(others: Sequence[Finding]) -> str:
-    """Return how many of those that are only counted have diverged seeds, in brackets; "" for none."""
+    """Return, in brackets, how many of the findings that are not listed have diverged seeds; "" for none."""
     diverged = sum(bool(x.diverged) for x in others)
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 
 def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
-    """Return arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
+    """Return a line for each of the first arms, "A gains 20 points over B"; the others are counted."""
     listed = count_listed(findings)
     lines = []
     for x in findings[:listed]:
@@ -170,12 +172,12 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
 
 
 def _format_evidence(v: Verdict, comparison: Comparison) -> str:
-    """Return the interval behind a comma; "" where there is none."""
+    """Return the interval after a comma: ", 95 % CI [18, 22]"; "" if there is none."""
     return f", {comparison.scale.format_interval(v.interval, sizes=True)}" if v.interval else ""
 
 
 def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
-    """Yield how many arms differ in one direction: those with an effect, and those that only diverge."""
+    """Yield how many other arms have an effect in this direction, and how many only diverge."""
     changed = [x for x in findings if x.has_effect]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     scale = comparison.scale
@@ -194,10 +196,10 @@ def _format_count(number: int, verb: str) -> str:
 
 
 def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:
-    """Return a verb, and the preposition before the arm that another arm is compared with.
+    """Return the verb of an effect, and the preposition before the base.
 
-    A metric has one verb for each direction: "gains" and "loses" if higher is better, "saves" and "costs" if
-    lower is better.
+    If higher is better, A "gains" 2 points "over" B, or "loses" 2 points "against" B. If lower is better, it
+    "saves" or "costs".
     """
     is_better = v.kind == Direction.BETTER
     if comparison.metric.lower_is_better:

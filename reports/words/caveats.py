@@ -1,4 +1,4 @@
-"""What a page says of a comparison as a whole: progress, declaration and limits."""
+"""Sentences on a comparison as a whole: its progress, its declaration and its limits."""
 
 from unrolled.bench.errors import join_first, plural
 from unrolled.bench.metric import judges_cost
@@ -16,13 +16,13 @@ from unrolled.reports.formats import (
 )
 from unrolled.reports.statistics.arm_summary import divergence_interval
 
-LISTED = 5  # arms that a sentence lists before it counts the rest
+MOST_ARMS = 5  # most arms that a sentence lists before it counts the rest
 
 
 def describe_decided(comparison: Comparison) -> str:
-    """Return a phrase that counts the decided contrasts; "" if there is none to decide.
+    """Return how many contrasts are decided: "3 of 5 contrasts decided"; "" if there is none to decide.
 
-    If there are several metrics, it names the one that decides.
+    If there are several metrics, the phrase names the one that decides.
     """
     if not comparison.arms_to_decide:
         return ""
@@ -35,10 +35,8 @@ def describe_decided(comparison: Comparison) -> str:
 
 
 def describe_seen_data(comparison: Comparison) -> str:
-    """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
-    exploratory = [
-        arm for arm in comparison.arms_to_decide if arm.measured.name in comparison.design.seen_pairs
-    ]
+    """Return sentences on contrasts that had results before the plan was declared; "" for none."""
+    exploratory = [arm for arm in comparison.arms_to_decide if arm.name in comparison.design.seen_pairs]
     if not exploratory:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
@@ -54,8 +52,8 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
-    """Return a sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
-    names = [arm.measured.name for arm in comparison.arms_to_decide if arm.verdict and arm.verdict.futile]
+    """Return a sentence on the futile contrasts; "" for none."""
+    names = [arm.name for arm in comparison.arms_to_decide if arm.verdict and arm.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -67,8 +65,8 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
 
 
 def describe_trials(comparison: Comparison) -> str:
-    """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
-    total = sum(arm.total for arm in comparison.arms)
+    """Return how many trials finished, failed or are missing: "40 of 45 trials finished, 5 failed"."""
+    total = sum(arm.seeds_wanted for arm in comparison.arms)
     status_counts = {
         "diverged": sum(arm.diverged for arm in comparison.arms),
         "failed": sum(arm.failed for arm in comparison.arms),
@@ -83,7 +81,7 @@ def describe_trials(comparison: Comparison) -> str:
 
 
 def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
-    """Return the arms that have failures, with their rate of divergence."""
+    """Return the arms with failures: "2 of 10 diverged (95 % CI [0.025, 0.556]), 1 failed"."""
     failures = []
     for arm in comparison.arms:
         phrases = [f"{arm.failed} failed"] if arm.failed else []
@@ -105,7 +103,7 @@ _CAVEATS_OF_LOOKS = (
 
 
 def describe_nondeterminism(comparison: Comparison) -> str:
-    """Return a sentence on a program of which two equal trials differ, or may differ; "" for others."""
+    """Return a sentence on a program whose equal trials differ, or may differ; "" for a deterministic one."""
     if comparison.design.nondeterminism is None:
         return (
             f"Not checked: {REPEATED}. Whether the seed or a setting has an effect is not known, and an arm "
@@ -121,7 +119,7 @@ def describe_nondeterminism(comparison: Comparison) -> str:
 
 
 def format_zone(comparison: Comparison) -> str:
-    """Return ±δ with its unit; in per cent both ends, as that of a fall is smaller: −4.76 to +5 %."""
+    """Return ±δ with its unit: "±2 points". In per cent a fall is smaller than a rise: "−4.76 to +5 %"."""
     zone = comparison.metric.zone
     scale = comparison.scale
     if scale.log:
@@ -131,7 +129,7 @@ def format_zone(comparison: Comparison) -> str:
 
 
 def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
-    """Return sentences on the limits of these results."""
+    """Return sentences on what these results do not show."""
     is_conditional = comparison.design.presentation.interval_clause
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
     premise = "There is one validation set:" if is_conditional else "If seeds share one validation set,"
@@ -162,7 +160,7 @@ OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong mo
 
 
 def describe_declaration(comparison: Comparison) -> str:
-    """Return a sentence on when the plan was declared, and whether its contrasts had results by then."""
+    """Return when the plan was declared, and whether its contrasts had results by then."""
     design = comparison.design
     if not design.planned:
         return "whose declaration is not part of a table of results"
@@ -180,19 +178,17 @@ def describe_declaration(comparison: Comparison) -> str:
 
 
 def list_earlier_attempts(comparison: Comparison) -> list[str]:
-    """Return a line on each earlier plan of one of the contrasts, in the order of the arms."""
+    """Return a line for each earlier plan of each contrast, in the order of the arms."""
     return [
         line
         for arm in comparison.arms_to_decide
-        for line in comparison.design.earlier_attempts.get(arm.measured.name, ())
+        for line in comparison.design.earlier_attempts.get(arm.name, ())
     ]
 
 
 def describe_attempts(comparison: Comparison) -> str:
-    """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
-    repeated = [
-        arm for arm in comparison.arms_to_decide if comparison.design.earlier_attempts.get(arm.measured.name)
-    ]
+    """Return sentences on contrasts that were planned before, and what that means; "" for none."""
+    repeated = [arm for arm in comparison.arms_to_decide if comparison.design.earlier_attempts.get(arm.name)]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"
@@ -201,33 +197,32 @@ def describe_attempts(comparison: Comparison) -> str:
 
 
 def describe_turns(comparison: Comparison) -> str:
-    """Return a sentence on which arm of each pair was trained first; "" where no clock is judged."""
+    """Return a sentence on which side of each contrast was trained first; "" if no clock is judged."""
     counts = [f"{shorten(name)} on {first} of {n}" for name, (first, n) in _count_first(comparison).items()]
     if not counts:
         return ""
     return (
         f"Arms take turns within a {comparison.design.noun}, as a trial may leave the next one a filled "
-        f"cache. Trained before the arm that it is compared with: {join_first(counts, LISTED)}."
+        f"cache. Trained before the arm that it is compared with: {join_first(counts, MOST_ARMS)}."
     )
 
 
 def describe_missing_turns(comparison: Comparison) -> str:
-    """Return a sentence on arms that always, or never, came before the arm they are compared with.
+    """Return a sentence on arms that were always trained before their base, or never; "" for none.
 
-    The sentence is "" if there are none. The results may come from an earlier study, or from a version that
-    trained arms in one order.
+    Such results come from an earlier study, or from a version that trained arms in one order.
     """
     arms = [name for name, (first, n) in _count_first(comparison).items() if n > 1 and first in (0, n)]
     if not arms:
         return ""
     return (
         f"one side was trained first on every {comparison.design.noun}, and what it left to the other, such "
-        f"as a filled cache, may be the difference: {join_first_names(arms, LISTED)}"
+        f"as a filled cache, may be the difference: {join_first_names(arms, MOST_ARMS)}"
     )
 
 
 def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
-    """Return by arm on how many seeds it came before the arm that it is compared with, and of how many."""
+    """Return, by arm, on how many seeds it was trained before its base, and of how many: {"a": (4, 10)}."""
     counts: dict[str, tuple[int, int]] = {}
     if not judges_cost(comparison.design.metrics):
         return counts
@@ -240,5 +235,5 @@ def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
         ]
         order = [start < base_start for start, base_start in pairs if start != base_start]
         if order:
-            counts[arm.measured.name] = sum(order), len(order)
+            counts[arm.name] = sum(order), len(order)
     return counts

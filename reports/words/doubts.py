@@ -1,4 +1,4 @@
-"""What a page warns of: trials, arms and pairs that make verdicts doubtful."""
+"""Warnings of a page: trials, arms and pairs that make verdicts doubtful."""
 
 from collections import Counter
 from itertools import groupby
@@ -6,29 +6,29 @@ from itertools import groupby
 from unrolled.bench.errors import join_first, plural, visible
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_computed
-from unrolled.reports.compared_arm import Proof
+from unrolled.reports.compared_arm import ArmWitness
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first_names
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
-from unrolled.reports.words.caveats import LISTED, describe_missing_turns
+from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns
 from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 
 
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
-    """Return sentences on whatever makes these results doubtful, from dead toggles to mixed machines."""
+    """Return a sentence on each thing that makes results doubtful, from dead toggles to mixed machines."""
     phrases = [
-        f"{arm.measured.name}: {arm.note} bit for bit, so the change did nothing"
+        f"{arm.name}: {arm.note} bit for bit, so the change did nothing"
         for arm in comparison.arms
         if arm.is_dead
     ]
     for arm in comparison.arms:
-        failed = [proof for proof in arm.proofs if not proof.ok]
-        failed.sort(key=Proof.describe_failed_seeds)
-        for seeds, proofs in groupby(failed, Proof.describe_failed_seeds):
-            settings = ", ".join(proof.setting for proof in proofs)
+        failed = [witness for witness in arm.witnesses if not witness.ok]
+        failed.sort(key=ArmWitness.describe_failed_seeds)
+        for seeds, witnesses in groupby(failed, ArmWitness.describe_failed_seeds):
+            settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
-            phrases.append(f"{arm.measured.name}: no proof that {settings} took effect{in_seeds}")
+            phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
     self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_contrast_to_decide]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
@@ -43,32 +43,29 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
 
 
 def describe_warned_trials(comparison: Comparison) -> str:
-    """Return a phrase on the trials that have learnt nothing, by arm; "" if there are none."""
+    """Return which arms have learnt nothing: "lr 1 always predicts “the” on 3 seeds"; "" for none."""
     warned = Counter(
-        (arm.measured.name, r.warning)
-        for arm in comparison.arms
-        for r in arm.measured.finished_results
-        if r.warning
+        (arm.name, r.warning) for arm in comparison.arms for r in arm.measured.finished_results if r.warning
     )
     phrases = [
         f"{visible(name)} {warning} on {plural(number, comparison.design.noun)}"
         for (name, warning), number in warned.items()
     ]
-    return join_first(phrases, LISTED)
+    return join_first(phrases, MOST_ARMS)
 
 
 def describe_copied_arms(comparison: Comparison) -> str:
     """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([arm.measured.name for arm in comparison.arms if arm.copied], LISTED)
+    copied = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], MOST_ARMS)
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
-        return f"{copied}: maybe one run under all seeds, which is not known without a repeated training"
+        return f"{copied}: maybe one run under all seeds; repeating a training would tell"
     return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {copied}"
 
 
 def describe_perfect_arms(comparison: Comparison) -> str:
-    """Return a sentence on arms that may be one run, as no judged number shows it; "" for none."""
+    """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
     views = [v for v in comparison.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
     perfect = []
     for arm in comparison.arms:
@@ -78,17 +75,17 @@ def describe_perfect_arms(comparison: Comparison) -> str:
         }
         is_one_value = values and arm.done >= FEWEST_SEEDS and len(fingerprints) < 2
         if is_one_value and arm.measured.uses_seed and all(metric.are_best(xs) for metric, xs in values):
-            perfect.append(arm.measured.name)
+            perfect.append(arm.name)
     if not perfect:
         return ""
     return (
-        f"the best possible value on every {comparison.design.noun}, which one run copied for all has, too; "
-        f"a metric that differs between runs, such as a loss, would tell: {join_first_names(perfect, LISTED)}"
+        f"the best possible value on every {comparison.design.noun} may be one run, copied; a metric that "
+        f"differs between runs, such as a loss, would show it: {join_first_names(perfect, MOST_ARMS)}"
     )
 
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
-    """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
+    """Return sentences on contrasts whose values are skewed, or too few to show whether they are."""
     whose = "pairs" if comparison.design.pairing_column else "values"
     by = f" in {comparison.title}" if comparison.other_views else ""
     skewed = []
@@ -99,23 +96,21 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         v = arm.verdict
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
-            sides = visible(arm.measured.name)
-            if isinstance(contrast, Unpaired):  # those of either side
-                sides += f" against {visible(comparison.find_base(arm).measured.name)}"
+            sides = visible(arm.name)
+            if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
+                sides += f" against {visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
-            unequal.append(visible(arm.measured.name))
+            unequal.append(visible(arm.name))
         elif contrast and v and v.claims and contrast.hides_skewness:
-            too_few.append(
-                f"{visible(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
-            )
+            too_few.append(f"{visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})")
     sentences = {
         f"{whose} skewed{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
     }
     return tuple(
-        f"{doubt}: {join_first(arms, LISTED)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
+        f"{doubt}: {join_first(arms, MOST_ARMS)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
     )
 
 
@@ -123,7 +118,7 @@ MORE_ERRORS = "such verdicts may err more often than they should"
 
 
 def describe_mixed_machines(comparison: Comparison) -> str:
-    """Return a sentence on pairs of results from different kinds of machine; "" if there are none."""
+    """Return a sentence on pairs whose sides ran on different kinds of machine; "" if there are none."""
     sides = [
         (comparison.find_base(compared).measured, compared.measured)
         for compared in comparison.arms_with_contrast

@@ -1,4 +1,4 @@
-"""What an answer says of one arm or part: its verdict, and the remarks that belong to it."""
+"""One finding of an answer: the verdict on an arm or part, and remarks on it."""
 
 import math
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ class Finding(NamedTuple):
     against: str  # the arm that it is compared with, if that is not the baseline
     verdict: Verdict
     other_task: bool = False  # whether its task differs from the baseline's
-    disagreement: str = ""  # a sentence on another metric that disagrees
-    standing: Sequence[str] = ()  # remarks such as exploratory, or one of several attempts
+    disagreement: str = ""  # what another metric says, if it disagrees
+    standing: Sequence[str] = ()  # see `ComparedArm.standing`
 
     @property
     def diverged(self) -> str:
@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Its standing, whether it is provisional, what a claim lost, and what keeps it open."""
+        """Remarks on the evidence: "exploratory, provisional, 3 pairs lost", or what keeps it open."""
         v = self.verdict
         lost = describe_lost(v.contrast) if v.claims and v.contrast.lost_count else ""
         skewed = "the pairs are skewed" if v.open_by_skewness else ""
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
     @property
     def remarks(self) -> str:
-        """In brackets its state, how often each side diverged, and where another metric disagrees."""
+        """In brackets: its state, how often each side diverged, and which other metric disagrees."""
         return format_brackets(self.state, self.diverged, self.disagreement)
 
     @property
@@ -47,6 +47,6 @@ class Finding(NamedTuple):
 
 
 def format_brackets(*remarks: str) -> str:
-    """Return those remarks that are not empty, in brackets after a space; "" if all are."""
+    """Return the remarks that are not empty in brackets: " (provisional; 1 of 10 diverged)"; "" for none."""
     text = "; ".join(filter(None, remarks))
     return f" ({text})" if text else ""

@@ -24,11 +24,14 @@ KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # head
 
 
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
-    """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
+    """Return the first sentence of an answer: the best arm, by how much it is better, over how many seeds.
 
-    For a grid it gives the level of the best arm of each line, once a contrast is decided; for a ladder, the
-    largest step up, with the levels of the baseline and of the best arm of its task; for a study of parts,
-    the part that shows the largest gain, which no test ranks.
+    - A grid, whose arms form lines: the best arm of each line, with its mean.
+    - A ladder, where arms are compared with other arms than the baseline: the arm that shows the largest
+      gain over its base, and the means of the baseline and, if an arm is better, of the best arm.
+    - A study of parts: the part that shows the largest gain. No test ranks parts.
+
+    Arms are ranked only once a contrast is decided.
     """
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
@@ -36,7 +39,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         return Markup("The best mean of each line: {}").format(list_means(best, comparison))
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
-    best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
+    best = rank_arms([(format_name(arm.name), arm) for arm in arms], comparison)
     better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
     better.sort(key=lambda x: (not x.has_effect, -absolute_difference(x.verdict)))
     names_best = ladder and bool(better)
@@ -49,7 +52,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         return levels
     if better and (context or ladder):
         first = better[0]
-        base = format_name(first.against or comparison.arms[0].measured.name)
+        base = format_name(first.against or comparison.arms[0].name)
         over = Markup(" over {}").format(base) if ladder else f" {context}"
         gain = _describe_gain(first, comparison) + format_brackets(first.state)
         scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
@@ -74,7 +77,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
 
 def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
-    """Return among which findings the first shows the largest gain; "" where none has a larger gain."""
+    """Return of which findings the first shows the largest gain: "Of the decided parts, "; "" for all."""
     sign = -1 if comparison.metric.lower_is_better else 1
 
     def measure_gain(x: Finding) -> float:
@@ -83,19 +86,15 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
     larger = [x for x in findings if measure_gain(x) > measure_gain(first)]
     decided = "decided " if any(not x.verdict.claims for x in larger) else ""
     has_other_task = any(x.other_task for x in larger)
-    task = (
-        Markup(" on {}’s task").format(format_name(comparison.arms[0].measured.name))
-        if has_other_task
-        else ""
-    )
+    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if has_other_task else ""
     return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
 
 
 def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup:
-    """Return the levels of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
+    """Return the means of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
 
-    If seeds diverged it begins with the baseline's `levels`, because the means of converged pairs do not
-    subtract to the difference.
+    If seeds diverged, the sentence begins with the baseline's mean in `levels` alone, because two means of
+    converged pairs do not subtract to the difference.
     """
     contrast = x.verdict.contrast
     if contrast.given_convergence:
@@ -109,7 +108,7 @@ def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup
     decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
     level = phrase_mean(comparison.scale.format_level(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_level(contrast.base_mean, decimals)
-    base = format_name(comparison.arms[0].measured.name)
+    base = format_name(comparison.arms[0].name)
     verdict = _describe_gain(x, comparison) + format_brackets(x.state)
     return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)
 

@@ -1,4 +1,4 @@
-"""What arms reach: their means in words, the best first, and whether they keep their order on every task."""
+"""The means of arms in words, the best first, and whether arms keep their order on every task."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
-NAMED = 8  # arms of each verdict that the answer names before it counts the rest
-Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, which identify it on another task
-Arms = Mapping[Key, ComparedArm]
+MOST_NAMES = 8  # most arms or parts that a line of the answer names before it counts the rest
+Key = frozenset[tuple[str, Scalar]]  # the settings of an arm without those of its task
+Arms = Mapping[Key, ComparedArm]  # the arms of one task
 
 
 def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
@@ -61,7 +61,7 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
 def _judge_order(
     tasks: Mapping[str, Arms], keys: Sequence[Key], comparison: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
-    """Return the direction of every pair of these arms on each task, the first against the second."""
+    """Return the direction of each pair of arms on each task, the first against the second."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
     sides = {
         (task, pair): (by_key[pair[0]], by_key[pair[1]])
@@ -74,7 +74,7 @@ def _judge_order(
 
 
 def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
-    """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
+    """Return, by task in words ("corpus text8"), its arms by their other settings, without the A/A check."""
     arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.is_aa_arm]
     trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
@@ -92,23 +92,21 @@ def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
     for group in comparison.arms_by_task:
         arms = [arm for arm in group if arm.index == 0 or not arm.measured.is_aa_arm]
-        if ranked := rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison):
+        if ranked := rank_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
             yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
 
 
 def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
-    """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
+    """Return the lines of a grid, [] if there is none: each is a base, and the arms compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for arm in comparison.arms:
         if arm.contrast and not arm.measured.is_aa_arm:
-            lines.setdefault(comparison.find_base(arm).measured.name, [comparison.find_base(arm)]).append(arm)
+            lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
     grid = len(lines) > 1 and all(
         len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
     )
-    return (
-        [[(format_name(arm.measured.name), arm) for arm in line] for line in lines.values()] if grid else []
-    )
+    return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
 
 
 def rank_arms(
@@ -157,12 +155,12 @@ def format_name(name: str) -> Markup:
 
 
 def list_first(names: Sequence[Markup]) -> list[Markup]:
-    """Return the first names, and the number of the others in place of these."""
+    """Return the first names and, in place of the others, their number: [a, b, …, "3 others"]."""
     listed = count_listed(names)
     others = [Markup(f"{len(names) - listed} others")] if len(names) > listed else []
     return [*names[:listed], *others]
 
 
 def count_listed(things: Sequence[object]) -> int:
-    """Return how many things are listed before the others are counted. There is never one other."""
-    return NAMED + (len(things) == NAMED + 1)
+    """Return how many things are listed before the others are counted; "1 other" is listed instead."""
+    return MOST_NAMES + (len(things) == MOST_NAMES + 1)

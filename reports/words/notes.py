@@ -1,4 +1,4 @@
-"""Notes beside the tables of a comparison: how arms were compared, what is not known of foreign results."""
+"""Notes below the tables of a comparison: how arms were compared, and what a foreign table does not tell."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from unrolled.reports.formats import join_first_names
 from unrolled.reports.words.doubts import describe_copied_arms, describe_perfect_arms, list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_aa_check
 
-LISTED = 20  # most rows without a partner that are listed for one arm
+MOST_ROWS = 20  # most rows without a partner that a note lists of one arm
 UNBIASED = "unbiased Δ"
 FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (
@@ -33,15 +33,16 @@ DIVERGED = (
     "better (sign test) has to agree with the means."
 )
 DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. Without independent pairs no difference and no equality is "
-    "claimed where an arm or its baseline has any; without any pairs how often they diverge is compared."
+    "Means leave out the rows that diverged. An arm that has such rows, or whose baseline has, is called "
+    "neither different nor equal, as its rows are not independent pairs. Without any pairs, a test compares "
+    "how often both sides diverge."
 )
 FIRST_SEEDS = (
-    "The rows are trials of a study, which gets seeds until it is decided: only those of its first look are "
-    "compared."
+    "The rows are trials of a study, which gets seeds until it is decided. Only the trials of its first look "
+    "are compared."
 )
 LOSSES = (
-    "A verdict, its size too, also has to hold with each run that failed or lacks a partner, on either side, "
+    "A verdict has to hold, in direction and size, with each run that failed, or that lacks a partner, "
     "counted against it."
 )
 NOT_KNOWN = (
@@ -52,7 +53,7 @@ NOT_KNOWN = (
 
 
 def list_notes(comparison: Comparison) -> list[str]:
-    """Return how arms were compared, and what cannot be known of the results in a foreign table."""
+    """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
     correction = f"Holm's over all {'declared ' if comparison.design.is_study else ''}contrasts"
     if any(arm.measured.marked_exploratory for arm in comparison.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
@@ -62,7 +63,7 @@ def list_notes(comparison: Comparison) -> list[str]:
         arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
     ):
         few_or_copied.append(FEW)
-    if any(arm.copied for arm in comparison.arms):
+    if any(arm.is_one_run for arm in comparison.arms):
         few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
     if perfect := describe_perfect_arms(comparison):
         few_or_copied.append(f"WARNING: {perfect}.")
@@ -78,8 +79,8 @@ def list_notes(comparison: Comparison) -> list[str]:
 
 
 def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
-    """Return the notes on a table from elsewhere, from the first, on the test, to what cannot be known."""
-    unpaired = {arm.measured.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
+    """Return the notes on a table from elsewhere; the first is `test`, the last what cannot be known."""
+    unpaired = {arm.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
     notes = [
         test
         + (
@@ -101,7 +102,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
             if comparison.design.pairing_column and not comparison.design.test_share
             else DIVERGED_DEPENDENT
         )
-    if any(arm.failed or unpaired[arm.measured.name] for arm in comparison.arms):
+    if any(arm.failed or unpaired[arm.name] for arm in comparison.arms):
         notes.append(LOSSES)
     notes += [
         f"WARNING: {sentence}."
@@ -114,10 +115,10 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
 def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) -> str:
     number = plural(len(labels), "row")
     column = comparison.design.pairing_column
-    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, LISTED)}"
+    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, MOST_ROWS)}"
 
 
 def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
-    """Return the seeds that one side of a contrast lacks; none where a side is one run under all seeds."""
-    is_one_run = arm.copied or comparison.find_base(arm).copied
+    """Return the seeds that only one side of a contrast has; none if a side is one run under all seeds."""
+    is_one_run = arm.is_one_run or comparison.find_base(arm).is_one_run
     return arm.contrast.unpaired if arm.contrast and not is_one_run else ()

@@ -1,4 +1,4 @@
-"""The sentences in which a report may claim something, made of verdicts."""
+"""Verdicts in words: the only sentences in which a report claims anything."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 def write_verdict_sentence(
     v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
 ) -> str:
-    """Return the claim as a sentence that begins with the verdict and the names of both arms (unescaped).
+    """Return a verdict as a sentence: "▲ better by more than δ — A against B: …", with names unescaped.
 
-    The evidence follows: effect, interval, p, seeds, failures and, if undecided, the seeds needed. `scale` is
-    the metric's, `correction` the name of the method that adjusted p.
+    The evidence follows: effect, interval, p, seeds, failures and, if it is open, the seeds needed. `scale`
+    is the metric's, and `correction` names the method that adjusted p.
     """
     contrast = v.contrast
     test = f"{correction} p {format_p(v.difference_p)}"
     if v.kind == "same":
         zone = scale.format_measured_delta(contrast.delta)
         test = f"within ±{zone} (TOST, {correction} p {format_p(v.equivalence_p)})"
-    wins = f"better on {contrast.wins} of {plural(contrast.pairs, 'seed')}"
-    effect = [_describe_effect(v, scale), test, wins, describe_divergence(v)]
+    signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
+    effect = [_describe_effect(v, scale), test, signs, describe_divergence(v)]
     phrases = [
-        *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.tied else effect),
+        *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.all_tied else effect),
         _describe_losses(contrast),
         describe_stage(v),
         "" if v.claims or v.futile else _describe_power(contrast, scale),
@@ -59,9 +59,9 @@ def describe_diverged(contrast: Contrast) -> str:
 
 
 def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
-    """Return where in its looks a contrast stands; "" in a fixed design that can go on.
+    """Return where in its looks a contrast stands: "decided at 15 of 40 seeds"; "" if there is one look.
 
-    `explain_open` has the reason why it claims nothing.
+    Why it claims nothing is said by `explain_open`.
     """
     if v.blocked_reason:
         return f"open: {v.blocked_reason}"
@@ -77,7 +77,7 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
 
 
 def _name_open_part(v: Verdict, first_metric: str) -> str:
-    """Return what keeps a contrast with a claim open, such as "its size is "; "" where it claims nothing."""
+    """Return which part of a contrast with a claim is open, such as "its size is "; "" without a claim."""
     subjects = {
         None: f"{first_metric} is ",
         StoppingRule.SIZE: "its size is ",
@@ -88,7 +88,7 @@ def _name_open_part(v: Verdict, first_metric: str) -> str:
 
 
 def _describe_effect(v: Verdict, scale: Scale) -> str:
-    """Return the difference and its interval; by signs the median's, and then the mean given convergence."""
+    """Return the difference and its interval; if seeds diverged, of the median, and the mean."""
     contrast = v.contrast
     if not contrast.pairs:
         return "no seed in common"
@@ -102,7 +102,7 @@ def _describe_effect(v: Verdict, scale: Scale) -> str:
 
 
 def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
-    """Return the median-unbiased estimate of a contrast that stopped early; "" if it looks like the mean."""
+    """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = v.contrast.look
     if not v.decided or look.k + 1 == len(look.looks.numbers):
         return ""
@@ -114,7 +114,7 @@ def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
 
 
 def describe_lost(contrast: Contrast) -> str:
-    """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 3, its baseline's 0"."""
+    """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 2, its baseline's 1"."""
     lacks = f", the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
     is_known = contrast.arm_lacks or contrast.base_lacks
     return (
@@ -144,8 +144,8 @@ def _describe_power(contrast: Contrast, scale: Scale) -> str:
 def describe_aa_check(contrast: Contrast) -> str:
     """Return a sentence on the A/A check: the baseline against itself under other seeds.
 
-    The check belongs to no family of contrasts. It is judged alone, over its pairs, by its unadjusted p at
-    .01. A passed check says what difference it would have noticed, because it cannot rule out a smaller one.
+    The check is in no family of contrasts: its unadjusted p is judged at .01. A passed check says which
+    difference it would have noticed, because it cannot rule out a smaller one.
     """
     on = ", ".join(filter(None, (f"on {plural(contrast.pairs, 'seed')}", describe_diverged(contrast))))
     if contrast.pairs < FEWEST_SEEDS:
@@ -177,7 +177,7 @@ def describe_interaction(v: Verdict) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One contrast in a line, by the study's first metric."""
+    """The line of one contrast, by the metric that decides."""
 
     arm: ComparedArm
     verdict: Verdict
@@ -185,13 +185,13 @@ class Claim:
 
     @property
     def text(self) -> str:
-        """Levels, effect, interval and seeds; the word and the names stand beside it."""
+        """Levels, effect, interval and seeds, without the verdict and the names."""
         decided = describe_stage(self.verdict) if self.arm.decided else ""
         return ", ".join(filter(None, (_describe_contrast(self.arm, self.comparison), decided)))
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
-        """The same by each other metric."""
+        """A phrase with the verdict and the numbers by each other metric."""
         return tuple(
             f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.arm.index], view)}"
             for view in self.comparison.other_views
@@ -200,11 +200,9 @@ class Claim:
 
     @property
     def sentence(self) -> str:
-        """The claim as a whole sentence, with the other metrics after it."""
+        """The verdict, the names and the numbers by all metrics, as a sentence."""
         standing = f" ({', '.join(self.arm.standing)})" if self.arm.standing else ""
-        sides = (
-            f"{self.arm.measured.name} against {self.comparison.find_base(self.arm).measured.name}{standing}"
-        )
+        sides = f"{self.arm.name} against {self.comparison.find_base(self.arm).name}{standing}"
         numbers = "; ".join((self.text, *self.other_metrics))
         return f"{self.verdict.symbol} {self.verdict.label} — {sides}: {numbers}."
 
@@ -221,11 +219,11 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
 
 
 def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
-    """Return level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
+    """Return the numbers of a contrast: levels of base → arm, effect, interval, pairs better, state."""
     contrast = arm.contrast
     if contrast is None:
         return arm.note
-    if contrast.tied:
+    if contrast.all_tied:
         alike = f"the same {phrase_all(contrast.pairs, arm.noun)}"
         return ", ".join(filter(None, (alike, describe_state(arm, comparison))))
     phrases = []
@@ -241,14 +239,14 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
         if second := comparison.scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
-        f"better on {contrast.wins} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
+        f"better on {contrast.pairs_better} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
         describe_state(arm, comparison),
     ]
     return ", ".join(filter(None, phrases))
 
 
 def describe_mean(comparison: Comparison) -> str:
-    """Return a sentence on means that are taken of logarithms; "" for those of what is shown."""
+    """Return a sentence on means that are taken of logarithms; "" if they are of the values shown."""
     if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
         return f"A mean of {comparison.title} is exp of the mean {measured_title}."
@@ -256,20 +254,20 @@ def describe_mean(comparison: Comparison) -> str:
 
 
 def describe_too_few_pairs(comparison: Comparison) -> str:
-    """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
+    """Return a sentence on a comparison in which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
     most = max(arm.contrast.pairs for arm in comparison.arms_to_decide if arm.contrast)
-    is_copied = any(arm.copied for arm in comparison.arms)  # one run makes one pair of all its seeds
-    noun = "pair" if is_copied else comparison.design.noun
+    is_one_run = any(arm.is_one_run for arm in comparison.arms)  # one run makes one pair of all its seeds
+    noun = "pair" if is_one_run else comparison.design.noun
     pairs = f"One {noun}" if most == 1 else plural(most, noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 
 def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
-    """Return the state of the arm's contrast, or why it has none; "" if it is decided like any other.
+    """Return the state of the arm's contrast, or why it has none; "" if there is nothing to remark.
 
-    Also returns "" if `describe_too_few_pairs` says the same of all arms.
+    What `describe_too_few_pairs` says of all arms is not said again.
     """
     v = arm.verdict
     contrast = arm.contrast
@@ -288,7 +286,7 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
 
 
 def explain_open(arm: ComparedArm, first_metric: str) -> str:
-    """Return why the arm's contrast is open; "" where it claims anything, or is none."""
+    """Return why the arm's contrast is open; "" if it makes a claim, or if there is none."""
     v = arm.verdict
     contrast = arm.contrast
     if v is None or contrast is None or v.claims:
@@ -308,7 +306,7 @@ def explain_open(arm: ComparedArm, first_metric: str) -> str:
 
 
 def _describe_progress(arm: ComparedArm, v: Verdict, comparison: Comparison) -> str:
-    """Return the stage of a contrast that is not decided, or why it is open where it is; "" for a claim."""
+    """Return the stage of an undecided contrast, or why a decided one is open; "" for a decided claim."""
     contrast = v.contrast
     looks = contrast.look.looks
     has_more_looks = contrast.look.k + 1 < len(looks.numbers)
@@ -325,13 +323,13 @@ def _describe_progress(arm: ComparedArm, v: Verdict, comparison: Comparison) -> 
 
 
 def write_claims(comparison: Comparison) -> tuple[str, ...]:
-    """Return the claims as whole sentences, each with the other metrics after it."""
+    """Return a sentence for each contrast, after one on too few pairs if there are."""
     few = describe_too_few_pairs(comparison)
     return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(comparison)))
 
 
 def absolute_difference(v: Verdict) -> float:
-    """Return the absolute difference."""
+    """Return the absolute difference of a verdict; 0 if it has none."""
     return abs(v.contrast.estimate or 0.0)
 
 

@@ -85,11 +85,11 @@ def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> Non
     plan = plan_store.load_plan("small", ledger)
     base, *rows = compare_plan(plan, read_page_results(plan, ledger)).arms
     for row in rows:
-        comparison = unrolled.compare("small", row.measured.name, folder=project / "results")
+        comparison = unrolled.compare("small", row.name, folder=project / "results")
         assert comparison.verdict == row.verdict and comparison.contrast == row.contrast
-        assert f"— {row.measured.name} against {base.measured.name}: " in str(comparison)
-        assert comparison.contrast.tied or "Holm p" in str(comparison)
-    first, second = (row.measured.name for row in rows)
+        assert f"— {row.name} against {base.name}: " in str(comparison)
+        assert comparison.contrast.all_tied or "Holm p" in str(comparison)
+    first, second = (row.name for row in rows)
     forward = unrolled.compare("small", first, second, folder=project / "results")
     backward = unrolled.compare("small", second, first, folder=project / "results")
     assert forward.contrast.mean == -backward.contrast.mean

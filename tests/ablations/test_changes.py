@@ -107,7 +107,7 @@ FORMAT = [
 ]
 FIGURE = [
     (
-        "reports/figures/panels.py",
+        "reports/figures/curves.py",
         "def _sample_points(",
         "def draw_means(comparison: Comparison) -> Markup:\n"
         '    """Return the means of all arms, a bar each."""\n'
@@ -128,7 +128,7 @@ FIGURE = [
     (
         "reports/render.py",
         "        curves=",
-        "        means=panels.draw_means(comparison),\n        curves=",
+        "        means=curves.draw_means(comparison),\n        curves=",
     ),
     (
         "reports/templates/report.html",

@@ -168,7 +168,7 @@ class Study:
 
     def list_states(self) -> dict[str, str]:
         """Return "decided" or "open" for each contrast, by its arm."""
-        return {row.measured.name: row.state for row in self.compare().arms if row.state}
+        return {row.name: row.state for row in self.compare().arms if row.state}
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict."""

@@ -25,7 +25,7 @@ from unrolled.reports.render import render
 def average_costs(design):
     """Return the mean cost of each arm, and of its baseline, by the arm's name."""
     return {
-        row.measured.name: (cost, baseline_cost)
+        row.name: (cost, baseline_cost)
         for row, cost, baseline_cost in sections.average_costs(compare(design))
     }
 

@@ -72,7 +72,7 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
 
 def test_a_difference_that_is_a_median_is_called_one():
     c = compare(realistic())
-    by_median = {row.measured.name: row.contrast.by_median for row in c.arms_with_contrast}
+    by_median = {row.name: row.contrast.by_median for row in c.arms_with_contrast}
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     assert {name: "| median " in lines[name] for name in by_median} == by_median
     assert [name for name, median in by_median.items() if median] == ["lr 3e-2"]  # another lost a pair
@@ -82,7 +82,7 @@ def test_every_interval_has_its_level_beside_it():
     c = compare(realistic())
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     records = {row["arm"]: row for row in read_rows(comparison_csv(c))}
-    levels = {row.measured.name: row.interval for row in c.arms_with_contrast}
+    levels = {row.name: row.interval for row in c.arms_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
     assert draw_intervals(c).count(" % CI") == len(levels)
     for name, ends in levels.items():
@@ -119,7 +119,7 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
-    by_name = {row.measured.name: row for row in compare(realistic()).arms}
+    by_name = {row.name: row for row in compare(realistic()).arms}
     reset = by_name["no reset"]
     swift = by_name["lr 3e-2"]
     assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
@@ -147,7 +147,7 @@ def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
 
 
 def test_another_task_gets_no_contrast_and_is_not_in_the_family():
-    by_name = {row.measured.name: row for row in compare(realistic()).arms}
+    by_name = {row.name: row for row in compare(realistic()).arms}
     assert by_name["random blocks"].contrast is None
     assert by_name["random blocks"].note == "another task: split"
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
@@ -287,7 +287,7 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
         arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
     )
     values = compare_with_book(compare(study(arms)))
-    assert [h.arm.measured.name for h in values] == ["LMModel6", "LMModel7"]
+    assert [h.arm.name for h in values] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
     assert [h.prediction.plausible for h in values] == [True, False]
 
@@ -317,8 +317,8 @@ def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
     base = arm("three words", 0.5, settings=window)
     third = replace(arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
     c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, third)))
-    assert [row.measured.name for row in c.arms_with_contrast] == ["wd", "held"]
-    assert [row.measured.name for row in c.same_task_arms] == ["baseline", "wd"]
+    assert [row.name for row in c.arms_with_contrast] == ["wd", "held"]
+    assert [row.name for row in c.same_task_arms] == ["baseline", "wd"]
 
 
 def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
@@ -327,7 +327,7 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     third = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
     c = compare(study((arm("baseline", 0.0), base, second, third)))
     pairs = {"second": "other", "named": "baseline"}
-    assert {row.measured.name: c.find_base(row).measured.name for row in c.arms_with_contrast} == pairs
+    assert {row.name: c.find_base(row).name for row in c.arms_with_contrast} == pairs
     assert {row.contrast.family_size for row in c.arms_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, second_row, _ = c.arms

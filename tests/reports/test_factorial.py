@@ -95,7 +95,7 @@ def test_a_cell_that_is_one_run_copied_for_every_seed_leaves_no_effects(cell: in
     copies = {s: replace(first, trial=r.trial) for s, r in arms[cell].results.items()}
     arms[cell] = replace(arms[cell], results=copies)
     c = compare(replace(realistic(), arms=tuple(arms)))
-    assert c.arms[cell].copied
+    assert c.arms[cell].is_one_run
     assert find_factorial(c) is None
     copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
     verdicts = [part.verdicts[copied_context] for part in find_parts(c, None)]
@@ -117,16 +117,16 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
-    rows = {row.measured.name: row for row in compare_switched().arms}
+    rows = {row.name: row for row in compare_switched().arms}
     for name in ("tying", "dropout", "AR", "TAR", "weight decay"):
         key = {"AR": "alpha", "TAR": "beta", "weight decay": "wd"}.get(name, name)
         row = rows[f"no {key}"]
         verdict = name_parts()[name].verdicts[BESIDE]
         words = {verdict.kind, row.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
-        assert (verdict.difference_test.p, verdict.contrast.wins) == (
+        assert (verdict.difference_test.p, verdict.contrast.pairs_better) == (
             row.verdict.difference_test.p,
-            row.contrast.losses,
+            row.contrast.pairs_worse,
         )
 
 

@@ -27,8 +27,9 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.page import find_extras, read_curves
 from unrolled.reports.factorial import find_factorial
-from unrolled.reports.figures import forest, panels
-from unrolled.reports.presentation import NOTHING
+from unrolled.reports.figures import forest
+from unrolled.reports.figures.curves import draw_curves
+from unrolled.reports.presentation import Extras
 from unrolled.reports.render import render
 
 
@@ -39,11 +40,11 @@ def page_pictures(render_study):
     return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
-def draw_strips(c, extras=NOTHING):
+def draw_strips(c, extras=None):
     """Return by panel the strip of each arm by name."""
     by_panel = {}
-    for panel in forest.make_panels(c, extras):
-        strips = {row.measured.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
+    for panel in forest.make_panels(c, extras or Extras()):
+        strips = {row.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
         by_panel[panel.view.title] = strips
     return by_panel
 
@@ -69,11 +70,11 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description(page_pictures):
 
 
 def test_the_axes_of_a_picture_have_their_units(page_pictures):
-    by_step = panels.draw_curves(compare(program(Metric("error", 0.01))))["error"]
+    by_step = draw_curves(compare(program(Metric("error", 0.01))))["error"]
     assert {"step or epoch", "error"} <= set(labels(ET.fromstring(by_step[0])))
     assert {"learning rate", "nats"} <= set(labels(page_pictures["Learning rates of lm6"]))
     assert {"epoch", "nats"} <= set(labels(page_pictures["Learning curves of LMModel6"]))
-    accuracy = panels.draw_curves(compare(study((arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
+    accuracy = draw_curves(compare(study((arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
     assert {"epoch", "%", "20"} <= set(labels(ET.fromstring(accuracy[0])))
 
 
@@ -95,7 +96,7 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
     by_panel = draw_strips(c)
     converged = [row for row in c.arms[:-1] if not row.summary.diverged]
     for row in converged:  # the last is of another task, and beyond the scale
-        strip = by_panel["validation loss"][row.measured.name]
+        strip = by_panel["validation loss"][row.name]
         summary = row.summary
         finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
@@ -131,7 +132,7 @@ def test_a_perplexity_stands_where_its_loss_stands():
     assert list(by_panel) == ["validation loss", "perplexity"]
     by_loss, by_perplexity = ([list_places(s) for s in panel.values()] for panel in by_panel.values())
     assert by_loss == by_perplexity
-    loss, perplexity = forest.make_panels(compare(realistic()))
+    loss, perplexity = forest.make_panels(compare(realistic()), Extras())
     assert len(perplexity.ticks) > 1
     for place, label in perplexity.ticks:
         low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
@@ -167,7 +168,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
     )
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
-    assert [row.measured.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
+    assert [row.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
     assert panel.has_marks
     assert f">{c.arms[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
@@ -178,7 +179,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def list_arms(c):
-        return [row.measured.name for rows in forest.make_panels(c)[0].groups for row, _ in rows]
+        return [row.name for rows in forest.make_panels(c, Extras())[0].groups for row, _ in rows]
 
     repeated = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
@@ -225,7 +226,7 @@ def test_curves_are_those_of_the_seeds_of_pairs_also_in_the_a_a_arm():
     repeated = arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
     pictures = [
-        panels.draw_curves(compare(study((base, second))))
+        draw_curves(compare(study((base, second))))
         for second in (repeated, replace(repeated, results=other_seeds))
     ]
     assert pictures[0] == pictures[1]
@@ -236,7 +237,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     base, long, short = (arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 
     def list_shapes(*arms):
-        pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
+        pictures = draw_curves(compare(study(arms)))["valid_loss"]
         by_arm = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
@@ -245,7 +246,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
 
 def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():
     arms = (arm("base", 0.0, settings={"epochs": 40}), arm("short", 0.1, settings={"epochs": 5}))
-    pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
+    pictures = draw_curves(compare(study(arms)))["valid_loss"]
     epochs = [[int(text) for text in labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)]
     assert max(epochs[0]) == 40
     assert max(epochs[1]) == 5
@@ -259,9 +260,9 @@ def test_trials_without_a_finite_point_have_no_curve():
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
         for a in (base, second)
     ]
-    assert panels.draw_curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
+    assert draw_curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
 
 
 def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
     c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
-    assert len(panels.draw_curves(c)["valid_loss"][0]) < 60_000
+    assert len(draw_curves(c)["valid_loss"][0]) < 60_000

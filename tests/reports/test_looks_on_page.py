@@ -61,7 +61,7 @@ def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
 
 
 def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text):
-    texts = {x.arm.measured.name: x.text for x in list_claims(c)}
+    texts = {x.arm.name: x.text for x in list_claims(c)}
     assert texts["strong"].endswith("better on 10 of 10 seeds, decided at 10 of 40 seeds")
     assert texts["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
     assert "5 pairs lost, the arm's 5, its baseline's 0" in texts["lost"]
@@ -77,8 +77,8 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
     assert row.verdict.futile
     assert row.state == "open"
     assert row.contrast.pairs == 15
-    assert row.total == 15
-    (claim,) = [x for x in list_claims(c) if x.arm.measured.name == "noise"]
+    assert row.seeds_wanted == 15
+    (claim,) = [x for x in list_claims(c) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
     assert "seeds would decide it" in write_verdict_sentence(row.verdict, "noise", "base", c.scale)
     page = text_of(render(c, tmp_path))
@@ -92,7 +92,7 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
 def test_a_claim_has_the_levels_of_both_sides_over_the_same_seeds_and_the_loss(c):
     accuracy, loss = (list_differences(c.design, "strong", m.name, 10) for m in BOTH)
     base = fmean(c.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
-    (claim,) = [x for x in list_claims(c) if x.arm.measured.name == "strong"]
+    (claim,) = [x for x in list_claims(c) if x.arm.name == "strong"]
     levels = f"{100 * base:.2f} → {100 * (base + fmean(accuracy)):.2f} %"  # 67.2 → 78.4 would make 11.2
     assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher, 98.3 % CI [+")
     (by_loss,) = claim.other_metrics
@@ -145,9 +145,9 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
     delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("delta", "delta_unbiased"))
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
-    (line,) = [claim.text for claim in list_claims(c) if claim.arm.measured.name == "near"]
+    (line,) = [claim.text for claim in list_claims(c) if claim.arm.name == "near"]
     assert f"+{100 * unbiased:.1f} allowing for the early stop" in line
-    near_row = next(row for row in c.arms if row.measured.name == "near")
+    near_row = next(row for row in c.arms if row.name == "near")
     assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(near_row.verdict, "near", "base", c.scale)
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
@@ -222,7 +222,7 @@ def ladder(render_study):
 
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder):
     c, page = ladder
-    means = {row.measured.name: row.contrast.mean for row in c.arms if row.contrast}
+    means = {row.name: row.contrast.mean for row in c.arms if row.contrast}
     gained = list_differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert describe_decided(c).endswith(
@@ -234,7 +234,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 
 def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
-    assert "counts" not in [row.measured.name for row in c.arms_to_decide]
+    assert "counts" not in [row.name for row in c.arms_to_decide]
     assert "others are compared with it" in text_of(page)
     curves = [svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(c.per_metric)
@@ -253,7 +253,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     text = text_of(render(c, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]
     assert "1 of its 3 contrasts" in text
-    assert [x.arm.measured.name for x in list_claims(c) if x.arm.is_exploratory] == ["strong"]
+    assert [x.arm.name for x in list_claims(c) if x.arm.is_exploratory] == ["strong"]
     assert "strong against base (exploratory): " in write_claims(c)[0]
     assert "before any of its contrasts" not in text
     assert describe_seen_data(compare(looked())) == ""
@@ -268,9 +268,9 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good():
 
 
 def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
-    rows = {row.measured.name: row for row in c.arms}
+    rows = {row.name: row for row in c.arms}
     verdict = c.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
-    assert (verdict.contrast.losses, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
+    assert (verdict.contrast.pairs_worse, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
 
 
 @pytest.mark.parametrize(("seeds", "judged"), [(9, False), (10, True)])
@@ -279,7 +279,7 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     arms = [arm("base", 0.0), arm("a", 0.3, settings={"clip": 1.0})]
     late = arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
     c = compare(study((*arms, late), metrics=BOTH, **LOOKS))
-    rows = {row.measured.name: row for row in c.arms}
+    rows = {row.name: row for row in c.arms}
     verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in verdicts) is judged
     assert verdicts["whole"].difference_test.alpha == 0.025 or judged, "both are in the family_size"

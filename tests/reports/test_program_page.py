@@ -11,7 +11,7 @@ from tests.helpers.synthetic_studies import compare, program, set_metrics, text_
 from unrolled.bench.metric import Metric
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exports import comparison_csv
-from unrolled.reports.figures import panels
+from unrolled.reports.figures.curves import _sample_points, _select_mean_values, draw_curves
 from unrolled.reports.presentation import FigureColumn, Presentation, Scale
 from unrolled.reports.render import render
 from unrolled.reports.words.caveats import list_limits
@@ -67,7 +67,7 @@ def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
     curves = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
     for metrics, names in curves.items():
         design = replace(program(*metrics), arms=program(*metrics).arms[:1])
-        assert list(panels.draw_curves(compare(design))) == names
+        assert list(draw_curves(compare(design))) == names
 
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
@@ -75,9 +75,9 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     samples = [
         (row.index, seed, r, r.curves) for row in comparison.arms for seed, r in row.measured.results.items()
     ]
-    points = panels._sample_points("error", samples, 60)
+    points = _sample_points("error", samples, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
-    mean_values = panels._select_mean_values(comparison.arms[0], "error", points, range(10))
+    mean_values = _select_mean_values(comparison.arms[0], "error", points, range(10))
     assert list(mean_values.index) == [0, 100, 200]
 
 
@@ -85,7 +85,7 @@ def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
     design = program(ERROR)
     base, second = design.arms
     steep = replace(second.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
-    pictures = panels.draw_curves(compare(replace(design, arms=(base, replace(second, results={0: steep})))))
+    pictures = draw_curves(compare(replace(design, arms=(base, replace(second, results={0: steep})))))
     assert list(pictures["error"]) == [0, 1]
 
 

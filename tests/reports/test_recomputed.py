@@ -86,7 +86,7 @@ def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in file.metrics]
     recomputed = recompute(table, tuple(file.looks), metrics)
     c = study_tables.compare_study_table(table)
-    parts = read_first_screen(render(c, tmp_path), [row.measured.name for row in c.arms])
+    parts = read_first_screen(render(c, tmp_path), [row.name for row in c.arms])
     for arm, match in parts:
         shown = match.groupdict()
         metric, read_level, read_difference = UNITS[shown["unit"]]
@@ -107,7 +107,7 @@ def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
 
 def test_the_order_of_arms_on_two_tasks_agrees_with_the_verdicts_of_their_rows() -> None:
     comparison = study_tables.compare_study_table(shipped("split"))
-    arms = {arm.measured.name: arm for arm in comparison.arms}
+    arms = {arm.name: arm for arm in comparison.arms}
     gru = [arm for name, arm in arms.items() if name.endswith("nn.GRU")]
     assert [arm.verdict.direction for arm in gru] == ["better", "better"], "over LMModel6, on both tasks"
     unclear = "".join(line for line in write_answer(comparison) if "is not shown on every task" in line)

@@ -266,10 +266,7 @@ def test_means_beside_a_median_say_which_pairs_they_are_of(text):
     k = row.contrast
     assert k.estimate != pytest.approx(k.arm_mean - k.base_mean, abs=1e-3)
     levels = f"{k.base_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
-    assert (
-        f"{row.measured.name} {levels} {k.estimate:.2f} nats higher 99 % CI [+0.22, ∞] median of 10 pairs"
-        in text
-    )
+    assert f"{row.name} {levels} {k.estimate:.2f} nats higher 99 % CI [+0.22, ∞] median of 10 pairs" in text
 
 
 def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_path):
@@ -309,7 +306,7 @@ def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
 def test_roles_are_pooled_over_finished_seeds():
     names, lines = average_roles(compare(realistic()))
     assert names == tuple(TITLES[role] for role in SHARE)
-    accuracy = {row.measured.name: shares[0] for row, shares in lines}
+    accuracy = {row.name: shares[0] for row, shares in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):
         results = next(a for a in realistic().arms if a.name == name).results.values()
         hits = [r.records["roles"]["separator"][1] for r in results if r.done]
@@ -337,7 +334,7 @@ def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effect
     other_text = replace(other_text, results=read)
     c = compare(study((*arms, counts, other_task, other_text, arm("again", -0.9, changes={}))))
     samples = chapter.choose_samples(c)
-    assert [sample.arm.measured.name for sample in samples] == names
+    assert [sample.arm.name for sample in samples] == names
     assert {sample.result.trial.seed for sample in samples} == {0}
     section = text_of(render(c, tmp_path)).partition(" Predictions ")[2].partition(" All numbers ")[0]
     assert section.count("It writes: eight thousand eighty four . eight") == len(names)

@@ -83,7 +83,7 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
     row = compare(study((base, twin), metrics=BOTH, **LOOKS)).arms[1]
     assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
-    assert row.contrast.tied
+    assert row.contrast.all_tied
 
 
 @pytest.mark.parametrize(("items", "kind"), [(25, "open"), (10_000, "same")])
@@ -111,12 +111,12 @@ def test_seeds_of_small_spread_beside_an_arm_that_collapsed_once_are_no_copies(s
     comparison = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **collapsed})]), COLUMNS
     )
-    assert not any(row.copied for row in comparison.arms)
+    assert not any(row.is_one_run for row in comparison.arms)
     single = {**rows, "accuracy": 0.985 + spread * rng.standard_normal(10)}
     comparison = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
     )
-    assert comparison.arms[1].copied, "one run whose last digits differ"
+    assert comparison.arms[1].is_one_run, "one run whose last digits differ"
 
 
 def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None:
@@ -130,7 +130,7 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
         [pd.DataFrame({"arm": name, "seed": range(10), "score": x}) for name, x in sums.items()]
     )
     comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
-    assert not any(row.copied for row in comparison.arms)
+    assert not any(row.is_one_run for row in comparison.arms)
     assert comparison.arms[1].verdict.kind == "better"
 
 
@@ -166,7 +166,7 @@ def test_one_run_whose_last_decimal_jitters_is_a_copy_and_coarse_numbers_are_non
     metric = Metric("accuracy", 0.02 if first < 1 else 0.5)
     numbers = (first + unit * LAST_DECIMAL).round(4)
     found = compare_table(draw_beside(numbers, spread), replace(COLUMNS, metrics=(metric,)))
-    assert found.arms[1].copied is is_copied
+    assert found.arms[1].is_one_run is is_copied
     assert (found.arms[1].verdict.kind == "open") or not is_copied
 
 
@@ -198,7 +198,7 @@ def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
                 for a, x in (("a", rates), ("b", value))
             ]
         )
-        assert compare_table(frame, replace(COLUMNS, metrics=(metric,))).arms[1].copied is is_copy
+        assert compare_table(frame, replace(COLUMNS, metrics=(metric,))).arms[1].is_one_run is is_copy
 
 
 def test_equal_means_of_coarse_shares_are_no_equality() -> None:
@@ -216,7 +216,7 @@ def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
     items = np.random.default_rng(0).integers(20, 30, 10) / 30
     frame = make_table(items)
     frame.loc[frame.arm == "b", "accuracy"] = items.round(4)
-    assert compare_table(frame, COLUMNS).arms[1].contrast.tied
+    assert compare_table(frame, COLUMNS).arms[1].contrast.all_tied
 
 
 def test_losses_that_differ_by_rounding_are_the_same() -> None:
@@ -248,7 +248,7 @@ def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: boo
     if single:
         frame.loc[frame.arm == "b", "accuracy"] = scores.astype(np.float32).astype(float)
     contrast = compare_table(frame, COLUMNS).arms[1].contrast
-    assert contrast.tied
+    assert contrast.all_tied
     assert contrast.equivalence_p > 0.05
 
 
@@ -267,7 +267,7 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     row = comparison.arms[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost_count) == ("open", 1, 9)
     assert "one run" in row.blocked_reason
-    assert [r.measured.name for r in comparison.arms if r.copied] == ["b"]
+    assert [r.name for r in comparison.arms if r.is_one_run] == ["b"]
     assert "one run" in format_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
 
@@ -279,7 +279,7 @@ def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> N
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
     assert row.verdict.kind == "better"
     assert row.contrast.pairs == 10
-    assert not row.copied
+    assert not row.is_one_run
     assert row.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
     assert (row.done, row.describe_seeds_of_mean(), row.summary.mean, row.summary.sd) == (
         10,
@@ -288,7 +288,7 @@ def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> N
         None,
     )
     undeclared = compare(study((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
-    assert undeclared.copied
+    assert undeclared.is_one_run
     assert undeclared.verdict.kind == "open"
 
 
@@ -298,17 +298,17 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     solved = rows.assign(arm="b", accuracy=1.0, loss=DRAWN[::-1])
     columns = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
     row = compare_table(pd.concat([rows, solved]), columns).arms[1]
-    assert not row.copied
+    assert not row.is_one_run
     assert row.verdict.kind == "better"
     single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).arms[1]
-    assert not single.copied and single.verdict.kind == "better", "there is no higher value than 1"
+    assert not single.is_one_run and single.verdict.kind == "better", "there is no higher value than 1"
     doubts = [
         any("best possible" in text for text in list_notes(compare_table(pd.concat([rows, solved]), x)))
         for x in (columns, replace(LOSS, metrics=(accuracy,)))
     ]
     assert doubts == [False, True], "only a loss tells whether they are ten runs"
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
-    assert stuck.arms[1].copied
+    assert stuck.arms[1].is_one_run
     assert stuck.arms[1].verdict.kind == "open"
 
 
@@ -329,7 +329,7 @@ def test_known_costs_tell_no_seeds_apart() -> None:
     rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "latency": DRAWN})
     stuck = rows.assign(arm="b", loss=2.0, latency=DRAWN[::-1])
     row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, latency))).arms[1]
-    assert row.copied
+    assert row.is_one_run
 
 
 @pytest.mark.parametrize(
@@ -346,8 +346,8 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
         stuck = replace(stuck, results=results)
     comparison = compare(study((arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
     row = comparison.arms[1]
-    assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
-    assert ("repeats seed 0" in row.blocked_reason) is row.copied
+    assert (row.contrast.pairs, row.verdict.kind, row.is_one_run) == (pairs, kind, pairs == 1)
+    assert ("repeats seed 0" in row.blocked_reason) is row.is_one_run
 
 
 @pytest.mark.parametrize(
@@ -367,11 +367,11 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
     varied = {"valid_loss": distance} if distance else {}
     design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
     row = compare(design).arms[1]
-    assert row.copied is is_copied
+    assert row.is_one_run is is_copied
     assert (row.verdict.kind == "open") is is_copied
     unmeasured = compare(replace(design, nondeterminism=None))
     row = unmeasured.arms[1]
-    assert row.copied and row.verdict.kind == "open", "some distance would make it one run"
+    assert row.is_one_run and row.verdict.kind == "open", "some distance would make it one run"
     assert "may repeat seed 0" in row.blocked_reason
     assert any("maybe one run" in w for w in list_warnings(unmeasured))
 
@@ -382,7 +382,7 @@ def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
         (arm("base", 0.0, 0.1), arm("other", 0.4, 0.05, settings={"clip": 1.0})), nondeterminism=distance
     )
     row = compare(design).arms[1]
-    assert not row.copied
+    assert not row.is_one_run
     assert row.verdict.claims
 
 
@@ -415,7 +415,7 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     lower = {seed: coarse[seed] - 0.06 - 0.01 * (seed % 4) for seed in seeds}
     rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
     options = {"delta": 0.06, "lower_is_better": False, "highest": 1.0}
-    assert not compare_pairs(lower, coarse, **options).tied
-    assert compare_pairs(lower, coarse, **options).losses == 10
+    assert not compare_pairs(lower, coarse, **options).all_tied
+    assert compare_pairs(lower, coarse, **options).pairs_worse == 10
     ties = compare_pairs(rounded, coarse, **options)
-    assert ties.tied and not ties.wins and not ties.losses
+    assert ties.all_tied and not ties.pairs_better and not ties.pairs_worse

@@ -99,13 +99,13 @@ def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_no
     for source in (path, page.with_name("trials.csv")):
         for baseline, is_of_last_words in (("LMModel4", False), ("LMModel1", True)):
             compared = compare_sources([str(source)], replace(options, baseline=baseline))
-            names = {arm.measured.name for arm in compared.arms}
+            names = {arm.name for arm in compared.arms}
             assert last_words <= names if is_of_last_words else not last_words & names
             assert ("LMModel7" in names) is not is_of_last_words
             assert "of another task" in capsys.readouterr().err
     sources = [str(path), str(study_tables.FOLDER / "toggles.csv")]
     compared = compare_sources(sources, replace(options, arm="arm,source"))
-    assert not last_words & {arm.measured.name.split(",")[0] for arm in compared.arms}
+    assert not last_words & {arm.name.split(",")[0] for arm in compared.arms}
     by_columns = compare_sources([str(path)], replace(options, arm="model", pair=""))
     assert len(by_columns.arms) > 10, "arms that are made of other columns stay"
 
@@ -163,8 +163,8 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
         pd.read_csv(file, keep_default_na=False, na_values=[""])
     )
     for row, table_row in zip(comparison.arms, table_comparison.arms, strict=True):
-        assert (row.measured.name, row.done, row.diverged) == (
-            table_row.measured.name,
+        assert (row.name, row.done, row.diverged) == (
+            table_row.name,
             table_row.done,
             table_row.diverged,
         )

@@ -212,8 +212,7 @@ def _check_numbers_of_trials(study: Study, full_study: Study) -> None:
     page = compare_plan(plan, read_page_results(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(
-        row.summary.mean == pytest.approx(means[row.measured.name])
-        for row in page.find_view("valid_loss").arms
+        row.summary.mean == pytest.approx(means[row.name]) for row in page.find_view("valid_loss").arms
     )
     assert len(trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)

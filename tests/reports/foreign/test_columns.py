@@ -15,6 +15,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
+from unrolled.reports.presentation import Extras
 from unrolled.reports.render import render
 from unrolled.reports.words.caveats import describe_trials
 from unrolled.reports.words.doubts import list_skewed_contrasts
@@ -121,7 +122,7 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared() -> None:
     trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
-    assert comparison.arms[2].measured.name == "weak"
+    assert comparison.arms[2].name == "weak"
     assert comparison.arms[2].contrast.pairs == 10
     assert len(trials[trials.arm == "weak"]) == 15
     assert "first look" in format_screen(comparison)
@@ -158,7 +159,7 @@ def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
 def test_the_axis_of_small_numbers_has_their_labels() -> None:
     small = SLEEP.assign(extra=1e-10 * SLEEP.extra)
     comparison = compare_table(small, Columns(("group",), ("ID",), (Metric("extra", 1e-10, "higher"),)))
-    assert [label for _, label in make_panels(comparison)[0].ticks] == ["0", "2e−10", "4e−10"]
+    assert [label for _, label in make_panels(comparison, Extras())[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
 def test_the_order_of_rows_decides_only_the_baseline() -> None:
@@ -275,8 +276,8 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
     )  # fmt: skip
     loss = Metric("loss", 0.1)
     base, *other_arms = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).arms
-    assert base.measured.name == "a / 0.1"
-    assert {row.measured.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
+    assert base.name == "a / 0.1"
+    assert {row.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), "worse"
     )
     assert [row.describe_changes() for row in other_arms[:2]] == ["lr = 0.2", "model = b"]

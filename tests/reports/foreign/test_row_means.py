@@ -142,7 +142,7 @@ def test_a_copied_run_that_lacks_a_document_is_one_run() -> None:
     losses = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(losses)))
     comparison = compare_table(copied[(copied.group == "1") | copied.document.ne("d3")], BY_SEED)
-    assert comparison.arms[1].copied
+    assert comparison.arms[1].is_one_run
     assert not comparison.arms[1].verdict.claims
     third = frame[frame.group == "2"].assign(group="3", document=lambda f: "other " + f.document)
     three_arms = compare_table(pd.concat([frame, third]), BY_SEED)
@@ -160,7 +160,7 @@ def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
         row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
         frame.loc[row.index, "status"] = "failed"
     row = compare_table(frame, BY_SEED).arms[1]
-    assert row.copied
+    assert row.is_one_run
     assert not row.verdict.claims
 
 
@@ -170,7 +170,7 @@ def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
     frame = pd.DataFrame(rows, columns=["group", "seed", "document", "extra"]).astype({"extra": float})
     metric = Metric("extra", 0.02, "higher")
     row = compare_table(frame, replace(BY_SEED, metrics=(metric,), test_share=0.1)).arms[1]
-    assert not row.copied
+    assert not row.is_one_run
     assert row.verdict.kind == "better"
 
 
@@ -181,8 +181,8 @@ def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> 
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(one_run)))
     drawn = {(seed, f"d{d}") for seed in range(10) for d in rng.choice(200, 80, replace=False)}
     is_drawn = [pair in drawn for pair in zip(frame.seed, frame.document, strict=True)]
-    assert compare_table(copied[is_drawn], BY_SEED).arms[1].copied
-    assert not compare_table(frame[is_drawn], BY_SEED).arms[1].copied
+    assert compare_table(copied[is_drawn], BY_SEED).arms[1].is_one_run
+    assert not compare_table(frame[is_drawn], BY_SEED).arms[1].is_one_run
 
 
 def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
@@ -192,7 +192,7 @@ def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
     frame.extra = frame.extra.where(frame.group == "1", frame.document.map(one_run))
     frame.loc[frame[frame.group == "2"].sample(5, random_state=0).index, "status"] = "failed"
     columns = replace(BY_SEED, metrics=(METRIC, Metric("seconds", 1.0)))
-    assert compare_table(frame, columns).arms[1].copied
+    assert compare_table(frame, columns).arms[1].is_one_run
 
 
 @pytest.mark.parametrize("item", ["document", "none"])

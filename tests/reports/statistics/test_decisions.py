@@ -282,7 +282,12 @@ def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None
     sides = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (arm_values, baseline_values))}
     d = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
     v = d.verdicts["x"]["valid_accuracy"]
-    assert (v.kind, v.contrast.pairs, v.contrast.lost_count, v.contrast.identical) == ("open", 6, 4, False)
+    assert (v.kind, v.contrast.pairs, v.contrast.lost_count, v.contrast.computed_alike) == (
+        "open",
+        6,
+        4,
+        False,
+    )
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:

@@ -23,7 +23,7 @@ def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others()
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
     assert c.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
     assert of_converged.interval().low < -0.07
-    assert (c.wins, c.losses, c.pairs) == (6, 2, 8)
+    assert (c.pairs_better, c.pairs_worse, c.pairs) == (6, 2, 8)
     assert round(c.p, 3) == 0.289
     assert (c.arm_diverged, c.base_diverged) == (2, 0)
     assert list(c.differences) == [0, 1, 3, 4, 5, 7]
@@ -32,7 +32,7 @@ def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others()
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
     c = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
-    assert (c.wins, c.losses, c.pairs, len(c.differences)) == (7, 0, 8, 7)
+    assert (c.pairs_better, c.pairs_worse, c.pairs, len(c.differences)) == (7, 0, 8, 7)
     assert c.p == 2 * (1 + 8) / 2**8  # a tie counts against the claim
     assert c.divergence_p == 1.0
 
@@ -41,7 +41,7 @@ def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
     c = compare_pairs(
         {0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False
     )
-    assert (c.wins, c.losses, c.estimate) == (2, 1, pytest.approx(0.1))
+    assert (c.pairs_better, c.pairs_worse, c.estimate) == (2, 1, pytest.approx(0.1))
     assert summarise_values({0: math.inf}, lower_is_better=False).median == -math.inf
 
 

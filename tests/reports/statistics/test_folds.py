@@ -38,7 +38,7 @@ def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
 
 @pytest.mark.parametrize("identical", [True, False])
 def test_folds_are_the_same_where_both_arms_computed_the_same_and_not_by_ties(identical) -> None:
-    options = {"delta": 0.02, "test_share": 0.1, "highest": 1.0, "identical": identical}
+    options = {"delta": 0.02, "test_share": 0.1, "highest": 1.0, "computed_alike": identical}
     verdict = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
     assert verdict.text == ("the same within δ" if identical else "open")
 

@@ -67,7 +67,7 @@ def test_a_contrast_gives_the_paired_t() -> None:
     assert c.estimate == c.mean
     assert (c.arm_mean, c.base_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
-    assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
+    assert (c.pairs_better, c.pairs_worse, c.pairs) == (8, 0, 8)
     ends = c.interval()
     d = np.array([*c.differences.values()])
     low, high = stats.ttest_1samp(d, 0).confidence_interval()
@@ -128,10 +128,10 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
     ab = compare_pairs(A, B, delta=0.02)
     ba = compare_pairs(B, A, delta=0.02)
-    assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
+    assert (ba.mean, ba.p, ba.pairs_better, ba.pairs_worse) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
     assert ab.swap_sides() == replace(ba, r=ab.r)
     accuracy = compare_pairs(B, A, delta=0.02, lower_is_better=False)
-    assert (accuracy.wins, accuracy.losses) == (8, 0)
+    assert (accuracy.pairs_better, accuracy.pairs_worse) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
@@ -149,13 +149,18 @@ def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
 
 def test_differences_whose_powers_underflow_are_none() -> None:
     c = compare_pairs({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
-    assert (c.p, c.constant, c.tied, judge_contrasts({"x": c})["x"].text) == (1.0, True, True, "open")
+    assert (c.p, c.one_difference, c.all_tied, judge_contrasts({"x": c})["x"].text) == (
+        1.0,
+        True,
+        True,
+        "open",
+    )
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    c = compare_pairs(B, dict(B), delta=0.01, identical=True)
-    assert c.identical
-    assert c.constant
+    c = compare_pairs(B, dict(B), delta=0.01, computed_alike=True)
+    assert c.computed_alike
+    assert c.one_difference
     assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
     assert c.interval() == Interval(0.0, 0.0, 0.95)
     assert (c.mde, c.seeds_needed) == (None, None)
@@ -164,8 +169,8 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
     c = compare_pairs(shifted, B, delta=0.01)
-    assert c.constant
-    assert not c.identical
+    assert c.one_difference
+    assert not c.computed_alike
     assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
     assert c.mean == pytest.approx(0.1)
     assert c.estimate == c.mean
@@ -180,8 +185,8 @@ def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
 def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n: int) -> None:
     c = make_ties(n)
-    assert c.tied
-    assert not c.identical
+    assert c.all_tied
+    assert not c.computed_alike
     assert c.p == 1.0
     assert c.equivalence_p == pytest.approx(0.98**n)  # of pairs that differ by 1 in .02 of cases none is seen
     assert judge_contrasts({"x": c})["x"].text == ("the same within δ" if n > 148 else "open")
@@ -196,7 +201,7 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     )
     assert percent.highest == math.inf
     assert percent.equivalence_p == 1.0
-    assert make_ties(5, identical=True).equivalence_p == 0.0
+    assert make_ties(5, computed_alike=True).equivalence_p == 0.0
     assert make_ties(149, lost_count=1).equivalence_p == 1.0
 
 

@@ -32,7 +32,7 @@ def make_contrast(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, *
     baseline = {s: 1.3 + 0.05 * x for s, x in enumerate(reversed(SPREAD[:n]))}
     arm = {s: baseline[s] + mean + sd / stdev(SPREAD) * x for s, x in enumerate(SPREAD[:n])}
     return compare_pairs(
-        arm, baseline, delta=delta, lower_is_better=bool(facts.get("lower", True)), identical=not sd
+        arm, baseline, delta=delta, lower_is_better=bool(facts.get("lower", True)), computed_alike=not sd
     )
 
 
@@ -323,4 +323,4 @@ def test_structural_numbers_are_known_to_be_the_same() -> None:
     assert judge_alone(compare_pairs(parameters, parameters, delta=20, structural=True)).kind == "same"
     assert judge_alone(compare_pairs(others, parameters, delta=20)).text == "worse, size not settled"
     varying = {**others, 3: 1011.0}
-    assert not compare_pairs(varying, parameters, delta=20, structural=True).exact
+    assert not compare_pairs(varying, parameters, delta=20, structural=True).known_exactly

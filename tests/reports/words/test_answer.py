@@ -136,9 +136,7 @@ def test_a_line_says_where_the_second_metric_disagrees():
 def test_a_ladder_names_its_largest_step_its_best_arm_and_what_each_is_compared_with():
     first, second, *lower_rungs = write_texts(laddered())
     step, levels = first.split("; ")
-    gains = {
-        row.measured.name: row.contrast.mean for row in compare(laddered()).same_task_arms if row.contrast
-    }
+    gains = {row.name: row.contrast.mean for row in compare(laddered()).same_task_arms if row.contrast}
     largest = max(gains, key=gains.__getitem__)
     assert step.startswith(f"{largest} shows the largest gain over ")
     assert f": better by {100 * gains[largest]:.0f}" in step
@@ -232,7 +230,7 @@ def test_too_few_seeds_rank_all_arms_and_say_once_that_nothing_is_decided(seeds,
     ]
     elsewhere_arm = arm("elsewhere", -0.9, 0.0, seeds=seeds, settings={"split": "blocks"})
     c = compare(study((*arms, elsewhere_arm), seeds=tuple(range(seeds)), metrics=BOTH[::-1]))
-    levels = {row.measured.name: f"{row.summary.mean:.2f} nats" for row in c.arms}
+    levels = {row.name: f"{row.summary.mean:.2f} nats" for row in c.arms}
     ranked = f"base {levels['base']}, middling {levels['middling']}, bad {levels['bad']}"
     undecided, ranking, elsewhere = write_lines(c)
     assert undecided.startswith(f"{number}: ")
@@ -313,8 +311,7 @@ def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_a
         ]
         headline = write_lines(view)[0]
         assert (
-            f"{claims[0].arm.measured.name} shows the largest gain over {claims[0].arm.measured.against}"
-            in headline
+            f"{claims[0].arm.name} shows the largest gain over {claims[0].arm.measured.against}" in headline
         )
         largest = max(list_claims(view), key=lambda x: abs(x.verdict.contrast.estimate))
         assert headline.startswith("Of the contrasts on LMModel4’s task, ") or claims[0] == largest

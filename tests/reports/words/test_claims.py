@@ -97,7 +97,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = set_metrics(arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
     c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    states = {row.measured.name: describe_state(row, c) for row in c.arms if row.verdict}
+    states = {row.name: describe_state(row, c) for row in c.arms if row.verdict}
     assert [row.verdict.kind for row in c.arms[1:]] == ["open", "open"]
     assert ["skewed" in states[name] for name in ("rare", "wide")] == [True, False]
 
@@ -123,7 +123,7 @@ def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number
         late.results[seed] = replace(result, witnesses={"reset": proof})
     c = compare(study((arm("base", 0.0), late)))
     assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(c)
-    assert list(map(str, c.arms[1].shown_proofs)) == ["✕ reset seen: epoch, not never (2 of 10 seeds)"]
+    assert list(map(str, c.arms[1].shown_witnesses)) == ["✕ reset seen: epoch, not never (2 of 10 seeds)"]
 
 
 def test_the_limits_name_the_machine_and_what_a_diverged_seed_does_to_a_mean():

@@ -1,8 +1,8 @@
-"""Pictures of a comparison: learning curves and sweeps of learning rates.
+"""Learning curves by step, and sweeps: a metric against the learning rate.
 
-Seaborn draws means over seeds: in a sweep, with the interval at each learning rate, computed from the rows of
-the seeds. Matplotlib draws the lines of single seeds, which are hundreds, and the band of a learning curve,
-whose intervals at all steps are computed in one call.
+Seaborn draws the means over seeds and, in a sweep, their intervals. Matplotlib draws the hundreds of lines of
+single seeds. It also draws the band around the mean of a learning curve, because one call then computes the
+intervals at all steps.
 """
 
 import gc
@@ -34,21 +34,26 @@ from unrolled.reports.statistics.estimators import t_interval
 _POINTS = 60  # most points of one learning curve
 _ALL_POINTS = 40_000  # most points of all learning curves together
 _MUTED = COLOURS["muted"]
-_GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
+_BASE_MEAN: dict[str, Any] = {
+    "color": _MUTED,
+    "lw": 1.1,
+    "dashes": (3, 2),
+}  # line of the mean of an arm's base
+
+_MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}  # line of the mean over seeds
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """The points (step, value) of a trial's learning curves, by metric."""
 
-_MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}
-
 
 def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
-    """Return the learning curves by metric, a picture for each arm, by its index; a metric has one scale.
+    """Return, by metric and by the arm's index, a picture of the arm's learning curves.
 
-    The metrics are the judged ones that have curves or, if there are none, the first metric that has curves.
+    The pictures of a metric have one scale. The metrics are the judged ones that have curves or, if none of
+    these has, the first metric that has.
     """
-    import_name = comparison.design.presentation.curves
-    read_curves = resolve_name(import_name) if import_name else attrgetter("curves")
+    curves_import = comparison.design.presentation.curves
+    read_curves = resolve_name(curves_import) if curves_import else attrgetter("curves")
     trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
@@ -104,13 +109,13 @@ def _draw_pictures(
     levels += [x for curves in by_arm.values() for x in curves.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
     description = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
-    # one panel for all arms: making axes takes as long as drawing
-    panel = _make_panel(axes, pad_ends(levels or [0.0]))
-    panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.multiplier * level:g}".replace("-", MINUS))
+    # one drawing for all arms: making axes takes as long as drawing
+    drawing = _make_axes(axes, pad_ends(levels or [0.0]))
+    drawing[1].yaxis.set_major_formatter(lambda level, _: f"{scale.multiplier * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
-        name = comparison.arms[i].measured.name
-        draw = partial(_draw_arm_curves, panel, name, by_arm[i], mean_values[i], base)
+        name = comparison.arms[i].name
+        draw = partial(_draw_arm_curves, drawing, name, by_arm[i], mean_values[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:
             gc.collect()  # seaborn leaves a tenth of a megabyte per arm behind
@@ -133,20 +138,20 @@ def _select_mean_values(
 
 
 def _draw_arm_curves(
-    panel: tuple[Figure, Axes],
+    drawing: tuple[Figure, Axes],
     name: str,
     points: pd.DataFrame,
     mean_values: pd.DataFrame,
     base: "pd.Series[float] | None",
 ) -> Figure:
-    """Draw the curves of an arm into the panel, replacing those of the arm before, and return the figure."""
-    figure, ax = panel
+    """Draw the curves of an arm in place of those of the arm before, and return the figure."""
+    figure, ax = drawing
     for earlier in (*ax.lines, *ax.collections):
         earlier.remove()
     ax.relim()
     ax.set_title(shorten(name, 26))
     if base is not None:
-        ax.plot(base, **_GREY)
+        ax.plot(base, **_BASE_MEAN)
     step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
     for seed, rows in points.groupby("seed").indices.items():
         # ax.plot takes a third longer, and there are hundreds of lines
@@ -162,7 +167,7 @@ def _draw_arm_curves(
     return figure
 
 
-def _make_panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
+def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a small figure with labels of both axes and these limits of its vertical scale."""
     figure, ax = blank_axes((200, 180), 46, 26, 148, 116)
     x, y = (shorten(label, 22) for label in axes)  # without labels, seaborn would read every tick's
@@ -171,7 +176,7 @@ def _make_panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figur
 
 
 def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
-    """Return a t interval over seeds, in place of seaborn's unseeded bootstrap."""
+    """Return the t interval of a sample; seaborn's own is a bootstrap that differs from run to run."""
     if len(sample) < 3:
         return math.nan, math.nan
     low, high = t_interval(np.asarray(sample, dtype=float))
@@ -207,7 +212,7 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
 
 
 def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
-    figure, ax = _make_panel(axes, ends)
+    figure, ax = _make_axes(axes, ends)
     ax.set_title(shorten(name, 26))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
