@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     4, 5, 6: a proposal is undecided, refused, or simpler
     130: interrupted
     """
-    # modules live on: searching them takes a tenth of the time of `report`, and a twentieth more at the end
+    # searching loaded modules for garbage takes a tenth of the time of `report`, and a twentieth at its end
     gc.set_threshold(100_000, 20, 100)
     atexit.register(gc.freeze)
     if isinstance(sys.stdout, TextIOWrapper):  # replace characters that the terminal's encoding lacks

@@ -1,8 +1,8 @@
-"""Temporary files of a run, in one folder that is removed at the end of the run, or by the next run.
+"""The folder of a run's temporary files, which is removed at the end of the run, or by the next run.
 
-A process holds a lock (flock) on its folder, which the kernel frees however the process ends: the next run
-removes unlocked folders and kills the processes that have one in their environment. The folder lies in the
-system's temporary folder, because the path of a socket has at most 107 bytes (103 on macOS).
+A process holds a lock (flock) on its folder, which the kernel frees however the process ends. The next run
+removes unlocked folders and kills the processes that have such a folder in their environment. The folder lies
+in the system's temporary folder, because the path of a socket has at most 107 bytes (103 on macOS).
 """
 
 import atexit
@@ -22,7 +22,7 @@ PREFIX = "unrolled-run-"
 RUN_VARIABLE = "UNROLLED_RUN"  # holds the folder, in the environment of the run's processes
 
 MAX_ROOT_BYTES = 60
-"""Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""
+"""Most bytes of the path above the folder: its name and that of multiprocessing's socket take 38 more."""
 
 STARTING_SECONDS = 1.0  # how long a process that is being started may have no environment
 PATIENCE = 10.0  # seconds to wait for killed processes: one in a system call may take long to end
@@ -30,7 +30,7 @@ PATIENCE = 10.0  # seconds to wait for killed processes: one in a system call ma
 
 @functools.cache
 def open_run_folder() -> Path:
-    """Return this process's folder. The first call makes it and removes those of processes that are gone."""
+    """Return this process's folder. The first call makes it, and removes those of dead processes."""
     root = Path(tempfile.gettempdir())
     if len(os.fsencode(root)) > MAX_ROOT_BYTES:
         root = Path("/tmp")
@@ -51,7 +51,7 @@ def open_run_folder() -> Path:
 
 
 def call_at_exit(function: Callable[..., None], *arguments: object) -> None:
-    """Call a function at the end of this process, and not of one that was forked from it."""
+    """Call a function at the end of this process, but not at the end of a process forked from it."""
     owner = os.getpid()
     atexit.register(lambda: function(*arguments) if os.getpid() == owner else None)
 

@@ -24,7 +24,7 @@ def explain_usage(error: CycloptsError, commands: list[str]) -> BadInput:
 
 
 def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
-    """Return the error with the option that was likely meant; `cure` where none is near."""
+    """Return the error with the option that was likely meant, or else with this cure."""
     option = (error.token.keyword or error.token.value).partition("=")[0]
     name = option.lstrip("-")
     if error.command_chain and error.command_chain[-1] in ("plan", "run", "compare"):
@@ -48,5 +48,5 @@ def _suggest_command(name: str, commands: list[str]) -> str:
 
 
 def shorten_line(error: Exception) -> str:
-    """Return one line, in which a word that is too long to be a file's name (255 bytes) is cut."""
+    """Return an error in one line, and cut each word of more than 255 characters, which names no file."""
     return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))

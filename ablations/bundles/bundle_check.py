@@ -1,7 +1,7 @@
 """The checks of a bundle, which may come from anyone.
 
-Nothing in a bundle is run unless --trust says so, and nothing is written outside of a temporary folder except
-the page of its results.
+No code of a bundle runs without --trust. Nothing is written outside of a temporary folder except the page of
+its results.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ Results = Mapping[str, Result]
 
 
 class Bundle(NamedTuple):
-    """An unpacked bundle, what is wrong with it, and the plug-ins that were loaded."""
+    """An unpacked bundle, its faults, and the plug-ins that were loaded."""
 
     plan: Plan
     ledger: Ledger
@@ -55,10 +55,10 @@ class Bundle(NamedTuple):
 
 @contextmanager
 def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
-    """Check a bundle's files and its plan, and print faults and checks that could not be made.
+    """Check a bundle's files and its plan, and print the faults and what cannot be checked.
 
-    If there are no faults, its verdicts are printed, and the page of its results is written below `out`. Its
-    plug-ins are loaded if they are trusted. Raises BadInput if it is no bundle, or a hostile one.
+    If there are no faults, its verdicts are printed, and the page of its results is written below `out`. With
+    `trust`, its plug-ins are loaded. Raises BadInput if it is no bundle, or a hostile one.
     """
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -107,9 +107,9 @@ def _print_verdicts(comparison: "Comparison", page: Path) -> None:
 
 
 def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
-    """Return the same result with a trial that reads the files of the bundle, as far as it has them.
+    """Return the result with a trial that reads its files from the bundle, as far as the bundle has them.
 
-    A program's trial runs its files, so that the bundle has to be trusted.
+    A program's files would be run, and are read only with `trust`.
     """
     trial = result.trial.relocated_to(files)
     if isinstance(trial, ProgramTrial):
@@ -118,7 +118,7 @@ def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
 
 
 def _find_text_file(trial: Trial, files: Path) -> Path | None:
-    """Return the file of the bundle that a trial's text is read from, if it has one."""
+    """Return the file of the bundle that has a trial's text, if there is one."""
     path = Path(trial.corpus) if isinstance(trial, ChapterTrial) else None
     return path if path in list_files(files) else None
 
@@ -138,7 +138,7 @@ def _extract_files(path: Path, root: Path) -> None:
 
 
 def _find_hazard(files: list[zipfile.ZipInfo]) -> str:
-    """Return why an archive is not to be unpacked, or nothing."""
+    """Return why an archive must not be unpacked; "" if it may."""
     if len(files) > MAX_FILES or sum(info.file_size for info in files) > MAX_BYTES:
         return f"would be more than {MAX_BYTES >> 20:,} MiB or {MAX_FILES:,} files"
     names = [info.filename for info in files]
@@ -149,7 +149,7 @@ def _find_hazard(files: list[zipfile.ZipInfo]) -> str:
 
 
 def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
-    """Return the plan of a bundle. Raises BadInput unless there is one, which does not contradict itself."""
+    """Return the plan of a bundle. Raises BadInput unless there is one, and it can be read."""
     plans, unreadable = plan_store.read_plans(ledger)
     rule = "; ".join(line.replace(str(ledger.root.parent), bundle.name) for line in unreadable)
     is_single = len(plans) == 1 and not unreadable
@@ -160,7 +160,7 @@ def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
 def _find_faults(
     plan: Plan, ledger: Ledger, results: Results, trials: Sequence[Trial], root: Path, trust: bool
 ) -> Iterator[str]:
-    """Yield a sentence on everything that is wrong with a bundle."""
+    """Yield the faults of a bundle, a sentence each."""
     yield from _find_file_faults(root)
     yield from _find_description_faults(root, plan)
     yield from _find_ledger_faults(ledger, plan, results)
@@ -169,7 +169,7 @@ def _find_faults(
 
 
 def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
-    """Return what the description describes, by name; nothing where it is missing or malformed."""
+    """Return the entities of the description by name; {} if it is missing or malformed."""
     with suppress(OSError, *MALFORMED_DATA_ERRORS):
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
         return {unquote(entity["@id"]): dict(entity) for entity in graph}
@@ -177,7 +177,7 @@ def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _find_file_faults(root: Path) -> Iterator[str]:
-    """Yield files that are not as the description says, or not in it."""
+    """Yield faults of files: missing, not described, or not as described."""
     entities = _read_entities(root)
     if not entities:
         yield f"{DESCRIPTION}: is missing, or describes no bundle"
@@ -192,7 +192,7 @@ def _find_file_faults(root: Path) -> Iterator[str]:
 
 
 def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
-    """Yield what the description says of the study, where the plan says otherwise."""
+    """Yield fields of the description that contradict the plan."""
     dataset = _read_entities(root).get("./", {})
     for key, value in crate_facts(plan).items():
         if dataset.get(key) != value:
@@ -200,7 +200,7 @@ def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
 
 
 def _find_ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
-    """Yield files of the ledger that the plan does not lead to."""
+    """Yield files of the ledger that belong to no trial of the plan."""
     planned = {plan_store.plan_path(ledger, plan.study)}
     planned |= {path for id in results for path in ledger.find_trial_files(id)}
     for path in list_files(ledger.root):
@@ -215,7 +215,7 @@ def _select_trials_without_plugins(trials: Iterable[Trial]) -> list[ChapterTrial
 
 
 def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
-    """Yield source files that are not those that trained the results, by the hash that every trial has."""
+    """Yield faults of source/, whose hash must be that of the code that trained the results."""
     for trial in _select_trials_without_plugins(trials):
         try:
             source = package_hash(trial.model, trial.engine, root / "source" / "bench")
@@ -230,7 +230,7 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
 
 
 def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
-    """Yield texts and programs that are not those of the results, by the hashes that every trial has."""
+    """Yield texts and programs whose hashes are not those of their trials, and files of no trial."""
     files = root / "files"
     unused = set(list_files(files))
     for trial in trials:
@@ -256,7 +256,7 @@ def _hash_text(path: Path) -> str:
 
 
 def _list_program_files(trial: ProgramTrial) -> set[Path]:
-    """Return the files that count in a program's identity; all of its folder where they are not known."""
+    """Return the files that count in a program's identity; all of its folder if they cannot be listed."""
     try:
         return set(trial.hashed_files().values())
     except BadInput:
@@ -270,10 +270,10 @@ def _reads_elsewhere(program: ProgramTrial) -> bool:
 
 
 def _list_unchecked_parts(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
-    """Yield what of a bundle was compared with nothing but the hashes in its description."""
+    """Yield the parts of a bundle that were compared only with the hashes in its description."""
     yield "environment.txt"
-    uncompared = "source/ but for the files that trained the results"
-    yield uncompared if _select_trials_without_plugins(trials) else "source/"
+    other_sources = "source/ but for the files that trained the results"
+    yield other_sources if _select_trials_without_plugins(trials) else "source/"
     programs = [trial for trial in trials if isinstance(trial, ProgramTrial)]
     if not trust and any(map(_reads_elsewhere, programs)):
         yield "files/ of a program that reads files elsewhere"

@@ -26,7 +26,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Trial
 
 DESCRIPTION = "ro-crate-metadata.json"
-SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
+SOURCE_SUFFIXES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
 PARTS = {
     "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
     "plugins": "the study's own models, cells and regularisers, and what they read",
@@ -34,15 +34,16 @@ PARTS = {
     "source": "the source that trained it",
     "environment.txt": "the installed packages",
 }
+"""The parts of a bundle, files and folders, with what each holds."""
 PACKAGES = "bench", "ablations", "reports"
-_USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names, except "." and ".."
+_USER_PATH = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names, except "." and ".."
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json"
-    rf"|(plugins|files/[0-9a-f]{{64}}){_USERS}|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
+    rf"|(plugins|files/[0-9a-f]{{64}}){_USER_PATH}|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
     r"|environment\.txt|" + re.escape(DESCRIPTION)
 )
-"""The names that files of a bundle have."""
+"""A pattern that matches the names of all files that a bundle may have."""
 
 
 def write_bundle(
@@ -72,7 +73,7 @@ def write_bundle(
 
 
 def check_parts(trials: Iterable[Trial], study: str) -> None:
-    """Raise BadInput if `verify` could not train a trial again: for want of a plug-in, or after an edit."""
+    """Raise BadInput if `verify` could not train a trial again: a plug-in is missing, a file edited."""
     for trial in trials:
         today, reason = identify_today(trial)
         require(
@@ -106,7 +107,7 @@ def _read_package(name: str) -> Iterator[tuple[str, bytes]]:
     root = Path(str(resources.files(f"unrolled.{name}")))
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
-        if path.is_file() and path.suffix in SOURCES:
+        if path.is_file() and path.suffix in SOURCE_SUFFIXES:
             yield f"source/{name}/{relative.as_posix()}", path.read_bytes()
 
 
@@ -132,7 +133,7 @@ def _write_description(root: Path, plan: Plan) -> None:
 
 
 def crate_facts(plan: Plan) -> dict[str, str]:
-    """Return what the description of a bundle says of its study."""
+    """Return the fields of a bundle's description that say which study it holds."""
     return {
         "name": f"unrolled: {plan.study}",
         "description": plan.question,

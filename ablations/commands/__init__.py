@@ -1,1 +1,1 @@
-"""The subcommands, a file each, and what several of them need."""
+"""The subcommands, a file each."""

@@ -67,7 +67,7 @@ def _print_audit(study: Study, options: AuditOptions) -> None:
 
 
 def _compare_nothing(study: Study) -> "Comparison":
-    """Print and return the comparison of a history that changes no file that counts."""
+    """Return the comparison of a history that changes no file that counts, and print it."""
     from unrolled.reports.commits.audit import write_audit_lines  # imports pandas
 
     comparison = compare_plan(make_plan(study, format_command_line())[0], {})

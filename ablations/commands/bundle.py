@@ -18,7 +18,7 @@ from unrolled.bench.program.trial import ProgramTrial
 
 @run_folder.use_run_folder()
 def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
-    """Write a study's bundle."""
+    """Write the bundle of a study. Returns the exit code."""
     place = f"-o {output}"
     require(output.suffix.lower() == ".zip", "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
     is_unique = len({Path(name).name for name in options.plugin}) == len(options.plugin)

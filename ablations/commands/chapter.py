@@ -1,4 +1,4 @@
-"""What the command has of the chapter alone: models, a corpus, generated text, the book's notebook."""
+"""What only the chapter has: `show models` and `corpus`, generated text, and the book's notebook."""
 
 import textwrap
 from collections.abc import Sequence
@@ -55,8 +55,9 @@ def print_corpus(options: ShowOptions) -> int:
 
 
 def generate_text(result: Result, count: int) -> tuple[str, list[str]]:
-    """Train a trial again. Returns the first validation window, `count` tokens that continue it by the model,
-    and the model's name.
+    """Train a trial again and let the model continue the first validation window by `count` tokens.
+
+    Returns a title, and lines of the window, the tokens and the model's name.
     """
     model = retrain_model(result)
     prompt, words = (_join_tokens(tokens, result.trial) for tokens in continue_text(model, count))
@@ -64,7 +65,7 @@ def generate_text(result: Result, count: int) -> tuple[str, list[str]]:
 
 
 def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
-    """Return lines of words, or of characters, of which a space is ␣ and the end of a line ⏎."""
+    """Return lines of words, or of characters with ␣ for a space and ⏎ for the end of a line."""
     if trial.task.get("tokens") == "char":
         text = "".join(tokens).replace("\n", "⏎").replace(" ", "␣")
         return [text[start : start + WIDTH] for start in range(0, len(text), WIDTH)]
@@ -72,7 +73,7 @@ def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
 
 
 def replay_golden(names: Sequence[str], options: RunOptions) -> int:
-    """Replay the book's notebook and print its rows beside ours. It is no study: it has no arms."""
+    """Replay the book's notebook and print its rows beside ours. It has no arms, and is no study."""
     from unrolled.bench.chapter.golden import (  # imports fastai
         describe_machine_differences,
         play_notebook,

@@ -42,7 +42,7 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
 
 
 def _check_sources(sources: Sequence[str], options: CompareOptions) -> None:
-    """Raise BadInput for what is no source, for one that is named twice, and for flags without effect."""
+    """Raise BadInput for a source that does not exist or is named twice, and for flags without effect."""
     require(
         sources[0] not in ZOO or len(sources) > 1,
         "is a model, and one alone has nothing to be compared with",
@@ -68,7 +68,7 @@ def _check_sources(sources: Sequence[str], options: CompareOptions) -> None:
 
 
 def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
-    """Return the nearest of these models and of this folder's files and folders that can be compared."""
+    """Return a cure that names the nearest of these models and of the sources in the working folder."""
     paths = [path for path in Path().iterdir() if path.suffix.lower() in FORMATS or is_results_folder(path)]
     names = [*models, *sorted(map(str, paths))]
     return suggestion(source, names) if names else "give the path of one"

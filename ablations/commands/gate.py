@@ -59,7 +59,7 @@ def gate(study: str, options: GateOptions) -> int:
 
 
 def _describe_sides(change: Gate) -> str:
-    """Return what is compared, and which files are the base's."""
+    """Return sentences on the two commits, and remarks on files that the base decides."""
     sides = f"Base: {change.base.description}. Head: {change.head.description}."
     return " ".join([sides, *(f"{remark}." for remark in change.remarks)])
 
@@ -70,7 +70,7 @@ def _write_markdown(text: str, options: GateOptions) -> None:
 
 
 def _print_costs(study: Study, ledger: Ledger) -> int:
-    """Print what a gate is expected to take, and how often it passes. Returns the exit code."""
+    """Print the expected trials and time of a gate, and its chance to pass. Returns the exit code."""
     spreads, seconds = _read_measurements(study, ledger)
     looks = Looks(study.looks)
     refused = 0.0
@@ -86,21 +86,20 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             bounds.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
             print(visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
-            print(f"  passes in {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
-            print(f"  passes in {worse.passes:.3f} if worse by δ")
+            print(f"  chance to pass: {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
+            print(f"  chance to pass: {worse.passes:.3f} if worse by δ")
     trials = expected_pairs(looks, tuple(bounds)) * len(study.arms)
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
-    print(
-        f"passes by all in {max(0.0, 1 - refused):.3f} at least, if nothing is changed (normal differences)"
-    )
+    chance = f"{max(0.0, 1 - refused):.3f}"
+    print(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")
     print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.looks[-1]} at most")
     return 0
 
 
 def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str], float], float]:
-    """Return, from the last gate, the SD of paired differences by arm and metric, and a trial's mean seconds.
+    """Return the SD of paired differences by arm and metric, and the mean seconds of a trial.
 
-    Without an earlier gate they are {} and 0.
+    They are those of the last gate; {} and 0 if there was none.
     """
     if not plan_store.has_plan(study.name, ledger):
         return {}, 0.0

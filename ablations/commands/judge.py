@@ -56,14 +56,14 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
 
 
 def _find_exit_code(proposal: Proposal) -> int:
-    """Return the exit code of a proposal's outcome: 0 also for one that is simpler and was accepted."""
+    """Return the exit code of a proposal: 0 if it becomes the incumbent, else that of its outcome."""
     if proposal.becomes_incumbent:
         return 0
     return EXIT_CODES[ProposalOutcome(proposal.outcome or ProposalOutcome.UNDECIDED)]
 
 
 def _print_state(options: JudgeOptions) -> int:
-    """Print what the next proposal of a chain is to be compared with, and which gains can be shown."""
+    """Print the incumbent of a chain, its error budget and the smallest gain to be shown. Returns 0."""
     folder = find_folder(options.chain, Ledger(options.results))
     cure = "judge its first candidate: --incumbent main"
     require(has_chain(folder), "has not begun", place=f"--chain {options.chain}", cure=cure)
@@ -96,7 +96,7 @@ def _print_state(options: JudgeOptions) -> int:
 
 
 def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[str, Any]:
-    """Return the outcome as JSON has it."""
+    """Return the outcome as the fields of --json."""
     record = entry.record
     proposal = entry.proposal
     compared = record.find_version(proposal.incumbent)
@@ -126,7 +126,7 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
 
 
 def _describe_version(version: Version) -> dict[str, Any]:
-    """Return a commit as JSON has it."""
+    """Return a commit as fields of --json."""
     commit = version.commit
     names = {"name": commit.name, "commit": commit.hash, "tree": commit.tree, "subject": commit.subject}
     return {**names, "lines": version.lines}

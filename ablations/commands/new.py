@@ -70,7 +70,7 @@ def {name}(output):
     return output.dropped.abs().mean()  # output.logits (b, t, vocab), .raw and .dropped (b, t, hidden)
 '''
 
-STUDY = """\
+STUDY_TEMPLATE = """\
 name = "{name}"
 question = "How much does the width of LMModel6 matter?"
 # what decides, and δ: a smaller difference counts as none
@@ -132,7 +132,13 @@ add_one = ["average"]
 one_at_a_time = {{ lr = [0.01, 0.3] }}
 """
 
-TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY, "program": PROGRAM}
+TEMPLATES = {
+    "cell": CELL,
+    "model": MODEL,
+    "regularizer": REGULARIZER,
+    "study": STUDY_TEMPLATE,
+    "program": PROGRAM,
+}
 RESERVED_NAMES: dict[str, set[str]] = {
     "cell": {*ZOO, "none", "true", "false"},  # a class cannot be named None, True or False
     "model": {*ZOO, "none", "true", "false", "output"},
@@ -183,7 +189,10 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
 
 
 def _derive_names(kind: str, path: Path) -> dict[str, str]:
-    """Return the names of the file's contents, from its own. Raises BadInput where that is taken."""
+    """Return the names in a new file, from its own: my_cell.py → my-cell, "my cell", MyCell.
+
+    Raises BadInput if the name is unsuitable or taken.
+    """
     words = re.findall(r"[a-z0-9]+", path.stem.lower())
     rule = f"the file's name becomes the {kind}'s"
     require(words and words[0][0].isalpha(), rule, place=path, cure="begin it with a letter, a to z")

@@ -47,7 +47,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 
 def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
-    """One study's arms, what each may take until it is decided, trials, expected time and device."""
+    """Print one study's arms, the seeds that each may need, its trials, the expected time and the device."""
     has_plan = study.of_program or ledger.find_result_files()
     plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
@@ -96,7 +96,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
 
 
 def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
-    """Return True if no look may need another trial."""
+    """Return True if no look can need another trial."""
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 
     return not SeedScheduler(plan, plan.count_results(results)).possible
@@ -109,9 +109,9 @@ def _print_costs(
     missing: Sequence[Mapping[str, float]],
     seconds: Mapping[str, float],
 ) -> None:
-    """Print, if each of TRUTHS holds, the expected trials that have no result, by arm, and their time.
+    """Print, for each of TRUTHS, the expected trials, those without a result, and their time.
 
-    `seconds` is the mean of a trial of each arm; a program's are unknown until it has been measured.
+    `seconds` is the mean of a trial, by arm; {} for a program that was not measured yet.
     """
     workers, places = count_workers(
         device, study.baseline.make_unidentified_trial(device=device.kind).gpu_count
@@ -135,7 +135,7 @@ def _print_costs(
 def _explain_columns(
     study: Study, device: Device, *, has_spreads: bool, measured_arms: Collection[str]
 ) -> None:
-    """Print what the columns of the table say; trials of the `measured_arms` have results."""
+    """Print what the columns of the table mean. Trials of the `measured_arms` have results."""
     metric = study.metrics[0]
     source = "of the results so far" if has_spreads else f"a guess, {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")

@@ -16,7 +16,7 @@ from unrolled.reports.formats import format_duration
 
 
 def show(name: str, options: ShowOptions) -> int:
-    """Print a corpus, the models, or a trial with what no page has of it."""
+    """Print a corpus, the models, or the stored facts of a trial. Returns the exit code."""
     load_plugins(options.plugin)
     if name != "corpus":
         refuse_flags(options, ("set", "batches", "rows"), "is for corpus", "leave it out")
@@ -42,7 +42,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 
 def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
-    """Yield the stored facts of a trial; `uses` lists its studies, arms and seeds."""
+    """Yield lines on a trial: `uses` (its studies, arms and seeds), settings, result, witnesses, output."""
     trial = result.trial
     end = f"{result.status} in {format_duration(result.training_seconds)}"
     yield f"trial {trial.id}: {trial.title}, seed {trial.seed}: {end}"
@@ -68,6 +68,6 @@ def _format_section(title: str, body: Sequence[str]) -> Iterator[str]:
 
 
 def _wrap_parts(parts: Sequence[str]) -> list[str]:
-    """Return parts side by side, in lines; a part stays whole where it can."""
+    """Return lines of parts side by side, which break between parts: "lr 0.01 · epochs 5"."""
     text = " · ".join(part.replace(" ", "\xa0") for part in parts)
     return [line.replace("\xa0", " ") for line in textwrap.wrap(text, chapter.WIDTH, break_on_hyphens=False)]

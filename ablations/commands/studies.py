@@ -38,9 +38,9 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     trained = ledger.find_result_files().keys()
-    of_studies = [plan for plan in plans.values() if plan.decide != StoppingRule.PROPOSAL]
-    rows = [_row_of_plan(plan, len(trained & set(plan.ids)), out) for plan in of_studies]
-    rows += [_row_of_chain(record, plans, trained) for record in read_chains(ledger)]
+    study_plans = [plan for plan in plans.values() if plan.decide != StoppingRule.PROPOSAL]
+    rows = [_make_plan_row(plan, len(trained & set(plan.ids)), out) for plan in study_plans]
+    rows += [_make_chain_row(record, plans, trained) for record in read_chains(ledger)]
     rows += [
         (name, "–", "–", "–", "–", parse_study(read_study_text(name)[1]).question)
         for name in list_shipped_studies()
@@ -50,13 +50,13 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         print(line)
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
-    if unused := len(trained - _planned_ids(plans.values())):
+    if unused := len(trained - _collect_ids(plans.values())):
         subject = "old result is" if unused == 1 else "old results are"
         print(f"{unused:,} {subject} unused; `unrolled studies --remove-old` removes what belongs to no plan")
 
 
-def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
-    """Return the line of a study that was run: its results, and what the page of this plan says."""
+def _make_plan_row(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
+    """Return the row of a study that was run: its results, and the summary of its page."""
     if plan.refusal:
         reason = f"stopped by its first trials: {shorten(plan.refusal, REFUSAL_LENGTH)}"
         return (plan.study, f"{results:,}", "–", "–", "–", reason)
@@ -68,8 +68,8 @@ def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
     return (plan.study, f"{results:,}", f"{summary.failed:,}", decided, summary.last_result, answer)
 
 
-def _row_of_chain(record: ChainRecord, plans: Mapping[str, Plan], trained: Set[str]) -> tuple[str, ...]:
-    """Return the line of a chain of proposals."""
+def _make_chain_row(record: ChainRecord, plans: Mapping[str, Plan], trained: Set[str]) -> tuple[str, ...]:
+    """Return the row of a chain of proposals."""
     names = [name_study(record.chain.name, proposal.number) for proposal in record.proposals]
     results = sum(len(trained & {*plans[name].ids}) for name in names if name in plans)
     ends = [proposal.ended for proposal in record.proposals if proposal.ended]
@@ -90,7 +90,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
                 place=unreadable[0],
                 cure="run its study again, which sets it aside, or delete it",
             )
-        planned = _planned_ids(stored)
+        planned = _collect_ids(stored)
         folders = {
             "result": "trials/*/*.json",
             "details file": "details/*/*",
@@ -111,8 +111,8 @@ def _remove_unplanned(ledger: Ledger) -> None:
         print("nothing to remove: every result belongs to a plan")
 
 
-def _planned_ids(plans: Iterable[Plan]) -> set[str]:
-    """Return the identities of all trials of plans, with which the names of their files begin."""
+def _collect_ids(plans: Iterable[Plan]) -> set[str]:
+    """Return the identities of all trials of plans. The names of a trial's files begin with its identity."""
     return {id for plan in plans for id in plan.ids}
 
 

@@ -21,9 +21,9 @@ from unrolled.bench.errors import require, suggestion
 def verify(study: str | Study, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
-    A study that is a .zip is a bundle: it is checked first, and its page is written anew. Its plug-ins or its
-    program are run only if it is trusted. The exit code is 1 if a number differs, if a trial could not be
-    trained again, or if a bundle has a fault.
+    If the study is the .zip of a bundle, the bundle is checked first, and its page is written anew. Its
+    plug-ins or its program run only if it is trusted. Returns the exit code, 1 if a number differs, if a
+    trial could not be trained again, or if a bundle has a fault.
     """
     if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
         refuse_flags(

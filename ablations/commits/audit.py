@@ -1,7 +1,7 @@
-"""An audit as a study: the tip of a history, and an arm for each of its changes, the tip without it.
+"""An audit as a study: the baseline is the tip of a history, and each arm is the tip without one change.
 
-Forward, each commit is an arm, compared with the one before it. Study, data and frozen files are those of the
-tip.
+With --forward, each arm is a commit, compared with the commit before it. Study, data and frozen files are
+those of the tip.
 """
 
 import time
@@ -33,10 +33,10 @@ from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.program.commits.clone import Clone
 
 BASE = "base"
-"""The name of the arm that the first commit is compared with, if an audit looks forward."""
+"""The name of the arm before the first commit, with which that commit is compared with --forward."""
 
 FindFailures = Callable[[Sequence[str], ProgramFactory], Mapping[str, str]]
-"""Returns, by arm, why the program fails in the checkouts in which it does."""
+"""Takes names of checkouts. Returns the names of those in which the program fails, each with the reason."""
 
 
 @run_folder.use_run_folder()
@@ -68,7 +68,7 @@ def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFi
         cure = "give one, for all of them" if key != "commit" else "leave it out"
         require(
             len(values) == 1 and key != "commit",
-            "would make arms, and those of an audit are changes",
+            "would make arms, but the arms of an audit are its changes",
             place=f"--set {key}",
             cure=cure,
         )
@@ -78,9 +78,10 @@ def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFi
 
 
 def _read_audited_study(path: Path, history: History) -> StudyFile:
-    """Return the study in a file as the tip, or else the disk, has it, with its baseline alone.
+    """Return the study that the tip has in a file, with its baseline alone.
 
-    Raises BadInput for a study that trains no program.
+    A file outside of the repository is read from the disk. Raises BadInput for a study that trains no
+    program.
     """
     text = read_study_at(path, history.repository, history.tip)
     with error_context(str(path)):
@@ -96,11 +97,13 @@ def _read_audited_study(path: Path, history: History) -> StudyFile:
 def _make_audit(
     history: History, file: StudyFile, path: str, options: AuditOptions, find_failures: FindFailures
 ) -> Study:
-    """Return the study that compares the tip with itself without each change or, forward, each with the last.
+    """Return the study of an audit, whose arms are the changes of a history.
 
-    If the program fails without a change, or taking it back conflicts, later changes that mend this are taken
-    back with it, and the tip without these is its comparison. Raises BadInput if the tip itself cannot be
-    compared, and for more trials than a study may have, unless --yes is given.
+    If the program fails without a change, or taking the change back conflicts, later changes that mend this
+    are taken back with it. Its arm is then compared with the tip without these later changes.
+
+    Raises BadInput if the tip itself cannot be compared, and for more trials than a study may have, unless
+    --yes is given.
     """
     with error_context(path):
         commits = [ArmTable(name=change.name, set={"commit": change.name}) for change in history.changes]
@@ -162,7 +165,7 @@ def _explain_failure(removal: Removal, failures: Mapping[str, str]) -> str:
 def _try_checkouts(
     names: Sequence[str], factory: ProgramFactory, *, study: Study, options: AuditOptions, end: float
 ) -> Mapping[str, str]:
-    """Train the first seed in these checkouts until `end`. Returns why the program fails, by their names."""
+    """Train the first seed in each of these checkouts, until `end`: see `FindFailures`."""
     if options.dry_run:
         return {}
     device = choose_device(study, options, "")
@@ -198,10 +201,12 @@ class _AuditArms:
     def __init__(self, tip_identity: str) -> None:
         self.tables: list[ArmTable] = []
         self._tip = tip_identity
-        self._names: dict[tuple[str, str], str] = {}  # names by the trials of an arm and of its base
+        self._names: dict[
+            tuple[str, str], str
+        ] = {}  # names by the identities of an arm's tree and its base's
 
     def add_removal(self, removal: Removal, history: History) -> AuditedChange:
-        """Add the arms that show the effect of a change, and return the change as the audit has it."""
+        """Add the arms that show the effect of a change, and return the change with their names."""
         if removal.change.is_undone:
             return _describe_change(removal.change, history)
         if not removal.arm_tree or not removal.base_tree:
@@ -230,7 +235,7 @@ class _AuditArms:
 
 
 def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTable], list[AuditedChange]]:
-    """Return an arm for each commit whose files differ from those of the one before, and all commits."""
+    """Return an arm for each commit that edits a file that counts, and all commits as changes."""
     parent = history.repository.resolve(history.commits[0].parents[0])
     last_arm = BASE
     last_identity = checkouts.add_commit(replace(parent, name=BASE))

@@ -50,13 +50,13 @@ _NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"
 
 @dataclass(frozen=True)
 class ChainEntry:
-    """A proposal in the record of its chain, and its study; None where nothing is to be trained."""
+    """A proposal with the record of its chain, and the study that trains it: see `judge`."""
 
     record: ChainRecord
     proposal: Proposal
     metric: Metric
     repository: Repository
-    study: Study | None = None
+    study: Study | None = None  # None if nothing is to be trained
     is_old: bool = False  # whether an earlier call found the outcome
 
 
@@ -111,7 +111,7 @@ def _begin_chain(
 
 
 def _check_options(record: ChainRecord, options: JudgeOptions, repository: Repository) -> None:
-    """Raise BadInput for options that would begin a chain otherwise than it has begun."""
+    """Raise BadInput for options that contradict the rule or the incumbent of the chain."""
     place = f"--chain {options.chain}"
     is_other = options.family_wise and record.chain.rule != "family-wise"
     require(not is_other, "has begun without --family-wise", place=place, cure=_NEW_CHAIN)
@@ -139,7 +139,7 @@ class _Candidate:
     ledger: Ledger
 
     def find_entry(self) -> ChainEntry:
-        """Return the proposal of the candidate: an earlier one, or a new one."""
+        """Return the entry of the candidate's proposal: an earlier one of the same content, or a new one."""
         incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
         sides = Sides(self.file.repository, incumbent, self.commit)
         if edits := self.file.list_edits_of_rules(sides):
@@ -161,20 +161,22 @@ class _Candidate:
         return self._add_proposal(candidate, study, sides)
 
     def _explain_old_content(self, candidate: Version) -> str:
-        """Return which incumbent has the content of a candidate; "" if none has, or if it is its proposal."""
+        """Return which incumbent, earlier or present, has the content of a candidate; "" if none has.
+
+        A commit that has become the incumbent may be judged again: its proposal is returned as it ended.
+        """
         *replaced, present = self.record.incumbent_numbers
         for number in replaced:
             if self.record.find_version(number).content == candidate.content:
                 return f"is an earlier incumbent, {self._describe_version(number)}: was the branch rewound?"
         incumbent = self.record.incumbent
-        # the incumbent is this proposal, asked for again
-        is_proposal = present > 0 and candidate.commit.tree == incumbent.commit.tree
-        if candidate.content == incumbent.content and not is_proposal:
+        is_judged_again = present > 0 and candidate.commit.tree == incumbent.commit.tree
+        if candidate.content == incumbent.content and not is_judged_again:
             return "no file that counts differs from the incumbent's"
         return ""
 
     def _check_study(self) -> None:
-        """Raise BadInput where the study's file is another one than that of the chain."""
+        """Raise BadInput if the study's file differs from the one that the chain began with."""
         path = self.file.path
         if path.exists():
             text = read_study_text(str(path))[1]
@@ -182,7 +184,7 @@ class _Candidate:
             require(text == self.file.text, rule, place=str(path), cure=f"put it back, or {_NEW_CHAIN}")
 
     def _check_incumbent(self, sides: Sides) -> None:
-        """Raise BadInput where what counts beside the incumbent's commit has changed, such as data."""
+        """Raise BadInput if data, or code beside its commit, have changed since it became the incumbent."""
         commits = {INCUMBENT: sides.base}
         version = identify_version(self._check_out(commits, sides), INCUMBENT, sides.base)
         require(
@@ -197,7 +199,7 @@ class _Candidate:
         return self.file.check_out(self.file.make_study(commits), commits, sides, self.options.results)
 
     def _find_earlier(self, content: str) -> Proposal | None:
-        """Return the latest proposal of this content, but one that could not be afforded."""
+        """Return the latest proposal of this content. One that the chain could not afford does not count."""
         same = [proposal for proposal in self.record.proposals if proposal.candidate.content == content]
         judged = [
             proposal
@@ -207,7 +209,7 @@ class _Candidate:
         return judged[-1] if judged else None
 
     def _resume_proposal(self, earlier: Proposal, study: Study, sides: Sides) -> ChainEntry:
-        """Return an earlier proposal: as it ended, or to go on with the seeds that it has."""
+        """Return an earlier proposal: as it ended or, if it is open, to be trained with its seeds."""
         is_retried = earlier.outcome == ProposalOutcome.CRASH and earlier.is_tested and self.options.retry
         has_same_incumbent = earlier.incumbent == self.record.incumbent_number
         if earlier.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
@@ -242,7 +244,7 @@ class _Candidate:
         return self._save_with_study(proposal, study, sides)
 
     def _explain_lack(self, level: float) -> str:
-        """Return why a gain of δ cannot be shown at a level; "" where it can, or its spread is not known."""
+        """Return why a gain of δ cannot be shown at a level; "" if it can, or before the spread is known."""
         looks = Looks(self.record.chain.looks)
         if not level > 0:
             return "no error budget is left: begin a new chain"
@@ -257,7 +259,7 @@ class _Candidate:
         return f"a gain of {metric.shown_delta} takes {number}; the budget has {looks.last}"
 
     def _list_remarks(self) -> list[str]:
-        """Return what is odd about the place of the candidate's commit in the history."""
+        """Return a remark if the candidate's commit does not come after the incumbent's in the history."""
         incumbent = self.record.incumbent.commit
         repository = self.file.repository
         described = self._describe_version(self.record.incumbent_number)
@@ -266,13 +268,13 @@ class _Candidate:
         if repository.is_ancestor(self.commit.hash, incumbent.hash):
             return [f"it comes before the incumbent, {described}: was the branch rewound?"]
         if not repository.is_ancestor(incumbent.hash, self.commit.hash):
-            return [f"it does not follow the incumbent, {described}: what that gained may be lost with it"]
+            return [f"it does not follow the incumbent, {described}, whose gain it may lack"]
         return []
 
     def _end_untrained(
         self, outcome: ProposalOutcome, reason: str, candidate: Version | None = None
     ) -> ChainEntry:
-        """Record a proposal of which nothing is trained, unless the same one was recorded before."""
+        """Record a proposal that is not trained, unless the same one was recorded before."""
         version = candidate or Version(commit=self.commit)
         for proposal in self.record.proposals:
             is_same = proposal.candidate.commit.tree == self.commit.tree and not proposal.is_tested
@@ -311,7 +313,7 @@ class _Candidate:
         return replace(entry, study=self._copy_nondeterminism(study))
 
     def _copy_nondeterminism(self, study: Study) -> Study:
-        """Return the study with what an earlier proposal measured: how far two equal trials are apart."""
+        """Return the study with the distance of two equal trials, if an earlier proposal measured it."""
         for proposal in reversed(self.record.tested_proposals):
             with suppress(BadInput):
                 plan = plan_store.load_plan(name_study(self.record.chain.name, proposal.number), self.ledger)

@@ -28,11 +28,11 @@ from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level
 
 ALPHA = 0.1
-"""The share of keeps that may be false or, with alpha spending, the chance of any."""
+"""The share of keeps that may be false; with alpha spending, the chance that any keep is false."""
 SIMPLER_ALPHA = 0.05
-"""The same chance for simpler candidates, whose acceptance is false if they are δ worse."""
+"""The same for candidates that are accepted as simpler: one that is δ worse is a false one."""
 PAIRS_OF_SPREAD = 8
-"""The number of a chain's pairs from which the spread of paired differences is estimated."""
+"""The fewest pairs of a chain that estimate the spread of paired differences."""
 FOLDER = "chains"
 Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"
@@ -42,7 +42,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A commit, and what its files come to."""
+    """A commit, the hash of its content and its size."""
 
     commit: Commit
     content: str = ""  # hash of the files, data and settings that count; "" if they cannot be read
@@ -59,7 +59,7 @@ class Chain:
     study: str  # text of the study file
     frozen: Mapping[str, str]  # mode and blob of each frozen file of the repository, by its path
     looks: tuple[int, ...]
-    rule: str  # one of `reports.statistics.online`, by which the levels of proposals follow
+    rule: str  # saffron | family-wise: how the levels of proposals are set, see `reports.statistics.online`
     alpha: float
     first: Version  # the first incumbent
     began: float  # unix seconds
@@ -77,7 +77,7 @@ class Proposal:
     number: int
     candidate: Version
     incumbent: int = 0  # number of the proposal that was the incumbent; 0 for the first incumbent
-    last_keep: int = 0
+    last_keep: int = 0  # number of the last proposal that was kept because it helps; 0 for none
     level: float = 0.0
     simpler_level: float = 0.0  # 0 if the candidate is not simpler
     seeds: tuple[int, ...] = ()
@@ -85,7 +85,7 @@ class Proposal:
     p: float = 1.0  # p of the hypothesis that it does not help
     simpler_p: float = 1.0  # p of the hypothesis that it is δ worse than the last keep
     difference: float | None = None  # mean of candidate − incumbent, in the metric's unit
-    bound: float | None = None  # at the level, the difference is better than this bound
+    bound: float | None = None  # the difference is better than this, with an error rate of `level`
     sd: float | None = None  # standard deviation of the paired differences
     pairs: int = 0
     seconds: float = 0.0  # seconds of training
@@ -129,17 +129,17 @@ class ChainRecord:
 
     @cached_property
     def last_keep_number(self) -> int:
-        """The number of the last proposal that was kept as it helps; 0 for the first incumbent."""
+        """The number of the last proposal that was kept because it helps; 0 for the first incumbent."""
         keeps = [proposal for proposal in self.proposals if proposal.outcome == ProposalOutcome.KEEP]
         return keeps[-1].number if keeps else 0
 
     def find_version(self, number: int) -> Version:
-        """Return the code of a proposal, or of the first incumbent for 0."""
+        """Return the version that a proposal proposes; the first incumbent for 0."""
         return self.proposals[number - 1].candidate if number else self.chain.first
 
     @property
     def incumbent(self) -> Version:
-        """The code that the next proposal is compared with."""
+        """The version that the next proposal is compared with."""
         return self.find_version(self.incumbent_number)
 
     @property
@@ -168,10 +168,11 @@ class ChainRecord:
         return sum(proposal.outcome == ProposalOutcome.KEEP for proposal in self.proposals)
 
     def compute_levels(self) -> tuple[float, float]:
-        """Return the levels of the next proposal: to show that it helps, and that it is simpler.
+        """Return the levels of the next proposal: of the test that it helps, and that it is simpler.
 
-        A proposal counts as shown if it was kept. If its p decided, a proposal judged while another was open
-        could now get another level.
+        The rule computes the levels of all earlier proposals again. They may differ from the levels by which
+        proposals were judged, if two were open at once. A p near its level could then count otherwise than it
+        did. So p = 0 stands for a proposal that was kept, and a p of at least λ for any other.
         """
         ps = [
             0.0 if proposal.outcome == ProposalOutcome.KEEP else max(proposal.p, LAMBDA)
@@ -188,7 +189,8 @@ class ChainRecord:
     def compute_budget(self) -> float:
         """Return the remaining error budget: what keeps have earned, less what levels have spent.
 
-        By SAFFRON, a proposal whose p is at most λ has spent nothing, because it may help.
+        Alpha spending: α − Σ level. SAFFRON: α · max(keeps, ½) − Σ level / (1 − λ) over the proposals with
+        p > λ. Those with a smaller p have spent nothing, because they may help.
         """
         if self.chain.rule == "family-wise":
             return self.chain.alpha - sum(proposal.level for proposal in self.tested_proposals)
@@ -197,7 +199,7 @@ class ChainRecord:
         return earned - spent / (1 - LAMBDA)
 
     def measure_spread(self) -> float | None:
-        """Return the SD of the pairs' differences, a median over proposals; None before there are enough."""
+        """Return the median over proposals of the SD of paired differences; None for too few pairs."""
         spreads = [(proposal.sd, proposal.pairs) for proposal in self.tested_proposals if proposal.sd]
         if sum(pairs for _, pairs in spreads) < PAIRS_OF_SPREAD:
             return None
@@ -211,12 +213,12 @@ class ChainRecord:
 
 
 def name_study(chain: str, number: int) -> str:
-    """Return the name of a proposal's study, and of its page."""
+    """Return the name of a proposal's study, and of its page: "night", 3 → "night-0003"."""
     return f"{chain}-{number:04}"
 
 
 def find_page_folder(plan: Plan, out: Path) -> Path:
-    """Return the folder of a study's page: for a proposal that of its chain."""
+    """Return the folder above a study's page: `out`, or `out`/night for a proposal of the chain "night"."""
     return out / plan.study.rpartition("-")[0] if plan.decide == StoppingRule.PROPOSAL else out
 
 
@@ -264,6 +266,6 @@ def read_chains(ledger: Ledger) -> list[ChainRecord]:
 
 
 def _read_file(path: Path, key: str, adapter: TypeAdapter[Content]) -> Content:
-    """Return the content of a file of a chain. Raises BadInput where it is damaged."""
+    """Return the content of a file of a chain. Raises BadInput if it is damaged."""
     with explaining_misread(path, "is damaged, or of another version", _CURE):
         return adapter.validate_json(canonical_json(unseal(read_required(path))[key]))

@@ -50,7 +50,7 @@ def find_scale(metric: Metric) -> Scale:
 
 
 def describe_numbers(proposal: Proposal, scale: Scale) -> str:
-    """Return the difference of a proposal, with its bound, its pairs and what they took."""
+    """Return the difference of a proposal, with its bound, the number of pairs and their training time."""
     text = scale.describe_difference(proposal.difference or 0.0)
     is_kept = proposal.outcome == ProposalOutcome.KEEP and proposal.bound is not None
     if is_kept and proposal.bound:

@@ -1,4 +1,8 @@
-"""Lines of code: of Python those that hold more than a comment or a docstring, of others those with text."""
+"""Counting lines of code.
+
+A line of Python counts if it holds more than a comment or a docstring; a line of another file, if it holds
+text.
+"""
 
 import ast
 import io
@@ -12,12 +16,12 @@ _WITHOUT_CODE = frozenset(
 
 
 def count_code_lines(paths: Iterable[Path]) -> int:
-    """Return the number of lines of code in files; 0 for one that is no text."""
+    """Return the number of lines of code in files. A file that is no text has none."""
     return sum(count_text_lines(_read_text(path), is_python=path.suffix == ".py") for path in paths)
 
 
 def count_text_lines(text: str, *, is_python: bool) -> int:
-    """Return the number of lines of code in a text. Python that cannot be read counts as any text does."""
+    """Return the number of lines of code in a text. Python that cannot be parsed counts as other text."""
     if is_python:
         try:
             return len(_list_token_lines(text) - _list_docstring_lines(text))

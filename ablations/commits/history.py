@@ -1,4 +1,4 @@
-"""The changes of a history: its commits, of which a merge is one, and a commit with its reverts is one."""
+"""The changes of a history. A commit, or a merge, is a change; a commit and its reverts are one change."""
 
 import re
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ class Change:
 
     @property
     def first(self) -> Commit:
-        """The commit that it is named by."""
+        """The oldest commit, which gives the change its name."""
         return self.commits[0].commit
 
     @property
     def is_undone(self) -> bool:
-        """True if its reverts have taken it back, so that it does nothing at the tip."""
+        """True if its reverts have taken it back, so that it has no effect at the tip."""
         is_in_force: dict[str, bool] = {}
         for logged in reversed(self.commits):  # a revert comes after the commits that it reverts
             reverts = [commit for commit in self.commits if _has_hash([logged], _list_reverted(commit))]
@@ -39,12 +39,12 @@ class Change:
 
     @property
     def short(self) -> str:
-        """The first digits of the hash that it is named by."""
+        """The first seven digits of the first commit's hash."""
         return self.first.hash[:7]
 
     @property
     def name(self) -> str:
-        """Its hash and subject in short, and how often it was reverted."""
+        """Its hash and subject in short, and how often it was reverted: "1a2b3c4 Add AR and its revert"."""
         subject = self.first.subject or "(no subject)"
         subject = f"{subject[:47].rstrip()}…" if len(subject) > 48 else subject
         reverts = len(self.commits) - 1
@@ -63,7 +63,7 @@ class History:
 
     @property
     def changes(self) -> list[Change]:
-        """The commits as changes that can be taken back: each with the reverts of it."""
+        """The commits, grouped into changes: a commit with its reverts is one."""
         groups: list[list[LoggedCommit]] = []
         for logged in self.commits:
             hashes = _list_reverted(logged)
@@ -108,9 +108,10 @@ def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
 
 
 def read_history(repository: Repository, text: str) -> History:
-    """Return the history of a range, BASE..TIP, of which TIP is HEAD by default.
+    """Return the history of a range such as main..HEAD; "main.." is the same.
 
-    Raises BadInput for text that is no range, for a range without commits, and if a shallow clone ends in it.
+    Raises BadInput for a text that is no range, and for a range without commits. Also if the range begins
+    with a commit without a parent, as in a shallow clone.
     """
     base_name, dots, tip_name = text.partition("..")
     key = f"range {text!r}"

@@ -1,4 +1,18 @@
-"""Judging a proposal: from the name of a commit to an outcome in the record of a chain."""
+"""Judging a proposal: from the name of a commit to an outcome in the record of a chain.
+
+the name of a commit
+  │ candidate.prepare_proposal finds the proposal of this content, or records a new one
+entry: ChainEntry                what one call of `unrolled judge` works on
+  ├ record: ChainRecord          the chain, as its files have it: its rules and all proposals
+  ├ proposal: Proposal           the candidate in the record: seeds and levels, and later the outcome
+  └ study: Study                 what trains it beside the incumbent; None if nothing is to be trained
+      │ run_studies, and reports.statistics.proposals.decide_proposal
+decision: ProposalDecision       of all trials: more seeds are wanted, the candidate crashed or is refused,
+  │                              or the verdict holds
+  └ verdict: ProposalVerdict     of the numbers of complete pairs: keep, simpler, discard or undecided
+      │ _conclude_proposal, and record.save_proposal
+proposal and record with the outcome
+"""
 
 import time
 from dataclasses import replace
@@ -46,19 +60,19 @@ def judge_candidate(
 def _train_proposal(
     entry: ChainEntry, options: JudgeOptions, ledger: Ledger, command: str
 ) -> tuple[ChainEntry, bool]:
-    """Train what a proposal asks for and record what it shows. Returns also whether Ctrl-C ended it."""
+    """Train the study of a proposal and record the outcome. Returns also whether Ctrl-C ended the run."""
     assert entry.study is not None
     study = entry.study
     run_options = replace(options, out=options.out / entry.record.chain.name)
-    outcome = run_studies([study], run_options, command)
-    comparison = outcome.comparisons.get(study.name)
-    proposal = entry.proposal
-    if comparison is None or comparison.proposal is None:
-        proposal = replace(proposal, reason="open: no time was left")
+    run_outcome = run_studies([study], run_options, command)
+    comparison = run_outcome.comparisons.get(study.name)
+    decision = comparison.proposal if comparison else None
+    if comparison is None or decision is None:
+        proposal = replace(entry.proposal, reason="open: no time was left")
     else:
         results = [result for arm in comparison.design.arms for result in arm.results.values()]
         seconds = sum(result.total_seconds for result in results)
-        proposal = conclude_proposal(entry, comparison.proposal, seconds)
+        proposal = _conclude_proposal(entry, decision, seconds)
         if proposal.outcome == ProposalOutcome.CRASH:
             proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)
     if proposal.outcome == ProposalOutcome.KEEP and options.verify:
@@ -68,10 +82,10 @@ def _train_proposal(
     if proposal.outcome == ProposalOutcome.SIMPLER:
         proposal = replace(proposal, accepted=options.accept_simpler)
     if proposal.becomes_incumbent:
-        # git may lose the commit, for example in a rebase, so that its files are kept beside the ledger
+        # a copy beside the ledger, because git may lose the commit, for example in a rebase
         entry.repository.keep_tree(proposal.candidate.commit.tree)
     record = entry.record.save_proposal(proposal)
-    return replace(entry, record=record, proposal=proposal), outcome.interrupted
+    return replace(entry, record=record, proposal=proposal), run_outcome.interrupted
 
 
 def _explain_crash(comparison: "Comparison") -> str:
@@ -81,8 +95,8 @@ def _explain_crash(comparison: "Comparison") -> str:
     return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed), "")
 
 
-def conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:
-    """Return a proposal with what its trials have shown; open where more are wanted."""
+def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:
+    """Return the proposal with its numbers and its outcome, which is "" while more trials are wanted."""
     verdict = decision.verdict
     proposal = entry.proposal
     sign = -1 if entry.metric.lower_is_better else 1

@@ -32,8 +32,11 @@ from unrolled.reports.statistics.sequential import Looks
 INCUMBENT = "incumbent"
 CANDIDATE = "candidate"
 LAST_KEEP = "last keep"
-"""The arms of a proposal. The third is there where a candidate is simpler than an incumbent that was itself
-accepted as simpler: what is simpler is compared with the last proposal that helped."""
+"""The arms of a proposal.
+
+A simpler candidate is compared with the last proposal that was kept because it helps. LAST_KEEP is an arm
+only if that is not the incumbent, which was then accepted as simpler itself.
+"""
 _SEEDS = 2**31
 """Seeds are drawn below this number, so that every library accepts them."""
 
@@ -87,13 +90,13 @@ class ProposalFile:
         return {name: " ".join(sides.base_files[name]) for name in names}
 
     def list_edits_of_rules(self, sides: Sides) -> list[str]:
-        """Return the frozen files that a candidate edits, and the study's file if it has another one."""
+        """Return the frozen files that a candidate edits, and the study's file if its text differs."""
         edits = [sides.describe_edit(name) for name in sides.find_edits(self.list_frozen_patterns(sides))]
         place = find_file_place(self.path, sides.repository)
-        entry = sides.head_files.get(place)
-        if entry:
-            text = sides.repository.read_file(entry).decode("utf-8-sig", errors="replace")
-            if entry.mode == LINK or text != self.text:
+        tree_entry = sides.head_files.get(place)
+        if tree_entry:
+            text = sides.repository.read_file(tree_entry).decode("utf-8-sig", errors="replace")
+            if tree_entry.mode == LINK or text != self.text:
                 edits.append(f"{place}, the study")
         return edits
 
@@ -120,7 +123,7 @@ def parse_proposal_file(text: str, path: Path, repository: Repository) -> Propos
 
 
 def _check_looks(looks: tuple[int, ...]) -> None:
-    """Raise BadInput for looks that do not rise, or that end before a verdict can be had."""
+    """Raise BadInput for looks that do not rise, or that end before a verdict is possible."""
     try:
         last = Looks(looks).last
     except ValueError as error:
@@ -130,7 +133,7 @@ def _check_looks(looks: tuple[int, ...]) -> None:
 
 
 def identify_version(study: Study, name: str, commit: Commit) -> Version:
-    """Return the version of an arm that has a checkout. Raises BadInput where its files cannot be read."""
+    """Return the version of an arm that has a checkout. Raises BadInput if its files cannot be read."""
     arm: Arm = next(arm for arm in study.arms if arm.name == name)
     with error_context(f"{name} {commit.name!r}"):
         trial = arm.make_unidentified_trial().identify()
@@ -143,7 +146,7 @@ def identify_version(study: Study, name: str, commit: Commit) -> Version:
 
 
 def draw_seeds(number: int, used: Collection[int]) -> tuple[int, ...]:
-    """Draw different seeds from the operating system's generator, none of which was used."""
+    """Draw different seeds, none of them used before, from the operating system's generator."""
     seeds: dict[int, None] = {}
     while len(seeds) < number:
         seed = secrets.randbelow(_SEEDS)
@@ -155,7 +158,8 @@ def draw_seeds(number: int, used: Collection[int]) -> tuple[int, ...]:
 def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     """Return the study of a proposal under its name, with its own seeds.
 
-    If a time is judged, trials of other proposals do not count for it.
+    If a time, a speed or memory is judged, its trials are marked as of this occasion, so that none of another
+    proposal stands in for them.
     """
     occasion = {"occasion": name} if judges_cost(study.metrics) else {}
     arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]

@@ -19,9 +19,9 @@ from unrolled.bench.program.trial import ProgramTrial
 TIP = "tip"
 """The name of the tip's arm."""
 FIRST_SINGLES = 8
-"""Single later changes that are tried before all of those that edit the same files."""
+"""Most later changes that are tried one by one, before all that edit the same files are tried together."""
 MOST_ATTEMPTS = 24
-"""Sets of later changes that are tried with a change that cannot be taken back alone."""
+"""Most sets of later changes that are tried with a change that cannot be taken back alone."""
 
 
 class Checkouts:
@@ -67,7 +67,7 @@ class Checkouts:
             raise
 
     def is_kept(self, path: str) -> bool:
-        """Return True for a file that does not count, or that all have as the tip has it."""
+        """Return True for a file that stays the tip's: one that does not count, data or a frozen file."""
         if path in self._tip_files:
             return path in self._fixed or path not in self._counting
         return not is_code(path) and not self._factory.table.code
@@ -85,7 +85,7 @@ class Checkouts:
 
     @property
     def factory(self) -> ProgramFactory:
-        """The settings of the program, with all checkouts."""
+        """What makes the trials of the program, with all checkouts."""
         checkouts = {name: factory.checkouts[name] for name, factory in self._by_name.items()}
         return replace(next(iter(self._by_name.values())), checkouts=checkouts)
 
@@ -122,7 +122,7 @@ class Removal:
         return [self.arm_tree, self.base_tree] if self.arm_tree and self.base_tree else []
 
     def take_back(self, builder: "TreeBuilder") -> None:
-        """Find the next set of later changes with which it can be taken back, and check out what is left."""
+        """Find the next set of later changes with which it can be taken back, and check out the two trees."""
         self.arm_tree = None
         self.base_tree = None
         for companions in self.attempts:
@@ -150,7 +150,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class TreeBuilder:
-    """Takes changes of a history back in a clone, and checks out what is left."""
+    """Takes changes of a history back in a clone, and checks out the resulting tree."""
 
     history: History
     clone: Clone
@@ -170,7 +170,7 @@ class TreeBuilder:
         return Tree(name, self.checkouts.add_commit(commit))
 
     def drop_needless(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
-        """Return these companions without those that a change can be taken back without."""
+        """Return the companions that are needed: without one of them, taking the change back conflicts."""
         if len(companions) > 2 and self._find_tree((change, *companions)) is not None:
             for spared in companions:
                 fewer = tuple(companion for companion in companions if companion is not spared)
@@ -185,7 +185,10 @@ class TreeBuilder:
 
 
 def _name_without(changes: Sequence[Change]) -> str:
-    """Return the name of an arm that lacks these changes, which no removal has."""
+    """Return the name of a tree without these changes: "without 1a2b3c4 + 5d6e7f8".
+
+    The name of a removal's own tree has the subject of its change, and is never the same.
+    """
     names = [change.short for change in changes]
     if len(names) > 4:
         mark = hashlib.sha256(" ".join(names).encode()).hexdigest()[:7]
@@ -194,7 +197,7 @@ def _name_without(changes: Sequence[Change]) -> str:
 
 
 def list_removals(history: History) -> list[Removal]:
-    """Return the removal of each change, none of which is taken back yet."""
+    """Return a removal for each change, without its trees yet."""
     changes = history.changes
     return [
         Removal(change, _list_attempts(change, changes[index:], history))
@@ -203,7 +206,7 @@ def list_removals(history: History) -> list[Removal]:
 
 
 def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_ATTEMPTS sets of later changes, first none, then those of the same files."""
+    """Yield at most MOST_ATTEMPTS sets of later changes: none, then those of the same files first."""
     files = history.list_files(change)
     overlapping = [edit for edit in later if not files.isdisjoint(history.list_files(edit))]
     linked = []  # changes linked by files of one another

@@ -1,8 +1,8 @@
 """Training a kept candidate a second time: a test that a program which only prints its numbers would fail.
 
-Its numbers must be those of real training: equal under the same seed, different under another seed, and not
-had in a tenth of the time that the incumbent takes. A program may pass this test and still not train; a
-frozen file that evaluates the trial's output is the cure.
+The numbers of real training are equal under the same seed, differ under another seed, and take more than a
+tenth of the incumbent's time. A program may pass this test and still not train; a frozen file that evaluates
+the trial's output is the cure.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import format_duration
 
-TRIALS = 3  # trials that are trained again
-SHARE = 0.1  # share of the incumbent's time below which a candidate is doubted
+SAMPLE_SIZE = 3  # trials that are trained again
+DOUBTED_SHARE = 0.1  # share of the incumbent's time below which a candidate is doubted
 
 
 @run_folder.use_run_folder()
@@ -36,12 +36,12 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     seconds, usual = (
         median(result.total_seconds for result in results[name]) for name in (CANDIDATE, INCUMBENT)
     )
-    if seconds < SHARE * usual:
+    if seconds < DOUBTED_SHARE * usual:
         times = f"{format_duration(seconds)}, and the incumbent's {format_duration(usual)}"
         return f"a trial takes {times}: does it train?"
     factory = study.baseline.factory
     assert isinstance(factory, ProgramFactory)
-    sample = [attach_files(result, factory) for result in results[CANDIDATE][:TRIALS]]
+    sample = [attach_files(result, factory) for result in results[CANDIDATE][:SAMPLE_SIZE]]
     device = device_of_trial(sample[0].trial, options)
     conditions = trial_conditions([result.trial for result in sample], options, device)
     outcomes = replay_trials(sample, conditions, plan)
@@ -50,7 +50,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     for outcome in outcomes:
         if outcome.unplayed == "interrupted":
             raise KeyboardInterrupt
-        if reason := outcome.differs or outcome.unplayed:
+        if reason := outcome.difference or outcome.unplayed:
             return f"trained again, seed {outcome.result.trial.seed} reports other numbers: {reason}"
     return ""
 

@@ -51,7 +51,7 @@ def set_environment() -> None:
 
 
 def tracking_uri() -> str:
-    """Return $MLFLOW_TRACKING_URI, or that of ./mlflow.db. Raises BadInput on an unknown scheme."""
+    """Return $MLFLOW_TRACKING_URI, or else the URI of ./mlflow.db. Raises BadInput for an unknown scheme."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     check_uri(uri, "MLFLOW_TRACKING_URI")
     return uri
@@ -70,7 +70,7 @@ def check_uri(uri: str, place: str) -> None:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the database's file, or None where it is another kind of store."""
+    """Return the file of an SQLite database; None for another store."""
     path = uri.removeprefix("sqlite:///").partition("?")[0]
     return Path(path) if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
 
@@ -116,7 +116,7 @@ def prepare_database(uri: str) -> None:
 def hide_credentials(text: str) -> str:
     """Shorten the addresses in a text that may hold credentials: drop user, parameters, query and fragment.
 
-    An error may quote only the end of an address, which is shortened, too.
+    The text of an error may have only the end of an address. Its parameters and query are dropped, too.
     """
     text = re.sub(r"//(?:[^/@\s:]+:(?!\d+/)\S*|[^/\s]*)@", "//…@", text)
     text = re.sub(r"(\w://[^\s?#;]*)\S*", r"\1", text)
@@ -124,8 +124,8 @@ def hide_credentials(text: str) -> str:
     return re.sub(r"[?;&][\w.-]+=\S*", "", text)
 
 
-def one_line(error: Exception) -> str:
-    """Return the first line of an error, without credentials and SQLAlchemy's advice on its autoflush."""
+def shorten_error(error: Exception) -> str:
+    """Return the first line of an error's message, without credentials and without SQLAlchemy's advice."""
     message = re.sub(r"^\(raised as a result of .*?\)\s*", "", str(error).strip())
     first = (message or type(error).__name__).splitlines()[0]
     return fit_text(hide_credentials(first), 300)
@@ -133,7 +133,7 @@ def one_line(error: Exception) -> str:
 
 @contextmanager
 def translate_errors(uri: str, action: str, command: str = "") -> Iterator[None]:
-    """Turn what MLflow or its database raises into BadInput with the reason.
+    """Turn the errors of MLflow and its database into BadInput, within the block.
 
     `action` is what the block does ("read"), `command` the subcommand to run once more.
     """
@@ -142,7 +142,7 @@ def translate_errors(uri: str, action: str, command: str = "") -> Iterator[None]
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
-        raise BadInput(f"MLflow cannot be imported ({one_line(error)})") from error
+        raise BadInput(f"MLflow cannot be imported ({shorten_error(error)})") from error
     place = f"MLflow at {hide_credentials(uri)}"
     next_step = f", then run `unrolled {command}` again" if command else ""
     try:
@@ -158,4 +158,4 @@ def translate_errors(uri: str, action: str, command: str = "") -> Iterator[None]
             cure = f"put that right or change MLFLOW_TRACKING_URI{next_step}"
         else:
             cure = "install that" if isinstance(error, ImportError) else "correct the address"
-        raise BadInput(f"{place} cannot be {action} ({one_line(error)})", cure=cure) from error
+        raise BadInput(f"{place} cannot be {action} ({shorten_error(error)})", cure=cure) from error

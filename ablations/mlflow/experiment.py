@@ -1,7 +1,8 @@
-"""MLflow's experiments: opened, written, read. mlflow is imported inside functions, as it takes a second."""
+"""Opening, writing and reading MLflow's experiments. Functions import mlflow, which takes a second."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,24 @@ from unrolled.bench.result_table import FIRST_LOOK, STANDING
 from unrolled.bench.trial import Scalar
 
 FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
-"""The tag that says whether a trial belongs to its study's first look, whose size no result has chosen."""
+"""The tag that says whether a trial belongs to its study's first look."""
 STANDING_TAG = f"unrolled.{STANDING}"
-"""The tag that says what the study's page says of a trial's arm: exploratory, or which attempt."""
+"""The tag with the standing of a trial's arm, such as "exploratory, attempt 2"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContent:
+    """What is written of a run. Names become MLflow's keys, and long values are cut, with a mark."""
+
+    title: str
+    tags: Mapping[str, str]  # empty ones are not written
+    started: float  # unix seconds
+    ended: float
+    status: str = "FINISHED"
+    points: Iterable[Point] = ()  # only finite ones are written: MLflow would turn inf into 1.8e308
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    dataset: Mapping[str, str] = field(default_factory=dict)  # fields of MLflow's Dataset
+    artifacts: Path | None = None  # the folder whose content is written
 
 
 class Experiment:
@@ -54,39 +70,26 @@ class Experiment:
         if stored.lifecycle_stage == "deleted":
             self.client.restore_experiment(self.id)
 
-    def write_run(
-        self,
-        title: str,
-        tags: Mapping[str, str],
-        *,
-        started: float,
-        ended: float,
-        status: str = "FINISHED",
-        points: Iterable[Point] = (),
-        params: Mapping[str, Scalar] = {},
-        dataset: Mapping[str, str] = {},
-        artifacts: Path | None = None,
-    ) -> str:
-        """Write a complete run, end it last, and return its id.
-
-        Times are in unix seconds. Names become MLflow's keys. Points that are not finite and empty tags are
-        left out; long values are cut, with a mark. `artifacts` is a folder whose content is written.
-        """
+    def write_run(self, content: RunContent) -> str:
+        """Write a complete run, end it last, and return its id."""
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
         client = self.client
-        run_tags = {to_key(name): fit_text(value, TAG_LENGTH) for name, value in tags.items() if value}
-        run = client.create_run(self.id, to_milliseconds(started), run_tags, fit_text(title, NAME_LENGTH))
+        tags = {to_key(name): fit_text(value, TAG_LENGTH) for name, value in content.tags.items() if value}
+        title = fit_text(content.title, NAME_LENGTH)
+        run = client.create_run(self.id, to_milliseconds(content.started), tags, title)
         run_id = str(run.info.run_id)
-        values = [Param(to_key(name), fit_text(str(value), PARAM_LENGTH)) for name, value in params.items()]
-        # MLflow would turn inf into 1.8e308
-        client.log_batch(run_id, [Metric(*point) for point in points if math.isfinite(point[1])], values)
-        if dataset:
+        metrics = [Metric(*point) for point in content.points if math.isfinite(point[1])]
+        params = [
+            Param(to_key(name), fit_text(str(value), PARAM_LENGTH)) for name, value in content.params.items()
+        ]
+        client.log_batch(run_id, metrics, params)
+        if content.dataset:
             context = InputTag("mlflow.data.context", "training, validation")
-            client.log_inputs(run_id, [DatasetInput(Dataset(**dataset), [context])])
-        if artifacts:
-            client.log_artifacts(run_id, str(artifacts))
-        client.set_terminated(run_id, status, to_milliseconds(ended))
+            client.log_inputs(run_id, [DatasetInput(Dataset(**content.dataset), [context])])
+        if content.artifacts:
+            client.log_artifacts(run_id, str(content.artifacts))
+        client.set_terminated(run_id, content.status, to_milliseconds(content.ended))
         return run_id
 
 
@@ -128,11 +131,11 @@ def list_studies(uri: str) -> dict[str, str]:
 
 
 def read_trial_runs(uri: str, study: str) -> tuple[str, list[Any]]:
-    """Read a study's name and its runs: of the experiment `unrolled/STUDY`, STUDY, or the only one.
+    """Read a study's name and its runs, as MLflow has them, in the order of their starts.
 
-    The runs are MLflow's own, in the order of their starts. Those that have not ended are among them, as a
-    run that was killed stays so, but for a study's own trials, which are written again. Raises BadInput with
-    the reason when MLflow cannot be read, or several studies fit.
+    The experiment is `unrolled/STUDY` or STUDY; for "" it is the only study. A user's run that has not ended
+    is included, because a killed run never ends. A study's trial that has not ended is not, because it is
+    written again. Raises BadInput with the reason if MLflow cannot be read, or if no study, or several, fit.
     """
     check_uri(uri, hide_credentials(uri))
     path = sqlite_path(uri)
@@ -149,13 +152,13 @@ def read_trial_runs(uri: str, study: str) -> tuple[str, list[Any]]:
 
 
 def _is_trial(run: Any) -> bool:
-    """Return True for a user's own run, which has no role, and for a study's trial that was written."""
+    """Return True for a user's own run, which has no role, and for a study's trial that was written whole."""
     role = run.data.tags.get("unrolled.role")
     return role is None or (role == "trial" and has_ended(run))
 
 
 def has_ended(run: Any) -> bool:
-    """Return True if a run has ended, in whatever way; one that was killed has not."""
+    """Return True if a run has finished, failed or been stopped. A run that was killed never ends."""
     return bool(run.info.end_time)
 
 
@@ -167,7 +170,7 @@ def describe_end(run: Any) -> str:
 
 
 def _choose_experiment(names: Sequence[str], study: str, uri: str) -> str:
-    """Return the name of a study's experiment, of the only study for "". Raises BadInput if there is none."""
+    """Return the name of a study's experiment; for "", of the only study. Raises BadInput for none."""
     studies = [name for name in names if name.startswith("unrolled/")]
     if study:
         matches = [name for name in (fit_text(f"unrolled/{study}", NAME_LENGTH), study) if name in names]

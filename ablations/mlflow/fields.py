@@ -49,7 +49,7 @@ def metric_points(
 
 
 def trial_dataset(trial: Trial) -> dict[str, str]:
-    """Return the data that a trial learns from, for MLflow's column of data sets; {} if it was not read."""
+    """Return the data that a trial learns from, for MLflow's column of data sets; {} if there is no hash."""
     if not trial.data:
         return {}
     profile = {key: value for key, value in trial.task.items() if key != "data"}
@@ -90,14 +90,17 @@ def metric_key(name: str) -> str:
 
 
 def round_number(x: float) -> float:
-    """Return the number with five digits, or those before the point, as it is read in a table."""
+    """Return a number as a table shows it: 0.1234567 → 0.12346, 1234567.8 → 1234568."""
     if not math.isfinite(x) or x.is_integer():
         return x
     return float(f"{x:.5g}") if abs(x) < 1e5 else float(round(x))
 
 
 def to_key(name: str) -> str:
-    """Return a name that MLflow takes as a key. A changed one ends in a hash, so that no two become one."""
+    """Return a name that MLflow takes as a key: "lr" → "lr", "a:b" → "a_b-6783a31e".
+
+    A name that is changed ends in a hash, so that no two names become one.
+    """
     clean = posixpath.normpath(re.sub(r"[^/\w.\- ]", "_", name)).lstrip("/.") or "unnamed"
     if clean == name and len(name) <= NAME_LENGTH:
         return name
@@ -105,7 +108,7 @@ def to_key(name: str) -> str:
 
 
 def fit_text(value: str, longest: int) -> str:
-    """Return a value that every database takes: no NUL, no lone surrogate; cut visibly, with its hash."""
+    """Return a text that every database takes: no NUL, no lone surrogate, and cut with a visible mark."""
     value = value.replace("\0", "␀").encode(errors="backslashreplace").decode()
     if len(value) <= longest:
         return value

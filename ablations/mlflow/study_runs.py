@@ -6,7 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from unrolled.ablations.mlflow import views
-from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, STANDING_TAG, Experiment, read_runs
+from unrolled.ablations.mlflow.experiment import (
+    FIRST_LOOK_TAG,
+    STANDING_TAG,
+    Experiment,
+    RunContent,
+    read_runs,
+)
 from unrolled.ablations.mlflow.fields import (
     TAG_LENGTH,
     fit_text,
@@ -19,7 +25,6 @@ from unrolled.ablations.mlflow.fields import (
 )
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.mlflow_metrics import CurvePoint
-from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.trial import Result, Scalar, canonical_json
 
 # names of tags
@@ -68,8 +73,8 @@ class MlflowRuns:
 
     Each run is written completely and then ended. A run that has not ended comes from a process that was
     killed, and is deleted when the study is opened. Opening is slow: it imports mlflow, creates the database
-    and reads every run. Methods raise what MLflow raises; since it is then unknown what was written, open the
-    study again.
+    and reads every run. Methods raise what MLflow raises. It is then unknown what was written, so that the
+    study has to be opened again.
     """
 
     def __init__(self, plan: Plan, uri: str) -> None:
@@ -79,28 +84,18 @@ class MlflowRuns:
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # runs by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
-        first_seeds = plan.seeds[: plan.looks[0]]
         self._first_look = {
-            _trial_key(arm.name, id)
-            for arm in plan.arms
-            for seed, id in arm.trial_ids.items()
-            if seed in first_seeds
+            _trial_key(arm.name, arm.trial_ids[seed]) for arm in plan.arms for seed in plan.first_look
         }
         self._standings = {
-            fit_text(arm.name, TAG_LENGTH): ", ".join(
-                phrase_standing(
-                    arm.exploratory or arm.name in plan.seen_pairs,
-                    1 + len(plan.earlier_verdicts.get(arm.name, ())),
-                )
-            )
-            for arm in plan.arms
+            fit_text(arm.name, TAG_LENGTH): ", ".join(plan.find_standing(arm)) for arm in plan.arms
         }
         self._read_runs()
         if self._client.get_experiment(self._experiment.id).tags.get(PLAN) != self._mark:
             self._describe_study()
 
     def _read_runs(self) -> None:
-        """Read which runs there are. Delete incomplete ones, and second copies of a trial."""
+        """Read the runs of the study. Delete incomplete ones, and second copies of a trial."""
         outdated = []  # deleted only after all runs are read: a page starts after the runs read before it
         for run in read_runs(self._client, self._experiment.id):
             run_id = run.info.run_id
@@ -136,9 +131,9 @@ class MlflowRuns:
         }
         ended = result.started + result.seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._study_tags(key)}
-        run_id = self._experiment.write_run(
-            f"{fit_text(arm, 200)}/seed={result.trial.seed}",
-            tags,
+        content = RunContent(
+            title=f"{fit_text(arm, 200)}/seed={result.trial.seed}",
+            tags=tags,
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
@@ -146,13 +141,14 @@ class MlflowRuns:
             params={**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed},
             dataset=trial_dataset(result.trial),
         )
+        run_id = self._experiment.write_run(content)
         self._trials[key] = _TrialRun(
             run_id, start, {name: tags[name] for name in (STATUS, PLAN, FIRST_LOOK_TAG, STANDING_TAG)}
         )
         return True
 
     def _study_tags(self, key: tuple[str, str]) -> dict[str, str]:
-        """Return the tags by which `compare` reads a trial; that of its standing is "" for none."""
+        """Return the tags that `compare` reads of a trial: its place in the looks, and its arm's standing."""
         return {FIRST_LOOK_TAG: str(key in self._first_look), STANDING_TAG: self._standings.get(key[0], "")}
 
     def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
@@ -192,14 +188,15 @@ class MlflowRuns:
         curves = (
             CurvePoint(name, x, y, duration) for name, curve in arm.curves.items() for x, y in curve.items()
         )
-        run_id = self._experiment.write_run(
-            arm.title or arm.name,
-            arm_tags,
+        content = RunContent(
+            title=arm.title or arm.name,
+            tags=arm_tags,
             started=arm.started,
             ended=arm.ended,
             points=metric_points(curves, arm.metrics, arm.started, arm.ended),
             params={"arm": arm.name, **arm.settings},
         )
+        run_id = self._experiment.write_run(content)
         self._summaries[run_id] = arm_tags
         return run_id
 
@@ -229,13 +226,14 @@ class MlflowRuns:
                 self._client.set_terminated(run_id, "FINISHED", to_milliseconds(max(times)))
                 return run_id
         study_tags = self._role_tags("study")
-        run_id = self._experiment.write_run(
-            f"study {self._plan.study}",
-            study_tags,
+        content = RunContent(
+            title=f"study {self._plan.study}",
+            tags=study_tags,
             started=min(times),
             ended=max(times),
             artifacts=page_folder,
         )
+        run_id = self._experiment.write_run(content)
         self._summaries[run_id] = study_tags
         return run_id
 
@@ -259,10 +257,10 @@ class MlflowRuns:
 
 
 def _trial_key(arm: str, id: str) -> tuple[str, str]:
-    """Return an arm, as its tag has it, and the identity of a trial."""
+    """Return the key of a trial's run: the value of its tag `unrolled.arm`, and the trial's identity."""
     return fit_text(arm, TAG_LENGTH), id
 
 
 def plan_mark(plan: Plan) -> str:
-    """Return a plan's `unrolled.plan` tag: a plan of other settings, code or data has another one."""
+    """Return the `unrolled.plan` tag of a plan, which differs if its settings, code or data do."""
     return fit_text(f"{plan.hash}-{hash_text(' '.join(sorted(plan.ids)))[:16]}", TAG_LENGTH)

@@ -1,4 +1,4 @@
-"""Descriptions, links and saved views for MLflow's pages of a study. Pure.
+"""Descriptions, links and saved views for MLflow's pages of a study. These are pure functions.
 
 MLflow keeps a saved view (in its menu "Views") as a tag of the experiment that holds the page's state in
 JSON. Source of the names: mlflow/server/js of 3.17, ExperimentPageUIState and
@@ -67,7 +67,7 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
 
 
 def saved_views(plan: Plan, mark: str) -> dict[str, str]:
-    """Return the saved views as tags. They show the runs of the plan with this mark, or all runs if it is "".
+    """Return the saved views as tags. They show the runs of the plan with this mark, for "" all runs.
 
     "By arm" has a line for each arm with its means, the best first, and charts of them. "Arms and trials" has
     the arms in the study's order with their trials beneath: MLflow nests only lists sorted by time, and

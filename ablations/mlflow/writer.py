@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from queue import Queue
 
-from unrolled.ablations.mlflow.database import one_line, prepare_database
+from unrolled.ablations.mlflow.database import prepare_database, shorten_error
 from unrolled.ablations.mlflow.study_runs import ArmRun, MlflowRuns
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.trial import Result
@@ -70,7 +70,7 @@ class Writer:
         self.close()
         if not self.error:
             return ""
-        return f"MLflow lacks some of this ({one_line(self.error)}): run `unrolled sync`"
+        return f"MLflow lacks some of this ({shorten_error(self.error)}): run `unrolled sync`"
 
     def close(self) -> None:
         """Drop the queued jobs; the thread ends after the write that is under way."""
@@ -98,7 +98,7 @@ class Writer:
                 self.error = error
                 if not (self._at_end or self._closed):
                     outlook = "training goes on, and the end of the run tries again"
-                    print(f"MLflow cannot be written ({one_line(error)}); {outlook}", file=sys.stderr)
+                    print(f"MLflow cannot be written ({shorten_error(error)}); {outlook}", file=sys.stderr)
             finally:
                 self._jobs.task_done()
 

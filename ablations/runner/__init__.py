@@ -1,1 +1,1 @@
-"""Trials under way: a fresh process each, here or on a cluster."""
+"""Running trials, each in a fresh process, on this machine or on a cluster."""

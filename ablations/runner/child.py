@@ -1,6 +1,6 @@
-"""The trial's side of its process: leave the parent's group, do the work, answer with the result.
+"""The process of a trial: it leaves the parent's process group, does the work and answers with the result.
 
-It imports little, because every trial's process loads it: the parent's side is in `process`.
+This module imports little, because every trial's process loads it. The parent's side is in `process`.
 """
 
 import importlib
@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSpec:
+class ProcessConditions:
     """What the process of a trial loads and calls, and its limits."""
 
     run_import: str = ""  # import name of the function that it calls; "" for the trial's own function
@@ -60,9 +60,9 @@ class TaskSpec:
     resumes: bool = True  # whether it resumes from the state that a killed attempt left
     hides_gpus: bool = True  # whether a trial that is given no GPUs sees none
 
-    def for_trial(self, trial: Trial) -> "TaskSpec":
-        """Return the same for one trial: its work, and the modules that it needs."""
-        return TaskSpec(
+    def for_trial(self, trial: Trial) -> "ProcessConditions":
+        """Return the conditions of one trial: with its own function, and only the modules that it needs."""
+        return ProcessConditions(
             run_import=self.run_import or trial.run_import,
             preload=tuple(trial.select_modules(self.preload)),
             limits=self.limits,
@@ -73,13 +73,13 @@ class TaskSpec:
 
 def main(
     trial: Trial,
-    task: TaskSpec,
+    conditions: ProcessConditions,
     checkpoints: Path,
     environ: Mapping[str, str],
     answer: Connection,
     output: Connection,
 ) -> None:
-    """Do the work and answer with the result, as canonical JSON. This is all that the process runs."""
+    """Do the work of a trial and answer with the result as canonical JSON. The process runs only this."""
     os.setsid()
     os.environ.update(environ)  # before torch looks for a GPU, which it does only once
     if os.environ.get(SAFE_PATH) == SAFE_PATH_OF_SERVER:
@@ -90,12 +90,12 @@ def main(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # The kernel's limit, for code that holds the interpreter's lock after the parent has died.
-    signal.alarm(math.ceil(min(task.limits.time_limit, 1e9)) + 60)
+    signal.alarm(math.ceil(min(conditions.limits.time_limit, 1e9)) + 60)
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
     os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
-    data = _run_trial(trial, task)
+    data = _run_trial(trial, conditions)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # the trial may have closed or replaced the streams
             stream.flush()
@@ -133,18 +133,19 @@ def clear_checkpoints(checkpoints: Path, trial: Trial) -> None:
             path.unlink(missing_ok=True)
 
 
-def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
+def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     """Return the result as canonical JSON; an exception becomes a failed result."""
     limit = resource.getrlimit(resource.RLIMIT_DATA)
-    memory_bytes = task.limits.memory_bytes
+    memory_bytes = conditions.limits.memory_bytes
     states: Mapping[Path, FileState] = {}
     try:
-        work: Callable[[Trial], Result] = pkgutil.resolve_name(task.run_import)
-        plug_ins = list(filter(plugins.is_plug_in, task.preload))
-        for module in task.preload:
+        work: Callable[[Trial], Result] = pkgutil.resolve_name(conditions.run_import)
+        plug_ins = list(filter(plugins.is_plug_in, conditions.preload))
+        for module in conditions.preload:
             if module not in plug_ins:
                 importlib.import_module(module)
-        reads = ReadAudit() if plug_ins else None  # files that a library reads while it loads do not count
+        # made after the modules are loaded, because the files that these read do not count
+        reads = ReadAudit() if plug_ins else None
         try:
             for plug_in in plug_ins:
                 plugins.load_plug_in(plug_in)
@@ -156,7 +157,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
         with _only_counted_files(trial, reads, plug_ins):
             result = work(trial)
         if not isinstance(result, Result):
-            raise TypeError(f"{task.run_import} returned {type(result).__name__}, not a Result")
+            raise TypeError(f"{conditions.run_import} returned {type(result).__name__}, not a Result")
         answer = canonical_json(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
@@ -174,7 +175,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
 def _only_counted_files(
     trial: Trial, reads: ReadAudit | None, plug_ins: Sequence[str]
 ) -> AbstractContextManager[None]:
-    """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
+    """Refuse, within the block, that a plug-in reads files that do not count in the trial's identity."""
     if reads is None or not trial.source:
         return nullcontext()
     paths = [*plugins.hashed_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
@@ -182,7 +183,10 @@ def _only_counted_files(
 
 
 def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> str:
-    """Return one line on an exception. torch on a CPU reports lack of memory as a RuntimeError."""
+    """Return a line on an exception: its place, type and message, or the cure for a lack of memory.
+
+    torch on a CPU reports a lack of memory as a RuntimeError.
+    """
     message = str(error)
     lacks_memory = isinstance(error, MemoryError) or "t allocate memory" in message
     if memory_bytes and (lacks_memory or "t start new thread" in message):  # no memory for the thread's stack

@@ -1,7 +1,7 @@
 """Trials on the workers of a Dask cluster, which places them. The worker's side is in `worker`, without Dask.
 
-The driver alone writes the ledger. It submits no more trials than the workers have slots, because results
-decide which trial is wanted next, and because Dask blames a worker's death on every task that waits there.
+Only the driver writes the ledger. It submits no more trials than the workers have slots, for two reasons:
+results decide which trial is wanted next, and Dask blames a worker's death on every task that waits there.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, seal, unseal
 from unrolled.ablations.runner import worker
-from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import check_result
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
@@ -56,7 +56,7 @@ POLL_SECONDS = 0.005  # seconds between two checks for results and for Ctrl-C
 class Shipment(WorkerPlugin):  # type: ignore[misc]
     """The user's texts and plug-ins, stored on each worker before its first trial, whenever it joins.
 
-    The name belongs to one driver: another driver may ship the same files, and end at another time.
+    Each driver's shipment has its own name, because another driver may ship the same files and end earlier.
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -77,7 +77,7 @@ def check_worker(facts: Mapping[str, str], gpu_count: int, with_torch: bool, das
     return worker.find_gpu_fault(gpu_count, with_torch=with_torch)
 
 
-def run_on_worker(trial: Trial, spec: TaskSpec, ledger: str) -> bytes:
+def run_on_worker(trial: Trial, conditions: ProcessConditions, ledger: str) -> bytes:
     """Run, on a worker, a trial of a ledger until it ends or its task is cancelled. Returns a sealed answer.
 
     The scheduler cancels the tasks of a driver that is gone.
@@ -90,13 +90,13 @@ def run_on_worker(trial: Trial, spec: TaskSpec, ledger: str) -> bytes:
         closing = dask_worker.status in (Status.closing, Status.closed, Status.failed)
         return closing or task is None or task.state not in ("executing", "long-running")
 
-    answer = worker.run_trial(trial, spec, ledger, Path(dask_worker.local_directory), is_cancelled)
+    answer = worker.run_trial(trial, conditions, ledger, Path(dask_worker.local_directory), is_cancelled)
     return seal({**answer, "worker": dask_worker.address})
 
 
 def run_on_cluster(
     address: str,
-    spec: TaskSpec,
+    conditions: ProcessConditions,
     checkpoints: Path,
     trials: Sequence[Trial],
     queue: TrialQueue,
@@ -109,7 +109,7 @@ def run_on_cluster(
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     or, for a while, every worker is lost.
     """
-    files, worker_names = worker.files_to_ship(trials, spec.preload)
+    files, worker_names = worker.files_to_ship(trials, conditions.preload)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):
@@ -117,7 +117,7 @@ def run_on_cluster(
             _Driver(
                 client=client,
                 address=address,
-                spec=spec,
+                conditions=conditions,
                 gpu_count=trials[0].gpu_count,
                 ledger=hashlib.sha256(place).hexdigest()[:16],
                 worker_names=worker_names,
@@ -152,7 +152,7 @@ async def _reach_scheduler(address: str) -> None:
 
 
 def _check_workers(client: Client, address: str, trial: Trial) -> None:
-    """Raise BadInput if a worker differs from the driver, or if there are workers, but none with the GPUs."""
+    """Raise BadInput if a worker differs from the driver, or if workers are there and none has the GPUs."""
     needs = trial.gpu_count, trial.uses_torch
     faults = client.run(check_worker, worker.collect_facts(), *needs, on_error="return")
     for worker_address, fault in faults.items():
@@ -169,7 +169,7 @@ def _check_workers(client: Client, address: str, trial: Trial) -> None:
 
 @contextmanager
 def _ship_files(client: Client, files: Mapping[str, bytes]) -> Iterator[None]:
-    """Keep the files on every worker, for a block."""
+    """Keep the files on every worker, within the block."""
     if not files:
         yield
         return
@@ -186,7 +186,7 @@ def _ship_files(client: Client, files: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def _count_slots(client: Client, gpu_count: int) -> int:
-    """Return how many trials the workers run at a time: one a thread, if they declare GPUs for them."""
+    """Return how many trials the workers run at a time: one per thread, as far as their GPUs suffice."""
     slots = 0
     for facts in client.scheduler_info()["workers"].values():
         threads = int(facts["nthreads"])
@@ -209,11 +209,11 @@ def read_worker_answer(trial: Trial, outcome: object) -> Result | str:
 
 @dataclass(kw_only=True)
 class _Driver:
-    """The driver's side: trials under way, and those whose worker died."""
+    """The driver's side: it submits trials, again if their worker dies, and records their results."""
 
     client: Client
     address: str
-    spec: TaskSpec
+    conditions: ProcessConditions
     gpu_count: int  # number of GPUs that each trial gets
     ledger: str  # the ledger's name on the workers
     worker_names: Mapping[str, str]  # modules to load: the worker's name by the driver's name
@@ -263,18 +263,21 @@ class _Driver:
 
     def submit_trial(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
-        spec = self.spec.for_trial(trial)
-        spec = replace(spec, preload=tuple(self.worker_names[name] for name in spec.preload))
+        conditions = self.conditions.for_trial(trial)
+        conditions = replace(
+            conditions, preload=tuple(self.worker_names[name] for name in conditions.preload)
+        )
         resources = {"GPU": trial.gpu_count} if trial.gpu_count else {}
-        future = self.client.submit(run_on_worker, trial, spec, self.ledger, resources=resources, pure=False)
+        future = self.client.submit(
+            run_on_worker, trial, conditions, self.ledger, resources=resources, pure=False
+        )
         self.running[future.key] = trial
         return future
 
     def receive_outcome(self, trial: Trial, outcome: object) -> None:
         """Record the result of a task that has ended, or submit its trial again.
 
-        The outcome decides, not the future's status, which becomes "lost" if a worker dies after its result
-        was fetched.
+        The future's status is not used: it becomes "lost" if a worker dies after its result was fetched.
         """
         if isinstance(outcome, CancelledError):  # this driver cancels no task: the scheduler was lost
             raise self.cluster_error(*SCHEDULER_LOST)
@@ -288,7 +291,7 @@ class _Driver:
             # The start is by the driver's clock, because a worker reports only how long the trial took.
             started = time.time() - answer.seconds
             self.record_result(replace(answer, attempts=answer.attempts + attempts - 1, started=started))
-        elif attempts < self.spec.limits.attempts:
+        elif attempts < self.conditions.limits.attempts:
             self.failures[trial.id] = attempts
             self.to_resubmit.append(trial)
         else:

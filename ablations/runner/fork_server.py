@@ -1,7 +1,7 @@
-"""The first module that the fork server imports, and no other process: it ends the trials with the server.
+"""Ending the trials when the fork server ends. Only the fork server imports this module, before all others.
 
-The server ends with the driver, however that ends. A trial also notices this, unless it holds the
-interpreter's lock.
+The server ends with the driver, however the driver ends. A trial also notices the driver's end, unless it
+holds the interpreter's lock.
 """
 
 from contextlib import suppress

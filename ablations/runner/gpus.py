@@ -1,4 +1,4 @@
-"""Slots of GPUs: which trial sees which."""
+"""Sharing GPUs among trials: which trial gets which."""
 
 import threading
 from collections import Counter
@@ -9,7 +9,7 @@ from unrolled.bench.devices import Gpu, check_gpus
 
 
 class GpuSlots:
-    """GPUs that trials share, `trials_each` at most on each of them."""
+    """GPUs that trials share, with at most `trials_each` trials on each GPU."""
 
     def __init__(self, gpus: Sequence[Gpu], trials_each: int) -> None:
         self._trials = Counter(dict.fromkeys(gpus, 0))  # number of running trials by GPU
@@ -18,7 +18,7 @@ class GpuSlots:
 
     @contextmanager
     def hold_gpus(self, count: int) -> Iterator[list[Gpu]]:
-        """Yield the `count` GPUs with the fewest trials, for a block; wait until that many have a free slot.
+        """Yield the `count` GPUs with the fewest trials, within the block. Wait for that many free slots.
 
         A trial takes all of its GPUs at once, so that no two trials wait for each other. Raises BadInput if
         there are fewer GPUs.

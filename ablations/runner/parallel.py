@@ -1,7 +1,7 @@
-"""Run trials side by side, each in a fresh process, until every one of them is in the ledger.
+"""Run trials side by side, each in a fresh process, until all of them are in the ledger.
 
 Each worker is a thread of the parent that starts a trial, waits for it and records its result. A killed trial
-is therefore one failed result, where it would be the end of a pool of processes.
+is therefore one failed result. It would be the end of a pool of processes.
 """
 
 import math
@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
@@ -36,8 +35,8 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialConditions(TaskSpec):
-    """How trials are run, and where."""
+class TrialConditions(ProcessConditions):
+    """How trials are run, side by side or on a cluster."""
 
     workers: int = 1  # trials at a time on this machine
     gpus: Sequence[Gpu] = ()  # shared by trials of device cuda: see `ablations.runner.gpus`
@@ -51,23 +50,26 @@ def run_trials(
     *,
     should_retrain: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
-    judge: Callable[[Result], CountedResult] = CountedResult,
+    count_result: Callable[[Result], CountedResult] = CountedResult,
     is_wanted: Callable[[Trial], bool] = lambda _: True,
     on_result: Callable[[CountedResult], None] = lambda _: None,
     on_result_of_another_run: Callable[[CountedResult], None] = lambda _: None,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in this order.
 
-    `is_wanted` is called for each trial when a slot is free for it; a trial that is not wanted does not
-    start. A trial that another run is training does not start either: `on_result_of_another_run` is called
-    with its result. These callbacks run one at a time, from several threads, so that which trials are wanted
-    may follow from the results so far. A result is final unless `should_retrain` returns True for it as the
-    ledger has it. After the first failure, `fail_fast` starts no more trials. `judge` returns a result as the
-    study counts it; the ledger keeps it unchanged. The first Ctrl-C starts no more trials either; the second
-    one, or SIGTERM, also ends the running trials, without recording them.
+    should_retrain: returns True for a stored result that another training replaces; others are final.
+    fail_fast: whether no trial starts after the first failure.
+    count_result: returns a result as the study counts it. The ledger gets it as it was measured.
+    is_wanted: called for each trial when a slot is free for it. A trial that is not wanted does not start.
+    on_result: called with each result of this run.
+    on_result_of_another_run: called with the result of a trial that another run was training.
+
+    The last three are called from several threads, but one at a time, so that which trials are wanted may
+    follow from the results so far. After Ctrl-C no trial starts; a second Ctrl-C, or SIGTERM, also ends the
+    running trials, without recording them.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
-    was planned, or if the cluster fails; and whatever the callbacks raise, once all trials are stopped.
+    was planned, or if the cluster fails; and whatever these functions raise, once all trials are stopped.
     """
     planned = {trial.id: trial for trial in trials}
     results = ledger.read_results(planned)
@@ -81,18 +83,18 @@ def run_trials(
         if result is None or should_retrain(result):
             return True
         ended["by another run"] += 1
-        on_result_of_another_run(judge(result))
+        on_result_of_another_run(count_result(result))
         return False
 
     def record_result(result: Result) -> None:
         ledger.record_result(result)
         remove_checkpoints(ledger.checkpoints, result)
         queue.unlock_trial(result.trial.id)
-        judged = judge(result)
+        counted_result = count_result(result)
         with lock:
-            ended[judged.status] += 1
-            on_result(judged)
-        if fail_fast and judged.status == "failed":
+            ended[counted_result.status] += 1
+            on_result(counted_result)
+        if fail_fast and counted_result.status == "failed":
             shutdown.drain_trials()
 
     queue = TrialQueue(missing, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock)
@@ -124,16 +126,24 @@ def run_trials(
 
 
 def run_in_temporary_ledger(
-    trials: Sequence[Trial], conditions: TrialConditions, **options: Any
+    trials: Sequence[Trial],
+    conditions: TrialConditions,
+    *,
+    fail_fast: bool = False,
+    is_wanted: Callable[[Trial], bool] = lambda _: True,
+    on_result: Callable[[Result], None] = lambda _: None,
 ) -> tuple[dict[str, Result], bool]:
     """Run trials as `run_trials` does, into a ledger that is removed.
 
-    Returns their results by id, and True if Ctrl-C ended the run.
+    Returns their results by id, and whether Ctrl-C ended the run.
     """
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
-        interrupted = run_trials(trials, ledger, conditions, **options).interrupted
-        return {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}, interrupted
+        counts = run_trials(
+            trials, ledger, conditions, fail_fast=fail_fast, is_wanted=is_wanted, on_result=on_result
+        )
+        results = {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}
+    return results, counts.interrupted
 
 
 def _run_here(
@@ -144,7 +154,7 @@ def _run_here(
     record_result: Callable[[Result], None],
     shutdown: Shutdown,
 ) -> None:
-    """Run the trials of a queue on this machine. Raises an error of theirs once all is stopped."""
+    """Run the trials of a queue on this machine. If a worker raises an error, stop all and raise it."""
     workers = min(conditions.workers, len(trials))
     gpus_in_use = workers * max((trial.gpu_count for trial in trials), default=0)
     slots = GpuSlots(conditions.gpus, math.ceil(gpus_in_use / max(len(conditions.gpus), 1)))

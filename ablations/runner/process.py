@@ -29,7 +29,7 @@ from typing import Any
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.runner import child
-from unrolled.ablations.runner.child import TaskSpec, clear_checkpoints
+from unrolled.ablations.runner.child import ProcessConditions, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
 from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import Gpu, visibility_variables
@@ -75,7 +75,7 @@ class _Attempt:
 
 def run_alone(
     trial: Trial,
-    spec: TaskSpec,
+    conditions: ProcessConditions,
     *,
     checkpoints: Path,
     stop: Connection | None = None,
@@ -83,22 +83,24 @@ def run_alone(
 ) -> Result | None:
     """Run a trial in a fresh process, and in another process if that is killed. Returns its result.
 
-    The fork server imports the modules of `spec`, or the module of the work if there are none; the trial's
-    process imports the plug-ins. `checkpoints` is where the trial may keep its state between epochs, for the
-    next attempt. The process sees only these `gpus`; without any it sees none, unless `spec` leaves them
-    visible. Returns None if `stop` became readable before the end. Raises BadInput if the trial cannot be
-    computed as planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose
-    driver maps more memory than any limit.
+    The fork server imports the modules to preload, or that of the work if there are none; the trial's process
+    imports the plug-ins. `checkpoints` is where the trial may keep its state between epochs, for the next
+    attempt. The process sees only these `gpus`. Without any it sees none, unless the conditions leave them
+    visible.
+
+    Returns None if `stop` became readable before the end. Raises BadInput if the trial cannot be computed as
+    planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose driver maps
+    more memory than any limit.
     """
-    task = spec.for_trial(trial)
-    can_limit = trial.device == "cpu" or not task.limits.memory_bytes
+    conditions = conditions.for_trial(trial)
+    can_limit = trial.device == "cpu" or not conditions.limits.memory_bytes
     require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
     resolved = checkpoints.resolve()  # the same name, whatever links a run is given
     _end_strays(resolved, trial)  # processes of a run that was killed
     for number in count(1):
-        if not task.resumes:
+        if not conditions.resumes:
             clear_checkpoints(checkpoints, trial)
-        attempt = _run_attempt(trial, task, resolved, stop, gpus)
+        attempt = _run_attempt(trial, conditions, resolved, stop, gpus)
         _end_strays(resolved, trial)
         if attempt.stopped:
             return None
@@ -106,9 +108,9 @@ def run_alone(
         if attempt.code == FORK_SERVER_LOST:
             time.sleep(0.2 * number)  # the system must reap the fork server before a new one starts
         killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
-        if result or attempt.timed_out or not killed or number >= task.limits.attempts:
+        if result or attempt.timed_out or not killed or number >= conditions.limits.attempts:
             break
-    result = result or failed_result(trial, _describe_failure(attempt, task.limits.time_limit, number))
+    result = result or failed_result(trial, _describe_failure(attempt, conditions.limits.time_limit, number))
     useful = result.done and any(kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics)
     return replace(
         result,
@@ -132,7 +134,7 @@ def _end_strays(checkpoints: Path, trial: Trial) -> None:
 
 
 def plain_reason(result: Result) -> str:
-    """Return why a trial failed, without the exception's name where that is BadInput."""
+    """Return why a trial failed: "BadInput: no such file" → "no such file"."""
     return result.reason.removeprefix(child.BAD_INPUT)
 
 
@@ -143,7 +145,7 @@ def remove_checkpoints(checkpoints: Path, result: Result) -> None:
 
 
 def _describe_checkpoint(checkpoints: Path, result: Result) -> str:
-    """Return a clause on the checkpoint of a trial that a limit stopped; "" where there is none."""
+    """Return a clause on the checkpoint of a trial that a limit stopped; "" if there is no checkpoint."""
     for suffix in ("out", "pt") if result.stopped_by_limit else ():
         for path in checkpoints.glob(f"{result.trial.id}.*{suffix}"):
             return f"; what it wrote stays in {path}, and another run goes on from there"
@@ -163,7 +165,7 @@ def _describe_failure(attempt: _Attempt, seconds: float, attempts: int) -> str:
 
 
 def _read_answer(trial: Trial, answer: bytes) -> Result | None:
-    """Return the result in an answer, None where there is none. Raises BadInput for a refused trial."""
+    """Return the result in an answer; None if there is none. Raises BadInput for a refused trial."""
     try:
         body = json.loads(answer)
         if "refused" not in body:
@@ -175,7 +177,7 @@ def _read_answer(trial: Trial, answer: bytes) -> Result | None:
 
 
 def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
-    """Return a trial's result from plain data. Raises one of `MALFORMED_DATA_ERRORS` for an invalid field."""
+    """Return the trial's result from plain data. Raises one of MALFORMED_DATA_ERRORS for an invalid field."""
     result = Result.from_dict(data)
     types = {"status": str, "reason": str, "output": str, "attempts": int}
     wrong = [name for name, type_ in types.items() if type(getattr(result, name)) is not type_]
@@ -189,28 +191,32 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
 
 
 def _run_attempt(
-    trial: Trial, task: TaskSpec, checkpoints: Path, stop: Connection | None, gpus: Sequence[Gpu]
+    trial: Trial,
+    conditions: ProcessConditions,
+    checkpoints: Path,
+    stop: Connection | None,
+    gpus: Sequence[Gpu],
 ) -> _Attempt:
-    """Start a process, listen until it ends or has to be ended, and kill the rest of its group."""
-    environ = visibility_variables(gpus) if gpus or task.hides_gpus else {}
-    modules = [name for name in task.preload if not plugins.is_plug_in(name)] or [
-        task.run_import.partition(":")[0]
+    """Start a process, read its pipes until it ends or is to be ended, and kill the rest of its group."""
+    environ = visibility_variables(gpus) if gpus or conditions.hides_gpus else {}
+    modules = [name for name in conditions.preload if not plugins.is_plug_in(name)] or [
+        conditions.run_import.partition(":")[0]
     ]
     answer, answer_writer = multiprocessing.Pipe(duplex=False)
     output, output_writer = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("forkserver").Process(
-        target=child.main, args=(trial, task, checkpoints, environ, answer_writer, output_writer)
+        target=child.main, args=(trial, conditions, checkpoints, environ, answer_writer, output_writer)
     )
     with answer, output:
         try:
-            with answer_writer, output_writer, _start_conditions([*PRELOADED, *modules]):
+            with answer_writer, output_writer, _start_environment([*PRELOADED, *modules]):
                 process.start()
                 _running.add(process)
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
             return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
         try:
-            return _listen_to_process(process, answer, output, stop, task.limits.time_limit)
+            return _listen_to_process(process, answer, output, stop, conditions.limits.time_limit)
         finally:
             _end_group(process)
             process.close()
@@ -287,8 +293,8 @@ def _restart_fork_server(modules: list[str]) -> None:
 
 
 @contextmanager
-def _start_conditions(preload: list[str]) -> Iterator[None]:
-    """Within the block, a process starts with ENVIRONMENT, SIGINT blocked and an empty `__main__`."""
+def _start_environment(preload: list[str]) -> Iterator[None]:
+    """Let a process start, within the block, with ENVIRONMENT, SIGINT blocked and an empty `__main__`."""
     with _starting:
         _restart_fork_server(preload)
         # The tracker and the fork server are started by `python -c`, which would otherwise import a user's

@@ -1,4 +1,4 @@
-"""The end of a run before its time."""
+"""Ending a run early: at once, or after the running trials."""
 
 import signal
 import sys
@@ -23,7 +23,7 @@ class Shutdown:
         self.stop_signal, self._writer = Pipe(duplex=False)
 
     def drain_trials(self) -> None:
-        """Start no more."""
+        """Start no more trials."""
         self.is_draining = True
 
     def stop_trials(self) -> None:
@@ -34,7 +34,7 @@ class Shutdown:
 
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
-        """Let Ctrl-C drain, and a second one or SIGTERM stop. Only the main thread can handle signals."""
+        """Drain on Ctrl-C; stop on a second one, or on SIGTERM. Only the main thread can handle signals."""
 
         def handle_signal(number: int, _: FrameType | None) -> None:
             is_second = self.interrupted

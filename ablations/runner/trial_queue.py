@@ -1,4 +1,4 @@
-"""The trials that a run has yet to start, some of which another run may be training.
+"""The trials that a run has not started yet. Another run may be training some of them.
 
 Studies may share trials. A run locks a trial before it starts it (flock, of a file beside the trial's
 checkpoints), and the kernel frees the lock however the run ends. A trial that another run has locked waits
@@ -52,7 +52,7 @@ class TrialQueue:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether no trial is left, also none that another run is training."""
+        """Whether no trial is left, not even one that another run is training."""
         return not self._trials and not self._locked_elsewhere
 
     def next_trial(self) -> Trial | None:
@@ -84,7 +84,7 @@ class TrialQueue:
             self.unlock_trial(id)
 
     def unlock_trial(self, id: str) -> None:
-        """Unlock a trial, and remove the file: a run that has opened it meanwhile opens it again."""
+        """Unlock a trial and remove the file. A run that has opened the file meanwhile opens it again."""
         descriptor = self._descriptors.pop(id)
         self._lock_path(id).unlink(missing_ok=True)
         os.close(descriptor)

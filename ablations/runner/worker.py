@@ -1,4 +1,7 @@
-"""A cluster worker's side of a trial: the check that it has the driver's code, and the run. No Dask."""
+"""A cluster worker's side of a trial: the check that it has the driver's code, and the run.
+
+It does not import Dask.
+"""
 
 import hashlib
 import multiprocessing
@@ -13,7 +16,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.bench.atomic_files import save_file
@@ -30,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 def collect_facts() -> dict[str, str]:
     """Return the facts that must be equal on both sides: Python, the packages that decide numbers, files.
 
-    A CPU and a CUDA build of one torch count as the same. The fact of a file whose code a trial may run is
-    its sha256.
+    A CPU and a CUDA build of one version of torch count as the same. A file whose code a trial may run is
+    compared by its sha256.
     """
     facts = {"Python": platform.python_version()}
     facts |= {name: version.partition("+")[0] for name, version in package_versions().items()}
@@ -43,7 +46,7 @@ def collect_facts() -> dict[str, str]:
 
 
 def find_difference(driver_facts: Mapping[str, str]) -> str:
-    """Return the difference from the driver's machine that would change numbers, and its cure; "" if none."""
+    """Return a difference from the driver's machine that may change numbers, and its cure; "" for none."""
     if multiprocessing.current_process().daemon:
         return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
     worker_facts = collect_facts()
@@ -72,7 +75,7 @@ def _gpu_slots() -> GpuSlots:
 
 
 def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Return one trial of each code and data, so that their files are read once and not once a seed."""
+    """Return one trial for each code and data: those that differ only in the seed have the same files."""
     return list({(trial.source, trial.data, trial.data_name): trial for trial in trials}.values())
 
 
@@ -87,7 +90,7 @@ def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
 
 
 def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return the user's texts and plug-ins by path, and the name of each `preload`, both as on a worker.
+    """Return the user's texts and plug-ins by their paths on a worker, and there the name of each `preload`.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
@@ -110,7 +113,7 @@ def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def run_trial(
-    trial: Trial, spec: TaskSpec, ledger: str, folder: Path, is_cancelled: Callable[[], bool]
+    trial: Trial, conditions: ProcessConditions, ledger: str, folder: Path, is_cancelled: Callable[[], bool]
 ) -> dict[str, object]:
     """Run a trial whose files `store_files` put into `folder`, until it ends or `is_cancelled` returns True.
 
@@ -118,12 +121,12 @@ def run_trial(
     Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
     local_trial = trial.relocated_to(folder)
-    preload = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
-    local_spec = replace(spec, preload=preload)
+    preload = [str(folder / name) if plugins.is_plug_in(name) else name for name in conditions.preload]
+    local_conditions = replace(conditions, preload=preload)
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
         with _stop_signal(is_cancelled) as stop, _gpu_slots().hold_gpus(trial.gpu_count) as gpus:
-            result = run_alone(local_trial, local_spec, checkpoints=checkpoints, stop=stop, gpus=gpus)
+            result = run_alone(local_trial, local_conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:

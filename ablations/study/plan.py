@@ -23,6 +23,7 @@ from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import CountedResult, Result, Trial, canonical_json, trial_type
 
@@ -249,6 +250,16 @@ class Plan:
         """Every arm but the baseline, with the one that it is compared with."""
         by_name = {arm.name: arm for arm in self.arms}
         return [(arm, by_name.get(arm.against, self.arms[0])) for arm in self.arms[1:]]
+
+    @property
+    def first_look(self) -> tuple[int, ...]:
+        """The seeds of the first look, whose number no result has chosen."""
+        return self.seeds[: self.looks[0]]
+
+    def find_standing(self, arm: PlannedArm) -> tuple[str, ...]:
+        """Return the standing of an arm's contrast when the plan was declared: see `phrase_standing`."""
+        is_exploratory = arm.exploratory or arm.name in self.seen_pairs
+        return phrase_standing(is_exploratory, 1 + len(self.earlier_verdicts.get(arm.name, ())))
 
     @property
     def contrast_keys(self) -> dict[str, frozenset[str]]:

@@ -13,7 +13,7 @@ from unrolled.reports.foreign.columns import FOLDS_CURE, Columns, find_fold
 def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
     """Return how the rows of a table are read, by the flags.
 
-    If no metric is given, the `planned` metrics judge the rows. Raises BadInput.
+    Without --metric, arms are judged by the `planned` metrics. Raises BadInput.
     """
     check_metric_flags(options)
     metrics = [make_metric(*parse_metric(text), options) for text in options.metric] or [*planned]
@@ -37,7 +37,7 @@ def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Col
 
 
 def _find_test_share(pair: Sequence[str], item: Sequence[str], options: CompareOptions) -> float:
-    """Return the share of the data that tests, where pairs are folds or splits; else 0. Raises BadInput."""
+    """Return the share of the data that is test set if pairs are folds or splits, else 0. Raises BadInput."""
     share = options.test_share or 0.0
     require(pair or not share, "is missing", place="--pair", cure="name the column of the fold")
     is_of_folds = item and (share or find_fold(item))  # means of folds, or of repeats, are as dependent
@@ -62,7 +62,7 @@ _METRIC_CURE = "write a column and the difference that does not matter: --metric
 
 
 def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
-    """Return the metric with the kind and direction that flags give it, or that are known of its name."""
+    """Return a metric, with the kind and direction that flags give, or else that its name implies."""
     kind = dict(map(_parse_kind, options.kind)).get(name, "")
     better = next((flag for flag in ("lower", "higher") if name in getattr(options, flag)), "")
     try:
@@ -73,7 +73,7 @@ def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
 
 
 def _parse_kind(text: str) -> tuple[str, str]:
-    """Return the two sides of "epoch_seconds=time"."""
+    """Return the name and the kind: "epoch_seconds=time" → "epoch_seconds", "time"."""
     name, _, kind = text.rpartition("=")
     return name, kind
 
@@ -84,7 +84,7 @@ def list_metric_names(options: CompareOptions) -> list[str]:
 
 
 def check_metric_flags(options: CompareOptions) -> None:
-    """Raise BadInput for --lower, --higher and --kind of something that is no --metric, or given twice."""
+    """Raise BadInput for a --lower, --higher or --kind that names no --metric, or names one twice."""
     names = list_metric_names(options)
     kinds = [_parse_kind(text)[0] for text in options.kind]
     for name, text in zip(kinds, options.kind, strict=True):
@@ -105,7 +105,7 @@ def check_metric_flags(options: CompareOptions) -> None:
 
 
 def parse_metric(text: str) -> tuple[str, float]:
-    """Return the two sides of "accuracy=0.02". Raises BadInput for a δ that is no number above 0."""
+    """Return the name and δ: "accuracy=0.02" → "accuracy", 0.02. Raises BadInput unless δ is above 0."""
     name, _, delta = text.rpartition("=")
     try:
         number = float(delta)

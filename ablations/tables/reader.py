@@ -20,28 +20,30 @@ from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.formats import join_first_names
 
-SOURCES = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
-LISTED = 5  # runs by name
+KNOWN_SOURCES = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
+MOST_LISTED_RUNS = 5  # runs that a line names before it counts the rest
 
 
 def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the rows of a source, with a column for everything that they have; `metrics` are judged.
+    """Return the rows of a file or of an MLflow experiment, with a column for each of their fields.
 
-    Raises BadInput.
+    `metrics` are the names of judged metrics, which a run of MLflow may also use for a parameter. Raises
+    BadInput.
     """
     if source.startswith("mlflow:"):
         return _read_experiment(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
-    require(path.suffix.lower() in FORMATS, "is of no known kind", place=path, cure=f"give {SOURCES}")
+    require(path.suffix.lower() in FORMATS, "is of no known kind", place=path, cure=f"give {KNOWN_SOURCES}")
     rows = read_rows(path, finished=True)
     require(rows, "has no rows", place=path, cure="give a table with results")
     return pd.DataFrame(rows)
 
 
 def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return the runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank.
+    """Return a row for each run of an experiment, with its parameters, metrics, tags and status.
 
-    A run that has not ended counts as failed; a line on stderr names these.
+    If several fields have one name, the first of these is taken: judged metric, parameter, other metric, tag.
+    A run that has not ended counts as failed; a line on stderr names such runs.
     """
     name, runs = read_trial_runs(uri, experiment)
     require(
@@ -51,7 +53,9 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
     )
     if names := [str(run.info.run_name) for run in runs if not has_ended(run)]:
         verb = "is" if len(names) == 1 else "are"
-        listed = f"{plural(len(names), 'run')} {verb} still RUNNING: {join_first_names(names, LISTED)}"
+        listed = (
+            f"{plural(len(names), 'run')} {verb} still RUNNING: {join_first_names(names, MOST_LISTED_RUNS)}"
+        )
         print(f"{hide_credentials(uri)}: {listed}; counted as failed", file=sys.stderr)
     frame = pd.DataFrame(
         [

@@ -26,7 +26,8 @@ from unrolled.reports.trial_frame import tabulate_results
 SOURCE = "source"
 """The column that says from which of several sources a row comes."""
 _DEFAULT_CELLS: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
-"""What holds of every row of a table without the column: no result is known to have chosen their number."""
+"""The cells of a column that a table lacks: its rows are done, and as of a first look, because nothing says
+that results decided how many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def is_results_source(source: str) -> bool:
 
 
 def is_results_folder(source: str | Path) -> bool:
-    """Return True if a folder holds results of studies; one that may not be read holds none."""
+    """Return True if a folder holds results of studies; False also if it may not be read."""
     with suppress(OSError):
         return (Path(source) / "plans").is_dir()
     return False
@@ -54,9 +55,10 @@ def is_results_folder(source: str | Path) -> bool:
 def read_sources(
     sources: Sequence[str], *, experiment: str, study: str, metrics: Sequence[str]
 ) -> list[SourceTable]:
-    """Return the rows of each source. Of several, each row has the column `SOURCE`. Raises BadInput.
+    """Return a table for each source; the tables of several have the column `SOURCE`. Raises BadInput.
 
-    `experiment` chooses an experiment of MLflow, `study` a study of a results folder; `metrics` are judged.
+    `experiment` chooses an experiment of MLflow, and `study` a study of a results folder. `metrics` are the
+    names of judged metrics.
     """
     inputs = [_read_source(source, experiment, study, metrics) for source in sources]
     return inputs if len(inputs) == 1 else _mark_sources(inputs)
@@ -106,7 +108,7 @@ def _find_plan(ledger: Ledger, study: str) -> Plan:
 
 
 def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
-    """Return the tables with the column `SOURCE`; a column of `_DEFAULT_CELLS` that one has, all have."""
+    """Return the tables with the column `SOURCE`, and with each column of `_DEFAULT_CELLS` that any has."""
     marked = []
     for source in sources:
         is_free = SOURCE not in source.rows.columns

@@ -1,6 +1,6 @@
 """A study's results as a table, one row a trial. Tables that come with Unrolled lie beside the study files.
 
-`shipped` reads such a table, `compare_study_table` compares its arms by the study file, `write_tables` makes
+`shipped` reads such a table. `compare_study_table` compares its arms by the study file. `write_tables` makes
 the tables from a ledger (`make shipped-results`).
 """
 
@@ -24,16 +24,17 @@ from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK
-from unrolled.bench.trial import CountedResult, Trial, canonical_json
+from unrolled.bench.trial import CountedResult, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
+    from unrolled.reports.design import Design
     from unrolled.reports.foreign.columns import Columns
 
 FOLDER = resources.files("unrolled.ablations.studies")
-MARKS = ("study", "design", "arm", "seed", "status")
-"""Columns by which a study's table is recognised and read."""
-DIGITS = 6
+REQUIRED_COLUMNS = ("study", "design", "arm", "seed", "status")
+"""Columns that make a table the table of a study."""
+DIGITS = 6  # decimals of a metric
 
 
 def shipped(study: str) -> pd.DataFrame:
@@ -57,12 +58,12 @@ def shipped(study: str) -> pd.DataFrame:
 
 
 def is_study_table(table: pd.DataFrame) -> bool:
-    """Return True if a table has the columns of a study's."""
-    return set(MARKS) <= set(table.columns)
+    """Return True if a table has the REQUIRED_COLUMNS."""
+    return set(REQUIRED_COLUMNS) <= set(table.columns)
 
 
 def load_study_of(table: pd.DataFrame) -> Study:
-    """Return the shipped study that a table is of. Raises BadInput where today's design of it is another."""
+    """Return the shipped study of a table. Raises BadInput if the study has another design today."""
     is_one_study = is_study_table(table) and table.study.nunique(dropna=False) == 1
     require(
         is_one_study,
@@ -74,40 +75,46 @@ def load_study_of(table: pd.DataFrame) -> Study:
     study = loading.load_study(name)
     cure = f"`unrolled run {name}` makes results of today's"
     is_current = set(table.design) == {hash_design(study)}
-    require(is_current, "the table is of another design of it", place=f"study {name!r}", cure=cure)
+    require(is_current, "has another design today than in this table", place=f"study {name!r}", cure=cure)
     return study
 
 
 def compare_study_table(table: pd.DataFrame) -> "Comparison":
     """Return the comparison of the arms of a study's table, by the looks, metrics and δ of the study file.
 
-    Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
-    and for a value that is no number.
+    Raises BadInput for a table of another design, for a row that is no trial of the study or has other
+    settings than its arm, and for a value that is no number.
     """
     from unrolled.reports import comparison
     from unrolled.reports.foreign.columns import Columns, arrange_table
 
-    study = load_study_of(table)
-    plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
-    arms = {arm.name: arm for arm in plan.arms}
+    design = _design_study(load_study_of(table))
+    place = f"study {design.study!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
-        if arm not in arms or seed not in arms[arm].trial_ids:
-            raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
-    planned_trials = {trial.id: trial for trial in trials}
-    trial_of_arm = {name: planned_trials[next(iter(arm.trial_ids.values()))] for name, arm in arms.items()}
-    _check_settings(table, trial_of_arm, study.name)
+        if arm not in design.arms_by_name or seed not in design.seeds:
+            raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=place)
+    _check_settings(table, design)
+    columns = Columns(("arm",), ("seed",), design.metrics)
+    rows = arrange_table(table.reset_index(drop=True), columns, place)
+    return comparison.compare(rows, design)
+
+
+def _design_study(study: Study) -> "Design":
+    """Return the design of a shipped study today: each arm has a trial, and none has results."""
+    plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
+    trials_by_id = {trial.id: trial for trial in trials}
+    example_trials = {arm.name: trials_by_id[arm.trial_ids[plan.seeds[0]]] for arm in plan.arms}
     design = design_of_plan(plan, {})
-    measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
-    columns = Columns(("arm",), ("seed",), plan.metrics)
-    rows = arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
-    return comparison.compare(rows, replace(design, arms=tuple(measured), planned=0.0))
+    arms = tuple(replace(arm, trial=example_trials[arm.name]) for arm in design.arms)
+    return replace(design, arms=arms, planned=0.0)
 
 
-def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:
-    """Raise BadInput where a row has another setting than the trials of its arm."""
-    names = {name for trial in trial_of_arm.values() for name in trial.flat_settings()} & {*table.columns}
+def _check_settings(table: pd.DataFrame, design: "Design") -> None:
+    """Raise BadInput for a row whose settings differ from those of its arm's trials."""
+    settings_by_arm = {arm.name: arm.trial.flat_settings() for arm in design.arms if arm.trial}
+    names = {name for settings in settings_by_arm.values() for name in settings} & {*table.columns}
     for arm, rows in table.groupby("arm", sort=False):
-        settings = trial_of_arm[str(arm)].flat_settings()
+        settings = settings_by_arm[str(arm)]
         for name in sorted(names):
             planned = settings.get(name)
             cells = rows[name]
@@ -115,17 +122,16 @@ def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], stud
             if len(deviations):
                 raise BadInput(
                     f"arm {arm!r} has {planned} by the study's file",
-                    place=f"study {study!r}",
+                    place=f"study {design.study!r}",
                     key=f"{name} = {deviations.iloc[0]}",
-                    cure=f"`unrolled run {study}` makes results of today's",
+                    cure=f"`unrolled run {design.study}` makes results of today's",
                 )
 
 
 def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison | None":
-    """Return the study's own comparison by the metrics of these columns, if they ask what the study asks.
+    """Return the study's own comparison if these columns ask for it, by their metrics; else None.
 
-    The study asks for its arms against its baseline, by seed, with its δ. Returns None for any other
-    question.
+    They do so if they name the study's arms and baseline, pairs by seed, and its metrics with their δ.
     """
     study = load_study_of(table)
     by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
@@ -138,21 +144,16 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 
 def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of a study with columns on its trials: of its first look, and of which other task."""
-    study = load_study_of(table)
-    tasks = {arm.name: arm.factory.task_settings(arm.trial_fields).items() for arm in study.arms}
-    base = tasks[study.arms[0].name]
-    other_tasks = {
-        name: ", ".join(f"{key}={value}" for key, value in task if (key, value) not in base)
-        for name, task in tasks.items()
-    }
-    marked = table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
+    """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
+    design = _design_study(load_study_of(table))
+    other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
+    marked = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
     marked[OTHER_TASK] = marked.arm.map(other_tasks)
     return marked
 
 
 def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult]) -> pd.DataFrame:
-    """Return the table of a study's results, given by the identities of their trials."""
+    """Return the table of a study's results. `results` are by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
         arm.name: comparison.find_base(arm).name
@@ -173,14 +174,14 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult
 
 
 def hash_design(study: Study) -> str:
-    """Return twelve hex digits of what a study's file sets: all of it but its texts."""
+    """Return a hash of a study's file without its questions and notes, twelve hex digits."""
     texts: Any = {"question": True, "about": True, "arm": {"__all__": {"question", "note"}}}
     sets = study.file.model_dump(exclude=texts, exclude_defaults=True)
     return hashlib.sha256(canonical_json(sets)).hexdigest()[:12]
 
 
 def write_tables(results: Path, folder: Path) -> list[Path]:
-    """Write the table of every shipped study that a ledger has of today's design; returns the files."""
+    """Write a table for every shipped study that the ledger has, of today's design. Returns the files."""
     ledger = Ledger(results)
     written = []
     for plan in plan_store.load_plans(ledger):

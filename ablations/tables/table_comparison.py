@@ -21,7 +21,7 @@ from unrolled.reports.foreign.design import list_other_tasks, make_design
 from unrolled.reports.formats import join_first_names
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")
-LISTED = 5  # arms by name
+MOST_LISTED_ARMS = 5  # arms that a line names before it counts the rest
 TABLE_FLAGS = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRIC_FLAGS)
 _COLUMNS_CURE = "leave it out, or name columns with --arm, --pair and --metric"
 
@@ -58,8 +58,8 @@ def compare_sources(sources: Sequence[str], options: CompareOptions) -> Comparis
 def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOptions) -> Columns:
     """Return the columns of the table that several sources make.
 
-    Arms are the sources, unless --arm names columns. Trials are paired by seed, and those of results folders
-    are judged by the plan of the first one, unless --pair and --metric say otherwise.
+    Without --arm, each source is an arm. Without --pair, trials are paired by seed. Without --metric, results
+    folders are judged by the metrics of the first one's plan.
     """
     if not options.arm:
         for source in sources:
@@ -78,7 +78,7 @@ def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOpt
 
 
 def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: CompareOptions) -> Comparison:
-    """Return the comparison by these columns of the table that the sources make."""
+    """Return the comparison of the table that the sources make, by these columns."""
     rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
         for name, rows in rows_by_source.items():  # so that an error names a source and one of its rows
@@ -92,7 +92,7 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
 
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
-    """Return the rows without failed runs that name no arm; a line on stderr counts these."""
+    """Return the rows without failed runs that name no arm. A line on stderr counts the dropped runs."""
     unnamed = find_unnamed_failures(source.rows, columns, source.name)
     if unnamed.any():
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
@@ -101,14 +101,14 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
 
 
 def _drop_other_tasks(frame: pd.DataFrame, columns: Columns, name: str) -> pd.DataFrame:
-    """Return the rows without the arms of studies whose task is another than the baseline's.
+    """Return the rows without the arms of studies whose task differs from the baseline's.
 
-    A line on stderr names these arms, which no study compares with it. Arms that are made of other columns
-    stay: their page warns.
+    No study compares such arms. A line on stderr names them. If --arm does not name the column `arm`, all
+    rows are kept, and the page warns.
     """
     others = list_other_tasks(frame, columns) if "arm" in columns.arm else []
     if not others:
         return frame
     named = f"{plural(len(others), 'arm')} of another task than the baseline's"
-    print(f"{name}: {named}, left out: {join_first_names(others, LISTED)}", file=sys.stderr)
+    print(f"{name}: {named}, left out: {join_first_names(others, MOST_LISTED_ARMS)}", file=sys.stderr)
     return frame[~join_labels(frame, columns.arm, name).isin(others)]

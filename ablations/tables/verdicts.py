@@ -1,4 +1,4 @@
-"""The verdicts of a comparison as a table, and any two of its arms, compared as a notebook asks."""
+"""The verdicts of a comparison as a table, and the comparison of any two arms, for a notebook."""
 
 import math
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Co
 
 
 def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:
-    """Return the comparison by a metric; by the first if the study does not declare it and δ is given."""
+    """Return the comparison by a metric of the study; by its first, if δ is given for another metric."""
     design = comparison.design
     columns = list_metric_columns(comparison.table, design)
     exists = not metric or not columns or metric in columns
@@ -59,7 +59,7 @@ _CELLS = {
     "p": "p_adjusted",
     "p_same": "p_equivalent",
 }
-"""Columns of `verdicts`, by their names in a page's CSV."""
+"""For columns of `verdicts`, the columns of a page's CSV that hold the same numbers."""
 
 
 def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
@@ -97,7 +97,7 @@ class ComparedPair:
     verdict: Verdict
     correction: str
     scale: Scale
-    exploratory: bool  # whether its results were seen before the plan, or the plan does not declare it
+    exploratory: bool  # whether its results were seen before the plan, or no plan declares it
 
     @property
     def contrast(self) -> Contrast:
@@ -134,20 +134,24 @@ def compare_arms(
     compared = compared_arms[arm]
     declared_base = comparison.find_base(compared)
     base = compared_arms[against] if against else declared_base
-    judge = comparison.metric
-    is_declared = metric in ("", judge.name)
-    if compared.verdict and is_declared and base is declared_base and delta in (0.0, judge.delta):
+    judged_metric = comparison.metric
+    is_declared = metric in ("", judged_metric.name)
+    if compared.verdict and is_declared and base is declared_base and delta in (0.0, judged_metric.delta):
         return ComparedPair(
             arm=arm,
             against=base.name,
-            metric=judge.name,
+            metric=judged_metric.name,
             verdict=compared.verdict,
             correction=compared.correction,
             scale=comparison.scale,
             exploratory=compared.is_exploratory,
         )
-    judge = replace(judge, delta=delta or judge.delta) if is_declared else Metric(metric, delta, better)
-    undeclared = comparison.judge_undeclared({arm: (compared, base)}, judge)
+    judged_metric = (
+        replace(judged_metric, delta=delta or judged_metric.delta)
+        if is_declared
+        else Metric(metric, delta, better)
+    )
+    undeclared = comparison.judge_undeclared({arm: (compared, base)}, judged_metric)
     require(
         undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
@@ -157,9 +161,9 @@ def compare_arms(
     return ComparedPair(
         arm=arm,
         against=base.name,
-        metric=judge.name,
+        metric=judged_metric.name,
         verdict=undeclared[arm],
         correction="unadjusted",
-        scale=comparison.design.find_scale(judge),
+        scale=comparison.design.find_scale(judged_metric),
         exploratory=True,
     )

@@ -1,1 +1,1 @@
-"""The trials of a study: which are trained, in which order, where and until when; and what they come to."""
+"""Training a study: which trials, in which order, where and until when; and the comparison of its arms."""

@@ -25,7 +25,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """Return every arm of a plan, as MLflow shows it, over its seeds.
 
     An arm with a diverged seed has no mean, because the mean of its other seeds would be listed beside
-    complete means. Its `seeds` then gives the median, and the mean given convergence under that name.
+    complete means. Instead, its `seeds` gives the median and the mean given convergence.
     """
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
@@ -115,7 +115,7 @@ def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric])
 
 
 def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
-    """Return means with SD and interval of metrics that every finished seed has."""
+    """Return the mean, SD and interval of each metric that every finished seed has, if no seed diverged."""
     done = {seed for seed, result in arm.results.items() if result.done}
     judged = {metric.name: metric for metric in plan.metrics}
     means: dict[str, float] = {}
@@ -171,11 +171,10 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -
 
 
 def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | None, planned: int) -> str:
-    """Return how many seeds the means cover, and what became of the others.
+    """Return how many seeds the means cover, and what became of the others: "15 of 40, decided, 1 failed".
 
-    If the seeds follow looks, `compared` says how many are planned.
-
-    "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
+    If there are looks, `compared` says how many seeds the arm may need at most, and its state; else `planned`
+    seeds are all.
     """
     kinds = Counter(result.status for result in arm.results.values())
     missing = {

@@ -20,7 +20,7 @@ _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 def print_arms(comparison: Comparison, console: Console) -> None:
     """Print each arm's mean by the first metric, its difference, its seeds and its verdict.
 
-    A difference stands beside both means over its seeds, which subtract to it.
+    Beside a difference stand both means over the same seeds, so that they subtract to it.
     """
     has_other_base = comparison.bases_phrase != comparison.arms[0].name
     unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""

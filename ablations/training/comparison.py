@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def prepare_folder(out: Path) -> None:
-    """Make the reports' folder, without drafts of killed processes. Raises BadInput where it is read-only."""
+    """Make the reports' folder and remove drafts of killed processes. Raises BadInput if it is read-only."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=out).close()
@@ -58,7 +58,7 @@ def collect_report_parts(
 
 
 def compare_plan(plan: Plan, results: Mapping[str, CountedResult]) -> "Comparison":
-    """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
+    """Compare a plan's arms, by the results of its trials. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # imports scipy and pandas
     from unrolled.reports.trial_frame import tabulate_results
 
@@ -69,9 +69,9 @@ def compare_plan(plan: Plan, results: Mapping[str, CountedResult]) -> "Compariso
 def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
-    These are the records, and the curves that are drawn (all curves of a program), as arrays of shape
-    (points, 2): thousands of results are in memory at once. Records that the presentation shows for one trial
-    an arm are those of its first finished trial.
+    The details are records, and the curves that are drawn (of a program, all). Thousands of results are in
+    memory at once, so that a curve is an array of shape (points, 2). Records that pages show of one trial per
+    arm are kept only of its first finished trial.
     """
     drawn_curves = plan.mlflow_metrics.curve_metrics
     single_records = _find_presentation(plan).sample_records
@@ -96,7 +96,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
 
 
 def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
-    """Return the design of a plan's report: its arms, each with its results."""
+    """Return what a plan's arms are compared by, and each arm with its results."""
     shared = [
         earlier.planned
         for earlier in plan.earlier_declarations
@@ -114,7 +114,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
         question=plan.question,
         about=plan.about,
         metrics=plan.metrics,
-        arms=tuple(_measured_arm(arm, plan, results) for arm in plan.arms),
+        arms=tuple(_make_measured_arm(arm, plan, results) for arm in plan.arms),
         seeds=plan.seeds,
         looks=plan.looks,
         stopping_rule=plan.decide,
@@ -126,7 +126,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
         command=plan.command,
         ships=plan.ships,
         first_declared=min(shared, default=None),
-        seen_pairs={**_seen_under_another_command(plan, results), **plan.seen_pairs},
+        seen_pairs={**_count_pairs_of_other_command(plan, results), **plan.seen_pairs},
         earlier_attempts=earlier_attempts,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
@@ -136,7 +136,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
     )
 
 
-def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
+def _count_pairs_of_other_command(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
     """Count, by arm, the pairs that had results under another command line when the plan was declared.
 
     The count is 0 if a new result has other numbers than the earlier ones, because it is then another
@@ -154,7 +154,7 @@ def _find_presentation(plan: Plan) -> Presentation:
     return presentation
 
 
-def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) -> MeasuredArm:
+def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) -> MeasuredArm:
     return MeasuredArm(
         name=arm.name,
         model=arm.model,
@@ -170,7 +170,7 @@ def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) ->
 
 
 def _describe_commit(arm: PlannedArm) -> str:
-    """Return a note on the commit of an arm, with further names of the same files; "" if it has none."""
+    """Return a note on the commit of an arm and on other commits with the same files; "" for no commit."""
     if arm.commit is None:
         return ""
     note = f"Commit {arm.commit.description}, with the packages that were installed."

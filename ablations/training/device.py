@@ -26,7 +26,7 @@ class Device(NamedTuple):
 
 
 def device_of_trial(trial: Trial, options: WorkerOptions) -> Device:
-    """Return the Device of a trial that is trained again. Raises BadInput if it needs a GPU and has none."""
+    """Return the device on which to train a trial again. Raises BadInput for too few GPUs."""
     gpus = _local_gpus(options)
     if not options.cluster:
         check_gpus(gpus, trial.gpu_count, with_torch=trial.uses_torch)
@@ -36,7 +36,7 @@ def device_of_trial(trial: Trial, options: WorkerOptions) -> Device:
 
 
 def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
-    """Choose a study's device: --device, else that of its stored plan, else the default.
+    """Choose a study's device: that of --device, else of its stored plan, else the default.
 
     The default is the CPU, and for a program the visible GPUs, if there are any. On a cluster it is always
     the CPU, since this machine cannot see the GPUs of the workers. If time, speed or memory is judged, one
@@ -85,7 +85,7 @@ def _local_gpus(options: WorkerOptions) -> tuple[Gpu, ...]:
 
 
 def count_slots(gpu_count: int, gpus: tuple[Gpu, ...]) -> int:
-    """Return how many trials are trained at a time: one a core, or as many as have separate GPUs."""
+    """Return how many trials are trained at a time: one per core, or as many as the GPUs suffice for."""
     return max(1, len(gpus) // gpu_count) if gpu_count else count_cores()
 
 

@@ -13,10 +13,10 @@ from unrolled.bench.metric import FEWEST_SEEDS
 def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[EarlierVerdict, ...]]:
     """Return, by arm, the verdicts of earlier plans on its contrast, oldest first.
 
-    A contrast is the same if its two sides have the same program, settings and data, whatever the study, the
-    seeds and the code. A plan that can decide nothing has no verdict: one with too few seeds, without a pair
-    of results, or stopped by its first trials. The studies that ship were declared together: for one of them
-    a verdict counts only if it rests on trials that this study does not have.
+    Contrasts are the same if both sides have the same program, settings and data; study, seeds and code may
+    differ. A plan has no verdict if it has too few seeds or no pair of results, or if its first trials
+    stopped it. The studies that ship were declared together: for one of them, an earlier verdict counts only
+    if it rests on trials that this study does not have.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
@@ -42,7 +42,10 @@ def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Earlier
 def _find_verdicts_of_plan(
     plan: Plan, names: Collection[str], shared_trials: Collection[str], ledger: Ledger
 ) -> dict[str, EarlierVerdict]:
-    """Return the verdicts of a plan on the contrasts of these arms, but one on `shared_trials` alone."""
+    """Return the verdicts of a plan on the contrasts of these arms.
+
+    A verdict that rests on `shared_trials` alone is left out.
+    """
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
 
     results = plan.count_results(ledger.read_results(plan.ids))

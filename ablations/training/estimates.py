@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import ExpectedContrast
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
-"""The true differences, 0 to 2 δ, for which a plan estimates the cost of a contrast."""
+"""The true differences for which a plan estimates the cost of a contrast: 0, δ and 2 δ."""
 SPREAD = 1.5
-"""SD of paired differences, in δ, assumed before there are results: that of most arms of `toggles`."""
-ARMS_NAMED = 8  # arms of a program that are named before the rest is counted
+"""SD of paired differences, in δ, that is assumed before there are results: about that of `toggles`."""
+MOST_LISTED_ARMS = 8  # arms of a program that a line names before it counts the rest
 
 
 def read_measurements(
     study: Study, ledger: Ledger, plan: Plan | None, device: str
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the SDs of contrasts and the seconds of trials on a device that the ledger has, by arm.
+    """Return, by arm, the measured SD of its paired differences and the mean seconds of its trials.
 
-    They come from the trials of today's `plan`, whichever study trained them or, if there are none, from the
-    trials of its stored plan, of earlier code or other seeds. The SD is that of a contrast by the first
-    metric, of five pairs or more; the seconds are the mean of the trials with the arm's present settings.
+    They come from the trials of today's `plan`, whichever study trained them. For an arm without such trials
+    they come from the stored plan, which may have earlier code or other seeds. An SD is by the first metric,
+    of five pairs or more; seconds are of trials on this device with the arm's present settings.
     """
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
@@ -59,7 +59,7 @@ def read_measurements(
 
 
 def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str, str], float]:
-    """Return the SD of the pairs' differences by arm and metric, where there are five pairs or more."""
+    """Return the SD of paired differences by arm and metric, of contrasts with FEWEST_SEEDS pairs or more."""
     if not results:
         return {}
     from unrolled.ablations.training.comparison import design_of_plan
@@ -75,14 +75,14 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
 
 
 def find_spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
-    """Return the SD of the pairs' differences of an arm's contrast, in δ: measured, or `SPREAD`."""
+    """Return the SD of the paired differences of an arm's contrast, in δ: the measured one, or `SPREAD`."""
     return spreads[arm] / study.metrics[0].zone if arm in spreads else SPREAD
 
 
 def estimate_chances(
     study: Study, spreads: Mapping[str, float], until_size: bool
 ) -> "list[dict[str, ExpectedContrast]]":
-    """Return, for each of `TRUTHS`, what every contrast is expected to take, by arm; {} for one seed."""
+    """Return, for each of `TRUTHS`, the expectations of each contrast, by arm; {} if there is one seed."""
     from unrolled.reports.statistics.futility import BOUND
     from unrolled.reports.statistics.sequential import Looks
     from unrolled.reports.statistics.stopping import predict_contrast
@@ -110,7 +110,8 @@ def estimate_chances(
 def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> dict[str, float]:
     """Return the expected seeds of every arm, which gets the seeds of a look if one of its contrasts does.
 
-    Contrasts are treated as independent.
+    For looks n₁, n₂, … and contrasts that are taken as independent and reach look k with the chance rₖ:
+    n₁ + Σ (nₖ − nₖ₋₁) · (1 − Π (1 − rₖ)), the product over the contrasts of the arm.
     """
     miss_chances = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
     for name, base in study.contrasts.items() if chances else ():
@@ -125,14 +126,14 @@ def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> d
 
 
 def count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, int]) -> dict[str, float]:
-    """Return the expected trials of each arm that are still to be trained, where so many have results."""
+    """Return the expected trials of each arm, less those that have results: at least 0."""
     return {name: max(0.0, number - result_counts.get(name, 0)) for name, number in need.items()}
 
 
 def describe_costs(
     plan: Plan, program: ProgramTrial, ended: int, seconds: float | None, device: Device
 ) -> list[str]:
-    """Return lines on a program's study: its cost, what counts in its identity and what is checked first.
+    """Return lines on a program's study: its cost, what its identity consists of, and the first checks.
 
     `ended` of its trials have ended; `seconds` is the mean of a trial, None before it is known.
     """
@@ -153,7 +154,7 @@ def describe_costs(
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f"; {REPEATED}"
     repetition = ", and 1 that repeats the baseline's first" if repeats else ""
     return [
-        f"arms: {join_first_names([arm.name for arm in plan.arms], ARMS_NAMED)}",
+        f"arms: {join_first_names([arm.name for arm in plan.arms], MOST_LISTED_ARMS)}",
         f"trainings: {' to '.join(map(str, numbers))}{repetition}; {ended} have ended",
         f"seconds of one: {cost}",
         f"trained again if one of these changes: {program.describe_identity()}",
@@ -162,7 +163,7 @@ def describe_costs(
 
 
 def count_workers(device: Device, gpu_count: int) -> tuple[int, str]:
-    """Return how many trials of so many GPUs are trained at a time, and on what, in words."""
+    """Return how many trials are trained at a time if each gets `gpu_count` GPUs, and on what: "4 cores"."""
     workers = min(device.slots, count_slots(gpu_count, device.gpus))
     return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
 

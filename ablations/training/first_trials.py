@@ -44,9 +44,9 @@ class _TrainingEnded(Exception):
 def train_first_trials(study_run: StudyRun) -> None:
     """Train a program's first trials, store their results and compare their judged numbers.
 
-    The baseline's first trial is trained twice, unless the study has `repeat = false`: the plan is stored
-    again with `nondeterminism`, the distance of two equal trials. A reason why effects cannot be checked is
-    printed. Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for
+    The baseline's first trial is trained twice, unless the study has `repeat = false`. The plan is then
+    stored again with `nondeterminism`, the distance of the two results. If effects cannot be checked, the
+    reason is printed. Raises BadInput, naming the arm, for a trial that failed, also the second time, and for
     a seed or an arm without effect.
     """
     with suppress(_TrainingEnded):
@@ -55,7 +55,7 @@ def train_first_trials(study_run: StudyRun) -> None:
         if awaits_repetition(study_run.plan):
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
-        if reason := _reason_not_to_check(plan, results):
+        if reason := _explain_missing_check(plan, results):
             print_line(f"{visible(plan.study)}: {visible(reason)}")
         if plan.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
@@ -73,7 +73,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, CountedResult]:
-    """Train the trials among these that have no result, or whose training failed. Returns all results.
+    """Train those of these trials that have no result or failed in training. Returns the results of all.
 
     Raises BadInput for a trial that fails, of any arm except another commit.
     """
@@ -94,7 +94,7 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Counte
 
 
 def _require_all_numbers(results: Iterable[CountedResult], plan: Plan) -> None:
-    """Raise BadInput for a trial that failed, of any arm but another commit; a gate fails by it."""
+    """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
     for result in results:
         arm, seed = plan.arm_and_seed[result.trial.id]
         if not arm.is_other_commit and plan.decide != StoppingRule.GATE:
@@ -131,7 +131,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     judged = plan.count_result(second)
     arm, seed = plan.arm_and_seed[second.trial.id]
     _require_numbers(judged, arm, seed, "trained a second time")
-    differing = _differing_metrics(first, second)
+    differing = _find_differing_metrics(first, second)
     names = [] if differing.isdisjoint(plan.qualities) else plan.qualities
     measured = replace(
         plan,
@@ -142,15 +142,15 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     study_run.scheduler = SeedScheduler(study_run.plan, study_run.scheduler.results)
 
 
-def _differing_metrics(first: Result, second: Result) -> set[str]:
-    """Return the metrics of which two results have another final value or another curve."""
+def _find_differing_metrics(first: Result, second: Result) -> set[str]:
+    """Return the metrics in which two results differ, by the final value or the curve."""
     a = measurements_by_metric(first.to_dict())
     b = measurements_by_metric(second.to_dict())
     return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
 
 
 def _measure_distance(first: Result, second: Result, metric: str) -> float:
-    """Return how far two results are apart in the final value of a metric: LARGEST for a number and NaN."""
+    """Return |x − y| of the final values of a metric: 0 if both are NaN, LARGEST if one is."""
     x = first.metrics.get(metric, math.nan)
     y = second.metrics.get(metric, math.nan)
     if x == y or (math.isnan(x) and math.isnan(y)):
@@ -158,8 +158,8 @@ def _measure_distance(first: Result, second: Result, metric: str) -> float:
     return min(LARGEST, abs(x - y))
 
 
-def _reason_not_to_check(plan: Plan, results: Mapping[str, CountedResult]) -> str:
-    """Return why no effect can be checked, and what its user can do about it; "" if it can."""
+def _explain_missing_check(plan: Plan, results: Mapping[str, CountedResult]) -> str:
+    """Return why effects cannot be checked, and what the user can do about it; "" if they can."""
     effects = "whether the seed and the settings have an effect cannot be checked"
     if not plan.qualities:
         names = join_names([metric.name for metric in plan.metrics])
@@ -190,7 +190,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, CountedResult]) -> No
         place=f"study {plan.study!r}",
         cure="check that the program reports the metric that you mean",
     )
-    ties = [pair for pair in _pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
+    ties = [pair for pair in _list_pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
     if len(plan.qualities) < len(plan.metrics):  # a setting may change only the time
         _print_ties([pair for pair in ties if pair[0] is not pair[1]], plan)
         ties = [pair for pair in ties if pair[0] is pair[1]]
@@ -207,8 +207,8 @@ def _check_effects(study_run: StudyRun, results: dict[str, CountedResult]) -> No
         _refuse_tie(ties[0], plan)
 
 
-def _pairs_to_differ(plan: Plan) -> list[ArmPair]:
-    """Return the pairs that should differ: each arm and its base, and the baseline twice, for its seeds."""
+def _list_pairs_to_differ(plan: Plan) -> list[ArmPair]:
+    """Return the pairs that should differ: arms and their bases, and the baseline alone for its seeds."""
     changed = [
         (arm, base)
         for arm, base in plan.pairs
@@ -240,11 +240,11 @@ def _has_same_numbers(first: CountedResult, second: CountedResult, study_run: St
         return False
     a = study_run.ledger.read_result(first.trial.id)  # reads the curves, too
     b = study_run.ledger.read_result(second.trial.id)
-    return a is not None and b is not None and _differing_metrics(a, b).isdisjoint(qualities)
+    return a is not None and b is not None and _find_differing_metrics(a, b).isdisjoint(qualities)
 
 
 def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
-    """Print the arms whose judged qualities are those of their base."""
+    """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
         line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
         print_line(f"{visible(plan.study)}: {visible(line)}")

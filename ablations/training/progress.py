@@ -61,7 +61,7 @@ def show_progress(
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id, `judged` the study's metrics, of which the first decides.
+    `names` are the trials' names by id. `judged` are the study's metrics, the deciding one first.
     `remaining_trials` is called after each trial.
     """
     columns = (

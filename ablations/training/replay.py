@@ -22,17 +22,17 @@ from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
-REPEATS = 4
-"""The largest distance of a stored result from a new one, as a multiple of the distance of equal trials."""
+NOISE_FACTOR = 4
+"""A stored result may be this many times as far from a new one as the results of equal trials are apart."""
 MOST_TRAININGS = 4
 """The most trainings of one trial to measure that distance: the distance of two may be small by chance."""
 
 
 class Replay(NamedTuple):
-    """The outcome of training a trial again: both texts are empty if every number is the same."""
+    """The outcome of training a trial again. Both texts are "" if every number is the same."""
 
     result: Result
-    differs: str = ""  # the first difference, and the kinds of machine if they differ
+    difference: str = ""  # the first difference, and the kinds of machine if they differ
     unplayed: str = ""  # why it could not be trained again
     new_result: Result | None = None  # result of the second training
 
@@ -42,9 +42,9 @@ def replay_sample(
 ) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
-    `locate` returns the result with the files that its trial reads. Results of a program that is not
-    deterministic may be `REPEATS` times as far from the new results as the new results of one trial are from
-    each other.
+    `locate` returns the result with the files that its trial reads. New results of one trial are some
+    distance apart if the program is not deterministic. A stored result may be `NOISE_FACTOR` times as far
+    from its new result.
     """
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
     device = device_of_trial(results[0].trial, options)  # all trials of a plan have the same device
@@ -55,19 +55,19 @@ def replay_sample(
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.nondeterminism):
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
-            equality = f"within {REPEATS} times the distance of equal trials"
+            equality = f"within {NOISE_FACTOR} times the distance of equal trials"
         elif noise:
             equality = "equal in what is judged, and not in all that is reported"
     return _print_outcomes(outcomes, plan, equality)
 
 
 def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> int:
-    """Print what differs, and of how many this `equality` holds. Returns the exit code."""
-    differing = [outcome for outcome in outcomes if outcome.differs]
+    """Print what differs, and how many trials are equal, as `equality` says. Returns the exit code."""
+    differing = [outcome for outcome in outcomes if outcome.difference]
     for outcome in differing:
         trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
-        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.differs)}")
+        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.difference)}")
     unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
     same = len(outcomes) - len(differing) - unplayed.total()
     parts = [f"{same} of {len(outcomes)} {equality}"]
@@ -88,11 +88,12 @@ def allow_for_noise(
 ) -> tuple[list[Replay], dict[str, float]]:
     """Return the outcomes without the differences that a program's noise explains, and that noise by metric.
 
-    One of the trials that differ is trained again until its trainings are far enough apart to explain every
-    difference in the metrics that judge arms, or `MOST_TRAININGS` times. The distance in a plan does not
-    count, because its author may have written any. Raises KeyboardInterrupt after Ctrl-C.
+    The noise is how far several trainings of one trial are apart. A trial that differs is trained until the
+    noise explains every difference in the judged metrics, at most `MOST_TRAININGS` times. The noise that a
+    plan states does not count, because its author may have written any number. Raises KeyboardInterrupt after
+    Ctrl-C.
     """
-    differing = [outcome for outcome in outcomes if outcome.differs and outcome.new_result]
+    differing = [outcome for outcome in outcomes if outcome.difference and outcome.new_result]
     trainings = [outcome.new_result for outcome in differing[:1] if outcome.new_result]
     noise: dict[str, float] = {}
     explained: list[Replay] = []
@@ -105,13 +106,15 @@ def allow_for_noise(
         explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
         if not noise or len(explained) == len(differing):
             break
-    return [outcome._replace(differs="") if outcome in explained else outcome for outcome in outcomes], noise
+    return [
+        outcome._replace(difference="") if outcome in explained else outcome for outcome in outcomes
+    ], noise
 
 
 def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
-    """Return how far the results of one trial are apart, by quality; {} if all their numbers are equal.
+    """Return how far the results of one trial are apart, by metric; {} if all their numbers are equal.
 
-    The qualities are those that the plan judges; if it judges none, all.
+    The metrics are the qualities that the plan judges, or else all qualities.
     """
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
@@ -131,13 +134,13 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     if new is None or not noise or stored.status != new.status:
         return False
     return stored.diverged or all(
-        abs(stored.metrics.get(name, inf) - new.metrics.get(name, inf)) <= REPEATS * distance
+        abs(stored.metrics.get(name, inf) - new.metrics.get(name, inf)) <= NOISE_FACTOR * distance
         for name, distance in noise.items()
     )
 
 
 def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[CountedResult]:
-    """Return at most `number` ended results, drawn anew each time, so that no author can know which.
+    """Return at most `number` ended results, drawn at random, so that no author can know which.
 
     Raises BadInput if there are none.
     """
@@ -152,7 +155,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[CountedResult]:
 
 
 def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
-    """Train each trial again where today's code and data still make it; results count as in the plan."""
+    """Train each trial again, if today's code and data still make the same trial, and compare the results."""
     today = [identify_today(result.trial) for result in results]
     trained, _ = run_in_temporary_ledger([trial for trial, _ in today if trial], conditions)
     outcomes = []
@@ -165,7 +168,7 @@ def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: 
 
 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
-    """Return the outcome of a second training; `reason` is why it may differ, "" where it may not."""
+    """Return the outcome of a second training. `reason` says why it may differ; "" if it must not."""
     if new_result is None:
         return Replay(result, unplayed="interrupted")
     new_result = plan.count_result(new_result)
@@ -177,7 +180,7 @@ def _compare_replay(result: Result, new_result: Result | None, reason: str, plan
 
 
 def _describe_distance(result: Result, new_result: Result, plan: Plan) -> str:
-    """Return how far two trainings are apart by the trial's own main metric, or else by the plan's."""
+    """Return how far two trainings are apart: "by which valid_loss is 0.12 apart"."""
     if result.diverged or new_result.diverged:
         return "of which one diverged" if result.diverged != new_result.diverged else "and both diverged"
     name = (*result.trial.main_metrics, plan.metrics[0].name)[0]
@@ -185,9 +188,9 @@ def _describe_distance(result: Result, new_result: Result, plan: Plan) -> str:
 
 
 def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
-    """Return the first step and tensor, and the first number, that differ; "" for the same numbers.
+    """Return the first number that differs, and the first step and tensor if both have a trace.
 
-    Values that vary by the plan are not compared.
+    Returns "" for the same numbers. Metrics that are irreproducible by the plan are not compared.
     """
     left_out = plan.irreproducible
     differences = list(

@@ -1,23 +1,24 @@
-"""Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome."""
+"""Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome.
+
+For each study `_run_study` calls, in this order: `_prepare_training`, `_train_first_trials` (of a program),
+`StudyRun.train_trials`, `_publish_results`, `print_outcome`.
+"""
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
+from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import plan_store, retraining
 from unrolled.ablations.study.commits import list_checked_out_commits
@@ -35,6 +36,7 @@ from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.ablations.training.study_outcome import print_outcome
 from unrolled.ablations.training.study_run import (
     Budget,
     StudyRun,
@@ -45,15 +47,12 @@ from unrolled.ablations.training.study_run import (
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import CountedResult
+from unrolled.bench.trial import CountedResult, Trial
 from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
-
-
-LISTED = 5  # earlier attempts that the outcome lists before it counts the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +99,7 @@ def _run_study(
 ) -> "tuple[Comparison, int, bool]":
     """Train the trials that a study needs and publish its results, under the study's lock.
 
-    Returns the comparison, how many trials failed or have no result without a reason (see `_print_outcome`),
-    and whether Ctrl-C ended the training.
+    Returns the comparison, the number of faults (see `print_outcome`), and whether Ctrl-C ended the training.
     """
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
@@ -131,7 +129,7 @@ def _run_study(
             comparison, results = _publish_results(plan, ledger, writer, options.out)
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
-    faults = _print_outcome(
+    faults = print_outcome(
         comparison,
         plan,
         results,
@@ -164,25 +162,11 @@ def _train_study(study_run: StudyRun) -> bool:
     return plans.awaits_repetition(plan) and not plans.awaits_repetition(study_run.plan)
 
 
-def _publish_results(
-    plan: plans.Plan, ledger: Ledger, writer: Writer, out: Path
-) -> "tuple[Comparison, Mapping[str, CountedResult]]":
-    """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
-    arm_names = plan.arm_names
-    # before the page is rendered: if that fails, MLflow still has every trial
-    writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
-    results = read_page_results(plan, ledger)
-    comparison = compare_plan(plan, results)
-    page = render_page(comparison, out)
-    writer.publish_report(*collect_report_parts(page, plan, comparison))
-    return comparison, results
-
-
 def _prepare_training(study_run: StudyRun) -> None:
     """Prepare a study for its first trial.
 
     Check that the trials can be trained, print why some are trained again, store the plan and open it in
-    MLflow, give the budget the times of finished trials, and remove their checkpoints.
+    MLflow, print the costs, give the budget the times of finished trials, and remove their checkpoints.
     """
     todo = study_run.missing_trials()
     plan = study_run.plan
@@ -193,24 +177,12 @@ def _prepare_training(study_run: StudyRun) -> None:
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
-    unchecked = find_unchecked_arms(todo, plan, study_run.scheduler.results)
-    not_reached = check_first_batches(unchecked, study_run.options, study_run.device, study_run.budget)
-    if not_reached:
-        study_run.unchecked_arms = not_reached
-        study_run.budget.has_refused = True
-        checked = f"{len(unchecked) - len(not_reached)} of {plural(len(unchecked), 'arm')}"
-        print_line(
-            f"{visible(plan.study)}: the first batch of {checked} was checked in half of the remaining time"
-        )
+    _check_arms(todo, study_run)
     plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
     study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):
-        results = study_run.scheduler.results
-        times = [result.total_seconds for result in results.values() if result.done]
-        mean = fmean(times) if times else None
-        for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
-            print_line(f"{visible(plan.study)}: {visible(line)}")
+        _print_costs(program, study_run)
     for result in study_run.scheduler.results.values():
         study_run.budget.measure_trial(result)
         if result.status != "failed":  # another study may be training it again
@@ -218,12 +190,25 @@ def _prepare_training(study_run: StudyRun) -> None:
             remove_checkpoints(ledger.checkpoints, result)
 
 
-def _announce_replacement(plan: plans.Plan, out: Path) -> None:
-    """Print a line where the page of a plan's study is there and of other seeds or settings."""
-    page = find_page(plan.study, out)
-    summary = read_summary(page)
-    if summary and summary.plan != plan.hash:
-        print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
+    """Train the first batch of each arm without results; print a line if half of the time is not enough."""
+    unchecked = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
+    not_reached = check_first_batches(unchecked, study_run.options, study_run.device, study_run.budget)
+    if not_reached:
+        study_run.unchecked_arms = not_reached
+        study_run.budget.has_refused = True
+        checked = f"{len(unchecked) - len(not_reached)} of {plural(len(unchecked), 'arm')}"
+        line = f"the first batch of {checked} was checked in half of the remaining time"
+        print_line(f"{visible(study_run.plan.study)}: {line}")
+
+
+def _print_costs(program: ProgramTrial, study_run: StudyRun) -> None:
+    """Print what the study of a program costs, and what is checked first."""
+    results = study_run.scheduler.results
+    times = [result.total_seconds for result in results.values() if result.done]
+    mean = fmean(times) if times else None
+    for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
+        print_line(f"{visible(study_run.plan.study)}: {visible(line)}")
 
 
 def _train_first_trials(study_run: StudyRun) -> None:
@@ -238,87 +223,23 @@ def _train_first_trials(study_run: StudyRun) -> None:
         raise
 
 
-def _print_outcome(
-    comparison: "Comparison",
-    plan: plans.Plan,
-    results: Mapping[str, CountedResult],
-    ledger: Ledger,
-    trained: set[str],
-    *,
-    is_checked: bool,
-    timed_out: bool,
-    interrupted: bool,
-) -> int:
-    """Print what became of a plan's trials. Returns how many failed or have no result.
-
-    `is_checked` means that the baseline's first trial was trained a second time, which is not a result.
-    Trials without a result do not count if Ctrl-C or the budget kept them from starting.
-    """
-    from unrolled.ablations.training.arm_table import print_arms  # imports pandas
-    from unrolled.reports.render import answer_lines
-
-    scheduler = SeedScheduler(plan, results)
-    missing = len(scheduler.pending)
-    ends = Counter(result.status for result in results.values())
-    new = sum(results[id].done for id in trained & results.keys())
-    counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
-    counts += f", {ends['diverged']} diverged, {missing} left"
-    if comparison.beyond_looks:
-        counts += f"; {comparison.beyond_looks} of a look that is not needed or not complete, and not counted"
-    counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
-    failed = next((result for result in results.values() if result.status == "failed"), None)
-    remarks = map(visible, _list_remarks(comparison))
-    lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
-    for line in filter(None, lines):
-        print_line(f"{visible(plan.study)}: {line}")
-    if any(result.done for result in results.values()):
-        console = Console(highlight=False)
-        with console.capture() as table:  # rich would end the process if the reader of the output is gone
-            print_arms(comparison, console)
-        print(table.get(), end="")
-    for line in answer_lines(comparison):
-        print_line(f"  {visible(line)}")
-    if not missing:
-        return ends["failed"]
-    reason = "have no result"
-    if interrupted:
-        reason += ", as the run was interrupted"
-    elif timed_out:
-        reason = "were not begun, as the time is up"
-    print_line(f"{plural(missing, 'trial')} of this look {reason}: run again", sys.stderr)
-    return ends["failed"] + (0 if interrupted or timed_out else missing)
+def _announce_replacement(plan: plans.Plan, out: Path) -> None:
+    """Print a line if the study has a page already, of other seeds or settings."""
+    page = find_page(plan.study, out)
+    summary = read_summary(page)
+    if summary and summary.plan != plan.hash:
+        print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
 
 
-def _list_remarks(comparison: "Comparison") -> list[str]:
-    """Return sentences on what a reader of the verdicts has to know, and the first earlier attempts."""
-    from unrolled.reports.words.caveats import (  # imports scipy
-        describe_attempts,
-        describe_futile_contrasts,
-        describe_nondeterminism,
-        describe_seen_data,
-        list_earlier_attempts,
-    )
-    from unrolled.reports.words.doubts import describe_mixed_machines, describe_warned_trials  # imports scipy
-
-    writers = (
-        describe_warned_trials,
-        describe_futile_contrasts,
-        describe_mixed_machines,
-        describe_nondeterminism,
-        describe_seen_data,
-        describe_attempts,
-    )
-    attempts = list_earlier_attempts(comparison)
-    remainder = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
-    return [*(write(comparison) for write in writers), *attempts[:LISTED], *remainder]
-
-
-def _describe_failure(failed: CountedResult | None, plan: plans.Plan, ledger: Ledger) -> str:
-    """A sentence on a failed trial, with the cure if its training failed; "" for none."""
-    if failed is None:
-        return ""
-    id = failed.trial.id
-    reason = plain_reason(failed)
-    if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
-        reason += "; --retry trains failed trials again"
-    return visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")
+def _publish_results(
+    plan: plans.Plan, ledger: Ledger, writer: Writer, out: Path
+) -> "tuple[Comparison, Mapping[str, CountedResult]]":
+    """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
+    arm_names = plan.arm_names
+    # before the page is rendered: if that fails, MLflow still has every trial
+    writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
+    results = read_page_results(plan, ledger)
+    comparison = compare_plan(plan, results)
+    page = render_page(comparison, out)
+    writer.publish_report(*collect_report_parts(page, plan, comparison))
+    return comparison, results

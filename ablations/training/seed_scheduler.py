@@ -1,4 +1,4 @@
-"""Seeds where they are needed: which trials a plan still wants, given the results so far."""
+"""Which trials a plan still wants, given the results so far: only arms that are undecided get more seeds."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,10 +13,10 @@ from unrolled.reports.formats import quote_name, shorten
 class SeedScheduler:
     """The trials that a plan wants, which follow from its results.
 
-    A plan wants every trial up to the first look, then only those of arms whose contrast is undecided and not
-    given up as futile. A look is evaluated when no trial that it needs (`pending`) is missing. Results beyond
-    that look are ignored and decisions are final (see `reports.statistics.decisions`), so that the order of
-    arrival does not matter.
+    A plan wants every trial up to the first look. From then on it wants those of arms whose contrast is
+    undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending`) is
+    missing. The order in which results arrive does not matter: results beyond the look are ignored, and
+    decisions are final (see `reports.statistics.decisions`).
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, CountedResult]) -> None:
@@ -26,7 +26,7 @@ class SeedScheduler:
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
         self._has_own_rule = False
         self._plan = plan
-        self._seed_index_by_arm = _seed_index_by_arm(plan)  # index of the seed, by trial
+        self._seed_index_by_arm = _index_seeds(plan)  # index of the seed, by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
         self._seeds_due: dict[str, int] = {}  # seeds that the next look needs, by arm
         self._evaluate_looks()
@@ -46,7 +46,7 @@ class SeedScheduler:
         verdicts = {name: by_metric[first] for name, by_metric in decisions.verdicts.items()}
         blocked = {name: v.blocked_reason for name, v in verdicts.items() if not v.decided}
         look = decisions.looks_taken + 1 if requested else 0
-        self.status_line = _status_line(look, len(self._plan.looks), len(verdicts), blocked)
+        self.status_line = _describe_status(look, len(self._plan.looks), len(verdicts), blocked)
         sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]
         self._undecided_arms = {name for name, _ in sides}
         self._seeds_due = {name: fewest for name, seeds in sides if seeds == fewest}
@@ -72,7 +72,7 @@ class SeedScheduler:
 
     @property
     def possible(self) -> set[str]:
-        """The missing trials that some look may need, those of `pending` among them."""
+        """The missing trials that any look may need, including `pending`."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
     def add_result(self, result: CountedResult) -> bool:
@@ -87,19 +87,19 @@ class SeedScheduler:
         return completes_look
 
     def is_wanted(self, id: str) -> bool:
-        """Return True if a trial is wanted; beyond the next look it may turn out not to be needed."""
+        """Return True if a trial is wanted. One beyond the next look may turn out to be needless."""
         return self._is_due(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
 
     def _is_due(self, id: str) -> bool:
         """Return True if the next look needs a trial."""
         if self.has_ended:
             return False
-        first_look = self._plan.looks[0]
+        first_seeds = self._plan.looks[0]
         indices = self._seed_index_by_arm[id]
-        return any(index < max(first_look, self._seeds_due.get(arm, 0)) for arm, index in indices.items())
+        return any(index < max(first_seeds, self._seeds_due.get(arm, 0)) for arm, index in indices.items())
 
 
-def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
+def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:
     """Return, by trial, the arms that share it, and the index of its seed in each."""
     indices: dict[str, dict[str, int]] = {}
     for arm in plan.arms:
@@ -112,13 +112,13 @@ def _find_turn(arm: int, seed: int, arms: int) -> int:
     """Return the turn of an arm among all arms within a seed; `arm` and `seed` are indices in the plan.
 
     Seeds come in pairs. The second reverses the order of the first, so that of two arms each comes first
-    once; the next two begin with another arm.
+    once. The next pair begins with another arm. Three arms: 0 1 2, 2 1 0; 1 2 0, 0 2 1; 2 0 1, 1 0 2.
     """
     turn = (arm - seed // 2) % arms
     return arms - 1 - turn if seed % 2 else turn
 
 
-def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
+def _describe_status(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
     """Describe how far a study is: the look being trained for, the decided contrasts, and the open ones.
 
     `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` maps the open contrasts to the

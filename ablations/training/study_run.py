@@ -34,7 +34,7 @@ FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
 class Budget:
     """The time of a run: no trial starts that is expected to end after `end` (monotonic).
 
-    Expected seconds are corrected by how long the trials so far took.
+    Expected seconds are multiplied by the pace: Σ measured / Σ expected seconds of the trials so far.
     """
 
     def __init__(self, end: float) -> None:
@@ -74,7 +74,7 @@ class Budget:
 
 @dataclass(kw_only=True)
 class StudyRun:
-    """One study's run: its plan, which trials are wanted, where they are trained and until when."""
+    """The run of one study: its plan, which trials are wanted, where they are trained and until when."""
 
     plan: Plan
     trials: Sequence[Trial]  # all trials of the plan
@@ -98,8 +98,8 @@ class StudyRun:
     def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> None:
         """Train the trials among these that are wanted.
 
-        `strict` trains failed trials again, and starts no more after the first failure, unless the arms are
-        commits, any of which may be broken.
+        `strict` trains failed trials again, and starts no trial after the first failure. If arms are commits,
+        trials still start, because any commit may be broken.
         """
         plan = self.plan
         arm_names = plan.arm_names
@@ -122,7 +122,7 @@ class StudyRun:
                 id = result.trial.id
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending:
-                    queue_page()  # not after the last look, whose page the end of the run renders
+                    queue_page()  # not after the last look: the end of the run renders that page
                 self.budget.measure_trial(result)
                 # the writer reads a result when its turn comes, as thousands may be queued
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read_result, id))
@@ -136,7 +136,7 @@ class StudyRun:
                     retries and plan.should_retrain(stored, retry=self.options.retry)
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                judge=plan.count_result,
+                count_result=plan.count_result,
                 is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
@@ -144,9 +144,10 @@ class StudyRun:
         self.interrupted = self.interrupted or counts.interrupted
 
     def conditions_of(self, trials: Iterable[Trial]) -> TrialConditions:
-        """Return how and where these trials are run: from the start if a time is judged.
+        """Return how and where these trials are run.
 
-        The time of a part of a program would be too short. A model of the chapter adds up its attempts.
+        If a time, a speed or memory of a program is judged, a killed trial starts anew: a resumed one would
+        measure a part. A model of the chapter adds up the times of its attempts.
         """
         resumes = not (self.plan.of_program and judges_cost(self.plan.metrics))
         return replace(trial_conditions(trials, self.options, self.device), resumes=resumes)
@@ -198,7 +199,7 @@ class StudyRun:
 
 
 def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, CountedResult]:
-    """Read the results of trials that are not run again, as the plan judges them, without details.
+    """Read the results of trials that are not run again, as the plan counts them, without details.
 
     Damaged results are set aside.
     """
@@ -210,9 +211,9 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
 def find_unchecked_arms(
     trials: Sequence[Trial], plan: Plan, results: Mapping[str, CountedResult]
 ) -> dict[str, Trial]:
-    """Return, by name, one of these trials of each arm of which no trial has finished or diverged.
+    """Return, by arm, one of these trials, if no trial of the arm has finished or diverged.
 
-    Trials without a `first_batch_import` are left out.
+    Arms whose trials have no `first_batch_import` are left out.
     """
     names = plan.arm_names
     trained = {names[id] for id, result in results.items() if result.done or result.diverged}

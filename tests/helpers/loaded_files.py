@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.bench.identity import ROOT
 from unrolled.bench.trial import Result, Trial
 
@@ -24,7 +24,7 @@ def loaded_files(trial: Trial, checkpoints: Path) -> set[str]:
     """Return the files of the package `bench` that a trial's process loads, relative to it."""
     from unrolled.ablations.runner.process import run_alone  # which no trial's process loads
 
-    result = run_alone(trial, TaskSpec(run_import=f"{__name__}:modules"), checkpoints=checkpoints)
+    result = run_alone(trial, ProcessConditions(run_import=f"{__name__}:modules"), checkpoints=checkpoints)
     assert result is not None and result.reason.endswith("this one is done"), result
     files = [Path(line) for line in result.output.splitlines() if line.startswith(str(ROOT))]
     return {os.path.relpath(file, ROOT / "bench") for file in files if file.suffix == ".py"}

@@ -70,12 +70,14 @@ def steady(trial: ChapterTrial) -> Result:
     )
 
 
-def run_in_process(trial: ChapterTrial, run_import: str = WORK, **spec) -> Result:
+def run_in_process(trial: ChapterTrial, run_import: str = WORK, **conditions) -> Result:
     """Run a trial in a process of its own and return its result."""
-    from unrolled.ablations.runner.child import TaskSpec
+    from unrolled.ablations.runner.child import ProcessConditions
     from unrolled.ablations.runner.process import run_alone
 
-    result = run_alone(trial, TaskSpec(run_import=run_import, **spec), checkpoints=Path("checkpoints"))
+    result = run_alone(
+        trial, ProcessConditions(run_import=run_import, **conditions), checkpoints=Path("checkpoints")
+    )
     assert result is not None
     return result
 

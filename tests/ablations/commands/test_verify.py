@@ -163,7 +163,7 @@ def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
     )
     outcomes = [Replay(stored, describe_difference(stored, new_result, plan), new_result=new_result)]
     (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())
-    assert (outcome.differs == "") is is_explained
+    assert (outcome.difference == "") is is_explained
     assert len(results) - len(list(queue)) == trainings
 
 

@@ -232,7 +232,7 @@ def test_a_kept_candidate_that_takes_no_time_is_refused_where_it_is_verified(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="1"))
-    monkeypatch.setattr("unrolled.ablations.commits.second_training.SHARE", 10.0)
+    monkeypatch.setattr("unrolled.ablations.commits.second_training.DOUBTED_SHARE", 10.0)
     code, facts = judge(project, "--verify")
     assert (code, facts["outcome"]) == (5, "refused")
     assert "does it train?" in facts["reason"]

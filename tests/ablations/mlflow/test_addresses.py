@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.stub_plans import build_plan
-from unrolled.ablations.mlflow.database import one_line
+from unrolled.ablations.mlflow.database import shorten_error
 from unrolled.ablations.mlflow.writer import Writer
 
 
@@ -50,6 +50,6 @@ def test_an_address_of_no_store_is_told_with_one_that_is(address: str, command, 
 
 def test_the_reason_of_a_failure_is_not_sqlalchemys_advice() -> None:
     advice = "(raised as a result of Query-invoked autoflush; consider using … prematurely)"
-    assert one_line(RuntimeError(f"{advice}\n(OperationalError) database is locked\n[SQL: …]")) == (
+    assert shorten_error(RuntimeError(f"{advice}\n(OperationalError) database is locked\n[SQL: …]")) == (
         "(OperationalError) database is locked"
     )

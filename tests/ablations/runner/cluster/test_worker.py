@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.stub_trials import WORK, result_bits, steady, trial
 from unrolled.ablations.ledger import seal
 from unrolled.ablations.runner import worker
-from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.cluster import read_worker_answer
 from unrolled.bench.trial import Result
 
@@ -24,7 +24,9 @@ def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> 
     checkpoint = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    answer = worker.run_trial(trial(), TaskSpec(run_import=WORK), "0123", tmp_path / "files", lambda: False)
+    answer = worker.run_trial(
+        trial(), ProcessConditions(run_import=WORK), "0123", tmp_path / "files", lambda: False
+    )
     assert not checkpoint.exists(), "the trial has ended"
     assert result_bits(Result.from_dict(answer["result"])) == result_bits(steady(trial()))
 

@@ -1,0 +1,109 @@
+"""The outcome of a study's run, as the terminal shows it: counts of trials, remarks, arms and the answer."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training.progress import print_line
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.trial import CountedResult
+
+if TYPE_CHECKING:
+    from unrolled.reports.comparison import Comparison
+
+MOST_LISTED_ATTEMPTS = 5  # earlier attempts that are listed before the rest is counted
+
+
+def print_outcome(
+    comparison: "Comparison",
+    plan: Plan,
+    results: Mapping[str, CountedResult],
+    ledger: Ledger,
+    trained: set[str],
+    *,
+    is_checked: bool,
+    timed_out: bool,
+    interrupted: bool,
+) -> int:
+    """Print what became of a plan's trials. Returns the number of faults.
+
+    A fault is a trial that failed, or that has no result although neither Ctrl-C nor the budget kept it from
+    starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
+    """
+    from unrolled.ablations.training.arm_table import print_arms  # imports pandas
+    from unrolled.reports.render import answer_lines
+
+    scheduler = SeedScheduler(plan, results)
+    missing = len(scheduler.pending)
+    ends = Counter(result.status for result in results.values())
+    new = sum(results[id].done for id in trained & results.keys())
+    counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
+    counts += f", {ends['diverged']} diverged, {missing} left"
+    if comparison.beyond_looks:
+        counts += f"; {comparison.beyond_looks} not counted, from a look that is not needed or not complete"
+    counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
+    failed = next((result for result in results.values() if result.status == "failed"), None)
+    remarks = map(visible, _list_remarks(comparison))
+    lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
+    for line in filter(None, lines):
+        print_line(f"{visible(plan.study)}: {line}")
+    if any(result.done for result in results.values()):
+        console = Console(highlight=False)
+        with console.capture() as table:  # rich would end the process if the reader of the output is gone
+            print_arms(comparison, console)
+        print(table.get(), end="")
+    for line in answer_lines(comparison):
+        print_line(f"  {visible(line)}")
+    if not missing:
+        return ends["failed"]
+    reason = "have no result"
+    if interrupted:
+        reason += ", as the run was interrupted"
+    elif timed_out:
+        reason = "were not begun, as the time is up"
+    print_line(f"{plural(missing, 'trial')} of this look {reason}: run again", sys.stderr)
+    return ends["failed"] + (0 if interrupted or timed_out else missing)
+
+
+def _list_remarks(comparison: "Comparison") -> list[str]:
+    """Return the warnings on a comparison, and the first of the earlier attempts."""
+    from unrolled.reports.words.caveats import (  # imports scipy
+        describe_attempts,
+        describe_futile_contrasts,
+        describe_nondeterminism,
+        describe_seen_data,
+        list_earlier_attempts,
+    )
+    from unrolled.reports.words.doubts import describe_mixed_machines, describe_warned_trials  # imports scipy
+
+    writers = (
+        describe_warned_trials,
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        describe_attempts,
+    )
+    attempts = list_earlier_attempts(comparison)
+    remainder = (
+        [f"and {len(attempts) - MOST_LISTED_ATTEMPTS} more"] if len(attempts) > MOST_LISTED_ATTEMPTS else []
+    )
+    return [*(write(comparison) for write in writers), *attempts[:MOST_LISTED_ATTEMPTS], *remainder]
+
+
+def _describe_failure(failed: CountedResult | None, plan: Plan, ledger: Ledger) -> str:
+    """Return why a trial failed, and the cure if its training did; "" for None."""
+    if failed is None:
+        return ""
+    id = failed.trial.id
+    reason = plain_reason(failed)
+    if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
+        reason += "; --retry trains failed trials again"
+    return visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")
