@@ -123,6 +123,8 @@ class Design:
     about: str = ""
     # distance of two equal trials, by metric; None if it was not measured
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
+    # metrics that differ between equal trials, but for judged qualities
+    irreproducible: frozenset[str] = frozenset()
     averaging_note: str = ""  # for a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # for a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # titles of settings: alpha is AR

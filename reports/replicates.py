@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed, select_qualities
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
@@ -38,10 +38,10 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
         seed
         for seed in next(iter(sides.values()))[0]
         if all(_is_equal(*of_metric, seed) for of_metric in sides.values())
-        and _read_fingerprints(arm, seed) == _read_fingerprints(base, seed)
+        and _read_fingerprints(arm, seed, design) == _read_fingerprints(base, seed, design)
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
-        return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
+        return frozenset(seed for seed in equal if _read_fingerprints(arm, seed, design))
     first_seeds = _list_first_seeds(design) if design.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
     family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
@@ -61,15 +61,43 @@ def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
     return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
 
 
-def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
-    """Return the fingerprints of a trial; of a program its logged numbers, without those of known costs."""
+def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
+    """Return the fingerprints of a trial; of a program its logged numbers by metric.
+
+    Numbers of known costs are left out, and those that two equal trials of the study have shown to differ.
+    """
     if seed not in arm.results:
         return {}
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in sorted(result.metrics.items()) if is_computed(name)}
-    return {"numbers": repr(computed)}
+    computed = {name: x for name, x in result.metrics.items() if is_computed(name)}
+    return {f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.irreproducible}
+
+
+def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
+    """Return True if the trials of these seeds left the same, apart from numbers that count the seeds."""
+    by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
+    names = {name for fingerprints in by_seed.values() for name in fingerprints}
+    return all(
+        _are_equal_or_count({seed: fingerprints.get(name, "") for seed, fingerprints in by_seed.items()})
+        for name in names
+    )
+
+
+def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
+    """Return True for equal texts, and for numbers that rise evenly with the seed, such as 100, 110, 120."""
+    if len({*by_seed.values()}) == 1:
+        return True
+    try:
+        numbers = np.array([*map(float, by_seed.values())])
+    except ValueError:
+        return False
+    if not (np.abs(numbers) < LARGEST).all():
+        return False
+    rises = numbers - numbers[0]
+    steps = np.array([*by_seed], dtype=float) - next(iter(by_seed))
+    return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
 
 
 def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
@@ -77,7 +105,8 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
 
     By every judged metric such an arm has one value on all seeds: on those of a table, or on those of a
     study's first look with five or more seeds. Its fingerprints are equal, too. Clocks and known costs do not
-    count. Values are one value if their range is small enough:
+    count, nor do fingerprints that differ between equal trials, or that count the seeds. Values are one value
+    if their range is small enough:
 
     - In a study whose equal trials give equal numbers, the range is 0.
     - In a study whose equal trials differ, the range is at most `NOISE` times their distance. If no arm is
@@ -92,7 +121,7 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     A model that declares that no seed changes it is not included, nor is an arm that has the best possible
     value on every seed.
     """
-    metrics = _select_computed(design)
+    metrics = select_qualities(design.metrics)
     if not metrics:
         return {}
     first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
@@ -101,9 +130,8 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     for arm in design.arms:
         by_metric = first_values[arm.name]
         seeds = [seed for by_seed in by_metric.values() for seed in by_seed]
-        fingerprints = {tuple(sorted(_read_fingerprints(arm, seed).items())) for seed in seeds}
         noise = {m: _find_noise(m, [*xs.values()], widest[m], design) for m, xs in by_metric.items()}
-        if not arm.uses_seed or (len(fingerprints) > 1 and not any(noise.values())):
+        if not arm.uses_seed or not (any(noise.values()) or have_equal_fingerprints(arm, seeds, design)):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[m]) for m, xs in by_metric.items())
         is_perfect = all(m.are_best(xs.values()) for m, xs in by_metric.items())
@@ -117,7 +145,7 @@ def _select_first_values(
 ) -> dict[Metric, dict[Any, float]]:
     """Return the values of an arm by quality and seed, of the seeds of the first look."""
     seeds = _find_first_seeds(design, statuses[arm.name])
-    return {m: select_seeds(values[m.name][arm.name], seeds) for m in _select_computed(design)}
+    return {m: select_seeds(values[m.name][arm.name], seeds) for m in select_qualities(design.metrics)}
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:

@@ -324,12 +324,16 @@ def test_an_arm_beside_a_constant_has_the_mean_and_the_interval_of_all_of_its_se
     )
 
 
-def test_known_costs_tell_no_seeds_apart() -> None:
-    latency = Metric("latency", 1.0)
-    rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "latency": DRAWN})
-    stuck = rows.assign(arm="b", loss=2.0, latency=DRAWN[::-1])
-    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, latency))).arms[1]
+@pytest.mark.parametrize("name", ["latency", "fit_time", "Wall-Time"])
+def test_known_costs_tell_no_seeds_apart(name: str) -> None:
+    cost = Metric(name, 1.0, "lower")
+    rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, name: DRAWN})
+    stuck = rows.assign(arm="b", loss=2.0, **{name: DRAWN[::-1]})
+    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, cost))).arms[1]
     assert row.copied
+    stuck[name] = 2.0
+    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(cost,))).arms[1]
+    assert row.copied, "they do where nothing else is judged"
 
 
 @pytest.mark.parametrize(
@@ -348,6 +352,40 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     row = comparison.arms[1]
     assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.copied
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "is_copied"),
+    [
+        ("elapsed", DRAWN, True),
+        ("step_time/train", DRAWN, True),
+        ("stamp", DRAWN, True),
+        ("seed", np.arange(10), True),
+        ("run", 100 + 10 * np.arange(10), True),
+        ("top5_loss", DRAWN, False),
+        ("best_epoch", np.array([3, 4, 5, 6, 6, 7, 8, 9, 9, 9]), False),
+    ],
+)
+def test_only_numbers_that_a_seed_decides_tell_the_runs_of_an_arm_apart(name, numbers, is_copied) -> None:
+    """`stamp` is a clock of which nothing is known but that it differs between equal trials."""
+    known = {"valid_loss": None, "valid_accuracy": None, name: dict(enumerate(map(float, numbers)))}
+    base = set_metrics(arm("base", 0.0), accuracy=dict(enumerate(0.8 + 0.1 * DRAWN)), **known)
+    stuck = set_metrics(arm("stuck", 0.4, settings={"clip": 1.0}), accuracy=0.875, **known)
+    logged = [
+        replace(
+            side,
+            results={
+                seed: replace(r, fingerprints={"numbers": f"{seed}"}) for seed, r in side.results.items()
+            },
+        )
+        for side in (base, stuck)
+    ]
+    design = study((*logged,), metrics=(Metric("accuracy", 0.01),), irreproducible=frozenset(["stamp"]))
+    row = compare(design).arms[1]
+    assert row.copied is is_copied
+    assert (row.verdict.kind == "open") is is_copied
+    perfect = replace(design, arms=(logged[0], set_metrics(logged[1], accuracy=1.0)))
+    assert any("best possible" in text for text in list_warnings(compare(perfect))) is is_copied
 
 
 @pytest.mark.parametrize(
