@@ -114,9 +114,9 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
       range has to be 0.
     - In a study where that distance was not measured, the range is at most the widest spread of an arm
       divided by `NOISE`.
-    - In a table from elsewhere, the range is at most `LAST_DIGITS` of the value's size. If another arm is
-      spread a hundred times as widely, it is at most ten times that, or `LAST_UNITS` of the last decimal if
-      numbers are printed finely.
+    - In a table from elsewhere, the range is at most `LAST_DIGITS` of the value's size and a hundredth of δ,
+      whatever the spread of other arms, as all may be such runs. If an arm is spread a hundred times as
+      widely, it is at most ten times that, or `LAST_UNITS` of the last decimal if numbers are printed finely.
 
     A model that declares that no seed changes it is not included, nor is an arm that has the best possible
     value on every seed.

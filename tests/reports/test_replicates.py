@@ -134,6 +134,21 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
     assert comparison.arms[1].verdict.kind == "better"
 
 
+@pytest.mark.parametrize(("delta", "is_copied"), [(10.0, True), (1.0, False)])
+def test_runs_that_differ_by_little_of_their_size_and_of_delta_are_one_run(delta, is_copied) -> None:
+    """Whatever the other arm's spread, as both may be such runs; a claim of "the same" is lost by it."""
+    scores = (10_000 + 0.009 * np.arange(10)).round(2)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"arm": name, "seed": range(10), "score": x})
+            for name, x in (("a", scores), ("b", scores[::-1]))
+        ]
+    )
+    comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", delta, "higher"),)))
+    assert [row.copied for row in comparison.arms] == [is_copied, is_copied]
+    assert comparison.arms[1].verdict.kind == ("open" if is_copied else "same")
+
+
 def draw_beside(numbers: np.ndarray, spread: float) -> pd.DataFrame:
     """Return a table of an arm with these numbers, and of one with such a spread about their mean."""
     seeds = np.arange(len(numbers))
