@@ -48,20 +48,20 @@ KNOWN: dict[str, Better] = {
     **dict.fromkeys(_LOWER.split(), "lower"),
 }
 """Metrics that are known, by their whole names in lower case."""
-_COSTS = frozenset(
-    [
-        "seconds",
-        "milliseconds",
-        "time",
-        "duration",
-        "runtime",
-        "latency",
-        "memory",
-        "throughput",
-        "tokens_per_second",
-        "samples_per_second",
-    ]
-)
+_COSTS = """
+seconds secs sec milliseconds ms minutes hours time time_s time_sec time_seconds time_ms duration runtime
+run_time latency timestamp _timestamp datetime start_time end_time
+elapsed elapsed_s elapsed_sec elapsed_seconds elapsed_ms elapsed_time time_elapsed
+wall wall_s wall_time walltime wall_clock wallclock wall_clock_time wall_seconds _runtime
+cpu_time gpu_time process_time execution_time exec_time compute_time total_time total_seconds
+fit_time score_time inference_time predict_time prediction_time forward_time backward_time data_time load_time
+step_time batch_time epoch_time iter_time iteration_time time_per_step time_per_batch time_per_epoch
+time_this_iter_s time_total_s seconds_per_step seconds_per_epoch ms_per_step step_ms
+memory memory_mb memory_gb peak_memory max_memory memory_allocated gpu_memory gpu_memory_mb rss
+throughput tokens_per_second tokens_per_sec samples_per_second samples_per_sec images_per_second
+examples_per_second steps_per_second steps_per_sec iterations_per_second it_per_sec fps
+"""
+_COST_NAMES = frozenset(_COSTS.split())
 """Known metrics of a run's cost: they differ from run to run, even if no kind is declared."""
 _STRUCTURAL = frozenset(("parameters", "model_parameters", "flops"))
 """Known metrics that follow from the settings alone."""
@@ -175,7 +175,13 @@ def kind_of(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
 
 def is_computed(name: str) -> bool:
     """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
-    return kind_of(name) == "quality" and _COSTS.isdisjoint(_known_names(name))
+    return kind_of(name) == "quality" and _COST_NAMES.isdisjoint(_known_names(name))
+
+
+def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
+    """Return the metrics that tell one run from another: qualities, of which known costs only if all are."""
+    qualities = [metric for metric in metrics if metric.is_quality]
+    return [metric for metric in qualities if is_computed(metric.name)] or qualities
 
 
 def find_direction(name: str) -> Better:

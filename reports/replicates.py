@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed, select_qualities
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
@@ -38,10 +38,10 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
         seed
         for seed in next(iter(sides.values()))[0]
         if all(_is_equal(*of_metric, seed) for of_metric in sides.values())
-        and _read_fingerprints(arm, seed) == _read_fingerprints(base, seed)
+        and _read_fingerprints(arm, seed, design) == _read_fingerprints(base, seed, design)
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
-        return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
+        return frozenset(seed for seed in equal if _read_fingerprints(arm, seed, design))
     first_seeds = _list_first_seeds(design) if design.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
     family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
@@ -61,21 +61,50 @@ def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
     return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
 
 
-def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
-    """Return the fingerprints of a trial: of its weights or, of a program, all logged numbers but costs."""
+def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
+    """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
+
+    Numbers of known costs are left out, and those that two equal trials of the study have shown to differ.
+    """
     if seed not in arm.results:
         return {}
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in sorted(result.metrics.items()) if is_computed(name)}
-    return {"numbers": repr(computed)}
+    computed = {name: x for name, x in result.metrics.items() if is_computed(name)}
+    return {f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.irreproducible}
+
+
+def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
+    """Return True if the trials of these seeds left the same, apart from numbers that count the seeds."""
+    by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
+    names = {name for fingerprints in by_seed.values() for name in fingerprints}
+    return all(
+        _are_equal_or_count({seed: fingerprints.get(name, "") for seed, fingerprints in by_seed.items()})
+        for name in names
+    )
+
+
+def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
+    """Return True for equal texts, and for numbers that rise evenly with the seed, such as 100, 110, 120."""
+    if len({*by_seed.values()}) == 1:
+        return True
+    try:
+        numbers = np.array([*map(float, by_seed.values())])
+    except ValueError:
+        return False
+    if not (np.abs(numbers) < LARGEST).all():
+        return False
+    rises = numbers - numbers[0]
+    steps = np.array([*by_seed], dtype=float) - next(iter(by_seed))
+    return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
 
 
 def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
-    Such an arm has one value on all seeds, by every judged metric except clocks and known costs:
+    Such an arm has one value on all seeds, by every judged metric except clocks and known costs (these count
+    if nothing else is judged):
 
         seed   0     1     2     3     4
         a    .812  .843  .790  .835  .821   five runs
@@ -93,10 +122,12 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
       .852008 is one value. If another arm is spread a hundred times as widely, ten times that, or
       `LAST_UNITS` of the last decimal of fine numbers: see `measure_printing_noise`.
 
+    Fingerprints that differ between equal trials, or that count the seeds, tell no runs apart.
+
     Not included are a model that declares that no seed changes it, and an arm with the best possible value on
     every seed, which several runs may reach.
     """
-    metrics = _select_computed(design)
+    metrics = select_qualities(design.metrics)
     if not metrics:
         return {}
     first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
@@ -105,9 +136,8 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     for arm in design.arms:
         by_metric = first_values[arm.name]
         seeds = [seed for by_seed in by_metric.values() for seed in by_seed]
-        fingerprints = {tuple(sorted(_read_fingerprints(arm, seed).items())) for seed in seeds}
         noise = {m: _find_noise(m, [*xs.values()], widest[m], design) for m, xs in by_metric.items()}
-        if not arm.uses_seed or (len(fingerprints) > 1 and not any(noise.values())):
+        if not arm.uses_seed or not (any(noise.values()) or have_equal_fingerprints(arm, seeds, design)):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[m]) for m, xs in by_metric.items())
         is_perfect = all(m.are_best(xs.values()) for m, xs in by_metric.items())
@@ -121,7 +151,7 @@ def _select_first_values(
 ) -> dict[Metric, dict[Any, float]]:
     """Return the values of an arm by metric and seed, on the seeds that `find_copies` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])
-    return {m: select_seeds(values[m.name][arm.name], seeds) for m in _select_computed(design)}
+    return {m: select_seeds(values[m.name][arm.name], seeds) for m in select_qualities(design.metrics)}
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:

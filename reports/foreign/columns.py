@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import LARGEST, Metric, is_computed
+from unrolled.bench.metric import LARGEST, Metric, select_qualities
 from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.foreign.row_means import ONE_RUN, PAIR, average_rows, find_copied_arms
 
@@ -122,7 +122,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
     for metric in ratios:
         means[metric.name] = means[metric.name].map(metric.from_judged_scale)
-    qualities = [m.name for m in columns.metrics if m.is_quality and is_computed(m.name)]
+    qualities = [metric.name for metric in select_qualities(columns.metrics)]
     return means.assign(**{ONE_RUN: means.arm.isin(find_copied_arms(table, qualities, items))})
 
 

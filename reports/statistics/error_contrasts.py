@@ -1,8 +1,8 @@
 """Contrasts with a standard error of their own: arms without pairs, and folds of one data set.
 
 Arms without pairs have two tests, Welch's (1947) and a permutation test, and the larger p counts: with five
-skewed values against fifty, t does not follow Welch's law. Beyond some hundred values Welch's t is corrected
-for skewness instead. A side whose values happen to be equal is taken to have the other side's spread.
+skewed values against fifty, t does not follow Welch's law. Beyond some hundred values Welch's t, corrected
+for skewness, is a third. A side whose values happen to be equal is taken to have the other side's spread.
 
 Folds, or random splits, share most of their training rows, so that their differences are not independent: the
 variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio,
@@ -134,8 +134,13 @@ class Unpaired(ErrorContrast):
         return ties_p(size, abs(self.mean or 0.0), mu, self.highest) if size else 0.0
 
     @cached_property
-    def _permutations(self) -> Permutations | None:
-        return Permutations(*self.samples) if min(map(len, self.samples)) <= MOST else None
+    def _permutations(self) -> Permutations:
+        return Permutations(*self.samples)
+
+    @property
+    def _is_large(self) -> bool:
+        """True if both sides have some hundred values, so that their skewness is known."""
+        return min(map(len, self.samples)) > MOST
 
     @cached_property
     def _skewness_of_mean(self) -> float:
@@ -157,25 +162,25 @@ class Unpaired(ErrorContrast):
         of_welch = super()._compute_tails(mu)
         if not self._has_test or self.mean is None:
             return of_welch
-        if self._permutations:
-            second = self._permutations.compute_tails(mu)
-        else:
+        tails = [of_welch, self._permutations.compute_tails(mu)]
+        if self._is_large:
             t = float(correct_skew((self.mean - mu) / self.error, self._skewness_of_mean, 1))
-            second = float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
-        return max(of_welch[0], second[0]), max(of_welch[1], second[1])
+            tails.append((float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))))
+        above, below = (max(ps) for ps in zip(*tails, strict=True))
+        return above, below
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         of_welch = super()._compute_ends(alpha)
         if of_welch is None or self.mean is None:
             return None
         half = self.mean - of_welch[0]
-        if self._permutations:
-            second = self._permutations.interval(alpha, self.mean, half)
-        else:
+        ends = [of_welch, self._permutations.interval(alpha, self.mean, half)]
+        if self._is_large:
             t = half / self.error
             above, below = (float(restore_skew(x, self._skewness_of_mean, 1)) for x in (t, -t))
-            second = self.mean - above * self.error, self.mean - below * self.error
-        return min(of_welch[0], second[0]), max(of_welch[1], second[1])
+            ends.append((self.mean - above * self.error, self.mean - below * self.error))
+        lows, highs = zip(*ends, strict=True)
+        return min(lows), max(highs)
 
     @property
     def pairs(self) -> int:

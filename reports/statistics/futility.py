@@ -99,8 +99,11 @@ class LastLook:
         def find_power(n: int) -> float:
             error = m.sd / math.sqrt(n)
             at_zero = Moments(n, _ZERO, m.sd, m.skewness)
-            tests = (self._show_difference, self._show_same)
-            return max(float(test(m.mean, error, at_zero)) for test in tests)
+            difference = float(self._show_difference(m.mean, error, at_zero))
+            same = float(self._show_same(m.mean, error, at_zero))
+            if self.until_size:  # a size below δ lies within the zone of "the same", one above it far from it
+                return max(difference, same)
+            return difference + same
 
         numbers = range(self.looks.last + 1, MOST_SEEDS + 1)
         index = bisect_left(numbers, POWER, key=find_power)

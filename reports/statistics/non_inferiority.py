@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, select_qualities
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.power import ALPHA
@@ -184,7 +184,7 @@ def _find_copies(
     equal: Mapping[Key, Collection[int]],
 ) -> Iterator[str]:
     """Yield "the head ignores the seed" for sides that are one run, unless both computed the same."""
-    qualities = [metric for metric in metrics if metric.is_quality and is_computed(metric.name)]
+    qualities = select_qualities(metrics)
     if not qualities:
         return
     for variant in dict.fromkeys(variant for variant, _ in values):

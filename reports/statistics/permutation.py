@@ -2,7 +2,8 @@
 
 The test is exact if both samples have one law, however skewed, and right in large samples even if their
 variances differ: A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
-Behrens–Fisher problem", Statistics & Probability Letters 36 (1997).
+Behrens–Fisher problem", Statistics & Probability Letters 36 (1997). Beyond `MOST` values blocks of values
+change sides, which is as exact and takes no longer.
 """
 
 import math
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from unrolled.reports.statistics.estimators import Floats
 
 DRAWS = 9_999  # permutations that are drawn if there are more than these
-MOST = 200  # most values of the smaller sample: the mean of more is nearly normal
+MOST = 200  # most values, or blocks of values, of the smaller sample that change sides
 _ROUNDING = 1e-9  # largest relative difference of two equal statistics
 _HALVINGS = 40  # halvings of the range in which an end of an interval is sought
 _FARTHEST = 1e6  # distance, in half widths of Welch's interval, of an end that counts as infinite
@@ -25,20 +26,31 @@ _FARTHEST = 1e6  # distance, in half widths of Welch's interval, of an end that 
 class Permutations:
     """Two samples whose values change sides, two values or more each; differences are first minus second.
 
-    A group is a set of values that stands for the smaller sample. The first group is that sample itself.
+    A group is a set of values that stands for the smaller sample. The first group is that sample itself. What
+    is left of a sample once it is cut into blocks stays where it is.
     """
 
     def __init__(self, first: Floats, second: Floats) -> None:
         self._sign = 1 if first.size <= second.size else -1
         small, large = (first, second) if self._sign > 0 else (second, first)
         values = np.concatenate([small, large])
-        values = values - values.mean()  # so that sums of squares keep their digits
-        groups = _draw_groups(small.size, values.size)
-        drawn = values[groups]
-        shifted = groups < small.size
+        center = values.mean()  # is subtracted so that sums of squares keep their digits
+        size = math.ceil(small.size / MOST)  # of a block
+        (blocks, rest), (others, _) = (_cut_blocks(x - center, size) for x in (small, large))
+        sums, squares = np.concatenate([blocks, others], axis=1)
+        groups = _draw_groups(blocks.shape[1], sums.size)
+        is_small = groups < blocks.shape[1]
+        drawn = sums[groups]
         self._sizes = (small.size, large.size)
-        self._sums = np.array([drawn.sum(1), (drawn * shifted).sum(1), (drawn**2).sum(1), shifted.sum(1)])
-        self._totals = (values.sum(), (values**2).sum())
+        self._sums = np.array(
+            [
+                drawn.sum(1) + rest.sum(),
+                (drawn * is_small).sum(1) + rest.sum(),
+                squares[groups].sum(1) + (rest**2).sum(),
+                size * is_small.sum(1) + rest.size,
+            ]
+        )
+        self._totals = ((values - center).sum(), ((values - center) ** 2).sum())
 
     def compute_tails(self, mu: float) -> tuple[float, float]:
         """Return the one-sided p that the difference of means is at most mu, and that it is at least mu."""
@@ -68,6 +80,18 @@ class Permutations:
         variances += (complement_squares - complement**2 / m) / (m - 1) / m
         error = np.sqrt(np.maximum(variances, np.finfo(float).tiny))
         return np.asarray((group / n - complement / m) / error)
+
+
+def _cut_blocks(values: Floats, size: int) -> tuple[Floats, Floats]:
+    """Return the sums and the sums of squares of blocks of so many values, and the values that are left over.
+
+    Blocks of more than one value are drawn at random, because rows may be sorted.
+    """
+    if size > 1:
+        values = np.random.default_rng(0).permutation(values)
+    whole = values.size - values.size % size
+    blocks = values[:whole].reshape(-1, size)
+    return np.array([blocks.sum(1), (blocks**2).sum(1)]), values[whole:]
 
 
 def _find_end(rejects: Callable[[float], bool], half: float) -> float:

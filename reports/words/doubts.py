@@ -9,6 +9,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, is_computed
 from unrolled.reports.compared_arm import ArmWitness
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first_names
+from unrolled.reports.replicates import have_equal_fingerprints
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns
@@ -70,10 +71,9 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     perfect = []
     for arm in comparison.arms:
         values = [(v.metric, v.arms[arm.index].summary.values.values()) for v in views]
-        fingerprints = {
-            tuple(sorted(result.fingerprints.items())) for result in arm.measured.finished_results
-        }
-        is_one_value = values and arm.done >= FEWEST_SEEDS and len(fingerprints) < 2
+        seeds = [seed for seed, result in arm.measured.results.items() if result.done]
+        is_one_run = have_equal_fingerprints(arm.measured, seeds, comparison.design)
+        is_one_value = values and arm.done >= FEWEST_SEEDS and is_one_run
         if is_one_value and arm.measured.uses_seed and all(metric.are_best(xs) for metric, xs in values):
             perfect.append(arm.name)
     if not perfect:

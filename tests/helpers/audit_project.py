@@ -7,7 +7,7 @@ from tests.helpers.command_call import run_command
 from tests.helpers.git_repository import git
 
 TRAIN = """
-import json, random, sys
+import json, random, sys, time
 
 import model
 
@@ -23,7 +23,7 @@ def measure_loss(seed):
     return 2.0 + total + noise
 
 
-print(json.dumps({"loss": measure_loss(read_seed())}))
+print(json.dumps({"loss": measure_loss(read_seed()), "stamp": time.perf_counter()}))
 """
 MODEL = """
 STREAM = 0

@@ -11,12 +11,12 @@ from unrolled.ablations.commits.chain import ChainRecord, read_chain
 from unrolled.ablations.ledger import Ledger
 
 TRAIN = """
-import json, random, sys
+import json, random, sys, time
 import evaluate, model
 
 seed = int(sys.argv[1])
 noise = random.Random(f"{seed} {model.STREAM}").gauss(0, 0.003)
-print(json.dumps({"loss": evaluate.score(model.BASE + noise)}))
+print(json.dumps({"loss": evaluate.score(model.BASE + noise), "stamp": time.perf_counter()}))
 """
 MODEL = {"BASE": "1.0", "STREAM": "0"}
 LONG = 'EXTRA = [\n    "a",\n    "b",\n    "c",\n]\n'

@@ -134,6 +134,21 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
     assert comparison.arms[1].verdict.kind == "better"
 
 
+@pytest.mark.parametrize(("delta", "is_copied"), [(10.0, True), (1.0, False)])
+def test_runs_that_differ_by_little_of_their_size_and_of_delta_are_one_run(delta, is_copied) -> None:
+    """Whatever the other arm's spread, as both may be such runs; a claim of "the same" is lost by it."""
+    scores = (10_000 + 0.009 * np.arange(10)).round(2)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"arm": name, "seed": range(10), "score": x})
+            for name, x in (("a", scores), ("b", scores[::-1]))
+        ]
+    )
+    comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", delta, "higher"),)))
+    assert [row.is_one_run for row in comparison.arms] == [is_copied, is_copied]
+    assert comparison.arms[1].verdict.kind == ("open" if is_copied else "same")
+
+
 def draw_beside(numbers: np.ndarray, spread: float) -> pd.DataFrame:
     """Return a table of an arm with these numbers, and of one with such a spread about their mean."""
     seeds = np.arange(len(numbers))
@@ -324,12 +339,16 @@ def test_an_arm_beside_a_constant_has_the_mean_and_the_interval_of_all_of_its_se
     )
 
 
-def test_known_costs_tell_no_seeds_apart() -> None:
-    latency = Metric("latency", 1.0)
-    rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "latency": DRAWN})
-    stuck = rows.assign(arm="b", loss=2.0, latency=DRAWN[::-1])
-    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, latency))).arms[1]
+@pytest.mark.parametrize("name", ["latency", "fit_time", "Wall-Time"])
+def test_known_costs_tell_no_seeds_apart(name: str) -> None:
+    cost = Metric(name, 1.0, "lower")
+    rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, name: DRAWN})
+    stuck = rows.assign(arm="b", loss=2.0, **{name: DRAWN[::-1]})
+    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, cost))).arms[1]
     assert row.is_one_run
+    stuck[name] = 2.0
+    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(cost,))).arms[1]
+    assert row.is_one_run, "they do where nothing else is judged"
 
 
 @pytest.mark.parametrize(
@@ -348,6 +367,40 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     row = comparison.arms[1]
     assert (row.contrast.pairs, row.verdict.kind, row.is_one_run) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.is_one_run
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "is_copied"),
+    [
+        ("elapsed", DRAWN, True),
+        ("step_time/train", DRAWN, True),
+        ("stamp", DRAWN, True),
+        ("seed", np.arange(10), True),
+        ("run", 100 + 10 * np.arange(10), True),
+        ("top5_loss", DRAWN, False),
+        ("best_epoch", np.array([3, 4, 5, 6, 6, 7, 8, 9, 9, 9]), False),
+    ],
+)
+def test_only_numbers_that_a_seed_decides_tell_the_runs_of_an_arm_apart(name, numbers, is_copied) -> None:
+    """`stamp` is a clock of which nothing is known but that it differs between equal trials."""
+    known = {"valid_loss": None, "valid_accuracy": None, name: dict(enumerate(map(float, numbers)))}
+    base = set_metrics(arm("base", 0.0), accuracy=dict(enumerate(0.8 + 0.1 * DRAWN)), **known)
+    stuck = set_metrics(arm("stuck", 0.4, settings={"clip": 1.0}), accuracy=0.875, **known)
+    logged = [
+        replace(
+            side,
+            results={
+                seed: replace(r, fingerprints={"numbers": f"{seed}"}) for seed, r in side.results.items()
+            },
+        )
+        for side in (base, stuck)
+    ]
+    design = study((*logged,), metrics=(Metric("accuracy", 0.01),), irreproducible=frozenset(["stamp"]))
+    row = compare(design).arms[1]
+    assert row.is_one_run is is_copied
+    assert (row.verdict.kind == "open") is is_copied
+    perfect = replace(design, arms=(logged[0], set_metrics(logged[1], accuracy=1.0)))
+    assert any("best possible" in text for text in list_warnings(compare(perfect))) is is_copied
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_ties_of_a_few_items_are_hardly_ever_the_same_at_a_difference_of_delta()
 
 def test_skewed_samples_of_unequal_spread_differ_more_often_than_those_of_one_law():
     assert rules.without_pairs("lognormal", 300, 1)[1] < 0.06
-    assert rules.without_pairs("lognormal", 300, 1, spread=4.0)[1] == pytest.approx(0.153, abs=0.08)
+    assert rules.without_pairs("lognormal", 300, 1, spread=4.0)[1] == pytest.approx(0.170, abs=0.04)
 
 
 def test_a_copied_run_differs_from_nothing_and_wrong_claims_on_five_pairs_warn():

@@ -126,7 +126,8 @@ def _join_lines(folder: Path) -> str:
     """Return the program in fewer lines."""
     text = (folder / "train.py").read_text()
     return text.replace(
-        "import json, random, sys\nimport evaluate, model\n", "import json, random, sys, evaluate, model\n"
+        "import json, random, sys, time\nimport evaluate, model\n",
+        "import json, random, sys, time, evaluate, model\n",
     )
 
 
