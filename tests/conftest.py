@@ -15,6 +15,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from tests.helpers import command_process
 from tests.helpers import nvml_stand_in as stand_in
 from tests.helpers.new_process import new_process
 from unrolled.ablations.runner import process
@@ -104,6 +105,12 @@ def a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("here"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    command_process.shared_folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session", autouse=True)
