@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command_call import read_trial_counts
+from tests.helpers.command_process import environment
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -90,13 +93,11 @@ def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are
     folder = tmp_path / "empty"
     folder.mkdir()
     command = python.with_name("unrolled")
-    read_output(command, "new", "program", "my.toml", cwd=folder)
-    assert "4 trained" not in read_output(command, "plan", "my.toml", cwd=folder)
-    assert "0 failed" in read_output(command, "run", "my.toml", "--seeds", "0-1", cwd=folder)
-    read_output(command, "bundle", "my.toml", "-o", "my.zip", cwd=folder)
-    assert "1 of 1 bit-identical" in read_output(
-        command, "verify", "my.zip", "--trust", "-n", "1", cwd=folder
-    )
+    place = {"cwd": folder, "env": environment(folder)}
+    read_output(command, "new", "program", "my.toml", **place)
+    assert read_trial_counts(read_output(command, "run", "my.toml", "--seeds", "0", **place)).trained == 4
+    read_output(command, "bundle", "my.toml", "-o", "my.zip", **place)
+    assert "1 of 1 bit-identical" in read_output(command, "verify", "my.zip", "--trust", "-n", "1", **place)
     refused = subprocess.run(
         [command, "plan", "models"], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -81,12 +81,6 @@ def _session_id(pid: int) -> int:
         return 0
 
 
-@pytest.fixture(scope="session", autouse=True)
-def share_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    command_process.shared_folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-
-
 @pytest.fixture(scope="module")
 def torch_state() -> Iterator[None]:
     """Restore torch's global state after trials in this process."""

@@ -216,8 +216,8 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
         (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
         options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
     assert number >= 4 and {value for (value,) in options} == {"True", "False"}
-    verified = call_command(changed_project, tmp_path, "verify", "small.toml", "-n", "2")
-    assert "2 of 2 bit-identical" in verified, "the new clock is not compared"
+    verified = call_command(changed_project, tmp_path, "verify", "small.toml", "-n", "1")
+    assert "1 of 1 bit-identical" in verified, "the new clock is not compared"
 
 
 def describe_shipped(project: Path) -> dict[str, dict[str, list]]:

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import pytest
 
+from tests.helpers.command_process import empty_database
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan
 from unrolled.bench.trial import Result
@@ -80,6 +81,7 @@ def test_finished_trials_are_recorded_projected_and_reported(
         if arms > 50:
             pytest.skip("not measured: one size will do")
         arms = 2
+        (tmp_path / "mlflow.db").write_bytes(empty_database())
     seeds = 1 if benchmark.disabled else 20
     result = unrolled_process.ask("result", model="lm7", epochs=1 if benchmark.disabled else 15)
     (tmp_path / "finished.toml").write_text(

@@ -1,4 +1,4 @@
-"""The examples of docs/examples, by the commands of their document, with one seed and one epoch."""
+"""The examples of docs/examples, by the commands of their document: one seed, one epoch, a small text."""
 
 import re
 import shlex
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import check_command, run_script
+from tests.helpers.command_process import TEXT
 from unrolled.ablations.api import compare, results
 from unrolled.ablations.ledger import Ledger
 
@@ -18,12 +19,14 @@ PAGE = (DOCS / "examples" / "README.md").read_text("utf-8")
 COMMANDS = "".join(re.findall(r"(?s)```sh\n(.*?)```", PAGE))
 
 PROGRAMS = "digits.toml", "lm4.toml"
+SMALL_TEXT = "--set", "epochs=1", "--set", "batch=16", "--set", "corpus=small.txt"
+ONCE = "[program]", "[program]\nrepeat = false"
 SMALLER = {
-    "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
+    "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]"), ONCE],
     "lm4": [
         ("1000", "400"),
         ("one_at_a_time = { hidden = [32, 128] }", ""),
-        ("[program]", "[program]\nrepeat = false"),
+        ONCE,
     ],
     "own_function": [('"depth": [4, 16], ', ""), ("metrics=metrics", "metrics=metrics, seeds=1")],
     "notebook": [("epochs=3", "epochs=1")],
@@ -39,6 +42,7 @@ def folder(tmp_path_factory, need, torch_state) -> Path:
     need("bash")
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(DOCS, folder / "docs")
+    (folder / "small.txt").write_text(TEXT * 4)
     examples = folder / "docs" / "examples"
     for name, pairs in SMALLER.items():
         files = [path for path in examples.rglob("*.*") if name in (path.stem, path.parent.name)]
@@ -46,8 +50,11 @@ def folder(tmp_path_factory, need, torch_state) -> Path:
     for line in COMMANDS.splitlines():
         program, *words = shlex.split(line, comments=True)
         if program == ".venv/bin/unrolled":
-            epochs = () if words[1].endswith(PROGRAMS) else ("--set", "epochs=1")
-            check_command(folder, *words, "--seeds", "0", *epochs)
+            if words[1].endswith("my_text.toml"):
+                settings = SMALL_TEXT[:2]
+            else:
+                settings = () if words[1].endswith(PROGRAMS) else SMALL_TEXT
+            check_command(folder, *words, "--seeds", "0", *settings)
         elif program == ".venv/bin/python":
             output = run_script(folder, *words)
         else:

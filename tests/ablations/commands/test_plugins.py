@@ -182,10 +182,10 @@ def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
     )
     write_project(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
     monkeypatch.setattr(run_studies, "Writer", Writer)
-    monkeypatch.setattr(study_run, "FIRST_BATCH_SECONDS", 3.0)
+    monkeypatch.setattr(study_run, "FIRST_BATCH_SECONDS", 1.0)
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
     streams = capsys.readouterr()
     assert "checking the first batch of 2 arms\n" in streams.out
-    assert re.match(r"unrolled: arm '.*slow.*': its first batch takes more than 3 s", streams.err)
+    assert re.match(r"unrolled: arm '.*slow.*': its first batch takes more than 1 s", streams.err)
     assert streams.err.count("\n") == 1
     assert not list((folder / "results" / "plans").glob("*.json"))

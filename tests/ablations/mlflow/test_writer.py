@@ -333,12 +333,12 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
     with socket.create_server(("127.0.0.1", 0)) as listener:
         uri = f"http://127.0.0.1:{listener.getsockname()[1]}"
         process = start_writer(
-            "train", uri, "regularization", "4", cwd=tmp_path, env=variables, stderr=subprocess.PIPE
+            "train", uri, "regularization", "1", cwd=tmp_path, env=variables, stderr=subprocess.PIPE
         )
         feed_results(process, [result()])
         outputs = process.communicate(timeout=200)
     report, errors = outputs
-    assert "no answer within 4 s" in report
+    assert "no answer within 1 s" in report
     assert "unrolled sync" in report
     assert errors == ""
     assert process.returncode == 0

@@ -139,7 +139,7 @@ def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: S
 def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
     full_study: Study, study: Study
 ) -> None:
-    study.run("-j", "4", SLEEP="0.2")
+    study.run("-j", "4", SLEEP="0.1")
     assert study.outcome() == full_study.outcome()
     assert full_study.list_trained_trials() <= study.list_trained_trials()
     assert len(study.list_trained_trials() - full_study.list_trained_trials()) <= 4 * len(LOOKS)
@@ -235,7 +235,7 @@ def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(
 def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(
     full_study: Study, study: Study
 ) -> None:
-    output = study.run("-j", "1", "--budget", "2s", SLEEP="0.3")  # all of it would take 11 s
+    output = study.run("-j", "1", "--budget", "1s", SLEEP="0.15")  # all of it would take 5.5 s
     assert "as the time is up: run again" in output or "looks: not run: no time was left" in output
     assert "looks: not run: no time was left" in study.run("--budget", "0.001s")
     study.run("-j", "2")
