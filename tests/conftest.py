@@ -29,23 +29,6 @@ for name in list(os.environ):  # before a module is imported that reads them
     if (name.startswith(("MLFLOW_", "UNROLLED_")) and name not in WANTED) or name in TERMINAL | GIT:
         del os.environ[name]
 
-MEMORY_DISK = Path("/dev/shm")
-MEMORY_NEEDED = 4 * 2**30
-"""Bytes: a whole run writes less than 1 GB in its 60 thousand files."""
-
-
-def put_temporary_files_in_memory() -> None:
-    """Spare tests the disk, which would take a quarter of the time of many, where the caller named none."""
-    if "TMPDIR" in os.environ or not MEMORY_DISK.is_dir():
-        return
-    may_execute = not os.statvfs(MEMORY_DISK).f_flag & os.ST_NOEXEC
-    if may_execute and shutil.disk_usage(MEMORY_DISK).free >= MEMORY_NEEDED:
-        os.environ["TMPDIR"] = str(MEMORY_DISK)
-        tempfile.tempdir = None  # which is kept from the first call on
-
-
-put_temporary_files_in_memory()
-
 LACKS = "this machine lacks "
 """How the reason begins for which a test is skipped that needs a program beside Python, make and git."""
 
@@ -100,7 +83,7 @@ def need() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def run_in_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A study that a test runs leaves its results, pages and mlflow.db here, not in the repository."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("here"))
@@ -114,7 +97,7 @@ def share_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def without_waiting_for_the_disk() -> Iterator[None]:
+def skip_fsync() -> Iterator[None]:
     """No test takes the power away, and waiting for the disk would be a tenth of many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
@@ -122,14 +105,14 @@ def without_waiting_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture
-def as_before() -> Iterator[None]:
+def restore_registries() -> Iterator[None]:
     """A process loads its plug-ins once. Here one process has those of every test."""
     with new_process():
         yield
 
 
 @pytest.fixture(scope="module")
-def a_fork_server_of_its_own() -> Iterator[None]:
+def restart_fork_server() -> Iterator[None]:
     """It keeps the environment and the modules that it was first started with, whichever test did."""
     process._preloaded.clear()  # so that the first trial starts another one
     yield

@@ -29,7 +29,7 @@ Key = TypeVar("Key", bound=Hashable)
 BOUND = 0.1
 """A contrast with a smaller chance to be decided gets no more seeds.
 
-tests/reports/simulate_futility.py shows what this saves and loses.
+tests/simulations/simulate_futility.py shows what this saves and loses.
 """
 MOST_SEEDS = 1_000  # most seeds that are said to decide a contrast; then "more than 1,000"
 

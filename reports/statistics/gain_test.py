@@ -81,8 +81,8 @@ def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
 def select_tests(looks: Looks) -> Looks:
     """Return the looks at which a gain can be shown: those from 10 pairs on, or else the last look.
 
-    With skewed pairs, tests of few pairs err most: tests/reports/simulate_chain.py. Raises ValueError if the
-    last look has under 5 pairs.
+    With skewed pairs, tests of few pairs err most: tests/simulations/simulate_chain.py. Raises ValueError if
+    the last look has under 5 pairs.
     """
     if looks.last < FEWEST_SEEDS:
         raise ValueError(f"a proposal needs {FEWEST_SEEDS} pairs or more, not {looks.last}")

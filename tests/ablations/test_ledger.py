@@ -1,3 +1,5 @@
+"""The ledger of results: what it stores, and what it refuses to read."""
+
 import errno
 import json
 import os

@@ -98,7 +98,7 @@ def numbers() -> Corpus:
 
 
 @pytest.fixture
-def plug(tmp_path: Path, as_before: None) -> Callable[..., Path]:
+def plug(tmp_path: Path, restore_registries: None) -> Callable[..., Path]:
     """Return a function that writes one of PLUG_INS, with some text of it replaced, and loads it."""
 
     def write(kind: str, old: str = "", new: str = "", name: str = "my.py") -> Path:

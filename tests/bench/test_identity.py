@@ -121,7 +121,7 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     assert not set(identify_zoo().values()) & set(old_ids.values())
 
 
-@pytest.mark.usefixtures("a_fork_server_of_its_own")
+@pytest.mark.usefixtures("restart_fork_server")
 @pytest.mark.parametrize("engine", identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     small: Callable[..., ChapterTrial], tmp_path: Path, engine: str
@@ -153,7 +153,7 @@ UNCOUNTED_IN_PROGRAMS = {
 """The same of a program's process: files that neither start it nor read its numbers."""
 
 
-@pytest.mark.usefixtures("a_fork_server_of_its_own")
+@pytest.mark.usefixtures("restart_fork_server")
 def test_every_file_that_a_programs_process_loads_counts_or_has_its_reason(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print('{\"loss\": 1}')")
     trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path)).identify()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.synthetic_studies import four_errors
-from tests.reports.simulate_chain import (
+from tests.simulations.simulate_chain import (
     PROPOSALS,
     SKEWED,
     Course,

@@ -1,3 +1,5 @@
+"""The tables beside a page: comparison.csv, comparison.md and trials.csv."""
+
 import csv
 import io
 import re

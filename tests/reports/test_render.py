@@ -1,3 +1,5 @@
+"""Pages: what they say, and that hostile names stay text."""
+
 import base64
 import hashlib
 import os

@@ -96,7 +96,7 @@ def test_a_mistake_stops_the_study_and_a_later_error_fails_one_trial(
     assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in second_process.stdout
 
 
-def test_models_lists_what_is_plugged_in(folder: Path, as_before, capsys) -> None:
+def test_models_lists_what_is_plugged_in(folder: Path, restore_registries, capsys) -> None:
     for kind in ("cell", "regularizer"):
         assert main(["new", kind, f"my_{kind}.py"]) == 0
     assert main(["show", "models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
@@ -105,7 +105,9 @@ def test_models_lists_what_is_plugged_in(folder: Path, as_before, capsys) -> Non
     assert "my_regularizer my regularizer     The mean size of the activations" in output
 
 
-def test_a_strength_below_zero_is_refused_when_the_study_is_planned(folder: Path, as_before, capsys) -> None:
+def test_a_strength_below_zero_is_refused_when_the_study_is_planned(
+    folder: Path, restore_registries, capsys
+) -> None:
     assert main(["new", "regularizer", "my_regularizer.py"]) == 0
     study = ["plan", "toggles", "--plugin", "my_regularizer.py", "--set", "my_regularizer=-1"]
     assert main(study) == 2
@@ -116,7 +118,7 @@ def test_a_strength_below_zero_is_refused_when_the_study_is_planned(folder: Path
 
 
 @pytest.mark.parametrize("kind", ["cell", "model", "regularizer"])
-def test_what_new_writes_works_as_it_is(folder: Path, as_before, kind: str) -> None:
+def test_what_new_writes_works_as_it_is(folder: Path, restore_registries, kind: str) -> None:
     assert main(["new", kind, f"my_{kind}.py"]) == 0
     plugins.load_plug_in(f"my_{kind}.py")
     model = "lm6" if kind == "regularizer" else f"my-{kind}"
@@ -173,7 +175,7 @@ class Writer(SilentWriter):
 
 
 def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
-    folder: Path, monkeypatch, capsys, as_before
+    folder: Path, monkeypatch, capsys, restore_registries
 ) -> None:
     (folder / "slow.py").write_text(
         "import time\nfrom unrolled import regularizer\n\n"

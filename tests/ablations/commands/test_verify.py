@@ -184,7 +184,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
 
 
 def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
-    folder, as_before, monkeypatch
+    folder, restore_registries, monkeypatch
 ) -> None:
     import torch
 

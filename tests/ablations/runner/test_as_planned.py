@@ -122,7 +122,7 @@ def test_code_that_is_edited_while_a_study_runs_reaches_no_trial_of_it(tmp_path:
     assert "run the study again" in third
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restore_registries")
 def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +142,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     assert len(weights) == 2 and weights[0] == expected.fingerprints["weights"]
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restore_registries")
 @pytest.mark.parametrize("moment", ["when it is loaded", "while it trains, and caught"])
 def test_a_file_that_a_plug_in_reads_undeclared_fails_the_trial_with_the_cure(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path, moment: str
@@ -162,7 +162,7 @@ def test_a_file_that_a_plug_in_reads_undeclared_fails_the_trial_with_the_cure(
     assert "write `data_file('scale.txt')` at the top" in result.reason
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restore_registries")
 def test_no_result_is_stored_of_a_plug_in_whose_module_was_edited_and_put_back(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:
@@ -180,7 +180,7 @@ def test_no_result_is_stored_of_a_plug_in_whose_module_was_edited_and_put_back(
         run_in_process(make_trial("mine"), WORK, preload=[WARM, str(plug_in)])
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restore_registries")
 def test_a_plug_in_may_read_what_counts_and_what_it_wrote_itself(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:

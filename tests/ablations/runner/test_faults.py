@@ -1,3 +1,5 @@
+"""Faults of trials and machines: what a crash, a signal, a full disk or a lost file leaves behind."""
+
 import os
 import signal
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Kills of trials, of their server and of the study, over and over, with real signals."""
+
 import os
 import random
 import signal

@@ -1,3 +1,5 @@
+"""Trials that run side by side, each in a process: what is recorded, retried, stopped and resumed."""
+
 import os
 import random
 import signal

@@ -180,7 +180,7 @@ def test_all_studies_are_loaded_without_torch_and_other_slow_packages() -> None:
 # The Bible, a text of the extra `corpora`.
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restore_registries")
 def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "kjv.jsonl"
     file.write_text(
@@ -192,7 +192,7 @@ def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytes
     assert text.tokens_of("bible")[-5:] == ["earth", ",", "…", "void", ";"]
 
 
-@pytest.mark.usefixtures("as_before")
+@pytest.mark.usefixtures("restore_registries")
 def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_missing(name: str) -> None:
         raise text.metadata.PackageNotFoundError(name)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.helpers.synthetic_studies import compare, compare_table, looked, text_of
-from tests.reports.simulate_compare import simulate_failure_rates
+from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tests.helpers.synthetic_studies import four_errors
-from tests.reports.simulate_compare import simulate_fold_rates
+from tests.simulations.simulate_compare import simulate_fold_rates
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import judge_contrasts

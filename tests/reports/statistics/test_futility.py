@@ -8,7 +8,7 @@ import pytest
 from scipy import special
 
 from tests.helpers.synthetic_studies import four_errors
-from tests.reports.simulate_futility import DELTA, judge_noise, judge_study, resample_study
+from tests.simulations.simulate_futility import DELTA, judge_noise, judge_study, resample_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.decisions import evaluate_looks

@@ -1,4 +1,4 @@
-"""A gate's rule: what passes, what fails, and how often; simulations.py prints the whole table of rates."""
+"""A gate's rule: what passes, what fails, and how often; simulate_verdicts.py prints all rates."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How often `compare` errs, before and after its mends: `python tests/reports/simulate_compare.py`, minutes.
+"""How often `compare` errs, by simpler rules and by its own: `python tests/simulations/simulate_compare.py`.
 
 Folds: two learners of equal expected error on one data set of 200 rows, least squares on either half of ten
 features that count alike, compared by squared error. Failures: two equal arms of 16 seeds, of one of which

@@ -1,6 +1,6 @@
 """How often a study of four parts whose effects add up is said to depend on how they are combined.
 
-    python tests/reports/simulate_interactions.py [STUDIES]
+    python tests/simulations/simulate_interactions.py [STUDIES]
 
 prints the share of studies in which it is said of some part: before, where the words of its effect beside the
 others, alone and on average differed; now, where an interaction is shown. A second or two for 400 studies.

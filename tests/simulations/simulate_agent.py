@@ -1,6 +1,6 @@
 """An agent with thirty-three ideas, judged by `unrolled judge`, and by two rules that keep what is lower.
 
-    python tests/ablations/commits/simulate_agent.py FOLDER
+    python tests/simulations/simulate_agent.py FOLDER
 
 The program fits a regression by SGD, in pure Python. What each idea does is known: it is measured on fresh
 seeds against the incumbent that it was compared with; another order of the examples does nothing. The real

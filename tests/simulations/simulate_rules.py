@@ -1,7 +1,7 @@
 """Rates of the rules on lost pairs, ties, copies, columns, samples without pairs, power and gates.
 
 Each function returns a rate by the rule of before, which is written out here, and by that of today.
-`simulations.py` prints them.
+`simulate_verdicts.py` prints them.
 """
 
 import math

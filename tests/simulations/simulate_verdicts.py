@@ -1,6 +1,6 @@
 """Rates of wrong claims on simulated contrasts, by the rules of `reports.statistics` and by those before.
 
-    python tests/reports/simulations.py [CONTRASTS] [SEED]
+    python tests/simulations/simulate_verdicts.py [CONTRASTS] [SEED]
 
 prints its tables (40,000 contrasts: a minute of CPU). Looks are the default ones; "fifteen" is the
 first step of Holm over as many independent contrasts.
@@ -18,7 +18,7 @@ from scipy import special
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
 from tests.helpers.noise_laws import LAWS, Tails, both_tails, t_tails
-from tests.reports import simulate_rules as rules
+from tests.simulations import simulate_rules as rules
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks

@@ -1,6 +1,6 @@
 """What a chain of proposals keeps: by `reports.statistics.gain_test` and `online`, and by "keep if better".
 
-    python tests/reports/simulate_chain.py [CHAINS]
+    python tests/simulations/simulate_chain.py [CHAINS]
 
 prints its tables (200 chains of 100 proposals each: 35 seconds of CPU). Gains are in SDs of a pair's gain.
 """

@@ -5,9 +5,9 @@ import pytest
 
 from tests.helpers.noise_laws import both_tails, t_tails
 from tests.helpers.synthetic_studies import four_errors
-from tests.reports import simulate_rules as rules
-from tests.reports.simulate_interactions import rates as interaction_rates
-from tests.reports.simulations import (
+from tests.simulations import simulate_rules as rules
+from tests.simulations.simulate_interactions import rates as interaction_rates
+from tests.simulations.simulate_verdicts import (
     divergence_claims,
     exaggeration,
     same_at_delta,

@@ -1,6 +1,6 @@
 """What it saves and loses to give contrasts up that are unlikely to be decided.
 
-    python tests/reports/simulate_futility.py [STUDIES]
+    python tests/simulations/simulate_futility.py [STUDIES]
 
 prints three tables (200 studies: six minutes of CPU). The studies of the first are drawn from the stored
 differences of shipped studies, with the means that they have: pairs are drawn with replacement and smoothed
@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
-from tests.reports.simulations import LAWS
+from tests.simulations.simulate_verdicts import LAWS
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped
