@@ -12,7 +12,7 @@ from unrolled.ablations.commands.run import exit_code, format_command_line
 from unrolled.ablations.commits.audit import prepare_audit
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, refuse_flags
-from unrolled.ablations.study.plan import make_plan
+from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.ablations.training.device import choose_device

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
-from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
@@ -49,7 +50,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     """Print one study's arms, the seeds that each may need, its trials, the expected time and the device."""
     has_plan = study.of_program or ledger.find_result_files()
-    plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
+    plan, planned_trials = make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     is_timed = bool(measured) or not study.of_program
@@ -95,7 +96,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
 
 
-def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
+def _has_ended(plan: Plan, results: Mapping[str, Result]) -> bool:
     """Return True if no look can need another trial."""
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 

@@ -4,8 +4,6 @@ Reports and MLflow read the plan and the ledger, never the study file or the pre
 other trials and another plan, so that no old result can enter a new report.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
-from unrolled.ablations.study.study import Arm, ArmDescription, Study
+from unrolled.ablations.study.study import ArmDescription
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
@@ -25,7 +23,7 @@ from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.stopping_rule import StoppingRule
-from unrolled.bench.trial import CountedResult, Result, Trial, canonical_json, trial_type
+from unrolled.bench.trial import CountedResult, Result, Trial, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -275,72 +273,6 @@ class Plan:
         arm_and_seed = self.arm_and_seed
         for id, result in self.count_results(ledger.read_results(arm_and_seed)).items():
             yield *arm_and_seed[id], result
-
-
-def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
-    """Return the plan of a study under today's code and data, and its trials in the order of `ids`."""
-    trials: dict[str, Trial] = {}
-    arms = []
-    for arm in study.arms:
-        trial = arm.make_unidentified_trial(
-            device=device
-        ).identify()  # once for all seeds, which share code and data
-        by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
-        ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
-        trials |= zip(ids.values(), by_seed.values(), strict=True)
-        arms.append(_make_planned_arm(arm, trial, ids))
-    plan = Plan(
-        study=study.name,
-        question=study.question,
-        about=study.about,
-        metrics=study.metrics,
-        seeds=study.seeds,
-        looks=study.looks,
-        arms=tuple(arms),
-        hash=study.plan_hash,
-        command=command,
-        trainer_name=study.trainer_name,
-        template=study.baseline.make_unidentified_trial().command_template,
-        setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
-        device=device,
-        decide=study.decide,
-        to_the_end=study.to_the_end,
-        repeat=study.file.program is None or study.file.program.repeat,
-        audit=study.audit,
-        nondeterminism=study.nondeterminism,
-        varying=study.varying,
-        level=study.level,
-        simpler_level=study.simpler_level,
-    )
-    return plan, [trials[id] for id in plan.ids]
-
-
-def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> PlannedArm:
-    """Return the arm with the identities of its trials by seed, of which `trial` is one."""
-    return PlannedArm(
-        name=arm.name,
-        changes=arm.changes,
-        question=arm.question,
-        note=arm.note,
-        exploratory=arm.exploratory,
-        against=arm.against,
-        may_be_identical=arm.may_be_identical,
-        seed_offset=arm.seed_offset,
-        other_names=arm.other_names,
-        model=str(arm.trial_fields.get("model", "")),
-        title=trial.title,
-        trial_ids=ids,
-        trial_fields=shared_fields(trial),
-        settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
-        commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
-    )
-
-
-def shared_fields(trial: Trial) -> dict[str, Any]:
-    """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
-    excluded = {"seed", "device", *trial.unhashed_fields}
-    trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
-    return {name: value for name, value in trial_fields.items() if name not in excluded}
 
 
 def awaits_repetition(plan: Plan) -> bool:

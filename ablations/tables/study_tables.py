@@ -16,8 +16,8 @@ import pandas as pd
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store
-from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
@@ -101,7 +101,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
 
 def _design_study(study: Study) -> "Design":
     """Return the design of a shipped study today: each arm has a trial, and none has results."""
-    plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
+    plan, trials = make_plan(study, f"unrolled run {study.name}")
     trials_by_id = {trial.id: trial for trial in trials}
     example_trials = {arm.name: trials_by_id[arm.trial_ids[plan.seeds[0]]] for arm in plan.arms}
     design = design_of_plan(plan, {})

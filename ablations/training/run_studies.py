@@ -19,9 +19,10 @@ from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.runner.process import remove_checkpoints
-from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import plan_store, retraining
 from unrolled.ablations.study.commits import list_checked_out_commits
+from unrolled.ablations.study.plan import Plan, awaits_repetition
+from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import (
     collect_report_parts,
@@ -107,7 +108,7 @@ def _run_study(
         for commit in list_checked_out_commits(study.baseline.factory):
             print_line(visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
-        plan, trials = plans.make_plan(study, command, device.kind)
+        plan, trials = make_plan(study, command, device.kind)
         if plan.of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
         with closing(Writer(tracking_uri())) as writer:
@@ -159,7 +160,7 @@ def _train_study(study_run: StudyRun) -> bool:
         page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
-    return plans.awaits_repetition(plan) and not plans.awaits_repetition(study_run.plan)
+    return awaits_repetition(plan) and not awaits_repetition(study_run.plan)
 
 
 def _prepare_training(study_run: StudyRun) -> None:
@@ -223,7 +224,7 @@ def _train_first_trials(study_run: StudyRun) -> None:
         raise
 
 
-def _announce_replacement(plan: plans.Plan, out: Path) -> None:
+def _announce_replacement(plan: Plan, out: Path) -> None:
     """Print a line if the study has a page already, of other seeds or settings."""
     page = find_page(plan.study, out)
     summary = read_summary(page)
@@ -232,7 +233,7 @@ def _announce_replacement(plan: plans.Plan, out: Path) -> None:
 
 
 def _publish_results(
-    plan: plans.Plan, ledger: Ledger, writer: Writer, out: Path
+    plan: Plan, ledger: Ledger, writer: Writer, out: Path
 ) -> "tuple[Comparison, Mapping[str, CountedResult]]":
     """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
     arm_names = plan.arm_names

@@ -12,7 +12,8 @@ import pytest
 
 from tests.helpers.command_process import empty_database
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import loading, plan
+from unrolled.ablations.study import loading
+from unrolled.ablations.study.planning import make_plan
 from unrolled.bench.trial import Result
 
 COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
@@ -109,7 +110,7 @@ def test_finished_trials_are_recorded_projected_and_reported(
 def _fill_ledger(folder: Path, like: Result) -> int:
     """Record a result for every trial of the study; its losses differ, its size is that of `like`."""
     chosen = loading.load_study(str(folder / "finished.toml"), confirmed=True)
-    _, trials = plan.make_plan(chosen, "")
+    _, trials = make_plan(chosen, "")
     ledger = Ledger(folder / "results")
     for trial in trials:
         loss = random.Random(trial.id).gauss(0.4, 0.02)
@@ -153,7 +154,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path
     epoch = (longer_cpu - few_cpu) / 3
     trial = (many_cpu - few_cpu - 2 * epoch) / (len(large_results) - len(small_results))
     start = few_cpu - len(small_results) * trial - epoch
-    _, trials = plan.make_plan(loading.load_study("models"), "")
+    _, trials = make_plan(loading.load_study("models"), "")
     weights = _epoch_seconds(long_results)
     epoch_seconds = sum(t.epochs * weights[t.model] for t in trials)
     training = epoch * epoch_seconds / sum(weights[result.trial.model] for result in small_results)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.planning import make_plan, shared_fields
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
@@ -47,7 +47,7 @@ def build_plan(
             else "",
             changes=(changes or {}).get(arm, {}),
             trial_ids={r.trial.seed: r.trial.id for r in arm_results},
-            trial_fields=plans.shared_fields(arm_results[0].trial) if arm_results else {},
+            trial_fields=shared_fields(arm_results[0].trial) if arm_results else {},
         )
         for arm, arm_results in (results or {}).items()
     )
@@ -82,7 +82,7 @@ def store_plan_and_results(folder: Path, plan: Plan, results: Mapping[str, Seque
 def store_study_results(folder: Path, study: Study, make_result: Callable[[ChapterTrial], Result]) -> Path:
     """Store a result of every trial of a study and return the ledger's folder."""
     ledger = Ledger(folder)
-    plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
+    plan, trials = make_plan(study, f"unrolled run {study.name}")
     plan_store.store_plan(plan, ledger)
     for trial in trials:
         ledger.record_result(make_result(trial))

@@ -9,7 +9,7 @@ from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store
-from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read_page_results
 from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
 from unrolled.bench.metric import Metric
@@ -251,7 +251,7 @@ def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger
 def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was_not(tmp_path):
     ledger = Ledger(tmp_path)
     study = loading.load_study("lstm")
-    plan, trials = plans.make_plan(study, "unrolled run lstm")
+    plan, trials = make_plan(study, "unrolled run lstm")
     for trial in trials[: 5 * len(plan.arms)]:
         ledger.record_result(replace(make_result(trial.seed), trial=trial))
     plan = plan_store.store_plan(plan, ledger, trials)
@@ -259,10 +259,10 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     assert "it ships with Unrolled" in describe_declaration(
         compare_plan(plan, plan.count_results(ledger.read_results(plan.ids)))
     )
-    copy = plans.make_plan(replace(study, name="copy"), "")[0]
+    copy = make_plan(replace(study, name="copy"), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs
     assert seeds
     override = loading.override_study(study, seeds="100-110")
-    assert plan_store.store_plan(plans.make_plan(override, "")[0], ledger, trials).seen_pairs, (
+    assert plan_store.store_plan(make_plan(override, "")[0], ledger, trials).seen_pairs, (
         "its seeds are no longer as it ships"
     )

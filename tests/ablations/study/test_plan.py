@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from unrolled.ablations.ledger import Ledger, seal
-from unrolled.ablations.study.plan import Plan, PlannedArm, shared_fields
+from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.plan_store import load_plan, load_plans, store_plan
+from unrolled.ablations.study.planning import shared_fields
 from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.trial import ChapterTrial
