@@ -133,7 +133,7 @@ def _join_lines(folder: Path) -> str:
 
 def test_without_time_a_proposal_stays_open_and_goes_on_with_its_seeds(project: Path) -> None:
     commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="1"))
-    code, first = judge(project, "--budget", "1s")
+    code, first = judge(project, "--budget", "0.1s")
     assert (code, first["outcome"]) == (4, "undecided")
     code, second = judge(project)
     assert (code, second["outcome"]) == (0, "keep")
@@ -143,7 +143,7 @@ def test_without_time_a_proposal_stays_open_and_goes_on_with_its_seeds(project: 
 
 def test_an_open_proposal_ends_where_another_candidate_became_the_incumbent(project: Path) -> None:
     commit_change(project, "open", model__py=model_source(BASE="0.9", STREAM="1"))
-    assert judge(project, "--budget", "1s")[0] == 4
+    assert judge(project, "--budget", "0.1s")[0] == 4
     commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="2"))
     code, facts = judge(project)
     assert (code, facts["level"]) == (0, next_level("saffron", [1.0], 0.1)), "an open one counts as p = 1"
