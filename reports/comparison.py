@@ -166,11 +166,12 @@ class Comparison:
         return {arm.name: arm for arm in self.arms}
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
-        """Return arms by their mean, the best first; those that have none are last."""
+        """Return arms by their mean, the best first. Behind them are those with diverged seeds or without a mean."""
         sign = 1 if self.metric.lower_is_better else -1
 
-        def sort_key(arm: ComparedArm) -> tuple[bool, float]:
-            return arm.summary.mean is None, sign * (arm.summary.mean or 0.0)
+        def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
+            mean = arm.summary.mean
+            return mean is None, arm.summary.diverged > 0, sign * (mean or 0.0)
 
         return sorted(arms, key=sort_key)
 

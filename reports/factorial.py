@@ -103,7 +103,8 @@ def _measure_design(
     if not comparison.has_first_look(arms.values()) or any(arm.is_one_run for arm in arms.values()):
         return None
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
-    factors = {change: _make_factor(comparison, *change) for change in ordered}
+    by_key = _make_factors(comparison, dict(ordered))
+    factors = {change: by_key[change[0]] for change in ordered}
     seeds = comparison.design.first_look
     table = {}
     failed = set[int]()
@@ -138,20 +139,13 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
     """
     baseline = comparison.arms[0]
     neighbours = _find_neighbours(comparison, baseline)
-    factors = {
-        key: _make_factor(comparison, key, _read_settings(arm)[key]) for key, arm in neighbours.items()
+    factors = _make_factors(comparison, {key: _read_settings(arm)[key] for key, arm in neighbours.items()})
+    pairs = {
+        BESIDE: _find_pairs(comparison, factors, {key: factor.on for key, factor in factors.items()}),
+        ALONE: _find_pairs(comparison, factors, {key: factor.off for key, factor in factors.items()}),
     }
-    opposite_levels = {key: _read_settings(arm)[key] for key, arm in neighbours.items()}
-    opposite_settings = _read_settings(baseline) | opposite_levels
-    same_arms = [arm for arm in comparison.same_task_arms if _is_same_implementation(arm, baseline)]
-    opposite = next((arm for arm in same_arms if not _list_differences(arm, opposite_settings)), None)
-    opposite_neighbours = _find_neighbours(comparison, opposite) if opposite else {}
-    pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
-    for key, factor in factors.items():
-        is_on = _read_settings(baseline)[key] == factor.on
-        pairs[BESIDE if is_on else ALONE][key] = (baseline, neighbours[key])
-        if opposite and key in opposite_neighbours and opposite is not neighbours[key]:
-            pairs[ALONE if is_on else BESIDE][key] = (opposite, opposite_neighbours[key])
+    if len(factors) == 1:  # the same two arms: there is nothing beside a single factor
+        pairs[BESIDE] = {}
     by_context = {
         context: _judge_factors(comparison, arm_pairs, factors) for context, arm_pairs in pairs.items()
     }
@@ -177,6 +171,23 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
         for key, verdicts_on_switch in verdicts.items()
         if sum(v is not None for v in verdicts_on_switch.values()) > 1
     )
+
+
+def _find_pairs(
+    comparison: Comparison, factors: Mapping[str, Factor], levels: Mapping[str, Scalar]
+) -> dict[str, tuple[ComparedArm, ComparedArm]]:
+    """Return, by factor, the arms with it on and off whose other factors have these levels."""
+    baseline = comparison.arms[0]
+    arms = [arm for arm in comparison.same_task_arms if _is_same_implementation(arm, baseline)]
+    pairs = {}
+    for key, factor in factors.items():
+        sides = []
+        for level in (factor.on, factor.off):
+            settings = {**_read_settings(baseline), **levels, key: level}
+            sides += [arm for arm in arms if not _list_differences(arm, settings)][:1]
+        if len(sides) == 2 and sides[0] is not sides[1]:  # not a model that lacks the setting
+            pairs[key] = sides[0], sides[1]
+    return pairs
 
 
 def _judge_factors(
@@ -223,8 +234,19 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
     return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}
 
 
-def _make_factor(comparison: Comparison, key: str, level: Scalar) -> Factor:
-    """Return the factor of a setting, of the baseline's level and another one."""
-    baseline_level = _read_settings(comparison.arms[0]).get(key, level)
-    off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
-    return Factor(key, comparison.design.setting_titles.get(key, key.replace("_", " ")), off, on)
+def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, Factor]:
+    """Return the factors of these settings, each of the baseline's level and of the one that is given.
+
+    A factor without a level 0 or false is off in the baseline if all factors that have one are.
+    """
+    settings = _read_settings(comparison.arms[0])
+    baseline = {key: settings.get(key, level) for key, level in levels.items()}
+    switches = [key for key, level in levels.items() if bool(level) is not bool(baseline[key])]
+    has_parts_off = bool(switches) and not any(baseline[key] for key in switches)
+    titles = comparison.design.setting_titles
+    factors = {}
+    for key, level in levels.items():
+        is_off = not baseline[key] if key in switches else has_parts_off
+        off, on = (baseline[key], level) if is_off else (level, baseline[key])
+        factors[key] = Factor(key, titles.get(key, key.replace("_", " ")), off, on)
+    return factors

@@ -123,7 +123,9 @@ class Scale:
     def describe_difference(self, x: float, ends: Interval | None = None) -> str:
         """Return a difference in words: "14.2 points higher", "1.30 nats lower", "13 % higher"."""
         size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
-        if not re.search("[1-9]", self.format_size(x, ends)):  # zero, as it is rounded
+        if math.isinf(x):
+            size = "∞"
+        elif not re.search("[1-9]", self.format_size(x, ends)):  # zero, as it is rounded
             return size
         return f"{size} {'higher' if x > 0 else 'lower'}"
 

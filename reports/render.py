@@ -248,7 +248,7 @@ def answer_lines(comparison: Comparison) -> list[str]:
 
 def _write_plain_text(line: Markup) -> str:
     """Return a line of the answer without bold type; a name that has a comma is quoted."""
-    return Markup(re.sub(r"<b>([^<]*,[^<]*)</b>", r"“\1”", line)).striptags()
+    return Markup(re.sub(r"<b>([^<]*,[^<]*)</b>", r"“\1”", str(line))).striptags()
 
 
 def _write_answers(

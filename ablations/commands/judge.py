@@ -85,7 +85,7 @@ def _print_state(options: JudgeOptions) -> int:
         return 0
     commit = record.incumbent.commit
     print(visible(f"incumbent: {commit.description} ({plural(len(record.proposals), 'proposal')} so far)"))
-    budget = f"{record.compute_budget():.3g} of {record.chain.alpha:g}"
+    budget = f"{record.compute_budget():.3g}, which began at {record.chain.alpha:g}"
     print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:
         smallest = f"{gain:.3g}" if gain and math.isfinite(gain) else "none"

@@ -39,7 +39,7 @@ def describe_proposal(entry: ChainEntry) -> str:
         proposal.reason,
         *proposal.remarks,
         "as it was judged before" if entry.is_old else "",
-        f"error budget {record.compute_budget():.3g} of {record.chain.alpha:g} left",
+        f"error budget left {record.compute_budget():.3g}, which began at {record.chain.alpha:g}",
     ]
     return f"{outcome}: {commit.hash[:10]} {commit.subject}: {'; '.join(filter(None, parts))}"
 
@@ -89,7 +89,8 @@ def _list_facts(record: ChainRecord) -> list[str]:
     looks = ", ".join(map(str, chain.looks))
     return [
         RULES[chain.rule].format(chain.alpha),
-        f"{record.compute_budget():.3g} of the error budget is left; the next level is {level:.2g}.",
+        f"{record.compute_budget():.3g} of the error budget is left, which began at {chain.alpha:g}.",
+        f"The next proposal has level {level:.2g}.",
         f"Looks after {looks} pairs, on seeds that are drawn for each proposal.",
         f"Since {format_day(chain.began)} {pairs} and {format_duration(seconds)} of training.",
         "Verdicts hold for this evaluation data.",

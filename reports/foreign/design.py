@@ -82,7 +82,8 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
         return f"{sentence}."
     return (
         f"{sentence}; rows lacking or failed: {join_first_names(lacking, 5)}. Each may have differed as much "
-        "as any that was seen, in either direction."
+        "as any that was seen, in either direction. A verdict's level of an arm is that of its base plus the "
+        "difference of the rows that both have."
     )
 
 

@@ -245,11 +245,11 @@ class _StudyEvidence(Generic[Key]):
         return all(len(side.keys() | lost) == n for side in sides)
 
     def blocked_reason(self, name: Key, k: int) -> str:
-        """Return the lost seeds up to look k, "seed 3 failed"; "" if under half of each look so far."""
-        looks = enumerate(self.looks.numbers[: k + 1])
-        if any(2 * len(self.select_lost_seeds(name, look)) >= n for look, n in looks):
-            lost = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
-            return join_first(lost, 2)
+        """Return the lost seeds of the first look up to k that lost half: "seed 3 failed"; "" if none did."""
+        for look, n in enumerate(self.looks.numbers[: k + 1]):
+            lost = self.select_lost_seeds(name, look)
+            if 2 * len(lost) >= n:
+                return join_first([f"seed {seed} {reason}" for seed, reason in lost.items()], 2)
         return ""
 
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
+from unrolled.reports.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.findings import Finding, format_brackets
@@ -38,13 +38,22 @@ def write_answer(
         return Markup(visible(few)), *rank_all_arms(comparison)
     if order := describe_order(comparison):
         return order
-    context = next((x for x in CONTEXTS if any(part.verdicts[x] for part in parts)), "")
+    context = _choose_context(parts, comparison)
     findings = _list_part_findings(parts, context, comparison) if context else _list_arm_findings(comparison)
     lines = _describe_effects(findings, comparison)
     if context and lines:
         lines[:0] = [Markup("{}:").format(context.capitalize())]
     headline = write_headline(findings, context, comparison)
     return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
+
+
+def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
+    """Return the context that an answer is about: if possible, the baseline's own; "" without parts."""
+    settings = comparison.arms[0].measured.example_trial
+    levels = settings.flat_settings() if settings else {}
+    has_parts_off = all(levels.get(part.factor.key) == part.factor.off for part in parts)
+    contexts = sorted(CONTEXTS, key=lambda context: (context == ALONE) is not has_parts_off)
+    return next((x for x in contexts if any(part.verdicts[x] for part in parts)), "")
 
 
 def _list_part_findings(parts: Sequence[Part], context: str, comparison: Comparison) -> list[Finding]:

@@ -15,6 +15,7 @@ from unrolled.reports.formats import (
     shorten,
 )
 from unrolled.reports.statistics.arm_summary import divergence_interval
+from unrolled.reports.statistics.verdicts import Direction
 
 MOST_ARMS = 5  # most arms that a sentence lists before it counts the rest
 
@@ -22,12 +23,13 @@ MOST_ARMS = 5  # most arms that a sentence lists before it counts the rest
 def describe_decided(comparison: Comparison) -> str:
     """Return how many contrasts are decided: "3 of 5 contrasts decided"; "" if there is none to decide.
 
-    If there are several metrics, the phrase names the one that decides.
+    If there are several metrics, the phrase names the one that decides. A gate or a proposal ends by a rule
+    of its own, and has none.
     """
-    if not comparison.arms_to_decide:
+    if not comparison.arms_to_decide or comparison.gate or comparison.proposal:
         return ""
     verdicts = [arm.verdict for arm in comparison.arms_to_decide if arm.decided and arm.verdict]
-    unsettled = sum(verdict.claims and not verdict.settled for verdict in verdicts)
+    unsettled = sum(v.direction is not Direction.NONE and not v.settled for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(arm.decided for arm in comparison.arms_to_decide)
     by = f" by {comparison.title}" if comparison.other_views else ""

@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names
-from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size
 from unrolled.reports.words.findings import Finding, format_brackets
 from unrolled.reports.words.means import (
@@ -18,7 +17,7 @@ from unrolled.reports.words.means import (
     phrase_mean,
     rank_arms,
 )
-from unrolled.reports.words.sentences import absolute_difference, describe_divergence
+from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_sizes
 
 KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # headings of arms that are no better
 
@@ -72,7 +71,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         for kind, phrase in KINDS.items()
         if kinds[kind]
     ]
-    rivals = "part is shown to help" if context else "arm is shown to be better"
+    rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
     return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
 
 
@@ -117,9 +116,7 @@ def _describe_gain(x: Finding, comparison: Comparison) -> str:
     """Return a difference and its seeds: "better by 0.010 over 20 seeds, maybe by less than δ"."""
     v = x.verdict
     contrast = v.contrast
-    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs,)
-    numbers = [str(n) for n in dict.fromkeys(sizes)]
-    seeds = f"{' and '.join(numbers)} {comparison.design.noun}{'' if numbers == ['1'] else 's'}"
+    seeds = describe_sizes(contrast, comparison.design.noun)
     if not x.has_effect:
         return f"the same within δ over {seeds}" if v.kind == "same" else f"open after {seeds}"
     scale = comparison.scale

@@ -68,7 +68,7 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
     looks = v.contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
-    seeds = f"{v.contrast.pairs} of {looks.last} seeds"
+    seeds = f"{v.contrast.look.seeds} of {looks.last} seeds"
     if v.decided:
         return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
     if v.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
@@ -113,10 +113,17 @@ def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
     return f"{show(unbiased)} allowing for the early stop"
 
 
+def describe_sizes(contrast: Contrast, noun: str) -> str:
+    """Return the number of pairs, or of the rows of both sides: "20 seeds", "9 and 14 rows"."""
+    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs,)
+    numbers = [str(n) for n in dict.fromkeys(sizes)]
+    return f"{' and '.join(numbers)} {noun}{'' if numbers == ['1'] else 's'}"
+
+
 def describe_lost(contrast: Contrast) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 2, its baseline's 1"."""
     lacks = f", the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
-    is_known = contrast.arm_lacks or contrast.base_lacks
+    is_known = contrast.arm_lacks + contrast.base_lacks >= contrast.lost_count  # not if a run was copied
     return (
         f"{plural(contrast.lost_count, 'pair' if contrast.paired else 'row')} lost{lacks if is_known else ''}"
     )
@@ -280,9 +287,15 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
         f"{describe_lost(contrast)}, counted against any claim" if contrast.lost_count else "",
         _describe_progress(arm, v, comparison),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
-        f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
+        "one side failed more often, so that the two are not the same" if _fails_unequally(v) else "",
+        f"provisional: under {CLAIM_SEEDS} {arm.noun}s" if v.provisional else "",
     ]
     return "; ".join(filter(None, phrases))
+
+
+def _fails_unequally(v: Verdict) -> bool:
+    """Return True for a contrast that still gets seeds, and of which one side failed more often."""
+    return v.contrast.fails_unequally and not (v.claims or v.decided or v.blocked_reason)
 
 
 def explain_open(arm: ComparedArm, first_metric: str) -> str:
@@ -316,7 +329,7 @@ def _describe_progress(arm: ComparedArm, v: Verdict, comparison: Comparison) -> 
         return describe_stage(v, comparison.first_title)
     if v.decided:
         return "" if v.claims else f"open: {explain_open(arm, comparison.first_title)}"
-    pairs = plural(contrast.pairs, arm.noun)
+    pairs = describe_sizes(contrast, arm.noun)
     if contrast.pairs < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
     return f"{_name_open_part(v, comparison.first_title)}not decided at {pairs}"
