@@ -166,7 +166,7 @@ class Comparison:
         return {arm.name: arm for arm in self.arms}
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
-        """Return arms by their mean, the best first. Behind them are those with diverged seeds or without a mean."""
+        """Return arms by their mean, the best first; those with diverged seeds or no mean come last."""
         sign = 1 if self.metric.lower_is_better else -1
 
         def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:

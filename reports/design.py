@@ -132,8 +132,8 @@ class Design:
     about: str = ""  # what the study is about, in sentences
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
-    # metrics that differ between equal trials, but for judged qualities
-    irreproducible: frozenset[str] = frozenset()
+    # the same of what is not judged; infinite for judged costs
+    irreproducible: Mapping[str, float] = field(default_factory=dict)
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}

@@ -76,7 +76,14 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
 
 
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
-    """Return True if the trials of these seeds left the same, apart from numbers that count the seeds."""
+    """Return True if the trials of these seeds left the same, apart from numbers that count the seeds.
+
+    A number that differs between equal trials tells runs apart if it differs far more between seeds.
+    """
+    for name, distance in design.irreproducible.items():
+        numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
+        if numbers and max(numbers) - min(numbers) > NOISE**2 * distance:
+            return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
     return all(
@@ -114,8 +121,9 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     run that is repeated may differ a little. They are one value if their range is at most
 
     - in a study whose equal trials give equal numbers: 0. Their fingerprints are equal, too.
-    - in a study whose equal trials differ by d: `NOISE` · d. With d = .001, .850 to .854 is one value. But if
-      no arm is spread over more than `NOISE`² · d, seeds differ no more than equal trials do: 0.
+    - in a study of which two equal trials differ by d, and an arm is spread over s, the widest: √(d · s). As
+      one pair of trials tells the size of the noise, d may be far too small. With d = .001 and s = .04, .850
+      to .856 is one value. But if s is under `NOISE`² · d, seeds differ no more than equal trials do: 0.
     - in a study where d was not measured: the widest spread of an arm, divided by `NOISE`. If a is spread
       over .04, .850 to .860 is one value.
     - in a table from elsewhere: `LAST_DIGITS` of the size of its numbers, and at most δ/100. .852000 to
@@ -162,8 +170,11 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
     if design.nondeterminism is None:
         return widest / NOISE
-    bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
-    return bound if widest > NOISE * bound else 0.0
+    distance = design.nondeterminism.get(metric.name, 0.0)
+    if metric.ratio and distance:
+        smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
+        distance = 100 * math.log1p(distance / smallest)
+    return math.sqrt(distance * widest) if widest > NOISE**2 * distance else 0.0
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:

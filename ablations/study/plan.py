@@ -4,6 +4,7 @@ Reports and MLflow read the plan and the ledger, never the study file or the pre
 other trials and another plan, so that no old result can enter a new report.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -148,8 +149,8 @@ class Plan:
 
     It is {} if the two runs agree, and None before they were trained.
     """
-    varying: tuple[str, ...] = ()
-    """The other metrics in which the two runs differ."""
+    varying: Mapping[str, float] = field(default_factory=dict)
+    """By other metric in which the two runs differ, how much."""
     level: float = 0.0
     """Of a proposal: error rate of the test by which it is kept. See `Study`."""
     simpler_level: float = 0.0
@@ -219,10 +220,10 @@ class Plan:
         return [metric.name for metric in self.metrics if metric.is_quality]
 
     @property
-    def irreproducible(self) -> set[str]:
-        """The metrics that may differ between two runs of one trial: judged costs, and those in `varying`."""
-        judged = {metric.name for metric in self.metrics}
-        return (judged | {*self.varying}) - {*self.qualities}
+    def irreproducible(self) -> dict[str, float]:
+        """`varying` and judged costs (∞): by metric, how much two runs of one trial may differ in it."""
+        costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
+        return {**self.varying, **costs}
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:

@@ -83,7 +83,7 @@ class Study:
     """Of a simpler proposal: error rate of the test that it is less than δ worse than the last keep."""
     nondeterminism: Mapping[str, float] | None = None
     """See `Plan`. Not None if an earlier plan has measured it."""
-    varying: tuple[str, ...] = ()
+    varying: Mapping[str, float] = field(default_factory=dict)
     """See `Plan`. Measured together with `nondeterminism`."""
 
     @property

@@ -133,7 +133,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
         presentation=_find_presentation(plan),
         audit=plan.audit,
         nondeterminism=plan.nondeterminism if plan.of_program else {},
-        irreproducible=frozenset(plan.irreproducible),
+        irreproducible=plan.irreproducible,
     )
 
 

@@ -136,7 +136,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     measured = replace(
         plan,
         nondeterminism={name: _measure_distance(first, second, name) for name in names},
-        varying=tuple(sorted(differing - {*plan.qualities})),
+        varying={name: _measure_distance(first, second, name) for name in differing - {*plan.qualities}},
     )
     study_run.plan = plan_store.store_plan(measured, study_run.ledger)
     study_run.scheduler = SeedScheduler(study_run.plan, study_run.scheduler.results)

@@ -76,7 +76,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
         parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
     reported = {name for outcome in outcomes for name in outcome.result.metrics}
-    left_out = sorted(reported & plan.irreproducible - {*outcomes[0].result.trial.metric_kinds()})
+    left_out = sorted(reported & plan.irreproducible.keys() - {*outcomes[0].result.trial.metric_kinds()})
     print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
     if unplayed["interrupted"] and not differing:
         return 130
