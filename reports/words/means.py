@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Scalar
-from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
@@ -40,10 +40,11 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
     verb = "keeps its" if len(stable) == 1 else "keep their"
-    provisional = " (provisional)" if stable and len(comparison.design.first_look) < CLAIM_SEEDS else ""
-    phrases = [
-        Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{provisional}")
-    ]
+    marks = [*merge_standings([arm for by_key in tasks.values() for arm in by_key.values()])]
+    if stable and len(comparison.design.first_look) < CLAIM_SEEDS:
+        marks.append("provisional")
+    remarks = f" ({', '.join(marks)})" if marks else ""
+    phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{remarks}")]
     unsure = Markup("Which is better is not shown on every task for {}")
     for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
         if pairs:

@@ -396,7 +396,9 @@ def test_only_numbers_that_a_seed_decides_tell_the_runs_of_an_arm_apart(name, nu
         )
         for side in (base, stuck)
     ]
-    design = study((*logged,), metrics=(Metric("accuracy", 0.01),), irreproducible={"stamp": 1.0, "noisy_loss": 1e-7})
+    design = study(
+        (*logged,), metrics=(Metric("accuracy", 0.01),), irreproducible={"stamp": 1.0, "noisy_loss": 1e-7}
+    )
     row = compare(design).arms[1]
     assert row.is_one_run is is_copied
     assert (row.verdict.kind == "open") is is_copied
