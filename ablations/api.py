@@ -40,7 +40,7 @@ from unrolled.ablations.tables.verdicts import (
     load_comparison,
     tabulate_verdicts,
 )
-from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require

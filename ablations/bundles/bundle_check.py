@@ -25,7 +25,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.bench.chapter.identity import package_hash
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -99,7 +99,9 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
 
 def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     """Print the verdicts and where their page is."""
-    from unrolled.reports.render import answer_lines  # imports matplotlib and pandas: see training.comparison
+    from unrolled.reports.render import (
+        answer_lines,  # imports matplotlib and pandas: see training.plan_comparison
+    )
 
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")

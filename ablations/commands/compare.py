@@ -10,7 +10,7 @@ from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_fl
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.tables.sources import is_results_folder, is_results_source
 from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sources
-from unrolled.ablations.training.comparison import render_page
+from unrolled.ablations.training.plan_comparison import render_page
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, require, suggestion

@@ -8,9 +8,9 @@ from typing import Any
 
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
 from unrolled.ablations.commits.candidate import ChainEntry
-from unrolled.ablations.commits.chain import Proposal, Version, find_folder, has_chain, read_chain
+from unrolled.ablations.commits.chain_record import Proposal, Version, find_folder, has_chain, read_chain
 from unrolled.ablations.commits.chain_rows import describe_proposal
-from unrolled.ablations.commits.judge import judge_candidate
+from unrolled.ablations.commits.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.bench.errors import BadInput, plural, require, visible

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import ChainRecord, name_study, read_chains
+from unrolled.ablations.commits.chain_record import ChainRecord, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan

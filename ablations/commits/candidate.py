@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import (
+from unrolled.ablations.commits.chain_record import (
     ALPHA,
     Chain,
     ChainRecord,
@@ -50,7 +50,7 @@ _NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"
 
 @dataclass(frozen=True)
 class ChainEntry:
-    """A proposal with the record of its chain, and the study that trains it: see `judge`."""
+    """A proposal with the record of its chain, and the study that trains it: see `judgement`."""
 
     record: ChainRecord
     proposal: Proposal

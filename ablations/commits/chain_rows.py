@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unrolled.ablations.commits.candidate import ChainEntry
-from unrolled.ablations.commits.chain import ChainRecord, Proposal, name_study, read_chains
+from unrolled.ablations.commits.chain_record import ChainRecord, Proposal, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import plural

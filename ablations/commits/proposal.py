@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import Version
+from unrolled.ablations.commits.chain_record import Version
 from unrolled.ablations.commits.code_lines import count_code_lines
 from unrolled.ablations.study.commits import make_checkouts
 from unrolled.ablations.study.errors import error_context

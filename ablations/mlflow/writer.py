@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import Queue
 
 from unrolled.ablations.mlflow.database import prepare_database, shorten_error
-from unrolled.ablations.mlflow.study_runs import ArmRun, MlflowRuns
+from unrolled.ablations.mlflow.mlflow_runs import ArmRun, MlflowRuns
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.trial import Result
 

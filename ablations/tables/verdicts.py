@@ -11,7 +11,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison

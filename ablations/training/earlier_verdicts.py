@@ -6,7 +6,7 @@ from operator import attrgetter
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import EarlierVerdict, Plan
-from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.ablations.training.plan_comparison import design_of_plan
 from unrolled.bench.metric import FEWEST_SEEDS
 
 

@@ -62,7 +62,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     """Return the SD of paired differences by arm and metric, of contrasts with FEWEST_SEEDS pairs or more."""
     if not results:
         return {}
-    from unrolled.ablations.training.comparison import design_of_plan
+    from unrolled.ablations.training.plan_comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy; not without results
 
     verdicts = decide_looks(design_of_plan(plan, plan.count_results(results))).verdicts

@@ -24,17 +24,17 @@ from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.plan import Plan, awaits_repetition
 from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.comparison import (
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.training.estimates import describe_costs
+from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
+from unrolled.ablations.training.plan_comparison import (
     collect_report_parts,
     compare_plan,
     prepare_folder,
     read_page_results,
     render_page,
 )
-from unrolled.ablations.training.device import choose_device
-from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
-from unrolled.ablations.training.estimates import describe_costs
-from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import print_outcome

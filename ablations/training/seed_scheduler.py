@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.ablations.training.plan_comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.trial import CountedResult, Trial

@@ -20,8 +20,8 @@ from unrolled.ablations.runner.parallel import (
 )
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.device import Device
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput, visible

@@ -24,7 +24,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import compare_plan, read_page_results
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
 

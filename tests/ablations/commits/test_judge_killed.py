@@ -21,7 +21,7 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
-from unrolled.ablations.commits.chain import read_chain
+from unrolled.ablations.commits.chain_record import read_chain
 from unrolled.ablations.commits.proposal import draw_seeds
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput

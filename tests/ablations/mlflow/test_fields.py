@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
-from unrolled.ablations.mlflow import fields, study_runs
+from unrolled.ablations.mlflow import fields, mlflow_runs
 from unrolled.bench.chapter.mlflow_metrics import CHAPTER
 
 
@@ -38,7 +38,7 @@ def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, result
         "trial": result(seed=3).trial.id,
         "study": study.study,
         "role": "trial",
-        "plan": study_runs.plan_mark(study),
+        "plan": mlflow_runs.plan_mark(study),
     }
     assert {f"unrolled.{name}": value for name, value in params.items()}.items() <= run.tags.items()
 

@@ -19,7 +19,7 @@ from tests.helpers.command_process import empty_database
 from tests.helpers.mlflow_writers import feed_results, start_writer
 from tests.helpers.processes import wait_for
 from tests.helpers.stub_plans import write_to_mlflow
-from unrolled.ablations.mlflow import study_runs, writer
+from unrolled.ablations.mlflow import mlflow_runs, writer
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 
@@ -321,7 +321,7 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 @pytest.mark.slow
 @pytest.mark.usefixtures("empty_store")
 def test_the_report_reaches_a_server(mlflow_server, study, report_folder):
-    study_runs.MlflowRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
+    mlflow_runs.MlflowRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
     (page,) = mlflow_server.database.parent.glob("mlartifacts/**/index.html")
     assert page.read_text() == "the report"
 

@@ -22,7 +22,7 @@ from tests.helpers.stub_plans import build_plan
 from unrolled import results
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read_page_results
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric

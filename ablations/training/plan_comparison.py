@@ -20,7 +20,7 @@ from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
 
 if TYPE_CHECKING:
-    from unrolled.ablations.mlflow.study_runs import ArmRun
+    from unrolled.ablations.mlflow.mlflow_runs import ArmRun
     from unrolled.reports.comparison import Comparison
 
 
@@ -51,7 +51,7 @@ def collect_report_parts(
     page: Path, plan: Plan, comparison: "Comparison"
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-    from unrolled.ablations.training.arm_runs import summarise_arms  # imports scipy
+    from unrolled.ablations.training.mlflow_arms import summarise_arms  # imports scipy
     from unrolled.reports.words.sentences import write_claims
 
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
-from unrolled.ablations.mlflow import fields, study_runs, views
+from unrolled.ablations.mlflow import fields, mlflow_runs, views
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
-from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.tables import reader
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
@@ -102,7 +102,7 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
         for name, arm_results in arms.items()
     )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        study_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
+        mlflow_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
             report_folder, (), runs
         )
         assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
@@ -118,12 +118,12 @@ def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, res
         saved = json.loads(experiment.tags[f"mlflow.sharedViewState.{views.ARMS}"])
         return len(client.search_runs([experiment.experiment_id], json.loads(saved["state"])["searchFilter"]))
 
-    study = study_runs.MlflowRuns(plan, store)
+    study = mlflow_runs.MlflowRuns(plan, store)
     study.write_trial("base", arms["base"][0])
     assert count_shown_runs() == 1
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
-    study = study_runs.MlflowRuns(replace(plan, hash="another"), store)
+    study = mlflow_runs.MlflowRuns(replace(plan, hash="another"), store)
     assert count_shown_runs() == 2, "the trial and the arm of the plan before"
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
@@ -138,7 +138,7 @@ def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
     arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
     for page in ("an earlier page", "the report"):
         (report_folder / "index.html").write_text(page)
-        study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
+        mlflow_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     times = (1_700_000_000_250, 1_700_000_009_250)
     assert snapshot_run(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
     assert read_reports() == ["the report"]
@@ -149,11 +149,11 @@ def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(
     client, study, store, snapshot, report_folder
 ):
     arm = ArmRun(name="baseline", metrics={"valid_loss": 1.5}, started=STARTED, ended=STARTED + 9)
-    study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
+    mlflow_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     arm_runs = snapshot(store, role="arm")
     run = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
     client.update_run(run.info.run_id, status="RUNNING")
-    study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
+    mlflow_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     assert snapshot(store, role="arm") == arm_runs
     assert client.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
@@ -181,9 +181,9 @@ def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_cha
     study_run = snapshot_run(store, role="study")
     assert study_run[5]["mlflow.note.content"] == read_description()
     assert "/artifacts/index.html)" in read_description()  # the link to the report
-    study_runs.MlflowRuns(study, store)
+    mlflow_runs.MlflowRuns(study, store)
     assert "better by more than δ" in read_description()
-    study_runs.MlflowRuns(replace(study, hash="beef"), store)
+    mlflow_runs.MlflowRuns(replace(study, hash="beef"), store)
     assert "no answer yet" in read_description()
 
 

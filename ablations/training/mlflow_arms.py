@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import fmean
 
 from unrolled.ablations.mlflow.fields import round_number
-from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
 from unrolled.reports.compared_arm import ComparedArm, summarise_arm
