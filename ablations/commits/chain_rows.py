@@ -101,7 +101,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     scale = find_scale(metric)
     commit = proposal.candidate.commit
     is_measured = proposal.difference is not None
-    lines = proposal.candidate.lines - record.find_version(proposal.incumbent).lines
+    lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent).lines
     sign = -1 if metric.lower_is_better else 1
     gain, least = (
         None if x is None else sign * x / metric.zone for x in (proposal.difference, proposal.bound)
@@ -136,7 +136,7 @@ def _describe_outcome(proposal: Proposal) -> str:
 
 def _describe_incumbent(number: int, record: ChainRecord, scale: Scale) -> str:
     """Return a line on an incumbent: its commit, and by how much it differs from the one before it."""
-    commit = record.find_version(number).commit
+    commit = record.find_candidate(number).commit
     name = f"{commit.hash[:10]} {commit.subject}"
     if not number:
         return f"{name}: the first"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.commits.proposal import CANDIDATE, INCUMBENT
+from unrolled.ablations.commits.chain_study import CANDIDATE, INCUMBENT
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study.plan import Plan

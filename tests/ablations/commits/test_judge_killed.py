@@ -22,7 +22,7 @@ from tests.helpers.judge_project import (
     read_record,
 )
 from unrolled.ablations.commits.chain_record import read_chain
-from unrolled.ablations.commits.proposal import draw_seeds
+from unrolled.ablations.commits.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
 
