@@ -99,9 +99,7 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
 
 def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     """Print the verdicts and where their page is."""
-    from unrolled.reports.render import (
-        answer_lines,  # imports matplotlib and pandas: see training.plan_comparison
-    )
+    from unrolled.reports.render import answer_lines  # imports matplotlib and pandas
 
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")

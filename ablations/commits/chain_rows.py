@@ -104,7 +104,8 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent).lines
     sign = -1 if metric.lower_is_better else 1
     gain, least = (
-        None if x is None else sign * x / metric.zone for x in (proposal.difference, proposal.bound)
+        None if number is None else sign * number / metric.zone
+        for number in (proposal.difference, proposal.bound)
     )
     study_page = find_page(name_study(record.chain.name, proposal.number), page.parent)
     return ProposalRow(

@@ -126,8 +126,8 @@ class MlflowRuns:
         mlflow_metrics = self._plan.mlflow_metrics
         judged = {metric.name for metric in self._plan.metrics}  # metrics that `compare` may read from here
         numbers = {
-            name: x if name in judged else round_number(x)
-            for name, x in mlflow_metrics.final_numbers(result).items()
+            name: number if name in judged else round_number(number)
+            for name, number in mlflow_metrics.final_numbers(result).items()
         }
         ended = result.started + result.seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._study_tags(key)}
@@ -151,8 +151,8 @@ class MlflowRuns:
         """Return the tags that `compare` reads of a trial: its place in the looks, and its arm's standing."""
         return {FIRST_LOOK_TAG: str(key in self._first_look), STANDING_TAG: self._standings.get(key[0], "")}
 
-    def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
-        """Write the arms, the report and its answers to the study's question.
+    def publish_report(self, page_folder: Path, claims: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
+        """Write the arms and the report, with its claims: a sentence for each contrast.
 
         `page_folder` has the page. Runs of earlier arms and reports are deleted. Trials that are not part of
         this plan keep their runs, which are then listed beneath no arm.
@@ -165,7 +165,7 @@ class MlflowRuns:
         for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated runs
             self._client.delete_run(run_id)
             del self._summaries[run_id]
-        self._describe_study(answers, report_run)
+        self._describe_study(claims, report_run)
 
     def _write_arm(self, arm: ArmRun) -> str:
         """Return the id of the arm's run. If its numbers differ, a new run is written beside the old one.
@@ -186,7 +186,9 @@ class MlflowRuns:
         }
         duration = arm.ended - arm.started
         curves = (
-            CurvePoint(name, x, y, duration) for name, curve in arm.curves.items() for x, y in curve.items()
+            CurvePoint(name, step, value, duration)
+            for name, curve in arm.curves.items()
+            for step, value in curve.items()
         )
         content = RunContent(
             title=arm.title or arm.name,
@@ -237,9 +239,9 @@ class MlflowRuns:
         self._summaries[run_id] = study_tags
         return run_id
 
-    def _describe_study(self, answers: tuple[str, ...] = (), report_run: str = "") -> None:
+    def _describe_study(self, claims: tuple[str, ...] = (), report_run: str = "") -> None:
         """Write the experiment's description and saved views, and the description of the report's run."""
-        note = views.describe_study(self._plan, answers, views.study_links(self._experiment.id, report_run))
+        note = views.describe_study(self._plan, claims, views.study_links(self._experiment.id, report_run))
         if report_run:
             self._client.set_tag(report_run, NOTE, note)
         tags = {

@@ -153,9 +153,9 @@ def _chart_card(chart_type: str, metric: str) -> dict[str, object]:
     }
 
 
-def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
-    """Return a study's question and answers, as Markdown without HTML; `links` by their text."""
-    lines = [f"- {escape_markdown(answer)}" for answer in answers] or ["- no answer yet"]
+def describe_study(plan: Plan, claims: Sequence[str], links: Mapping[str, str]) -> str:
+    """Return a study's question and its report's claims, as Markdown without HTML; `links` by their text."""
+    lines = [f"- {escape_markdown(claim)}" for claim in claims] or ["- no answer yet"]
     arms = ", ".join(escape_markdown(arm.name) for arm in plan.arms)
     command = html.escape(plan.command.replace("`", "'"), quote=False)
     parts = [

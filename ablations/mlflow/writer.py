@@ -59,9 +59,9 @@ class Writer:
             if not self._wait_for_jobs():
                 return
 
-    def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
+    def publish_report(self, page_folder: Path, claims: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Queue `MlflowRuns.publish_report`."""
-        self._jobs.put(lambda: self._study_runs().publish_report(page_folder, answers, arms))
+        self._jobs.put(lambda: self._study_runs().publish_report(page_folder, claims, arms))
 
     def finish_writing(self) -> str:
         """Wait for the queued jobs and stop. Returns "", or a line if MLflow lacks something."""

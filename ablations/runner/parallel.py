@@ -71,9 +71,11 @@ def run_trials(
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever these functions raise, once all trials are stopped.
     """
-    planned = {trial.id: trial for trial in trials}
-    results = ledger.read_results(planned)
-    missing = [trial for id, trial in planned.items() if id not in results or should_retrain(results[id])]
+    trials_by_id = {trial.id: trial for trial in trials}
+    results = ledger.read_results(trials_by_id)
+    missing = [
+        trial for id, trial in trials_by_id.items() if id not in results or should_retrain(results[id])
+    ]
     shutdown = Shutdown()
     lock = threading.Lock()
     ended = Counter[str]()
@@ -119,7 +121,7 @@ def run_trials(
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
-        skipped=len(planned) - len(missing) + ended["by another run"],
+        skipped=len(trials_by_id) - len(missing) + ended["by another run"],
         left=len(missing) - ended.total(),
         interrupted=shutdown.interrupted,
     )

@@ -1,10 +1,12 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
 The process comes from a fork server, which has torch loaded for models (28 ms; 0.9 s in a new interpreter).
-It leads its own process group, which is killed when it ends, however it ends. A process that left the group
-(setsid) is found by its environment: a process of a program is killed before each new attempt and at the
-trial's end; any other is killed by `run_folder` when this run ends or, if this run was killed, when the next
-run starts. `child` is the side that runs in the process.
+`child` is the side that runs in the process. No process that it has started outlives the run:
+
+- Its process group, which it leads, is killed when it ends, however it ends.
+- A process that has left the group (setsid) is found by its environment.
+  - One of a program is killed before each new attempt and at the trial's end.
+  - Any other is killed by `run_folder` when the run ends or, if the run was killed, when the next run starts.
 """
 
 import json

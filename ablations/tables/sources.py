@@ -26,8 +26,7 @@ from unrolled.reports.trial_frame import tabulate_results
 SOURCE = "source"
 """The column that says from which of several sources a row comes."""
 _DEFAULT_CELLS: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
-"""The cells of a column that a table lacks: its rows are done, and as of a first look, because nothing says
-that results decided how many there are."""
+"""The cells of a column that a table lacks. Without the column all rows count as done, or as first look."""
 
 
 @dataclass(frozen=True, kw_only=True)

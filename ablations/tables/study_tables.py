@@ -167,7 +167,10 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     leading = ["study", "design", "arm", "baseline", "seed", "status", IS_COUNTED]
     settings = dict.fromkeys(
-        name for arm in comparison.arms if (t := arm.measured.example_trial) for name in t.flat_settings()
+        name
+        for arm in comparison.arms
+        if (trial := arm.measured.example_trial)
+        for name in trial.flat_settings()
     )
     varied = [name for name in settings if table[name].nunique() > 1]
     return table[[*leading, *varied, *metrics]]

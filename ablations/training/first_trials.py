@@ -144,9 +144,10 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:
     """Return the metrics in which two results differ, by the final value or the curve."""
-    a = measurements_by_metric(first.to_dict())
-    b = measurements_by_metric(second.to_dict())
-    return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
+    numbers = measurements_by_metric(first.to_dict())
+    new_numbers = measurements_by_metric(second.to_dict())
+    names = numbers.keys() | new_numbers.keys()
+    return {name for name in names if numbers.get(name) != new_numbers.get(name)}
 
 
 def _measure_distance(first: Result, second: Result, metric: str) -> float:
@@ -238,9 +239,11 @@ def _has_same_numbers(first: CountedResult, second: CountedResult, study_run: St
         return False
     if any(first.metrics[name] != second.metrics[name] for name in qualities):
         return False
-    a = study_run.ledger.read_result(first.trial.id)  # reads the curves, too
-    b = study_run.ledger.read_result(second.trial.id)
-    return a is not None and b is not None and _find_differing_metrics(a, b).isdisjoint(qualities)
+    first_stored = study_run.ledger.read_result(first.trial.id)  # with its curves, which `first` lacks
+    second_stored = study_run.ledger.read_result(second.trial.id)
+    if first_stored is None or second_stored is None:
+        return False
+    return _find_differing_metrics(first_stored, second_stored).isdisjoint(qualities)
 
 
 def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:

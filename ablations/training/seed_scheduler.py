@@ -44,7 +44,7 @@ class SeedScheduler:
         fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
         first = self._plan.metrics[0].name
         verdicts = {name: by_metric[first] for name, by_metric in decisions.verdicts.items()}
-        blocked = {name: v.blocked_reason for name, v in verdicts.items() if not v.decided}
+        blocked = {name: verdict.blocked_reason for name, verdict in verdicts.items() if not verdict.decided}
         look = decisions.looks_taken + 1 if requested else 0
         self.status_line = _describe_status(look, len(self._plan.looks), len(verdicts), blocked)
         sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]

@@ -47,7 +47,7 @@ def print_outcome(
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
     if comparison.beyond_looks:
-        counts += f"; {comparison.beyond_looks} not counted, from a look that is not needed or not complete"
+        counts += f"; {comparison.beyond_looks} not counted: their look is not complete, or is not needed"
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     failed = next((result for result in results.values() if result.status == "failed"), None)
     remarks = map(visible, _list_remarks(comparison))

@@ -158,7 +158,7 @@ def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(
     assert client.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
-# what the study asks and answers
+# what the study asks and the report claims
 
 
 @pytest.fixture
