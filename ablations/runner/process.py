@@ -1,12 +1,14 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
 The process comes from a fork server, which has torch loaded for models (28 ms; 0.9 s in a new interpreter).
-`child` is the side that runs in the process. No process that it has started outlives the run:
+`child` is the side that runs in the process. What is killed, and when:
 
-- Its process group, which it leads, is killed when it ends, however it ends.
-- A process that has left the group (setsid) is found by its environment.
-  - One of a program is killed before each new attempt and at the trial's end.
-  - Any other is killed by `run_folder` when the run ends or, if the run was killed, when the next run starts.
+- the process group that the process leads: when the process ends, however it ends
+- what a program started and has left the group (setsid): before each new attempt, and at the trial's end
+- whatever else has left the group: when this run ends, by `run_folder`; if this run was killed, when the next
+  one starts
+
+What has left the group is found by its environment.
 """
 
 import json

@@ -85,7 +85,7 @@ def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_on
     assert "database is locked" in str(study_writer.error)
     unlock()
     write_trials(study_writer, trials[3:])
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     assert study_writer.error, "nothing is attempted before the end"
     study_writer.write_missing(trials)
     assert study_writer.finish_writing() == ""
@@ -276,7 +276,7 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
 ):
     study_writer = open_writer(proxy.address)
     write_trials(study_writer, trials[:1])
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     proxy.faults += ["pass"] * random.Random(fault).randrange(6) + [fault]
     write_trials(study_writer, trials[1:])
     wait_for(lambda: study_writer.error)
@@ -292,7 +292,7 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
     proxy, study, empty_store, open_writer, trials, snapshot
 ):
     study_writer = open_writer(proxy.address)
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     proxy.faults += ["pass"] * random.Random("lose").randrange(12) + ["lose"]
     study_writer.write_missing(trials)
     assert study_writer.finish_writing().endswith("run `unrolled sync`")
@@ -308,7 +308,7 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 ):
     study_writer = open_writer(mlflow_server.address)
     write_trials(study_writer, trials[:2])
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     mlflow_server.kill()
     write_trials(study_writer, trials[2:])
     wait_for(lambda: study_writer.error)
