@@ -17,7 +17,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.retrain import restoring_torch_state
 
 
-class Study:
+class StudyProcess:
     """A study of stub trials in a process of its own."""
 
     def __init__(self, **words: object) -> None:
@@ -142,17 +142,17 @@ def wait_for() -> Callable[..., None]:
 
 
 @pytest.fixture
-def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Study]]:
+def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StudyProcess]]:
     """Yield a function that starts a study in a process of its own, and kill them at the end.
 
     In a temporary folder of their own: another run on this machine would end what a killed one has left.
     """
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds processes through /proc")
-    studies: list[Study] = []
+    studies: list[StudyProcess] = []
 
-    def start(folder: Path, *, count: int, **options: object) -> Study:
-        studies.append(Study(**{"folder": folder, "count": count, "workers": 2, **options}))
+    def start(folder: Path, *, count: int, **options: object) -> StudyProcess:
+        studies.append(StudyProcess(**{"folder": folder, "count": count, "workers": 2, **options}))
         return studies[-1]
 
     with tempfile.TemporaryDirectory() as directory:  # pytest's own path is too long for a socket

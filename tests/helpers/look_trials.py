@@ -117,7 +117,7 @@ def replace_trials() -> Iterator[None]:
         yield
 
 
-class Study:
+class StudyOnDisk:
     """A folder with the study, in which the command runs."""
 
     def __init__(self, folder: Path) -> None:
