@@ -82,7 +82,7 @@ def _session_id(pid: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def torch_state() -> Iterator[None]:
+def restore_torch_state() -> Iterator[None]:
     """Restore torch's global state after trials in this process."""
     with restoring_torch_state():
         yield
@@ -100,7 +100,7 @@ def ledger(tmp_path: Path, warnings: list[str]) -> Ledger:
 
 
 @pytest.fixture
-def command(capsys) -> Callable[..., tuple[int, str, str]]:
+def call_command(capsys) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs a command here and returns its exit code, output and errors."""
 
     def run(*words: object) -> tuple[int, str, str]:
@@ -111,14 +111,14 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
-def without_mlflow() -> Iterator[None]:
+def skip_mlflow() -> Iterator[None]:
     """Have `run` write nothing to MLflow, which takes longer than small trials do."""
     with silence_mlflow():
         yield
 
 
 @pytest.fixture(scope="module")
-def module_without_mlflow() -> Iterator[None]:
+def skip_mlflow_in_module() -> Iterator[None]:
     """Have `run` write nothing to MLflow in fixtures of the module, too."""
     with silence_mlflow():
         yield

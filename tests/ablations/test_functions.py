@@ -18,7 +18,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions
 from unrolled.bench.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 CODE = """
 import random

@@ -25,7 +25,7 @@ from tests.helpers.commit_project import (
 )
 from tests.helpers.git_repository import git, hash_files
 
-pytestmark = pytest.mark.usefixtures("module_without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
 
 
 @pytest.fixture(scope="module")

@@ -323,7 +323,7 @@ def test_ledgers_are_compared_without_torch_and_mlflow(tmp_path) -> None:
     assert list_imports(tmp_path, "compare one two") == (0, {"pandas"})
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_models_are_trained_where_the_ledger_lacks_them_else_exploratory(compare, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     words = ("lm2", "--seeds", "0-4", "--set", "corpus=text.txt", "--set", "batch=4", "--set", "epochs=1")

@@ -26,7 +26,7 @@ from unrolled.ablations.commits.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 WORDS = ("judge", "HEAD", "--chain", "night", "--incumbent", "main", "--json", "--workers", "1")
 

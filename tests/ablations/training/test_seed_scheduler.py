@@ -264,7 +264,7 @@ def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
     ]
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

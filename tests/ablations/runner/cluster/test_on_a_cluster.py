@@ -8,7 +8,7 @@ from tests.helpers.command_call import TrialCounts, check_command, read_trial_co
 from tests.helpers.git_repository import git
 from tests.helpers.look_trials import StudyOnDisk
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 MODEL = """
 from torch import nn
