@@ -201,11 +201,11 @@ def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
 
 def _find_ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
     """Yield files of the ledger that belong to no trial of the plan."""
-    planned = {plan_store.plan_path(ledger, plan.study)}
-    planned |= {path for id in results for path in ledger.find_trial_files(id)}
+    planned_paths = {plan_store.plan_path(ledger, plan.study)}
+    planned_paths |= {path for id in results for path in ledger.find_trial_files(id)}
     for path in list_files(ledger.root):
         name = path.relative_to(ledger.root).as_posix()
-        if path not in planned and not name.startswith("set-aside/"):
+        if path not in planned_paths and not name.startswith("set-aside/"):
             yield f"ledger/{name}: belongs to no trial of the plan"
 
 

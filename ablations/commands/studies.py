@@ -55,17 +55,17 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         print(f"{unused:,} {subject} unused; `unrolled studies --remove-old` removes what belongs to no plan")
 
 
-def _make_plan_row(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
+def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
     """Return the row of a study that was run: its results, and the summary of its page."""
     if plan.refusal:
         reason = f"stopped by its first trials: {shorten(plan.refusal, REFUSAL_LENGTH)}"
-        return (plan.study, f"{results:,}", "–", "–", "–", reason)
+        return (plan.study, f"{result_count:,}", "–", "–", "–", reason)
     summary = read_summary(find_page(plan.study, out))
     if summary is None or summary.plan != plan.hash:
-        return (plan.study, f"{results:,}", "–", "–", "–", plan.question)
+        return (plan.study, f"{result_count:,}", "–", "–", "–", plan.question)
     decided = f"{summary.decided} of {summary.contrasts}"
     answer = summary.answer[0] if summary.answer else plan.question
-    return (plan.study, f"{results:,}", f"{summary.failed:,}", decided, summary.last_result, answer)
+    return (plan.study, f"{result_count:,}", f"{summary.failed:,}", decided, summary.last_result, answer)
 
 
 def _make_chain_row(record: ChainRecord, plans: Mapping[str, Plan], trained: Set[str]) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
                 place=unreadable[0],
                 cure="run its study again, which sets it aside, or delete it",
             )
-        planned = _collect_ids(stored)
+        planned_ids = _collect_ids(stored)
         folders = {
             "result": "trials/*/*.json",
             "details file": "details/*/*",
@@ -98,7 +98,9 @@ def _remove_unplanned(ledger: Ledger) -> None:
             "program's folder": "kept/*",
         }
         leftovers = {
-            noun: [path for path in ledger.root.glob(pattern) if path.name.partition(".")[0] not in planned]
+            noun: [
+                path for path in ledger.root.glob(pattern) if path.name.partition(".")[0] not in planned_ids
+            ]
             for noun, pattern in folders.items()
         }
         leftovers["set-aside file"] = list((ledger.root / "set-aside").glob("*"))

@@ -156,8 +156,8 @@ class _Candidate:
             return self._end_untrained(ProposalOutcome.CRASH, f"cannot be run: {error}")
         if reason := self._explain_old_content(candidate):
             return self._end_untrained(ProposalOutcome.REFUSED, reason, candidate)
-        if earlier := self._find_earlier(candidate.content):
-            return self._resume_proposal(replace(earlier, candidate=candidate), study, sides)
+        if proposal := self._find_judged_proposal(candidate.content):
+            return self._resume_proposal(replace(proposal, candidate=candidate), study, sides)
         return self._add_proposal(candidate, study, sides)
 
     def _explain_old_content(self, candidate: CandidateContent) -> str:
@@ -202,31 +202,31 @@ class _Candidate:
             self.chain_study.make_study(commits), commits, sides, self.options.results
         )
 
-    def _find_earlier(self, content: str) -> Proposal | None:
+    def _find_judged_proposal(self, content: str) -> Proposal | None:
         """Return the latest proposal of this content. One that the chain could not afford does not count."""
-        same = [proposal for proposal in self.record.proposals if proposal.candidate.content == content]
         judged = [
             proposal
-            for proposal in same
-            if proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED
+            for proposal in self.record.proposals
+            if proposal.candidate.content == content
+            and (proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED)
         ]
         return judged[-1] if judged else None
 
-    def _resume_proposal(self, earlier: Proposal, study: Study, sides: Sides) -> ChainEntry:
+    def _resume_proposal(self, proposal: Proposal, study: Study, sides: Sides) -> ChainEntry:
         """Return an earlier proposal: as it ended or, if it is open, to be trained with its seeds."""
-        is_retried = earlier.outcome == ProposalOutcome.CRASH and earlier.is_tested and self.options.retry
-        has_same_incumbent = earlier.incumbent == self.record.incumbent_number
-        if earlier.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
-            self.chain_study.repository.keep_tree(earlier.candidate.commit.tree)
-            return self._save_proposal(replace(earlier, accepted=True), is_old=True)
-        if earlier.outcome and not is_retried:
-            return ChainEntry(self.record, earlier, self._metric, self.chain_study.repository, is_old=True)
+        is_retried = proposal.outcome == ProposalOutcome.CRASH and proposal.is_tested and self.options.retry
+        has_same_incumbent = proposal.incumbent == self.record.incumbent_number
+        if proposal.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
+            self.chain_study.repository.keep_tree(proposal.candidate.commit.tree)
+            return self._save_proposal(replace(proposal, accepted=True), is_old=True)
+        if proposal.outcome and not is_retried:
+            return ChainEntry(self.record, proposal, self._metric, self.chain_study.repository, is_old=True)
         if not has_same_incumbent:
             reason = "another candidate became the incumbent before it was judged"
             return self._save_proposal(
-                replace(earlier, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
+                replace(proposal, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
             )
-        return self._save_with_study(replace(earlier, outcome="", reason=""), study, sides)
+        return self._save_with_study(replace(proposal, outcome="", reason=""), study, sides)
 
     def _add_proposal(self, candidate: CandidateContent, study: Study, sides: Sides) -> ChainEntry:
         """Record a new proposal with its levels and seeds, if the chain can afford it."""

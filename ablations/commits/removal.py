@@ -126,12 +126,12 @@ class Removal:
         self.arm_tree = None
         self.base_tree = None
         for companions in self.attempts:
-            fewer = builder.drop_needless(self.change, companions)
+            fewer = builder.drop_needless_companions(self.change, companions)
             companions = companions if fewer in self.tried else fewer  # with fewer the program failed
             self.tried.add(companions)
             try:
                 arm_tree = builder.build_tree(f"without {self.change.name}", (self.change, *companions))
-                base_tree = builder.build_tree(_name_without(companions), companions)
+                base_tree = builder.build_tree(_name_tree(companions), companions)
             except BadInput as error:
                 self.refuse(f"the program cannot run without it: {error}")
                 continue
@@ -169,7 +169,7 @@ class TreeBuilder:
         commit = replace(self.history.tip, name=name, tree=tree, subject="the tip without it", author_date="")
         return Tree(name, self.checkouts.add_commit(commit))
 
-    def drop_needless(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
+    def drop_needless_companions(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
         """Return the companions that are needed: without one of them, taking the change back conflicts."""
         if len(companions) > 2 and self._find_tree((change, *companions)) is not None:
             for spared in companions:
@@ -184,7 +184,7 @@ class TreeBuilder:
         return self.clone.take_back(commits, self.checkouts.is_kept)
 
 
-def _name_without(changes: Sequence[Change]) -> str:
+def _name_tree(changes: Sequence[Change]) -> str:
     """Return the name of a tree without these changes: "without 1a2b3c4 + 5d6e7f8".
 
     The name of a removal's own tree has the subject of its change, and is never the same.

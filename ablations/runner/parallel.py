@@ -25,7 +25,7 @@ from unrolled.bench.trial import CountedResult, Result, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """The planned trials by outcome; the four numbers add up to all of them."""
+    """The trials of a run by outcome; the four numbers add up to all of them."""
 
     done: int = 0  # trials that are done or diverged
     failed: int = 0

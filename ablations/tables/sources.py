@@ -59,15 +59,15 @@ def read_sources(
     `experiment` chooses an experiment of MLflow, and `study` a study of a results folder. `metrics` are the
     names of judged metrics.
     """
-    inputs = [_read_source(source, experiment, study, metrics) for source in sources]
-    return inputs if len(inputs) == 1 else _mark_sources(inputs)
+    tables = [_read_source(source, experiment, study, metrics) for source in sources]
+    return tables if len(tables) == 1 else _mark_sources(tables)
 
 
 def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str]) -> SourceTable:
     if is_results_folder(source):
         return _read_results(source, study)
-    inner = Path(source, "results")
-    require(not is_results_folder(inner), "is no results folder", place=source, cure=f"name {inner}")
+    subfolder = Path(source, "results")
+    require(not is_results_folder(subfolder), "is no results folder", place=source, cure=f"name {subfolder}")
     rows = read_table(source, experiment, metrics)
     if is_trials_table(rows, source):
         rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # undoes reports.formats.csv_cell

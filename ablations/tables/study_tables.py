@@ -53,7 +53,7 @@ def shipped(study: str) -> pd.DataFrame:
     )
     with resources.as_file(file) as path:
         table = read_table(str(path), "")
-    load_study_of(table)
+    load_study_of_table(table)
     return table
 
 
@@ -62,7 +62,7 @@ def is_study_table(table: pd.DataFrame) -> bool:
     return set(REQUIRED_COLUMNS) <= set(table.columns)
 
 
-def load_study_of(table: pd.DataFrame) -> Study:
+def load_study_of_table(table: pd.DataFrame) -> Study:
     """Return the shipped study of a table. Raises BadInput if the study has another design today."""
     is_one_study = is_study_table(table) and table.study.nunique(dropna=False) == 1
     require(
@@ -88,7 +88,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     from unrolled.reports import comparison
     from unrolled.reports.foreign.columns import Columns, arrange_table
 
-    design = _design_study(load_study_of(table))
+    design = _design_study(load_study_of_table(table))
     place = f"study {design.study!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in design.arms_by_name or seed not in design.seeds:
@@ -116,12 +116,12 @@ def _check_settings(table: pd.DataFrame, design: "Design") -> None:
     for arm, rows in table.groupby("arm", sort=False):
         settings = settings_by_arm[str(arm)]
         for name in sorted(names):
-            planned = settings.get(name)
+            value = settings.get(name)
             cells = rows[name]
-            deviations = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
+            deviations = cells[cells.notna() if value is None else ~cells.isin([value, str(value)])]
             if len(deviations):
                 raise BadInput(
-                    f"arm {arm!r} has {planned} by the study's file",
+                    f"arm {arm!r} has {value} by the study's file",
                     place=f"study {design.study!r}",
                     key=f"{name} = {deviations.iloc[0]}",
                     cure=f"`unrolled run {design.study}` makes results of today's",
@@ -133,7 +133,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
     They do so if they name the study's arms and baseline, pairs by seed, and its metrics with their δ.
     """
-    study = load_study_of(table)
+    study = load_study_of_table(table)
     by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
     own_baseline = columns.baseline in ("", study.arms[0].name)
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
@@ -145,7 +145,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
-    design = _design_study(load_study_of(table))
+    design = _design_study(load_study_of_table(table))
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
     marked = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
     marked[OTHER_TASK] = marked.arm.map(other_tasks)

@@ -118,7 +118,7 @@ def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> d
         for side in (name, base):
             pairs = zip(miss_chances[side], chances[name].reach, strict=True)
             miss_chances[side] = [miss * (1 - reach) for miss, reach in pairs]
-    first, *steps = (n - before for before, n in pairwise((0, *study.looks)))
+    first, *steps = (look - before for before, look in pairwise((0, *study.looks)))
     return {
         name: first + sum(step * (1 - miss) for step, miss in zip(steps, later, strict=True))
         for name, (_, *later) in miss_chances.items()

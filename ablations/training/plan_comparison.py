@@ -77,7 +77,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
     results: dict[str, CountedResult] = {}
-    for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
+    for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
         stored = ledger.read_result(id) if id not in results else None
         if stored is None:
             continue
@@ -88,16 +88,16 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
             if not drawn_curves or name in drawn_curves
         }
         records = {key: record for key, record in result.records.items() if key not in single_records}
-        if result.done and name not in sampled_arms and len(records) < len(result.records):
+        if result.done and arm_name not in sampled_arms and len(records) < len(result.records):
             records = dict(result.records)
-            sampled_arms.add(name)
+            sampled_arms.add(arm_name)
         results[id] = replace(result, records=records, curves=curves, trace={})
     return {id: results[id] for id in plan.ids if id in results}
 
 
 def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
     """Return what a plan's arms are compared by, and each arm with its results."""
-    shared = [
+    earlier_dates = [
         earlier.planned
         for earlier in plan.earlier_declarations
         if not set(earlier.trial_ids).isdisjoint(plan.ids)
@@ -125,7 +125,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
         planned=plan.planned,
         command=plan.command,
         ships=plan.ships,
-        first_declared=min(shared, default=None),
+        first_declared=min(earlier_dates, default=None),
         seen_pairs={**_count_pairs_of_other_command(plan, results), **plan.seen_pairs},
         earlier_attempts=earlier_attempts,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),

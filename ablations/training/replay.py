@@ -33,7 +33,7 @@ class Replay(NamedTuple):
 
     result: Result
     difference: str = ""  # the first difference, and the kinds of machine if they differ
-    unplayed: str = ""  # why it could not be trained again
+    obstacle: str = ""  # why it could not be trained again
     new_result: Result | None = None  # result of the second training
 
 
@@ -68,17 +68,17 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
         print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.difference)}")
-    unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
-    same = len(outcomes) - len(differing) - unplayed.total()
+    obstacles = Counter(shorten(outcome.obstacle, 400) for outcome in outcomes if outcome.obstacle)
+    same = len(outcomes) - len(differing) - obstacles.total()
     parts = [f"{same} of {len(outcomes)} {equality}"]
     parts += [f"{len(differing)} not"] if differing else []
-    if unplayed:
-        reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
-        parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
+    if obstacles:
+        reasons = "; ".join(f"{reason}: {number}" for reason, number in obstacles.most_common())
+        parts.append(f"{obstacles.total()} could not be replayed ({reasons})")
     reported = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(reported & plan.irreproducible - {*outcomes[0].result.trial.metric_kinds()})
     print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
-    if unplayed["interrupted"] and not differing:
+    if obstacles["interrupted"] and not differing:
         return 130
     return 0 if same == len(outcomes) else 1
 
@@ -161,7 +161,7 @@ def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: 
     outcomes = []
     for result, (trial, reason) in zip(results, today, strict=True):
         if trial is None:
-            outcomes.append(Replay(result, unplayed=reason))
+            outcomes.append(Replay(result, obstacle=reason))
         else:
             outcomes.append(_compare_replay(result, trained.get(trial.id), reason, plan))
     return outcomes
@@ -170,12 +170,12 @@ def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
     """Return the outcome of a second training. `reason` says why it may differ; "" if it must not."""
     if new_result is None:
-        return Replay(result, unplayed="interrupted")
+        return Replay(result, obstacle="interrupted")
     new_result = plan.count_result(new_result)
     if not (new_result.done or new_result.diverged):
-        return Replay(result, unplayed=plain_reason(new_result))
+        return Replay(result, obstacle=plain_reason(new_result))
     if reason:
-        return Replay(result, unplayed=f"{reason}, {_describe_distance(result, new_result, plan)}")
+        return Replay(result, obstacle=f"{reason}, {_describe_distance(result, new_result, plan)}")
     return Replay(result, describe_difference(result, new_result, plan), new_result=new_result)
 
 

@@ -124,7 +124,7 @@ def _run_study(
             )
             is_checked = _train_study(study_run)
             plan = study_run.plan
-            trained = study_run.trained
+            trained_ids = study_run.trained_ids
             interrupted = study_run.interrupted
             del study_run, trials  # frees the results; the ledger is read again, as files may have changed
             comparison, results = _publish_results(plan, ledger, writer, options.out)
@@ -135,7 +135,7 @@ def _run_study(
         plan,
         results,
         ledger,
-        trained,
+        trained_ids,
         is_checked=is_checked,
         timed_out=budget.has_refused,
         interrupted=interrupted,

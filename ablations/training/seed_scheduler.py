@@ -14,14 +14,14 @@ class SeedScheduler:
     """The trials that a plan wants, which follow from its results.
 
     A plan wants every trial up to the first look. From then on it wants those of arms whose contrast is
-    undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending`) is
+    undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending_ids`) is
     missing. The order in which results arrive does not matter: results beyond the look are ignored, and
     decisions are final (see `reports.statistics.decisions`).
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, CountedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
-        self.pending: set[str] = set()
+        self.pending_ids: set[str] = set()
         self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
         self._has_own_rule = False
@@ -50,7 +50,9 @@ class SeedScheduler:
         sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]
         self._undecided_arms = {name for name, _ in sides}
         self._seeds_due = {name: fewest for name, seeds in sides if seeds == fewest}
-        self.pending = {id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)}
+        self.pending_ids = {
+            id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)
+        }
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
         """Sort trials by seed, so that a stopped run leaves whole pairs. Within a seed the longest is first.
@@ -71,16 +73,16 @@ class SeedScheduler:
         return sorted(trials, key=sort_key)
 
     @property
-    def possible(self) -> set[str]:
-        """The missing trials that any look may need, including `pending`."""
+    def possible_ids(self) -> set[str]:
+        """The missing trials that any look may need, including `pending_ids`."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
     def add_result(self, result: CountedResult) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()
-        completes_look = self.pending == {id}
-        self.pending.discard(id)
+        completes_look = self.pending_ids == {id}
+        self.pending_ids.discard(id)
         may_end = self._has_own_rule and not result.done  # one failed trial may fail a gate
         if completes_look or may_end:
             self._evaluate_looks()

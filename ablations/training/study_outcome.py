@@ -26,7 +26,7 @@ def print_outcome(
     plan: Plan,
     results: Mapping[str, CountedResult],
     ledger: Ledger,
-    trained: set[str],
+    trained_ids: set[str],
     *,
     is_checked: bool,
     timed_out: bool,
@@ -41,9 +41,9 @@ def print_outcome(
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
-    missing = len(scheduler.pending)
+    missing = len(scheduler.pending_ids)
     ends = Counter(result.status for result in results.values())
-    new = sum(results[id].done for id in trained & results.keys())
+    new = sum(results[id].done for id in trained_ids & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
     if comparison.beyond_looks:

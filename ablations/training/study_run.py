@@ -84,7 +84,7 @@ class StudyRun:
     options: RunOptions
     device: Device
     budget: Budget
-    trained: set[str] = field(default_factory=set)  # identities of the trials
+    trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
     interrupted: bool = False  # whether Ctrl-C ended the run
@@ -115,13 +115,13 @@ class StudyRun:
         with progress as show_result, self._page_thread(console) as queue_page:
 
             def on_result(result: CountedResult) -> None:
-                self.trained.add(result.trial.id)
+                self.trained_ids.add(result.trial.id)
                 on_stored_result(result)
 
             def on_stored_result(result: CountedResult) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
-                if self.scheduler.add_result(result) and self.scheduler.pending:
+                if self.scheduler.add_result(result) and self.scheduler.pending_ids:
                     queue_page()  # not after the last look: the end of the run renders that page
                 self.budget.measure_trial(result)
                 # the writer reads a result when its turn comes, as thousands may be queued
@@ -163,16 +163,18 @@ class StudyRun:
 
         Once the budget has refused a trial, only trials that the next look needs are started.
         """
-        due = trial.id in self.scheduler.pending or not self.budget.has_refused
-        return due and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
+        may_start = trial.id in self.scheduler.pending_ids or not self.budget.has_refused
+        return may_start and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
     def _remaining_trials(self) -> Remaining:
         """Return the trials that the study still needs."""
-        pending = self.scheduler.pending
-        look, study = (
-            sum(self._expected_seconds[id] for id in ids) for ids in (pending, self.scheduler.possible)
+        seconds = self._expected_seconds
+        pending = self.scheduler.pending_ids
+        return Remaining(
+            trials=len(pending),
+            seconds=sum(seconds[id] for id in pending),
+            most_seconds=sum(seconds[id] for id in self.scheduler.possible_ids),
         )
-        return Remaining(len(pending), look, study)
 
     @cached_property
     def _expected_seconds(self) -> dict[str, float]:

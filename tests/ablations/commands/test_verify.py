@@ -180,7 +180,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     altered = replace(result, trial=replace(result.trial, versions="torch 0.4.1"), metrics=metrics)
     conditions = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
     (outcome,) = replay_trials([altered], conditions, load_project_plan(folder))
-    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", outcome.unplayed)
+    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", outcome.obstacle)
 
 
 def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(

@@ -108,11 +108,11 @@ def test_the_range_of_needed_trials_only_narrows_and_holds_the_final_number(
     plan = plan_store.load_plan("looks", full_study.ledger)
     results = full_study.ledger.read_results(plan.ids)
     scheduler = SeedScheduler(plan, {})
-    ranges = [(len(scheduler.pending), len(scheduler.possible))]
+    ranges = [(len(scheduler.pending_ids), len(scheduler.possible_ids))]
     for result in sorted(results.values(), key=lambda result: result.trial.seed % 1000):
         scheduler.add_result(result)
         size = len(scheduler.results)
-        ranges.append((size + len(scheduler.pending), size + len(scheduler.possible)))
+        ranges.append((size + len(scheduler.pending_ids), size + len(scheduler.possible_ids)))
     lower, upper = zip(*ranges, strict=True)
     assert list(lower) == sorted(lower) and list(upper) == sorted(upper, reverse=True)
     assert lower[0] == 6 * LOOKS[0] and lower[-1] == upper[-1] == len(results) == 37
