@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from tests.helpers.command_process import TEXT, environment
+from tests.helpers.command_process import TEXT, make_environment
 from tests.helpers.command_without_mlflow import SilentWriter
 from tests.helpers.fork_server import new_fork_server
 from tests.helpers.processes import ProgramGroup, helpers_path
@@ -134,7 +134,7 @@ class StudyOnDisk:
         return self.programs.start(
             *(sys.executable, "-m", "tests.helpers.look_trials", "run", "looks.toml", *words),
             cwd=self.folder,
-            env=environment(self.folder, **self.variables, **variables),
+            env=make_environment(self.folder, **self.variables, **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

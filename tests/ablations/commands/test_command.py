@@ -17,9 +17,9 @@ from tests.helpers.command_call import TrialCounts, check_command, read_facts, r
 from tests.helpers.command_process import (
     COMMAND,
     check_process,
-    environment,
     list_imports,
-    mlflow_runs,
+    make_environment,
+    read_mlflow_runs,
     write_sitecustomize,
     write_study,
 )
@@ -77,11 +77,11 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(
     assert path in output.partition("[1/6]")[0], "it is told before the first trial, too"
     page = folder / path
     assert "Does a narrower network do worse?" in page.read_text()
-    assert len(read_fingerprints(folder)) == len(mlflow_runs(folder, "trial")) == 6
+    assert len(read_fingerprints(folder)) == len(read_mlflow_runs(folder, "trial")) == 6
     page_bytes = page.read_bytes()
 
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(stored=6)
-    assert len(mlflow_runs(folder, "trial")) == 6
+    assert len(read_mlflow_runs(folder, "trial")) == 6
     assert page.read_bytes() == page_bytes
 
     assert run_command(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
@@ -109,7 +109,7 @@ def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_on
 ):
     command = [COMMAND, "run", "small.toml", "-j", "1"]
     python_path = write_sitecustomize(folder, STANDS_STILL)
-    options = {"cwd": folder, "env": environment(folder, PYTHONPATH=python_path)}
+    options = {"cwd": folder, "env": make_environment(folder, PYTHONPATH=python_path)}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as driver:
         try:
             wait_for((folder / "stands still").exists)
@@ -118,7 +118,7 @@ def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_on
     assert len(read_fingerprints(folder)) == 2
     check_command(folder, "run", "small.toml")
     assert read_fingerprints(folder) == read_fingerprints(complete_study[0])
-    assert len(mlflow_runs(folder, "trial")) == 6
+    assert len(read_mlflow_runs(folder, "trial")) == 6
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ sys.meta_path.insert(0, Gate())
 def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
     options = {
         "cwd": folder,
-        "env": environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),
+        "env": make_environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),
     }
     words = [sys.executable, command_without_mlflow.__file__, "run", "small.toml"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, **options)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
-from tests.helpers.command_process import mlflow_runs, write_study
+from tests.helpers.command_process import read_mlflow_runs, write_study
 from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
@@ -60,7 +60,7 @@ def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(proj
     assert "3 of 3 trials finished, none failed" in read_facts(project, "small")
     plan = json.loads(find_plan_file(project, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out 'out\xff'"
-    assert mlflow_runs(project, "study") == ["FINISHED"]
+    assert read_mlflow_runs(project, "study") == ["FINISHED"]
 
 
 @pytest.mark.parametrize("words", ["studies", "report", "sync"])
@@ -100,7 +100,7 @@ def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(proje
     assert read_trial_counts(process.stdout) == TrialCounts(stored=6)
     assert ", so it counts as none; moved to results/set-aside/" in process.stderr
     assert all("6 of 6 trials finished" in read_facts(project, study) for study in ("small", "other"))
-    assert mlflow_runs(project, "study") == ["FINISHED"]
+    assert read_mlflow_runs(project, "study") == ["FINISHED"]
 
 
 def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
@@ -111,7 +111,7 @@ def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
         assert (process.returncode, process.stderr.count("\n")) == (2, 1), process.stderr
         assert "No space left on device" in process.stderr
         assert not list((project / "pages").rglob("*.html")), "nor half a page"
-    assert mlflow_runs(project, "trial") == ["FINISHED"] * 6
+    assert read_mlflow_runs(project, "trial") == ["FINISHED"] * 6
 
 
 @pytest.mark.usefixtures("skip_mlflow")
