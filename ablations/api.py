@@ -33,7 +33,7 @@ from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped as shipped
-from unrolled.ablations.tables.verdicts import (
+from unrolled.ablations.tables.verdict_table import (
     ComparedPair,
     choose_metric,
     compare_arms,

@@ -19,7 +19,7 @@ from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.tables.reader import read_table
+from unrolled.ablations.tables.table_reader import read_table
 from unrolled.ablations.training.plan_comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require

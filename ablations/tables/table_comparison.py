@@ -9,9 +9,9 @@ import pandas as pd
 
 from unrolled.ablations.options import CompareOptions, refuse_flags
 from unrolled.ablations.tables import study_tables
-from unrolled.ablations.tables.columns import list_metric_names, make_columns
-from unrolled.ablations.tables.reader import is_trials_table
+from unrolled.ablations.tables.column_options import list_metric_names, make_columns
 from unrolled.ablations.tables.sources import SOURCE, SourceTable, read_sources, require_one_machine
+from unrolled.ablations.tables.table_reader import is_trials_table
 from unrolled.bench.errors import plural, require
 from unrolled.bench.metric import judges_cost
 from unrolled.reports import comparison

@@ -9,7 +9,7 @@ from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs, views
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
-from unrolled.ablations.tables import reader
+from unrolled.ablations.tables import table_reader
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns, arrange_table
@@ -92,13 +92,13 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
     arms = {name: [make_result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
     plan = build_plan(arms, looks=(2, 3))
     write_to_mlflow(plan, arms, store)
-    frame = reader.read_table(f"mlflow:{store}", "s")
+    frame = table_reader.read_table(f"mlflow:{store}", "s")
     columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
     assert sorted(arrange_table(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
     for run in client.search_runs([client.get_experiment_by_name("unrolled/s").experiment_id]):
         client.delete_tag(run.info.run_id, "unrolled.first_look")
     with pytest.raises(BadInput, match="unrolled sync"):
-        arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
+        arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(
         ArmRun(name=name, trial_ids=tuple(r.trial.id for r in arm_results))
         for name, arm_results in arms.items()
@@ -107,7 +107,7 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
         mlflow_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
             report_folder, (), runs
         )
-        assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
+        assert len(arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
 def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, make_result, report_folder):
