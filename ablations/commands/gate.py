@@ -73,8 +73,8 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     """Print the expected trials and time of a gate, and its chance to pass. Returns the exit code."""
     spreads, seconds = _read_measurements(study, ledger)
     looks = Looks(study.looks)
-    refused = 0.0
-    bounds = []
+    chance_to_fail = 0.0
+    spreads_and_deltas = []
     for metric in study.metrics:
         for arm in study.contrasts:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
@@ -82,15 +82,15 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             same, worse = (
                 expected_gate(looks, sd=sd, delta=metric.zone, effect=effect) for effect in (0.0, metric.zone)
             )
-            refused += 1 - same.passes
-            bounds.append((sd, metric.zone))
+            chance_to_fail += 1 - same.passes
+            spreads_and_deltas.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
             print(visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
             print(f"  chance to pass: {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
             print(f"  chance to pass: {worse.passes:.3f} if worse by δ")
-    trials = expected_pairs(looks, tuple(bounds)) * len(study.arms)
+    trials = expected_pairs(looks, tuple(spreads_and_deltas)) * len(study.arms)
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
-    chance = f"{max(0.0, 1 - refused):.3f}"
+    chance = f"{max(0.0, 1 - chance_to_fail):.3f}"
     print(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")
     print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.looks[-1]} at most")
     return 0

@@ -282,8 +282,9 @@ class _Driver:
         if isinstance(outcome, CancelledError):  # this driver cancels no task: the scheduler was lost
             raise self.cluster_error(*SCHEDULER_LOST)
         if isinstance(outcome, tuple):  # type, error and traceback of a failed task
-            died = isinstance(outcome[1], KilledWorker)
-            answer: Result | str = "its worker died" if died else f"its worker failed: {outcome[1]!r}"
+            task_error = outcome[1]
+            worker_died = isinstance(task_error, KilledWorker)
+            answer: Result | str = "its worker died" if worker_died else f"its worker failed: {task_error!r}"
         else:
             answer = read_worker_answer(trial, outcome)
         attempts = self.failures[trial.id] + 1

@@ -111,18 +111,20 @@ def run_alone(
         result = _read_answer(trial, attempt.answer)
         if attempt.code == FORK_SERVER_LOST:
             time.sleep(0.2 * number)  # the system must reap the fork server before a new one starts
-        killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
-        if result or attempt.timed_out or not killed or number >= conditions.limits.attempts:
+        was_killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
+        if result or attempt.timed_out or not was_killed or number >= conditions.limits.attempts:
             break
     result = result or failed_result(trial, _describe_failure(attempt, conditions.limits.time_limit, number))
-    useful = result.done and any(kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics)
+    has_quality = result.done and any(
+        kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics
+    )
     return replace(
         result,
         reason=result.reason + _describe_checkpoint(checkpoints, result),
         attempts=number,
         started=attempt.started,
         seconds=attempt.seconds,
-        output="" if useful else attempt.output.decode(errors="replace"),
+        output="" if has_quality else attempt.output.decode(errors="replace"),
         provenance={**result.provenance, **gpu_facts(gpus)},
     )
 
