@@ -232,20 +232,22 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
 def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
     """Yield texts and programs whose hashes are not those of their trials, and files of no trial."""
     files = root / "files"
-    unused = set(list_files(files))
+    unused_files = set(list_files(files))
     for trial in trials:
-        located = trial.relocated_to(files)
-        if isinstance(located, ProgramTrial):
-            may_read = trust or not _reads_elsewhere(located)
-            today, reason = identify_today(located) if may_read else (located, "")
-            unused -= _list_program_files(located) if may_read else set(list_files(Path(located.folder)))
-            if today is None:
-                yield f"{Path(located.folder).relative_to(root)}/: {reason}"
-        elif text := _find_text_file(located, files):
-            unused.discard(text)
+        local_trial = trial.relocated_to(files)
+        if isinstance(local_trial, ProgramTrial):
+            may_read = trust or not _reads_elsewhere(local_trial)
+            trial_today, reason = identify_today(local_trial) if may_read else (local_trial, "")
+            unused_files -= (
+                _list_program_files(local_trial) if may_read else set(list_files(Path(local_trial.folder)))
+            )
+            if trial_today is None:
+                yield f"{Path(local_trial.folder).relative_to(root)}/: {reason}"
+        elif text := _find_text_file(local_trial, files):
+            unused_files.discard(text)
             if _hash_text(text) != trial.data:
                 yield f"{text.relative_to(root)}: is not the text that was trained on"
-    yield from (f"{path.relative_to(root)}: belongs to no trial" for path in sorted(unused))
+    yield from (f"{path.relative_to(root)}: belongs to no trial" for path in sorted(unused_files))
 
 
 def _hash_text(path: Path) -> str:

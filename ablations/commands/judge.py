@@ -105,7 +105,7 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
     """Return the outcome as the fields of --json."""
     record = entry.record
     proposal = entry.proposal
-    compared = record.find_candidate(proposal.incumbent)
+    base = record.find_candidate(proposal.incumbent)
     return {
         "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,
@@ -115,7 +115,7 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
         "proposal": proposal.number,
         "is_old": entry.is_old,
         "candidate": _describe_content(proposal.candidate),
-        "compared_with": _describe_content(compared),
+        "compared_with": _describe_content(base),
         "incumbent": _describe_content(record.incumbent),
         "metric": entry.metric.name,
         "delta": entry.metric.zone,

@@ -165,12 +165,12 @@ class _Candidate:
 
         A commit that has become the incumbent may be judged again: its proposal is returned as it ended.
         """
-        *replaced, present = self.record.incumbent_numbers
-        for number in replaced:
+        *replaced_numbers, present_number = self.record.incumbent_numbers
+        for number in replaced_numbers:
             if self.record.find_candidate(number).content == candidate.content:
                 return f"is an earlier incumbent, {self._describe_commit(number)}: was the branch rewound?"
         incumbent = self.record.incumbent
-        is_judged_again = present > 0 and candidate.commit.tree == incumbent.commit.tree
+        is_judged_again = present_number > 0 and candidate.commit.tree == incumbent.commit.tree
         if candidate.content == incumbent.content and not is_judged_again:
             return "no file that counts differs from the incumbent's"
         return ""
@@ -204,13 +204,13 @@ class _Candidate:
 
     def _find_judged_proposal(self, content: str) -> Proposal | None:
         """Return the latest proposal of this content. One that the chain could not afford does not count."""
-        judged = [
+        judged_proposals = [
             proposal
             for proposal in self.record.proposals
             if proposal.candidate.content == content
             and (proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED)
         ]
-        return judged[-1] if judged else None
+        return judged_proposals[-1] if judged_proposals else None
 
     def _resume_proposal(self, proposal: Proposal, study: Study, sides: Sides) -> ChainEntry:
         """Return an earlier proposal: as it ended or, if it is open, to be trained with its seeds."""
@@ -235,14 +235,14 @@ class _Candidate:
         level, simpler_level = record.compute_levels()
         if reason := self._explain_lack(level):
             return self._end_untrained(ProposalOutcome.UNDECIDED, reason, candidate)
-        used = self.ledger.list_seeds()
+        used_seeds = self.ledger.list_seeds()
         for chain in read_chains(self.ledger):
-            used |= {seed for proposal in chain.proposals for seed in proposal.seeds}
+            used_seeds |= {seed for proposal in chain.proposals for seed in proposal.seeds}
         proposal = replace(
             self._make_proposal(candidate),
             level=level,
             simpler_level=simpler_level if is_simpler else 0.0,
-            seeds=draw_seeds(record.chain.looks[-1], used),
+            seeds=draw_seeds(record.chain.looks[-1], used_seeds),
             remarks=tuple(self._list_remarks()),
         )
         return self._save_with_study(proposal, study, sides)
@@ -266,13 +266,13 @@ class _Candidate:
         """Return a remark if the candidate's commit does not come after the incumbent's in the history."""
         incumbent = self.record.incumbent.commit
         repository = self.chain_study.repository
-        described = self._describe_commit(self.record.incumbent_number)
+        incumbent_name = self._describe_commit(self.record.incumbent_number)
         if WORK_TREE in (self.commit.name, incumbent.name) or self.commit.hash == incumbent.hash:
             return []
         if repository.is_ancestor(self.commit.hash, incumbent.hash):
-            return [f"it comes before the incumbent, {described}: was the branch rewound?"]
+            return [f"it comes before the incumbent, {incumbent_name}: was the branch rewound?"]
         if not repository.is_ancestor(incumbent.hash, self.commit.hash):
-            return [f"it does not follow the incumbent, {described}, whose gain it may lack"]
+            return [f"it does not follow the incumbent, {incumbent_name}, whose gain it may lack"]
         return []
 
     def _end_untrained(

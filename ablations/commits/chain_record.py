@@ -248,8 +248,8 @@ def read_chain(folder: Path) -> ChainRecord:
     chain = _read_file(folder / "chain.json", "chain", _CHAIN)
     paths = sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
     for number, path in enumerate(paths, 1):
-        expected = f"{number:04}.json"
-        require(path.name == expected, "is missing", place=folder, key=expected, cure=_CURE)
+        expected_name = f"{number:04}.json"
+        require(path.name == expected_name, "is missing", place=folder, key=expected_name, cure=_CURE)
     proposals = [_read_file(path, "proposal", _PROPOSAL) for path in paths]
     return ChainRecord(folder, chain, tuple(proposals))
 

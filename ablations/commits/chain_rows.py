@@ -103,7 +103,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     is_measured = proposal.difference is not None
     lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent).lines
     sign = -1 if metric.lower_is_better else 1
-    gain, least = (
+    gain, least_gain = (
         None if number is None else sign * number / metric.zone
         for number in (proposal.difference, proposal.bound)
     )
@@ -124,15 +124,15 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
         remark="; ".join(filter(None, [proposal.reason, *proposal.remarks])),
         page=str(study_page.relative_to(page.parent)) if study_page.exists() else "",
         gain=gain,
-        least_gain=least,
+        least_gain=least_gain,
     )
 
 
 def _describe_outcome(proposal: Proposal) -> str:
     if not proposal.outcome:
         return "open"
-    not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
-    return f"{proposal.outcome}, not accepted" if not_accepted else proposal.outcome
+    is_not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
+    return f"{proposal.outcome}, not accepted" if is_not_accepted else proposal.outcome
 
 
 def _describe_incumbent(number: int, record: ChainRecord, scale: Scale) -> str:

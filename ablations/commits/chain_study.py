@@ -105,8 +105,8 @@ class ChainStudy:
         factory = study.baseline.factory
         assert isinstance(factory, ProgramFactory)
         factory = replace(factory, study_place=self.repository.find_subfolder(self.path.parent))
-        tracked = {*sides.base_files, *sides.head_files}
-        factory = make_checkouts(factory, self.repository, commits, results, tracked)
+        tracked_files = {*sides.base_files, *sides.head_files}
+        factory = make_checkouts(factory, self.repository, commits, results, tracked_files)
         return replace(study, arms=tuple(replace(arm, factory=factory) for arm in study.arms))
 
 
@@ -145,12 +145,12 @@ def identify_content(study: Study, name: str, commit: Commit) -> CandidateConten
     )
 
 
-def draw_seeds(number: int, used: Collection[int]) -> tuple[int, ...]:
+def draw_seeds(number: int, used_seeds: Collection[int]) -> tuple[int, ...]:
     """Draw different seeds, none of them used before, from the operating system's generator."""
     seeds: dict[int, None] = {}
     while len(seeds) < number:
         seed = secrets.randbelow(_SEEDS)
-        if seed not in used:
+        if seed not in used_seeds:
             seeds[seed] = None
     return tuple(seeds)
 

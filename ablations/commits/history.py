@@ -67,13 +67,13 @@ class History:
         groups: list[list[LoggedCommit]] = []
         for logged in self.commits:
             hashes = _list_reverted(logged)
-            reverted = [group for group in groups if _has_hash(group, hashes)]
-            if not reverted:
+            reverted_groups = [group for group in groups if _has_hash(group, hashes)]
+            if not reverted_groups:
                 groups.append([logged])
                 continue
-            first, *merged = reverted  # a squashed revert may name several commits
-            first += [commit for group in merged for commit in group] + [logged]
-            groups = [group for group in groups if group not in merged]
+            first, *merged_groups = reverted_groups  # a squashed revert may name several commits
+            first += [commit for group in merged_groups for commit in group] + [logged]
+            groups = [group for group in groups if group not in merged_groups]
         order = {logged.commit.hash: place for place, logged in enumerate(self.commits)}
         return [
             Change(tuple(sorted(group, key=lambda logged: order[logged.commit.hash]))) for group in groups

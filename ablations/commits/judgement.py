@@ -91,8 +91,8 @@ def _train_proposal(
 def _explain_crash(comparison: "Comparison") -> str:
     """Return the seed and the reason of the first trial of the candidate that failed."""
     results = comparison.design.arms[1].results
-    failed = [(seed, result) for seed, result in results.items() if result.status == "failed"]
-    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed), "")
+    failed_trials = [(seed, result) for seed, result in results.items() if result.status == "failed"]
+    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed_trials), "")
 
 
 def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:

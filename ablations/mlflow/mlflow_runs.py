@@ -96,7 +96,7 @@ class MlflowRuns:
 
     def _read_runs(self) -> None:
         """Read the runs of the study. Delete incomplete ones, and second copies of a trial."""
-        outdated = []  # deleted only after all runs are read: a page starts after the runs read before it
+        outdated_runs = []  # deleted after the last page, because a page starts after the runs before it
         for run in read_runs(self._client, self._experiment.id):
             run_id = run.info.run_id
             tags = run.data.tags
@@ -104,14 +104,14 @@ class MlflowRuns:
                 continue
             key = tags.get(ARM, ""), tags.get(TRIAL, "")
             if run.info.status not in ENDED or key in self._trials:
-                outdated.append(run_id)
+                outdated_runs.append(run_id)
             elif tags[ROLE] == "trial":
                 names = (STATUS, PLAN, PARENT, FIRST_LOOK_TAG, STANDING_TAG)
                 stored_tags = {name: tags[name] for name in names if name in tags}
                 self._trials[key] = _TrialRun(run_id, run.info.start_time, stored_tags)
             else:
                 self._summaries[run_id] = tags
-        for run_id in outdated:
+        for run_id in outdated_runs:
             self._client.delete_run(run_id)
 
     def write_trial(self, arm: str, result: Result) -> bool:
@@ -119,14 +119,15 @@ class MlflowRuns:
         result = self._plan.count_result(result)
         key = _trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
-        if stored := self._trials.get(key):
-            if (stored.tags.get(STATUS), stored.start) == (result.status, start):
+        if stored_run := self._trials.get(key):
+            if (stored_run.tags.get(STATUS), stored_run.start) == (result.status, start):
                 return False
-            self._client.delete_run(stored.run_id)
+            self._client.delete_run(stored_run.run_id)
         mlflow_metrics = self._plan.mlflow_metrics
-        judged = {metric.name for metric in self._plan.metrics}  # metrics that `compare` may read from here
+        # `compare` may read the judged metrics from here, so that they are not rounded
+        judged_metrics = {metric.name for metric in self._plan.metrics}
         numbers = {
-            name: number if name in judged else round_number(number)
+            name: number if name in judged_metrics else round_number(number)
             for name, number in mlflow_metrics.final_numbers(result).items()
         }
         ended = result.started + result.seconds

@@ -111,9 +111,9 @@ def _view_tag(
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     metrics = [f"metrics.`{metric_key(name)}`" for name in _table_metrics(plan)]
-    front = [*front_columns, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
+    first_columns = [*front_columns, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
     params = [f"params.`{to_key(setting)}`" for setting in settings]
-    columns = [*front, *metrics[_FRONT_METRICS:], *further_columns, *params, *facts]
+    columns = [*first_columns, *metrics[_FRONT_METRICS:], *further_columns, *params, *facts]
     table = {
         "selectedColumns": columns,
         "columnOrder": [_NAME_COLUMN, *columns],
@@ -125,14 +125,14 @@ def _view_tag(
         },
     }
     page = json.dumps({**state, **table, **_ALL_RUNS}, ensure_ascii=False)
-    saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
-    return {f"mlflow.sharedViewState.{view}": json.dumps(saved, ensure_ascii=False)}
+    saved_view = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
+    return {f"mlflow.sharedViewState.{view}": json.dumps(saved_view, ensure_ascii=False)}
 
 
 def _table_metrics(plan: Plan) -> list[str]:
     """Return the metrics of a study's tables and charts."""
-    judged = [metric.name for metric in plan.metrics]
-    return plan.mlflow_metrics.table_metrics(judged, on_a_gpu=plan.device == "cuda")
+    metric_names = [metric.name for metric in plan.metrics]
+    return plan.mlflow_metrics.table_metrics(metric_names, on_a_gpu=plan.device == "cuda")
 
 
 def _chart_section(plan: Plan) -> dict[str, object]:

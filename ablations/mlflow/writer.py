@@ -86,9 +86,9 @@ class Writer:
         """Wait for every job. Returns False, with an error, once none has ended for `PATIENCE` seconds."""
         jobs = self._jobs
         with jobs.all_tasks_done:
-            while unfinished := jobs.unfinished_tasks:
+            while unfinished_jobs := jobs.unfinished_tasks:
                 jobs.all_tasks_done.wait(PATIENCE)
-                if jobs.unfinished_tasks == unfinished:
+                if jobs.unfinished_tasks == unfinished_jobs:
                     self.error = TimeoutError(f"no answer within {PATIENCE:g} s")
                     return False
         return True

@@ -234,8 +234,8 @@ class _Driver:
             self.refresh_slots()
             while len(self.running) < self.slots and (trial := self.next_trial(queue)):
                 completed.add(self.submit_trial(trial))
-            finished = queue.is_exhausted and not self.to_resubmit
-            if not self.running and (self.shutdown.is_draining or finished):
+            is_finished = queue.is_exhausted and not self.to_resubmit
+            if not self.running and (self.shutdown.is_draining or is_finished):
                 return
             for future, outcome in completed.next_batch(block=False):
                 self.receive_outcome(self.running.pop(future.key), outcome)

@@ -99,13 +99,13 @@ def run_alone(
     conditions = conditions.for_trial(trial)
     can_limit = trial.device == "cpu" or not conditions.limits.memory_bytes
     require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
-    resolved = checkpoints.resolve()  # the same name, whatever links a run is given
-    _end_strays(resolved, trial)  # processes of a run that was killed
+    absolute_checkpoints = checkpoints.resolve()  # the same name, whatever links a run is given
+    _end_strays(absolute_checkpoints, trial)  # processes of a run that was killed
     for number in count(1):
         if not conditions.resumes:
             clear_checkpoints(checkpoints, trial)
-        attempt = _run_attempt(trial, conditions, resolved, stop, gpus)
-        _end_strays(resolved, trial)
+        attempt = _run_attempt(trial, conditions, absolute_checkpoints, stop, gpus)
+        _end_strays(absolute_checkpoints, trial)
         if attempt.stopped:
             return None
         result = _read_answer(trial, attempt.answer)
@@ -239,13 +239,13 @@ def _listen_to_process(
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started = time.time()
     start = time.monotonic()
-    received = {answer: bytearray(), output: bytearray()}
+    bytes_by_pipe = {answer: bytearray(), output: bytearray()}
     open_pipes = [answer, output]
-    watched: list[Any] = [process.sentinel, *([stop] if stop else [])]
+    watched_objects: list[Any] = [process.sentinel, *([stop] if stop else [])]
     ended = timed_out = stopped = False
     while not (ended or timed_out or stopped):
         remaining = max(0.0, start + seconds - time.monotonic())
-        ready = wait([*open_pipes, *watched], min(remaining, LONGEST_WAIT))
+        ready = wait([*open_pipes, *watched_objects], min(remaining, LONGEST_WAIT))
         ended = process.sentinel in ready
         stopped = stop in ready
         timed_out = time.monotonic() >= start + seconds
@@ -253,10 +253,10 @@ def _listen_to_process(
             ready = wait(open_pipes, 0)  # the last bytes of a dead process fit into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
-            received[pipe] += chunk
+            bytes_by_pipe[pipe] += chunk
             if not chunk:
                 open_pipes.remove(pipe)
-        received[output] = received[output][-OUTPUT_BYTES:]
+        bytes_by_pipe[output] = bytes_by_pipe[output][-OUTPUT_BYTES:]
     # Only after the answer is read: killing a trial's children may make it report a failure.
     _end_group(process)
     assert process.exitcode is not None  # the process was joined
@@ -264,8 +264,8 @@ def _listen_to_process(
         code=process.exitcode,
         started=started,
         seconds=time.monotonic() - start,
-        answer=bytes(received[answer]),
-        output=bytes(received[output]),
+        answer=bytes(bytes_by_pipe[answer]),
+        output=bytes(bytes_by_pipe[output]),
         timed_out=timed_out and not ended,
         stopped=stopped,
     )

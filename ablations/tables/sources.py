@@ -108,14 +108,14 @@ def _find_plan(ledger: Ledger, study: str) -> Plan:
 
 def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
     """Return the tables with the column `SOURCE`, and with each column of `_DEFAULT_CELLS` that any has."""
-    marked = []
+    marked_tables = []
     for source in sources:
         is_free = SOURCE not in source.rows.columns
         rule = f"has a column {SOURCE!r}, in which the source of each row is to stand"
         require(is_free, rule, place=source.name, cure="rename the column")
         rows = source.rows.assign(**{SOURCE: source.name})
-        marked.append(study_tables.mark_trials(rows) if study_tables.is_study_table(rows) else rows)
-    column_names = {name for rows in marked for name in rows.columns}
+        marked_tables.append(study_tables.mark_trials(rows) if study_tables.is_study_table(rows) else rows)
+    column_names = {name for rows in marked_tables for name in rows.columns}
     return [
         replace(
             source,
@@ -126,7 +126,7 @@ def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
                 }
             ),
         )
-        for source, rows in zip(sources, marked, strict=True)
+        for source, rows in zip(sources, marked_tables, strict=True)
     ]
 
 

@@ -134,22 +134,22 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     They do so if they name the study's arms and baseline, pairs by seed, and its metrics with their δ.
     """
     study = load_study_of_table(table)
-    by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
-    own_baseline = columns.baseline in ("", study.arms[0].name)
-    if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
+    is_paired_by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
+    has_own_baseline = columns.baseline in ("", study.arms[0].name)
+    if not (is_paired_by_seed and has_own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
     views = {view.metric: view for view in compare_study_table(table).per_metric}
-    first, *further = columns.metrics
-    return replace(views[first], other_views=tuple(views[metric] for metric in further))
+    first_metric, *further_metrics = columns.metrics
+    return replace(views[first_metric], other_views=tuple(views[metric] for metric in further_metrics))
 
 
 def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
     design = _design_study(load_study_of_table(table))
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
-    marked = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
-    marked[OTHER_TASK] = marked.arm.map(other_tasks)
-    return marked
+    marked_table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
+    marked_table[OTHER_TASK] = marked_table.arm.map(other_tasks)
+    return marked_table
 
 
 def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult]) -> pd.DataFrame:
@@ -172,8 +172,8 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult
         if (trial := arm.measured.example_trial)
         for name in trial.flat_settings()
     )
-    varied = [name for name in settings if table[name].nunique() > 1]
-    return table[[*leading, *varied, *metrics]]
+    varied_settings = [name for name in settings if table[name].nunique() > 1]
+    return table[[*leading, *varied_settings, *metrics]]
 
 
 def hash_design(study: Study) -> str:
@@ -186,14 +186,14 @@ def hash_design(study: Study) -> str:
 def write_tables(results: Path, folder: Path) -> list[Path]:
     """Write a table for every shipped study that the ledger has, of today's design. Returns the files."""
     ledger = Ledger(results)
-    written = []
+    paths = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
             judged = plan.count_results(ledger.read_results(plan.ids))
             table = tabulate_study(loading.load_study(plan.study), plan, judged)
-            written.append(folder / f"{plan.study}.csv")
-            save_file(written[-1], table.to_csv(index=False).encode())
-    return written
+            paths.append(folder / f"{plan.study}.csv")
+            save_file(paths[-1], table.to_csv(index=False).encode())
+    return paths
 
 
 if __name__ == "__main__":

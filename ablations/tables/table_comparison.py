@@ -93,11 +93,11 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
     """Return the rows without failed runs that name no arm. A line on stderr counts the dropped runs."""
-    unnamed = find_unnamed_failures(source.rows, columns, source.name)
-    if unnamed.any():
-        runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
+    is_unnamed = find_unnamed_failures(source.rows, columns, source.name)
+    if is_unnamed.any():
+        runs = f"{source.name}: {plural(int(is_unnamed.sum()), 'failed run')}"
         print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
-    return source.rows[~unnamed]
+    return source.rows[~is_unnamed]
 
 
 def _drop_other_tasks(frame: pd.DataFrame, columns: Columns, name: str) -> pd.DataFrame:

@@ -78,10 +78,10 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     sampled_arms: set[str] = set()
     results: dict[str, CountedResult] = {}
     for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
-        stored = ledger.read_result(id) if id not in results else None
-        if stored is None:
+        stored_result = ledger.read_result(id) if id not in results else None
+        if stored_result is None:
             continue
-        result = plan.count_result(stored)
+        result = plan.count_result(stored_result)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()

@@ -92,8 +92,10 @@ class StudyRun:
     def missing_trials(self) -> list[Trial]:
         """Return the trials that are wanted and have no result, in the order of running."""
         scheduler = self.scheduler
-        missing = [trial for trial in self.trials if trial.id not in scheduler.results]
-        return scheduler.sort_trials(trial for trial in missing if scheduler.is_wanted(trial.id))
+        trials_without_result = [trial for trial in self.trials if trial.id not in scheduler.results]
+        return scheduler.sort_trials(
+            trial for trial in trials_without_result if scheduler.is_wanted(trial.id)
+        )
 
     def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> None:
         """Train the trials among these that are wanted.
@@ -103,14 +105,14 @@ class StudyRun:
         """
         plan = self.plan
         arm_names = plan.arm_names
-        unchecked = {id for id, name in arm_names.items() if name in self.unchecked_arms}
+        unchecked_ids = {id for id, name in arm_names.items() if name in self.unchecked_arms}
         retries = strict or self.options.retry
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
-        judged = [metric.name for metric in plan.metrics]
+        metric_names = [metric.name for metric in plan.metrics]
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
         progress = show_progress(
-            console, plan.study, labels, judged, self._remaining_trials, self.ended_trials
+            console, plan.study, labels, metric_names, self._remaining_trials, self.ended_trials
         )
         with progress as show_result, self._page_thread(console) as queue_page:
 
@@ -137,7 +139,7 @@ class StudyRun:
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
                 count_result=plan.count_result,
-                is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
+                is_wanted=lambda trial: trial.id not in unchecked_ids and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
             )
@@ -205,9 +207,11 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
 
     Damaged results are set aside.
     """
-    stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
-    final = [result for result in stored if not (retry and plan.should_retrain(result, retry=True))]
-    return {result.trial.id: plan.count_result(result) for result in final}
+    stored_results = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
+    final_results = [
+        result for result in stored_results if not (retry and plan.should_retrain(result, retry=True))
+    ]
+    return {result.trial.id: plan.count_result(result) for result in final_results}
 
 
 def find_unchecked_arms(
@@ -218,11 +222,11 @@ def find_unchecked_arms(
     Arms whose trials have no `first_batch_import` are left out.
     """
     names = plan.arm_names
-    trained = {names[id] for id, result in results.items() if result.done or result.diverged}
+    trained_arms = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {
         names[trial.id]: trial
         for trial in trials
-        if trial.first_batch_import and names[trial.id] not in trained
+        if trial.first_batch_import and names[trial.id] not in trained_arms
     }
 
 
@@ -268,7 +272,7 @@ def trial_conditions(
 ) -> TrialConditions:
     """Return how and where these trials are run, by the options and on this device."""
     trials = list(trials)
-    usual = max((trial.usual_time_limit for trial in trials), default=3600.0)
+    usual_limit = max((trial.usual_time_limit for trial in trials), default=3600.0)
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
         preload=(*modules, *options.plugin),
@@ -276,5 +280,7 @@ def trial_conditions(
         gpus=device.gpus,
         hides_gpus=device.hides_gpus,
         cluster=options.cluster,
-        limits=Limits(time_limit=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
+        limits=Limits(
+            time_limit=options.time_limit or usual_limit, memory_bytes=options.memory_limit * 2**20
+        ),
     )
