@@ -41,9 +41,8 @@ class SeedScheduler:
         self._has_own_rule = own_rule is not None
         self.has_ended = own_rule is not None and own_rule.has_ended
         seeds_requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
-        fewest_seeds = min(
-            seeds_requested.values(), default=0
-        )  # exploratory contrasts may be at another look
+        # exploratory contrasts may be at another look
+        fewest_seeds = min(seeds_requested.values(), default=0)
         first_metric = self._plan.metrics[0].name
         verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
