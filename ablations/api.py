@@ -33,14 +33,14 @@ from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped as shipped
-from unrolled.ablations.tables.verdicts import (
+from unrolled.ablations.tables.verdict_table import (
     ComparedPair,
     choose_metric,
     compare_arms,
     load_comparison,
     tabulate_verdicts,
 )
-from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require

@@ -17,8 +17,8 @@ import pytest
 
 from tests.helpers import command_process
 from tests.helpers import nvml_stand_in as stand_in
+from tests.helpers.fork_server import new_fork_server
 from tests.helpers.new_process import new_process
-from unrolled.ablations.runner import process
 from unrolled.bench import devices
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
@@ -113,10 +113,9 @@ def restore_registries() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def restart_fork_server() -> Iterator[None]:
-    """It keeps the environment and the modules that it was first started with, whichever test did."""
-    process._preloaded.clear()  # so that the first trial starts another one
-    yield
-    process._preloaded.clear()
+    """Begin with a new fork server: it keeps the environment and the modules that it was started with."""
+    with new_fork_server():
+        yield
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import read_trial_counts
-from tests.helpers.command_process import environment
+from tests.helpers.command_process import make_environment
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are
     folder = tmp_path / "empty"
     folder.mkdir()
     command = python.with_name("unrolled")
-    place = {"cwd": folder, "env": environment(folder)}
+    place = {"cwd": folder, "env": make_environment(folder)}
     read_output(command, "new", "program", "my.toml", **place)
     assert read_trial_counts(read_output(command, "run", "my.toml", "--seeds", "0", **place)).trained == 4
     read_output(command, "bundle", "my.toml", "-o", "my.zip", **place)

@@ -25,7 +25,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.bench.chapter.identity import package_hash
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -99,7 +99,7 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
 
 def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     """Print the verdicts and where their page is."""
-    from unrolled.reports.render import answer_lines  # imports matplotlib and pandas: see training.comparison
+    from unrolled.reports.render import answer_lines  # imports matplotlib and pandas
 
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
@@ -201,11 +201,11 @@ def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
 
 def _find_ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
     """Yield files of the ledger that belong to no trial of the plan."""
-    planned = {plan_store.plan_path(ledger, plan.study)}
-    planned |= {path for id in results for path in ledger.find_trial_files(id)}
+    planned_paths = {plan_store.plan_path(ledger, plan.study)}
+    planned_paths |= {path for id in results for path in ledger.find_trial_files(id)}
     for path in list_files(ledger.root):
         name = path.relative_to(ledger.root).as_posix()
-        if path not in planned and not name.startswith("set-aside/"):
+        if path not in planned_paths and not name.startswith("set-aside/"):
             yield f"ledger/{name}: belongs to no trial of the plan"
 
 
@@ -232,20 +232,22 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
 def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
     """Yield texts and programs whose hashes are not those of their trials, and files of no trial."""
     files = root / "files"
-    unused = set(list_files(files))
+    unused_files = set(list_files(files))
     for trial in trials:
-        located = trial.relocated_to(files)
-        if isinstance(located, ProgramTrial):
-            may_read = trust or not _reads_elsewhere(located)
-            today, reason = identify_today(located) if may_read else (located, "")
-            unused -= _list_program_files(located) if may_read else set(list_files(Path(located.folder)))
-            if today is None:
-                yield f"{Path(located.folder).relative_to(root)}/: {reason}"
-        elif text := _find_text_file(located, files):
-            unused.discard(text)
+        local_trial = trial.relocated_to(files)
+        if isinstance(local_trial, ProgramTrial):
+            may_read = trust or not _reads_elsewhere(local_trial)
+            trial_today, reason = identify_today(local_trial) if may_read else (local_trial, "")
+            unused_files -= (
+                _list_program_files(local_trial) if may_read else set(list_files(Path(local_trial.folder)))
+            )
+            if trial_today is None:
+                yield f"{Path(local_trial.folder).relative_to(root)}/: {reason}"
+        elif text := _find_text_file(local_trial, files):
+            unused_files.discard(text)
             if _hash_text(text) != trial.data:
                 yield f"{text.relative_to(root)}: is not the text that was trained on"
-    yield from (f"{path.relative_to(root)}: belongs to no trial" for path in sorted(unused))
+    yield from (f"{path.relative_to(root)}: belongs to no trial" for path in sorted(unused_files))
 
 
 def _hash_text(path: Path) -> str:

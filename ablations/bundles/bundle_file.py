@@ -75,9 +75,9 @@ def write_bundle(
 def check_parts(trials: Iterable[Trial], study: str) -> None:
     """Raise BadInput if `verify` could not train a trial again: a plug-in is missing, a file edited."""
     for trial in trials:
-        today, reason = identify_today(trial)
+        trial_today, reason = identify_today(trial)
         require(
-            today,
+            trial_today,
             f"no one could train it again: {reason}",
             place=f"study {study!r}",
             cure="restore that, or run the study again",

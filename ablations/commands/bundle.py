@@ -10,7 +10,7 @@ from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.retraining import attach_files, load_program
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.comparison import read_page_results
+from unrolled.ablations.training.plan_comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.program.trial import ProgramTrial

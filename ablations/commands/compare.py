@@ -10,7 +10,7 @@ from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_fl
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.tables.sources import is_results_folder, is_results_source
 from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sources
-from unrolled.ablations.training.comparison import render_page
+from unrolled.ablations.training.plan_comparison import render_page
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, require, suggestion
@@ -32,10 +32,10 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     if len(sources) > 1 and not any(map(is_results_source, sources)):
         return _compare_models(sources, options)
     _check_sources(sources, options)
-    compared = compare_sources(sources, options)
-    code = _print_verdicts(compared)
-    if not compared.design.is_study:  # a study in the ledger has its own page
-        folder = render_page(compared, options.out).parent
+    comparison = compare_sources(sources, options)
+    code = _print_verdicts(comparison)
+    if not comparison.design.is_study:  # a study in the ledger has its own page
+        folder = render_page(comparison, options.out).parent
         for file in ("index.html", "comparison.csv", "comparison.md"):
             print(folder / file)
     return code
@@ -74,10 +74,10 @@ def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
     return suggestion(source, names) if names else "give the path of one"
 
 
-def _print_verdicts(compared: Comparison) -> int:
+def _print_verdicts(comparison: Comparison) -> int:
     """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
-    print(format_screen(compared), end="")
-    return WORSE if any(arm.verdict and arm.verdict.harmful for arm in compared.arms_to_decide) else 0
+    print(format_screen(comparison), end="")
+    return WORSE if any(arm.verdict and arm.verdict.harmful for arm in comparison.arms_to_decide) else 0
 
 
 def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:

@@ -36,8 +36,8 @@ def gate(study: str, options: GateOptions) -> int:
     sides = _describe_sides(change)
     if not change.study.contrasts:
         print(visible(sides))
-        edited = f" (edited: {', '.join(change.edits)})" if change.edits else ""
-        sentence = f"Passed: no file that counts differs, and nothing is trained{edited}"
+        edit_note = f" (edited: {', '.join(change.edits)})" if change.edits else ""
+        sentence = f"Passed: no file that counts differs, and nothing is trained{edit_note}"
         print(visible(f"{sentence}."))
         _write_markdown(f"**{escape_markdown(sentence)}.**\n\n{escape_markdown(sides)}\n", options)
         return 0
@@ -52,10 +52,10 @@ def gate(study: str, options: GateOptions) -> int:
     _write_markdown(write_gate_markdown(comparison, escape_markdown(sides)), options)
     if outcome.interrupted:
         return INTERRUPTED
-    passed = comparison.gate is not None and comparison.gate.passed
-    if not passed:
+    has_passed = comparison.gate is not None and comparison.gate.passed
+    if not has_passed:
         print(f"unrolled: {visible(describe_gate(comparison))}", file=sys.stderr)
-    return 0 if passed else NOT_PASSED
+    return 0 if has_passed else NOT_PASSED
 
 
 def _describe_sides(change: Gate) -> str:
@@ -73,24 +73,25 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     """Print the expected trials and time of a gate, and its chance to pass. Returns the exit code."""
     spreads, seconds = _read_measurements(study, ledger)
     looks = Looks(study.looks)
-    refused = 0.0
-    bounds = []
+    chance_to_fail = 0.0
+    spreads_and_deltas = []
     for metric in study.metrics:
         for arm in study.contrasts:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
             source = "measured" if (arm, metric.name) in spreads else f"a guess, {SPREAD:g} δ"
-            same, worse = (
+            if_unchanged, if_worse = (
                 expected_gate(looks, sd=sd, delta=metric.zone, effect=effect) for effect in (0.0, metric.zone)
             )
-            refused += 1 - same.passes
-            bounds.append((sd, metric.zone))
+            chance_to_fail += 1 - if_unchanged.passes
+            spreads_and_deltas.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
             print(visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
-            print(f"  chance to pass: {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
-            print(f"  chance to pass: {worse.passes:.3f} if worse by δ")
-    trials = expected_pairs(looks, tuple(bounds)) * len(study.arms)
+            seeds = f"after {if_unchanged.pairs:.0f} seeds"
+            print(f"  chance to pass: {if_unchanged.passes:.3f} if unchanged, {seeds}")
+            print(f"  chance to pass: {if_worse.passes:.3f} if worse by δ")
+    trials = expected_pairs(looks, tuple(spreads_and_deltas)) * len(study.arms)
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
-    chance = f"{max(0.0, 1 - refused):.3f}"
+    chance = f"{max(0.0, 1 - chance_to_fail):.3f}"
     print(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")
     print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.looks[-1]} at most")
     return 0

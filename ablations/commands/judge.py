@@ -8,9 +8,15 @@ from typing import Any
 
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
 from unrolled.ablations.commits.candidate import ChainEntry
-from unrolled.ablations.commits.chain import Proposal, Version, find_folder, has_chain, read_chain
+from unrolled.ablations.commits.chain_record import (
+    CandidateContent,
+    Proposal,
+    find_folder,
+    has_chain,
+    read_chain,
+)
 from unrolled.ablations.commits.chain_rows import describe_proposal
-from unrolled.ablations.commits.judge import judge_candidate
+from unrolled.ablations.commits.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.bench.errors import BadInput, plural, require, visible
@@ -73,7 +79,7 @@ def _print_state(options: JudgeOptions) -> int:
     gain = smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else None
     facts = {
         "chain": record.chain.name,
-        "incumbent": _describe_version(record.incumbent),
+        "incumbent": _describe_content(record.incumbent),
         "proposals": len(record.proposals),
         "level": level,
         "error_budget_left": record.compute_budget(),
@@ -99,7 +105,7 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
     """Return the outcome as the fields of --json."""
     record = entry.record
     proposal = entry.proposal
-    compared = record.find_version(proposal.incumbent)
+    base = record.find_candidate(proposal.incumbent)
     return {
         "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,
@@ -108,9 +114,9 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
         "chain": record.chain.name,
         "proposal": proposal.number,
         "is_old": entry.is_old,
-        "candidate": _describe_version(proposal.candidate),
-        "compared_with": _describe_version(compared),
-        "incumbent": _describe_version(record.incumbent),
+        "candidate": _describe_content(proposal.candidate),
+        "compared_with": _describe_content(base),
+        "incumbent": _describe_content(record.incumbent),
         "metric": entry.metric.name,
         "delta": entry.metric.zone,
         "difference": proposal.difference,
@@ -125,8 +131,8 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
     }
 
 
-def _describe_version(version: Version) -> dict[str, Any]:
+def _describe_content(content: CandidateContent) -> dict[str, Any]:
     """Return a commit as fields of --json."""
-    commit = version.commit
+    commit = content.commit
     names = {"name": commit.name, "commit": commit.hash, "tree": commit.tree, "subject": commit.subject}
-    return {**names, "lines": version.lines}
+    return {**names, "lines": content.lines}

@@ -52,18 +52,18 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     has_plan = study.of_program or ledger.find_result_files()
     plan, planned_trials = make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
-    spreads, measured = read_measurements(study, ledger, plan, device.kind)
-    is_timed = bool(measured) or not study.of_program
+    spreads, measured_seconds = read_measurements(study, ledger, plan, device.kind)
+    is_timed = bool(measured_seconds) or not study.of_program
     # seconds on one core
-    usual = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
-    if study.of_program and measured:
-        usual = dict.fromkeys(usual, fmean(measured.values()))
-    seconds = {**usual, **measured}
+    usual_seconds = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
+    if study.of_program and measured_seconds:
+        usual_seconds = dict.fromkeys(usual_seconds, fmean(measured_seconds.values()))
+    seconds = {**usual_seconds, **measured_seconds}
     chances = estimate_chances(study, spreads, study.decide == StoppingRule.SIZE)
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
     _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
-    _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured.keys())
+    _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
     if plan and (earlier := plan_store.read_sound_plan(study.name, ledger)):
@@ -74,7 +74,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if plan and isinstance(
         program := study.baseline.make_unidentified_trial(device=device.kind), ProgramTrial
     ):
-        mean = fmean(measured.values()) if measured else None
+        mean = fmean(measured_seconds.values()) if measured_seconds else None
         for line in describe_costs(plan, program, len(results), mean, device):
             print(visible(line))
     if commits := list_checked_out_commits(study.baseline.factory):
@@ -82,15 +82,15 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         for commit in commits:
             print(visible(f"  {commit.name}  {commit.description}"))
     if plan and not study.of_program:
-        stored = f"{len(results):,} are in {visible(ledger.root)} already"
-        print(f"of {len(plan.ids):,} trials at most, {stored}")
+        remark = f"{len(results):,} are in {visible(ledger.root)} already"
+        print(f"of {len(plan.ids):,} trials at most, {remark}")
     if plan and results and _has_ended(plan, results):
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
         arms = plan.arms if plan else ()
         result_counts = {arm.name: sum(id in results for id in arm.trial_ids.values()) for arm in arms}
-        missing = [count_missing_trials(need, result_counts) for need in needs]
-        _print_costs(study, device, needs, missing, seconds if is_timed else {})
+        missing_trials = [count_missing_trials(need, result_counts) for need in needs]
+        _print_costs(study, device, needs, missing_trials, seconds if is_timed else {})
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
@@ -100,7 +100,7 @@ def _has_ended(plan: Plan, results: Mapping[str, Result]) -> bool:
     """Return True if no look can need another trial."""
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 
-    return not SeedScheduler(plan, plan.count_results(results)).possible
+    return not SeedScheduler(plan, plan.count_results(results)).possible_ids
 
 
 def _print_costs(

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import find_page_folder, read_chains
+from unrolled.ablations.commits.chain_record import find_page_folder, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import (
+from unrolled.ablations.training.plan_comparison import (
     compare_plan,
     prepare_folder,
     read_page_results,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import ChainRecord, name_study, read_chains
+from unrolled.ablations.commits.chain_record import ChainRecord, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
@@ -37,10 +37,10 @@ def studies(results: Path, out: Path, remove_old: bool) -> int:
 def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
-    trained = ledger.find_result_files().keys()
+    trained_ids = ledger.find_result_files().keys()
     study_plans = [plan for plan in plans.values() if plan.decide != StoppingRule.PROPOSAL]
-    rows = [_make_plan_row(plan, len(trained & set(plan.ids)), out) for plan in study_plans]
-    rows += [_make_chain_row(record, plans, trained) for record in read_chains(ledger)]
+    rows = [_make_plan_row(plan, len(trained_ids & set(plan.ids)), out) for plan in study_plans]
+    rows += [_make_chain_row(record, plans, trained_ids) for record in read_chains(ledger)]
     rows += [
         (name, "–", "–", "–", "–", parse_study(read_study_text(name)[1]).question)
         for name in list_shipped_studies()
@@ -50,32 +50,33 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         print(line)
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
-    if unused := len(trained - _collect_ids(plans.values())):
-        subject = "old result is" if unused == 1 else "old results are"
-        print(f"{unused:,} {subject} unused; `unrolled studies --remove-old` removes what belongs to no plan")
+    if unused_count := len(trained_ids - _collect_ids(plans.values())):
+        subject = "old result is" if unused_count == 1 else "old results are"
+        cure = "`unrolled studies --remove-old` removes what belongs to no plan"
+        print(f"{unused_count:,} {subject} unused; {cure}")
 
 
-def _make_plan_row(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
+def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
     """Return the row of a study that was run: its results, and the summary of its page."""
     if plan.refusal:
         reason = f"stopped by its first trials: {shorten(plan.refusal, REFUSAL_LENGTH)}"
-        return (plan.study, f"{results:,}", "–", "–", "–", reason)
+        return (plan.study, f"{result_count:,}", "–", "–", "–", reason)
     summary = read_summary(find_page(plan.study, out))
     if summary is None or summary.plan != plan.hash:
-        return (plan.study, f"{results:,}", "–", "–", "–", plan.question)
+        return (plan.study, f"{result_count:,}", "–", "–", "–", plan.question)
     decided = f"{summary.decided} of {summary.contrasts}"
     answer = summary.answer[0] if summary.answer else plan.question
-    return (plan.study, f"{results:,}", f"{summary.failed:,}", decided, summary.last_result, answer)
+    return (plan.study, f"{result_count:,}", f"{summary.failed:,}", decided, summary.last_result, answer)
 
 
-def _make_chain_row(record: ChainRecord, plans: Mapping[str, Plan], trained: Set[str]) -> tuple[str, ...]:
+def _make_chain_row(record: ChainRecord, plans: Mapping[str, Plan], trained_ids: Set[str]) -> tuple[str, ...]:
     """Return the row of a chain of proposals."""
     names = [name_study(record.chain.name, proposal.number) for proposal in record.proposals]
-    results = sum(len(trained & {*plans[name].ids}) for name in names if name in plans)
-    ends = [proposal.ended for proposal in record.proposals if proposal.ended]
-    decided = f"{len(ends)} of {len(names)}"
-    day = format_day(max(ends)) if ends else "–"
-    return (record.chain.name, f"{results:,}", "–", decided, day, record.answer)
+    result_count = sum(len(trained_ids & {*plans[name].ids}) for name in names if name in plans)
+    end_times = [proposal.ended for proposal in record.proposals if proposal.ended]
+    decided = f"{len(end_times)} of {len(names)}"
+    day = format_day(max(end_times)) if end_times else "–"
+    return (record.chain.name, f"{result_count:,}", "–", decided, day, record.answer)
 
 
 def _remove_unplanned(ledger: Ledger) -> None:
@@ -83,14 +84,14 @@ def _remove_unplanned(ledger: Ledger) -> None:
     place = f"--results {ledger.root}"
     require(ledger.root.is_dir(), "there is no such folder", place=place, cure="name that of a ledger")
     with ledger.lock_all():  # a running study loses no result
-        stored, unreadable = plan_store.read_plans(ledger)
+        plans, unreadable = plan_store.read_plans(ledger)
         if unreadable:
             raise BadInput(
                 "nothing is removed, as results may belong to it",
                 place=unreadable[0],
                 cure="run its study again, which sets it aside, or delete it",
             )
-        planned = _collect_ids(stored)
+        planned_ids = _collect_ids(plans)
         folders = {
             "result": "trials/*/*.json",
             "details file": "details/*/*",
@@ -98,7 +99,9 @@ def _remove_unplanned(ledger: Ledger) -> None:
             "program's folder": "kept/*",
         }
         leftovers = {
-            noun: [path for path in ledger.root.glob(pattern) if path.name.partition(".")[0] not in planned]
+            noun: [
+                path for path in ledger.root.glob(pattern) if path.name.partition(".")[0] not in planned_ids
+            ]
             for noun, pattern in folders.items()
         }
         leftovers["set-aside file"] = list((ledger.root / "set-aside").glob("*"))

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
-from unrolled.ablations.mlflow.study_runs import MlflowRuns
+from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import (
+from unrolled.ablations.training.plan_comparison import (
     collect_report_parts,
     compare_plan,
     read_page_results,

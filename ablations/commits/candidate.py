@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import (
-    ALPHA,
+from unrolled.ablations.commits.chain_record import (
+    FALSE_KEEP_SHARE,
+    CandidateContent,
     Chain,
     ChainRecord,
     Proposal,
-    Version,
     begin_chain,
     find_folder,
     has_chain,
@@ -22,15 +22,15 @@ from unrolled.ablations.commits.chain import (
     read_chain,
     read_chains,
 )
-from unrolled.ablations.commits.proposal import (
+from unrolled.ablations.commits.chain_study import (
     CANDIDATE,
     INCUMBENT,
     LAST_KEEP,
-    ProposalFile,
+    ChainStudy,
     complete_study,
     draw_seeds,
-    identify_version,
-    parse_proposal_file,
+    identify_content,
+    parse_chain_study,
 )
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
@@ -50,7 +50,7 @@ _NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"
 
 @dataclass(frozen=True)
 class ChainEntry:
-    """A proposal with the record of its chain, and the study that trains it: see `judge`."""
+    """A proposal with the record of its chain, and the study that trains it: see `judgement`."""
 
     record: ChainRecord
     proposal: Proposal
@@ -72,42 +72,42 @@ def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger
     if has_chain(folder):
         record = read_chain(folder)
         _check_options(record, options, repository)
-        file = parse_proposal_file(record.chain.study, file_path, repository)
+        chain_study = parse_chain_study(record.chain.study, file_path, repository)
     else:
-        file, record = _begin_chain(file_path, repository, options, ledger)
-    return _Candidate(record, file, commit, options, ledger).find_entry()
+        chain_study, record = _begin_chain(file_path, repository, options, ledger)
+    return _Candidate(record, chain_study, commit, options, ledger).find_entry()
 
 
 def _begin_chain(
     path: Path, repository: Repository, options: JudgeOptions, ledger: Ledger
-) -> tuple[ProposalFile, ChainRecord]:
+) -> tuple[ChainStudy, ChainRecord]:
     """Record a new chain and return it with its study."""
     place = f"--chain {options.chain}"
     cure = "name what its first candidate is compared with: --incumbent main"
     require(options.incumbent, "has not begun", place=place, cure=cure)
     first = repository.resolve(options.incumbent)
-    file = parse_proposal_file(read_study_at(path, repository, first), path, repository)
+    chain_study = parse_chain_study(read_study_at(path, repository, first), path, repository)
     require(
-        options.chain != file.file.name and not plan_store.has_plan(options.chain, ledger),
+        options.chain != chain_study.tables.name and not plan_store.has_plan(options.chain, ledger),
         "is the name of a study",
         place=place,
         cure="call the chain otherwise: their pages would be one",
     )
     sides = Sides(repository, first, first)
     commits = {INCUMBENT: replace(first, name=INCUMBENT)}
-    study = file.check_out(file.make_study(commits), commits, sides, options.results)
+    study = chain_study.check_out(chain_study.make_study(commits), commits, sides, options.results)
     chain = Chain(
         name=options.chain,
-        study=file.text,
-        frozen=file.hash_frozen_files(sides),
-        looks=file.looks,
+        study=chain_study.text,
+        frozen=chain_study.hash_frozen_files(sides),
+        looks=chain_study.looks,
         rule="family-wise" if options.family_wise else "saffron",
-        alpha=ALPHA,
-        first=identify_version(study, INCUMBENT, first),
+        alpha=FALSE_KEEP_SHARE,
+        first=identify_content(study, INCUMBENT, first),
         began=time.time(),
     )
     repository.keep_tree(first.tree)
-    return file, begin_chain(chain, find_folder(options.chain, ledger))
+    return chain_study, begin_chain(chain, find_folder(options.chain, ledger))
 
 
 def _check_options(record: ChainRecord, options: JudgeOptions, repository: Repository) -> None:
@@ -117,7 +117,7 @@ def _check_options(record: ChainRecord, options: JudgeOptions, repository: Repos
     require(not is_other, "has begun without --family-wise", place=place, cure=_NEW_CHAIN)
     if options.incumbent:
         tree = repository.resolve(options.incumbent).tree
-        trees = [record.find_version(number).commit.tree for number in record.incumbent_numbers]
+        trees = [record.find_candidate(number).commit.tree for number in record.incumbent_numbers]
         incumbent = record.incumbent.commit
         require(
             tree in trees,
@@ -133,7 +133,7 @@ class _Candidate:
     """A commit that is proposed to a chain, and the rules that it has to keep."""
 
     record: ChainRecord
-    file: ProposalFile
+    chain_study: ChainStudy
     commit: Commit
     options: JudgeOptions
     ledger: Ledger
@@ -141,8 +141,8 @@ class _Candidate:
     def find_entry(self) -> ChainEntry:
         """Return the entry of the candidate's proposal: an earlier one of the same content, or a new one."""
         incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
-        sides = Sides(self.file.repository, incumbent, self.commit)
-        if edits := self.file.list_edits_of_rules(sides):
+        sides = Sides(self.chain_study.repository, incumbent, self.commit)
+        if edits := self.chain_study.list_edits_of_rules(sides):
             return self._end_untrained(
                 ProposalOutcome.REFUSED, f"edits what the chain has frozen: {', '.join(edits)}"
             )
@@ -151,94 +151,98 @@ class _Candidate:
         commits = {INCUMBENT: incumbent, CANDIDATE: replace(self.commit, name=CANDIDATE)}
         try:
             study = self._check_out(commits, sides)
-            candidate = identify_version(study, CANDIDATE, self.commit)
+            candidate = identify_content(study, CANDIDATE, self.commit)
         except BadInput as error:
             return self._end_untrained(ProposalOutcome.CRASH, f"cannot be run: {error}")
         if reason := self._explain_old_content(candidate):
             return self._end_untrained(ProposalOutcome.REFUSED, reason, candidate)
-        if earlier := self._find_earlier(candidate.content):
-            return self._resume_proposal(replace(earlier, candidate=candidate), study, sides)
+        if proposal := self._find_judged_proposal(candidate.content):
+            return self._resume_proposal(replace(proposal, candidate=candidate), study, sides)
         return self._add_proposal(candidate, study, sides)
 
-    def _explain_old_content(self, candidate: Version) -> str:
+    def _explain_old_content(self, candidate: CandidateContent) -> str:
         """Return which incumbent, earlier or present, has the content of a candidate; "" if none has.
 
         A commit that has become the incumbent may be judged again: its proposal is returned as it ended.
         """
-        *replaced, present = self.record.incumbent_numbers
-        for number in replaced:
-            if self.record.find_version(number).content == candidate.content:
-                return f"is an earlier incumbent, {self._describe_version(number)}: was the branch rewound?"
+        *replaced_numbers, present_number = self.record.incumbent_numbers
+        for number in replaced_numbers:
+            if self.record.find_candidate(number).content == candidate.content:
+                return f"is an earlier incumbent, {self._describe_commit(number)}: was the branch rewound?"
         incumbent = self.record.incumbent
-        is_judged_again = present > 0 and candidate.commit.tree == incumbent.commit.tree
+        is_judged_again = present_number > 0 and candidate.commit.tree == incumbent.commit.tree
         if candidate.content == incumbent.content and not is_judged_again:
             return "no file that counts differs from the incumbent's"
         return ""
 
     def _check_study(self) -> None:
         """Raise BadInput if the study's file differs from the one that the chain began with."""
-        path = self.file.path
+        path = self.chain_study.path
         if path.exists():
             text = read_study_text(str(path))[1]
             rule = "is not the study that the chain began with"
-            require(text == self.file.text, rule, place=str(path), cure=f"put it back, or {_NEW_CHAIN}")
+            require(
+                text == self.chain_study.text, rule, place=str(path), cure=f"put it back, or {_NEW_CHAIN}"
+            )
 
     def _check_incumbent(self, sides: Sides) -> None:
         """Raise BadInput if data, or code beside its commit, have changed since it became the incumbent."""
         commits = {INCUMBENT: sides.base}
-        version = identify_version(self._check_out(commits, sides), INCUMBENT, sides.base)
+        present = identify_content(self._check_out(commits, sides), INCUMBENT, sides.base)
         require(
-            version.content == self.record.incumbent.content,
+            present.content == self.record.incumbent.content,
             "has other data, or other code beside its commit, than it had when it became the incumbent",
             place=f"--chain {self.options.chain}",
-            key=f"incumbent {self._describe_version(self.record.incumbent_number)}",
+            key=f"incumbent {self._describe_commit(self.record.incumbent_number)}",
             cure=f"put that back, or {_NEW_CHAIN}",
         )
 
     def _check_out(self, commits: dict[str, Commit], sides: Sides) -> Study:
-        return self.file.check_out(self.file.make_study(commits), commits, sides, self.options.results)
+        return self.chain_study.check_out(
+            self.chain_study.make_study(commits), commits, sides, self.options.results
+        )
 
-    def _find_earlier(self, content: str) -> Proposal | None:
+    def _find_judged_proposal(self, content: str) -> Proposal | None:
         """Return the latest proposal of this content. One that the chain could not afford does not count."""
-        same = [proposal for proposal in self.record.proposals if proposal.candidate.content == content]
-        judged = [
+        judged_proposals = [
             proposal
-            for proposal in same
-            if proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED
+            for proposal in self.record.proposals
+            if proposal.candidate.content == content
+            and (proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED)
         ]
-        return judged[-1] if judged else None
+        return judged_proposals[-1] if judged_proposals else None
 
-    def _resume_proposal(self, earlier: Proposal, study: Study, sides: Sides) -> ChainEntry:
+    def _resume_proposal(self, proposal: Proposal, study: Study, sides: Sides) -> ChainEntry:
         """Return an earlier proposal: as it ended or, if it is open, to be trained with its seeds."""
-        is_retried = earlier.outcome == ProposalOutcome.CRASH and earlier.is_tested and self.options.retry
-        has_same_incumbent = earlier.incumbent == self.record.incumbent_number
-        if earlier.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
-            self.file.repository.keep_tree(earlier.candidate.commit.tree)
-            return self._save_proposal(replace(earlier, accepted=True), is_old=True)
-        if earlier.outcome and not is_retried:
-            return ChainEntry(self.record, earlier, self._metric, self.file.repository, is_old=True)
+        is_retried = proposal.outcome == ProposalOutcome.CRASH and proposal.is_tested and self.options.retry
+        has_same_incumbent = proposal.incumbent == self.record.incumbent_number
+        if proposal.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
+            self.chain_study.repository.keep_tree(proposal.candidate.commit.tree)
+            return self._save_proposal(replace(proposal, accepted=True), is_old=True)
+        if proposal.outcome and not is_retried:
+            return ChainEntry(self.record, proposal, self._metric, self.chain_study.repository, is_old=True)
         if not has_same_incumbent:
             reason = "another candidate became the incumbent before it was judged"
             return self._save_proposal(
-                replace(earlier, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
+                replace(proposal, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
             )
-        return self._save_with_study(replace(earlier, outcome="", reason=""), study, sides)
+        return self._save_with_study(replace(proposal, outcome="", reason=""), study, sides)
 
-    def _add_proposal(self, candidate: Version, study: Study, sides: Sides) -> ChainEntry:
+    def _add_proposal(self, candidate: CandidateContent, study: Study, sides: Sides) -> ChainEntry:
         """Record a new proposal with its levels and seeds, if the chain can afford it."""
         record = self.record
         is_simpler = candidate.lines < record.incumbent.lines
         level, simpler_level = record.compute_levels()
         if reason := self._explain_lack(level):
             return self._end_untrained(ProposalOutcome.UNDECIDED, reason, candidate)
-        used = self.ledger.list_seeds()
+        used_seeds = self.ledger.list_seeds()
         for chain in read_chains(self.ledger):
-            used |= {seed for proposal in chain.proposals for seed in proposal.seeds}
+            used_seeds |= {seed for proposal in chain.proposals for seed in proposal.seeds}
         proposal = replace(
             self._make_proposal(candidate),
             level=level,
             simpler_level=simpler_level if is_simpler else 0.0,
-            seeds=draw_seeds(record.chain.looks[-1], used),
+            seeds=draw_seeds(record.chain.looks[-1], used_seeds),
             remarks=tuple(self._list_remarks()),
         )
         return self._save_with_study(proposal, study, sides)
@@ -261,29 +265,30 @@ class _Candidate:
     def _list_remarks(self) -> list[str]:
         """Return a remark if the candidate's commit does not come after the incumbent's in the history."""
         incumbent = self.record.incumbent.commit
-        repository = self.file.repository
-        described = self._describe_version(self.record.incumbent_number)
+        repository = self.chain_study.repository
+        incumbent_name = self._describe_commit(self.record.incumbent_number)
         if WORK_TREE in (self.commit.name, incumbent.name) or self.commit.hash == incumbent.hash:
             return []
         if repository.is_ancestor(self.commit.hash, incumbent.hash):
-            return [f"it comes before the incumbent, {described}: was the branch rewound?"]
+            return [f"it comes before the incumbent, {incumbent_name}: was the branch rewound?"]
         if not repository.is_ancestor(incumbent.hash, self.commit.hash):
-            return [f"it does not follow the incumbent, {described}, whose gain it may lack"]
+            return [f"it does not follow the incumbent, {incumbent_name}, whose gain it may lack"]
         return []
 
     def _end_untrained(
-        self, outcome: ProposalOutcome, reason: str, candidate: Version | None = None
+        self, outcome: ProposalOutcome, reason: str, candidate: CandidateContent | None = None
     ) -> ChainEntry:
         """Record a proposal that is not trained, unless the same one was recorded before."""
-        version = candidate or Version(commit=self.commit)
         for proposal in self.record.proposals:
             is_same = proposal.candidate.commit.tree == self.commit.tree and not proposal.is_tested
             if is_same and (proposal.outcome, proposal.reason) == (outcome, reason):
-                return ChainEntry(self.record, proposal, self._metric, self.file.repository, is_old=True)
-        proposal = self._make_proposal(version)
+                return ChainEntry(
+                    self.record, proposal, self._metric, self.chain_study.repository, is_old=True
+                )
+        proposal = self._make_proposal(candidate or CandidateContent(commit=self.commit))
         return self._save_proposal(replace(proposal, outcome=outcome, reason=reason, ended=time.time()))
 
-    def _make_proposal(self, candidate: Version) -> Proposal:
+    def _make_proposal(self, candidate: CandidateContent) -> Proposal:
         return Proposal(
             number=len(self.record.proposals) + 1,
             candidate=candidate,
@@ -295,13 +300,13 @@ class _Candidate:
     def _save_proposal(self, proposal: Proposal, *, is_old: bool = False) -> ChainEntry:
         """Record a proposal."""
         record = self.record.save_proposal(proposal)
-        return ChainEntry(record, proposal, self._metric, self.file.repository, is_old=is_old)
+        return ChainEntry(record, proposal, self._metric, self.chain_study.repository, is_old=is_old)
 
     def _save_with_study(self, proposal: Proposal, study: Study, sides: Sides) -> ChainEntry:
         """Record a proposal that is to be trained, and return it with its study."""
         entry = self._save_proposal(proposal)
         if proposal.simpler_level and proposal.incumbent != proposal.last_keep:
-            last_keep = self.record.find_version(proposal.last_keep).commit
+            last_keep = self.record.find_candidate(proposal.last_keep).commit
             commits = {
                 INCUMBENT: sides.base,
                 CANDIDATE: replace(self.commit, name=CANDIDATE),
@@ -323,9 +328,9 @@ class _Candidate:
 
     @property
     def _metric(self) -> Metric:
-        return self.file.file.metrics[0].metric
+        return self.chain_study.tables.metrics[0].metric
 
-    def _describe_version(self, number: int) -> str:
-        commit = self.record.find_version(number).commit
+    def _describe_commit(self, number: int) -> str:
+        commit = self.record.find_candidate(number).commit
         source = f"proposal {number}" if number else "the first"
         return f"{commit.hash[:10]} {commit.subject} ({source})"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unrolled.ablations.commits.candidate import ChainEntry
-from unrolled.ablations.commits.chain import ChainRecord, Proposal, name_study, read_chains
+from unrolled.ablations.commits.chain_record import ChainRecord, Proposal, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import plural
@@ -102,10 +102,11 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     scale = find_scale(metric)
     commit = proposal.candidate.commit
     is_measured = proposal.difference is not None
-    lines = proposal.candidate.lines - record.find_version(proposal.incumbent).lines
+    lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent).lines
     sign = -1 if metric.lower_is_better else 1
-    gain, least = (
-        None if x is None else sign * x / metric.zone for x in (proposal.difference, proposal.bound)
+    gain, least_gain = (
+        None if number is None else sign * number / metric.zone
+        for number in (proposal.difference, proposal.bound)
     )
     study_page = find_page(name_study(record.chain.name, proposal.number), page.parent)
     return ProposalRow(
@@ -124,20 +125,20 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
         remark="; ".join(filter(None, [proposal.reason, *proposal.remarks])),
         page=str(study_page.relative_to(page.parent)) if study_page.exists() else "",
         gain=gain,
-        least_gain=least,
+        least_gain=least_gain,
     )
 
 
 def _describe_outcome(proposal: Proposal) -> str:
     if not proposal.outcome:
         return "open"
-    not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
-    return f"{proposal.outcome}, not accepted" if not_accepted else proposal.outcome
+    is_not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
+    return f"{proposal.outcome}, not accepted" if is_not_accepted else proposal.outcome
 
 
 def _describe_incumbent(number: int, record: ChainRecord, scale: Scale) -> str:
     """Return a line on an incumbent: its commit, and by how much it differs from the one before it."""
-    commit = record.find_version(number).commit
+    commit = record.find_candidate(number).commit
     name = f"{commit.hash[:10]} {commit.subject}"
     if not number:
         return f"{name}: the first"

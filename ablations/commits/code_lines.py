@@ -40,7 +40,7 @@ def _read_text(path: Path) -> str:
 def _list_token_lines(text: str) -> set[int]:
     """Return the numbers of lines that hold a token other than a comment."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    spans = ((t.start[0], t.end[0]) for t in tokens if t.type not in _WITHOUT_CODE)
+    spans = ((token.start[0], token.end[0]) for token in tokens if token.type not in _WITHOUT_CODE)
     return {line for start, end in spans for line in range(start, end + 1)}
 
 

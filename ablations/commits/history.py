@@ -8,9 +8,9 @@ from functools import cached_property
 from unrolled.bench.errors import require
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
-_REVERT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
+_REVERT_LINE = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
 """The line that `git revert` writes into a message. A squashed revert may quote it under another subject."""
-_SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
+_REVERT_SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class History:
         groups: list[list[LoggedCommit]] = []
         for logged in self.commits:
             hashes = _list_reverted(logged)
-            reverted = [group for group in groups if _has_hash(group, hashes)]
-            if not reverted:
+            reverted_groups = [group for group in groups if _has_hash(group, hashes)]
+            if not reverted_groups:
                 groups.append([logged])
                 continue
-            first, *merged = reverted  # a squashed revert may name several commits
-            first += [commit for group in merged for commit in group] + [logged]
-            groups = [group for group in groups if group not in merged]
+            first, *merged_groups = reverted_groups  # a squashed revert may name several commits
+            first += [commit for group in merged_groups for commit in group] + [logged]
+            groups = [group for group in groups if group not in merged_groups]
         order = {logged.commit.hash: place for place, logged in enumerate(self.commits)}
         return [
             Change(tuple(sorted(group, key=lambda logged: order[logged.commit.hash]))) for group in groups
@@ -100,10 +100,11 @@ class History:
 
 def _list_reverted(logged: LoggedCommit) -> list[str]:
     """Return the hashes of the commits that a commit reverts."""
-    return _REVERT.findall(logged.message) if _SUBJECT.match(logged.commit.subject) else []
+    return _REVERT_LINE.findall(logged.message) if _REVERT_SUBJECT.match(logged.commit.subject) else []
 
 
 def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
+    """Return True if a commit of the group has one of these hashes, which may be cut short."""
     return any(logged.commit.hash.startswith(hash) for logged in group for hash in hashes)
 
 

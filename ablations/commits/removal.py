@@ -56,9 +56,9 @@ class Checkouts:
         if edits:
             commit = replace(commit, tree=repository.replace_files(commit.tree, edits))
         factory = replace(self._factory, study_place=place)
-        tracked = sides.base_files.keys() | sides.head_files.keys()
+        tracked_files = sides.base_files.keys() | sides.head_files.keys()
         self._by_name[commit.name] = make_checkouts(
-            factory, repository, {commit.name: commit}, self._results, tracked
+            factory, repository, {commit.name: commit}, self._results, tracked_files
         )
         try:
             return self._make_trial(commit.name).id
@@ -126,12 +126,13 @@ class Removal:
         self.arm_tree = None
         self.base_tree = None
         for companions in self.attempts:
-            fewer = builder.drop_needless(self.change, companions)
-            companions = companions if fewer in self.tried else fewer  # with fewer the program failed
+            fewer_companions = builder.drop_needless_companions(self.change, companions)
+            if fewer_companions not in self.tried:  # otherwise the program failed with fewer
+                companions = fewer_companions
             self.tried.add(companions)
             try:
                 arm_tree = builder.build_tree(f"without {self.change.name}", (self.change, *companions))
-                base_tree = builder.build_tree(_name_without(companions), companions)
+                base_tree = builder.build_tree(_name_tree(companions), companions)
             except BadInput as error:
                 self.refuse(f"the program cannot run without it: {error}")
                 continue
@@ -169,13 +170,15 @@ class TreeBuilder:
         commit = replace(self.history.tip, name=name, tree=tree, subject="the tip without it", author_date="")
         return Tree(name, self.checkouts.add_commit(commit))
 
-    def drop_needless(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
+    def drop_needless_companions(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
         """Return the companions that are needed: without one of them, taking the change back conflicts."""
         if len(companions) > 2 and self._find_tree((change, *companions)) is not None:
-            for spared in companions:
-                fewer = tuple(companion for companion in companions if companion is not spared)
-                if self._find_tree((change, *fewer)) is not None:
-                    companions = fewer
+            for spared_companion in companions:
+                fewer_companions = tuple(
+                    companion for companion in companions if companion is not spared_companion
+                )
+                if self._find_tree((change, *fewer_companions)) is not None:
+                    companions = fewer_companions
         return companions
 
     def _find_tree(self, changes: Sequence[Change]) -> str | None:
@@ -184,7 +187,7 @@ class TreeBuilder:
         return self.clone.take_back(commits, self.checkouts.is_kept)
 
 
-def _name_without(changes: Sequence[Change]) -> str:
+def _name_tree(changes: Sequence[Change]) -> str:
     """Return the name of a tree without these changes: "without 1a2b3c4 + 5d6e7f8".
 
     The name of a removal's own tree has the subject of its change, and is never the same.
@@ -209,15 +212,15 @@ def _list_attempts(change: Change, later: Sequence[Change], history: History) ->
     """Yield at most MOST_ATTEMPTS sets of later changes: none, then those of the same files first."""
     files = history.list_files(change)
     overlapping = [edit for edit in later if not files.isdisjoint(history.list_files(edit))]
-    linked = []  # changes linked by files of one another
+    linked_changes = []  # changes linked by files of one another
     for edit in later:
         if not files.isdisjoint(history.list_files(edit)):
-            linked.append(edit)
+            linked_changes.append(edit)
             files = files | history.list_files(edit)
     separate = [edit for edit in later if edit not in overlapping]
     singles = [(edit,) for edit in (*overlapping, *separate)]
     first = min(len(overlapping), FIRST_SINGLES)
-    wholes = [tuple(overlapping), tuple(linked)]
+    wholes = [tuple(overlapping), tuple(linked_changes)]
     # pairs of many changes are too many to list
     pairs = chain(combinations(overlapping, 2), combinations(later, 2))
     sets = chain([()], singles[:first], wholes, singles[first:], pairs)

@@ -1,4 +1,4 @@
-"""Training a kept candidate a second time: a test that a program which only prints its numbers would fail.
+"""Training a kept candidate a second time. A program that only prints its numbers would fail this test.
 
 The numbers of real training are equal under the same seed, differ under another seed, and take more than a
 tenth of the incumbent's time. A program may pass this test and still not train; a frozen file that evaluates
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.commits.proposal import CANDIDATE, INCUMBENT
+from unrolled.ablations.commits.chain_study import CANDIDATE, INCUMBENT
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study.plan import Plan
@@ -33,12 +33,10 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     Raises KeyboardInterrupt after Ctrl-C.
     """
     results = {name: _read_results(name, plan, ledger) for name in (INCUMBENT, CANDIDATE)}
-    seconds, usual = (
-        median(result.total_seconds for result in results[name]) for name in (CANDIDATE, INCUMBENT)
-    )
-    if seconds < DOUBTED_SHARE * usual:
-        times = f"{format_duration(seconds)}, and the incumbent's {format_duration(usual)}"
-        return f"a trial takes {times}: does it train?"
+    seconds = {name: median(result.total_seconds for result in results[name]) for name in results}
+    if seconds[CANDIDATE] < DOUBTED_SHARE * seconds[INCUMBENT]:
+        times = {name: format_duration(number) for name, number in seconds.items()}
+        return f"a trial takes {times[CANDIDATE]}, and the incumbent's {times[INCUMBENT]}: does it train?"
     factory = study.baseline.factory
     assert isinstance(factory, ProgramFactory)
     sample = [attach_files(result, factory) for result in results[CANDIDATE][:SAMPLE_SIZE]]
@@ -48,9 +46,9 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     if plan.nondeterminism:  # noise of the incumbent; a candidate that adds noise is doubted
         outcomes, _ = allow_for_noise(outcomes, plan, conditions)
     for outcome in outcomes:
-        if outcome.unplayed == "interrupted":
+        if outcome.obstacle == "interrupted":
             raise KeyboardInterrupt
-        if reason := outcome.difference or outcome.unplayed:
+        if reason := outcome.difference or outcome.obstacle:
             return f"trained again, seed {outcome.result.trial.seed} reports other numbers: {reason}"
     return ""
 

@@ -60,14 +60,14 @@ class Experiment:
 
         self.client = MlflowClient(tracking_uri=uri)
         name = fit_text(title, NAME_LENGTH)
-        stored = self.client.get_experiment_by_name(name)
-        if stored is None:
+        stored_experiment = self.client.get_experiment_by_name(name)
+        if stored_experiment is None:
             folder = None if uri.startswith("http") else artifacts_uri(uri)
             self.id = str(self.client.create_experiment(name, folder))
             return
-        self.id = str(stored.experiment_id)
-        _check_artifacts(stored.artifact_location, uri)
-        if stored.lifecycle_stage == "deleted":
+        self.id = str(stored_experiment.experiment_id)
+        _check_artifacts(stored_experiment.artifact_location, uri)
+        if stored_experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(self.id)
 
     def write_run(self, content: RunContent) -> str:

@@ -75,7 +75,10 @@ def trial_tags(result: Result) -> dict[str, str]:
     }
     tags |= {f"{MACHINE}{name}": value for name, value in find_machine_kind(result.provenance).items()}
     tags |= {f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()}
-    tags |= {f"witness.{setting}": describe_witness(setting, w) for setting, w in result.witnesses.items()}
+    tags |= {
+        f"witness.{setting}": describe_witness(setting, witness)
+        for setting, witness in result.witnesses.items()
+    }
     return tags
 
 

@@ -83,32 +83,37 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
         **_chart_section(plan),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _START_COLUMN, "orderByAsc": True}
-    ends = [
+    interval_columns = [
         f"metrics.`{metric_key(f'{metric.name} {end}')}`"
         for metric in plan.metrics
         for end in ("low", "high")
     ]
     return {
-        **_view_tag(ARMS, "By arm", arms, plan, [_VERDICT_COLUMN], ends),
+        **_view_tag(ARMS, "By arm", arms, plan, [_VERDICT_COLUMN], interval_columns),
         **_view_tag(TRIALS, "Arms and trials", trials, plan, [], ["tags.`unrolled.reason`"]),
     }
 
 
 def _view_tag(
-    view: str, name: str, state: Mapping[str, object], plan: Plan, outcome: Sequence[str], more: Sequence[str]
+    view: str,
+    name: str,
+    state: Mapping[str, object],
+    plan: Plan,
+    front_columns: Sequence[str],
+    further_columns: Sequence[str],
 ) -> dict[str, str]:
     """Return a view as a tag, whose length MLflow limits to 20,000 characters.
 
-    `outcome` comes first: at 1280 pixels it can be seen even beside MLflow's assistant, which unfolds on the
-    first visit. Without the assistant there is room for four metrics, too.
+    `front_columns` come first: at 1280 pixels they can be seen even beside MLflow's assistant, which unfolds
+    on the first visit. Without the assistant there is room for four metrics, too.
     """
     settings = list(dict.fromkeys(setting for arm in plan.arms for setting in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     metrics = [f"metrics.`{metric_key(name)}`" for name in _table_metrics(plan)]
-    front = [*outcome, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
+    first_columns = [*front_columns, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
     params = [f"params.`{to_key(setting)}`" for setting in settings]
-    columns = [*front, *metrics[_FRONT_METRICS:], *more, *params, *facts]
+    columns = [*first_columns, *metrics[_FRONT_METRICS:], *further_columns, *params, *facts]
     table = {
         "selectedColumns": columns,
         "columnOrder": [_NAME_COLUMN, *columns],
@@ -120,14 +125,14 @@ def _view_tag(
         },
     }
     page = json.dumps({**state, **table, **_ALL_RUNS}, ensure_ascii=False)
-    saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
-    return {f"mlflow.sharedViewState.{view}": json.dumps(saved, ensure_ascii=False)}
+    saved_view = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
+    return {f"mlflow.sharedViewState.{view}": json.dumps(saved_view, ensure_ascii=False)}
 
 
 def _table_metrics(plan: Plan) -> list[str]:
     """Return the metrics of a study's tables and charts."""
-    judged = [metric.name for metric in plan.metrics]
-    return plan.mlflow_metrics.table_metrics(judged, on_a_gpu=plan.device == "cuda")
+    metric_names = [metric.name for metric in plan.metrics]
+    return plan.mlflow_metrics.table_metrics(metric_names, on_a_gpu=plan.device == "cuda")
 
 
 def _chart_section(plan: Plan) -> dict[str, object]:
@@ -153,9 +158,9 @@ def _chart_card(chart_type: str, metric: str) -> dict[str, object]:
     }
 
 
-def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
-    """Return a study's question and answers, as Markdown without HTML; `links` by their text."""
-    lines = [f"- {escape_markdown(answer)}" for answer in answers] or ["- no answer yet"]
+def describe_study(plan: Plan, claims: Sequence[str], links: Mapping[str, str]) -> str:
+    """Return a study's question and its report's claims, as Markdown without HTML; `links` by their text."""
+    lines = [f"- {escape_markdown(claim)}" for claim in claims] or ["- no answer yet"]
     arms = ", ".join(escape_markdown(arm.name) for arm in plan.arms)
     command = html.escape(plan.command.replace("`", "'"), quote=False)
     parts = [

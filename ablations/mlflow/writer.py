@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import Queue
 
 from unrolled.ablations.mlflow.database import prepare_database, shorten_error
-from unrolled.ablations.mlflow.study_runs import ArmRun, MlflowRuns
+from unrolled.ablations.mlflow.mlflow_runs import ArmRun, MlflowRuns
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.trial import Result
 
@@ -33,6 +33,11 @@ class Writer:
         self._jobs: Queue[Callable[[], object] | None] = Queue()  # None ends the thread
         threading.Thread(target=self._run_jobs, name="mlflow", daemon=True).start()
         self._jobs.put(partial(prepare_database, uri))
+
+    @property
+    def is_idle(self) -> bool:
+        """True if every queued job has ended."""
+        return not self._jobs.unfinished_tasks
 
     def open_study(self, plan: Plan) -> None:
         """Open the study in MLflow."""
@@ -59,9 +64,9 @@ class Writer:
             if not self._wait_for_jobs():
                 return
 
-    def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
+    def publish_report(self, page_folder: Path, claims: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Queue `MlflowRuns.publish_report`."""
-        self._jobs.put(lambda: self._study_runs().publish_report(page_folder, answers, arms))
+        self._jobs.put(lambda: self._study_runs().publish_report(page_folder, claims, arms))
 
     def finish_writing(self) -> str:
         """Wait for the queued jobs and stop. Returns "", or a line if MLflow lacks something."""
@@ -81,9 +86,9 @@ class Writer:
         """Wait for every job. Returns False, with an error, once none has ended for `PATIENCE` seconds."""
         jobs = self._jobs
         with jobs.all_tasks_done:
-            while unfinished := jobs.unfinished_tasks:
+            while unfinished_jobs := jobs.unfinished_tasks:
                 jobs.all_tasks_done.wait(PATIENCE)
-                if jobs.unfinished_tasks == unfinished:
+                if jobs.unfinished_tasks == unfinished_jobs:
                     self.error = TimeoutError(f"no answer within {PATIENCE:g} s")
                     return False
         return True

@@ -234,8 +234,8 @@ class _Driver:
             self.refresh_slots()
             while len(self.running) < self.slots and (trial := self.next_trial(queue)):
                 completed.add(self.submit_trial(trial))
-            finished = queue.is_exhausted and not self.to_resubmit
-            if not self.running and (self.shutdown.is_draining or finished):
+            is_finished = queue.is_exhausted and not self.to_resubmit
+            if not self.running and (self.shutdown.is_draining or is_finished):
                 return
             for future, outcome in completed.next_batch(block=False):
                 self.receive_outcome(self.running.pop(future.key), outcome)
@@ -282,8 +282,9 @@ class _Driver:
         if isinstance(outcome, CancelledError):  # this driver cancels no task: the scheduler was lost
             raise self.cluster_error(*SCHEDULER_LOST)
         if isinstance(outcome, tuple):  # type, error and traceback of a failed task
-            died = isinstance(outcome[1], KilledWorker)
-            answer: Result | str = "its worker died" if died else f"its worker failed: {outcome[1]!r}"
+            task_error = outcome[1]
+            worker_died = isinstance(task_error, KilledWorker)
+            answer: Result | str = "its worker died" if worker_died else f"its worker failed: {task_error!r}"
         else:
             answer = read_worker_answer(trial, outcome)
         attempts = self.failures[trial.id] + 1

@@ -25,7 +25,7 @@ from unrolled.bench.trial import CountedResult, Result, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """The planned trials by outcome; the four numbers add up to all of them."""
+    """The trials of a run by outcome; the four numbers add up to all of them."""
 
     done: int = 0  # trials that are done or diverged
     failed: int = 0
@@ -71,18 +71,20 @@ def run_trials(
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever these functions raise, once all trials are stopped.
     """
-    planned = {trial.id: trial for trial in trials}
-    results = ledger.read_results(planned)
-    missing = [trial for id, trial in planned.items() if id not in results or should_retrain(results[id])]
+    trials_by_id = {trial.id: trial for trial in trials}
+    results = ledger.read_results(trials_by_id)
+    missing_trials = [
+        trial for id, trial in trials_by_id.items() if id not in results or should_retrain(results[id])
+    ]
     shutdown = Shutdown()
     lock = threading.Lock()
-    ended = Counter[str]()
+    end_counts = Counter[str]()
 
     def is_missing(trial: Trial) -> bool:
         result = ledger.read_results([trial.id]).get(trial.id)
         if result is None or should_retrain(result):
             return True
-        ended["by another run"] += 1
+        end_counts["by another run"] += 1
         on_result_of_another_run(count_result(result))
         return False
 
@@ -92,35 +94,37 @@ def run_trials(
         queue.unlock_trial(result.trial.id)
         counted_result = count_result(result)
         with lock:
-            ended[counted_result.status] += 1
+            end_counts[counted_result.status] += 1
             on_result(counted_result)
         if fail_fast and counted_result.status == "failed":
             shutdown.drain_trials()
 
-    queue = TrialQueue(missing, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock)
+    queue = TrialQueue(
+        missing_trials, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock
+    )
     try:
         with shutdown.handle_signals():
-            if conditions.cluster and missing:
+            if conditions.cluster and missing_trials:
                 from unrolled.ablations.runner.cluster import run_on_cluster  # requires the extra `cluster`
 
                 run_on_cluster(
                     conditions.cluster,
                     conditions,
                     ledger.checkpoints,
-                    missing,
+                    missing_trials,
                     queue,
                     record_result,
                     shutdown,
                 )
             else:
-                _run_here(missing, queue, ledger.checkpoints, conditions, record_result, shutdown)
+                _run_here(missing_trials, queue, ledger.checkpoints, conditions, record_result, shutdown)
     finally:
         queue.unlock_all()
     return Counts(
-        done=ended["done"] + ended["diverged"],
-        failed=ended["failed"],
-        skipped=len(planned) - len(missing) + ended["by another run"],
-        left=len(missing) - ended.total(),
+        done=end_counts["done"] + end_counts["diverged"],
+        failed=end_counts["failed"],
+        skipped=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
+        left=len(missing_trials) - end_counts.total(),
         interrupted=shutdown.interrupted,
     )
 

@@ -1,10 +1,14 @@
 """One trial alone in a fresh process. However the process ends, the outcome is a Result.
 
 The process comes from a fork server, which has torch loaded for models (28 ms; 0.9 s in a new interpreter).
-It leads its own process group, which is killed when it ends, however it ends. A process that left the group
-(setsid) is found by its environment: a process of a program is killed before each new attempt and at the
-trial's end; any other is killed by `run_folder` when this run ends or, if this run was killed, when the next
-run starts. `child` is the side that runs in the process.
+`child` is the side that runs in the process. What is killed, and when:
+
+- the process group that the process leads: when the process ends, however it ends
+- what a program started and has left the group (setsid): before each new attempt, and at the trial's end
+- whatever else has left the group: when this run ends, by `run_folder`; if this run was killed, when the next
+  one starts
+
+What has left the group is found by its environment.
 """
 
 import json
@@ -95,30 +99,32 @@ def run_alone(
     conditions = conditions.for_trial(trial)
     can_limit = trial.device == "cpu" or not conditions.limits.memory_bytes
     require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
-    resolved = checkpoints.resolve()  # the same name, whatever links a run is given
-    _end_strays(resolved, trial)  # processes of a run that was killed
+    absolute_checkpoints = checkpoints.resolve()  # the same name, whatever links a run is given
+    _end_strays(absolute_checkpoints, trial)  # processes of a run that was killed
     for number in count(1):
         if not conditions.resumes:
             clear_checkpoints(checkpoints, trial)
-        attempt = _run_attempt(trial, conditions, resolved, stop, gpus)
-        _end_strays(resolved, trial)
+        attempt = _run_attempt(trial, conditions, absolute_checkpoints, stop, gpus)
+        _end_strays(absolute_checkpoints, trial)
         if attempt.stopped:
             return None
         result = _read_answer(trial, attempt.answer)
         if attempt.code == FORK_SERVER_LOST:
             time.sleep(0.2 * number)  # the system must reap the fork server before a new one starts
-        killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
-        if result or attempt.timed_out or not killed or number >= conditions.limits.attempts:
+        was_killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
+        if result or attempt.timed_out or not was_killed or number >= conditions.limits.attempts:
             break
     result = result or failed_result(trial, _describe_failure(attempt, conditions.limits.time_limit, number))
-    useful = result.done and any(kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics)
+    has_quality = result.done and any(
+        kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics
+    )
     return replace(
         result,
         reason=result.reason + _describe_checkpoint(checkpoints, result),
         attempts=number,
         started=attempt.started,
         seconds=attempt.seconds,
-        output="" if useful else attempt.output.decode(errors="replace"),
+        output="" if has_quality else attempt.output.decode(errors="replace"),
         provenance={**result.provenance, **gpu_facts(gpus)},
     )
 
@@ -233,13 +239,13 @@ def _listen_to_process(
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started = time.time()
     start = time.monotonic()
-    received = {answer: bytearray(), output: bytearray()}
+    bytes_by_pipe = {answer: bytearray(), output: bytearray()}
     open_pipes = [answer, output]
-    watched: list[Any] = [process.sentinel, *([stop] if stop else [])]
+    watched_objects: list[Any] = [process.sentinel, *([stop] if stop else [])]
     ended = timed_out = stopped = False
     while not (ended or timed_out or stopped):
         remaining = max(0.0, start + seconds - time.monotonic())
-        ready = wait([*open_pipes, *watched], min(remaining, LONGEST_WAIT))
+        ready = wait([*open_pipes, *watched_objects], min(remaining, LONGEST_WAIT))
         ended = process.sentinel in ready
         stopped = stop in ready
         timed_out = time.monotonic() >= start + seconds
@@ -247,10 +253,10 @@ def _listen_to_process(
             ready = wait(open_pipes, 0)  # the last bytes of a dead process fit into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
-            received[pipe] += chunk
+            bytes_by_pipe[pipe] += chunk
             if not chunk:
                 open_pipes.remove(pipe)
-        received[output] = received[output][-OUTPUT_BYTES:]
+        bytes_by_pipe[output] = bytes_by_pipe[output][-OUTPUT_BYTES:]
     # Only after the answer is read: killing a trial's children may make it report a failure.
     _end_group(process)
     assert process.exitcode is not None  # the process was joined
@@ -258,8 +264,8 @@ def _listen_to_process(
         code=process.exitcode,
         started=started,
         seconds=time.monotonic() - start,
-        answer=bytes(received[answer]),
-        output=bytes(received[output]),
+        answer=bytes(bytes_by_pipe[answer]),
+        output=bytes(bytes_by_pipe[output]),
         timed_out=timed_out and not ended,
         stopped=stopped,
     )

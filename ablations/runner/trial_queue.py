@@ -104,14 +104,14 @@ class TrialQueue:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = os.path.samestat(os.fstat(descriptor), path.stat())
+            is_locked = os.path.samestat(os.fstat(descriptor), path.stat())
         except (BlockingIOError, FileNotFoundError):  # another run has locked the file, or just removed it
-            locked = False
-        if locked:
+            is_locked = False
+        if is_locked:
             self._descriptors[trial.id] = descriptor
         else:
             os.close(descriptor)
-        return locked
+        return is_locked
 
     def _lock_path(self, id: str) -> Path:
         return self._checkpoints / f"{id}{LOCK}"

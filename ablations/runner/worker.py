@@ -41,7 +41,8 @@ def collect_facts() -> dict[str, str]:
     files = [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
     for folder in (ROOT / "bench", ROOT / "ablations" / "runner"):
         files += folder.rglob("*.py")
-    facts |= {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+    for path in sorted(files):
+        facts[str(path.relative_to(ROOT))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return facts
 
 

@@ -13,8 +13,8 @@ from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.tables import study_tables
-from unrolled.ablations.tables.reader import is_trials_table, read_table
-from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.ablations.tables.table_reader import is_trials_table, read_table
+from unrolled.ablations.training.plan_comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
@@ -26,8 +26,7 @@ from unrolled.reports.trial_frame import tabulate_results
 SOURCE = "source"
 """The column that says from which of several sources a row comes."""
 _DEFAULT_CELLS: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
-"""The cells of a column that a table lacks: its rows are done, and as of a first look, because nothing says
-that results decided how many there are."""
+"""The cells of a column that a table lacks. Without the column all rows count as done, or as first look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +59,15 @@ def read_sources(
     `experiment` chooses an experiment of MLflow, and `study` a study of a results folder. `metrics` are the
     names of judged metrics.
     """
-    inputs = [_read_source(source, experiment, study, metrics) for source in sources]
-    return inputs if len(inputs) == 1 else _mark_sources(inputs)
+    tables = [_read_source(source, experiment, study, metrics) for source in sources]
+    return tables if len(tables) == 1 else _mark_sources(tables)
 
 
 def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str]) -> SourceTable:
     if is_results_folder(source):
         return _read_results(source, study)
-    inner = Path(source, "results")
-    require(not is_results_folder(inner), "is no results folder", place=source, cure=f"name {inner}")
+    subfolder = Path(source, "results")
+    require(not is_results_folder(subfolder), "is no results folder", place=source, cure=f"name {subfolder}")
     rows = read_table(source, experiment, metrics)
     if is_trials_table(rows, source):
         rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # undoes reports.formats.csv_cell
@@ -109,14 +108,14 @@ def _find_plan(ledger: Ledger, study: str) -> Plan:
 
 def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
     """Return the tables with the column `SOURCE`, and with each column of `_DEFAULT_CELLS` that any has."""
-    marked = []
+    marked_tables = []
     for source in sources:
         is_free = SOURCE not in source.rows.columns
         rule = f"has a column {SOURCE!r}, in which the source of each row is to stand"
         require(is_free, rule, place=source.name, cure="rename the column")
         rows = source.rows.assign(**{SOURCE: source.name})
-        marked.append(study_tables.mark_trials(rows) if study_tables.is_study_table(rows) else rows)
-    column_names = {name for rows in marked for name in rows.columns}
+        marked_tables.append(study_tables.mark_trials(rows) if study_tables.is_study_table(rows) else rows)
+    column_names = {name for rows in marked_tables for name in rows.columns}
     return [
         replace(
             source,
@@ -127,7 +126,7 @@ def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
                 }
             ),
         )
-        for source, rows in zip(sources, marked, strict=True)
+        for source, rows in zip(sources, marked_tables, strict=True)
     ]
 
 

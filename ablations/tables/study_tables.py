@@ -19,8 +19,8 @@ from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.tables.reader import read_table
-from unrolled.ablations.training.comparison import compare_plan, design_of_plan
+from unrolled.ablations.tables.table_reader import read_table
+from unrolled.ablations.training.plan_comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK
@@ -53,7 +53,7 @@ def shipped(study: str) -> pd.DataFrame:
     )
     with resources.as_file(file) as path:
         table = read_table(str(path), "")
-    load_study_of(table)
+    load_study_of_table(table)
     return table
 
 
@@ -62,7 +62,7 @@ def is_study_table(table: pd.DataFrame) -> bool:
     return set(REQUIRED_COLUMNS) <= set(table.columns)
 
 
-def load_study_of(table: pd.DataFrame) -> Study:
+def load_study_of_table(table: pd.DataFrame) -> Study:
     """Return the shipped study of a table. Raises BadInput if the study has another design today."""
     is_one_study = is_study_table(table) and table.study.nunique(dropna=False) == 1
     require(
@@ -88,7 +88,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     from unrolled.reports import comparison
     from unrolled.reports.foreign.columns import Columns, arrange_table
 
-    design = _design_study(load_study_of(table))
+    design = _design_study(load_study_of_table(table))
     place = f"study {design.study!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in design.arms_by_name or seed not in design.seeds:
@@ -116,12 +116,12 @@ def _check_settings(table: pd.DataFrame, design: "Design") -> None:
     for arm, rows in table.groupby("arm", sort=False):
         settings = settings_by_arm[str(arm)]
         for name in sorted(names):
-            planned = settings.get(name)
+            value = settings.get(name)
             cells = rows[name]
-            deviations = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
+            deviations = cells[cells.notna() if value is None else ~cells.isin([value, str(value)])]
             if len(deviations):
                 raise BadInput(
-                    f"arm {arm!r} has {planned} by the study's file",
+                    f"arm {arm!r} has {value} by the study's file",
                     place=f"study {design.study!r}",
                     key=f"{name} = {deviations.iloc[0]}",
                     cure=f"`unrolled run {design.study}` makes results of today's",
@@ -133,23 +133,23 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
     They do so if they name the study's arms and baseline, pairs by seed, and its metrics with their δ.
     """
-    study = load_study_of(table)
-    by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
-    own_baseline = columns.baseline in ("", study.arms[0].name)
-    if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
+    study = load_study_of_table(table)
+    is_paired_by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
+    has_own_baseline = columns.baseline in ("", study.arms[0].name)
+    if not (is_paired_by_seed and has_own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
     views = {view.metric: view for view in compare_study_table(table).per_metric}
-    first, *further = columns.metrics
-    return replace(views[first], other_views=tuple(views[metric] for metric in further))
+    first_metric, *further_metrics = columns.metrics
+    return replace(views[first_metric], other_views=tuple(views[metric] for metric in further_metrics))
 
 
 def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
-    design = _design_study(load_study_of(table))
+    design = _design_study(load_study_of_table(table))
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
-    marked = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
-    marked[OTHER_TASK] = marked.arm.map(other_tasks)
-    return marked
+    marked_table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
+    marked_table[OTHER_TASK] = marked_table.arm.map(other_tasks)
+    return marked_table
 
 
 def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult]) -> pd.DataFrame:
@@ -167,10 +167,13 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     leading = ["study", "design", "arm", "baseline", "seed", "status", IS_COUNTED]
     settings = dict.fromkeys(
-        name for arm in comparison.arms if (t := arm.measured.example_trial) for name in t.flat_settings()
+        name
+        for arm in comparison.arms
+        if (trial := arm.measured.example_trial)
+        for name in trial.flat_settings()
     )
-    varied = [name for name in settings if table[name].nunique() > 1]
-    return table[[*leading, *varied, *metrics]]
+    varied_settings = [name for name in settings if table[name].nunique() > 1]
+    return table[[*leading, *varied_settings, *metrics]]
 
 
 def hash_design(study: Study) -> str:
@@ -183,14 +186,14 @@ def hash_design(study: Study) -> str:
 def write_tables(results: Path, folder: Path) -> list[Path]:
     """Write a table for every shipped study that the ledger has, of today's design. Returns the files."""
     ledger = Ledger(results)
-    written = []
+    paths = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
             judged = plan.count_results(ledger.read_results(plan.ids))
             table = tabulate_study(loading.load_study(plan.study), plan, judged)
-            written.append(folder / f"{plan.study}.csv")
-            save_file(written[-1], table.to_csv(index=False).encode())
-    return written
+            paths.append(folder / f"{plan.study}.csv")
+            save_file(paths[-1], table.to_csv(index=False).encode())
+    return paths
 
 
 if __name__ == "__main__":

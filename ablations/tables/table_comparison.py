@@ -9,9 +9,9 @@ import pandas as pd
 
 from unrolled.ablations.options import CompareOptions, refuse_flags
 from unrolled.ablations.tables import study_tables
-from unrolled.ablations.tables.columns import list_metric_names, make_columns
-from unrolled.ablations.tables.reader import is_trials_table
+from unrolled.ablations.tables.column_options import list_metric_names, make_columns
 from unrolled.ablations.tables.sources import SOURCE, SourceTable, read_sources, require_one_machine
+from unrolled.ablations.tables.table_reader import is_trials_table
 from unrolled.bench.errors import plural, require
 from unrolled.bench.metric import judges_cost
 from unrolled.reports import comparison
@@ -63,9 +63,9 @@ def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOpt
     """
     if not options.arm:
         for source in sources:
-            several = "arm" in source.rows.columns and source.rows.arm.nunique() > 1
+            has_several = "arm" in source.rows.columns and source.rows.arm.nunique() > 1
             cure = f"--arm arm,{SOURCE} compares each arm of each source"
-            require(not several, "has several arms", place=source.name, cure=cure)
+            require(not has_several, "has several arms", place=source.name, cure=cure)
         options = replace(options, arm=SOURCE)
     if not options.pair and all(is_trials_table(source.rows, source.name) for source in sources):
         options = replace(options, pair="seed")
@@ -93,11 +93,11 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
     """Return the rows without failed runs that name no arm. A line on stderr counts the dropped runs."""
-    unnamed = find_unnamed_failures(source.rows, columns, source.name)
-    if unnamed.any():
-        runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
+    is_unnamed = find_unnamed_failures(source.rows, columns, source.name)
+    if is_unnamed.any():
+        runs = f"{source.name}: {plural(int(is_unnamed.sum()), 'failed run')}"
         print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
-    return source.rows[~unnamed]
+    return source.rows[~is_unnamed]
 
 
 def _drop_other_tasks(frame: pd.DataFrame, columns: Columns, name: str) -> pd.DataFrame:
@@ -106,9 +106,9 @@ def _drop_other_tasks(frame: pd.DataFrame, columns: Columns, name: str) -> pd.Da
     No study compares such arms. A line on stderr names them. If --arm does not name the column `arm`, all
     rows are kept, and the page warns.
     """
-    others = list_other_tasks(frame, columns) if "arm" in columns.arm else []
-    if not others:
+    other_arms = list_other_tasks(frame, columns) if "arm" in columns.arm else []
+    if not other_arms:
         return frame
-    named = f"{plural(len(others), 'arm')} of another task than the baseline's"
-    print(f"{name}: {named}, left out: {join_first_names(others, MOST_LISTED_ARMS)}", file=sys.stderr)
-    return frame[~join_labels(frame, columns.arm, name).isin(others)]
+    count = f"{plural(len(other_arms), 'arm')} of another task than the baseline's"
+    print(f"{name}: {count}, left out: {join_first_names(other_arms, MOST_LISTED_ARMS)}", file=sys.stderr)
+    return frame[~join_labels(frame, columns.arm, name).isin(other_arms)]

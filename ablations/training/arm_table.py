@@ -58,8 +58,8 @@ def _describe_verdict(arm: ComparedArm) -> Text:
     return Text("A/A check" if arm.contrast else shorten(arm.note.partition(":")[0], 14))
 
 
-def _shorten_verdict(v: Verdict) -> str:
+def _shorten_verdict(verdict: Verdict) -> str:
     """Return a verdict in two words: better > δ, worse, same, open, diverges more."""
-    if v.direction is not Direction.NONE:
-        return f"{v.direction}{_SIZES[v.size]}"
-    return v.kind if v.settled or not v.claims else v.text.removesuffix(" often")
+    if verdict.direction is not Direction.NONE:
+        return f"{verdict.direction}{_SIZES[verdict.size]}"
+    return verdict.kind if verdict.settled or not verdict.claims else verdict.text.removesuffix(" often")

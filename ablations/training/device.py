@@ -20,8 +20,8 @@ class Device(NamedTuple):
 
     def __str__(self) -> str:
         """Return the device, the reason and the visible GPUs, in a line."""
-        unused = "" if self.kind == "cuda" else ", not used without --device cuda"
-        gpus = f"; {plural(len(self.gpus), 'GPU')} visible{unused}" if self.gpus else ""
+        remark = "" if self.kind == "cuda" else ", not used without --device cuda"
+        gpus = f"; {plural(len(self.gpus), 'GPU')} visible{remark}" if self.gpus else ""
         return f"device {self.kind}: {self.reason}{gpus}"
 
 

@@ -6,7 +6,7 @@ from operator import attrgetter
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import EarlierVerdict, Plan
-from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.ablations.training.plan_comparison import design_of_plan
 from unrolled.bench.metric import FEWEST_SEEDS
 
 
@@ -15,8 +15,9 @@ def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Earlier
 
     Contrasts are the same if both sides have the same program, settings and data; study, seeds and code may
     differ. A plan has no verdict if it has too few seeds or no pair of results, or if its first trials
-    stopped it. The studies that ship were declared together: for one of them, an earlier verdict counts only
-    if it rests on trials that this study does not have.
+    stopped it. The studies that ship were declared together. One of them has no earlier verdict that rests on
+    its own trials alone: "no tying" of `regularization` and of `toggles` are the same trials, and not two
+    attempts.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys

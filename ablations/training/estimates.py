@@ -62,7 +62,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     """Return the SD of paired differences by arm and metric, of contrasts with FEWEST_SEEDS pairs or more."""
     if not results:
         return {}
-    from unrolled.ablations.training.comparison import design_of_plan
+    from unrolled.ablations.training.plan_comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy; not without results
 
     verdicts = decide_looks(design_of_plan(plan, plan.count_results(results))).verdicts
@@ -118,7 +118,7 @@ def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> d
         for side in (name, base):
             pairs = zip(miss_chances[side], chances[name].reach, strict=True)
             miss_chances[side] = [miss * (1 - reach) for miss, reach in pairs]
-    first, *steps = (n - before for before, n in pairwise((0, *study.looks)))
+    first, *steps = (look - before for before, look in pairwise((0, *study.looks)))
     return {
         name: first + sum(step * (1 - miss) for step, miss in zip(steps, later, strict=True))
         for name, (_, *later) in miss_chances.items()

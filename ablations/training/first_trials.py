@@ -68,8 +68,10 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     because the metric's name is misspelt.
     """
     results = ledger.read_results(list_first_trials(plan))
-    final = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
-    _require_all_numbers([plan.count_result(stored) for stored in final if stored.status != "failed"], plan)
+    final_results = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
+    _require_all_numbers(
+        [plan.count_result(stored) for stored in final_results if stored.status != "failed"], plan
+    )
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, CountedResult]:
@@ -79,11 +81,17 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Counte
     """
     plan = study_run.plan
     ledger = study_run.ledger
-    stored = ledger.read_results(ids)
-    final = {id for id in stored if not plan.should_retrain(stored[id], retry=study_run.options.retry)}
-    _require_all_numbers([plan.count_result(stored[id]) for id in stored if id in final], plan)
-    missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
-    study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
+    stored_results = ledger.read_results(ids)
+    final_ids = {
+        id
+        for id in stored_results
+        if not plan.should_retrain(stored_results[id], retry=study_run.options.retry)
+    }
+    _require_all_numbers(
+        [plan.count_result(stored_results[id]) for id in stored_results if id in final_ids], plan
+    )
+    missing_trials = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final_ids]
+    study_run.train_trials(study_run.scheduler.sort_trials(missing_trials), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
     results = plan.count_results(ledger.read_results(ids))
@@ -128,34 +136,37 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    judged = plan.count_result(second)
+    counted_result = plan.count_result(second)
     arm, seed = plan.arm_and_seed[second.trial.id]
-    _require_numbers(judged, arm, seed, "trained a second time")
-    differing = _find_differing_metrics(first, second)
-    names = [] if differing.isdisjoint(plan.qualities) else plan.qualities
-    measured = replace(
+    _require_numbers(counted_result, arm, seed, "trained a second time")
+    differing_metrics = _find_differing_metrics(first, second)
+    names = [] if differing_metrics.isdisjoint(plan.qualities) else plan.qualities
+    measured_plan = replace(
         plan,
         nondeterminism={name: _measure_distance(first, second, name) for name in names},
-        varying={name: _measure_distance(first, second, name) for name in differing - {*plan.qualities}},
+        varying={
+            name: _measure_distance(first, second, name) for name in differing_metrics - {*plan.qualities}
+        },
     )
-    study_run.plan = plan_store.store_plan(measured, study_run.ledger)
+    study_run.plan = plan_store.store_plan(measured_plan, study_run.ledger)
     study_run.scheduler = SeedScheduler(study_run.plan, study_run.scheduler.results)
 
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:
     """Return the metrics in which two results differ, by the final value or the curve."""
-    a = measurements_by_metric(first.to_dict())
-    b = measurements_by_metric(second.to_dict())
-    return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
+    numbers = measurements_by_metric(first.to_dict())
+    new_numbers = measurements_by_metric(second.to_dict())
+    names = numbers.keys() | new_numbers.keys()
+    return {name for name in names if numbers.get(name) != new_numbers.get(name)}
 
 
 def _measure_distance(first: Result, second: Result, metric: str) -> float:
     """Return |x − y| of the final values of a metric: 0 if both are NaN, LARGEST if one is."""
-    x = first.metrics.get(metric, math.nan)
-    y = second.metrics.get(metric, math.nan)
-    if x == y or (math.isnan(x) and math.isnan(y)):
+    first_value = first.metrics.get(metric, math.nan)
+    second_value = second.metrics.get(metric, math.nan)
+    if first_value == second_value or (math.isnan(first_value) and math.isnan(second_value)):
         return 0.0
-    return min(LARGEST, abs(x - y))
+    return min(LARGEST, abs(first_value - second_value))
 
 
 def _explain_missing_check(plan: Plan, results: Mapping[str, CountedResult]) -> str:
@@ -166,11 +177,15 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, CountedResult]) -> 
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
     if plan.nondeterminism == {}:
         return ""
-    changed = {name for arm in plan.arms if not arm.may_be_identical for name in arm.changes} - {"commit"}
-    unproven = sorted(changed.difference(*(result.witnesses for result in results.values())))
+    changed_settings = {name for arm in plan.arms if not arm.may_be_identical for name in arm.changes} - {
+        "commit"
+    }
+    unproven_settings = sorted(
+        changed_settings.difference(*(result.witnesses for result in results.values()))
+    )
     proof = ""
-    if unproven:
-        proof = f"; nothing shows that it uses {join_names(unproven)}: let it report its settings"
+    if unproven_settings:
+        proof = f"; nothing shows that it uses {join_names(unproven_settings)}: let it report its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
     seed = plan.seeds[0]
@@ -209,12 +224,12 @@ def _check_effects(study_run: StudyRun, results: dict[str, CountedResult]) -> No
 
 def _list_pairs_to_differ(plan: Plan) -> list[ArmPair]:
     """Return the pairs that should differ: arms and their bases, and the baseline alone for its seeds."""
-    changed = [
+    changed_pairs = [
         (arm, base)
         for arm, base in plan.pairs
         if arm.changes and not (arm.may_be_identical or arm.is_other_commit)
     ]
-    return [(plan.arms[0], plan.arms[0]), *changed]
+    return [(plan.arms[0], plan.arms[0]), *changed_pairs]
 
 
 def _is_tie(pair: ArmPair, results: Mapping[str, CountedResult], study_run: StudyRun) -> bool:
@@ -238,9 +253,11 @@ def _has_same_numbers(first: CountedResult, second: CountedResult, study_run: St
         return False
     if any(first.metrics[name] != second.metrics[name] for name in qualities):
         return False
-    a = study_run.ledger.read_result(first.trial.id)  # reads the curves, too
-    b = study_run.ledger.read_result(second.trial.id)
-    return a is not None and b is not None and _find_differing_metrics(a, b).isdisjoint(qualities)
+    first_stored = study_run.ledger.read_result(first.trial.id)  # with its curves, which `first` lacks
+    second_stored = study_run.ledger.read_result(second.trial.id)
+    if first_stored is None or second_stored is None:
+        return False
+    return _find_differing_metrics(first_stored, second_stored).isdisjoint(qualities)
 
 
 def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
@@ -254,20 +271,20 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     """Raise BadInput for a seed, or an arm, without effect."""
     arm, base = pair
     seeds = join_names([str(seed) for seed in plan.seeds[:SEEDS_AFTER_TIE]])
-    judged = join_names(plan.qualities)
+    metric_names = join_names(plan.qualities)
     has_loss = any(
         metric.is_quality and metric.lower_is_better and math.isinf(metric.highest) for metric in plan.metrics
     )
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]
     if arm is base:
         raise BadInput(
-            f"seeds {seeds} report the same {judged}: the seed has no effect",
+            f"seeds {seeds} report the same {metric_names}: the seed has no effect",
             place=f"arm {arm.name!r}",
             cure=", or ".join(["seed every random draw with it", *finer_metric]),
         )
     cures = ", ".join(["see that the program uses it", *finer_metric])
     raise BadInput(
-        f"no effect seen: its {judged} on seeds {seeds} are those of {base.name!r}, to the last digit",
+        f"no effect seen: its {metric_names} on seeds {seeds} are those of {base.name!r}, to the last digit",
         place=f"arm {arm.name!r}",
         key=", ".join(f"{key} = {value}" for key, value in arm.changes.items()),
         cure=f"{cures}, or write an [[arm]] with identical = true",

@@ -33,7 +33,7 @@ class Replay(NamedTuple):
 
     result: Result
     difference: str = ""  # the first difference, and the kinds of machine if they differ
-    unplayed: str = ""  # why it could not be trained again
+    obstacle: str = ""  # why it could not be trained again
     new_result: Result | None = None  # result of the second training
 
 
@@ -63,24 +63,26 @@ def replay_sample(
 
 def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> int:
     """Print what differs, and how many trials are equal, as `equality` says. Returns the exit code."""
-    differing = [outcome for outcome in outcomes if outcome.difference]
-    for outcome in differing:
+    differing_outcomes = [outcome for outcome in outcomes if outcome.difference]
+    for outcome in differing_outcomes:
         trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
         print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.difference)}")
-    unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
-    same = len(outcomes) - len(differing) - unplayed.total()
-    parts = [f"{same} of {len(outcomes)} {equality}"]
-    parts += [f"{len(differing)} not"] if differing else []
-    if unplayed:
-        reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
-        parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
-    reported = {name for outcome in outcomes for name in outcome.result.metrics}
-    left_out = sorted(reported & plan.irreproducible.keys() - {*outcomes[0].result.trial.metric_kinds()})
+    obstacles = Counter(shorten(outcome.obstacle, 400) for outcome in outcomes if outcome.obstacle)
+    equal_count = len(outcomes) - len(differing_outcomes) - obstacles.total()
+    parts = [f"{equal_count} of {len(outcomes)} {equality}"]
+    parts += [f"{len(differing_outcomes)} not"] if differing_outcomes else []
+    if obstacles:
+        reasons = "; ".join(f"{reason}: {number}" for reason, number in obstacles.most_common())
+        parts.append(f"{obstacles.total()} could not be replayed ({reasons})")
+    reported_metrics = {name for outcome in outcomes for name in outcome.result.metrics}
+    left_out = sorted(
+        reported_metrics & plan.irreproducible.keys() - {*outcomes[0].result.trial.metric_kinds()}
+    )
     print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
-    if unplayed["interrupted"] and not differing:
+    if obstacles["interrupted"] and not differing_outcomes:
         return 130
-    return 0 if same == len(outcomes) else 1
+    return 0 if equal_count == len(outcomes) else 1
 
 
 def allow_for_noise(
@@ -93,21 +95,21 @@ def allow_for_noise(
     plan states does not count, because its author may have written any number. Raises KeyboardInterrupt after
     Ctrl-C.
     """
-    differing = [outcome for outcome in outcomes if outcome.difference and outcome.new_result]
-    trainings = [outcome.new_result for outcome in differing[:1] if outcome.new_result]
+    differing_outcomes = [outcome for outcome in outcomes if outcome.difference and outcome.new_result]
+    trainings = [outcome.new_result for outcome in differing_outcomes[:1] if outcome.new_result]
     noise: dict[str, float] = {}
-    explained: list[Replay] = []
-    for _ in range(MOST_TRAININGS - 1 if differing else 0):
-        new_result, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
+    explained_outcomes: list[Replay] = []
+    for _ in range(MOST_TRAININGS - 1 if differing_outcomes else 0):
+        new_result, interrupted = run_in_temporary_ledger([differing_outcomes[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
         trainings += map(plan.count_result, new_result.values())
         noise = _measure_spread(trainings, plan)
-        explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
-        if not noise or len(explained) == len(differing):
+        explained_outcomes = [outcome for outcome in differing_outcomes if _is_explained(outcome, noise)]
+        if not noise or len(explained_outcomes) == len(differing_outcomes):
             break
     return [
-        outcome._replace(difference="") if outcome in explained else outcome for outcome in outcomes
+        outcome._replace(difference="") if outcome in explained_outcomes else outcome for outcome in outcomes
     ], noise
 
 
@@ -129,12 +131,13 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
 
 def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     """Return True if a result is no farther from the new one than the noise of its program allows."""
-    stored = outcome.result
-    new = outcome.new_result
-    if new is None or not noise or stored.status != new.status:
+    stored_result = outcome.result
+    new_result = outcome.new_result
+    if new_result is None or not noise or stored_result.status != new_result.status:
         return False
-    return stored.diverged or all(
-        abs(stored.metrics.get(name, inf) - new.metrics.get(name, inf)) <= NOISE_FACTOR * distance
+    return stored_result.diverged or all(
+        abs(stored_result.metrics.get(name, inf) - new_result.metrics.get(name, inf))
+        <= NOISE_FACTOR * distance
         for name, distance in noise.items()
     )
 
@@ -144,38 +147,38 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[CountedResult]:
 
     Raises BadInput if there are none.
     """
-    ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
-    random.SystemRandom().shuffle(ended)
-    results = filter(None, (ledger.read_result(result.trial.id) for result in ended))
-    drawn = list(islice(map(plan.count_result, results), number))
+    ended_results = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
+    random.SystemRandom().shuffle(ended_results)
+    results = filter(None, (ledger.read_result(result.trial.id) for result in ended_results))
+    sample = list(islice(map(plan.count_result, results), number))
     require(
-        drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
+        sample, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
     )
-    return drawn
+    return sample
 
 
 def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
     """Train each trial again, if today's code and data still make the same trial, and compare the results."""
-    today = [identify_today(result.trial) for result in results]
-    trained, _ = run_in_temporary_ledger([trial for trial, _ in today if trial], conditions)
+    trials_today = [identify_today(result.trial) for result in results]
+    new_results, _ = run_in_temporary_ledger([trial for trial, _ in trials_today if trial], conditions)
     outcomes = []
-    for result, (trial, reason) in zip(results, today, strict=True):
+    for result, (trial, reason) in zip(results, trials_today, strict=True):
         if trial is None:
-            outcomes.append(Replay(result, unplayed=reason))
+            outcomes.append(Replay(result, obstacle=reason))
         else:
-            outcomes.append(_compare_replay(result, trained.get(trial.id), reason, plan))
+            outcomes.append(_compare_replay(result, new_results.get(trial.id), reason, plan))
     return outcomes
 
 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
     """Return the outcome of a second training. `reason` says why it may differ; "" if it must not."""
     if new_result is None:
-        return Replay(result, unplayed="interrupted")
+        return Replay(result, obstacle="interrupted")
     new_result = plan.count_result(new_result)
     if not (new_result.done or new_result.diverged):
-        return Replay(result, unplayed=plain_reason(new_result))
+        return Replay(result, obstacle=plain_reason(new_result))
     if reason:
-        return Replay(result, unplayed=f"{reason}, {_describe_distance(result, new_result, plan)}")
+        return Replay(result, obstacle=f"{reason}, {_describe_distance(result, new_result, plan)}")
     return Replay(result, describe_difference(result, new_result, plan), new_result=new_result)
 
 

@@ -24,17 +24,17 @@ from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.plan import Plan, awaits_repetition
 from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.comparison import (
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.training.estimates import describe_costs
+from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
+from unrolled.ablations.training.plan_comparison import (
     collect_report_parts,
     compare_plan,
     prepare_folder,
     read_page_results,
     render_page,
 )
-from unrolled.ablations.training.device import choose_device
-from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
-from unrolled.ablations.training.estimates import describe_costs
-from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import print_outcome
@@ -89,9 +89,9 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
         has_faults = has_faults or faults > 0
     if len(comparisons) > 1:
         contrasts = [arm for comparison in comparisons.values() for arm in comparison.arms_to_decide]
-        decided = sum(arm.decided for arm in contrasts)
+        decided_count = sum(arm.decided for arm in contrasts)
         page = options.out / "index.html"
-        print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
+        print(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
     return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)
 
 
@@ -124,7 +124,7 @@ def _run_study(
             )
             is_checked = _train_study(study_run)
             plan = study_run.plan
-            trained = study_run.trained
+            trained_ids = study_run.trained_ids
             interrupted = study_run.interrupted
             del study_run, trials  # frees the results; the ledger is read again, as files may have changed
             comparison, results = _publish_results(plan, ledger, writer, options.out)
@@ -135,7 +135,7 @@ def _run_study(
         plan,
         results,
         ledger,
-        trained,
+        trained_ids,
         is_checked=is_checked,
         timed_out=budget.has_refused,
         interrupted=interrupted,
@@ -193,13 +193,15 @@ def _prepare_training(study_run: StudyRun) -> None:
 
 def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
     """Train the first batch of each arm without results; print a line if half of the time is not enough."""
-    unchecked = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
-    not_reached = check_first_batches(unchecked, study_run.options, study_run.device, study_run.budget)
-    if not_reached:
-        study_run.unchecked_arms = not_reached
+    unchecked_arms = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
+    unreached_arms = check_first_batches(
+        unchecked_arms, study_run.options, study_run.device, study_run.budget
+    )
+    if unreached_arms:
+        study_run.unchecked_arms = unreached_arms
         study_run.budget.has_refused = True
-        checked = f"{len(unchecked) - len(not_reached)} of {plural(len(unchecked), 'arm')}"
-        line = f"the first batch of {checked} was checked in half of the remaining time"
+        count = f"{len(unchecked_arms) - len(unreached_arms)} of {plural(len(unchecked_arms), 'arm')}"
+        line = f"the first batch of {count} was checked in half of the remaining time"
         print_line(f"{visible(study_run.plan.study)}: {line}")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.ablations.training.plan_comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.trial import CountedResult, Trial
@@ -14,14 +14,14 @@ class SeedScheduler:
     """The trials that a plan wants, which follow from its results.
 
     A plan wants every trial up to the first look. From then on it wants those of arms whose contrast is
-    undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending`) is
+    undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending_ids`) is
     missing. The order in which results arrive does not matter: results beyond the look are ignored, and
     decisions are final (see `reports.statistics.decisions`).
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, CountedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
-        self.pending: set[str] = set()
+        self.pending_ids: set[str] = set()
         self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
         self._has_own_rule = False
@@ -40,17 +40,24 @@ class SeedScheduler:
         own_rule = decisions.gate or decisions.proposal
         self._has_own_rule = own_rule is not None
         self.has_ended = own_rule is not None and own_rule.has_ended
-        requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
-        fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
-        first = self._plan.metrics[0].name
-        verdicts = {name: by_metric[first] for name, by_metric in decisions.verdicts.items()}
-        blocked = {name: v.blocked_reason for name, v in verdicts.items() if not v.decided}
-        look = decisions.looks_taken + 1 if requested else 0
-        self.status_line = _describe_status(look, len(self._plan.looks), len(verdicts), blocked)
-        sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]
+        seeds_requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
+        # exploratory contrasts may be at another look
+        fewest_seeds = min(seeds_requested.values(), default=0)
+        first_metric = self._plan.metrics[0].name
+        verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
+        reasons_by_arm = {
+            name: verdict.blocked_reason for name, verdict in verdicts.items() if not verdict.decided
+        }
+        look = decisions.looks_taken + 1 if seeds_requested else 0
+        self.status_line = _describe_status(look, len(self._plan.looks), len(verdicts), reasons_by_arm)
+        sides = [
+            (side, seeds) for name, seeds in seeds_requested.items() for side in (name, design.bases[name])
+        ]
         self._undecided_arms = {name for name, _ in sides}
-        self._seeds_due = {name: fewest for name, seeds in sides if seeds == fewest}
-        self.pending = {id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)}
+        self._seeds_due = {name: fewest_seeds for name, seeds in sides if seeds == fewest_seeds}
+        self.pending_ids = {
+            id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)
+        }
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
         """Sort trials by seed, so that a stopped run leaves whole pairs. Within a seed the longest is first.
@@ -71,16 +78,16 @@ class SeedScheduler:
         return sorted(trials, key=sort_key)
 
     @property
-    def possible(self) -> set[str]:
-        """The missing trials that any look may need, including `pending`."""
+    def possible_ids(self) -> set[str]:
+        """The missing trials that any look may need, including `pending_ids`."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
     def add_result(self, result: CountedResult) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()
-        completes_look = self.pending == {id}
-        self.pending.discard(id)
+        completes_look = self.pending_ids == {id}
+        self.pending_ids.discard(id)
         may_end = self._has_own_rule and not result.done  # one failed trial may fail a gate
         if completes_look or may_end:
             self._evaluate_looks()
@@ -118,23 +125,23 @@ def _find_turn(arm: int, seed: int, arms: int) -> int:
     return arms - 1 - turn if seed % 2 else turn
 
 
-def _describe_status(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
+def _describe_status(look: int, looks: int, contrasts: int, reasons_by_arm: Mapping[str, str]) -> str:
     """Describe how far a study is: the look being trained for, the decided contrasts, and the open ones.
 
-    `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` maps the open contrasts to the
-    reason why they cannot go on, if there is one.
+    `look` counts from 1; it is 0 if no contrast asks for seeds. `reasons_by_arm` has, for each open contrast,
+    why it cannot go on, or "".
     """
     parts = []
     if look and looks > 1:
         parts.append(f"after look {look - 1} of {looks}, " if look > 1 else f"before look 1 of {looks}, ")
     if contrasts:
-        parts.append(f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided")
+        parts.append(f"{contrasts - len(reasons_by_arm)} of {plural(contrasts, 'contrast')} decided")
     else:
         parts.append("no contrast to decide")
-    if blocked:
+    if reasons_by_arm:
         names = [
             quote_name(visible(name)) + (reason and f" ({shorten(reason, 40)})")
-            for name, reason in blocked.items()
+            for name, reason in reasons_by_arm.items()
         ]
         parts.append(f"; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}")
     return "".join(parts)

@@ -26,7 +26,7 @@ def print_outcome(
     plan: Plan,
     results: Mapping[str, CountedResult],
     ledger: Ledger,
-    trained: set[str],
+    trained_ids: set[str],
     *,
     is_checked: bool,
     timed_out: bool,
@@ -41,17 +41,18 @@ def print_outcome(
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
-    missing = len(scheduler.pending)
-    ends = Counter(result.status for result in results.values())
-    new = sum(results[id].done for id in trained & results.keys())
-    counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
-    counts += f", {ends['diverged']} diverged, {missing} left"
+    missing_count = len(scheduler.pending_ids)
+    status_counts = Counter(result.status for result in results.values())
+    new_count = sum(results[id].done for id in trained_ids & results.keys())
+    counts = f"{new_count} trained, {status_counts['done'] - new_count} already there"
+    counts += f", {status_counts['failed']} failed"
+    counts += f", {status_counts['diverged']} diverged, {missing_count} left"
     if comparison.beyond_looks:
-        counts += f"; {comparison.beyond_looks} not counted, from a look that is not needed or not complete"
+        counts += f"; {comparison.beyond_looks} not counted: their look is not complete, or is not needed"
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
-    failed = next((result for result in results.values() if result.status == "failed"), None)
+    first_failure = next((result for result in results.values() if result.status == "failed"), None)
     remarks = map(visible, _list_remarks(comparison))
-    lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
+    lines = [counts, scheduler.status_line, *remarks, _describe_failure(first_failure, plan, ledger)]
     for line in filter(None, lines):
         print_line(f"{visible(plan.study)}: {line}")
     if any(result.done for result in results.values()):
@@ -61,15 +62,15 @@ def print_outcome(
         print(table.get(), end="")
     for line in answer_lines(comparison):
         print_line(f"  {visible(line)}")
-    if not missing:
-        return ends["failed"]
+    if not missing_count:
+        return status_counts["failed"]
     reason = "have no result"
     if interrupted:
         reason += ", as the run was interrupted"
     elif timed_out:
         reason = "were not begun, as the time is up"
-    print_line(f"{plural(missing, 'trial')} of this look {reason}: run again", sys.stderr)
-    return ends["failed"] + (0 if interrupted or timed_out else missing)
+    print_line(f"{plural(missing_count, 'trial')} of this look {reason}: run again", sys.stderr)
+    return status_counts["failed"] + (0 if interrupted or timed_out else missing_count)
 
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
@@ -98,12 +99,12 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     return [*(write(comparison) for write in writers), *attempts[:MOST_LISTED_ATTEMPTS], *remainder]
 
 
-def _describe_failure(failed: CountedResult | None, plan: Plan, ledger: Ledger) -> str:
+def _describe_failure(failure: CountedResult | None, plan: Plan, ledger: Ledger) -> str:
     """Return why a trial failed, and the cure if its training did; "" for None."""
-    if failed is None:
+    if failure is None:
         return ""
-    id = failed.trial.id
-    reason = plain_reason(failed)
+    id = failure.trial.id
+    reason = plain_reason(failure)
     if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
     return visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")

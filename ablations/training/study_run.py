@@ -20,8 +20,8 @@ from unrolled.ablations.runner.parallel import (
 )
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.device import Device
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput, visible
@@ -84,7 +84,7 @@ class StudyRun:
     options: RunOptions
     device: Device
     budget: Budget
-    trained: set[str] = field(default_factory=set)  # identities of the trials
+    trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
     interrupted: bool = False  # whether Ctrl-C ended the run
@@ -92,8 +92,10 @@ class StudyRun:
     def missing_trials(self) -> list[Trial]:
         """Return the trials that are wanted and have no result, in the order of running."""
         scheduler = self.scheduler
-        missing = [trial for trial in self.trials if trial.id not in scheduler.results]
-        return scheduler.sort_trials(trial for trial in missing if scheduler.is_wanted(trial.id))
+        trials_without_result = [trial for trial in self.trials if trial.id not in scheduler.results]
+        return scheduler.sort_trials(
+            trial for trial in trials_without_result if scheduler.is_wanted(trial.id)
+        )
 
     def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> None:
         """Train the trials among these that are wanted.
@@ -103,25 +105,25 @@ class StudyRun:
         """
         plan = self.plan
         arm_names = plan.arm_names
-        unchecked = {id for id, name in arm_names.items() if name in self.unchecked_arms}
+        unchecked_ids = {id for id, name in arm_names.items() if name in self.unchecked_arms}
         retries = strict or self.options.retry
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
-        judged = [metric.name for metric in plan.metrics]
+        metric_names = [metric.name for metric in plan.metrics]
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
         progress = show_progress(
-            console, plan.study, labels, judged, self._remaining_trials, self.ended_trials
+            console, plan.study, labels, metric_names, self._remaining_trials, self.ended_trials
         )
         with progress as show_result, self._page_thread(console) as queue_page:
 
             def on_result(result: CountedResult) -> None:
-                self.trained.add(result.trial.id)
+                self.trained_ids.add(result.trial.id)
                 on_stored_result(result)
 
             def on_stored_result(result: CountedResult) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
-                if self.scheduler.add_result(result) and self.scheduler.pending:
+                if self.scheduler.add_result(result) and self.scheduler.pending_ids:
                     queue_page()  # not after the last look: the end of the run renders that page
                 self.budget.measure_trial(result)
                 # the writer reads a result when its turn comes, as thousands may be queued
@@ -137,7 +139,7 @@ class StudyRun:
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
                 count_result=plan.count_result,
-                is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
+                is_wanted=lambda trial: trial.id not in unchecked_ids and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
             )
@@ -163,16 +165,18 @@ class StudyRun:
 
         Once the budget has refused a trial, only trials that the next look needs are started.
         """
-        due = trial.id in self.scheduler.pending or not self.budget.has_refused
-        return due and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
+        may_start = trial.id in self.scheduler.pending_ids or not self.budget.has_refused
+        return may_start and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
     def _remaining_trials(self) -> Remaining:
         """Return the trials that the study still needs."""
-        pending = self.scheduler.pending
-        look, study = (
-            sum(self._expected_seconds[id] for id in ids) for ids in (pending, self.scheduler.possible)
+        seconds = self._expected_seconds
+        pending = self.scheduler.pending_ids
+        return Remaining(
+            trials=len(pending),
+            seconds=sum(seconds[id] for id in pending),
+            most_seconds=sum(seconds[id] for id in self.scheduler.possible_ids),
         )
-        return Remaining(len(pending), look, study)
 
     @cached_property
     def _expected_seconds(self) -> dict[str, float]:
@@ -203,9 +207,11 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
 
     Damaged results are set aside.
     """
-    stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
-    final = [result for result in stored if not (retry and plan.should_retrain(result, retry=True))]
-    return {result.trial.id: plan.count_result(result) for result in final}
+    stored_results = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
+    final_results = [
+        result for result in stored_results if not (retry and plan.should_retrain(result, retry=True))
+    ]
+    return {result.trial.id: plan.count_result(result) for result in final_results}
 
 
 def find_unchecked_arms(
@@ -216,11 +222,11 @@ def find_unchecked_arms(
     Arms whose trials have no `first_batch_import` are left out.
     """
     names = plan.arm_names
-    trained = {names[id] for id, result in results.items() if result.done or result.diverged}
+    trained_arms = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {
         names[trial.id]: trial
         for trial in trials
-        if trial.first_batch_import and names[trial.id] not in trained
+        if trial.first_batch_import and names[trial.id] not in trained_arms
     }
 
 
@@ -266,7 +272,7 @@ def trial_conditions(
 ) -> TrialConditions:
     """Return how and where these trials are run, by the options and on this device."""
     trials = list(trials)
-    usual = max((trial.usual_time_limit for trial in trials), default=3600.0)
+    usual_limit = max((trial.usual_time_limit for trial in trials), default=3600.0)
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
         preload=(*modules, *options.plugin),
@@ -274,5 +280,7 @@ def trial_conditions(
         gpus=device.gpus,
         hides_gpus=device.hides_gpus,
         cluster=options.cluster,
-        limits=Limits(time_limit=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
+        limits=Limits(
+            time_limit=options.time_limit or usual_limit, memory_bytes=options.memory_limit * 2**20
+        ),
     )

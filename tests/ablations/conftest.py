@@ -17,7 +17,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.retrain import restoring_torch_state
 
 
-class Study:
+class StudyProcess:
     """A study of stub trials in a process of its own."""
 
     def __init__(self, **words: object) -> None:
@@ -82,7 +82,7 @@ def _session_id(pid: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def torch_state() -> Iterator[None]:
+def restore_torch_state() -> Iterator[None]:
     """Restore torch's global state after trials in this process."""
     with restoring_torch_state():
         yield
@@ -100,7 +100,7 @@ def ledger(tmp_path: Path, warnings: list[str]) -> Ledger:
 
 
 @pytest.fixture
-def command(capsys) -> Callable[..., tuple[int, str, str]]:
+def call_command(capsys) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs a command here and returns its exit code, output and errors."""
 
     def run(*words: object) -> tuple[int, str, str]:
@@ -111,14 +111,14 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
-def without_mlflow() -> Iterator[None]:
+def skip_mlflow() -> Iterator[None]:
     """Have `run` write nothing to MLflow, which takes longer than small trials do."""
     with silence_mlflow():
         yield
 
 
 @pytest.fixture(scope="module")
-def module_without_mlflow() -> Iterator[None]:
+def skip_mlflow_in_module() -> Iterator[None]:
     """Have `run` write nothing to MLflow in fixtures of the module, too."""
     with silence_mlflow():
         yield
@@ -142,17 +142,17 @@ def wait_for() -> Callable[..., None]:
 
 
 @pytest.fixture
-def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Study]]:
+def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StudyProcess]]:
     """Yield a function that starts a study in a process of its own, and kill them at the end.
 
     In a temporary folder of their own: another run on this machine would end what a killed one has left.
     """
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds processes through /proc")
-    studies: list[Study] = []
+    studies: list[StudyProcess] = []
 
-    def start(folder: Path, *, count: int, **options: object) -> Study:
-        studies.append(Study(**{"folder": folder, "count": count, "workers": 2, **options}))
+    def start(folder: Path, *, count: int, **options: object) -> StudyProcess:
+        studies.append(StudyProcess(**{"folder": folder, "count": count, "workers": 2, **options}))
         return studies[-1]
 
     with tempfile.TemporaryDirectory() as directory:  # pytest's own path is too long for a socket

@@ -16,7 +16,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_study
-from unrolled.ablations.training.comparison import compare_plan, read_page_results
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import command_without_mlflow
-from tests.helpers.command_process import environment, write_study
+from tests.helpers.command_process import make_environment, write_study
 from unrolled.ablations.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -189,7 +189,7 @@ def changed_project(tmp_path_factory) -> Path:
 
 def call_command(project: Path, folder: Path, *words: str, program: Sequence[str] = COMMAND) -> str:
     """Call the command by the code of a project, maybe by another program; return what it prints."""
-    variables = environment(folder, PYTHONPATH=os.fspath(project))
+    variables = make_environment(folder, PYTHONPATH=os.fspath(project))
     line = [sys.executable, *program, *words]
     process = subprocess.run(line, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.helpers.command_process import environment
+from tests.helpers.command_process import make_environment
 from unrolled import bundle, declare_study, run, verify
 from unrolled.ablations.api import StudyReport
 from unrolled.ablations.commands import report
@@ -18,7 +18,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions
 from unrolled.bench.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 CODE = """
 import random
@@ -37,7 +37,7 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     """Return a function that writes and imports a module of the user's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name, value in environment(tmp_path).items():
+    for name, value in make_environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     (tmp_path / "helper.py").write_text("scale = 0.1\n")
     monkeypatch.delitem(sys.modules, "helper", raising=False)

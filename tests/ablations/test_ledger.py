@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stub_trials import steady, trial
+from tests.helpers.stub_trials import make_trial, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
@@ -26,7 +26,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
-    result = steady(trial(7))
+    result = steady(make_trial(7))
     ledger.record_result(result)
     assert ledger.read_result(result.trial.id) == result
     text = ledger.result_path(result.trial.id).read_text("ascii")
@@ -41,9 +41,9 @@ def test_equal_parts_of_results_are_in_memory_once_and_numbers_keep_their_types(
     witness = {"ok": True, "declared": 1, "seen": 1}
     for seed, value in enumerate((witness, witness, {**witness, "seen": 1.0}, {**witness, "seen": True})):
         ledger.record_result(
-            replace(steady(trial(seed)), witnesses={"alpha": value}, provenance={"cpu": "one"})
+            replace(steady(make_trial(seed)), witnesses={"alpha": value}, provenance={"cpu": "one"})
         )
-    results = [*ledger.read_results(trial(seed).id for seed in range(4)).values()]
+    results = [*ledger.read_results(make_trial(seed).id for seed in range(4)).values()]
     assert len({id(result.provenance) for result in results}) == 1
     first, second, *other_witnesses = (result.witnesses["alpha"] for result in results)
     assert first is second
@@ -59,8 +59,8 @@ def flip_bits(content: bytes, bits: Iterable[int]) -> Iterator[bytes]:
 
 
 def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, warnings: list[str]) -> None:
-    ledger.record_result(steady(trial()))
-    path, details = ledger.find_trial_files(trial().id)
+    ledger.record_result(steady(make_trial()))
+    path, details = ledger.find_trial_files(make_trial().id)
     numbers = path.read_bytes()
     content = details.read_bytes()
     variants = [content[:length] for length in range(0, len(content), 7)]
@@ -68,14 +68,14 @@ def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, 
     for data in variants:
         path.write_bytes(numbers)
         details.write_bytes(data)
-        assert ledger.read_result(trial().id) is None and not path.exists()
+        assert ledger.read_result(make_trial().id) is None and not path.exists()
     assert len(warnings) == len(variants)
 
 
 def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledger) -> None:
     """Two studies may train one trial at once: a reader finds all of the one result or all of the other."""
     first, second = (
-        replace(steady(trial()), output=word * 9, seconds=s) for word, s in (("a", 1.0), ("b", 2.0))
+        replace(steady(make_trial()), output=word * 9, seconds=s) for word, s in (("a", 1.0), ("b", 2.0))
     )
     stop = threading.Event()
 
@@ -87,7 +87,7 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
     threads = [threading.Thread(target=write, args=(result,)) for result in (first, second)]
     for thread in threads:
         thread.start()
-    readings = [ledger.read_result(trial().id) for _ in range(300)]
+    readings = [ledger.read_result(make_trial().id) for _ in range(300)]
     stop.set()
     for thread in threads:
         thread.join()
@@ -98,11 +98,11 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
 def test_a_failure_never_replaces_a_training_that_ended_and_is_replaced_by_one(
     ledger: Ledger, status: str
 ) -> None:
-    finished = replace(steady(trial()), status=status)
-    failure = failed_result(trial(), "killed by signal 9")
+    finished = replace(steady(make_trial()), status=status)
+    failure = failed_result(make_trial(), "killed by signal 9")
     for result in (failure, finished, failure):
         ledger.record_result(result)
-    assert ledger.read_result(trial().id) == finished
+    assert ledger.read_result(make_trial().id) == finished
 
 
 @pytest.mark.parametrize("renames", [0, 1])
@@ -110,7 +110,7 @@ def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
     """After none of its two files was renamed, and after the details were."""
-    earlier = steady(trial())
+    earlier = steady(make_trial())
     ledger.record_result(earlier)
     replace_file = Path.replace
     calls = iter(range(9))
@@ -124,15 +124,15 @@ def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
     if (child := os.fork()) == 0:
         ledger.record_result(replace(earlier, output="another"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert ledger.read_result(trial().id) == earlier
+    assert ledger.read_result(make_trial().id) == earlier
 
 
 def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
     ledger: Ledger, warnings: list[str]
 ) -> None:
     """Of the envelope every bit: one of the format turns 1 into 3, which is damage and no newer version."""
-    ledger.record_result(steady(trial()))
-    path = ledger.result_path(trial().id)
+    ledger.record_result(steady(make_trial()))
+    path = ledger.result_path(make_trial().id)
     content = path.read_bytes()
     count = 8 * len(content)
     head = 8 * content.index(b'"result"')
@@ -141,18 +141,18 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
     variants = [*(content[:length] for length in range(len(content))), *flip_bits(content, bits)]
     for data in variants:
         path.write_bytes(data)
-        assert ledger.read_result(trial().id) is None and not path.exists(), data
+        assert ledger.read_result(make_trial().id) is None and not path.exists(), data
     moved_files = {line.rpartition("moved to ")[2] for line in warnings}
     assert moved_files == {str(path) for path in (ledger.root / "set-aside").iterdir()}
     assert len(moved_files) == len(variants) > 1200
-    ledger.record_result(steady(trial()))
-    assert ledger.read_result(trial().id) == steady(trial())
+    ledger.record_result(steady(make_trial()))
+    assert ledger.read_result(make_trial().id) == steady(make_trial())
 
 
 def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
     """Write a sealed result in a format and return its path."""
     body = {"format": format, "result": result}
-    path = ledger.result_path(trial().id)
+    path = ledger.result_path(make_trial().id)
     save_file(path, canonical_json({**body, "sha256": sha256(canonical_json(body)).hexdigest()}) + b"\n")
     return path
 
@@ -161,17 +161,17 @@ def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
 def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, format: int) -> None:
     path = write_in_format(ledger, format, {"something": "else"})
     with pytest.raises(BadInput) as excinfo:
-        ledger.read_result(trial().id)
+        ledger.read_result(make_trial().id)
     assert excinfo.value.place == str(path) and excinfo.value.cure
     assert path.exists()
 
 
-@pytest.mark.parametrize("result", [{"something": "else"}, steady(trial(1)).to_dict()])
+@pytest.mark.parametrize("result", [{"something": "else"}, steady(make_trial(1)).to_dict()])
 def test_a_sealed_file_of_something_else_is_set_aside(
     ledger: Ledger, warnings: list[str], result: dict
 ) -> None:
     write_in_format(ledger, RESULT_FORMAT, result)
-    assert ledger.read_result(trial().id) is None
+    assert ledger.read_result(make_trial().id) is None
     assert len(warnings) == 1
 
 
@@ -179,7 +179,7 @@ def test_a_sealed_file_of_something_else_is_set_aside(
 def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    earlier = steady(trial())
+    earlier = steady(make_trial())
     ledger.record_result(earlier)
 
     def raise_error(descriptor: int) -> None:
@@ -190,15 +190,15 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
         with pytest.raises(BadInput, match=os.strerror(number)) as excinfo:
             ledger.record_result(replace(earlier, seconds=9.0))
     assert "\n" not in str(excinfo.value)
-    assert str(ledger.find_trial_files(trial().id)[1]) in str(excinfo.value)
-    assert ledger.read_result(trial().id) == earlier
+    assert str(ledger.find_trial_files(make_trial().id)[1]) in str(excinfo.value)
+    assert ledger.read_result(make_trial().id) == earlier
     assert len(list_files(ledger.root)) == 2, "the half-written files are gone"
 
 
 def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk) -> None:
     with small_disk(tmp_path / "disk", "128k"):
         ledger = Ledger(tmp_path / "disk" / "results")
-        trials = [trial(seed) for seed in range(40)]
+        trials = [make_trial(seed) for seed in range(40)]
         with pytest.raises(BadInput, match=r"No space left on device.* make room"):
             for stub in trials:
                 ledger.record_result(steady(stub))
@@ -217,17 +217,17 @@ def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written
 ) -> None:
     with small_disk(tmp_path / "disk", "1m"):
         ledger = Ledger(tmp_path / "disk", warnings.append)
-        ledger.record_result(steady(trial()))
-        empty_file = ledger.result_path(trial(9).id)
+        ledger.record_result(steady(make_trial()))
+        empty_file = ledger.result_path(make_trial(9).id)
         empty_file.parent.mkdir(exist_ok=True)
         empty_file.touch()
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
-        assert ledger.read_result(trial().id) == steady(trial())
-        assert ledger.read_result(trial(9).id) is None and empty_file.exists()
+        assert ledger.read_result(make_trial().id) == steady(make_trial())
+        assert ledger.read_result(make_trial(9).id) is None and empty_file.exists()
         assert "could not be moved (Read-only file system)" in warnings[0]
         for seed in range(2):  # of an existing folder, and of one to be made
             with pytest.raises(BadInput, match="Read-only file system"):
-                ledger.record_result(steady(trial(seed)))
+                ledger.record_result(steady(make_trial(seed)))
         with pytest.raises(BadInput, match="Read-only file system"), ledger.lock_study("study"):
             pass
 
@@ -235,10 +235,10 @@ def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written
 def test_what_is_in_the_way_of_a_file_is_one_clear_line(tmp_path: Path, ledger: Ledger) -> None:
     (tmp_path / "taken").write_text("in the way")
     with pytest.raises(BadInput, match=r"taken: is a file; give the folder of the results"):
-        Ledger(tmp_path / "taken").record_result(steady(trial()))
-    ledger.result_path(trial().id).mkdir(parents=True)
+        Ledger(tmp_path / "taken").record_result(steady(make_trial()))
+    ledger.result_path(make_trial().id).mkdir(parents=True)
     with pytest.raises(BadInput, match="cannot be read"):
-        ledger.read_result(trial().id)
+        ledger.read_result(make_trial().id)
 
 
 def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, start_study) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import read_trial_counts
-from tests.helpers.command_process import COMMAND, environment
+from tests.helpers.command_process import COMMAND, make_environment
 
 OURS = "bench.py", "reports.py", "reports/__init__.py", "ablations.py", "ablations/__init__.py", "unrolled.py"
 LIBRARIES = "numpy.py", "psutil.py", "queue.py", "random.py", "signal.py", "threading.py", "types.py"
@@ -81,7 +81,9 @@ def test_files_of_the_working_folder_and_of_the_study_s_folder_are_not_imported(
     for name, text in files.items():
         (tmp_path / "study" / name).write_text(text)
     # pytest's own variable would be the user's
-    variables = {name: value for name, value in environment(tmp_path).items() if name != "PYTHONSAFEPATH"}
+    variables = {
+        name: value for name, value in make_environment(tmp_path).items() if name != "PYTHONSAFEPATH"
+    }
     process = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
     assert read_trial_counts(process.stdout).trained == 4

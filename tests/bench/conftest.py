@@ -57,8 +57,8 @@ def small(output):
 
 
 @pytest.fixture(autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    """A trial sets torch up for its whole process. Here one process has them all."""
+def restore_torch() -> Iterator[None]:
+    """Restore torch's global state: a trial sets it for its whole process, and here all trials share one."""
     fill = torch.utils.deterministic.fill_uninitialized_memory
     with restoring_torch_state():
         torch.set_num_threads(1)
@@ -80,7 +80,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def small(story: str) -> Callable[..., ChapterTrial]:
+def make_small_trial(story: str) -> Callable[..., ChapterTrial]:
     """Return a function to a trial of a tenth of a second: 29 updates of 8 rows of 4 words."""
 
     def make(model: str = "lm6", **changes: object) -> ChapterTrial:
@@ -98,7 +98,7 @@ def numbers() -> Corpus:
 
 
 @pytest.fixture
-def plug(tmp_path: Path, restore_registries: None) -> Callable[..., Path]:
+def load_plug_in(tmp_path: Path, restore_registries: None) -> Callable[..., Path]:
     """Return a function that writes one of PLUG_INS, with some text of it replaced, and loads it."""
 
     def write(kind: str, old: str = "", new: str = "", name: str = "my.py") -> Path:

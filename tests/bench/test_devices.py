@@ -99,7 +99,7 @@ def meta_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetaDevice]:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
+def make_tiny_trial(tmp_path: Path) -> Callable[..., ChapterTrial]:
     """Return a function to a trial of four updates of 2 rows of 4 words; one row is its last validation."""
     text = tmp_path / "tiny.txt"
     text.write_text("the cat sat on a mat and slept . " * 5 + "the")
@@ -115,11 +115,13 @@ def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
 
 
 @pytest.fixture
-def train_on_meta(tiny: Callable[..., ChapterTrial], meta_device: MetaDevice) -> Callable[..., Result]:
+def train_on_meta(
+    make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice
+) -> Callable[..., Result]:
     """Return a function to a trial's result on `meta`."""
 
     def run(name: str, **changes: Any) -> Result:
-        trial = tiny(name, **changes)
+        trial = make_tiny_trial(name, **changes)
         result = run_trial(trial)
         assert result.done, result.reason
         assert all(getattr(result, name) for name in ("metrics", "records", "witnesses", "fingerprints"))
@@ -140,9 +142,9 @@ def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
 
 @pytest.mark.parametrize("name", ["lm4", "lm7", "awd-scratch"])
 def test_a_first_batch_is_tried_on_another_device(
-    tiny: Callable[..., ChapterTrial], meta_device: MetaDevice, name: str
+    make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice, name: str
 ) -> None:
-    first = train_first_batch(tiny(name))
+    first = train_first_batch(make_tiny_trial(name))
     assert not first.metrics
     assert not first.curves
     assert meta_device.reads > 0, "else it was not on the device"
@@ -182,9 +184,9 @@ def test_a_resumed_trial_is_back_on_its_device(
 
 
 def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
-    tiny: Callable[..., ChapterTrial], meta_device: MetaDevice
+    make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
-    trial = tiny("lm7", clip=0.25, epochs=2)
+    trial = make_tiny_trial("lm7", clip=0.25, epochs=2)
     torch_device.make_deterministic()
     data, *splits = train.load_data(trial)
     record = train.train_model(trial, train.build_model(trial, len(data.vocab)), *splits)
@@ -194,25 +196,27 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
 
 @pytest.mark.parametrize(("kind", "engine"), [("cell", "learner"), ("model", "loop")])
 def test_a_users_own_model_and_regularizer_go_the_whole_way(
-    plug: Callable[..., Path], train_on_meta: Callable[..., Result], kind: str, engine: str
+    load_plug_in: Callable[..., Path], train_on_meta: Callable[..., Result], kind: str, engine: str
 ) -> None:
-    plug("regularizer", "dropped", "dropped.double()", name="penalty.py")
-    plug(kind)
+    load_plug_in("regularizer", "dropped", "dropped.double()", name="penalty.py")
+    load_plug_in(kind)
     assert "train_penalty_small" in train_on_meta("mine", engine=engine, options={"small": 0.5}).metrics
 
 
 def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
-    plug: Callable[..., Path], tiny: Callable[..., ChapterTrial], meta_device: MetaDevice
+    load_plug_in: Callable[..., Path], make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
-    plug("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
+    load_plug_in(
+        "cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)"
+    )
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
-        train_first_batch(tiny("mine"))
+        train_first_batch(make_tiny_trial("mine"))
 
 
 def test_batches_that_were_read_on_one_device_are_read_anew_on_another(
-    tiny: Callable[..., ChapterTrial],
+    make_tiny_trial: Callable[..., ChapterTrial],
 ) -> None:
-    trial = tiny("lm4")
+    trial = make_tiny_trial("lm4")
     first, _ = make_batches(trial, load_corpus(trial))
     assert {x.device.type for pair in first for x in pair} == {"cpu"}
     assert {x.device.type for pair in first.to(META) for x in pair} == {"meta"}

@@ -124,9 +124,9 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
 @pytest.mark.usefixtures("restart_fork_server")
 @pytest.mark.parametrize("engine", identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
-    small: Callable[..., ChapterTrial], tmp_path: Path, engine: str
+    make_small_trial: Callable[..., ChapterTrial], tmp_path: Path, engine: str
 ) -> None:
-    loaded = loaded_files(small("lm4", engine=engine), tmp_path)
+    loaded = loaded_files(make_small_trial("lm4", engine=engine), tmp_path)
     engine_files = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
     counted_files = {*identity.SHARED, "chapter/models/elman.py", *engine_files}
     assert counted_files <= loaded

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from unrolled.ablations.tables import reader
+from unrolled.ablations.tables import table_reader
 from unrolled.bench import table_files
 from unrolled.bench.errors import BadInput
 from unrolled.bench.table_files import FORMATS, Format, find_format, parse_row, read_rows
@@ -103,7 +103,7 @@ def test_a_format_is_added_by_one_row_for_programs_and_for_compare(tmp_path: Pat
     path = tmp_path / "m.logfmt"
     path.write_text("arm=a loss=1\narm=b loss=2\n")
     find_format(str(path))
-    assert read_rows(path) == reader.read_table(str(path), "").to_dict("records") == read_pairs(path)
+    assert read_rows(path) == table_reader.read_table(str(path), "").to_dict("records") == read_pairs(path)
 
 
 @pytest.mark.parametrize(

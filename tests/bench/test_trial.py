@@ -74,7 +74,7 @@ def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytes
     assert TRIAL.id != "d0b6d41232079a62"
 
 
-def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
+def test_settings_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
     flat = TRIAL.flat_settings()
     assert flat["moms"] == "0.95,0.85,0.95"
     assert flat["hidden"] == 64

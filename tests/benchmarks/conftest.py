@@ -131,7 +131,7 @@ def _start_process(environment: dict[str, str], *how: str) -> Iterator[Process]:
 
 
 @pytest.fixture
-def clean() -> Callable[[Path], dict[str, str]]:
+def make_environment() -> Callable[[Path], dict[str, str]]:
     """Return the environment of a command that keeps its results and its MLflow in a folder."""
 
     return lambda folder: {**_copy_environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}

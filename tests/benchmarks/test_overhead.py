@@ -21,9 +21,11 @@ COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
 
 @pytest.mark.benchmark(group="overhead")
 @pytest.mark.parametrize(("word", "bound"), [("--help", 0.25), ("plan toggles", 0.5)])
-def test_the_command_answers_at_once(benchmark, word, bound, clean, tmp_path):
+def test_the_command_answers_at_once(benchmark, word, bound, make_environment, tmp_path):
     def ask() -> None:
-        done = subprocess.run([*COMMAND, *word.split()], env=clean(tmp_path), capture_output=True, check=True)
+        done = subprocess.run(
+            [*COMMAND, *word.split()], env=make_environment(tmp_path), capture_output=True, check=True
+        )
         assert done.stdout
 
     benchmark.pedantic(
@@ -75,7 +77,7 @@ lr = {lrs}
 @pytest.mark.benchmark(group="overhead")
 @pytest.mark.parametrize("arms", [50, 100])
 def test_finished_trials_are_recorded_projected_and_reported(
-    benchmark, profile, unrolled_process, clean, tmp_path, arms
+    benchmark, profile, unrolled_process, make_environment, tmp_path, arms
 ):
     """A ledger full of results as large as real ones, and then the command, which finds them there."""
     if benchmark.disabled:
@@ -97,7 +99,7 @@ def test_finished_trials_are_recorded_projected_and_reported(
         trials = _fill_ledger(tmp_path, Result.from_dict(result))
         took["recorded"] = time.perf_counter() - start_time
         start_time = time.perf_counter()
-        text, peak, _ = weigh_command("run finished.toml", tmp_path, clean(tmp_path))
+        text, peak, _ = weigh_command("run finished.toml", tmp_path, make_environment(tmp_path))
         took["projected and reported"] = time.perf_counter() - start_time
         assert f"{trials} already there" in text
 
@@ -123,7 +125,7 @@ def _fill_ledger(folder: Path, like: Result) -> int:
 @pytest.mark.slow
 @pytest.mark.benchmark(group="overhead")
 @pytest.mark.skipif(sys.platform != "linux", reason="adopts orphans to add up their CPU time")
-def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path):
+def test_the_models_study_spends_its_time_on_training(benchmark, make_environment, tmp_path):
     """CPU seconds of the study with one epoch a trial, with three seeds, and with four epochs.
 
     Three more epochs tell what an epoch of every arm costs, two more seeds what a trial costs beside it,
@@ -138,7 +140,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path
         folder = tmp_path / f"{seeds} {epochs}"
         folder.mkdir()
         words = f"run models --seeds 0-{seeds - 1} --set epochs={epochs}"
-        _, _, seconds = weigh_command(words, folder, clean(folder))
+        _, _, seconds = weigh_command(words, folder, make_environment(folder))
         ledger = Ledger(folder / "results")
         runs.append(
             (seconds, [result for id in ledger.find_result_files() if (result := ledger.read_result(id))])

@@ -25,7 +25,7 @@ OTHERS = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm7", "gru")
 
 @pytest.mark.slow
 @pytest.mark.benchmark(group="study")
-def test_trials_an_hour(benchmark, profile, clean, tmp_path):
+def test_trials_an_hour(benchmark, profile, make_environment, tmp_path):
     """Eight models once in the notebook's way, then a study of these models and some seeds of each."""
     other_models = ("ngram-1",) if benchmark.disabled else OTHERS
     text = STUDY.format(
@@ -37,7 +37,9 @@ def test_trials_an_hour(benchmark, profile, clean, tmp_path):
 
     def time_command(program: str, command: list[str], folder: Path) -> None:
         start = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=clean(folder), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command, cwd=folder, env=make_environment(folder), check=True, stdout=subprocess.DEVNULL
+        )
         took[program].append(time.perf_counter() - start)
 
     def run_notebook() -> tuple[tuple[Path], dict[str, object]]:

@@ -43,7 +43,7 @@ def test_seconds_a_trial(benchmark, profile, unrolled_process, plain_process, mo
     )
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("use_one_thread")
 def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
     from tests.helpers import peers
 
@@ -53,15 +53,15 @@ def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
 
 
 @pytest.fixture
-def one_thread():
-    """Two collapse on a busy machine."""
+def use_one_thread():
+    """Use one thread: two collapse on a busy machine."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(usual)
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("use_one_thread")
 def test_the_plain_script_trains_what_the_chapter_trains():
     """LMModel1's printed row, 1.650849 (fastbook chapter 12), from the notebook's one seed."""
     from tests.helpers import peers

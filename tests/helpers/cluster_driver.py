@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.helpers.stub_trials import WORK, result_bits, steady
+from tests.helpers.stub_trials import WORK, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -55,4 +55,4 @@ def check_every_trial_is_stored_once(
     files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
     assert files == sorted(trial.id for trial in trials)
     for result in results:
-        assert not result.done or result_bits(result) == result_bits(steady(result.trial))
+        assert not result.done or serialize_result(result) == serialize_result(steady(result.trial))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.helpers.command_process import environment
+from tests.helpers.command_process import make_environment
 from tests.helpers.new_process import new_process
 from unrolled.ablations.cli import main
 from unrolled.reports.design import find_page
@@ -33,7 +33,7 @@ def capture_output(
     with new_process(), context as patch, redirect_stdout(output), redirect_stderr(errors):
         patch.chdir(folder)
         patch.setattr(sys, "argv", [*words])
-        for name, value in environment(folder, **variables).items():
+        for name, value in make_environment(folder, **variables).items():
             patch.setenv(name, value)
         yield output, errors
 

@@ -41,7 +41,7 @@ def write_study(
     return folder
 
 
-def environment(folder: Path, **variables: str) -> dict[str, str]:
+def make_environment(folder: Path, **variables: str) -> dict[str, str]:
     """Return the caller's variables without those of a test run, with an MLflow database of the folder."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
     database = folder / "mlflow.db"
@@ -75,7 +75,7 @@ def check_process(folder: Path, *words: str, **variables: str) -> str:
     process = subprocess.run(
         [COMMAND, *words],
         cwd=folder,
-        env=environment(folder, **variables),
+        env=make_environment(folder, **variables),
         capture_output=True,
         text=True,
         timeout=600,
@@ -111,7 +111,7 @@ def write_sitecustomize(folder: Path, code: str) -> str:
     return os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
 
 
-def mlflow_runs(folder: Path, role: str) -> list[str]:
+def read_mlflow_runs(folder: Path, role: str) -> list[str]:
     """Return the statuses of MLflow's active runs of a role; a half-written run is there as deleted."""
     with sqlite3.connect(folder / "mlflow.db") as db:
         query = (

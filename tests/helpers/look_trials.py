@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from tests.helpers.command_process import TEXT, environment
+from tests.helpers.command_process import TEXT, make_environment
 from tests.helpers.command_without_mlflow import SilentWriter
+from tests.helpers.fork_server import new_fork_server
 from tests.helpers.processes import ProgramGroup, helpers_path
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import compare_plan, read_page_results
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
 
@@ -117,7 +117,7 @@ def replace_trials() -> Iterator[None]:
         yield
 
 
-class Study:
+class StudyOnDisk:
     """A folder with the study, in which the command runs."""
 
     def __init__(self, folder: Path) -> None:
@@ -134,7 +134,7 @@ class Study:
         return self.programs.start(
             *(sys.executable, "-m", "tests.helpers.look_trials", "run", "looks.toml", *words),
             cwd=self.folder,
-            env=environment(self.folder, **self.variables, **variables),
+            env=make_environment(self.folder, **self.variables, **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -143,10 +143,8 @@ class Study:
         """Run the command to its end, in this process, and return its output."""
         from tests.helpers.command_call import run_command
 
-        process._preloaded.clear()  # a fork server keeps the environment that it began with
-        with replace_trials():
+        with new_fork_server(), replace_trials():
             completed = run_command(self.folder, "run", "looks.toml", *words, **self.variables, **variables)
-        process._preloaded.clear()
         assert completed.returncode == code, completed.stdout + completed.stderr
         return completed.stdout + completed.stderr
 

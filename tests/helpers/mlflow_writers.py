@@ -15,7 +15,7 @@ from unrolled.bench.trial import Result
 
 def write(uri: str, study: str) -> None:
     """Write one trial after the other in this thread."""
-    from unrolled.ablations.mlflow.study_runs import MlflowRuns
+    from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 
     runs = MlflowRuns(build_plan(study=study), uri)
     print("ready", flush=True)

@@ -21,7 +21,7 @@ def write_to_mlflow(
     report: tuple[Any, ...] = (),
 ) -> tuple[int, int]:
     """Write results to MLflow and return how many were written and how many were there already."""
-    from unrolled.ablations.mlflow.study_runs import MlflowRuns
+    from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 
     runs = MlflowRuns(plan, uri)
     trials = [(arm, r) for arm, of_arm in results.items() for r in of_arm]

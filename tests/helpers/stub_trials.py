@@ -29,14 +29,16 @@ if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
 WORK = "tests.helpers.stub_trials:act"
 
 
-def trial(seed: int = 0, act: str = "steady", device: str = "cpu", **options) -> ChapterTrial:
+def make_trial(seed: int = 0, act: str = "steady", device: str = "cpu", **options) -> ChapterTrial:
     """Return a trial that behaves as `act` says."""
     return ChapterTrial(model="stub", seed=seed, device=device, options={"act": act, **options})
 
 
-def gpu_trial(seed: int = 0, act: str = "tells_its_gpu", device: str = "cuda", **options) -> ChapterTrial:
+def make_gpu_trial(
+    seed: int = 0, act: str = "tells_its_gpu", device: str = "cuda", **options
+) -> ChapterTrial:
     """Return a trial on a GPU."""
-    return trial(seed, act, device, **options)
+    return make_trial(seed, act, device, **options)
 
 
 def act(trial: ChapterTrial) -> Result:
@@ -87,7 +89,7 @@ def read_results(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, 
     return {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}
 
 
-def result_bits(result: Result) -> bytes:
+def serialize_result(result: Result) -> bytes:
     """Return the part of a result that must be the same in every run of the trial."""
     return canonical_json(replace(result, attempts=0, started=0.0, seconds=0.0, provenance={}).to_dict())
 
@@ -96,14 +98,14 @@ def gated(trial: ChapterTrial) -> Result:
     """Write "seed, own pid, worker's pid" into the log of the folder `gate`; wait for its file <seed>."""
     folder = Path(str(trial.options["gate"]))
     with (folder / "log").open("a") as log:
-        log.write(f"{trial.seed} {os.getpid()} {worker_pid()}\n")
+        log.write(f"{trial.seed} {os.getpid()} {find_worker_pid()}\n")
     while not (folder / str(trial.seed)).exists():
         time.sleep(0.01)
     return steady(trial)
 
 
 def kills_its_worker(trial: ChapterTrial) -> Result:
-    os.kill(worker_pid(), signal.SIGKILL)
+    os.kill(find_worker_pid(), signal.SIGKILL)
     time.sleep(60)  # until the worker's death ends this process
     raise AssertionError("outlived its worker")
 
@@ -130,7 +132,7 @@ def names_its_penalties(trial: ChapterTrial) -> Result:
     return replace(steady(trial), provenance={"penalties": sorted(PENALTIES)})
 
 
-def worker_pid() -> int:
+def find_worker_pid() -> int:
     parent = multiprocessing.parent_process()
     assert parent is not None and parent.pid is not None
     return parent.pid
@@ -296,7 +298,9 @@ def has_no_gpu_memory(trial: ChapterTrial) -> Result:
     raise RuntimeError("CUDA out of memory. Tried to allocate 80.00 GiB")
 
 
-def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
+def run_study(
+    folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options
+) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from unrolled.ablations.ledger import Ledger
     from unrolled.ablations.runner.child import Limits
@@ -306,7 +310,7 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
     with ledger.lock_study("stub"), redirect_stderr(sys.stdout):
         print("locked", flush=True)
         tally = run_trials(
-            [trial(seed, **options) for seed in range(count)],
+            [make_trial(seed, **options) for seed in range(count)],
             ledger,
             TrialConditions(
                 run_import=WORK,
@@ -322,4 +326,4 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
 
 
 if __name__ == "__main__":
-    study(**json.loads(sys.argv[1]))
+    run_study(**json.loads(sys.argv[1]))

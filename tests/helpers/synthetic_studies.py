@@ -82,7 +82,9 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     return comparison.compare(table, design)
 
 
-def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
+def make_result(
+    trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: float = 9000.0
+) -> Result:
     """Return a finished trial whose curve falls to `loss`."""
     points = {
         "train_loss": lambda e: loss * 0.6 + 2 * math.exp(-e / 3),
@@ -126,7 +128,7 @@ def _cut_curves(result: Result, epochs: int) -> dict[str, tuple[tuple[float, flo
     return {name: points[:epochs] for name, points in result.curves.items()}
 
 
-def arm(
+def make_arm(
     name: str,
     effect: float,
     spread: float = 0.02,
@@ -150,7 +152,7 @@ def arm(
             data="3a3e30cd",
             **(settings or {}),
         )
-        results[seed] = result(trial, 1.30 + luck + effect + noise, **facts)
+        results[seed] = make_result(trial, 1.30 + luck + effect + noise, **facts)
     changed = {**({"model": model} if model != "lm6" else {}), **(options or {}), **(settings or {})}
     return MeasuredArm(
         name=name, model=model, title=model, changes=changed if changes is None else changes, results=results
@@ -159,7 +161,7 @@ def arm(
 
 def make_counting_arm(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
     """Return an arm that is fitted by counting: every seed has the numbers of the first."""
-    result = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
+    result = replace(make_arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
     results = {seed: replace(result, trial=replace(result.trial, seed=seed)) for seed in range(seeds)}
     return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, uses_seed=False)
 
@@ -195,7 +197,7 @@ def break_trials(
     return replace(arm, results=results)
 
 
-def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
+def make_study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
     """Return a study of these arms by the loss, which looks once."""
     fields: dict[str, Any] = {
         "study": "regularization",
@@ -212,30 +214,30 @@ def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -
 
 
 @cache
-def realistic() -> Design:
+def make_realistic_study() -> Design:
     """Return a study with every verdict but one, a sweep, a full 2² factorial, failures and another task."""
-    return study(
+    return make_study(
         (
-            arm("LMModel6", 0.0),
-            arm(
+            make_arm("LMModel6", 0.0),
+            make_arm(
                 "LMModel7", -0.50, 0.03, model="lm7", changes={"model": "lm7"}, options=LM7_OPTIONS,
                 settings=LM7_SETTINGS, parameters=33502,
             ),
-            arm("dropout 0.4", -0.12, options={"dropout": 0.4}),
-            arm("tying", -0.06, 0.07, options={"tying": True}),
-            arm("dropout and tying", -0.24, options={"dropout": 0.4, "tying": True}),
-            arm("from scratch", 0.0, 0.012, model="lstm-chunk", speed=5200.0),
-            arm("clip 0.5", 0.012, 0.006, settings={"clip": 0.5}),
-            break_trials(arm("lr 3e-2", 0.31, 0.10, settings={"lr": 0.03}), diverged=(3,)),
-            arm("lr 3e-3", 0.16, 0.04, settings={"lr": 0.003}),
-            break_trials(arm("no reset", 0.01, 0.06, settings={"reset": "never"}), failed=(7,)),
-            arm("random blocks", -0.9, settings={"split": "blocks"}),
+            make_arm("dropout 0.4", -0.12, options={"dropout": 0.4}),
+            make_arm("tying", -0.06, 0.07, options={"tying": True}),
+            make_arm("dropout and tying", -0.24, options={"dropout": 0.4, "tying": True}),
+            make_arm("from scratch", 0.0, 0.012, model="lstm-chunk", speed=5200.0),
+            make_arm("clip 0.5", 0.012, 0.006, settings={"clip": 0.5}),
+            break_trials(make_arm("lr 3e-2", 0.31, 0.10, settings={"lr": 0.03}), diverged=(3,)),
+            make_arm("lr 3e-3", 0.16, 0.04, settings={"lr": 0.003}),
+            break_trials(make_arm("no reset", 0.01, 0.06, settings={"reset": "never"}), failed=(7,)),
+            make_arm("random blocks", -0.9, settings={"split": "blocks"}),
         )
     )  # fmt: skip
 
 
 @cache
-def switched() -> Design:
+def make_switched_study() -> Design:
     """Return a study of LMModel7's parts: leave one out, add one to LMModel6, and the full 2⁴.
 
     Tying brings −.2, dropout −.1, AR −.05 and TAR nothing; tying and dropout together .08 less than that.
@@ -249,7 +251,7 @@ def switched() -> Design:
         options = {key: settings.pop(key) for key in ("tying", "dropout")}
         effect = -0.2 * t - 0.1 * d + 0.08 * t * d - 0.05 * a
         model_change = {"model": model} if model != "lm7" else {}
-        return arm(
+        return make_arm(
             name,
             effect,
             0.004,
@@ -262,7 +264,7 @@ def switched() -> Design:
     keys = ("tying", "dropout", "alpha", "beta")
     corners = [corner for n in (2, 3, 4) for corner in combinations(keys, n)]
     remaining_levels = ({key: level for key, level in off.items() if key != added} for added in off)
-    return study(
+    return make_study(
         (
             cell("LMModel7"),
             *(cell(f"no {key}", **{key: off[key]}) for key in off),
@@ -279,32 +281,32 @@ def switched() -> Design:
     )
 
 
-def looked(*more_arms: MeasuredArm, **facts: Any) -> Design:
+def make_looked_study(*more_arms: MeasuredArm, **facts: Any) -> Design:
     """Return a study after two looks.
 
     One contrast was decided at the first, with two trials too many; others are open.
     """
-    return study(
+    return make_study(
         (
-            arm("base", 0.0, seeds=16),
-            arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
-            arm("weak", 0.02, 0.2, seeds=17, settings={"clip": 2.0}),
-            break_trials(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(5))),
+            make_arm("base", 0.0, seeds=16),
+            make_arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
+            make_arm("weak", 0.02, 0.2, seeds=17, settings={"clip": 2.0}),
+            break_trials(make_arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(5))),
             *more_arms,
         ),
         **{"study": "looked", "metrics": BOTH, **LOOKS, **facts},
     )
 
 
-def laddered() -> Design:
+def make_laddered_study() -> Design:
     """Return a ladder whose first rung is compared with counts, a reference that has no epochs."""
-    counts = arm("counts", 0.4, 0.0, model="ngram-2")
+    counts = make_arm("counts", 0.4, 0.0, model="ngram-2")
     results = {s: replace(r, curves={}, metrics=_leave_updates_out(r)) for s, r in counts.results.items()}
-    rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
+    rungs = [make_arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
     compared_rungs = [
         replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)
     ]
-    return looked(
+    return make_looked_study(
         replace(counts, results=results), *compared_rungs, study="ladder", seen_pairs={"rung 1": 12}
     )
 
@@ -315,10 +317,10 @@ def _leave_updates_out(result: Result) -> dict[str, float]:
 
 
 @cache
-def hostile() -> Design:
+def make_hostile_study() -> Design:
     """Return a study whose names would run as markup, mathematics or a formula, or end a string."""
-    return study(
-        tuple(arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
+    return make_study(
+        tuple(make_arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
         study='"><img src=x onerror=alert(1)>',
         question="</title><script>alert(2)</script>",
         command="unrolled run '`$(rm)`'",
@@ -326,7 +328,7 @@ def hostile() -> Design:
     )
 
 
-def program(*metrics: Metric) -> Design:
+def make_program_study(*metrics: Metric) -> Design:
     """Return a program's study of two arms with curves; seed 9 stops a step before the others."""
     arms = []
     for name, lr, error, seconds in (("baseline", 0.1, 0.2, 4.0), ("lr 0.5", 0.5, 0.1, 2.0)):
@@ -341,36 +343,38 @@ def program(*metrics: Metric) -> Design:
             curves = dict.fromkeys(("train_loss", "error"), curve)
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
-    return study(tuple(arms), study="program", metrics=metrics, presentation=PLAIN)
+    return make_study(tuple(arms), study="program", metrics=metrics, presentation=PLAIN)
 
 
-def audited() -> Design:
+def make_audited_study() -> Design:
     """Return an audit of two changes of a program, of which the first could not be judged."""
     first, second = (
         AuditedChange(name=f"{digit * 7} change {digit}", hash=digit * 40, added=1, deleted=12, **facts)
         for digit, facts in (("1", {"reason": "takes no seed"}), ("2", {"arm": "lr 0.5"}))
     )
     audit = Audit(changes=(first, second), forward=False)
-    return replace(program(Metric("error", 0.01), Metric("train_loss", 0.1)), study="audit", audit=audit)
+    return replace(
+        make_program_study(Metric("error", 0.01), Metric("train_loss", 0.1)), study="audit", audit=audit
+    )
 
 
-def pair(**facts: Any) -> Design:
+def make_pair_study(**facts: Any) -> Design:
     """Return a study of a baseline and an arm that is .1 worse."""
-    return study((arm("base", 0.0), arm("b", 0.1, settings={"clip": 1.0})), **facts)
+    return make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), **facts)
 
 
-def text_of(page: Path) -> str:
+def read_page_text(page: Path) -> str:
     """Return what a reader sees, pictures apart, with single spaces."""
     bare = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", page.read_text(encoding="utf-8"))
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
 
 
-def svgs(markup: str) -> list[ET.Element]:
+def parse_svgs(markup: str) -> list[ET.Element]:
     """Return the pictures of a page."""
     return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", markup, re.S)]
 
 
-def labels(svg: ET.Element) -> list[str]:
+def list_labels(svg: ET.Element) -> list[str]:
     """Return the texts of a picture."""
     return [t.text or "" for t in svg.iter("text")]
 

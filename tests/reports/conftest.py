@@ -9,11 +9,15 @@ import pytest
 
 @pytest.fixture(scope="session")
 def render_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function from the name of a study in synthetic_studies.py to its page, rendered once."""
+    """Return a function that renders a study once: "pair" → the page of `make_pair_study()`."""
     from tests.helpers import synthetic_studies
     from unrolled.reports.render import render
 
     out = tmp_path_factory.mktemp("pages")
-    return cache(
-        lambda name: render(synthetic_studies.compare(getattr(synthetic_studies, name)()), out / name)
-    )
+
+    @cache
+    def render_named(name: str) -> Path:
+        make_design = getattr(synthetic_studies, f"make_{name}_study")
+        return render(synthetic_studies.compare(make_design()), out / name)
+
+    return render_named

@@ -12,17 +12,17 @@ from tests.helpers.synthetic_studies import (
     LM7_SETTINGS,
     A,
     B,
-    arm,
     compare,
-    hostile,
-    laddered,
-    looked,
+    make_arm,
     make_counting_arm,
-    pair,
-    realistic,
-    result,
+    make_hostile_study,
+    make_laddered_study,
+    make_looked_study,
+    make_pair_study,
+    make_realistic_study,
+    make_result,
+    make_study,
     set_metrics,
-    study,
 )
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.models.registry import spec_of
@@ -51,9 +51,9 @@ def read_rows(text):
 @pytest.fixture
 def two_arms():
     """Return the arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
-    base = set_metrics(arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
-    arm_a = set_metrics(arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
-    return study((base, arm_a), seeds=tuple(range(8)), delta=0.02)
+    base = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
+    arm_a = set_metrics(make_arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
+    return make_study((base, arm_a), seeds=tuple(range(8)), delta=0.02)
 
 
 def test_the_csv_holds_the_contrast_in_full(two_arms):
@@ -73,7 +73,7 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
 
 
 def test_a_difference_that_is_a_median_is_called_one():
-    c = compare(realistic())
+    c = compare(make_realistic_study())
     by_median = {row.name: row.contrast.by_median for row in c.arms_with_contrast}
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     assert {name: "| median " in lines[name] for name in by_median} == by_median
@@ -81,7 +81,7 @@ def test_a_difference_that_is_a_median_is_called_one():
 
 
 def test_every_interval_has_its_level_beside_it():
-    c = compare(realistic())
+    c = compare(make_realistic_study())
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     records = {row["arm"]: row for row in read_rows(comparison_csv(c))}
     levels = {row.name: row.interval for row in c.arms_with_contrast}
@@ -95,10 +95,10 @@ def test_every_interval_has_its_level_beside_it():
 
 
 def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
-    strong = arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
-    weak = arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
-    arms = arm("base", 0.0, seeds=9), strong, weak
-    c = compare(study(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
+    strong = make_arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
+    weak = make_arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
+    arms = make_arm("base", 0.0, seeds=9), strong, weak
+    c = compare(make_study(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
     _, strong_row, undecided = read_rows(comparison_csv(c))
     labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
     assert labels == [("True", "True"), ("False", "False")]
@@ -112,8 +112,8 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
 
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
-    wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
-    view = compare(looked(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
+    wide = make_arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
+    view = compare(make_looked_study(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
     row = view.arms[-1]
     assert row.decided
     assert row.verdict.kind == "open"
@@ -121,7 +121,7 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
-    by_name = {row.name: row for row in compare(realistic()).arms}
+    by_name = {row.name: row for row in compare(make_realistic_study()).arms}
     reset = by_name["no reset"]
     swift = by_name["lr 3e-2"]
     assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
@@ -131,17 +131,21 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
 
 
 def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page():
-    base, second = pair().arms
-    design = replace(pair(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
+    base, second = make_pair_study().arms
+    design = replace(make_pair_study(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
     row = compare(design).arms[1]
     assert (row.diverged, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
     assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
 
 def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
-    assert trials_csv(compare(study((arm("base", 0.0, seeds=0),)))) == "arm,seed,status,first_look\n"
-    assert "0.123456" not in trials_csv(compare(realistic())) + comparison_csv(compare(realistic()))
-    unfinished = [r for r in read_rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
+    assert (
+        trials_csv(compare(make_study((make_arm("base", 0.0, seeds=0),)))) == "arm,seed,status,first_look\n"
+    )
+    assert "0.123456" not in trials_csv(compare(make_realistic_study())) + comparison_csv(
+        compare(make_realistic_study())
+    )
+    unfinished = [r for r in read_rows(trials_csv(compare(make_realistic_study()))) if r["status"] != "done"]
     assert [(r["arm"], r["seed"], r["valid_loss"]) for r in unfinished] == [
         ("lr 3e-2", "3", ""),
         ("no reset", "7", ""),
@@ -149,22 +153,24 @@ def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
 
 
 def test_another_task_gets_no_contrast_and_is_not_in_the_family():
-    by_name = {row.name: row for row in compare(realistic()).arms}
+    by_name = {row.name: row for row in compare(make_realistic_study()).arms}
     assert by_name["random blocks"].contrast is None
     assert by_name["random blocks"].note == "another task: split"
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
 def test_an_arm_says_whether_it_waits_for_its_own_results_or_for_those_of_its_base():
-    c = compare(study((arm("base", 0.0, seeds=0), arm("now", 0.1), arm("later", 0.1, seeds=0))))
+    c = compare(
+        make_study((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
+    )
     assert c.arms[1].note != c.arms[2].note == "no results yet"
 
 
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
-    arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
-    later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    single = compare(study(arms)).arms[1]
-    complete = compare(study(arms + later))
+    arms = (make_arm("base", 0.0), make_arm("now", 0.1, settings={"clip": 1.0}))
+    later = tuple(make_arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
+    single = compare(make_study(arms)).arms[1]
+    complete = compare(make_study(arms + later))
     interim = complete.arms[1]
     waiting = complete.arms[2]
     assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
@@ -177,18 +183,20 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
 
 
 def test_a_table_to_paste_says_which_results_had_been_seen():
-    assert "The results of 1 of 6 contrasts had been seen" in comparison_markdown(compare(laddered()))
-    assert "seen" not in comparison_markdown(compare(pair()))
+    assert "The results of 1 of 6 contrasts had been seen" in comparison_markdown(
+        compare(make_laddered_study())
+    )
+    assert "seen" not in comparison_markdown(compare(make_pair_study()))
 
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
-    arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
+    arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
-    c = compare(study(arms))
+    c = compare(make_study(arms))
     assert [row.contrast.family_size for row in c.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
     assert list_limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
-    assert "Benjamini" not in comparison_markdown(compare(study(arms[:3])))
+    assert "Benjamini" not in comparison_markdown(compare(make_study(arms[:3])))
 
 
 @pytest.mark.parametrize(
@@ -196,11 +204,11 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
 )
 def test_nothing_to_report_is_refused_in_one_line(facts, key):
     with pytest.raises(BadInput, match=f"'regularization': {key}"):
-        compare(replace(study((arm("base", 0.0),)), **facts))
+        compare(replace(make_study((make_arm("base", 0.0),)), **facts))
 
 
 def test_a_spreadsheet_gets_text_and_never_a_formula():
-    table = read_rows(comparison_csv(compare(hostile())))
+    table = read_rows(comparison_csv(compare(make_hostile_study())))
     assert table[4]["arm"] == "'=1+1"
     assert table[4]["valid_loss_delta"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
@@ -209,13 +217,13 @@ def test_a_spreadsheet_gets_text_and_never_a_formula():
 
 def test_each_of_many_metrics_can_be_chosen(tmp_path):
     metrics = tuple(Metric(f"loss {i}", 0.1, "lower") for i in range(9))
-    page = render(compare(pair(metrics=metrics)), tmp_path).read_text()
+    page = render(compare(make_pair_study(metrics=metrics)), tmp_path).read_text()
     assert all(f".r{n}:checked) .p{n} " in page for n in range(2, 10))
     assert ".r10:checked" not in page
 
 
 def test_hostile_names_stay_text_in_markdown():
-    markdown = comparison_markdown(compare(hostile()))
+    markdown = comparison_markdown(compare(make_hostile_study()))
     assert "&lt;script&gt;" in markdown
     assert "<script>" not in markdown
     assert len(markdown.splitlines()) == 2 + 2 + 7 + 2  # caption, blank, head, rule, seven arms, blank, note
@@ -282,13 +290,13 @@ def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
 def test_the_book_is_compared_with_arms_of_its_own_settings():
     lm7 = {"model": "lm7", "options": LM7_OPTIONS, "settings": LM7_SETTINGS}
     arms = (
-        arm("LMModel6", 0.0),
-        arm("LMModel6 again", 0.0, changes={}, options={"hidden": 8}),
-        arm("LMModel7", -0.5, **lm7),
-        arm("no AR", -0.4, **{**lm7, "settings": {**LM7_SETTINGS, "alpha": 0.0}}),
-        arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
+        make_arm("LMModel6", 0.0),
+        make_arm("LMModel6 again", 0.0, changes={}, options={"hidden": 8}),
+        make_arm("LMModel7", -0.5, **lm7),
+        make_arm("no AR", -0.4, **{**lm7, "settings": {**LM7_SETTINGS, "alpha": 0.0}}),
+        make_arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
     )
-    values = compare_with_book(compare(study(arms)))
+    values = compare_with_book(compare(make_study(arms)))
     assert [h.arm.name for h in values] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
     assert [h.prediction.plausible for h in values] == [True, False]
@@ -298,36 +306,38 @@ def test_a_page_says_why_the_book_s_values_differ_where_ours_are_equal():
     def make_book_arm(model, effect):
         chapter = spec_of(model).make_chapter_trial()
         losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
-        results = {seed: result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
+        results = {seed: make_result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
         return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
 
-    c = compare(study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
+    c = compare(make_study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
     _, _, reason = describe_fits(compare_with_book(c), c).rpartition("; ")
     assert reason.startswith("those of LMModel1 and LMModel2 differ where ours are identical")
-    c = compare(study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
+    c = compare(make_study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
     assert "identical" not in describe_fits(compare_with_book(c), c)
 
 
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():
-    arms = (arm("base", 0.0), arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
+    arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
-    assert compare(study(arms)).arms[1].contrast
+    assert compare(make_study(arms)).arms[1].contrast
 
 
 def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
     window = {"target": "last", "window": 3}
-    base = arm("three words", 0.5, settings=window)
-    third = replace(arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
-    c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, third)))
+    base = make_arm("three words", 0.5, settings=window)
+    third = replace(make_arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
+    c = compare(
+        make_study((make_arm("baseline", 0.0), make_arm("wd", 0.1, settings={"wd": 0.0}), base, third))
+    )
     assert [row.name for row in c.arms_with_contrast] == ["wd", "held"]
     assert [row.name for row in c.same_task_arms] == ["baseline", "wd"]
 
 
 def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
-    base = arm("other", 0.5, settings={"clip": 1.0})
-    second = replace(arm("second", 0.3, settings={"clip": 2.0}), against="other")
-    third = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
-    c = compare(study((arm("baseline", 0.0), base, second, third)))
+    base = make_arm("other", 0.5, settings={"clip": 1.0})
+    second = replace(make_arm("second", 0.3, settings={"clip": 2.0}), against="other")
+    third = replace(make_arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
+    c = compare(make_study((make_arm("baseline", 0.0), base, second, third)))
     pairs = {"second": "other", "named": "baseline"}
     assert {row.name: c.find_base(row).name for row in c.arms_with_contrast} == pairs
     assert {row.contrast.family_size for row in c.arms_with_contrast} == {len(pairs)}
@@ -342,10 +352,12 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
 
 
 def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
-    against_counts = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
+    against_counts = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
     second_counts = replace(make_counting_arm("named", 0.5), against="baseline")
     c = compare(
-        study((arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts))
+        make_study(
+            (make_arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts)
+        )
     )
     _, counts, first_row, second_row = c.arms
     assert counts.contrast is None
@@ -365,9 +377,9 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
 
 
 def test_an_aa_arm_has_the_seeds_that_it_was_trained_with_in_table_figure_and_page(tmp_path):
-    repeated = arm("again", 0.1)
+    repeated = make_arm("again", 0.1)
     shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
-    c = compare(study((arm("base", 0.0), replace(repeated, results=shifted))))
+    c = compare(make_study((make_arm("base", 0.0), replace(repeated, results=shifted))))
     rows = read_rows(trials_csv(c))
     assert [row["trained_seed"] for row in rows] == [
         str(r.trial.seed) for row in c.arms for r in row.measured.results.values()
@@ -377,4 +389,6 @@ def test_an_aa_arm_has_the_seeds_that_it_was_trained_with_in_table_figure_and_pa
     cell = '<td class="num" data-value="3">3<span class="sub">trained with 1003</span></td>'
     assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
-    assert "trained_seed" not in trials_csv(compare(study((arm("base", 0.0), arm("other", 0.1)))))
+    assert "trained_seed" not in trials_csv(
+        compare(make_study((make_arm("base", 0.0), make_arm("other", 0.1))))
+    )

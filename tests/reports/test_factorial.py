@@ -6,20 +6,20 @@ from functools import cache
 import pytest
 
 from tests.helpers.synthetic_studies import (
-    arm,
     break_trials,
     compare,
-    pair,
-    realistic,
-    study,
-    switched,
-    text_of,
+    make_arm,
+    make_pair_study,
+    make_realistic_study,
+    make_study,
+    make_switched_study,
+    read_page_text,
 )
 from unrolled.reports.factorial import ALONE, AVERAGE, BESIDE, CONTEXTS, Part, find_factorial, find_parts
 from unrolled.reports.render import render
 from unrolled.reports.words.answer import write_answer
 
-compare_switched = cache(lambda: compare(switched()))
+compare_switched = cache(lambda: compare(make_switched_study()))
 WHOLE = cache(lambda: find_factorial(compare_switched()))
 
 
@@ -42,59 +42,72 @@ def test_the_largest_full_factorial_is_found_and_its_effects_judged():
 
 
 def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has():
-    grid = find_factorial(compare(realistic()))  # its baseline has neither
+    grid = find_factorial(compare(make_realistic_study()))  # its baseline has neither
     assert [(s.name, s.off, s.on) for s in grid.factors] == [("dropout", 0.0, 0.4), ("tying", False, True)]
     # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and −.06
     assert [e.mean for e in grid.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
 
 
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
-    repeated = replace(arm("A/A", 0.5), model="lm7", changes={})
-    base = switched().arms[0].results
+    repeated = replace(make_arm("A/A", 0.5), model="lm7", changes={})
+    base = make_switched_study().arms[0].results
     results = {s: replace(r, trial=base[s].trial) for s, r in repeated.results.items()}
-    c = compare(replace(switched(), arms=(*switched().arms, replace(repeated, results=results))))
+    c = compare(
+        replace(make_switched_study(), arms=(*make_switched_study().arms, replace(repeated, results=results)))
+    )
     assert find_factorial(c) == WHOLE()
     assert name_parts(c) == name_parts()
 
 
 def test_a_study_without_a_full_factorial_has_none():
-    arms = [arm for arm in realistic().arms if arm.name != "dropout and tying"]
-    assert find_factorial(compare(replace(realistic(), arms=tuple(arms)))) is None
+    arms = [arm for arm in make_realistic_study().arms if arm.name != "dropout and tying"]
+    assert find_factorial(compare(replace(make_realistic_study(), arms=tuple(arms)))) is None
 
 
 def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_path):
     clip = {"settings": {"clip": 1.0}}
     tying = {"options": {"tying": True}}
-    combined = break_trials(arm("both", 0.4, **clip, **tying), diverged=(3,))
-    c = compare(study((arm("base", 0.0), arm("clip", 0.2, **clip), arm("tying", 0.2, **tying), combined)))
+    combined = break_trials(make_arm("both", 0.4, **clip, **tying), diverged=(3,))
+    c = compare(
+        make_study(
+            (make_arm("base", 0.0), make_arm("clip", 0.2, **clip), make_arm("tying", 0.2, **tying), combined)
+        )
+    )
     effect = find_factorial(c).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
     assert effect.verdict.difference_test.p < 0.001
     assert effect.verdict.kind == "open"
-    assert "Seeds left out: 3" in text_of(render(c, tmp_path))
+    assert "Seeds left out: 3" in read_page_text(render(c, tmp_path))
 
 
 def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
-    last = switched().arms[-1]
+    last = make_switched_study().arms[-1]
     fewer = replace(last, results={s: r for s, r in last.results.items() if s != 5})
-    assert find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], fewer)))) is None
+    assert (
+        find_factorial(
+            compare(replace(make_switched_study(), arms=(*make_switched_study().arms[:-1], fewer)))
+        )
+        is None
+    )
 
 
 def test_a_seed_that_failed_in_a_cell_counts_against_every_claim_on_an_effect():
-    last = break_trials(switched().arms[-1], failed=(5,))
-    effect = find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
+    last = break_trials(make_switched_study().arms[-1], failed=(5,))
+    effect = find_factorial(
+        compare(replace(make_switched_study(), arms=(*make_switched_study().arms[:-1], last)))
+    ).effects[0]
     assert (effect.left_out, effect.verdict.contrast.lost_count, effect.verdict.kind) == ((5,), 1, "open")
 
 
 @pytest.mark.parametrize("cell", [0, -1])
 def test_a_cell_that_is_one_run_copied_for_every_seed_leaves_no_effects(cell: int) -> None:
     """Of four equal arms, one of them a copied run, some effect was claimed in .39."""
-    arms = [*realistic().arms]
+    arms = [*make_realistic_study().arms]
     arms = [x for x in arms if x.name in ("LMModel6", "dropout 0.4", "tying", "dropout and tying")]
     first = arms[cell].results[0]
     copies = {s: replace(first, trial=r.trial) for s, r in arms[cell].results.items()}
     arms[cell] = replace(arms[cell], results=copies)
-    c = compare(replace(realistic(), arms=tuple(arms)))
+    c = compare(replace(make_realistic_study(), arms=tuple(arms)))
     assert c.arms[cell].is_one_run
     assert find_factorial(c) is None
     copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
@@ -138,9 +151,9 @@ def set_bias(arm, bias):
 
 
 def test_an_option_that_a_model_of_the_same_class_lacks_is_no_difference():
-    arms = [set_bias(a, True) if a.model == "lm7" else a for a in switched().arms]
-    assert name_parts(compare(replace(switched(), arms=tuple(arms)))) == name_parts()
-    without = arm(
+    arms = [set_bias(a, True) if a.model == "lm7" else a for a in make_switched_study().arms]
+    assert name_parts(compare(replace(make_switched_study(), arms=tuple(arms)))) == name_parts()
+    without = make_arm(
         "no bias",
         0.4,
         0.004,
@@ -149,7 +162,7 @@ def test_an_option_that_a_model_of_the_same_class_lacks_is_no_difference():
         changes={"bias": False},
         settings={"alpha": 2.0, "beta": 1.0, "wd": 0.1},
     )
-    parts = name_parts(compare(replace(switched(), arms=(*arms, set_bias(without, False)))))
+    parts = name_parts(compare(replace(make_switched_study(), arms=(*arms, set_bias(without, False)))))
     assert {name: [bool(part.verdicts[context]) for context in CONTEXTS] for name, part in parts.items()} == {
         name: [bool(part.verdicts[context]) for context in CONTEXTS] for name, part in name_parts().items()
     }
@@ -159,12 +172,12 @@ def test_two_networks_of_equal_settings_are_no_levels_of_a_switch():
     clip = {"settings": {"clip": 1.0}}
     tying = {"options": {"tying": True}}
     arms = (
-        arm("base", 0.0),
-        arm("GRU, clip", 0.2, model="gru", **clip),
-        arm("tying", 0.2, **tying),
-        arm("GRU, tying, clip", 0.2, model="gru", **clip, **tying),
+        make_arm("base", 0.0),
+        make_arm("GRU, clip", 0.2, model="gru", **clip),
+        make_arm("tying", 0.2, **tying),
+        make_arm("GRU, tying, clip", 0.2, model="gru", **clip, **tying),
     )
-    assert find_parts(compare(study(arms)), None) == ()
+    assert find_parts(compare(make_study(arms)), None) == ()
 
 
 def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much():
@@ -184,7 +197,9 @@ def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much(
 
 def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
     seen = {"no tying": 10, "no dropout": 5}
-    design = replace(switched(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]})
+    design = replace(
+        make_switched_study(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]}
+    )
     c = compare(design)
     grid = find_factorial(c)
     parts = {part.factor.name: part for part in find_parts(c, grid)}
@@ -196,7 +211,7 @@ def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
     assert texts[2].endswith("(exploratory, attempt 2)")
     assert texts[-1].endswith("(exploratory, attempt 2)")
     assert not texts[3].endswith(")")
-    assert text_of(render(c, tmp_path)).count("exploratory, attempt 2") > len(grid.effects)
+    assert read_page_text(render(c, tmp_path)).count("exploratory, attempt 2") > len(grid.effects)
 
 
 def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
@@ -208,7 +223,7 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
         "clip": (-0.02, clip),
         "both": (-0.07, tying | clip),
     }
-    c = compare(study(tuple(arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
+    c = compare(make_study(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
     grid = find_factorial(c)
     tying_verdicts = find_parts(c, grid)[0].verdicts
     assert [tying_verdicts[context].kind for context in CONTEXTS] == ["open", "better", "better"]
@@ -219,25 +234,25 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
 def test_a_main_effect_says_on_which_switch_it_depends(render_study):
     partners = {e.name: WHOLE().partners(e) for e in WHOLE().effects}
     assert partners == dict.fromkeys(partners, ()) | {"tying": ("dropout",), "dropout": ("tying",)}
-    assert "it depends on dropout" in text_of(render_study("switched"))
+    assert "it depends on dropout" in read_page_text(render_study("switched"))
 
 
 def test_a_view_that_no_part_has_is_no_column(render_study):
-    assert "Part Alone On average" in text_of(render_study("realistic"))
+    assert "Part Alone On average" in read_page_text(render_study("realistic"))
 
 
 def test_a_study_that_asks_in_one_way_alone_has_no_such_table(render_study):
-    assert find_parts(compare(pair()), None) == ()
-    assert "Beside all the others" not in text_of(render_study("pair"))
+    assert find_parts(compare(make_pair_study()), None) == ()
+    assert "Beside all the others" not in read_page_text(render_study("pair"))
 
 
 def test_a_setting_with_several_levels_is_no_switch():
     tying = {"options": {"tying": True}}
     several = (
-        arm("base", 0.0),
-        *(arm(f"clip {x}", 0.1, settings={"clip": x}) for x in (1.0, 2.0)),
-        arm("tying", 0.1, **tying),
-        arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
+        make_arm("base", 0.0),
+        *(make_arm(f"clip {x}", 0.1, settings={"clip": x}) for x in (1.0, 2.0)),
+        make_arm("tying", 0.1, **tying),
+        make_arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
     )
-    c = compare(study(several))
+    c = compare(make_study(several))
     assert [part.factor.key for part in find_parts(c, find_factorial(c))] == ["tying"]

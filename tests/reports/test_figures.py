@@ -10,17 +10,17 @@ import pytest
 from tests.helpers.synthetic_studies import (
     BOTH,
     SEEN,
-    arm,
     break_trials,
     compare,
-    labels,
+    list_labels,
+    make_arm,
     make_counting_arm,
-    program,
-    realistic,
+    make_program_study,
+    make_realistic_study,
+    make_study,
+    make_switched_study,
+    parse_svgs,
     set_metrics,
-    study,
-    svgs,
-    switched,
 )
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
@@ -36,7 +36,7 @@ from unrolled.reports.render import render
 @pytest.fixture(scope="module")
 def page_pictures(render_study):
     """Return the pictures of a page by their titles; readers aloud are spared the others."""
-    pictures = svgs(render_study("realistic").read_text(encoding="utf-8"))
+    pictures = parse_svgs(render_study("realistic").read_text(encoding="utf-8"))
     return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
@@ -60,7 +60,7 @@ def find_marks(strip, kind):
 
 
 def test_every_picture_is_one_svg_with_a_title_and_a_description(page_pictures):
-    curves = [f"Learning curves of {arm.name}" for arm in realistic().arms]
+    curves = [f"Learning curves of {arm.name}" for arm in make_realistic_study().arms]
     assert list(page_pictures) == [*curves, "Learning rates of lm6"]
     for title, description, svg in ((svg[0], svg[1], svg) for svg in page_pictures.values()):
         assert (title.tag, description.tag) == ("title", "desc")
@@ -70,12 +70,12 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description(page_pictures):
 
 
 def test_the_axes_of_a_picture_have_their_units(page_pictures):
-    by_step = draw_curves(compare(program(Metric("error", 0.01))))["error"]
-    assert {"step or epoch", "error"} <= set(labels(ET.fromstring(by_step[0])))
-    assert {"learning rate", "nats"} <= set(labels(page_pictures["Learning rates of lm6"]))
-    assert {"epoch", "nats"} <= set(labels(page_pictures["Learning curves of LMModel6"]))
-    accuracy = draw_curves(compare(study((arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
-    assert {"epoch", "%", "20"} <= set(labels(ET.fromstring(accuracy[0])))
+    by_step = draw_curves(compare(make_program_study(Metric("error", 0.01))))["error"]
+    assert {"step or epoch", "error"} <= set(list_labels(ET.fromstring(by_step[0])))
+    assert {"learning rate", "nats"} <= set(list_labels(page_pictures["Learning rates of lm6"]))
+    assert {"epoch", "nats"} <= set(list_labels(page_pictures["Learning curves of LMModel6"]))
+    accuracy = draw_curves(compare(make_study((make_arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
+    assert {"epoch", "%", "20"} <= set(list_labels(ET.fromstring(accuracy[0])))
 
 
 def test_the_curve_of_perplexity_is_that_of_the_loss_read_as_perplexity():
@@ -92,7 +92,7 @@ def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(page_pictures
 
 
 def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
-    c = compare(realistic())
+    c = compare(make_realistic_study())
     by_panel = draw_strips(c)
     converged = [row for row in c.arms[:-1] if not row.summary.diverged]
     for row in converged:  # the last is of another task, and beyond the scale
@@ -128,11 +128,11 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
 
 
 def test_a_perplexity_stands_where_its_loss_stands():
-    by_panel = draw_strips(compare(realistic()))
+    by_panel = draw_strips(compare(make_realistic_study()))
     assert list(by_panel) == ["validation loss", "perplexity"]
     by_loss, by_perplexity = ([list_places(s) for s in panel.values()] for panel in by_panel.values())
     assert by_loss == by_perplexity
-    loss, perplexity = forest.make_panels(compare(realistic()), Extras())
+    loss, perplexity = forest.make_panels(compare(make_realistic_study()), Extras())
     assert len(perplexity.ticks) > 1
     for place, label in perplexity.ticks:
         low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
@@ -142,28 +142,32 @@ def test_a_perplexity_stands_where_its_loss_stands():
 
 
 def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
-    close_arms = [arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
-    far = arm("far", 4.0, settings={"wd": 0.0})
-    lone = set_metrics(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
-    c = compare(study((arm("base", 0.0), *close_arms, far, lone)))
+    close_arms = [make_arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
+    far = make_arm("far", 4.0, settings={"wd": 0.0})
+    lone = set_metrics(make_arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
+    c = compare(make_study((make_arm("base", 0.0), *close_arms, far, lone)))
     by_arm = draw_strips(c)["validation loss"]
-    assert labels(by_arm["far"]) == [f"{c.arms[6].summary.mean:.2f} nats ▸"]
+    assert list_labels(by_arm["far"]) == [f"{c.arms[6].summary.mean:.2f} nats ▸"]
     assert not list_places(by_arm["far"])
-    assert labels(by_arm["lone"]) == ["1 ▸"]
+    assert list_labels(by_arm["lone"]) == ["1 ▸"]
     assert len(list_places(by_arm["lone"])) == 9
     assert float(find_marks(by_arm["base"], "band")[0].get("width")[:-1]) > 5
 
 
 def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_seeds():
-    often = break_trials(arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
-    by_arm = draw_strips(compare(study((arm("base", 0.0), often))))["validation loss"]
-    assert labels(by_arm["often"]) == ["8 ✕"]
+    often = break_trials(make_arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
+    by_arm = draw_strips(compare(make_study((make_arm("base", 0.0), often))))["validation loss"]
+    assert list_labels(by_arm["often"]) == ["8 ✕"]
 
 
 def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_path):
     c = compare(
-        study(
-            (arm("LMModel6", 0.0), make_counting_arm("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0}))
+        make_study(
+            (
+                make_arm("LMModel6", 0.0),
+                make_counting_arm("counts", 0.4),
+                make_arm("clip", 0.1, settings={"clip": 1.0}),
+            )
         )
     )
     panel, _ = forest.make_panels(c, find_extras(c))
@@ -181,21 +185,21 @@ def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def list_arms(c):
         return [row.name for rows in forest.make_panels(c, Extras())[0].groups for row, _ in rows]
 
-    repeated = arm("A/A", 0.0)
-    arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
-    flat = study((arm("base", 0.0), repeated, *arms))
+    repeated = make_arm("A/A", 0.0)
+    arms = [make_arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
+    flat = make_study((make_arm("base", 0.0), repeated, *arms))
     assert list_arms(compare(flat)) == ["base", "clip 2.0", "clip 3.0", "clip 1.0", "A/A"]
     ladder = replace(flat, arms=(*flat.arms[:3], *(replace(a, against="clip 1.0") for a in flat.arms[3:])))
     assert list_arms(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
 
 
 def test_a_diverged_seed_is_marked_and_not_dropped(page_pictures):
-    assert labels(draw_strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
+    assert list_labels(draw_strips(compare(make_realistic_study()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
     assert len(page_pictures["Learning curves of lr 3e-2"].findall(".//use[@fill='currentColor']")) == 1
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():
-    c = compare(switched())
+    c = compare(make_switched_study())
     grid = find_factorial(c)
     ticks, strips = forest.draw_effects(grid, c)
     assert "0" in [label for _, label in ticks]
@@ -209,24 +213,26 @@ def test_effects_of_a_factorial_are_strips_around_zero():
 
 def test_hostile_names_are_text_in_a_picture(render_study):
     texts = {
-        text for svg in svgs(render_study("hostile").read_text(encoding="utf-8")) for text in labels(svg)
+        text
+        for svg in parse_svgs(render_study("hostile").read_text(encoding="utf-8"))
+        for text in list_labels(svg)
     }
     assert set(SEEN) <= texts  # matplotlib would leave out labels that begin with _
 
 
 def test_every_seed_of_the_figure_has_its_curve_to_be_shown(page_pictures):
-    for measured in realistic().arms:
+    for measured in make_realistic_study().arms:
         panel = page_pictures[f"Learning curves of {measured.name}"]
         seeds = {s for s, r in measured.results.items() if r.done or r.diverged}
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 
 def test_curves_are_those_of_the_seeds_of_pairs_also_in_the_a_a_arm():
-    base = arm("base", 0.0)
-    repeated = arm("A/A", 0.0)
+    base = make_arm("base", 0.0)
+    repeated = make_arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
     pictures = [
-        draw_curves(compare(study((base, second))))
+        draw_curves(compare(make_study((base, second))))
         for second in (repeated, replace(repeated, results=other_seeds))
     ]
     assert pictures[0] == pictures[1]
@@ -234,10 +240,10 @@ def test_curves_are_those_of_the_seeds_of_pairs_also_in_the_a_a_arm():
 
 
 def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
-    base, long, short = (arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
+    base, long, short = (make_arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 
     def list_shapes(*arms):
-        pictures = draw_curves(compare(study(arms)))["valid_loss"]
+        pictures = draw_curves(compare(make_study(arms)))["valid_loss"]
         by_arm = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
@@ -245,24 +251,26 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
 
 
 def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():
-    arms = (arm("base", 0.0, settings={"epochs": 40}), arm("short", 0.1, settings={"epochs": 5}))
-    pictures = draw_curves(compare(study(arms)))["valid_loss"]
-    epochs = [[int(text) for text in labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)]
+    arms = (make_arm("base", 0.0, settings={"epochs": 40}), make_arm("short", 0.1, settings={"epochs": 5}))
+    pictures = draw_curves(compare(make_study(arms)))["valid_loss"]
+    epochs = [
+        [int(text) for text in list_labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)
+    ]
     assert max(epochs[0]) == 40
     assert max(epochs[1]) == 5
 
 
 def test_trials_without_a_finite_point_have_no_curve():
-    base = arm("base", 0.0, seeds=3)
-    second = arm("other", 0.1, seeds=3)
+    base = make_arm("base", 0.0, seeds=3)
+    second = make_arm("other", 0.1, seeds=3)
     infinite = {"valid_loss": ((0.0, math.inf), (1.0, math.inf))}
     lost = [
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
         for a in (base, second)
     ]
-    assert draw_curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
+    assert draw_curves(compare(make_study(tuple(lost)))) == {"valid_loss": {}}
 
 
 def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
-    c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
+    c = compare(make_study((make_arm("base", 0.0, settings={"epochs": 2000}),)))
     assert len(draw_curves(c)["valid_loss"][0]) < 60_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.synthetic_studies import compare, hostile, pair, text_of
+from tests.helpers.synthetic_studies import compare, make_hostile_study, make_pair_study, read_page_text
 from unrolled.reports import render as render_module
 from unrolled.reports.design import find_page
 from unrolled.reports.render import render, write_index
@@ -39,12 +39,12 @@ def list_links(index):
 @pytest.fixture
 def three_pages(render_study, tmp_path):
     """Return a folder with the pages of three studies, two of them copied, and their ranked addresses."""
-    render(compare(pair(study="small")), tmp_path)
+    render(compare(make_pair_study(study="small")), tmp_path)
     for name in ("realistic", "hostile"):
         shutil.copytree(render_study(name).parent, tmp_path / render_study(name).parent.name)
     # the largest sure effects: about .61, .49 and .10 nats
     return tmp_path, [
-        f"{name}/index.html" for name in (name_folder(hostile().study), "regularization", "small")
+        f"{name}/index.html" for name in (name_folder(make_hostile_study().study), "regularization", "small")
     ]
 
 
@@ -92,18 +92,18 @@ def test_a_page_whose_summary_is_missing_broken_or_older_has_a_link_and_no_answe
     assert read_summary(folder / first)
     index = write_index(folder)
     assert list_links(index) == [ranked[0], first, ranked[1]]
-    assert "108 of 110 trials finished" not in text_of(index)
+    assert "108 of 110 trials finished" not in read_page_text(index)
 
 
 def test_the_index_says_what_failed(render_study, tmp_path):
-    text = text_of(write_index(render_study("realistic").parents[1]))
+    text = read_page_text(write_index(render_study("realistic").parents[1]))
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
-    assert "No study has results yet" in text_of(write_index(tmp_path))
+    assert "No study has results yet" in read_page_text(write_index(tmp_path))
 
 
 def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_path, monkeypatch):
     fill = render_module.fill_template
-    later = [compare(pair(study="later"))]
+    later = [compare(make_pair_study(study="later"))]
 
     def fill_and_render(template, context):
         filled = fill(template, context)
@@ -112,5 +112,5 @@ def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_
         return filled
 
     monkeypatch.setattr(render_module, "fill_template", fill_and_render)
-    render(compare(pair(study="earlier")), tmp_path)
+    render(compare(make_pair_study(study="earlier")), tmp_path)
     assert list_links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]

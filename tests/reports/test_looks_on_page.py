@@ -12,14 +12,14 @@ from rich.console import Console
 from tests.helpers.synthetic_studies import (
     BOTH,
     LOOKS,
-    arm,
     break_trials,
     compare,
-    laddered,
-    looked,
-    study,
-    svgs,
-    text_of,
+    make_arm,
+    make_laddered_study,
+    make_looked_study,
+    make_study,
+    parse_svgs,
+    read_page_text,
 )
 from unrolled.ablations.training.arm_table import print_arms
 from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
@@ -38,13 +38,13 @@ from unrolled.reports.words.sentences import describe_state, list_claims, write_
 @pytest.fixture(scope="module")
 def c():
     """Return the comparison of the study that looked twice."""
-    return compare(looked())
+    return compare(make_looked_study())
 
 
 @pytest.fixture(scope="module")
 def text(render_study):
     """Return the text of the page of the study that looked twice."""
-    return text_of(render_study("looked"))
+    return read_page_text(render_study("looked"))
 
 
 def list_differences(design, name, metric, seeds, baseline="base"):
@@ -57,7 +57,7 @@ def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
     assert describe_decided(c) == "1 of 3 contrasts decided by validation accuracy"
     assert "1 of 3 contrasts decided by validation accuracy" in text
     assert "45 of 60 trials finished, 5 failed" in text
-    assert describe_decided(compare(study((arm("base", 0.0),)))) == ""
+    assert describe_decided(compare(make_study((make_arm("base", 0.0),)))) == ""
 
 
 def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text):
@@ -71,8 +71,8 @@ def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text
 
 
 def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_path):
-    noisy = arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
-    c = compare(looked(noisy))
+    noisy = make_arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
+    c = compare(make_looked_study(noisy))
     row = c.arms[-1]
     assert row.verdict.futile
     assert row.state == "open"
@@ -81,10 +81,13 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
     (claim,) = [x for x in list_claims(c) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
     assert "seeds would decide it" in write_verdict_sentence(row.verdict, "noise", "base", c.scale)
-    page = text_of(render(c, tmp_path))
+    page = read_page_text(render(c, tmp_path))
     assert describe_futile_contrasts(c) in page
     assert "noise; run again with --to-the-end" in page
-    for design in (looked(noisy, to_the_end=True), looked(replace(noisy, marked_exploratory=True))):
+    for design in (
+        make_looked_study(noisy, to_the_end=True),
+        make_looked_study(replace(noisy, marked_exploratory=True)),
+    ):
         assert not compare(design).arms[-1].verdict.futile
         assert describe_futile_contrasts(compare(design)) == ""
 
@@ -119,9 +122,9 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
 
 
 def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
-    strong = replace(arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
-    slow = replace(arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
-    c = compare(study((arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
+    strong = replace(make_arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
+    slow = replace(make_arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
+    c = compare(make_study((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
     strong = c.arms[1]
     assert strong.done == 15
     assert strong.contrast.pairs == 10
@@ -129,7 +132,7 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     assert c.arms[2].describe_seeds_of_mean() == "15 of 20"
 
 
-@pytest.mark.parametrize("design", [looked(), laddered()])
+@pytest.mark.parametrize("design", [make_looked_study(), make_laddered_study()])
 def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, design):
     print_arms(compare(design), Console(width=80))
     output = capsys.readouterr().out.replace("−", "-")
@@ -141,7 +144,7 @@ def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, desi
 
 
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
-    c = compare(looked(arm("near", -0.25, 0.1, settings={"clip": 4.0})))
+    c = compare(make_looked_study(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
     (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
     delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("delta", "delta_unbiased"))
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
@@ -152,15 +155,19 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
     assert "| near |" in by_loss
-    three_seeds = study((arm("base", 0.0, seeds=3), arm("near", -0.5, seeds=3)), seeds=(0, 1, 2))
+    three_seeds = make_study(
+        (make_arm("base", 0.0, seeds=3), make_arm("near", -0.5, seeds=3)), seeds=(0, 1, 2)
+    )
     assert "With fewer than 5 pairs nothing is decided" in comparison_markdown(compare(three_seeds))
-    assert "unbiased" not in comparison_markdown(compare(study((arm("base", 0.0), arm("near", -0.1)))))
+    assert "unbiased" not in comparison_markdown(
+        compare(make_study((make_arm("base", 0.0), make_arm("near", -0.1))))
+    )
 
 
 def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     seeds = {"seeds": 40}
-    arms = arm("base", 0.0, **seeds), arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
-    c = compare(study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
+    arms = make_arm("base", 0.0, **seeds), make_arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
+    c = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     v = c.arms[1].verdict
     assert v.unbiased != v.contrast.mean
     assert not v.decided
@@ -170,9 +177,9 @@ def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
 
 
 def test_a_direction_whose_size_is_open_at_the_last_look_is_not_called_undecided():
-    noisy = arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
+    noisy = make_arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
     facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
-    c = compare(study((arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
+    c = compare(make_study((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
     assert c.arms[1].verdict.text == "better, size not settled"
     assert describe_state(c.arms[1], c) == "its size is not decided at 10 seeds"
 
@@ -199,14 +206,14 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
         "up to 3/n of them",
     )
     assert [text.count(sentence) for sentence in sentences] == [1, 1, 1]
-    fixed = study(looked().arms[:2], seeds=tuple(range(10)))
-    plain = text_of(render(compare(fixed), tmp_path))
+    fixed = make_study(make_looked_study().arms[:2], seeds=tuple(range(10)))
+    plain = read_page_text(render(compare(fixed), tmp_path))
     assert not [
         sentence
         for sentence in (*sentences, "not exactly normal", "decided at", "looked at")
         if sentence in plain
     ]
-    assert "not exactly normal" in " ".join(list_limits(compare(looked()), {}))
+    assert "not exactly normal" in " ".join(list_limits(compare(make_looked_study()), {}))
 
 
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(c, text):
@@ -217,7 +224,7 @@ def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(c, text):
 @pytest.fixture(scope="module")
 def ladder(render_study):
     """Return the page of the ladder."""
-    return compare(laddered()), render_study("laddered")
+    return compare(make_laddered_study()), render_study("laddered")
 
 
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder):
@@ -228,42 +235,44 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     assert describe_decided(c).endswith(
         "4 of 6 contrasts decided by validation accuracy, 1 in direction only"
     )
-    assert "rung 3 against rung 2" in text_of(page)
-    assert "rung 3 gains 7.4 points over rung 2, 9" in text_of(write_index(page.parents[1]))
+    assert "rung 3 against rung 2" in read_page_text(page)
+    assert "rung 3 gains 7.4 points over rung 2, 9" in read_page_text(write_index(page.parents[1]))
 
 
 def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
     assert "counts" not in [row.name for row in c.arms_to_decide]
-    assert "others are compared with it" in text_of(page)
-    curves = [svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
+    assert "others are compared with it" in read_page_text(page)
+    curves = [svg for svg in parse_svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(c.per_metric)
     for svg in curves:
         assert [path for path in svg.iter("path") if path.get("stroke-dasharray")]
 
 
 def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
-    c = compare(looked(seen_pairs={"strong": 12}))
+    c = compare(make_looked_study(seen_pairs={"strong": 12}))
     sentence = describe_seen_data(c)
     assert "1 of 3 contrasts" in sentence
     assert "exploratory" in sentence
     assert "--seeds 40-79" in sentence
     gate = replace(c, design=replace(c.design, stopping_rule="gate"))
     assert "--seeds" not in describe_seen_data(gate), "a gate refuses it"
-    text = text_of(render(c, tmp_path))
+    text = read_page_text(render(c, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]
     assert "1 of its 3 contrasts" in text
     assert [x.arm.name for x in list_claims(c) if x.arm.is_exploratory] == ["strong"]
     assert "strong against base (exploratory): " in write_claims(c)[0]
     assert "before any of its contrasts" not in text
-    assert describe_seen_data(compare(looked())) == ""
-    assert "before any of its contrasts had results" in text_of(render(compare(looked()), tmp_path))
+    assert describe_seen_data(compare(make_looked_study())) == ""
+    assert "before any of its contrasts had results" in read_page_text(
+        render(compare(make_looked_study()), tmp_path)
+    )
 
 
 def test_an_arm_that_failed_on_every_seed_is_open_for_good():
-    lost = break_trials(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
-    arms = [measured for measured in looked().arms if measured.name != "lost"]
-    c = compare(study((*arms, lost), metrics=BOTH, **LOOKS))
+    lost = break_trials(make_arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
+    arms = [measured for measured in make_looked_study().arms if measured.name != "lost"]
+    c = compare(make_study((*arms, lost), metrics=BOTH, **LOOKS))
     assert c.arms[-1].note == "open: seed 0 failed, seed 1 failed and 8 more", "of the first look"
 
 
@@ -276,9 +285,9 @@ def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
 @pytest.mark.parametrize(("seeds", "judged"), [(9, False), (10, True)])
 def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(seeds, judged):
     """Looked at after every five seeds, two equal arms of a study of forty were called different in .19."""
-    arms = [arm("base", 0.0), arm("a", 0.3, settings={"clip": 1.0})]
-    late = arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
-    c = compare(study((*arms, late), metrics=BOTH, **LOOKS))
+    arms = [make_arm("base", 0.0), make_arm("a", 0.3, settings={"clip": 1.0})]
+    late = make_arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
+    c = compare(make_study((*arms, late), metrics=BOTH, **LOOKS))
     rows = {row.name: row for row in c.arms}
     verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in verdicts) is judged
@@ -286,9 +295,9 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
 
 
 def test_a_contrast_whose_pairs_failed_in_part_has_no_look_left_after_the_last_one() -> None:
-    base = arm("base", 0.0, seeds=20)
-    weak = break_trials(arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
-    design = study((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
+    base = make_arm("base", 0.0, seeds=20)
+    weak = break_trials(make_arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
+    design = make_study((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
     row = compare(design).arms[1]
     assert (row.contrast.pairs, row.verdict.kind) == (17, "open")
     state = describe_state(row, compare(design))

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from tests.helpers.synthetic_studies import arm, compare, realistic, set_metrics, study
+from tests.helpers.synthetic_studies import compare, make_arm, make_realistic_study, make_study, set_metrics
 from unrolled.reports import sections
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.design import MeasuredArm
@@ -27,10 +27,10 @@ def move_trials(arm: MeasuredArm, provenance: dict, seeds: range) -> MeasuredArm
 def c():
     """Return ten seeds of a baseline and two arms; three seeds of one arm are of another kind of machine."""
     base, same, third = (
-        move_trials(arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
+        move_trials(make_arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
         for n, (name, effect) in enumerate([("base", 0.0), ("same", 0.1), ("moved", 0.2)])
     )
-    return compare(study((base, same, move_trials(third, THERE, range(3)))))
+    return compare(make_study((base, same, move_trials(third, THERE, range(3)))))
 
 
 def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_index(c, tmp_path) -> None:
@@ -48,7 +48,7 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
     silent = compare(
         replace(alike.design, arms=tuple(move_trials(a, {}, range(5)) for a in alike.design.arms))
     )
-    for comparison in (alike, silent, compare(realistic())):
+    for comparison in (alike, silent, compare(make_realistic_study())):
         assert doubts.describe_mixed_machines(comparison) == ""
 
 

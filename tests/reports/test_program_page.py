@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.synthetic_studies import compare, program, set_metrics, text_of
+from tests.helpers.synthetic_studies import compare, make_program_study, read_page_text, set_metrics
 from unrolled.bench.metric import Metric
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exports import comparison_csv
@@ -23,20 +23,22 @@ SECONDS = Metric("seconds", 5.0, ratio=True)
 
 
 def test_nothing_of_language_models_is_on_the_page(tmp_path):
-    text = text_of(render(compare(program(ERROR, LOSS, SECONDS)), tmp_path))
+    text = read_page_text(render(compare(make_program_study(ERROR, LOSS, SECONDS)), tmp_path))
     words = "nats|perplexity|tokens?|book|words|chapter|passage"
     assert not re.search(rf"\b({words})\b", text, re.IGNORECASE)
     assert "lr 0.5 has an error of 0.106, baseline 0.204: better by 0.098 over 10 seeds." in text
     assert "lr 0.5 saves 0.098, 95 % CI [0.09" in text
     assert "baseline 0.204 over 10 seeds baseline" in text
-    assert "toggles" not in " ".join(list_limits(compare(replace(program(ERROR), looks=(5, 10))), {}))
+    assert "toggles" not in " ".join(
+        list_limits(compare(replace(make_program_study(ERROR), looks=(5, 10))), {})
+    )
     assert "4.07 → 2.04 s 50 % lower" in text
 
 
 def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
     percent = Scale(multiplier=100.0, level_unit="%", decimals=1)
     columns = {"train_loss": FigureColumn("Loss", percent.format_level)}
-    design = replace(program(ERROR), presentation=Presentation(figure_columns=columns))
+    design = replace(make_program_study(ERROR), presentation=Presentation(figure_columns=columns))
     page = render(compare(design), tmp_path).read_text()
     cells = re.findall(r'<td class="num cost" data-head="loss" [^>]*>([^<]*)</td>', page)
     means = [row.average_metric("train_loss") for row in design.arms]
@@ -44,7 +46,7 @@ def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
 
 
 def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():
-    design = program(SECONDS)
+    design = make_program_study(SECONDS)
     base, second = design.arms
     first_results = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
     for reversed_seeds, first, has_warning in ((range(0, 10, 2), 5, False), ((), 0, True)):
@@ -66,12 +68,12 @@ def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():
 def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
     curves = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
     for metrics, names in curves.items():
-        design = replace(program(*metrics), arms=program(*metrics).arms[:1])
+        design = replace(make_program_study(*metrics), arms=make_program_study(*metrics).arms[:1])
         assert list(draw_curves(compare(design))) == names
 
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
-    comparison = compare(program(ERROR))
+    comparison = compare(make_program_study(ERROR))
     samples = [
         (row.index, seed, r, r.curves) for row in comparison.arms for seed, r in row.measured.results.items()
     ]
@@ -82,7 +84,7 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
 
 
 def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
-    design = program(ERROR)
+    design = make_program_study(ERROR)
     base, second = design.arms
     steep = replace(second.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
     pictures = draw_curves(compare(replace(design, arms=(base, replace(second, results={0: steep})))))
@@ -90,12 +92,12 @@ def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
 
 
 def test_the_table_of_all_trials_has_the_digits_of_delta(tmp_path):
-    fine = render(compare(program(Metric("error", 1e-7), SECONDS)), tmp_path).read_text()
+    fine = render(compare(make_program_study(Metric("error", 1e-7), SECONDS)), tmp_path).read_text()
     assert '<td class="num">0.200000000</td><td class="num">4.0000</td>' in fine
 
 
 def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cent():
-    base, fast = csv.DictReader(io.StringIO(comparison_csv(compare(program(ERROR, SECONDS)))))
+    base, fast = csv.DictReader(io.StringIO(comparison_csv(compare(make_program_study(ERROR, SECONDS)))))
     assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
     assert float(fast["seconds_delta"]) == pytest.approx(-50)
     assert fast["seconds_delta_low"] == "", "all pairs have one ratio"
@@ -104,7 +106,7 @@ def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cen
 
 
 def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
-    design = program(Metric("error", 5.0, ratio=True))
+    design = make_program_study(Metric("error", 5.0, ratio=True))
     base, second = design.arms
     design = replace(design, arms=(base, set_metrics(second, error=0.0)))
     row = compare(design).arms[1]

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.helpers.synthetic_studies import compare, four_errors, study
+from tests.helpers.synthetic_studies import compare, four_errors, make_study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
@@ -22,23 +22,23 @@ METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 DIFFERENCES = ("better", "worse")
 
 
-def noise(rng: np.random.Generator) -> Design:
+def make_noise_study(rng: np.random.Generator) -> Design:
     """Return a baseline and twelve arms that are alike but for luck; the SD of a pair's accuracies is .05."""
     luck = dict(zip(SEEDS, rng.normal(0, 0.03, len(SEEDS)), strict=True))
 
-    def result(seed: int, hidden: int) -> Result:
+    def make_result(seed: int, hidden: int) -> Result:
         accuracy = 0.7 + luck[seed] + rng.normal(0, 0.05 / math.sqrt(2))
         metrics = {"valid_accuracy": accuracy, "valid_loss": 3 - 2 * accuracy + rng.normal(0, 0.2)}
         trial = ChapterTrial(model="lm6", seed=seed, options={"hidden": hidden})
         return Result(trial=trial, status="done", metrics=metrics)
 
-    def arm(hidden: int) -> MeasuredArm:
+    def make_arm(hidden: int) -> MeasuredArm:
         changes = {"hidden": hidden} if hidden > 64 else {}
-        results = {seed: result(seed, hidden) for seed in SEEDS}
+        results = {seed: make_result(seed, hidden) for seed in SEEDS}
         return MeasuredArm(name=str(hidden), model="lm6", title="", changes=changes, results=results)
 
-    arms = tuple(arm(64 + index) for index in range(ARMS + 1))
-    return study(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
+    arms = tuple(make_arm(64 + index) for index in range(ARMS + 1))
+    return make_study(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ def test_a_difference_is_claimed_in_one_study_of_noise_in_twenty_at_most():
     rng = np.random.default_rng(1)
     wrong = dict.fromkeys((metric.name for metric in METRICS), 0)
     for _ in range(STUDIES):
-        for view in compare(noise(rng)).per_metric:
+        for view in compare(make_noise_study(rng)).per_metric:
             words = [row.verdict.kind for row in view.arms_to_decide if row.verdict]
             assert len(words) == ARMS
             wrong[view.metric.name] += any(word in DIFFERENCES for word in words)

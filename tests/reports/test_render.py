@@ -18,16 +18,16 @@ from tests.helpers.processes import helpers_path
 from tests.helpers.synthetic_studies import (
     SEEN,
     SHARE,
-    arm,
     break_trials,
     compare,
     is_self_contained,
+    make_arm,
     make_counting_arm,
-    pair,
-    realistic,
-    study,
-    switched,
-    text_of,
+    make_pair_study,
+    make_realistic_study,
+    make_study,
+    make_switched_study,
+    read_page_text,
 )
 from unrolled.bench.errors import BadInput
 from unrolled.reports import page_template, sections
@@ -105,15 +105,15 @@ def html(render_study):
 @pytest.fixture(scope="module")
 def text(render_study):
     """Return the text of the page of the realistic study."""
-    return text_of(render_study("realistic"))
+    return read_page_text(render_study("realistic"))
 
 
 def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, small_disk):
     with small_disk(tmp_path / "disk", "4m"):
-        folder = render(compare(pair()), tmp_path / "disk").parent
+        folder = render(compare(make_pair_study()), tmp_path / "disk").parent
         contents = {path.name: path.read_bytes() for path in folder.iterdir()}
         (tmp_path / "disk" / "filling").write_bytes(bytes(shutil.disk_usage(folder).free - 20_000))
-        longer = replace(pair(), command=f"unrolled run {'x' * 100_000}")
+        longer = replace(make_pair_study(), command=f"unrolled run {'x' * 100_000}")
         with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\); make room"):
             render(compare(longer), tmp_path / "disk")
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
@@ -126,7 +126,7 @@ def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(render_
     code = (
         "import sys, pathlib; from tests.helpers import synthetic_studies;"
         "from unrolled.reports.render import render;"
-        "render(synthetic_studies.compare(synthetic_studies.pair()), pathlib.Path(sys.argv[1]))"
+        "render(synthetic_studies.compare(synthetic_studies.make_pair_study()), pathlib.Path(sys.argv[1]))"
     )
     variables = {**os.environ, "PYTHONPATH": helpers_path()}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=variables, check=True)
@@ -168,12 +168,12 @@ def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
         "Predictions", "Learning-rate sweep", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
-    page = render(compare(study((arm("base", 0.0, seeds=2),))), tmp_path)
+    page = render(compare(make_study((make_arm("base", 0.0, seeds=2),))), tmp_path)
     assert list_headings(page.read_text(encoding="utf-8")) == [
         "Answer", "Learning curves", "Accuracy by token role", "Predictions", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
-    text = text_of(page)
+    text = read_page_text(page)
     assert "No arm can be compared with the baseline: the table says why." in text
     assert "There is no result yet" not in text
 
@@ -193,43 +193,45 @@ def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
 
 @pytest.mark.parametrize(("seeds", "is_provisional"), [(9, True), (10, False)])
 def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, is_provisional, tmp_path):
-    arms = (arm("base", 0.0, seeds=seeds), arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
-    design = study(arms, seeds=tuple(range(seeds)))
-    text = text_of(render(compare(design), tmp_path))
+    arms = (make_arm("base", 0.0, seeds=seeds), make_arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
+    design = make_study(arms, seeds=tuple(range(seeds)))
+    text = read_page_text(render(compare(design), tmp_path))
     assert "▼ worse by more than δ" in text
     assert ("▼ worse by more than δ provisional: under 10 seeds" in text) is is_provisional
     assert ("provisional" in " ".join(write_claims(compare(design)))) is is_provisional
 
 
-BASE, B = pair().arms
-SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in enumerate("ab")]
+BASE, B = make_pair_study().arms
+SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in enumerate("ab")]
 
 
 @pytest.mark.parametrize(
     ("design", "facts"),
     [
         pytest.param(
-            study(tuple(break_trials(a, diverged=(0, 1, 2)) for a in SHORT), seeds=(0, 1, 2)),
+            make_study(tuple(break_trials(a, diverged=(0, 1, 2)) for a in SHORT), seeds=(0, 1, 2)),
             ["0 of 6 trials finished, 6 diverged"],
             id="of failures alone",
         ),
         pytest.param(
-            study(tuple(SHORT), seeds=(0, 1, 2)),
+            make_study(tuple(SHORT), seeds=(0, 1, 2)),
             ["3 seeds: nothing is decided", "at least 5"],
             id="of too few seeds",
         ),
         pytest.param(
-            study(tuple(replace(a, results={0: a.results[0]}) for a in SHORT), seeds=(0,)),
+            make_study(tuple(replace(a, results={0: a.results[0]}) for a in SHORT), seeds=(0,)),
             ["0 of 1 contrast decided; 2 of 2 trials finished"],
             id="of one seed",
         ),
         pytest.param(
-            replace(pair(), arms=(BASE, replace(B, question="Is it <b>?", note="as in the paper"))),
+            replace(
+                make_pair_study(), arms=(BASE, replace(B, question="Is it <b>?", note="as in the paper"))
+            ),
             [" b : Is it <b>? as in the paper "],
             id="of an arm with a question and a note",
         ),
         pytest.param(
-            pair(planned=1_770_000_000.0, first_declared=1_770_000_000.0 - 86400),
+            make_pair_study(planned=1_770_000_000.0, first_declared=1_770_000_000.0 - 86400),
             [
                 "first declared on 2026-02-01 02:40:00 UTC",
                 "in this form on 2026-02-02 02:40:00 UTC",
@@ -238,20 +240,22 @@ SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in
             id="of a plan that was declared twice",
         ),
         pytest.param(
-            pair(earlier_attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}),
+            make_pair_study(
+                earlier_attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}
+            ),
             ["1 of 1 contrast was planned before", "b against base in study s, seeds 0-9: open"],
             id="of a contrast that was planned before",
         ),
     ],
 )
 def test_a_page_tells_what_is_unusual_of_its_study(design, facts, tmp_path):
-    text = text_of(render(compare(design), tmp_path))
+    text = read_page_text(render(compare(design), tmp_path))
     assert [fact for fact in facts if fact not in text] == []
 
 
 def test_a_page_of_one_seed_has_no_words_on_intervals_and_on_corrections(tmp_path):
-    arms = (arm("base", 0.0, seeds=1), arm("b", 0.1, seeds=1, settings={"lr": 0.1}))
-    text = text_of(render(compare(study(arms, seeds=(0,))), tmp_path))
+    arms = (make_arm("base", 0.0, seeds=1), make_arm("b", 0.1, seeds=1, settings={"lr": 0.1}))
+    text = read_page_text(render(compare(make_study(arms, seeds=(0,))), tmp_path))
     assert "? open" in text
     assert re.findall(".{30}(?:interval|Holm).{30}", text) == []
 
@@ -264,7 +268,7 @@ def test_a_failed_trial_never_shows_as_a_result(html, text):
 
 
 def test_means_beside_a_median_say_which_pairs_they_are_of(text):
-    row = next(row for row in compare(realistic()).arms if row.diverged)
+    row = next(row for row in compare(make_realistic_study()).arms if row.diverged)
     k = row.contrast
     assert k.estimate != pytest.approx(k.arm_mean - k.base_mean, abs=1e-3)
     levels = f"{k.base_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
@@ -272,18 +276,21 @@ def test_means_beside_a_median_say_which_pairs_they_are_of(text):
 
 
 def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_path):
-    legends = text.partition("Arm")[0], text_of(render(compare(pair()), tmp_path)).partition("Arm")[0]
+    legends = (
+        text.partition("Arm")[0],
+        read_page_text(render(compare(make_pair_study()), tmp_path)).partition("Arm")[0],
+    )
     assert ["✕" in legend for legend in legends] == [True, False]
 
 
 def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting():
-    base = arm("base", 0.0, 0.0)
-    twin = arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
-    counts = arm("bigrams", -0.4, model="ngram-2")
-    blind = arm("blind", 0.1, settings={"beta": 1.0})
+    base = make_arm("base", 0.0, 0.0)
+    twin = make_arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
+    counts = make_arm("bigrams", -0.4, model="ngram-2")
+    blind = make_arm("blind", 0.1, settings={"beta": 1.0})
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
-    c = compare(study((base, twin, counts, blind)))
+    c = compare(make_study((base, twin, counts, blind)))
     dead, unproved, *worse = (*list_warnings(c), *chapter.find_extras(c).warnings)
     assert dead.startswith("twin: dead toggle")
     assert unproved.startswith("blind: no proof that tar ")
@@ -293,24 +300,24 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
 
 
 def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
-    counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
-    for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
-        c = compare(study((base, counts)))
+    counts = make_arm("bigrams", -0.01, 0.0, model="ngram-2")
+    for base in (make_arm("base", 0.0, seeds=4), make_arm("base", 0.0, spread=0.2)):
+        c = compare(make_study((base, counts)))
         assert c.arms[0].summary.mean > c.arms[1].summary.mean
         assert chapter.find_extras(c).warnings == ()
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
-    ((_, points),) = sections.find_sweeps(compare(realistic()))
+    ((_, points),) = sections.find_sweeps(compare(make_realistic_study()))
     assert [lr for lr, _ in points] == [0.003, 0.01, 0.03]
 
 
 def test_roles_are_pooled_over_finished_seeds():
-    names, lines = average_roles(compare(realistic()))
+    names, lines = average_roles(compare(make_realistic_study()))
     assert names == tuple(TITLES[role] for role in SHARE)
     accuracy = {row.name: shares[0] for row, shares in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):
-        results = next(a for a in realistic().arms if a.name == name).results.values()
+        results = next(a for a in make_realistic_study().arms if a.name == name).results.values()
         hits = [r.records["roles"]["separator"][1] for r in results if r.done]
         assert accuracy[name] == sum(hits) / (1000 * seeds)
 
@@ -325,20 +332,20 @@ def test_roles_are_pooled_over_finished_seeds():
     ],
 )
 def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effects, names, tmp_path):
-    arms = [arm(f"arm {i}", effect, settings={"clip": 1.0 + i}) for i, effect in enumerate(effects)]
+    arms = [make_arm(f"arm {i}", effect, settings={"clip": 1.0 + i}) for i, effect in enumerate(effects)]
     counts = make_counting_arm("counts", 0.8)
     texts = {s: {**r.records, "continuation": ()} for s, r in counts.results.items()}
     counts = replace(counts, results={s: replace(r, records=texts[s]) for s, r in counts.results.items()})
-    other_task = arm("elsewhere", -0.9, settings={"split": "blocks"})
-    other_text = arm("other text", -0.9, settings={"clip": 9.0})
+    other_task = make_arm("elsewhere", -0.9, settings={"split": "blocks"})
+    other_text = make_arm("other text", -0.9, settings={"clip": 9.0})
     passage = [{"token": "one", "guess": "one", "p": 0.9}]
     read = {s: replace(r, records={"passage": passage}) for s, r in other_text.results.items()}
     other_text = replace(other_text, results=read)
-    c = compare(study((*arms, counts, other_task, other_text, arm("again", -0.9, changes={}))))
+    c = compare(make_study((*arms, counts, other_task, other_text, make_arm("again", -0.9, changes={}))))
     samples = chapter.choose_samples(c)
     assert [sample.arm.name for sample in samples] == names
     assert {sample.result.trial.seed for sample in samples} == {0}
-    section = text_of(render(c, tmp_path)).partition(" Predictions ")[2].partition(" All numbers ")[0]
+    section = read_page_text(render(c, tmp_path)).partition(" Predictions ")[2].partition(" All numbers ")[0]
     assert section.count("It writes: eight thousand eighty four . eight") == len(names)
     assert section.count("11 of 15 right") == section.count("eight ✕ nine") == len(names)
 
@@ -346,7 +353,7 @@ def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effect
 def test_hostile_names_are_shown_and_do_nothing(render_study):
     page = render_study("hostile")
     html = page.read_text(encoding="utf-8")
-    text = text_of(page)
+    text = read_page_text(page)
     assert [tag for tag, _ in Tags(html).all if tag in ("script", "img")] == ["script"]
     assert all(name in text for name in SEEN)
     assert "\0" not in html
@@ -354,7 +361,7 @@ def test_hostile_names_are_shown_and_do_nothing(render_study):
 
 
 def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(render_study):
-    assert sum(len(arm.results) for arm in switched().arms) == 230
+    assert sum(len(arm.results) for arm in make_switched_study().arms) == 230
     assert render_study("switched").stat().st_size < 1_500_000
 
 
@@ -364,17 +371,19 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
         (0.025, 0.03, "A/A check passed on 10 seeds: the baseline under other seeds", False),
         (0.3, 0.02, failed, True),
     ):
-        c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
-        assert sentence in text_of(render(c, tmp_path))
+        c = compare(make_study((make_arm("base", 0.0), make_arm("A/A: the baseline again", effect, spread))))
+        assert sentence in read_page_text(render(c, tmp_path))
         assert bool(list_warnings(c)) is has_warning
         index = write_index(tmp_path)
         ends = c.arms[1].interval
         assert has_warning is not (ends.low <= 0 <= ends.high)
-        assert (failed in text_of(index)) is has_warning
+        assert (failed in read_page_text(index)) is has_warning
 
 
 def test_a_page_says_of_which_task_its_arms_are_and_which_means_are_exp_of_another(tmp_path):
-    other_task = arm("elsewhere", -0.9, settings={"split": "blocks"})
-    text = text_of(render(compare(study((arm("base", 0.0), arm("b", 0.1), other_task))), tmp_path))
+    other_task = make_arm("elsewhere", -0.9, settings={"split": "blocks"})
+    text = read_page_text(
+        render(compare(make_study((make_arm("base", 0.0), make_arm("b", 0.1), other_task))), tmp_path)
+    )
     assert "Another task (split “blocks”, not “" in text
     assert "A mean of perplexity is exp of the mean validation loss." in text

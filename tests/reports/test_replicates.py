@@ -11,12 +11,12 @@ from scipy import stats
 from tests.helpers.synthetic_studies import (
     BOTH,
     LOOKS,
-    arm,
     compare,
     compare_table,
+    make_arm,
     make_counting_arm,
+    make_study,
     set_metrics,
-    study,
 )
 from unrolled.bench.metric import Metric
 from unrolled.reports.exports import comparison_csv, format_screen
@@ -75,13 +75,13 @@ def test_equal_numbers_too_fine_for_chance_are_of_arms_that_computed_the_same() 
 
 @pytest.mark.parametrize("same_weights", [True, False])
 def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same_weights: bool) -> None:
-    base = arm("base", 0.0, seeds=40)
+    base = make_arm("base", 0.0, seeds=40)
     twin = {
         seed: replace(r, fingerprints=r.fingerprints if same_weights else {"weights": f"other {seed}"})
         for seed, r in base.results.items()
     }
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
-    row = compare(study((base, twin), metrics=BOTH, **LOOKS)).arms[1]
+    row = compare(make_study((base, twin), metrics=BOTH, **LOOKS)).arms[1]
     assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
     assert row.contrast.all_tied
 
@@ -90,12 +90,12 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
 def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: int, kind: str) -> None:
     """Of a program nothing else is known: it may have got other items right."""
     scores = dict(enumerate(np.random.default_rng(0).binomial(items, 0.8, 40) / items))
-    base = set_metrics(arm("base", 0.0, seeds=40), accuracy=scores)
+    base = set_metrics(make_arm("base", 0.0, seeds=40), accuracy=scores)
     programs = [
         replace(side, results={s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()})
         for side in (base, replace(base, name="head", changes={"lr": 0.1}))
     ]
-    design = study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
+    design = make_study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).arms[1].verdict.kind == kind
     gate = compare(replace(design, stopping_rule="gate")).gate
     assert gate is not None
@@ -288,9 +288,9 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
 
 
 def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> None:
-    base = arm("base", 0.0, 0.1)
+    base = make_arm("base", 0.0, 0.1)
     stuck = set_metrics(make_counting_arm("counts", 0.0), valid_loss=0.5)
-    row = compare(study((base, replace(stuck, against="base")))).arms[1]
+    row = compare(make_study((base, replace(stuck, against="base")))).arms[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
     assert row.verdict.kind == "better"
     assert row.contrast.pairs == 10
@@ -302,7 +302,7 @@ def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> N
         0.5,
         None,
     )
-    undeclared = compare(study((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
+    undeclared = compare(make_study((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
     assert undeclared.is_one_run
     assert undeclared.verdict.kind == "open"
 
@@ -358,12 +358,12 @@ def test_known_costs_tell_no_seeds_apart(name: str) -> None:
 def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, kind) -> None:
     """Once the first look has ended, and unless the fingerprints of its trials differ."""
     stuck = set_metrics(
-        arm("stuck", 0.4, seeds=seeds, settings={"clip": 1.0}), valid_accuracy=0.3, valid_loss=2.0
+        make_arm("stuck", 0.4, seeds=seeds, settings={"clip": 1.0}), valid_accuracy=0.3, valid_loss=2.0
     )
     if not marks_differ:
         results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
         stuck = replace(stuck, results=results)
-    comparison = compare(study((arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
+    comparison = compare(make_study((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
     row = comparison.arms[1]
     assert (row.contrast.pairs, row.verdict.kind, row.is_one_run) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.is_one_run
@@ -385,8 +385,8 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
 def test_only_numbers_that_a_seed_decides_tell_the_runs_of_an_arm_apart(name, numbers, is_copied) -> None:
     """Equal trials differ in `stamp`, a clock, as much as seeds do, and in `noisy_loss` far less."""
     known = {"valid_loss": None, "valid_accuracy": None, name: dict(enumerate(map(float, numbers)))}
-    base = set_metrics(arm("base", 0.0), accuracy=dict(enumerate(0.8 + 0.1 * DRAWN)), **known)
-    stuck = set_metrics(arm("stuck", 0.4, settings={"clip": 1.0}), accuracy=0.875, **known)
+    base = set_metrics(make_arm("base", 0.0), accuracy=dict(enumerate(0.8 + 0.1 * DRAWN)), **known)
+    stuck = set_metrics(make_arm("stuck", 0.4, settings={"clip": 1.0}), accuracy=0.875, **known)
     logged = [
         replace(
             side,
@@ -396,7 +396,7 @@ def test_only_numbers_that_a_seed_decides_tell_the_runs_of_an_arm_apart(name, nu
         )
         for side in (base, stuck)
     ]
-    design = study(
+    design = make_study(
         (*logged,), metrics=(Metric("accuracy", 0.01),), irreproducible={"stamp": 1.0, "noisy_loss": 1e-7}
     )
     row = compare(design).arms[1]
@@ -414,14 +414,14 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
 ):
     """Unless two trials of one seed differ as two seeds do: then each trial is a draw of its own."""
     rng = np.random.default_rng(7)
-    stuck = arm("stuck", 0.4, settings={"clip": 1.0})
+    stuck = make_arm("stuck", 0.4, settings={"clip": 1.0})
     losses = dict(enumerate(1.7 + noise * rng.standard_normal(10)))
     noisy = {
         s: replace(r, metrics={**r.metrics, "valid_loss": losses[s]}, fingerprints={"numbers": f"{s}"})
         for s, r in stuck.results.items()
     }
     varied = {"valid_loss": distance} if distance else {}
-    design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
+    design = make_study((make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
     row = compare(design).arms[1]
     assert row.is_one_run is is_copied
     assert (row.verdict.kind == "open") is is_copied
@@ -434,8 +434,9 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
 
 @pytest.mark.parametrize("distance", [None, {}, {"valid_loss": 1e-4}])
 def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
-    design = study(
-        (arm("base", 0.0, 0.1), arm("other", 0.4, 0.05, settings={"clip": 1.0})), nondeterminism=distance
+    design = make_study(
+        (make_arm("base", 0.0, 0.1), make_arm("other", 0.4, 0.05, settings={"clip": 1.0})),
+        nondeterminism=distance,
     )
     row = compare(design).arms[1]
     assert not row.is_one_run

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.synthetic_studies import arm, break_trials, compare, set_metrics, study, text_of
+from tests.helpers.synthetic_studies import (
+    break_trials,
+    compare,
+    make_arm,
+    make_study,
+    read_page_text,
+    set_metrics,
+)
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
 from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference
@@ -27,16 +34,16 @@ def set_hits(arm: MeasuredArm, hits: dict[str, tuple[int, ...]]) -> MeasuredArm:
 
 
 BASE = {"lead digit": (140, 138), "digit": (300, 305, 302), "tens": (190, 185), "rank 1–10": (300, 299, 298)}
-BASELINE = set_hits(arm("base", 0.0), BASE)
+BASELINE = set_hits(make_arm("base", 0.0), BASE)
 
 
 def make_change(**changed: tuple[int, ...]) -> MeasuredArm:
     """Return an arm that differs from BASE in the hits of these roles."""
-    return set_hits(arm("changed", 0.0, settings={"clip": 1.0}), {**BASE, **changed})
+    return set_hits(make_arm("changed", 0.0, settings={"clip": 1.0}), {**BASE, **changed})
 
 
 def test_the_parts_of_all_roles_add_up_to_the_difference():
-    c = compare(study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
+    c = compare(make_study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
     parts = split_difference(c.arms[1], c)
     targets = {TITLES.get(role, role): number for role, number in TARGETS.items()}
     assert [part.role for part in parts] == list(targets)
@@ -49,12 +56,12 @@ def test_the_parts_of_all_roles_add_up_to_the_difference():
 
 def test_a_decided_difference_names_the_roles_on_which_seeds_agree(tmp_path):
     lost = {"lead digit": (10, 20)}
-    c = compare(study((BASELINE, make_change(**lost)), metrics=ACCURACY))
+    c = compare(make_study((BASELINE, make_change(**lost)), metrics=ACCURACY))
     page = render(c, tmp_path)
-    assert "Where: all on first digits (92.7 → 10.0 %)" in text_of(page)
+    assert "Where: all on first digits (92.7 → 10.0 %)" in read_page_text(page)
     assert page.read_text(encoding="utf-8").count('class="part worse"') == 1
     mixed = make_change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
-    parts = split_difference(compare(study((BASELINE, mixed), metrics=ACCURACY)).arms[1], c)
+    parts = split_difference(compare(make_study((BASELINE, mixed), metrics=ACCURACY)).arms[1], c)
     assert {part.role for part in parts if part.is_consistent} == {"first digits"}
 
 
@@ -66,16 +73,16 @@ def test_a_difference_that_is_open_or_has_a_seed_without_numbers_is_not_explaine
         unmeasured, results={s: replace(r, records={}) for s, r in unmeasured.results.items()}
     )
     for second in (open_arm, failed, unmeasured):
-        c = compare(study((BASELINE, second), metrics=ACCURACY))
+        c = compare(make_study((BASELINE, second), metrics=ACCURACY))
         assert not find_extras(c).reasons
-    assert "Small bars" not in text_of(render(c, tmp_path))
+    assert "Small bars" not in read_page_text(render(c, tmp_path))
 
 
 def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():
     def make_part(role: str, size: float, *, is_consistent: bool = True) -> RolePart:
         return RolePart(role=role, before=0.5, after=0.6, part=size, is_consistent=is_consistent)
 
-    scale = compare(study((BASELINE,), metrics=ACCURACY)).scale
+    scale = compare(make_study((BASELINE,), metrics=ACCURACY)).scale
     level = "(50.0 → 60.0 %)".replace(" ", "\u00a0")
     parts = [
         make_part("twenty to ninety", 0.02),

@@ -43,7 +43,7 @@ def author_folder(source_bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def compare(tmp_path: Path, monkeypatch, command) -> Callable[..., tuple[int, str, str]]:
+def compare(tmp_path: Path, monkeypatch, call_command) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs `unrolled compare` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    return partial(command, "compare")
+    return partial(call_command, "compare")

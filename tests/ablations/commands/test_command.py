@@ -17,9 +17,9 @@ from tests.helpers.command_call import TrialCounts, check_command, read_facts, r
 from tests.helpers.command_process import (
     COMMAND,
     check_process,
-    environment,
     list_imports,
-    mlflow_runs,
+    make_environment,
+    read_mlflow_runs,
     write_sitecustomize,
     write_study,
 )
@@ -77,11 +77,11 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(
     assert path in output.partition("[1/6]")[0], "it is told before the first trial, too"
     page = folder / path
     assert "Does a narrower network do worse?" in page.read_text()
-    assert len(read_fingerprints(folder)) == len(mlflow_runs(folder, "trial")) == 6
+    assert len(read_fingerprints(folder)) == len(read_mlflow_runs(folder, "trial")) == 6
     page_bytes = page.read_bytes()
 
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(stored=6)
-    assert len(mlflow_runs(folder, "trial")) == 6
+    assert len(read_mlflow_runs(folder, "trial")) == 6
     assert page.read_bytes() == page_bytes
 
     assert run_command(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
@@ -109,7 +109,7 @@ def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_on
 ):
     command = [COMMAND, "run", "small.toml", "-j", "1"]
     python_path = write_sitecustomize(folder, STANDS_STILL)
-    options = {"cwd": folder, "env": environment(folder, PYTHONPATH=python_path)}
+    options = {"cwd": folder, "env": make_environment(folder, PYTHONPATH=python_path)}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as driver:
         try:
             wait_for((folder / "stands still").exists)
@@ -118,7 +118,7 @@ def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_on
     assert len(read_fingerprints(folder)) == 2
     check_command(folder, "run", "small.toml")
     assert read_fingerprints(folder) == read_fingerprints(complete_study[0])
-    assert len(mlflow_runs(folder, "trial")) == 6
+    assert len(read_mlflow_runs(folder, "trial")) == 6
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_on
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(folder, words, message, command):
-    code, _, error = command(*words)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, words, message, call_command):
+    code, _, error = call_command(*words)
     assert code == 2
     assert message in error
     assert error.count("\n") == 1
@@ -180,15 +180,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, words, message, command):
 
 
 @pytest.mark.parametrize("seeds", ["0", "0-3"])
-def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, command):
-    code, output, _ = command("plan", "small.toml", "--seeds", seeds)
+def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, call_command):
+    code, output, _ = call_command("plan", "small.toml", "--seeds", seeds)
     assert code == 0
     assert "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n" in output
 
 
-def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, command):
+def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, call_command):
     write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
-    code, output, _ = command("plan", "looks.toml")
+    code, output, _ = call_command("plan", "looks.toml")
     chances = [
         predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=effect, family_size=2, futility=BOUND)
         for effect in (0.0, 0.02, 0.04)
@@ -205,30 +205,32 @@ def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder,
 
 
 def test_the_plan_of_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end(
-    folder, command, monkeypatch
+    folder, call_command, monkeypatch
 ):
     monkeypatch.setattr(estimates, "SPREAD", 3.0)
     write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     trials = [
         float(
-            re.search(r"if nothing differs: about (\d+) trials", command("plan", "looks.toml", *flags)[1])[1]
+            re.search(
+                r"if nothing differs: about (\d+) trials", call_command("plan", "looks.toml", *flags)[1]
+            )[1]
         )
         for flags in ([], ["--to-the-end"])
     ]
     assert trials[0] < 0.75 * trials[1]
 
 
-def test_the_plan_says_which_arm_has_no_contrast(folder, command):
+def test_the_plan_says_which_arm_has_no_contrast(folder, call_command):
     write_study(folder, "tasks", arms='[[arm]]\nname = "letters"\nset = { tokens = "char" }\n')
-    code, output, _ = command("plan", "tasks.toml")
+    code, output, _ = call_command("plan", "tasks.toml")
     assert code == 0 and "no contrast, as it is of another task: tokens\n" in output
 
 
 @pytest.mark.parametrize(
     ("places", "words"), [("1", "on 1 core\n"), ("9999", f"on {plural(count_cores(), 'core')}\n")]
 )
-def test_a_dry_run_counts_places_and_no_more_cores_than_there_are(folder, places, words, command):
-    code, output, _ = command("run", "small.toml", "--dry-run", "-j", places)
+def test_a_dry_run_counts_places_and_no_more_cores_than_there_are(folder, places, words, call_command):
+    code, output, _ = call_command("run", "small.toml", "--dry-run", "-j", places)
     assert code == 0 and words in output
 
 
@@ -265,7 +267,7 @@ sys.meta_path.insert(0, Gate())
 def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
     options = {
         "cwd": folder,
-        "env": environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),
+        "env": make_environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),
     }
     words = [sys.executable, command_without_mlflow.__file__, "run", "small.toml"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
@@ -285,16 +287,16 @@ def test_a_terminal_without_our_signs_gets_their_numbers(folder, monkeypatch):
     assert rb"\u03b4 = 0.02" in terminal.buffer.getvalue()  # δ
 
 
-def test_a_port_in_use_is_one_line(command):
+def test_a_port_in_use_is_one_line(call_command):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        code, _, error = command("ui", "--port", port)
+        code, _, error = call_command("ui", "--port", port)
     assert code == 2 and error.startswith(f"unrolled: --port {port}: Address already in use")
     assert error.count("\n") == 1
 
 
-@pytest.mark.usefixtures("without_mlflow")
-def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, command, monkeypatch):
+@pytest.mark.usefixtures("skip_mlflow")
+def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, call_command, monkeypatch):
     arms_by_run = []
 
     def check_first_batches(arms, *_):
@@ -303,5 +305,5 @@ def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, comma
     monkeypatch.setattr(run_studies, "check_first_batches", check_first_batches)
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
         write_study(folder, widths=widths)
-        assert command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0
+        assert call_command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0
     assert arms_by_run == [["LMModel4", "hidden 8"], ["hidden 16"], []]

@@ -21,7 +21,7 @@ from tests.helpers.commit_project import (
 )
 from unrolled.bench.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
 @pytest.mark.slow

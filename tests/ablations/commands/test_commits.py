@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers import command_without_mlflow
 from tests.helpers.command_call import check_command, read_trial_counts, refuse_command, run_command
-from tests.helpers.command_process import environment
+from tests.helpers.command_process import make_environment
 from tests.helpers.commit_project import (
     PAIR_STUDY,
     STUDY,
@@ -25,7 +25,7 @@ from tests.helpers.commit_project import (
 )
 from tests.helpers.git_repository import git, hash_files
 
-pytestmark = pytest.mark.usefixtures("module_without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_kills_at_any_moment_change_neither_repository_nor_results(
         driver = subprocess.Popen(
             [sys.executable, command_without_mlflow.__file__, "run", "branch.toml"],
             cwd=folder,
-            env=environment(folder),
+            env=make_environment(folder),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

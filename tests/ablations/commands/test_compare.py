@@ -14,7 +14,7 @@ from tests.helpers.result_sets import make_result, write_ledger
 from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.study.plan import EarlierVerdict
-from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.metric import Metric
 from unrolled.reports.exports import trials_csv
 
@@ -323,7 +323,7 @@ def test_ledgers_are_compared_without_torch_and_mlflow(tmp_path) -> None:
     assert list_imports(tmp_path, "compare one two") == (0, {"pandas"})
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_models_are_trained_where_the_ledger_lacks_them_else_exploratory(compare, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     words = ("lm2", "--seeds", "0-4", "--set", "corpus=text.txt", "--set", "batch=4", "--set", "epochs=1")

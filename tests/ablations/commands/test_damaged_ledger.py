@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
-from tests.helpers.command_process import mlflow_runs, write_study
+from tests.helpers.command_process import read_mlflow_runs, write_study
 from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
@@ -60,16 +60,16 @@ def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(proj
     assert "3 of 3 trials finished, none failed" in read_facts(project, "small")
     plan = json.loads(find_plan_file(project, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out 'out\xff'"
-    assert mlflow_runs(project, "study") == ["FINISHED"]
+    assert read_mlflow_runs(project, "study") == ["FINISHED"]
 
 
 @pytest.mark.parametrize("words", ["studies", "report", "sync"])
 def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(
-    current_project: Path, command, words: str
+    current_project: Path, call_command, words: str
 ) -> None:
     file = find_plan_file(current_project, "small")
     file.write_bytes(file.read_bytes()[:100])
-    code, _, errors = command(*words.split())
+    code, _, errors = call_command(*words.split())
     assert code == 0, errors
     lines = [line for line in errors.splitlines() if f"results/plans/{file.name}: " in line]
     assert len(lines) == 1 and "skipped" in lines[0], errors
@@ -77,10 +77,10 @@ def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(
 
 @pytest.mark.parametrize("word", ["report", "sync", "verify"])
 def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(
-    current_project: Path, command, word: str
+    current_project: Path, call_command, word: str
 ) -> None:
     file = replace_by_folder(find_plan_file(current_project, "small"))
-    code, _, errors = command(word, "small")
+    code, _, errors = call_command(word, "small")
     assert (code, errors.count("\n")) == (2, 1), errors
     assert f"study 'small': results/plans/{file.name}: cannot be read (Is a directory)" in errors
     assert "run its study again, which sets it aside" in errors
@@ -100,7 +100,7 @@ def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(proje
     assert read_trial_counts(process.stdout) == TrialCounts(stored=6)
     assert ", so it counts as none; moved to results/set-aside/" in process.stderr
     assert all("6 of 6 trials finished" in read_facts(project, study) for study in ("small", "other"))
-    assert mlflow_runs(project, "study") == ["FINISHED"]
+    assert read_mlflow_runs(project, "study") == ["FINISHED"]
 
 
 def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
@@ -111,10 +111,10 @@ def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
         assert (process.returncode, process.stderr.count("\n")) == (2, 1), process.stderr
         assert "No space left on device" in process.stderr
         assert not list((project / "pages").rglob("*.html")), "nor half a page"
-    assert mlflow_runs(project, "trial") == ["FINISHED"] * 6
+    assert read_mlflow_runs(project, "trial") == ["FINISHED"] * 6
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
     tmp_path: Path, monkeypatch
 ) -> None:
@@ -140,7 +140,7 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
     assert read_trial_counts(output) == TrialCounts(trained=2, stored=1)
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(project: Path) -> None:
     details = min((project / "results" / "details").rglob("*.json"))
     details.unlink()
@@ -170,7 +170,7 @@ def outdate_results(project: Path) -> list[Path]:
     return sorted((project / "results" / "trials").rglob("*.json"))
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(project: Path) -> None:
     """As after an upgrade: the ledger's results are made those of an earlier torch."""
     ledger = Ledger(project / "results")
@@ -214,16 +214,16 @@ def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(pr
 
 
 def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(
-    current_project: Path, command
+    current_project: Path, call_command
 ) -> None:
     (current_project / "results" / "trials" / "ab").mkdir(exist_ok=True)
     (current_project / "results" / "trials" / "ab" / "abcdef012345.json").touch()  # of no plan
     files = sorted(current_project.glob("results/trials/*/*"))
     with Ledger(current_project / "results").lock_study("small"):
-        code, _, errors = command("studies", "--remove-old")
+        code, _, errors = call_command("studies", "--remove-old")
     assert (code, errors.count("\n")) == (2, 1) and "a study of this ledger is being run" in errors
     find_plan_file(current_project, "small").write_bytes(b"half")
-    code, _, errors = command("studies", "--remove-old")
+    code, _, errors = call_command("studies", "--remove-old")
     assert (code, errors.count("\n")) == (2, 1)
     assert "nothing is removed, as results may belong to it" in errors
     assert sorted(current_project.glob("results/trials/*/*")) == files

@@ -10,7 +10,7 @@ from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 JSON = """
 import argparse, json, random

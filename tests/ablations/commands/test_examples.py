@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, need, torch_state) -> Path:
+def folder(tmp_path_factory, need, restore_torch_state) -> Path:
     """Return a project in which all commands of the document were run."""
     need("bash")
     folder = tmp_path_factory.mktemp("project")

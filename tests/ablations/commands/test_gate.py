@@ -11,7 +11,7 @@ from tests.helpers.command_call import read_trial_counts, run_command
 from tests.helpers.git_repository import git
 from unrolled.ablations.ledger import Ledger
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 TRAIN = """
 import json, random, sys

@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
 from unrolled.ablations.ledger import Ledger
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 TRAIN = """
 import argparse, json, pathlib, random, time

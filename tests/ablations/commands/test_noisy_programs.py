@@ -10,7 +10,7 @@ from tests.helpers.command_call import check_command, run_command
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 
-pytestmark = pytest.mark.usefixtures("module_without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
 
 PROGRAM = """
 from pathlib import Path

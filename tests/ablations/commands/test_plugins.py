@@ -24,7 +24,7 @@ from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 CELL = '[[arm]]\nname = "my cell"\nset = { model = "my-cell", layers = 1 }\n'
 PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'

@@ -10,7 +10,7 @@ from tests.helpers.bundle_files import Spoil, edit_file, first_name, forge, veri
 from tests.helpers.command_call import check_command
 from unrolled.ablations.ledger import seal, unseal
 
-pytestmark = pytest.mark.usefixtures("module_without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
 
 PROGRAM = """
 from pathlib import Path, PurePath

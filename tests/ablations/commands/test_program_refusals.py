@@ -24,7 +24,7 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.result_table import STUDY_COLUMNS
 from unrolled.bench.trial import Result
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
 @pytest.mark.parametrize(("metric", "is_advised"), [("accuracy", True), ("loss", False)])

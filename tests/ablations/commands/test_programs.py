@@ -25,7 +25,7 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.trial_frame import make_trial_record
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
 def test_a_program_is_trained_and_judged_like_a_model(program_folder: Path) -> None:

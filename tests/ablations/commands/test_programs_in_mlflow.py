@@ -4,13 +4,13 @@ import sqlite3
 from pathlib import Path
 
 from tests.helpers.command_call import check_command, read_trial_counts, run_command
-from tests.helpers.command_process import mlflow_runs
+from tests.helpers.command_process import read_mlflow_runs
 from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 
 
 def test_mlflow_has_every_trial_with_its_curve(program_folder: Path) -> None:
-    assert mlflow_runs(program_folder, "trial") == ["FINISHED"] * 15
+    assert read_mlflow_runs(program_folder, "trial") == ["FINISHED"] * 15
     with sqlite3.connect(program_folder / "mlflow.db") as db:
         steps = db.execute("SELECT DISTINCT step FROM metrics WHERE key = 'accuracy' ORDER BY step")
         assert [step for (step,) in steps] == [0, 1, 2]

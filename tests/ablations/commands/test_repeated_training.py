@@ -12,7 +12,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.study_run import Budget
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
 def test_a_second_training_that_diverges_is_told_of_and_its_plan_can_be_read(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def make_trial(folder: Path) -> Callable[..., ChapterTrial]:
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path, make_trial, torch_state) -> dict[str, Result]:
+def results(folder: Path, make_trial, restore_torch_state) -> dict[str, Result]:
     """Return, by name, a result of each engine, of a failed trial and of counts."""
     ledger = Ledger(folder / "results")
     results_by_name = {engine: run_trial(make_trial(engine=engine)) for engine in ("learner", "loop")}
@@ -52,9 +52,9 @@ def results(folder: Path, make_trial, torch_state) -> dict[str, Result]:
 
 
 @pytest.fixture
-def run_unrolled(folder: Path, results, command) -> Callable[..., tuple[int, str, str]]:
+def run_unrolled(folder: Path, results, call_command) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs the command on that ledger."""
-    return lambda *words: command(*words, "--results", folder / "results")
+    return lambda *words: call_command(*words, "--results", folder / "results")
 
 
 # What is shown

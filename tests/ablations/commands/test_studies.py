@@ -50,7 +50,7 @@ def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, ca
     assert all(line.endswith(f"  {load_study(name).question}") for name, line in lines.items())
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder: Path, capsys) -> None:
     assert f"a new ledger begins in {folder}/results\n" in run_command(folder, "run", "small.toml").stdout
     summary = read_summary(find_page("small", folder / "out"))

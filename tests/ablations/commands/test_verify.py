@@ -12,9 +12,9 @@ import pytest
 
 from tests.helpers.command_call import check_command, run_command
 from tests.helpers.command_process import write_study
+from tests.helpers.fork_server import new_fork_server
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
@@ -30,7 +30,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
-pytestmark = pytest.mark.usefixtures("module_without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
 
 ARMS = """
 [[arm]]
@@ -178,7 +178,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     altered = replace(result, trial=replace(result.trial, versions="torch 0.4.1"), metrics=metrics)
     conditions = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
     (outcome,) = replay_trials([altered], conditions, load_project_plan(folder))
-    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", outcome.unplayed)
+    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", outcome.obstacle)
 
 
 def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
@@ -241,11 +241,8 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_and_verify(f
         pytest.skip("this CPU has no other capability")
     difference = f"cpu capability {capability} / DEFAULT"
     write_project(folder, "hidden = 12")
-    process._preloaded.clear()  # a fork server keeps the environment that it began with
-    try:
+    with new_fork_server():
         output = check_command(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
-    finally:
-        process._preloaded.clear()
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({difference}): their differences include"
     assert f"small: {pairs} rounding of the machine\n" in output
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import command_without_mlflow
-from tests.helpers.command_process import environment
+from tests.helpers.command_process import make_environment
 from tests.helpers.judge_project import (
     STUDY,
     commit_change,
@@ -21,12 +21,12 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
-from unrolled.ablations.commits.chain import read_chain
-from unrolled.ablations.commits.proposal import draw_seeds
+from unrolled.ablations.commits.chain_record import read_chain
+from unrolled.ablations.commits.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 WORDS = ("judge", "HEAD", "--chain", "night", "--incumbent", "main", "--json", "--workers", "1")
 
@@ -55,7 +55,7 @@ def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
     process = subprocess.Popen(
         [sys.executable, command_without_mlflow.__file__, *WORDS],
         cwd=long_project,
-        env=environment(long_project),
+        env=make_environment(long_project),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,

@@ -30,10 +30,10 @@ def study():
 
 
 @pytest.fixture(scope="session")
-def result():
+def make_result():
     """Return a function that makes a Result: by default three epochs of 2 + 1 s after 1 s of loading."""
 
-    def make_result(seed=0, status="done", losses=(3.0, 2.0, 1.5), metrics=None, options=None, **facts):
+    def make(seed=0, status="done", losses=(3.0, 2.0, 1.5), metrics=None, options=None, **facts):
         epochs = [
             {"train_loss": loss + 0.1, "train_ar": 0.2, "train_tar": 0.3, "valid_loss": loss,
              "valid_accuracy": 0.1 * i, "speed_train_seconds": 2.0, "speed_valid_seconds": 1.0}
@@ -59,15 +59,15 @@ def result():
             **facts,
         )
 
-    return make_result
+    return make
 
 
 @pytest.fixture
-def snapshot():
+def read_runs():
     """Return a function that reads all of a study in MLflow but ids, sorted by the run's name."""
     from mlflow import MlflowClient
 
-    def histories(client, run):
+    def read_histories(client, run):
         names = sorted(run.data.metrics)
         points = {name: client.get_metric_history(run.info.run_id, name) for name in names}
         return {
@@ -75,30 +75,30 @@ def snapshot():
             for name, points_of_name in points.items()
         }
 
-    def read_runs(uri, study="regularization", role="trial"):
+    def read(uri, study="regularization", role="trial"):
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(f"unrolled/{study}")
         runs = client.search_runs([experiment.experiment_id], f"tags.`unrolled.role` = '{role}'")
         runs_read = [
             Run(run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.data.params,
              {name: tag for name, tag in run.data.tags.items() if name != "mlflow.parentRunId"},
-             histories(client, run))
+             read_histories(client, run))
             for run in runs
         ]  # fmt: skip
         return sorted(runs_read, key=lambda run: run[:4])
 
-    return read_runs
+    return read
 
 
 @pytest.fixture
-def snapshot_run(snapshot):
-    """Return a function that reads the only run that `snapshot` reads."""
+def read_run(read_runs):
+    """Return a function that reads the only run that `read_runs` reads."""
 
-    def read_run(uri, **filters):
-        (run,) = snapshot(uri, **filters)
+    def read(uri, **filters):
+        (run,) = read_runs(uri, **filters)
         return run
 
-    return read_run
+    return read
 
 
 @pytest.fixture

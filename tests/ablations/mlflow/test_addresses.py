@@ -21,10 +21,10 @@ from unrolled.ablations.mlflow.writer import Writer
     ],
 )
 def test_a_secret_in_an_address_is_printed_nowhere(
-    address: str, command, capsys: pytest.CaptureFixture[str]
+    address: str, call_command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ("--experiment", "e", "--arm", "arm", "--metric", "acc=0.1")
-    code, output, errors = command("compare", f"mlflow:{address}", *flags)
+    code, output, errors = call_command("compare", f"mlflow:{address}", *flags)
     assert code == 2
     assert "127.0.0.1:1/" in errors
     assert "SECRET" not in output + errors
@@ -37,11 +37,11 @@ def test_a_secret_in_an_address_is_printed_nowhere(
 
 
 @pytest.mark.parametrize("address", ["mlflow.db", "ftp://u:SECRET@host", ""])
-def test_an_address_of_no_store_is_told_with_one_that_is(address: str, command, monkeypatch) -> None:
+def test_an_address_of_no_store_is_told_with_one_that_is(address: str, call_command, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address or "x.db")
     flags = ("--arm", "arm", "--metric", "acc=0.1")
     for words in (("compare", f"mlflow:{address}", *flags), ("ui",)):
-        code, _, errors = command(*words)
+        code, _, errors = call_command(*words)
         assert code == 2
         assert "use e.g. sqlite:///" in errors
         assert errors.count("\n") == 1

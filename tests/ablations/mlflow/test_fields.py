@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
-from unrolled.ablations.mlflow import fields, study_runs
+from unrolled.ablations.mlflow import fields, mlflow_runs
 from unrolled.bench.chapter.mlflow_metrics import CHAPTER
 
 
 @pytest.fixture
-def write_result(study, store, result, snapshot_run):
+def write_result(study, store, make_result, read_run):
     """Return a function that writes a result and reads its run."""
 
     def write_one(**facts):
-        write_to_mlflow(study, {"baseline": [result(**facts)]}, store)
-        return snapshot_run(store)
+        write_to_mlflow(study, {"baseline": [make_result(**facts)]}, store)
+        return read_run(store)
 
     return write_one
 
@@ -27,18 +27,18 @@ def list_points(result):
     return fields.metric_points(CHAPTER.curve_points(result), CHAPTER.final_numbers(result), 0.0, 1.0)
 
 
-def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, result):
+def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, make_result):
     run = write_result(seed=3)
     assert (run.name, run.status) == ("baseline/seed=3", "FINISHED")
     assert (run.start, run.end) == (1_700_000_300_250, 1_700_000_310_250)  # 1 s of loading, 3 epochs of 3 s
     params = {"model": "lm7", "arm": "baseline", "seed": "3", "dropout": "0.4", "lr": "0.01"}
     assert params.items() <= run.params.items()
-    assert set(result().trial.flat_settings()) <= set(run.params)
+    assert set(make_result().trial.flat_settings()) <= set(run.params)
     params = {
-        "trial": result(seed=3).trial.id,
+        "trial": make_result(seed=3).trial.id,
         "study": study.study,
         "role": "trial",
-        "plan": study_runs.plan_mark(study),
+        "plan": mlflow_runs.plan_mark(study),
     }
     assert {f"unrolled.{name}": value for name, value in params.items()}.items() <= run.tags.items()
 
@@ -56,8 +56,8 @@ def test_curves_have_a_point_an_epoch_from_1_at_the_time_when_it_ended(write_res
     assert single_steps == {"valid/perplexity": [0], "speed_train": [0], "memory_peak": [0]}
 
 
-def test_the_final_metric_is_the_latest_point_of_its_curve(result):
-    curve = [p for p in list_points(result(metrics={"valid_loss": 1.25})) if p[0] == "valid/loss"]
+def test_the_final_metric_is_the_latest_point_of_its_curve(make_result):
+    curve = [p for p in list_points(make_result(metrics={"valid_loss": 1.25})) if p[0] == "valid/loss"]
     assert [(value, step) for _, value, _, step in curve] == [(3.0, 1), (2.0, 2), (1.25, 3)]
 
 
@@ -80,11 +80,13 @@ def test_a_failed_trial_is_failed_with_its_reason(write_result):
     assert len(run.curves["valid/loss"]) == 1
 
 
-def test_a_trial_that_never_started_is_written_once(study, store, result, snapshot_run):
-    results = {"baseline": [result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]}
+def test_a_trial_that_never_started_is_written_once(study, store, make_result, read_run):
+    results = {
+        "baseline": [make_result(status="failed", reason="no memory", started=0.0, losses=(), metrics={})]
+    }
     write_to_mlflow(study, results, store)
     assert write_to_mlflow(study, results, store)[1] == 1
-    assert snapshot_run(store).start == 1  # MLflow takes a start of 0 for "now"
+    assert read_run(store).start == 1  # MLflow takes a start of 0 for "now"
 
 
 def test_infinite_and_missing_numbers_are_never_metrics(write_result):
@@ -117,32 +119,42 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot):
+def test_hostile_names_never_fail_a_study_and_stay_apart(store, make_result, read_runs):
     study = build_plan(question="<img src=x onerror=alert(1)>", about="\0" + "y" * 9000)
     results = {
-        name: [result(seed=i, options={f"o{name}": name}, metrics={name: 1.0, f"m_{name}": 7.25}, reason=name,
-                      witnesses={name: {"ok": True, "declared": name, "seen": name}})]
+        name: [
+            make_result(
+                seed=i,
+                options={f"o{name}": name},
+                metrics={name: 1.0, f"m_{name}": 7.25},
+                reason=name,
+                witnesses={name: {"ok": True, "declared": name, "seen": name}},
+            )
+        ]
         for i, name in enumerate(HOSTILE)
-    }  # fmt: skip
+    }
     assert write_to_mlflow(study, results, store)[0] == len(HOSTILE)
     assert write_to_mlflow(study, results, store)[0] == 0
-    runs = snapshot(store, study="s")
+    runs = read_runs(store, study="s")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
         assert [points[-1][1] for points in curves.values()].count(7.25) == 1
         assert (
-            len(params) == len(result().trial.flat_settings()) - 2 + 3
+            len(params) == len(make_result().trial.flat_settings()) - 2 + 3
         )  # no hidden, no dropout; o…, arm, seed
 
 
-def test_a_study_of_any_name_can_be_written(store, result):
+def test_a_study_of_any_name_can_be_written(store, make_result):
     for name in HOSTILE:
         study = build_plan(study=name, question=name, hash=name)
-        assert [write_to_mlflow(study, {name: [result()]}, store) for _ in range(2)] == [(1, 0), (0, 1)], name
+        assert [write_to_mlflow(study, {name: [make_result()]}, store) for _ in range(2)] == [
+            (1, 0),
+            (0, 1),
+        ], name
 
 
-def test_a_trial_names_its_data_set_without_its_folder_and_by_its_content(client, study, store, result):
-    trial_result = result()
+def test_a_trial_names_its_data_set_without_its_folder_and_by_its_content(client, study, store, make_result):
+    trial_result = make_result()
     trial_result = replace(trial_result, trial=replace(trial_result.trial, corpus="/home/me/texts/my.txt"))
     write_to_mlflow(study, {"baseline": [trial_result]}, store)
     (run,) = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'trial'")

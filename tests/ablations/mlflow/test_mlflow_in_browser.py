@@ -121,11 +121,11 @@ def browser(need, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def small_results(result):
+def small_results(make_result):
     """Return the results of two arms and six seeds, one of whose names is hostile."""
     return {
         arm: [
-            result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)})
+            make_result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)})
             for s in range(SEEDS)
         ]
         for i, arm in enumerate(ARMS)

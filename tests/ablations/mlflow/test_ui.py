@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import refuse_command
-from tests.helpers.command_process import COMMAND, environment
+from tests.helpers.command_process import COMMAND, make_environment
 from tests.helpers.mlflow_writers import send_request
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow.ui import ui_command
@@ -16,14 +16,16 @@ CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
 
 
 @pytest.fixture(scope="module")
-def server(serve, result, tmp_path_factory):
+def server(serve, make_result, tmp_path_factory):
     """Serve a database of two studies by the command, in a folder with a user's own modules."""
     folder = tmp_path_factory.mktemp("served")
     for name in ("mlflow.py", "uvicorn.py", "types.py"):
         (folder / name).write_text("import os\nopen('executed', 'w').close()\nos._exit(1)\n")
-    variables = environment(folder)
+    variables = make_environment(folder)
     for name in ("widths", "rates"):
-        write_to_mlflow(build_plan(study=name), {"baseline": [result()]}, f"sqlite:///{folder}/mlflow.db")
+        write_to_mlflow(
+            build_plan(study=name), {"baseline": [make_result()]}, f"sqlite:///{folder}/mlflow.db"
+        )
     with serve(folder / "mlflow.db", COMMAND, "ui", variables=variables) as mlflow_server:
         yield mlflow_server
 

@@ -19,13 +19,14 @@ from tests.helpers.command_process import empty_database
 from tests.helpers.mlflow_writers import feed_results, start_writer
 from tests.helpers.processes import wait_for
 from tests.helpers.stub_plans import write_to_mlflow
-from unrolled.ablations.mlflow import study_runs, writer
+from unrolled.ablations.mlflow import mlflow_runs, writer
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 
 
 @pytest.fixture
-def short_waits(monkeypatch):
+def shorten_waits(monkeypatch):
+    """Have MLflow wait 3 s for a server, and ask it once."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
@@ -55,9 +56,9 @@ def unlock(database):
 
 
 @pytest.fixture
-def trials(result):
+def trials(make_result):
     """Return four trials of one arm, as a run hands them over at its end."""
-    return [("baseline", result(seed=seed)) for seed in range(4)]
+    return [("baseline", make_result(seed=seed)) for seed in range(4)]
 
 
 def write_trials(study_writer, trials):
@@ -76,7 +77,7 @@ def list_ended(runs):
 
 @pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
 def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_once(
-    unlock, store, open_writer, trials, snapshot, capsys
+    unlock, store, open_writer, trials, read_runs, capsys
 ):
     study_writer = open_writer(store)
     write_trials(study_writer, trials[:3])
@@ -85,16 +86,16 @@ def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_on
     assert "database is locked" in str(study_writer.error)
     unlock()
     write_trials(study_writer, trials[3:])
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     assert study_writer.error, "nothing is attempted before the end"
     study_writer.write_missing(trials)
     assert study_writer.finish_writing() == ""
     assert capsys.readouterr().err.count("database is locked") == 1
-    assert list_ended(snapshot(store)) == NAMES
+    assert list_ended(read_runs(store)) == NAMES
 
 
 def test_a_database_deleted_during_a_run_is_reported_and_written_again_by_sync(
-    database, store, study, open_writer, trials, snapshot
+    database, store, study, open_writer, trials, read_runs
 ):
     study_writer = open_writer(store)
     study_writer.write_missing(trials[:2])
@@ -104,7 +105,7 @@ def test_a_database_deleted_during_a_run_is_reported_and_written_again_by_sync(
     assert study_writer.finish_writing().endswith("run `unrolled sync`")
     new_store = store.replace("sqlite:///", "sqlite:////")  # another name, as MLflow keeps what it has open
     write_to_mlflow(study, {"baseline": [result for _, result in trials]}, new_store)
-    assert list_ended(snapshot(new_store)) == NAMES
+    assert list_ended(read_runs(new_store)) == NAMES
 
 
 def test_a_database_that_is_overwritten_is_told_and_training_goes_on(database, store, open_writer, trials):
@@ -126,12 +127,12 @@ def test_a_database_that_cannot_be_opened_or_created_is_told_at_once_with_the_re
     assert study_writer.finish_writing().endswith("run `unrolled sync`")
 
 
-def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_writer, trials, snapshot):
+def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_writer, trials, read_runs):
     study_writer = open_writer(store)
     study_writer.write_trial("baseline", lambda: None)
     write_trials(study_writer, trials)
     assert study_writer.finish_writing() == ""
-    assert list_ended(snapshot(store)) == NAMES
+    assert list_ended(read_runs(store)) == NAMES
 
 
 def test_a_run_that_is_refused_leaves_no_study(store, client, database):
@@ -158,9 +159,9 @@ def kill_process(process):
 
 @pytest.mark.slow
 def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
-    study, store, result, snapshot
+    study, store, make_result, read_runs
 ):
-    results = [result(seed=i) for i in range(40)]
+    results = [make_result(seed=i) for i in range(40)]
     dice = random.Random(0)
     count = dice.randrange(20)
     process = start_process(store, results[: count + 1])  # it gets no more: it cannot be too fast
@@ -172,33 +173,37 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
     counts = write_to_mlflow(study, {"baseline": results}, store)
     assert counts[1] in (count, count + 1)
     assert counts[0] + counts[1] == 40
-    assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
-    assert {run[1] for run in snapshot(store)} == {"FINISHED"}
+    assert sorted(run[0] for run in read_runs(store)) == sorted(f"baseline/seed={i}" for i in range(40))
+    assert {run[1] for run in read_runs(store)} == {"FINISHED"}
 
 
 @pytest.mark.slow
-def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(study, tmp_path, result, snapshot):
+def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(
+    study, tmp_path, make_result, read_runs
+):
     store = f"sqlite:///{tmp_path}/mlflow.db"
     process = start_process(store)
     wait_for(lambda: list(tmp_path.iterdir()))
     time.sleep(0.4)
     kill_process(process)
-    write_to_mlflow(study, {"baseline": [result()]}, store)
-    assert list_ended(snapshot(store)) == NAMES[:1]
+    write_to_mlflow(study, {"baseline": [make_result()]}, store)
+    assert list_ended(read_runs(store)) == NAMES[:1]
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]  # no draft stays
 
 
 @pytest.mark.slow
-def test_two_parents_that_create_the_database_at_once_both_write_silently(study, tmp_path, result, snapshot):
+def test_two_parents_that_create_the_database_at_once_both_write_silently(
+    study, tmp_path, make_result, read_runs
+):
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    processes = [start_process(store, [result(seed=i)], stderr=subprocess.PIPE) for i in range(2)]
+    processes = [start_process(store, [make_result(seed=i)], stderr=subprocess.PIPE) for i in range(2)]
     for process in processes:
         assert process.communicate(timeout=120) == ("ready\nwritten\n", "")
         assert process.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
-    assert write_to_mlflow(study, {"baseline": [result(seed=i) for i in range(2)]}, store)[1] >= 1
-    assert list_ended(snapshot(store)) == NAMES[:2]
+    assert write_to_mlflow(study, {"baseline": [make_result(seed=i) for i in range(2)]}, store)[1] >= 1
+    assert list_ended(read_runs(store)) == NAMES[:2]
 
 
 # a server
@@ -269,65 +274,65 @@ def proxy(mlflow_server):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("short_waits")
+@pytest.mark.usefixtures("shorten_waits")
 @pytest.mark.parametrize("fault", ["refuse", "lose", "slow"])
 def test_a_server_that_answers_500_or_late_gets_every_trial_once(
-    fault, proxy, study, empty_store, open_writer, trials, snapshot
+    fault, proxy, study, empty_store, open_writer, trials, read_runs
 ):
     study_writer = open_writer(proxy.address)
     write_trials(study_writer, trials[:1])
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     proxy.faults += ["pass"] * random.Random(fault).randrange(6) + [fault]
     write_trials(study_writer, trials[1:])
     wait_for(lambda: study_writer.error)
     study_writer.write_missing(trials)
     assert study_writer.finish_writing() == ""
     assert proxy.injected == 1
-    assert [run[:2] for run in snapshot(empty_store)] == [(name, "FINISHED") for name in NAMES]
+    assert [run[:2] for run in read_runs(empty_store)] == [(name, "FINISHED") for name in NAMES]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("short_waits")
+@pytest.mark.usefixtures("shorten_waits")
 def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
-    proxy, study, empty_store, open_writer, trials, snapshot
+    proxy, study, empty_store, open_writer, trials, read_runs
 ):
     study_writer = open_writer(proxy.address)
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     proxy.faults += ["pass"] * random.Random("lose").randrange(12) + ["lose"]
     study_writer.write_missing(trials)
     assert study_writer.finish_writing().endswith("run `unrolled sync`")
     results = {"baseline": [result for _, result in trials]}
     write_to_mlflow(study, results, proxy.address)
-    assert [run[:2] for run in snapshot(empty_store)] == [(name, "FINISHED") for name in NAMES]
+    assert [run[:2] for run in read_runs(empty_store)] == [(name, "FINISHED") for name in NAMES]
     assert write_to_mlflow(study, results, empty_store) == (0, 4)
 
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
-    mlflow_server, empty_store, open_writer, trials, snapshot
+    mlflow_server, empty_store, open_writer, trials, read_runs
 ):
     study_writer = open_writer(mlflow_server.address)
     write_trials(study_writer, trials[:2])
-    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    wait_for(lambda: study_writer.is_idle)
     mlflow_server.kill()
     write_trials(study_writer, trials[2:])
     wait_for(lambda: study_writer.error)
     mlflow_server.start()
     study_writer.write_missing(trials)
     assert study_writer.finish_writing() == ""
-    assert list_ended(snapshot(empty_store)) == NAMES
+    assert list_ended(read_runs(empty_store)) == NAMES
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("empty_store")
 def test_the_report_reaches_a_server(mlflow_server, study, report_folder):
-    study_runs.MlflowRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
+    mlflow_runs.MlflowRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
     (page,) = mlflow_server.database.parent.glob("mlartifacts/**/index.html")
     assert page.read_text() == "the report"
 
 
 @pytest.mark.slow
-def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp_path):
+def test_a_server_that_never_answers_does_not_keep_the_process_alive(make_result, tmp_path):
     """A socket that accepts and stays silent, a study of one trial: the process ends in bounded time."""
     variables = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -335,7 +340,7 @@ def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp
         process = start_writer(
             "train", uri, "regularization", "1", cwd=tmp_path, env=variables, stderr=subprocess.PIPE
         )
-        feed_results(process, [result()])
+        feed_results(process, [make_result()])
         outputs = process.communicate(timeout=200)
     report, errors = outputs
     assert "no answer within 1 s" in report

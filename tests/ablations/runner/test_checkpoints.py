@@ -111,7 +111,7 @@ def test_a_checkpoint_of_another_kind_of_machine_is_removed_and_not_resumed(
 
 
 def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
-    trial = stub_trials.trial(0, "loops")
+    trial = stub_trials.make_trial(0, "loops")
     checkpoint = ledger.checkpoints / f"{trial.id}.cpu.0123.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()

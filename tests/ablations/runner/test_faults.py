@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.processes import is_alive
-from tests.helpers.stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
+from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
@@ -21,7 +21,7 @@ MIB = 2**20
 
 def run_fault(act: str, *, seconds: float = 120.0, **options) -> Result:
     """Run a trial with a behaviour and return its result."""
-    return run_in_process(trial(0, act, **options), limits=Limits(time_limit=seconds))
+    return run_in_process(make_trial(0, act, **options), limits=Limits(time_limit=seconds))
 
 
 OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit"
@@ -49,8 +49,8 @@ FAULTS = {
 
 def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    healthy = [trial(seed) for seed in range(len(FAULTS))]
-    faulty = [trial(0, act) for act in FAULTS]
+    healthy = [make_trial(seed) for seed in range(len(FAULTS))]
+    faulty = [make_trial(0, act) for act in FAULTS]
     pairs = list(zip(faulty, healthy, strict=True))
     endless = [pair for pair in pairs if FAULTS[str(pair[0].options["act"])] == ENDLESS]
     # Two limits: one that comes soon, and one that no machine is too busy to keep for what does end.
@@ -69,8 +69,8 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
         assert FAULTS[str(stub.options["act"])] in results[stub.id].reason
     (diverged,) = (result for result in results.values() if result.diverged)
     assert str(diverged.metrics["valid_loss"]) == "nan", "it keeps its numbers"
-    assert [result_bits(results[member.id]) for member in healthy] == [
-        result_bits(steady(member)) for member in healthy
+    assert [serialize_result(results[member.id]) for member in healthy] == [
+        serialize_result(steady(member)) for member in healthy
     ]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped=2 * len(FAULTS)), (
         "nothing is tried for ever"
@@ -93,7 +93,7 @@ def test_of_100_mb_of_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
-    on_gpu = replace(trial(), device="cuda")
+    on_gpu = replace(make_trial(), device="cuda")
     with pytest.raises(BadInput, match=r"^--memory-limit is for trials on the CPU.*--device cpu"):
         run_in_process(on_gpu, limits=Limits(memory_bytes=512 * MIB))
     assert run_in_process(on_gpu).done

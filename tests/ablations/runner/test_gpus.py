@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.nvml_stand_in import Machine, uuid
-from tests.helpers.stub_trials import WORK, gpu_trial
+from tests.helpers.stub_trials import WORK, make_gpu_trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
@@ -53,7 +53,9 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
 ) -> None:
     nvml.has(gpus)
     (tmp_path / "log").touch()
-    trials = [gpu_trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
+    trials = [
+        make_gpu_trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)
+    ]
     results = run_on_gpus(ledger, trials, places)
     assert Counter(r.provenance["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
     assert {r.provenance["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
@@ -65,7 +67,7 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
     nvml.has(1)
-    (result,) = run_on_gpus(ledger, [gpu_trial(device="cpu")], 1).values()
+    (result,) = run_on_gpus(ledger, [make_gpu_trial(device="cpu")], 1).values()
     assert result.provenance["CUDA_VISIBLE_DEVICES"] == ""
     assert "gpu_uuid" not in result.provenance
 
@@ -82,7 +84,7 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
         f"Path({str(record)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )
-    assert run_on_gpus(ledger, [gpu_trial()], 1, preload=[str(plug_in)])[0].done
+    assert run_on_gpus(ledger, [make_gpu_trial()], 1, preload=[str(plug_in)])[0].done
     assert record.read_text() == uuid(0)
 
 
@@ -90,7 +92,7 @@ def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
     nvml: Machine, ledger: Ledger
 ) -> None:
     nvml.has(1)
-    results = run_on_gpus(ledger, [gpu_trial(0, "has_no_gpu_memory"), gpu_trial(1)], 1)
+    results = run_on_gpus(ledger, [make_gpu_trial(0, "has_no_gpu_memory"), make_gpu_trial(1)], 1)
     assert (results[0].status, results[0].attempts, results[1].status) == ("failed", 1, "done")
     assert results[0].reason.startswith("out of memory (CUDA out of memory.")
     assert "-j" in results[0].reason and "batch" in results[0].reason

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stub_trials import read_results, result_bits, steady, trial
+from tests.helpers.stub_trials import make_trial, read_results, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -28,8 +28,8 @@ def test_after_thirty_kills_the_ledger_is_as_if_undisturbed_and_nothing_is_left(
     monkeypatch.setenv("TMPDIR", str(tmpdir))
     (tmp_path / "pids").mkdir()
     acts = {"act": "leaves_an_orphan", "pid": str(tmp_path / "pids" / "pid"), "sleep": SLEEP}
-    trials = [trial(seed, **acts) for seed in range(COUNT)]
-    expected = {stub.id: result_bits(steady(stub)) for stub in trials}
+    trials = [make_trial(seed, **acts) for seed in range(COUNT)]
+    expected = {stub.id: serialize_result(steady(stub)) for stub in trials}
     dice = random.Random(20240229)
     victims = dice.sample(VICTIMS, len(VICTIMS))
     drivers = []
@@ -84,7 +84,7 @@ def check_ledger(folder: Path, trials: list[ChapterTrial], expected: dict[str, o
     ]
     assert {path.suffix for path in files} == {".json", ".lock"}
     results = read_results(ledger, trials)
-    assert {id: result_bits(result) for id, result in results.items()} == expected
+    assert {id: serialize_result(result) for id, result in results.items()} == expected
     assert all(result.done for result in results.values())
     names = sorted(path.name for path in (folder / "trials").rglob("*") if path.is_file())
     assert names == sorted(f"{trial.id}.json" for trial in trials), "none lost, none doubled, nothing else"

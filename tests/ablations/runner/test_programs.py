@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.fork_server import new_fork_server
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.run_program import run_program
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.runner import process
 from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.errors import BadInput
@@ -110,12 +110,11 @@ def test_the_fork_server_s_safe_path_reaches_a_program_only_if_the_user_has_set_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str
 ) -> None:
     monkeypatch.setenv("PYTHONSAFEPATH", users)
-    process._preloaded.clear()  # a new fork server
     code = (
         "import json, os; print(json.dumps({'loss': 1, 'safe': len(os.environ.get('PYTHONSAFEPATH', ''))}))"
     )
-    assert run_program(tmp_path, code).metrics["safe"] == len(users)
-    process._preloaded.clear()
+    with new_fork_server():
+        assert run_program(tmp_path, code).metrics["safe"] == len(users)
 
 
 def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
+from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
@@ -23,19 +23,19 @@ from unrolled.bench.trial import Result, failed_result
 
 def read_fresh_process(**options) -> dict:
     """Return what a trial finds in its process."""
-    return dict(run_in_process(trial(0, "inspects_its_process"), **options).provenance)
+    return dict(run_in_process(make_trial(0, "inspects_its_process"), **options).provenance)
 
 
 def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
-    trials = [trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
+    trials = [make_trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
     begun_trials: list[ChapterTrial] = []
     results: list[Result] = []
     words = {"is_wanted": lambda trial: not begun_trials.append(trial), "on_result": results.append}
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=3), **words) == Counts(done=6)
     assert begun_trials == trials
     stored = read_results(ledger, trials)
-    assert {result_bits(result) for result in stored.values()} == {
-        result_bits(steady(stub)) for stub in trials
+    assert {serialize_result(result) for result in stored.values()} == {
+        serialize_result(steady(stub)) for stub in trials
     }
     assert {result.trial.id for result in results} == set(stored)
 
@@ -44,9 +44,9 @@ def test_a_trial_listed_twice_is_trained_once_and_no_trials_are_a_finished_study
     ledger: Ledger,
 ) -> None:
     assert run_trials([], ledger, TrialConditions(run_import=WORK)) == Counts()
-    assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(run_import=WORK)) == Counts(
-        done=2
-    )
+    assert run_trials(
+        [make_trial(), make_trial(), make_trial(1)], ledger, TrialConditions(run_import=WORK)
+    ) == Counts(done=2)
 
 
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
@@ -58,7 +58,7 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
         semaphore.release()
         return True
 
-    trials = [trial(seed) for seed in range(8)]
+    trials = [make_trial(seed) for seed in range(8)]
     tally = run_trials(
         trials,
         ledger,
@@ -70,13 +70,13 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
-    trials = [trial(0, "raises"), trial(1)]
+    trials = [make_trial(0, "raises"), make_trial(1)]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(done=1, failed=1)
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped=2)
     ledger.record_result(
-        failed_result(trial(2), "diverged", status="diverged")
+        failed_result(make_trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
-    trials.append(trial(2))
+    trials.append(make_trial(2))
     counts = run_trials(
         trials,
         ledger,
@@ -87,7 +87,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
-    trials = [trial(0), trial(1, "raises"), trial(2), trial(3)]
+    trials = [make_trial(0), make_trial(1, "raises"), make_trial(2), make_trial(3)]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK), fail_fast=True) == Counts(
         done=1, failed=1, left=2
     )
@@ -101,7 +101,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
             super().record_result(result)
 
     # One place is taken by the long trial, so that the other three follow one another in the other place.
-    trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
+    trials = [make_trial(3, sleep=3600), *(make_trial(seed) for seed in range(3)), make_trial(4)]
     with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), TrialConditions(run_import=WORK, workers=2))
     assert run_trials(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(done=1, skipped=2), (
@@ -115,7 +115,7 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     times = iter(range(2_000_000_000, 0, -86_400))
     monkeypatch.setattr(process.time, "time", lambda: float(next(times)))
     results: list[Result] = []
-    for stub, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
+    for stub, seconds in ((make_trial(0, sleep=0.2), 100), (make_trial(1, "loops"), 1.5)):
         run_trials(
             [stub],
             ledger,
@@ -157,14 +157,14 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     state = read_state()
-    run_trials([trial()], ledger, TrialConditions(run_import=WORK))
+    run_trials([make_trial()], ledger, TrialConditions(run_import=WORK))
     assert read_state() == state
 
 
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     clean_process = read_fresh_process()
     random.seed(0)
-    assert run_trials([trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(done=1)
+    assert run_trials([make_trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(done=1)
     next_process = read_fresh_process()
     assert next_process.pop("pid") != clean_process.pop("pid")
     assert next_process == clean_process
@@ -206,7 +206,7 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
     tallies: list[Counts] = []
     thread = threading.Thread(
-        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(run_import=WORK)))
+        target=lambda: tallies.append(run_trials([make_trial()], ledger, TrialConditions(run_import=WORK)))
     )
     thread.start()
     thread.join()
@@ -217,7 +217,9 @@ def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> 
     def fail(result: Result) -> None:
         raise BrokenPipeError("the reader of our output has gone")
 
-    trials = [trial(0), trial(1, sleep=600), trial(2)]
+    trials = [make_trial(0), make_trial(1, sleep=600), make_trial(2)]
     with pytest.raises(BrokenPipeError):
         run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=2), on_result=fail)
-    assert list(ledger.read_results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"
+    assert list(ledger.read_results(t.id for t in trials)) == [make_trial(0).id], (
+        "recorded before it was told"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stub_trials import WORK, trial
+from tests.helpers.stub_trials import WORK, make_trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.trial import Result
@@ -17,7 +17,7 @@ from unrolled.bench.trial import Result
 @pytest.fixture
 def foreign_lock(ledger: Ledger) -> Path:
     """Lock the first trial as another run does, and yield the lock's file."""
-    path = ledger.checkpoints / f"{trial().id}.lock"
+    path = ledger.checkpoints / f"{make_trial().id}.lock"
     path.parent.mkdir(parents=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -27,7 +27,7 @@ def foreign_lock(ledger: Ledger) -> Path:
 def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results(
     ledger: Ledger, warnings: list[str], tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
-    trials = [trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
+    trials = [make_trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
     log = tmp_path / "log"
     foreign_results = list[Result]()
     conditions = TrialConditions(run_import=WORK, workers=2)
@@ -54,7 +54,7 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results
 def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, foreign_lock: Path) -> None:
     calls = count()
     tally = run_trials(
-        [trial()], ledger, TrialConditions(run_import=WORK), is_wanted=lambda _: next(calls) < 2
+        [make_trial()], ledger, TrialConditions(run_import=WORK), is_wanted=lambda _: next(calls) < 2
     )
     assert tally == Counts(left=1)
 

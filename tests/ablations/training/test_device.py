@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, refuse_command
 from tests.helpers.command_process import write_sitecustomize, write_study
+from tests.helpers.fork_server import new_fork_server
 from tests.helpers.nvml_stand_in import VARIABLE, Machine, uuid
 from tests.helpers.processes import ROOT
 from unrolled.ablations.api import run
@@ -15,7 +16,6 @@ from unrolled.ablations.cli import main
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions, RunOptions
-from unrolled.ablations.runner import process as trial_process
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training import device
@@ -24,7 +24,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 CLUSTER = "tcp://127.0.0.1:1"
 TIMED = (Metric("seconds", 5.0, ratio=True),)
@@ -214,10 +214,8 @@ def stand_in_variables(folder: Path, nvml: Machine) -> dict[str, str]:
 
 def train_with_stand_ins(folder: Path, *words: str, **variables: str) -> str:
     """Run a command whose trials see these variables, and return its output."""
-    trial_process._preloaded.clear()  # a fork server keeps the environment that it began with
-    output = check_command(folder, *words, **variables)
-    trial_process._preloaded.clear()
-    return output
+    with new_fork_server():
+        return check_command(folder, *words, **variables)
 
 
 STUDY = """

@@ -19,12 +19,12 @@ import pytest
 from rich.console import Console
 
 from tests.helpers import command_without_mlflow
-from tests.helpers.command_process import environment, write_study
+from tests.helpers.command_process import make_environment, write_study
 from tests.helpers.processes import ProgramGroup, wait_for
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.training.arm_table import print_arms
-from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
@@ -143,7 +143,7 @@ def test_on_a_terminal_lines_fit_and_arms_are_shown_after_a_look_and_after_ctrl_
     write_study(tmp_path, seeds="looks = [5, 100]\nto_the_end = true", widths=(), arms=arms)
     controller, terminal_end = pty.openpty()
     fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    variables = {**environment(tmp_path), "TERM": "xterm-256color"}
+    variables = {**make_environment(tmp_path), "TERM": "xterm-256color"}
     variables.pop("COLUMNS", None)
     words = sys.executable, command_without_mlflow.__file__, "run", "small.toml"
     program = programs.start(*words, cwd=tmp_path, env=variables, stdout=terminal_end, stderr=terminal_end)

@@ -15,14 +15,14 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, run_command
 from tests.helpers.command_process import write_study
-from tests.helpers.look_trials import Study
+from tests.helpers.look_trials import StudyOnDisk
 from tests.helpers.processes import wait_for
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled import results
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read_page_results
+from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
@@ -37,26 +37,26 @@ STATES = {"hidden 8": "decided", "hidden 24": "open", "hidden 32": "decided"}
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Iterator[Study]:
-    looks_study = Study(tmp_path)
+def study(tmp_path: Path) -> Iterator[StudyOnDisk]:
+    looks_study = StudyOnDisk(tmp_path)
     yield looks_study
     looks_study.programs.kill_all()
 
 
 @pytest.fixture(scope="module")
-def full_study(tmp_path_factory) -> Study:
+def full_study(tmp_path_factory) -> StudyOnDisk:
     """Return the study after a run of one worker, which never has to guess what a look will need."""
-    study = Study(tmp_path_factory.mktemp("whole"))
+    study = StudyOnDisk(tmp_path_factory.mktemp("whole"))
     study.output = study.run("-j", "1")  # type: ignore[attr-defined]
     return study
 
 
-def count_trials(study: Study) -> dict[int, int]:
+def count_trials(study: StudyOnDisk) -> dict[int, int]:
     """Return how many trials each width has in the ledger."""
     return dict(Counter(hidden for hidden, _ in study.list_trained_trials()))
 
 
-def test_a_decided_contrast_asks_for_no_more_seeds(full_study: Study) -> None:
+def test_a_decided_contrast_asks_for_no_more_seeds(full_study: StudyOnDisk) -> None:
     # the baseline's are 8, and 5 more of A/A
     assert count_trials(full_study) == {64: 8 + 5, 8: 5, 24: 8, 32: 6, 48: 5}
     assert full_study.list_states() == STATES
@@ -64,7 +64,7 @@ def test_a_decided_contrast_asks_for_no_more_seeds(full_study: Study) -> None:
 
 
 def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
-    full_study: Study, study: Study
+    full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     file = study.folder / "looks.toml"
     file.write_text(file.read_text().replace("to_the_end = true\n", ""))
@@ -95,7 +95,7 @@ def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
     assert arms == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
-def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(study: Study) -> None:
+def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(study: StudyOnDisk) -> None:
     study.run("-j", "1", SLEEP="0.05")
     assert [looks for looks, _ in study.list_logged("page")] == [1, 2, 3]
     words = [line.split()[0] for line in study.log.read_text().splitlines()]
@@ -103,23 +103,23 @@ def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(stud
 
 
 def test_the_range_of_needed_trials_only_narrows_and_holds_the_final_number(
-    full_study: Study,
+    full_study: StudyOnDisk,
 ) -> None:
     plan = plan_store.load_plan("looks", full_study.ledger)
     results = full_study.ledger.read_results(plan.ids)
     scheduler = SeedScheduler(plan, {})
-    ranges = [(len(scheduler.pending), len(scheduler.possible))]
+    ranges = [(len(scheduler.pending_ids), len(scheduler.possible_ids))]
     for result in sorted(results.values(), key=lambda result: result.trial.seed % 1000):
         scheduler.add_result(result)
         size = len(scheduler.results)
-        ranges.append((size + len(scheduler.pending), size + len(scheduler.possible)))
+        ranges.append((size + len(scheduler.pending_ids), size + len(scheduler.possible_ids)))
     lower, upper = zip(*ranges, strict=True)
     assert list(lower) == sorted(lower) and list(upper) == sorted(upper, reverse=True)
     assert lower[0] == 6 * LOOKS[0] and lower[-1] == upper[-1] == len(results) == 37
 
 
 def test_trials_are_in_the_order_of_looks_and_arms_without_contrast_get_the_first(
-    full_study: Study,
+    full_study: StudyOnDisk,
 ) -> None:
     order = [bisect_right(LOOKS, seed % 1000) for _, seed in full_study.list_logged("start")]
     assert order == sorted(order)
@@ -127,7 +127,7 @@ def test_trials_are_in_the_order_of_looks_and_arms_without_contrast_get_the_firs
     assert {seed for hidden, seed in full_study.list_trained_trials() if hidden == 48} == set(range(5))
 
 
-def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: Study) -> None:
+def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: StudyOnDisk) -> None:
     """Wider is longer; the baseline's width is that of A/A, too."""
     trials = [(width, seed % 1000) for width, seed in full_study.list_logged("start")]
     first_look = [(width, seed) for width, seed in trials if seed < LOOKS[0]]
@@ -137,7 +137,7 @@ def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: S
 
 @pytest.mark.slow
 def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
-    full_study: Study, study: Study
+    full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     study.run("-j", "4", SLEEP="0.1")
     assert study.outcome() == full_study.outcome()
@@ -147,7 +147,7 @@ def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
 
 @pytest.mark.slow
 def test_a_study_that_is_interrupted_and_then_killed_comes_to_the_same_end(
-    full_study: Study, study: Study
+    full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     dice = random.Random(9)
     for signal_number in (signal.SIGINT, signal.SIGKILL):
@@ -166,7 +166,7 @@ def test_a_study_that_is_interrupted_and_then_killed_comes_to_the_same_end(
 
 @pytest.mark.slow
 def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(
-    full_study: Study, study: Study
+    full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     study.run("-j", "2", "--seeds", "0-6")
     assert count_trials(study) == {64: 14, 8: 7, 24: 7, 32: 7, 48: 7}, (
@@ -181,7 +181,7 @@ def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(
 
 @pytest.mark.slow
 def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
-    full_study: Study, study: Study, tmp_path: Path
+    full_study: StudyOnDisk, study: StudyOnDisk, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     gate.mkdir()
@@ -200,7 +200,7 @@ def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
     _check_numbers_of_trials(study, full_study)
 
 
-def _check_numbers_of_trials(study: Study, full_study: Study) -> None:
+def _check_numbers_of_trials(study: StudyOnDisk, full_study: StudyOnDisk) -> None:
     """Check the numbers of trials that count, in every place; `full_study` trained no others."""
     folder = study.folder / "results"
     table = results("looks", folder)
@@ -220,7 +220,7 @@ def _check_numbers_of_trials(study: Study, full_study: Study) -> None:
 
 @pytest.mark.slow
 def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(
-    full_study: Study, study: Study
+    full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     output = study.run("-j", "2", FAIL="32/3", code=1)
     assert study.list_states() == {**STATES, "hidden 32": "open"}
@@ -233,7 +233,7 @@ def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(
 
 @pytest.mark.slow
 def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(
-    full_study: Study, study: Study
+    full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     output = study.run("-j", "1", "--budget", "1s", SLEEP="0.15")  # all of it would take 5.5 s
     assert "as the time is up: run again" in output or "looks: not run: no time was left" in output
@@ -264,7 +264,7 @@ def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
     ]
 
 
-@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.usefixtures("skip_mlflow")
 def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,11 +111,13 @@ def test_the_twins_agree_bit_for_bit_under_one_seed(
 
 @engines
 def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
-    small: Callable[..., ChapterTrial], engine: str
+    make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
     settings = {"engine": engine, "alpha": 2.0, "beta": 1.0, "batch": 16, "lr": 3e-2}
     options = {"embedding": 24, "hidden": 32, **dict.fromkeys(QUIET, 0.1)}
-    fastai, scratch = (run_trial(small(m, options=options, **settings)) for m in ("awd", "awd-scratch"))
+    fastai, scratch = (
+        run_trial(make_small_trial(m, options=options, **settings)) for m in ("awd", "awd-scratch")
+    )
     assert fastai.done
     assert scratch.done
     assert fastai.fingerprints["metrics"] == scratch.fingerprints["metrics"]

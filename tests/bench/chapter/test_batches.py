@@ -83,11 +83,11 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
 
 
 @pytest.fixture
-def read_passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
+def read_passes(make_small_trial: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
     """Return a function that reads the first words of two training passes' targets."""
 
     def read(model: str = "lm6", **changes: object) -> list[list[int]]:
-        _, batches, _ = train.load_data(small(model, **changes))
+        _, batches, _ = train.load_data(make_small_trial(model, **changes))
         passes = [list(batches) for _ in range(2)]
         first_words = [sorted(int(word) for x, _ in pairs for word in x[:, 0]) for pairs in passes]
         assert first_words[0] == first_words[1]  # the same windows, whatever their order
@@ -117,9 +117,9 @@ def test_other_orders_and_splits_are_the_same_at_every_pass_and_under_every_seed
 
 
 def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
-    small: Callable[..., ChapterTrial],
+    make_small_trial: Callable[..., ChapterTrial],
 ) -> None:
-    trial = small(order="sequential")
+    trial = make_small_trial(order="sequential")
     train, valid = make_batches(trial, load_corpus(trial))
     assert len(valid.window_order) == 60
     assert len(train.partial_batch) == 0  # 299 windows: 239 and 60

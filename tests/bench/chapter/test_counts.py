@@ -72,11 +72,12 @@ def test_the_most_common_token_is_right_638_times_of_4207() -> None:
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 @pytest.mark.parametrize("model", [name for name, spec in ZOO.items() if spec.is_counting_model])
 def test_a_seed_changes_no_count(
-    model: str, split: str, order: str, small: Callable[..., ChapterTrial]
+    model: str, split: str, order: str, make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     options = dict(ZOO[model].options)
     results = [
-        run_trial(small(model, seed=seed, split=split, order=order, options=options)) for seed in (0, 1)
+        run_trial(make_small_trial(model, seed=seed, split=split, order=order, options=options))
+        for seed in (0, 1)
     ]
     assert results[0].done
     assert results[0].fingerprints == results[1].fingerprints

@@ -89,13 +89,15 @@ cases = pytest.mark.parametrize(
 )
 
 
-def make_trial(small: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]) -> ChapterTrial:
+def make_trial(
+    make_small_trial: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]
+) -> ChapterTrial:
     """Return a small trial of the model with these changes."""
     options = {**ZOO[model].options}
     options |= {name: 8 for name in ("hidden", "embedding") if name in options}
     options |= {key: value for key, value in changes.items() if key in options}
     settings = {key: value for key, value in changes.items() if key not in options}
-    return small(model, options=options, **{"batch": 16, "lr": 3e-2, **settings})
+    return make_small_trial(model, options=options, **{"batch": 16, "lr": 3e-2, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def ignore_setting(monkeypatch: pytest.MonkeyPatch, setting: str, value: Any) ->
 
 @cases
 def test_a_setting_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
-    small: Callable[..., ChapterTrial],
+    make_small_trial: Callable[..., ChapterTrial],
     run_once: Callable[[ChapterTrial], Result],
     monkeypatch: pytest.MonkeyPatch,
     setting: str,
@@ -142,8 +144,8 @@ def test_a_setting_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
     level: Any,
     changed_level: Any,
 ) -> None:
-    base = run_once(make_trial(small, model, {**settings, setting: level}))
-    changed_trial = make_trial(small, model, {**settings, setting: changed_level})
+    base = run_once(make_trial(make_small_trial, model, {**settings, setting: level}))
+    changed_trial = make_trial(make_small_trial, model, {**settings, setting: changed_level})
     changed = run_once(changed_trial)
     assert base.done and changed.done, (base.reason, changed.reason)
     assert changed.witnesses[setting]["ok"], changed.witnesses[setting]

@@ -119,11 +119,11 @@ def test_evaluation_and_a_reset_end_a_replay(name: str, event: str) -> None:
 
 @engines
 def test_trials_differ_in_the_first_gradient_that_can_and_not_in_batches(
-    small: Callable[..., ChapterTrial], engine: str
+    make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """The losses before are equal to the bit, and so is the loss of that step itself."""
     intervals = (1, WINDOW, 2 * WINDOW, 4 * WINDOW)
-    results = {n: run_trial(small(detach_every=n, engine=engine)) for n in intervals}
+    results = {n: run_trial(make_small_trial(detach_every=n, engine=engine)) for n in intervals}
     for name in ("train_updates", "train_tokens", "valid_targets"):
         assert len({r.metrics[name] for r in results.values()}) == 1
     assert len({r.fingerprints["weights"] for r in results.values()}) == len(results)

@@ -12,10 +12,12 @@ from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 
 
-def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(small: Callable[..., ChapterTrial]) -> None:
+def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(
+    make_small_trial: Callable[..., ChapterTrial],
+) -> None:
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
-    lm1 = run_trial(small("lm1", **settings))
-    lm2 = run_trial(small("lm2", **settings))
+    lm1 = run_trial(make_small_trial("lm1", **settings))
+    lm2 = run_trial(make_small_trial("lm2", **settings))
     assert lm1.fingerprints == lm2.fingerprints
 
 

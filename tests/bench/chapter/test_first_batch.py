@@ -17,19 +17,19 @@ from unrolled.bench.errors import BadInput
 
 
 def test_a_model_that_takes_another_number_of_threads_is_refused(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     forward = "def forward(self, x, h=None):\n"
-    plug("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
+    load_plug_in("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
     for run in (train_first_batch, run_trial):
         torch.set_num_threads(1)
         with pytest.raises(BadInput, match=r"threads changed from 1 to 2 .* leave torch's settings") as error:
-            run(small("mine"))
+            run(make_small_trial("mine"))
         assert run is run_trial or error.value.place == "my.py"
 
 
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
+    make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_model = train.train_model
     batches_by_call = []
@@ -39,7 +39,7 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
         return train_model(trial, model, batches, valid)
 
     monkeypatch.setattr(train, "train_model", train_and_record)
-    train_first_batch(small(order="shuffled"))
+    train_first_batch(make_small_trial(order="shuffled"))
     (batches,) = batches_by_call
     assert len(batches) == 1
     assert batches.generator is not None, "in the order of the seed"
@@ -49,18 +49,18 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
     "options", [{"hidden": 10**9}, {"hidden": 8, "layers": 10**9}, {"hidden": 8, "embedding": 10**12}]
 )
 def test_weights_that_no_memory_holds_are_counted_and_not_built(
-    small: Callable[..., ChapterTrial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    make_small_trial: Callable[..., ChapterTrial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "build_model", lambda *_: pytest.fail("it was built"))
     with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
-        train_first_batch(small("awd", options=options))
+        train_first_batch(make_small_trial("awd", options=options))
 
 
-def test_what_no_trial_can_read_is_refused(small: Callable[..., ChapterTrial]) -> None:
+def test_what_no_trial_can_read_is_refused(make_small_trial: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match=r"lm1.* reads three tokens at a time and got 1"):
-        train_first_batch(small("lm1", window=3, detach_every=1))
+        train_first_batch(make_small_trial("lm1", window=3, detach_every=1))
     with pytest.raises(BadInput, match="too few"):
-        train_first_batch(small(window=3000))
+        train_first_batch(make_small_trial(window=3000))
 
 
 UNROLL = "\n    def unroll(self, tokens, state):\n"
@@ -165,36 +165,41 @@ PENALTIES = [
     ],
 )
 def test_a_mistake_is_one_line_with_its_place_or_name(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial], kind: str, old: str, new: str, message: str
+    load_plug_in: Callable[..., Path],
+    make_small_trial: Callable[..., ChapterTrial],
+    kind: str,
+    old: str,
+    new: str,
+    message: str,
 ) -> None:
-    plug(kind, old, new)
+    load_plug_in(kind, old, new)
     model, strength = ("lm6", {"small": 0.5}) if kind == "regularizer" else ("mine", {})
-    trial = small(model, options={**ZOO[model].options, "hidden": 8, **strength})
+    trial = make_small_trial(model, options={**ZOO[model].options, "hidden": 8, **strength})
     with pytest.raises(BadInput, match=rf"^my\.py{message}") as error:
         train_first_batch(trial)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_no_model_of_the_zoo_is_refused(small: Callable[..., ChapterTrial], name: str) -> None:
+def test_no_model_of_the_zoo_is_refused(make_small_trial: Callable[..., ChapterTrial], name: str) -> None:
     spec = ZOO[name]
     sizes = {key: 1 for key in ("hidden", "embedding") if key in spec.options}
     window = {"window": 3} if spec.settings.get("window") == 3 else {}
     for options in ({}, sizes):
         torch.manual_seed(1)
-        train_first_batch(small(name, options={**spec.options, **options}, **window))
+        train_first_batch(make_small_trial(name, options={**spec.options, **options}, **window))
 
 
 def test_a_cell_that_keeps_no_state_is_not_refused(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    plug("cell", RETURN, "        return torch.tanh(self.mix(torch.cat([x, x], 1))), None\n")
-    train_first_batch(small("mine"))
+    load_plug_in("cell", RETURN, "        return torch.tanh(self.mix(torch.cat([x, x], 1))), None\n")
+    train_first_batch(make_small_trial("mine"))
 
 
 def test_a_last_layer_that_begins_at_zero_hides_no_effect(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     zeros = "        nn.init.zeros_(self.h_o.weight)\n"
-    plug("model", UNROLL, f"{zeros}{UNROLL}")
-    train_first_batch(small("mine"))
+    load_plug_in("model", UNROLL, f"{zeros}{UNROLL}")
+    train_first_batch(make_small_trial("mine"))

@@ -22,8 +22,8 @@ HIDDEN = 8
 
 
 @pytest.fixture(autouse=True)
-def products_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without oneDNN's fused nn.LSTM, which the counter cannot see into."""
+def disable_mkldnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable oneDNN's fused nn.LSTM, which the counter cannot see into."""
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
 
 
@@ -93,11 +93,11 @@ def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none(
 
 
 def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
+    make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = 2 * 4 * 8 * (8 + 8) + 8 * 9  # two layers of four gates that read x and h; a decoder of 9 words
-    flops = run_trial(small(epochs=2)).metrics["train_flops"]
+    flops = run_trial(make_small_trial(epochs=2)).metrics["train_flops"]
     assert flops == 3 * 2 * weights * (2 * 29 * 8 * 4)  # × the tokens of two epochs
     monkeypatch.setitem(ZOO, "mine", replace(ZOO["lm6"], name="mine", file="mine.py"))
-    assert "train_flops" not in run_trial(small("mine")).metrics
-    assert "train_flops" not in run_trial(small("ngram-2")).metrics
+    assert "train_flops" not in run_trial(make_small_trial("mine")).metrics
+    assert "train_flops" not in run_trial(make_small_trial("ngram-2")).metrics

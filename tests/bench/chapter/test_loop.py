@@ -29,7 +29,7 @@ Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device],
 
 
 @pytest.fixture(autouse=True)
-def as_in_a_trials_process(torch_as_it_was: None) -> None:
+def set_up_torch(restore_torch: None) -> None:
     """Set torch up as a trial's process does."""
     torch_device.make_deterministic()
 

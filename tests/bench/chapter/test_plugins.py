@@ -55,10 +55,10 @@ def reload(path: Path) -> None:
 @pytest.mark.parametrize("kind", ["cell", "model"])
 @engines
 def test_ten_lines_are_a_model_that_learns(
-    small: Callable[..., ChapterTrial], plug: Callable[..., Path], kind: str, engine: str
+    make_small_trial: Callable[..., ChapterTrial], load_plug_in: Callable[..., Path], kind: str, engine: str
 ) -> None:
-    plug(kind)
-    trial = small("mine", engine=engine, epochs=3, options={"hidden": 8})
+    load_plug_in(kind)
+    trial = make_small_trial("mine", engine=engine, epochs=3, options={"hidden": 8})
     train_first_batch(trial)
     result = run_trial(trial)
     assert result.done
@@ -66,8 +66,8 @@ def test_ten_lines_are_a_model_that_learns(
     assert result.curves["valid_loss"][-1][1] < result.curves["valid_loss"][0][1]
 
 
-def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[..., Path]) -> None:
-    path = plug("cell")
+def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(load_plug_in: Callable[..., Path]) -> None:
+    path = load_plug_in("cell")
     assert ZOO["mine"].settings == {**ZOO["lm6"].settings, "epochs": 1}
     assert ZOO["mine"].options == ZOO["lm6"].options
     assert (ZOO["mine"].title, ZOO["mine"].description) == ("my cell", "from my.py")
@@ -75,17 +75,19 @@ def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[
         "loading it twice is once"
     )
     ZOO.pop("mine")
-    plug("model", name="model.py")
+    load_plug_in("model", name="model.py")
     assert ZOO["mine"].options == {"hidden": 8}
 
 
 def test_a_cells_own_keywords_are_options_and_reach_every_layer(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     signature = "inputs, hidden):\n        super().__init__()"
-    plug("cell", signature, signature.replace(")", ", sharp=1.0, device=None)", 1) + "; self.sharp = sharp")
+    load_plug_in(
+        "cell", signature, signature.replace(")", ", sharp=1.0, device=None)", 1) + "; self.sharp = sharp"
+    )
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
-    trial = small("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
+    trial = make_small_trial("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
     assert [cell.sharp for cell in build_model(trial, 9).rnn.cells] == [3.0, 3.0]
     assert train_first_batch(trial).done
 
@@ -146,7 +148,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named_with_its_file_when_it_is_loaded_and_leaves_nothing(
-    plug: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
+    load_plug_in: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
 ) -> None:
     (tmp_path / "beside.py").touch()
     (tmp_path / "packages").mkdir()
@@ -155,25 +157,25 @@ def test_a_mistake_is_named_with_its_file_when_it_is_loaded_and_leaves_nothing(
     names = ZOO.keys() | PENALTIES.keys()
     kind, old, new, message = MISTAKES[mistake]
     with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{message}") as error:
-        plug(kind, old, new)
+        load_plug_in(kind, old, new)
     assert "\n" not in str(error.value)
     assert ZOO.keys() | PENALTIES.keys() == names
 
 
 def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    plug("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
-    trial = small("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
+    load_plug_in("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
+    trial = make_small_trial("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
     assert costs.expected_seconds(trial) > 0
     assert train_first_batch(trial).done
 
 
 @pytest.mark.parametrize("kind", ["cell", "regularizer"])
-def test_a_name_that_another_file_took_is_refused(plug: Callable[..., Path], kind: str) -> None:
-    plug(kind, name="first.py")
+def test_a_name_that_another_file_took_is_refused(load_plug_in: Callable[..., Path], kind: str) -> None:
+    load_plug_in(kind, name="first.py")
     with pytest.raises(BadInput, match=r"second\.py: \w+ '\w+': exists already; choose another name"):
-        plug(kind, name="second.py")
+        load_plug_in(kind, name="second.py")
 
 
 @pytest.mark.parametrize(
@@ -199,8 +201,8 @@ def test_what_is_no_file_of_python_is_refused_at_once(
 
 @pytest.mark.parametrize("part", PARTS)
 def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other(
-    plug: Callable[..., Path],
-    small: Callable[..., ChapterTrial],
+    load_plug_in: Callable[..., Path],
+    make_small_trial: Callable[..., ChapterTrial],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     part: str,
@@ -213,11 +215,11 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
         (tmp_path / name).write_text(content)
 
     def ids() -> list[str]:
-        return [small(name).identify().id for name in ("mine", "lm6")]
+        return [make_small_trial(name).identify().id for name in ("mine", "lm6")]
 
-    path = plug("cell", "import torch\n", f"import torch\n{line}")
+    path = load_plug_in("cell", "import torch\n", f"import torch\n{line}")
     old_ids = ids()
-    trial = small("mine").identify()
+    trial = make_small_trial("mine").identify()
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     reload(path)
     assert ids() == old_ids
@@ -231,8 +233,8 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
         check_as_planned(trial)
 
 
-def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[..., Path]) -> None:
-    plug(
+def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(load_plug_in: Callable[..., Path]) -> None:
+    load_plug_in(
         "model",
         "from torch import nn",
         "from torch import nn\nfrom unrolled.bench.chapter.models.lstm import BuiltinLSTM",
@@ -241,30 +243,33 @@ def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[
 
 
 def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    plug("cell", "import torch\n", "import torch, numpy, json\n")
+    load_plug_in("cell", "import torch\n", "import torch, numpy, json\n")
     versions = f"torch {package_version('torch')}, numpy {package_version('numpy')}"
-    assert small("mine").identify().versions == versions
+    assert make_small_trial("mine").identify().versions == versions
 
 
-def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., ChapterTrial]) -> None:
+def test_a_trial_whose_plug_in_is_not_loaded_says_so(make_small_trial: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match=r"no option 'small'; .* --plugin FILE\.py"):
-        small(options={"hidden": 8, "small": 0.5}).identify()
+        make_small_trial(options={"hidden": 8, "small": 0.5}).identify()
     with pytest.raises(BadInput, match=r"'mine': is not in the zoo.*--plugin FILE\.py"):
-        small("mine").identify()
+        make_small_trial("mine").identify()
 
 
 # Regularisers
 
 
 def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    plug("regularizer")
+    load_plug_in("regularizer")
     means = []
     for engine in ("learner", "loop"):
-        trials = [small(engine=engine, options={"hidden": 8, "small": strength}) for strength in (0.0, 2.0)]
+        trials = [
+            make_small_trial(engine=engine, options={"hidden": 8, "small": strength})
+            for strength in (0.0, 2.0)
+        ]
         plain, penalised = map(run_trial, trials)
         assert plain.fingerprints["weights"] != penalised.fingerprints["weights"]
         assert "small" not in plain.witnesses
@@ -278,8 +283,8 @@ def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
     assert means[0] == pytest.approx(means[1], rel=1e-3)
 
 
-def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callable[..., Path]) -> None:
-    plug("regularizer")
+def test_a_penalty_is_its_strength_times_what_the_function_returns(load_plug_in: Callable[..., Path]) -> None:
+    load_plug_in("regularizer")
     dropped = torch.tensor([[[1.0, -3.0]]])
     output = Output(dropped, dropped, dropped)
     trial = ChapterTrial(model="lm6", seed=0, options={"small": 0.5})
@@ -290,24 +295,29 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
+    load_plug_in: Callable[..., Path],
+    make_small_trial: Callable[..., ChapterTrial],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plug("regularizer")
+    load_plug_in("regularizer")
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
-    result = run_trial(small(engine="learner", options={"hidden": 8, "small": 2.0}))
+    result = run_trial(make_small_trial(engine="learner", options={"hidden": 8, "small": 2.0}))
     witness = result.witnesses["small"]
     assert (witness["ok"], witness["declared"], witness["seen"]) == (False, 2.0, 0.0)
 
 
 def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    plain = small(options={"hidden": 8}).identify().id
+    plain = make_small_trial(options={"hidden": 8}).identify().id
 
     def ids() -> list[str]:
-        return [small(options={"hidden": 8, "small": strength}).identify().id for strength in (0.0, 0.5, 1.0)]
+        return [
+            make_small_trial(options={"hidden": 8, "small": strength}).identify().id
+            for strength in (0.0, 0.5, 1.0)
+        ]
 
-    path = plug("regularizer")
+    path = load_plug_in("regularizer")
     old_ids = ids()
     path.write_text(path.read_text().replace("abs", "square"))
     reload(path)

@@ -58,41 +58,54 @@ def change_global_state() -> None:
 @engines
 @pytest.mark.parametrize("model", ["lm4", "lm7", "awd"])
 def test_a_trial_gives_the_same_bits_whatever_ran_before(
-    small: Callable[..., ChapterTrial], model: str, engine: str
+    make_small_trial: Callable[..., ChapterTrial], model: str, engine: str
 ) -> None:
     changes: dict[str, Any] = {"engine": engine, "order": "shuffled", "epochs": 2, "batch": 16}
     if model == "lm7":
         changes |= {"options": {"hidden": 8, "dropout": 0.4, "tying": True}, "alpha": 2.0, "beta": 1.0}
-    first = run_trial(small(model, **changes))
+    first = run_trial(make_small_trial(model, **changes))
     change_global_state()
-    second = run_trial(small(model, **changes))
+    second = run_trial(make_small_trial(model, **changes))
     assert first.done, first.reason
     assert second.fingerprints == first.fingerprints
     assert second.trace == first.trace
     assert second.records == first.records
-    next_seed = run_trial(small(model, **changes, seed=1))
+    next_seed = run_trial(make_small_trial(model, **changes, seed=1))
     assert next_seed.fingerprints["weights"] != first.fingerprints["weights"]
     assert next_seed.fingerprints["metrics"] != first.fingerprints["metrics"]
 
 
-def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., ChapterTrial]) -> None:
-    arms = [small(), small(lr=1e-3), small(alpha=2.0, wd=0.1), small(detach_every=1), small("lm7")]
+def test_arms_of_a_seed_start_from_the_same_weights(make_small_trial: Callable[..., ChapterTrial]) -> None:
+    arms = [
+        make_small_trial(),
+        make_small_trial(lr=1e-3),
+        make_small_trial(alpha=2.0, wd=0.1),
+        make_small_trial(detach_every=1),
+        make_small_trial("lm7"),
+    ]
     arms[-1] = replace(arms[-1], options={"hidden": 8, "dropout": 0.4, "tying": False})
     models = []
     for arm in arms:
         models.append(build_model(arm, 9).state_dict())
         torch.rand(5)  # the global generator is not what decides
     assert all(torch.equal(models[0][key], weights[key]) for weights in models for key in models[0])
-    assert not torch.equal(models[0]["i_h.weight"], build_model(small(seed=1), 9).state_dict()["i_h.weight"])
+    assert not torch.equal(
+        models[0]["i_h.weight"], build_model(make_small_trial(seed=1), 9).state_dict()["i_h.weight"]
+    )
 
 
 def test_arms_of_a_seed_drop_by_the_same_random_numbers(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
+    make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many numbers the initial weights of an arm took."""
     draws = []
     monkeypatch.setattr(loop, "train_model", lambda *_: draws.append(torch.rand(4).tolist()))
-    for trial in (small(), small(options={"hidden": 16, "layers": 1}), small("gru"), small(seed=1)):
+    for trial in (
+        make_small_trial(),
+        make_small_trial(options={"hidden": 16, "layers": 1}),
+        make_small_trial("gru"),
+        make_small_trial(seed=1),
+    ):
         data, *splits = train.load_data(trial)
         train.train_model(trial, build_model(trial, len(data.vocab)), *splits)
     assert draws[0] == draws[1] == draws[2] != draws[3]
@@ -118,12 +131,12 @@ def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
     ids=["every word", "last word", "partial batch", "stateless", "dropout"],
 )
 def test_the_validation_loss_is_the_mean_cross_entropy_and_the_roles_add_up_to_it(
-    small: Callable[..., ChapterTrial],
+    make_small_trial: Callable[..., ChapterTrial],
     run_and_record: Callable[[ChapterTrial], TrainedTrial],
     engine: str,
     changes: dict[str, Any],
 ) -> None:
-    trial = small(engine=engine, batch=16, **changes)
+    trial = make_small_trial(engine=engine, batch=16, **changes)
     result, model, valid, _ = run_and_record(trial)
     model.eval().reset()
     batches = []
@@ -152,9 +165,9 @@ def test_the_validation_loss_is_the_mean_cross_entropy_and_the_roles_add_up_to_i
 @pytest.mark.parametrize("order", ["grouped", "sequential"])
 @pytest.mark.parametrize("target", ["every", "last"])
 def test_the_passage_is_one_stretch_of_the_text(
-    small: Callable[..., ChapterTrial], engine: str, order: str, target: str
+    make_small_trial: Callable[..., ChapterTrial], engine: str, order: str, target: str
 ) -> None:
-    trial = small(engine=engine, order=order, target=target)
+    trial = make_small_trial(engine=engine, order=order, target=target)
     result = run_trial(trial)
     data = load_corpus(trial)
     _, valid = make_batches(trial, data)
@@ -169,13 +182,13 @@ def test_the_passage_is_one_stretch_of_the_text(
 @engines
 @pytest.mark.parametrize("target", ["every", "last"])
 def test_the_continuation_has_the_likeliest_words_and_changes_no_fingerprint(
-    small: Callable[..., ChapterTrial],
+    make_small_trial: Callable[..., ChapterTrial],
     run_and_record: Callable[[ChapterTrial], TrainedTrial],
     monkeypatch: pytest.MonkeyPatch,
     engine: str,
     target: str,
 ) -> None:
-    trial = small(engine=engine, target=target, options={"hidden": 8, "dropout": 0.5})
+    trial = make_small_trial(engine=engine, target=target, options={"hidden": 8, "dropout": 0.5})
     result, model, valid, _ = run_and_record(trial)
     data = load_corpus(trial)
     first = int(valid.positions[valid.window_order[0]].flatten()[0])
@@ -199,11 +212,13 @@ def test_the_continuation_has_the_likeliest_words_and_changes_no_fingerprint(
 
 @engines
 def test_penalties_stand_apart_and_the_training_loss_is_without_them(
-    small: Callable[..., ChapterTrial], run_and_record: Callable[[ChapterTrial], TrainedTrial], engine: str
+    make_small_trial: Callable[..., ChapterTrial],
+    run_and_record: Callable[[ChapterTrial], TrainedTrial],
+    engine: str,
 ) -> None:
     settings = {"engine": engine, "epochs": 2, "batch": 16, "lr": 1e-12}  # the weights hardly change
-    plain = small(**settings)
-    punished = small(**settings, alpha=50.0, beta=20.0)
+    plain = make_small_trial(**settings)
+    punished = make_small_trial(**settings, alpha=50.0, beta=20.0)
     free, _, _, free_record = run_and_record(plain)
     result, _, _, record = run_and_record(punished)
     assert record.losses == pytest.approx(free_record.losses, rel=1e-6)
@@ -227,16 +242,18 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
 
 @pytest.mark.parametrize("model", ["lm6", "most-common"])
 def test_a_gpu_that_torch_does_not_find_is_refused(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch, model: str
+    make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BadInput, match="finds no GPU"):
-        run_trial(small(model, device="cuda"))
+        run_trial(make_small_trial(model, device="cuda"))
 
 
 @engines
-def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial], engine: str) -> None:
-    result = run_trial(small(engine=engine, epochs=2))
+def test_the_facts_of_a_training_are_counted(
+    make_small_trial: Callable[..., ChapterTrial], engine: str
+) -> None:
+    result = run_trial(make_small_trial(engine=engine, epochs=2))
     metrics = result.metrics
     assert metrics["train_updates"] == 2 * 29  # 299 windows: int(299 × .8) = 239 // 8
     assert metrics["train_tokens"] == 2 * 29 * 8 * 4
@@ -247,7 +264,9 @@ def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial],
     first, later = (seconds for _, seconds in result.curves["speed_train_seconds"])
     assert metrics["speed_train"] == pytest.approx(metrics["train_tokens"] / (first + later))
     assert metrics["speed_steady"] == pytest.approx(metrics["train_tokens"] / 2 / later)
-    assert "speed_steady" not in run_trial(small(engine=engine)).metrics, "one epoch has no later ones"
+    assert "speed_steady" not in run_trial(make_small_trial(engine=engine)).metrics, (
+        "one epoch has no later ones"
+    )
     assert result.seconds >= first + later
     assert metrics["memory_peak"] > 50
     assert [epoch for epoch, _ in result.curves["valid_loss"]] == [0, 1]
@@ -256,10 +275,10 @@ def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial],
 @engines
 @pytest.mark.parametrize(("model", "lr"), [("lm4", 1e38), ("lm6", 1e30)])
 def test_a_diverged_training_is_a_result_that_names_why(
-    small: Callable[..., ChapterTrial], model: str, lr: float, engine: str
+    make_small_trial: Callable[..., ChapterTrial], model: str, lr: float, engine: str
 ) -> None:
     """Whatever fastai writes into an exception on its way up."""
-    result = run_trial(small(model, engine=engine, epochs=3, lr=lr))
+    result = run_trial(make_small_trial(model, engine=engine, epochs=3, lr=lr))
     assert result.diverged
     assert not result.done
     assert result.reason.startswith("diverged: the training loss ")
@@ -272,9 +291,9 @@ def test_a_diverged_training_is_a_result_that_names_why(
 
 @engines
 def test_a_training_that_ends_no_better_than_a_uniform_guess_diverged(
-    small: Callable[..., ChapterTrial], engine: str
+    make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
-    result = run_trial(small("lm4", engine=engine, lr=30.0))
+    result = run_trial(make_small_trial("lm4", engine=engine, lr=30.0))
     assert result.diverged
     assert result.metrics["train_loss"] >= math.log(9)
     assert "is not below ln V = 2.197" in result.reason
@@ -293,17 +312,17 @@ def test_a_model_that_learnt_its_text_and_errs_on_another_did_not_diverge(tmp_pa
     assert result.metrics["train_loss"] < math.log(2) < result.metrics["valid_loss"]
 
 
-def test_a_users_mistake_is_raised_and_not_recorded(small: Callable[..., ChapterTrial]) -> None:
+def test_a_users_mistake_is_raised_and_not_recorded(make_small_trial: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match="tokens are too few"):
-        run_trial(small(batch=5000))
+        run_trial(make_small_trial(batch=5000))
 
 
 def test_only_a_trained_model_that_predicts_one_token_everywhere_has_a_warning(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    plug("model", "self.h_o(hidden)", "self.h_o(hidden * 0)")
-    dead = run_trial(small("mine", epochs=3, lr=0.1))
-    constant = run_trial(small("most-common"))
+    load_plug_in("model", "self.h_o(hidden)", "self.h_o(hidden * 0)")
+    dead = run_trial(make_small_trial("mine", epochs=3, lr=0.1))
+    constant = run_trial(make_small_trial("most-common"))
     assert dead.warning.startswith("always predicts “")
     assert dead.metrics["valid_accuracy"] <= constant.metrics["valid_accuracy"]
-    assert constant.warning == run_trial(small("lm4", epochs=3)).warning == ""
+    assert constant.warning == run_trial(make_small_trial("lm4", epochs=3)).warning == ""

@@ -26,11 +26,15 @@ CPU = torch.device("cpu")
     ],
 )
 def test_reset_epoch_forgets_before_each_pass(
-    small: Callable[..., ChapterTrial], engine: str, reset: str, train: list[bool], valid: list[bool]
+    make_small_trial: Callable[..., ChapterTrial],
+    engine: str,
+    reset: str,
+    train: list[bool],
+    valid: list[bool],
 ) -> None:
     """Reset batch forgets before each batch, and reset never not at all."""
     fresh: dict[bool, list[bool]] = {True: [], False: []}
-    trial = small(engine=engine, reset=reset, epochs=2)
+    trial = make_small_trial(engine=engine, reset=reset, epochs=2)
     data, *splits = load_data(trial)
     model = build_model(trial, len(data.vocab))
     model.register_forward_pre_hook(lambda model, _: fresh[model.training].append(model.state is None))
@@ -40,9 +44,11 @@ def test_reset_epoch_forgets_before_each_pass(
 
 @engines
 def test_a_clip_that_nothing_exceeds_leaves_every_bit(
-    small: Callable[..., ChapterTrial], engine: str
+    make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
-    free, clipped, tight = (run_trial(small(engine=engine, clip=clip)) for clip in (0.0, 1e9, 0.05))
+    free, clipped, tight = (
+        run_trial(make_small_trial(engine=engine, clip=clip)) for clip in (0.0, 1e9, 0.05)
+    )
     assert clipped.fingerprints == free.fingerprints
     assert tight.fingerprints["weights"] != free.fingerprints["weights"]
 

@@ -19,23 +19,23 @@ from unrolled.bench.chapter.witnesses import collect_witnesses
 from unrolled.bench.chapter.witnesses.types import WitnessInput
 
 
-def make_lm7_trial(small: Callable[..., ChapterTrial]) -> ChapterTrial:
+def make_lm7_trial(make_small_trial: Callable[..., ChapterTrial]) -> ChapterTrial:
     """Return a small trial of LMModel7."""
     options = {"hidden": 8, "dropout": 0.4, "tying": True}
-    return small("lm7", options=options, alpha=2.0, beta=1.0, wd=0.1, moms=(0.8, 0.7, 0.8))
+    return make_small_trial("lm7", options=options, alpha=2.0, beta=1.0, wd=0.1, moms=(0.8, 0.7, 0.8))
 
 
 @engines
 @pytest.mark.parametrize("name", NEURAL)
 def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
-    small: Callable[..., ChapterTrial], name: str, engine: str
+    make_small_trial: Callable[..., ChapterTrial], name: str, engine: str
 ) -> None:
     spec = ZOO[name]
     options = {**spec.options, "hidden": 8}
     keys = ("target", "order", "reset", "lr", "alpha", "beta", "wd", "moms")
     settings = {key: spec.settings[key] for key in keys if key in spec.settings}
     size = {"batch": 16, "window": 3 if name == "lm1" else 4}
-    result = run_trial(small(name, options=options, engine=engine, **settings, **size))
+    result = run_trial(make_small_trial(name, options=options, engine=engine, **settings, **size))
     assert result.status == "done" or result.diverged, result.reason
     assert {k: w for k, w in result.witnesses.items() if not w["ok"]} == {}
     assert {"lr", "alpha", "detach_every", *options} <= set(result.witnesses)
@@ -44,10 +44,10 @@ def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
 @engines
 @pytest.mark.parametrize("batch", [47, 39, 26, 23, 18])
 def test_few_updates_are_no_reason_to_doubt(
-    small: Callable[..., ChapterTrial], engine: str, batch: int
+    make_small_trial: Callable[..., ChapterTrial], engine: str, batch: int
 ) -> None:
     """With 5, 6, 9, 10 or 13 of them, none falls on the peak of the learning rate."""
-    trial = small(engine=engine, batch=batch, lr=0.1)
+    trial = make_small_trial(engine=engine, batch=batch, lr=0.1)
     result = run_trial(trial)
     assert result.metrics["train_updates"] == 239 // batch
     assert all(w["ok"] for w in result.witnesses.values()), result.witnesses
@@ -55,11 +55,11 @@ def test_few_updates_are_no_reason_to_doubt(
 
 @engines
 def test_tar_acts_in_a_single_row_and_is_a_dead_toggle_on_windows_of_one_word(
-    small: Callable[..., ChapterTrial], engine: str
+    make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
-    assert run_trial(small(engine=engine, batch=1, window=8, beta=1.0)).witnesses["beta"]["ok"]
-    result = run_trial(small(engine=engine, batch=64, window=1, beta=1.0))
+    assert run_trial(make_small_trial(engine=engine, batch=1, window=8, beta=1.0)).witnesses["beta"]["ok"]
+    result = run_trial(make_small_trial(engine=engine, batch=64, window=1, beta=1.0))
     assert result.metrics["train_tar"] == 0.0
     assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0, "penalty": "TAR"}
 
@@ -72,7 +72,7 @@ class DropoutInEvaluation(Dropout):
 
 
 def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
+    make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_model = train.build_model
 
@@ -82,12 +82,12 @@ def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
         return model
 
     monkeypatch.setattr(train, "build_model", build_broken_model)
-    witnesses = run_trial(make_lm7_trial(small)).witnesses
+    witnesses = run_trial(make_lm7_trial(make_small_trial)).witnesses
     assert {setting for setting, witness in witnesses.items() if not witness["ok"]} == {"dropout"}
 
 
 def test_witnesses_leave_the_random_numbers_alone(
-    small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
+    make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = []
 
@@ -98,7 +98,7 @@ def test_witnesses_leave_the_random_numbers_alone(
         return witnesses
 
     monkeypatch.setattr(run, "collect_witnesses", collect_and_record)
-    assert run_trial(make_lm7_trial(small)).witnesses["dropout"]["seen"] > 0
+    assert run_trial(make_lm7_trial(make_small_trial)).witnesses["dropout"]["seen"] > 0
     assert torch.equal(*states)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.helpers.synthetic_studies import compare, compare_table, looked, text_of
+from tests.helpers.synthetic_studies import compare, compare_table, make_looked_study, read_page_text
 from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
@@ -56,7 +56,7 @@ def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_say
     assert c.p >= 0.07939  # of all 184,756 permutations
     assert -0.3 < ends.low < -0.2054832
     assert 3.3654832 <= ends.high < 3.46
-    page = text_of(render(comparison, tmp_path))
+    page = read_page_text(render(comparison, tmp_path))
     for text in (format_screen(comparison), comparison_markdown(comparison), page):
         assert "open (unpaired)" in text
         assert "better in" not in text
@@ -64,7 +64,7 @@ def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_say
 
 
 def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(tmp_path) -> None:
-    page = text_of(render(compare_sleep("ID"), tmp_path))
+    page = read_page_text(render(compare_sleep("ID"), tmp_path))
     assert "9 of 10" in page
     assert "better on 9 of 10 IDs" not in page
     assert "2 gains 1.6 over 1" not in page
@@ -97,7 +97,7 @@ def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(t
     for text in (
         format_screen(comparison),
         comparison_markdown(comparison),
-        text_of(render(comparison, tmp_path)),
+        read_page_text(render(comparison, tmp_path)),
     ):
         assert "2: 2 rows without a partner: ID 3, 6" in text
 
@@ -119,7 +119,7 @@ def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
 
 
 def test_of_a_pages_trials_those_of_the_first_look_are_compared() -> None:
-    trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
+    trials = pd.read_csv(io.StringIO(trials_csv(compare(make_looked_study()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
     assert comparison.arms[2].name == "weak"
@@ -140,7 +140,7 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     single = compare_sleep("ID").arms[1].contrast
     assert k.pairs == 10
     assert (k.mean, k.p) == pytest.approx((single.mean, single.p))
-    for text in (format_screen(comparison), text_of(render(comparison, tmp_path))):
+    for text in (format_screen(comparison), read_page_text(render(comparison, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text
     assert "mean of 1 to 2 rows" in format_screen(
         compare_sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",))
@@ -153,7 +153,7 @@ def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
     metric = Metric("flops", 1.0)
     columns = Columns(("group",), ("ID",), (metric,))
     comparison = compare_table(SLEEP.assign(flops=2e18), columns)
-    assert "one run, with the same numbers on every ID" in text_of(render(comparison, tmp_path))
+    assert "one run, with the same numbers on every ID" in read_page_text(render(comparison, tmp_path))
 
 
 def test_the_axis_of_small_numbers_has_their_labels() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import arm, compare, compare_table, realistic, study
+from tests.helpers.synthetic_studies import compare, compare_table, make_arm, make_realistic_study, make_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.exports import format_screen, trials_csv
 from unrolled.reports.foreign.columns import Columns
@@ -40,7 +40,7 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
 
 
 def test_arms_of_a_study_that_are_of_another_task_than_the_baseline_are_warned_of() -> None:
-    frame = pd.read_csv(io.StringIO(trials_csv(compare(realistic()))))
+    frame = pd.read_csv(io.StringIO(trials_csv(compare(make_realistic_study()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
     doubts = compare_table(frame, columns).design.doubts
     assert next(doubt for doubt in doubts if "another task" in doubt).endswith(": random blocks")
@@ -57,7 +57,9 @@ def test_rows_of_folds_without_pairs_are_warned_of() -> None:
 
 
 def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
-    design = study(tuple(arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head")))
+    design = make_study(
+        tuple(make_arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head"))
+    )
     tasks = [design.describe_other_task(measured) for measured in design.arms]
     assert tasks[0] == "" and len(set(tasks)) == 3
 

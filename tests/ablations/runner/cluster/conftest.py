@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.processes import ROOT, ProgramGroup, helpers_path, wait_for
-from tests.helpers.stub_trials import trial
+from tests.helpers.stub_trials import make_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
@@ -116,7 +116,7 @@ class Gate:
         self.log.touch()
 
     def make_trials(self, count: int) -> list[ChapterTrial]:
-        return [trial(seed, "gated", gate=str(self.folder)) for seed in range(count)]
+        return [make_trial(seed, "gated", gate=str(self.folder)) for seed in range(count)]
 
     def list_attempts(self) -> list[tuple[int, int, int]]:
         """Return seed, process and worker's process of every attempt, in order."""

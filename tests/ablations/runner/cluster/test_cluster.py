@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.processes import helpers_path, is_alive
-from tests.helpers.stub_trials import WORK, gpu_trial, read_results, result_bits, steady, trial
+from tests.helpers.stub_trials import WORK, make_gpu_trial, make_trial, read_results, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
@@ -38,7 +38,7 @@ def copy_edited_code(folder: Path) -> Path:
 
 
 def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, ledger: Ledger) -> None:
-    trials = [trial(seed) for seed in range(8)] + [trial(8, "raises")]
+    trials = [make_trial(seed) for seed in range(8)] + [make_trial(8, "raises")]
     begun_trials: list[ChapterTrial] = []
     is_wanted = lambda trial: not begun_trials.append(trial)  # noqa: E731
     tally = run_trials(
@@ -47,8 +47,8 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     assert tally == Counts(done=8, failed=1)
     assert begun_trials == trials
     results = read_results(ledger, trials)
-    assert [result_bits(results[stub.id]) for stub in trials[:8]] == [
-        result_bits(steady(stub)) for stub in trials[:8]
+    assert [serialize_result(results[stub.id]) for stub in trials[:8]] == [
+        serialize_result(steady(stub)) for stub in trials[:8]
     ]
     assert results[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in results[trials[8].id].output
@@ -116,7 +116,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
     with pytest.raises(
         BadInput, match=f"^worker {worker} has another bench/chapter/metrics.py than the driver"
     ):
-        run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
+        run_trials([make_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     assert not ledger.find_result_files()
 
 
@@ -135,7 +135,7 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
 def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, ledger: Ledger) -> None:
     processes.start_cluster(1, DASK_DISTRIBUTED__WORKER__DAEMON="True")
     with pytest.raises(BadInput, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"):
-        run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
+        run_trials([make_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
 
 
 def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
@@ -149,7 +149,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     )
     words = {"corpus": str(text), "data": data_hash(str(text))}
     trials = [
-        replace(trial(seed, act), **words)
+        replace(make_trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
     run_trials(trials, ledger, TrialConditions(run_import=WORK, preload=[str(plug_in)], cluster=two_workers))
@@ -166,7 +166,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
 ) -> None:
     (tmp_path / "my.txt").write_text("one two")
     text = str(tmp_path / "my.txt")
-    killer = trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
+    killer = make_trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     killer = replace(killer, corpus=text, data=data_hash(text))
     assert run_trials([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
         done=1
@@ -213,11 +213,11 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     for address in ("tcp://127.0.0.1:1", "carrier-pigeon://1"):
         with pytest.raises(BadInput, match=f"^--cluster {address}: no scheduler answers"):
-            run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=address))
+            run_trials([make_trial()], ledger, TrialConditions(run_import=WORK, cluster=address))
     monkeypatch.setattr(cluster, "NO_WORKER_SECONDS", 1.0)
     processes.start_scheduler()
     with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
-        run_trials([trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
+        run_trials([make_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
 
 
 # Trials of device cuda, on GPUs that are a stand-in.
@@ -242,7 +242,7 @@ def start_gpu_worker(processes, nvml: Machine, tmp_path: Path, monkeypatch: pyte
 def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, ledger: Ledger) -> None:
     for index in ("0", "1"):
         start_gpu_worker("--resources", "GPU=1", visible=index)
-    trials = [gpu_trial(seed, sleep=0.3) for seed in range(4)]
+    trials = [make_gpu_trial(seed, sleep=0.3) for seed in range(4)]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)) == Counts(
         done=4
     )
@@ -257,11 +257,11 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
 ) -> None:
     start_gpu_worker(visible="")
     with pytest.raises(BadInput, match="no worker declares 1 GPU; start workers"):
-        run_trials([gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
+        run_trials([make_gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     address = start_gpu_worker("--resources", "GPU=1", visible="")
     message = rf"^worker {address} cannot train on its GPUs: device cuda: no GPU is visible; see `nvidia-smi"
     with pytest.raises(BadInput, match=message):
-        run_trials([gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
+        run_trials([make_gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     assert run_trials(
-        [gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
+        [make_gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
     ) == Counts(done=1)

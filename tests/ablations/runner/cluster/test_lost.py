@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.helpers.cluster_driver import DriverResults, check_every_trial_is_stored_once, drive_trials
 from tests.helpers.processes import is_alive
-from tests.helpers.stub_trials import trial
+from tests.helpers.stub_trials import make_trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts
 from unrolled.bench.errors import BadInput
@@ -29,7 +29,7 @@ def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
 
 def test_a_trial_whose_worker_dies_has_three_attempts_and_fails_alone(processes, ledger: Ledger) -> None:
     processes.start_cluster(1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
-    trials = [trial(0), trial(1, "kills_its_worker"), *(trial(seed) for seed in range(2, 12))]
+    trials = [make_trial(0), make_trial(1, "kills_its_worker"), *(make_trial(seed) for seed in range(2, 12))]
     with drive_trials(trials, ledger, processes.address) as results:
         pass
     assert results.tally == Counts(done=11, failed=1)

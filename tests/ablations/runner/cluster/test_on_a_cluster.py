@@ -6,9 +6,9 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
 from tests.helpers.git_repository import git
-from tests.helpers.look_trials import Study
+from tests.helpers.look_trials import StudyOnDisk
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 MODEL = """
 from torch import nn
@@ -101,7 +101,7 @@ def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two_workers: str
     outcomes = []
     for name, flags in (("here", ("-j", "1")), ("there", ("--cluster", two_workers))):
         (tmp_path / name).mkdir()
-        study = Study(tmp_path / name)
+        study = StudyOnDisk(tmp_path / name)
         study.run(*flags)
         outcomes.append((study.outcome(), study.list_trained_trials()))
     (local_outcome, local_trials), (cluster_outcome, cluster_trials) = outcomes

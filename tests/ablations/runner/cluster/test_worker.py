@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.stub_trials import WORK, result_bits, steady, trial
+from tests.helpers.stub_trials import WORK, make_trial, serialize_result, steady
 from unrolled.ablations.ledger import seal
 from unrolled.ablations.runner import worker
 from unrolled.ablations.runner.child import ProcessConditions
@@ -21,17 +21,17 @@ def test_a_worker_with_another_version_says_which(name: str) -> None:
 
 
 def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
+    checkpoint = tmp_path / "unrolled-checkpoints" / "0123" / f"{make_trial().id}.cuda.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     answer = worker.run_trial(
-        trial(), ProcessConditions(run_import=WORK), "0123", tmp_path / "files", lambda: False
+        make_trial(), ProcessConditions(run_import=WORK), "0123", tmp_path / "files", lambda: False
     )
     assert not checkpoint.exists(), "the trial has ended"
-    assert result_bits(Result.from_dict(answer["result"])) == result_bits(steady(trial()))
+    assert serialize_result(Result.from_dict(answer["result"])) == serialize_result(steady(make_trial()))
 
 
-ANSWER = {"result": steady(trial()).to_dict()}
+ANSWER = {"result": steady(make_trial()).to_dict()}
 WRONG_FIELDS = [
     {"status": "ok"},
     {"reason": ["a"]},
@@ -56,5 +56,5 @@ WRONG_FIELDS = [
 def test_a_damaged_or_wrong_answer_is_no_result(
     answer: object,
 ) -> None:
-    assert isinstance(read_worker_answer(trial(), answer), str)
-    assert isinstance(read_worker_answer(trial(), seal(ANSWER)), Result)
+    assert isinstance(read_worker_answer(make_trial(), answer), str)
+    assert isinstance(read_worker_answer(make_trial(), seal(ANSWER)), Result)

@@ -230,12 +230,12 @@ def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files count as settled at once: a test does not wait."""
+def settle_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files count as settled at once, so that a test does not wait."""
     monkeypatch.setattr(file_facts, "_SETTLED_NS", 0)
 
 
-@pytest.mark.usefixtures("settled")
+@pytest.mark.usefixtures("settle_files")
 def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_something_changed(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,10 +53,10 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
     )
     if names := [str(run.info.run_name) for run in runs if not has_ended(run)]:
         verb = "is" if len(names) == 1 else "are"
-        listed = (
+        line = (
             f"{plural(len(names), 'run')} {verb} still RUNNING: {join_first_names(names, MOST_LISTED_RUNS)}"
         )
-        print(f"{hide_credentials(uri)}: {listed}; counted as failed", file=sys.stderr)
+        print(f"{hide_credentials(uri)}: {line}; counted as failed", file=sys.stderr)
     frame = pd.DataFrame(
         [
             {

@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import fmean
 
 from unrolled.ablations.mlflow.fields import round_number
-from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
 from unrolled.reports.compared_arm import ComparedArm, summarise_arm
@@ -38,7 +38,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
             plan, scale, arm, compared.measured, compared if comparison.sequential else None
         )
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
-        metrics = {name: round_number(x) for name, x in numbers.items()}
+        metrics = {name: round_number(number) for name, number in numbers.items()}
         verdict = compared.note or ("A/A check" if compared.index else "baseline")
         if compared.verdict:
             verdict = f"{compared.verdict.text}{' (provisional)' if compared.verdict.provisional else ''}"
@@ -79,13 +79,14 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
         for arm in view.arms_to_decide:
-            if (v := arm.verdict) and not v.contrast.given_convergence:
+            if (verdict := arm.verdict) and not verdict.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
-                numbers = _name_numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
-                if v.unbiased is not None and math.isfinite(v.unbiased):
-                    numbers[f"{name} unbiased"] = v.unbiased
-                numbers = {end: view.scale.convert_difference(x) for end, x in numbers.items()}
-                numbers |= {f"{name} level": v.interval.level} if v.interval else {}
+                contrast = verdict.contrast
+                numbers = _name_numbers(name, contrast.estimate, contrast.sd, verdict.interval)
+                if verdict.unbiased is not None and math.isfinite(verdict.unbiased):
+                    numbers[f"{name} unbiased"] = verdict.unbiased
+                numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
+                numbers |= {f"{name} level": verdict.interval.level} if verdict.interval else {}
                 by_arm.setdefault(arm.name, {}).update(numbers)
     return by_arm
 
@@ -100,17 +101,17 @@ def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric])
     lower_is_better = metric is None or metric.lower_is_better
     if metric is None or not metric.ratio:
         return summarise_arm(arm, values, lower_is_better=lower_is_better)
-    logs = {seed: metric.to_judged_scale(x) for seed, x in values.items()}
-    logs = {seed: x for seed, x in logs.items() if not math.isnan(x)}
+    logs = {seed: metric.to_judged_scale(value) for seed, value in values.items()}
+    logs = {seed: log for seed, log in logs.items() if not math.isnan(log)}
     summary = summarise_arm(arm, logs, lower_is_better=lower_is_better)
-    read = metric.from_judged_scale
-    ends = summary.interval
+    to_unit = metric.from_judged_scale
+    interval = summary.interval
     return replace(
         summary,
-        mean=None if summary.mean is None else read(summary.mean),
+        mean=None if summary.mean is None else to_unit(summary.mean),
         sd=None,
-        interval=ends and Interval(read(ends.low), read(ends.high), ends.level),
-        median=None if summary.median is None else read(summary.median),
+        interval=interval and Interval(to_unit(interval.low), to_unit(interval.high), interval.level),
+        median=None if summary.median is None else to_unit(summary.median),
     )
 
 
@@ -126,7 +127,7 @@ def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
             numbers = _name_numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
                 numbers.pop(f"{name} sd", None)
-                numbers = {end: function(value) for end, value in numbers.items()}
+                numbers = {key: function(value) for key, value in numbers.items()}
             means |= numbers
     return means
 
@@ -137,18 +138,26 @@ def _format_title(arm: MeasuredArm, metric: Metric, unit: Scale) -> str:
     if summary.mean is None or summary.diverged:
         return arm.name
     title = f"{arm.name} · {unit.format_level(summary.mean)}"
-    if ends := summary.interval:
+    if interval := summary.interval:
         low, high = (
-            unit.format_level(end).removesuffix(unit.level_unit).rstrip() for end in (ends.low, ends.high)
+            unit.format_level(end).removesuffix(unit.level_unit).rstrip()
+            for end in (interval.low, interval.high)
         )
-        title += f", {ends.percent} CI [{low}, {high}]"
+        title += f", {interval.percent} CI [{low}, {high}]"
     return title
 
 
-def _name_numbers(name: str, mean: float | None, sd: float | None, ends: Interval | None) -> dict[str, float]:
-    low, high = (ends.low, ends.high) if ends else (None, None)
+def _name_numbers(
+    name: str, mean: float | None, sd: float | None, interval: Interval | None
+) -> dict[str, float]:
+    """Return the finite ones of these numbers by name: "loss", "loss sd", "loss low", "loss high"."""
+    low, high = (interval.low, interval.high) if interval else (None, None)
     numbers = {"": mean, " sd": sd, " low": low, " high": high}
-    return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
+    return {
+        f"{name}{suffix}": number
+        for suffix, number in numbers.items()
+        if number is not None and math.isfinite(number)
+    }
 
 
 def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -> dict[str, dict[int, float]]:
@@ -165,27 +174,27 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -
             if math.isfinite(value):
                 curve.setdefault(round(step) + first_step, []).append(value)
     return {
-        name: {step: fmean(of_seeds) for step, of_seeds in curve.items() if len(of_seeds) == len(done)}
+        name: {step: fmean(values) for step, values in curve.items() if len(values) == len(done)}
         for name, curve in points.items()
     }
 
 
-def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | None, planned: int) -> str:
+def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | None, seed_count: int) -> str:
     """Return how many seeds the means cover, and what became of the others: "15 of 40, decided, 1 failed".
 
-    If there are looks, `compared` says how many seeds the arm may need at most, and its state; else `planned`
-    seeds are all.
+    If there are looks, `compared` says how many seeds the arm may need at most, and its state. Without looks
+    the arm has `seed_count` seeds.
     """
-    kinds = Counter(result.status for result in arm.results.values())
+    status_counts = Counter(result.status for result in arm.results.values())
     missing = {
-        "diverged": kinds["diverged"],
-        "failed": kinds["failed"],
-        "not trained yet": compared.not_ended if compared else planned - kinds.total(),
+        "diverged": status_counts["diverged"],
+        "failed": status_counts["failed"],
+        "not trained yet": compared.not_ended if compared else seed_count - status_counts.total(),
     }
-    bad = [f"{count} {state}" for state, count in missing.items() if count]
-    covered = f"{kinds['done']} of {compared.max_seeds if compared else planned}"
-    words = ", ".join(filter(None, [covered, compared.state if compared else "", *bad]))
-    if not kinds["diverged"]:
+    phrases = [f"{count} {state}" for state, count in missing.items() if count]
+    covered = f"{status_counts['done']} of {compared.max_seeds if compared else seed_count}"
+    words = ", ".join(filter(None, [covered, compared.state if compared else "", *phrases]))
+    if not status_counts["diverged"]:
         return words
     summary = _summarise_metric(arm, metric.name, {metric.name: metric})
     median = format_number(summary.median)

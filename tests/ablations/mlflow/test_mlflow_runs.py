@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
-from unrolled.ablations.mlflow import fields, study_runs, views
+from unrolled.ablations.mlflow import fields, mlflow_runs, views
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
-from unrolled.ablations.mlflow.study_runs import ArmRun
-from unrolled.ablations.tables import reader
+from unrolled.ablations.mlflow.mlflow_runs import ArmRun
+from unrolled.ablations.tables import table_reader
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns, arrange_table
@@ -20,40 +20,42 @@ STARTED = 1_700_000_000.25
 # exactly once
 
 
-def test_half_written_and_second_copies_are_removed(client, study, store, result, snapshot, snapshot_run):
-    write_to_mlflow(study, {"baseline": [result(seed=0)]}, store)
+def test_half_written_and_second_copies_are_removed(client, study, store, make_result, read_runs, read_run):
+    write_to_mlflow(study, {"baseline": [make_result(seed=0)]}, store)
     experiment = client.experiment.experiment_id
-    tags = {name: tag for name, tag in snapshot_run(store)[5].items() if name.startswith("unrolled.")}
+    tags = {name: tag for name, tag in read_run(store)[5].items() if name.startswith("unrolled.")}
     copy = client.create_run(experiment, 1_700_000_000_250, tags, "baseline/seed=0")
     client.set_terminated(copy.info.run_id)
-    client.create_run(experiment, 1_700_000_100_250, {**tags, **fields.trial_tags(result(seed=1))}, "half")
+    client.create_run(
+        experiment, 1_700_000_100_250, {**tags, **fields.trial_tags(make_result(seed=1))}, "half"
+    )
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
-    counts = write_to_mlflow(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    counts = write_to_mlflow(study, {"baseline": [make_result(seed=0), make_result(seed=1)]}, store)
     assert counts == (1, 1)
-    assert [run[:2] for run in snapshot(store)] == [
+    assert [run[:2] for run in read_runs(store)] == [
         ("baseline/seed=0", "FINISHED"),
         ("baseline/seed=1", "FINISHED"),
     ]
     assert client.get_run(foreign.info.run_id).info.lifecycle_stage == "active"
 
 
-def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, snapshot_run):
-    write_to_mlflow(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
-    write_to_mlflow(study, {"baseline": [result(started=STARTED + 60)]}, store)
-    name, status, start, *_ = snapshot_run(store)
+def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, make_result, read_run):
+    write_to_mlflow(study, {"baseline": [make_result(status="failed", reason="signal 9")]}, store)
+    write_to_mlflow(study, {"baseline": [make_result(started=STARTED + 60)]}, store)
+    name, status, start, *_ = read_run(store)
     assert (name, status, start) == ("baseline/seed=0", "FINISHED", 1_700_000_060_250)
 
 
-def test_a_deleted_experiment_is_brought_back(client, study, store, result, snapshot_run):
-    write_to_mlflow(study, {"baseline": [result()]}, store)
+def test_a_deleted_experiment_is_brought_back(client, study, store, make_result, read_run):
+    write_to_mlflow(study, {"baseline": [make_result()]}, store)
     client.delete_experiment(client.experiment.experiment_id)
-    write_to_mlflow(study, {"baseline": [result()]}, store)
-    assert snapshot_run(store)[0] == "baseline/seed=0"
+    write_to_mlflow(study, {"baseline": [make_result()]}, store)
+    assert read_run(store)[0] == "baseline/seed=0"
 
 
 @pytest.fixture
-def small_pages(monkeypatch):
+def shrink_pages(monkeypatch):
     """Have MLflow return two runs a page."""
     from mlflow import MlflowClient
 
@@ -67,49 +69,49 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(MlflowClient, "search_runs", search_two)
 
 
-def test_more_trials_than_a_page_are_read(study, store, result, small_pages):
-    results = {"baseline": [result(seed=s) for s in range(5)]}
+def test_more_trials_than_a_page_are_read(study, store, make_result, shrink_pages):
+    results = {"baseline": [make_result(seed=s) for s in range(5)]}
     write_to_mlflow(study, results, store)
     assert write_to_mlflow(study, results, store)[1] == 5
 
 
 def test_trials_behind_one_that_is_half_written_are_read_and_none_is_written_twice(
-    client, study, store, result, snapshot, small_pages
+    client, study, store, make_result, read_runs, shrink_pages
 ):
-    results = {"baseline": [result(seed=s) for s in range(5)]}
+    results = {"baseline": [make_result(seed=s) for s in range(5)]}
     write_to_mlflow(study, results, store)
     newest = client.search_runs([client.experiment.experiment_id], max_results=1)[0]
     client.update_run(newest.info.run_id, status="RUNNING")
     assert write_to_mlflow(study, results, store) == (1, 4)
-    assert [run[0] for run in snapshot(store)] == [f"baseline/seed={s}" for s in range(5)]
+    assert [run[0] for run in read_runs(store)] == [f"baseline/seed={s}" for s in range(5)]
 
 
 def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
-    client, store, result, report_folder
+    client, store, make_result, report_folder
 ):
-    arms = {name: [result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
+    arms = {name: [make_result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
     plan = build_plan(arms, looks=(2, 3))
     write_to_mlflow(plan, arms, store)
-    frame = reader.read_table(f"mlflow:{store}", "s")
+    frame = table_reader.read_table(f"mlflow:{store}", "s")
     columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
     assert sorted(arrange_table(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
     for run in client.search_runs([client.get_experiment_by_name("unrolled/s").experiment_id]):
         client.delete_tag(run.info.run_id, "unrolled.first_look")
     with pytest.raises(BadInput, match="unrolled sync"):
-        arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
+        arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(
         ArmRun(name=name, trial_ids=tuple(r.trial.id for r in arm_results))
         for name, arm_results in arms.items()
     )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        study_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
+        mlflow_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
             report_folder, (), runs
         )
-        assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
+        assert len(arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
-def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, result, report_folder):
-    arms = {"base": [result(seed=0)]}
+def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, make_result, report_folder):
+    arms = {"base": [make_result(seed=0)]}
     plan = build_plan(arms)
     runs = (ArmRun(name="base", trial_ids=(arms["base"][0].trial.id,)),)
 
@@ -118,12 +120,12 @@ def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, res
         saved = json.loads(experiment.tags[f"mlflow.sharedViewState.{views.ARMS}"])
         return len(client.search_runs([experiment.experiment_id], json.loads(saved["state"])["searchFilter"]))
 
-    study = study_runs.MlflowRuns(plan, store)
+    study = mlflow_runs.MlflowRuns(plan, store)
     study.write_trial("base", arms["base"][0])
     assert count_shown_runs() == 1
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
-    study = study_runs.MlflowRuns(replace(plan, hash="another"), store)
+    study = mlflow_runs.MlflowRuns(replace(plan, hash="another"), store)
     assert count_shown_runs() == 2, "the trial and the arm of the plan before"
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
@@ -133,32 +135,32 @@ def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, res
 
 
 def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
-    study, store, tmp_path, snapshot_run, report_folder, read_reports
+    study, store, tmp_path, read_run, report_folder, read_reports
 ):
     arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
     for page in ("an earlier page", "the report"):
         (report_folder / "index.html").write_text(page)
-        study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
+        mlflow_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     times = (1_700_000_000_250, 1_700_000_009_250)
-    assert snapshot_run(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
+    assert read_run(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
     assert read_reports() == ["the report"]
     assert len(list(tmp_path.glob("mlartifacts/**/figures/forest.svg"))) == 1
 
 
 def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(
-    client, study, store, snapshot, report_folder
+    client, study, store, read_runs, report_folder
 ):
     arm = ArmRun(name="baseline", metrics={"valid_loss": 1.5}, started=STARTED, ended=STARTED + 9)
-    study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
-    arm_runs = snapshot(store, role="arm")
+    mlflow_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
+    arm_runs = read_runs(store, role="arm")
     run = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
     client.update_run(run.info.run_id, status="RUNNING")
-    study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
-    assert snapshot(store, role="arm") == arm_runs
+    mlflow_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
+    assert read_runs(store, role="arm") == arm_runs
     assert client.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
-# what the study asks and answers
+# what the study asks and the report claims
 
 
 @pytest.fixture
@@ -174,16 +176,16 @@ def report(report_folder):
 
 
 def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_changes(
-    study, store, result, snapshot_run, read_description, report
+    study, store, make_result, read_run, read_description, report
 ):
-    write_to_mlflow(study, {"baseline": [result()]}, store, report)
+    write_to_mlflow(study, {"baseline": [make_result()]}, store, report)
     assert "▲ better by more than δ — no dropout against baseline" in read_description()
-    study_run = snapshot_run(store, role="study")
+    study_run = read_run(store, role="study")
     assert study_run[5]["mlflow.note.content"] == read_description()
     assert "/artifacts/index.html)" in read_description()  # the link to the report
-    study_runs.MlflowRuns(study, store)
+    mlflow_runs.MlflowRuns(study, store)
     assert "better by more than δ" in read_description()
-    study_runs.MlflowRuns(replace(study, hash="beef"), store)
+    mlflow_runs.MlflowRuns(replace(study, hash="beef"), store)
     assert "no answer yet" in read_description()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import Version
+from unrolled.ablations.commits.chain_record import CandidateContent
 from unrolled.ablations.commits.code_lines import count_code_lines
 from unrolled.ablations.study.commits import make_checkouts
 from unrolled.ablations.study.errors import error_context
@@ -35,35 +35,35 @@ LAST_KEEP = "last keep"
 """The arms of a proposal.
 
 A simpler candidate is compared with the last proposal that was kept because it helps. LAST_KEEP is an arm
-only if that is not the incumbent, which was then accepted as simpler itself.
+only if the incumbent was accepted as simpler, so that the last keep is another commit.
 """
 _SEEDS = 2**31
 """Seeds are drawn below this number, so that every library accepts them."""
 
 
 @dataclass(frozen=True)
-class ProposalFile:
-    """The study of a chain: its text and tables, the place of its file, and the repository of its commits."""
+class ChainStudy:
+    """The study of a chain: its text and tables, the path of its file, and the repository of its commits."""
 
     text: str
-    file: StudyFile
+    tables: StudyFile
     path: Path
     repository: Repository
 
     @property
     def looks(self) -> tuple[int, ...]:
         """The numbers of pairs after which a proposal is judged."""
-        return self.file.looks or CHAIN_LOOKS.numbers
+        return self.tables.looks or CHAIN_LOOKS.numbers
 
     def make_study(self, commits: Mapping[str, Commit]) -> Study:
         """Return a study whose arms are these commits, by their names, the incumbent first.
 
         The study has no checkouts and no seeds of its own yet.
         """
-        settings = {key: value for key, value in self.file.baseline.items() if key != "commit"}
+        settings = {key: value for key, value in self.tables.baseline.items() if key != "commit"}
         candidate = commits.get(CANDIDATE)
         updates = {
-            "question": f"Does it help: {candidate.subject}"[:200] if candidate else self.file.question,
+            "question": f"Does it help: {candidate.subject}"[:200] if candidate else self.tables.question,
             "baseline": {**settings, "commit": INCUMBENT},
             "baseline_name": INCUMBENT,
             "design": DesignTable(),
@@ -73,7 +73,7 @@ class ProposalFile:
             "looks": None,
         }
         with error_context(str(self.path)):
-            study = make_study(self.file.model_copy(update=updates), str(self.path), confirmed=True)
+            study = make_study(self.tables.model_copy(update=updates), str(self.path), confirmed=True)
         return replace(study, looks=self.looks, decide=StoppingRule.PROPOSAL, to_the_end=True)
 
     def list_frozen_patterns(self, sides: Sides) -> list[str]:
@@ -105,12 +105,12 @@ class ProposalFile:
         factory = study.baseline.factory
         assert isinstance(factory, ProgramFactory)
         factory = replace(factory, study_place=self.repository.find_subfolder(self.path.parent))
-        tracked = {*sides.base_files, *sides.head_files}
-        factory = make_checkouts(factory, self.repository, commits, results, tracked)
+        tracked_files = {*sides.base_files, *sides.head_files}
+        factory = make_checkouts(factory, self.repository, commits, results, tracked_files)
         return replace(study, arms=tuple(replace(arm, factory=factory) for arm in study.arms))
 
 
-def parse_proposal_file(text: str, path: Path, repository: Repository) -> ProposalFile:
+def parse_chain_study(text: str, path: Path, repository: Repository) -> ChainStudy:
     """Return the study of a chain from the text of its file. Raises BadInput for every mistake in it."""
     with error_context(str(path)):
         file = parse_study(text)
@@ -119,7 +119,7 @@ def parse_proposal_file(text: str, path: Path, repository: Repository) -> Propos
         )
         if file.looks:
             _check_looks(file.looks)
-    return ProposalFile(text, file.locate(path.parent), path, repository)
+    return ChainStudy(text, file.locate(path.parent), path, repository)
 
 
 def _check_looks(looks: tuple[int, ...]) -> None:
@@ -132,25 +132,25 @@ def _check_looks(looks: tuple[int, ...]) -> None:
     require(last >= FEWEST_SEEDS, rule, key=f"looks = {list(looks)}", cure="add a later look")
 
 
-def identify_version(study: Study, name: str, commit: Commit) -> Version:
-    """Return the version of an arm that has a checkout. Raises BadInput if its files cannot be read."""
+def identify_content(study: Study, name: str, commit: Commit) -> CandidateContent:
+    """Return the content of an arm that has a checkout. Raises BadInput if its files cannot be read."""
     arm: Arm = next(arm for arm in study.arms if arm.name == name)
     with error_context(f"{name} {commit.name!r}"):
         trial = arm.make_unidentified_trial().identify()
     assert isinstance(trial, ProgramTrial)
-    return Version(
+    return CandidateContent(
         commit=commit,
         content=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         lines=count_code_lines(facts.path for facts in trial.snapshot.code.values()),
     )
 
 
-def draw_seeds(number: int, used: Collection[int]) -> tuple[int, ...]:
+def draw_seeds(number: int, used_seeds: Collection[int]) -> tuple[int, ...]:
     """Draw different seeds, none of them used before, from the operating system's generator."""
     seeds: dict[int, None] = {}
     while len(seeds) < number:
         seed = secrets.randbelow(_SEEDS)
-        if seed not in used:
+        if seed not in used_seeds:
             seeds[seed] = None
     return tuple(seeds)
 

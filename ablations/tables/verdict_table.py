@@ -11,7 +11,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
@@ -123,7 +123,7 @@ def compare_arms(
     valid = isinstance(delta, Real) and 0 <= delta < math.inf
     require(valid, "is not a number above 0", key="delta", cure=cure)
     comparison = choose_metric(comparison, metric, delta)
-    compared_arms = {compared.name: compared for compared in comparison.arms}
+    compared_arms = {compared_arm.name: compared_arm for compared_arm in comparison.arms}
     for name in filter(None, (arm, against)):
         require(
             name in compared_arms,
@@ -131,29 +131,29 @@ def compare_arms(
             place=f"arm {name!r}",
             cure=f"it has: {', '.join(compared_arms)}",
         )
-    compared = compared_arms[arm]
-    declared_base = comparison.find_base(compared)
+    compared_arm = compared_arms[arm]
+    declared_base = comparison.find_base(compared_arm)
     base = compared_arms[against] if against else declared_base
     judged_metric = comparison.metric
     is_declared = metric in ("", judged_metric.name)
-    if compared.verdict and is_declared and base is declared_base and delta in (0.0, judged_metric.delta):
+    if compared_arm.verdict and is_declared and base is declared_base and delta in (0.0, judged_metric.delta):
         return ComparedPair(
             arm=arm,
             against=base.name,
             metric=judged_metric.name,
-            verdict=compared.verdict,
-            correction=compared.correction,
+            verdict=compared_arm.verdict,
+            correction=compared_arm.correction,
             scale=comparison.scale,
-            exploratory=compared.is_exploratory,
+            exploratory=compared_arm.is_exploratory,
         )
     judged_metric = (
         replace(judged_metric, delta=delta or judged_metric.delta)
         if is_declared
         else Metric(metric, delta, better)
     )
-    undeclared = comparison.judge_undeclared({arm: (compared, base)}, judged_metric)
+    undeclared_verdicts = comparison.judge_undeclared({arm: (compared_arm, base)}, judged_metric)
     require(
-        undeclared,
+        undeclared_verdicts,
         "the seeds of the first look have not all ended, or none has a result of both",
         place=f"arms {arm!r} and {base.name!r}",
         cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
@@ -162,7 +162,7 @@ def compare_arms(
         arm=arm,
         against=base.name,
         metric=judged_metric.name,
-        verdict=undeclared[arm],
+        verdict=undeclared_verdicts[arm],
         correction="unadjusted",
         scale=comparison.design.find_scale(judged_metric),
         exploratory=True,

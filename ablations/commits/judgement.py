@@ -19,14 +19,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.commits.candidate import ChainEntry, prepare_proposal
-from unrolled.ablations.commits.chain import Proposal
+from unrolled.ablations.commits.chain_record import Proposal
 from unrolled.ablations.commits.chain_rows import write_page
 from unrolled.ablations.commits.second_training import doubt_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import prepare_folder
+from unrolled.ablations.training.plan_comparison import prepare_folder
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import require
 from unrolled.reports.statistics.gain_test import ProposalOutcome
@@ -91,8 +91,8 @@ def _train_proposal(
 def _explain_crash(comparison: "Comparison") -> str:
     """Return the seed and the reason of the first trial of the candidate that failed."""
     results = comparison.design.arms[1].results
-    failed = [(seed, result) for seed, result in results.items() if result.status == "failed"]
-    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed), "")
+    failed_trials = [(seed, result) for seed, result in results.items() if result.status == "failed"]
+    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed_trials), "")
 
 
 def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:

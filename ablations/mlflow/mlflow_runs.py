@@ -96,7 +96,7 @@ class MlflowRuns:
 
     def _read_runs(self) -> None:
         """Read the runs of the study. Delete incomplete ones, and second copies of a trial."""
-        outdated = []  # deleted only after all runs are read: a page starts after the runs read before it
+        outdated_runs = []  # deleted after the last page, because a page starts after the runs before it
         for run in read_runs(self._client, self._experiment.id):
             run_id = run.info.run_id
             tags = run.data.tags
@@ -104,14 +104,14 @@ class MlflowRuns:
                 continue
             key = tags.get(ARM, ""), tags.get(TRIAL, "")
             if run.info.status not in ENDED or key in self._trials:
-                outdated.append(run_id)
+                outdated_runs.append(run_id)
             elif tags[ROLE] == "trial":
                 names = (STATUS, PLAN, PARENT, FIRST_LOOK_TAG, STANDING_TAG)
                 stored_tags = {name: tags[name] for name in names if name in tags}
                 self._trials[key] = _TrialRun(run_id, run.info.start_time, stored_tags)
             else:
                 self._summaries[run_id] = tags
-        for run_id in outdated:
+        for run_id in outdated_runs:
             self._client.delete_run(run_id)
 
     def write_trial(self, arm: str, result: Result) -> bool:
@@ -119,15 +119,16 @@ class MlflowRuns:
         result = self._plan.count_result(result)
         key = _trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
-        if stored := self._trials.get(key):
-            if (stored.tags.get(STATUS), stored.start) == (result.status, start):
+        if stored_run := self._trials.get(key):
+            if (stored_run.tags.get(STATUS), stored_run.start) == (result.status, start):
                 return False
-            self._client.delete_run(stored.run_id)
+            self._client.delete_run(stored_run.run_id)
         mlflow_metrics = self._plan.mlflow_metrics
-        judged = {metric.name for metric in self._plan.metrics}  # metrics that `compare` may read from here
+        # `compare` may read the judged metrics from here, so that they are not rounded
+        judged_metrics = {metric.name for metric in self._plan.metrics}
         numbers = {
-            name: x if name in judged else round_number(x)
-            for name, x in mlflow_metrics.final_numbers(result).items()
+            name: number if name in judged_metrics else round_number(number)
+            for name, number in mlflow_metrics.final_numbers(result).items()
         }
         ended = result.started + result.seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._study_tags(key)}
@@ -151,8 +152,8 @@ class MlflowRuns:
         """Return the tags that `compare` reads of a trial: its place in the looks, and its arm's standing."""
         return {FIRST_LOOK_TAG: str(key in self._first_look), STANDING_TAG: self._standings.get(key[0], "")}
 
-    def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
-        """Write the arms, the report and its answers to the study's question.
+    def publish_report(self, page_folder: Path, claims: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
+        """Write the arms and the report, with its claims: a sentence for each contrast.
 
         `page_folder` has the page. Runs of earlier arms and reports are deleted. Trials that are not part of
         this plan keep their runs, which are then listed beneath no arm.
@@ -165,7 +166,7 @@ class MlflowRuns:
         for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated runs
             self._client.delete_run(run_id)
             del self._summaries[run_id]
-        self._describe_study(answers, report_run)
+        self._describe_study(claims, report_run)
 
     def _write_arm(self, arm: ArmRun) -> str:
         """Return the id of the arm's run. If its numbers differ, a new run is written beside the old one.
@@ -186,7 +187,9 @@ class MlflowRuns:
         }
         duration = arm.ended - arm.started
         curves = (
-            CurvePoint(name, x, y, duration) for name, curve in arm.curves.items() for x, y in curve.items()
+            CurvePoint(name, step, value, duration)
+            for name, curve in arm.curves.items()
+            for step, value in curve.items()
         )
         content = RunContent(
             title=arm.title or arm.name,
@@ -237,9 +240,9 @@ class MlflowRuns:
         self._summaries[run_id] = study_tags
         return run_id
 
-    def _describe_study(self, answers: tuple[str, ...] = (), report_run: str = "") -> None:
+    def _describe_study(self, claims: tuple[str, ...] = (), report_run: str = "") -> None:
         """Write the experiment's description and saved views, and the description of the report's run."""
-        note = views.describe_study(self._plan, answers, views.study_links(self._experiment.id, report_run))
+        note = views.describe_study(self._plan, claims, views.study_links(self._experiment.id, report_run))
         if report_run:
             self._client.set_tag(report_run, NOTE, note)
         tags = {

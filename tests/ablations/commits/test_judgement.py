@@ -21,7 +21,7 @@ from tests.helpers.judge_project import (
 )
 from unrolled.reports.statistics.online import next_level
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
 @pytest.fixture

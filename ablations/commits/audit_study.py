@@ -116,10 +116,10 @@ def _make_audit(
         else:
             tables, changes = _compare_removals(history, checkouts, find_failures)
         base = BASE if options.forward else TIP
-        ends = f"{history.base.hash[:7]}..{history.tip.hash[:7]}"
+        range_name = f"{history.base.hash[:7]}..{history.tip.hash[:7]}"
         updates = {
             "name": f"{file.name}-audit",
-            "question": f"Which changes of {ends} help? ({file.question})",
+            "question": f"Which changes of {range_name} help? ({file.question})",
             "baseline": {**file.baseline, "commit": base},
             "baseline_name": base,
             "arm": tuple(tables),
@@ -137,19 +137,21 @@ def _compare_removals(
     with TemporaryDirectory() as folder:
         clone = Clone(history.repository, history.tip.hash, Path(folder))
         builder = TreeBuilder(history, clone, checkouts)
-        untried = [removal for removal in removals if not removal.change.is_undone]
-        while untried:
-            for removal in untried:
+        untried_removals = [removal for removal in removals if not removal.change.is_undone]
+        while untried_removals:
+            for removal in untried_removals:
                 removal.take_back(builder)
-            trees = [tree for removal in untried for tree in removal.trees]
+            trees = [tree for removal in untried_removals for tree in removal.trees]
             names = [tree.name for tree in trees if tree.identity != checkouts.tip_identity]
             failures = find_failures([*dict.fromkeys([TIP, *names] if names else [])], checkouts.factory)
             if TIP in failures:
                 raise BadInput(
                     f"fails on the first seed: {failures[TIP]}", place=TIP, cure="audit a commit that runs"
                 )
-            untried = [removal for removal in untried if _explain_failure(removal, failures)]
-            for removal in untried:
+            untried_removals = [
+                removal for removal in untried_removals if _explain_failure(removal, failures)
+            ]
+            for removal in untried_removals:
                 removal.refuse(f"the program fails without it: {_explain_failure(removal, failures)}")
     arms = _AuditArms(checkouts.tip_identity)
     # companions come before the changes that need them
@@ -187,12 +189,14 @@ def _try_checkouts(
         raise KeyboardInterrupt
     metrics = [metric.name for metric in study.metrics]
     results = ledger.read_results([trial.id for trial in trials.values()])
-    judged = {
+    counted_results = {
         name: trial.count_result(results[trial.id], metrics)
         for name, trial in trials.items()
         if trial.id in results
     }
-    return {name: plain_reason(result) for name, result in judged.items() if result.status == "failed"}
+    return {
+        name: plain_reason(result) for name, result in counted_results.items() if result.status == "failed"
+    }
 
 
 class _AuditArms:

@@ -10,13 +10,13 @@ from unrolled.bench.result_table import TABLE_COLUMNS
 from unrolled.reports.foreign.columns import FOLDS_CURE, Columns, find_fold
 
 
-def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
+def make_columns(options: CompareOptions, plan_metrics: Sequence[Metric] = ()) -> Columns:
     """Return how the rows of a table are read, by the flags.
 
-    Without --metric, arms are judged by the `planned` metrics. Raises BadInput.
+    Without --metric, arms are judged by `plan_metrics`. Raises BadInput.
     """
     check_metric_flags(options)
-    metrics = [make_metric(*parse_metric(text), options) for text in options.metric] or [*planned]
+    metrics = [make_metric(*parse_metric(text), options) for text in options.metric] or [*plan_metrics]
     arms, pair, item = (
         tuple(filter(None, (column.strip() for column in names.split(","))))
         for names in (options.arm, options.pair, options.item)

@@ -10,7 +10,7 @@ from tests.helpers.command_call import refuse_command, run_command
 from tests.helpers.git_repository import git, hash_files
 from unrolled.ablations.ledger import Ledger
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
 @pytest.fixture

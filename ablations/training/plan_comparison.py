@@ -20,7 +20,7 @@ from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
 
 if TYPE_CHECKING:
-    from unrolled.ablations.mlflow.study_runs import ArmRun
+    from unrolled.ablations.mlflow.mlflow_runs import ArmRun
     from unrolled.reports.comparison import Comparison
 
 
@@ -51,7 +51,7 @@ def collect_report_parts(
     page: Path, plan: Plan, comparison: "Comparison"
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-    from unrolled.ablations.training.arm_runs import summarise_arms  # imports scipy
+    from unrolled.ablations.training.mlflow_arms import summarise_arms  # imports scipy
     from unrolled.reports.words.sentences import write_claims
 
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
@@ -77,27 +77,27 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
     results: dict[str, CountedResult] = {}
-    for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
-        stored = ledger.read_result(id) if id not in results else None
-        if stored is None:
+    for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
+        stored_result = ledger.read_result(id) if id not in results else None
+        if stored_result is None:
             continue
-        result = plan.count_result(stored)
+        result = plan.count_result(stored_result)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
             if not drawn_curves or name in drawn_curves
         }
         records = {key: record for key, record in result.records.items() if key not in single_records}
-        if result.done and name not in sampled_arms and len(records) < len(result.records):
+        if result.done and arm_name not in sampled_arms and len(records) < len(result.records):
             records = dict(result.records)
-            sampled_arms.add(name)
+            sampled_arms.add(arm_name)
         results[id] = replace(result, records=records, curves=curves, trace={})
     return {id: results[id] for id in plan.ids if id in results}
 
 
 def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
     """Return what a plan's arms are compared by, and each arm with its results."""
-    shared = [
+    earlier_dates = [
         earlier.planned
         for earlier in plan.earlier_declarations
         if not set(earlier.trial_ids).isdisjoint(plan.ids)
@@ -125,7 +125,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
         planned=plan.planned,
         command=plan.command,
         ships=plan.ships,
-        first_declared=min(shared, default=None),
+        first_declared=min(earlier_dates, default=None),
         seen_pairs={**_count_pairs_of_other_command(plan, results), **plan.seen_pairs},
         earlier_attempts=earlier_attempts,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),

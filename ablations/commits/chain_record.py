@@ -27,21 +27,21 @@ from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level
 
-ALPHA = 0.1
+FALSE_KEEP_SHARE = 0.1
 """The share of keeps that may be false; with alpha spending, the chance that any keep is false."""
-SIMPLER_ALPHA = 0.05
+FALSE_SIMPLER_SHARE = 0.05
 """The same for candidates that are accepted as simpler: one that is δ worse is a false one."""
-PAIRS_OF_SPREAD = 8
+FEWEST_SPREAD_PAIRS = 8
 """The fewest pairs of a chain that estimate the spread of paired differences."""
 FOLDER = "chains"
-Content = TypeVar("Content")
+Stored = TypeVar("Stored")
 _CURE = "restore it from a copy, or begin a new chain"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,57}")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class CandidateContent:
     """A commit, the hash of its content and its size."""
 
     commit: Commit
@@ -61,7 +61,7 @@ class Chain:
     looks: tuple[int, ...]
     rule: str  # saffron | family-wise: how the levels of proposals are set, see `reports.statistics.online`
     alpha: float
-    first: Version  # the first incumbent
+    first: CandidateContent  # the first incumbent
     began: float  # unix seconds
 
     __pydantic_config__ = _STRICT
@@ -75,7 +75,7 @@ class Proposal:
     """
 
     number: int
-    candidate: Version
+    candidate: CandidateContent
     incumbent: int = 0  # number of the proposal that was the incumbent; 0 for the first incumbent
     last_keep: int = 0  # number of the last proposal that was kept because it helps; 0 for none
     level: float = 0.0
@@ -133,14 +133,14 @@ class ChainRecord:
         keeps = [proposal for proposal in self.proposals if proposal.outcome == ProposalOutcome.KEEP]
         return keeps[-1].number if keeps else 0
 
-    def find_version(self, number: int) -> Version:
-        """Return the version that a proposal proposes; the first incumbent for 0."""
+    def find_candidate(self, number: int) -> CandidateContent:
+        """Return the candidate of a proposal; the first incumbent for 0."""
         return self.proposals[number - 1].candidate if number else self.chain.first
 
     @property
-    def incumbent(self) -> Version:
-        """The version that the next proposal is compared with."""
-        return self.find_version(self.incumbent_number)
+    def incumbent(self) -> CandidateContent:
+        """The commit that the next proposal is compared with, and its content."""
+        return self.find_candidate(self.incumbent_number)
 
     @property
     def incumbent_numbers(self) -> list[int]:
@@ -171,8 +171,8 @@ class ChainRecord:
         """Return the levels of the next proposal: of the test that it helps, and that it is simpler.
 
         The rule computes the levels of all earlier proposals again. They may differ from the levels by which
-        proposals were judged, if two were open at once. A p near its level could then count otherwise than it
-        did. So p = 0 stands for a proposal that was kept, and a p of at least λ for any other.
+        proposals were judged, if two were open at once. A kept proposal enters with p = 0 and any other with
+        p ≥ λ, so that recomputed levels change no outcome.
         """
         ps = [
             0.0 if proposal.outcome == ProposalOutcome.KEEP else max(proposal.p, LAMBDA)
@@ -184,7 +184,7 @@ class ChainRecord:
             if proposal.simpler_level
         ]
         level = next_level(self.chain.rule, ps, self.chain.alpha)
-        return level, next_level(self.chain.rule, simpler_ps, SIMPLER_ALPHA)
+        return level, next_level(self.chain.rule, simpler_ps, FALSE_SIMPLER_SHARE)
 
     def compute_budget(self) -> float:
         """Return the remaining error budget: what keeps have earned, less what levels have spent.
@@ -201,7 +201,7 @@ class ChainRecord:
     def measure_spread(self) -> float | None:
         """Return the median over proposals of the SD of paired differences; None for too few pairs."""
         spreads = [(proposal.sd, proposal.pairs) for proposal in self.tested_proposals if proposal.sd]
-        if sum(pairs for _, pairs in spreads) < PAIRS_OF_SPREAD:
+        if sum(pairs for _, pairs in spreads) < FEWEST_SPREAD_PAIRS:
             return None
         return median(sd for sd, _ in spreads)
 
@@ -248,8 +248,8 @@ def read_chain(folder: Path) -> ChainRecord:
     chain = _read_file(folder / "chain.json", "chain", _CHAIN)
     paths = sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
     for number, path in enumerate(paths, 1):
-        expected = f"{number:04}.json"
-        require(path.name == expected, "is missing", place=folder, key=expected, cure=_CURE)
+        expected_name = f"{number:04}.json"
+        require(path.name == expected_name, "is missing", place=folder, key=expected_name, cure=_CURE)
     proposals = [_read_file(path, "proposal", _PROPOSAL) for path in paths]
     return ChainRecord(folder, chain, tuple(proposals))
 
@@ -265,7 +265,7 @@ def read_chains(ledger: Ledger) -> list[ChainRecord]:
     return records
 
 
-def _read_file(path: Path, key: str, adapter: TypeAdapter[Content]) -> Content:
+def _read_file(path: Path, key: str, adapter: TypeAdapter[Stored]) -> Stored:
     """Return the content of a file of a chain. Raises BadInput if it is damaged."""
     with explaining_misread(path, "is damaged, or of another version", _CURE):
         return adapter.validate_json(canonical_json(unseal(read_required(path))[key]))
