@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from unrolled.bench.errors import plural
+from unrolled.bench.phrases import plural
 
 FACTS = {
     "cpu": "cpu",

@@ -29,7 +29,8 @@ from unrolled.ablations.training.comparison import compare_plan, read_page_resul
 from unrolled.bench.chapter.identity import package_hash
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 
@@ -74,9 +75,9 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
             if not faults:
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, out)
-        print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
+        print("".join(f"✗ {make_visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
-        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
+        print(f"{make_visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
         print(f"not checked: {', '.join(_list_unchecked_parts(trials, root, trust))}")
         if page:
             _print_verdicts(comparison, page)
@@ -102,8 +103,8 @@ def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     from unrolled.reports.render import answer_lines  # imports matplotlib and pandas: see training.comparison
 
     for line in answer_lines(comparison):
-        print(f"  {visible(line)}")
-    print(f"report: {visible(page)}")
+        print(f"  {make_visible(line)}")
+    print(f"report: {make_visible(page)}")
 
 
 def _relocate_result(files: Path, trust: bool, result: Result) -> Result:

@@ -10,7 +10,8 @@ from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import require, visible
+from unrolled.bench.errors import require
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, Trial
 
 WIDTH = 100  # characters of a printed line
@@ -50,7 +51,7 @@ def print_corpus(options: ShowOptions) -> int:
         row_count = min(options.rows, len(inputs))
         print(f"\nvalidation batch {number}, its first {row_count} rows of {len(inputs)}:")
         for row, target in zip(inputs[:row_count], targets[:row_count].view(row_count, -1), strict=True):
-            print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
+            print(make_visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
     return 0
 
 

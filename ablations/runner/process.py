@@ -33,8 +33,9 @@ from unrolled.ablations.runner.child import ProcessConditions, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
 from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import Gpu, visibility_variables
-from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import kind_of
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failed_result
 
 ENVIRONMENT = {

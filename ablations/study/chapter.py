@@ -20,7 +20,8 @@ from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial, Setting
-from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}

@@ -11,8 +11,9 @@ from typing import Any
 from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
-from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
+from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
 from unrolled.bench.metric import COST_KINDS
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.output import MLFLOW

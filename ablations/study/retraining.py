@@ -16,8 +16,9 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
-from unrolled.bench.errors import BadInput, find_nearest, plural, require
+from unrolled.bench.errors import BadInput, find_nearest, require
 from unrolled.bench.identity import describe_changes
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 

@@ -28,8 +28,9 @@ from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measurements_by_metric
-from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
@@ -56,7 +57,7 @@ def train_first_trials(study_run: StudyRun) -> None:
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
-            print_line(f"{visible(plan.study)}: {visible(reason)}")
+            print_line(f"{make_visible(plan.study)}: {make_visible(reason)}")
         if plan.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
 
@@ -247,7 +248,7 @@ def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
         line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
-        print_line(f"{visible(plan.study)}: {visible(line)}")
+        print_line(f"{make_visible(plan.study)}: {make_visible(line)}")
 
 
 def _refuse_tie(pair: ArmPair, plan: Plan) -> None:

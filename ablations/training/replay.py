@@ -16,9 +16,10 @@ from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import list_differences, reproducible_values
-from unrolled.bench.errors import plural, require, visible
+from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import kind_of
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
@@ -67,7 +68,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     for outcome in differing:
         trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
-        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.difference)}")
+        print(f"{make_visible(arm)} seed {trial.seed} ({trial.id}): {make_visible(outcome.difference)}")
     unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
     same = len(outcomes) - len(differing) - unplayed.total()
     parts = [f"{same} of {len(outcomes)} {equality}"]
@@ -77,7 +78,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
     reported = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(reported & plan.irreproducible - {*outcomes[0].result.trial.metric_kinds()})
-    print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
+    print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
     if unplayed["interrupted"] and not differing:
         return 130
     return 0 if same == len(outcomes) else 1

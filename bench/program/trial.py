@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.metric import LARGEST, kind_of
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program

@@ -30,6 +30,7 @@ UNCOUNTED = {
     "chapter/training/__init__.py": "empty",
     "devices.py": "finds the GPUs that can be used",
     "errors.py": "words of errors",
+    "phrases.py": "words of lines that people read",
     "git.py": "reads the machine's facts",
     "atomic_files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
