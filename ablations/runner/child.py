@@ -22,9 +22,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from unrolled.bench.chapter import plugins
-from unrolled.bench.chapter.plugin_sources import ReadAudit
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import RUNNER, changed_files, record_contents
+from unrolled.bench.module_sources import ReadAudit
 from unrolled.bench.trial import FileState, Result, Trial, canonical_json, failed_result
 
 # This module is loaded with the others in the driver, and before the others in a trial's process.

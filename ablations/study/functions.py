@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.chapter.plugin_sources import find_sources
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.module_sources import find_sources
 from unrolled.bench.program.template import BUILT_IN_FIELDS
 from unrolled.bench.trial import Scalar
 
@@ -51,7 +51,7 @@ def function_tables(
         )
     file, module = _find_module(inspect.unwrap(function), place)
     folder = file.parents[module.count(".") + (file.name == "__init__.py")]
-    sources = [Path(source).resolve() for source in find_sources(sys.modules[function.__module__], ()).files]
+    sources = [Path(source).resolve() for source in find_sources(sys.modules[function.__module__]).files]
     program = {
         "function": f"{module}:{function.__name__}",
         "folder": str(folder),

@@ -19,8 +19,8 @@ from unrolled.ablations.study.study_file import (
     StudyFile,
     Table,
 )
-from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.errors import BadInput, find_nearest, require
+from unrolled.bench.regular_files import read_regular_file
 
 MAX_BYTES = 1_000_000
 """Bytes that a study's file may have. That is enough for 20,000 [[arm]] tables, and read within a second."""

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, Sources, active_penalties
+from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, hash_text, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, RUNNER, file_state, hash_contents, package_version, plug_in_hash
+from unrolled.bench.module_sources import Sources
 from unrolled.bench.trial import FileState
 
 BENCH = Path(__file__).parents[1]

@@ -29,11 +29,11 @@ from typing import Any, TypeVar
 from unrolled.bench.chapter.identity import plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, active_penalties
-from unrolled.bench.chapter.plugin_sources import find_sources
-from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import record_content
+from unrolled.bench.identity import ROOT, record_content
+from unrolled.bench.module_sources import find_sources
+from unrolled.bench.regular_files import read_regular_file
 from unrolled.bench.trial import PLANNED_FIELDS, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
@@ -42,6 +42,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 LM6 = ZOO["lm6"]
 """The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
 
+_MODELS = ROOT / "bench" / "chapter" / "models"
+ZOO_FILES = {*_MODELS.glob("*.py")} - {_MODELS / "registry.py"}
+"""The files with the models' classes, which count in a plug-in's identity if it imports them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MAX_BYTES = 10_000_000
 """Bytes that a plug-in may have."""
@@ -97,7 +100,7 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
     """Give the models and penalties that a module has registered their `sources`."""
     cure = "decorate a class with @cell or @model, or use @regularizer"
     require(models or penalties, "registers nothing", cure=cure)
-    sources = find_sources(module, _DECLARED)
+    sources = find_sources(module, _DECLARED, ZOO_FILES)
     ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
     PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in penalties})
     _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in penalties)]

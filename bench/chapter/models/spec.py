@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.module_sources import Sources
 from unrolled.bench.trial import Scalar
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Files and packages that decide a plug-in's numbers, besides the files that every trial needs."""
-
-    files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports, and its data files
-    families: tuple[str, ...] = ()  # files of bench/chapter/models that it builds on
-    packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +32,7 @@ class ModelSpec:
     packages: tuple[str, ...] = ()  # packages that provide the model, except torch
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file: str = ""  # file of the plug-in; "" for a built-in model
-    sources: Sources = Sources()
+    sources: Sources = field(default_factory=Sources)
 
     def build_model(self, vocab: int, **options: Scalar) -> Any:
         """Return a new model for a vocabulary of `vocab` tokens. `options` override the entry's defaults.
@@ -72,7 +64,7 @@ class Penalty:
     description: str
     function: Callable[[Any], Any]  # an Output → a tensor ()
     file: str  # file that defines it
-    sources: Sources = Sources()
+    sources: Sources = field(default_factory=Sources)
 
 
 PENALTIES: dict[str, Penalty] = {}

@@ -1,40 +1,54 @@
-"""The files that decide a plug-in's numbers: its own, the modules that it imports, the data that it declares.
+"""The files that decide a module's numbers: its own, those that it imports, and the data that it declares.
 
-Imports are read from the source, so that an import inside a function counts as well. The process that trains
-refuses to read any other file: see `ReadAudit`.
+A user's plug-in and a user's function are such modules. Imports are read from the source, so that an import
+inside a function counts as well. The process that trains refuses to let a plug-in read any other file: see
+`ReadAudit`.
 """
 
 import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 from urllib.parse import unquote
 
-from unrolled.bench.chapter.models.spec import Sources
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
 from unrolled.bench.imports import find_module, list_imports
 
-MODELS = ROOT / "bench" / "chapter" / "models"
 STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 SYSTEM = [Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")]
 """Folders of the operating system, which describe the machine."""
 PROJECT = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")]
 
 
-def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
-    """Return the files and packages that a loaded plug-in imports, directly or not, and declared files."""
-    plug_in = Path(str(module.__file__))
-    files = {plug_in, *declared}
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Files and packages that decide a module's numbers, besides the files that every trial needs."""
+
+    files: tuple[str, ...] = ()  # the module, the user's modules that it imports, and its data files
+    families: tuple[str, ...] = ()  # files of the zoo that a plug-in builds on
+    packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
+
+
+def find_sources(
+    module: ModuleType, declared: Iterable[Path] = (), zoo_files: Collection[Path] = ()
+) -> Sources:
+    """Return the files and packages that a loaded module imports, directly or not, and `declared` files.
+
+    Of the files of this project only `zoo_files` count.
+    """
+    module_file = Path(str(module.__file__))
+    files = {module_file, *declared}
     families: set[Path] = set()
     packages: set[str] = set()
-    queue = [(plug_in, module.__package__ or "")]
+    queue = [(module_file, module.__package__ or "")]
     while queue:
         for name in list_imports(*queue.pop()):
             top = name.partition(".")[0]
@@ -43,7 +57,7 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
                 continue
             path = origin[0]
             if top == "unrolled":
-                if path.parent == MODELS:
+                if path in zoo_files:
                     families.add(path)
             elif not _is_installed(path):
                 if path not in files:
@@ -55,7 +69,7 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
     distributions = metadata.packages_distributions() if packages else {}
     return Sources(
         files=tuple(sorted(map(str, files))),
-        families=tuple(sorted(map(str, families - {MODELS / "registry.py"}))),
+        families=tuple(sorted(map(str, families))),
         packages=tuple(sorted({distributions[top][0] for top in packages if top in distributions})),
     )
 
