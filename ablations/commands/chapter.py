@@ -7,7 +7,7 @@ from typing import Any
 from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
 from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
@@ -22,7 +22,7 @@ def print_models() -> int:
     for spec in ZOO.values():
         options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
         print(f"{spec.name:<14} {spec.title:<18} {spec.description}\n{'':<14} {options}")
-    for penalty in PENALTIES.values():
+    for penalty in PLUG_IN_PENALTIES.values():
         print(f"{penalty.name:<14} {penalty.title:<18} {penalty.description}")
         print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
     return 0

@@ -17,7 +17,7 @@ from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial, Setting
 from unrolled.bench.errors import BadInput, require, suggestion
@@ -254,7 +254,7 @@ def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type
 
 def _make_rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
     """Return the type by which pydantic checks one setting."""
-    setting = SETTINGS.get(key, Setting("", low=0 if key in PENALTIES else None))
+    setting = SETTINGS.get(key, Setting("", low=0 if key in PLUG_IN_PENALTIES else None))
     if choices:
         return Literal[choices]
     if kind is bool:

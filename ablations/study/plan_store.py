@@ -122,7 +122,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     if plan.ships:
         return plan
     shown_trials = find_shown_trials(read_plans(ledger)[0], ledger)
-    contrasts = find_seen_contrasts(plan.pairs, shown_trials, trials)
+    contrasts = find_seen_contrasts(plan.arm_pairs, shown_trials, trials)
     sides = {id for arms in contrasts for arm in arms for id in arm.trial_ids.values()}
     trials_of_sides = [trial for trial in trials if trial.id in sides]
     return replace(
@@ -273,7 +273,7 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         yield "has other seeds than its base, which only the baseline again has"
     trial = plan.make_planned_trial(arm, min(arm.trial_ids))
     settings = trial.flat_settings()
-    base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
+    base = {other.name: other for other in plan.arms}.get(arm.against, plan.arms[0])
     base_trial = plan.make_planned_trial(base, min(base.trial_ids))
     base_settings = base_trial.flat_settings()
     compared = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())

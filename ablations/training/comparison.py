@@ -146,7 +146,7 @@ def _count_pairs_of_other_command(plan: Plan, results: Mapping[str, Result]) -> 
     earlier = {id: prints for id, prints in plan.earlier_fingerprints.items() if id in results}
     if not all(numbers_fingerprint(results[id]) in prints for id, prints in earlier.items()):
         return {}
-    return count_pairs(plan.pairs, earlier)
+    return count_pairs(plan.arm_pairs, earlier)
 
 
 def _find_presentation(plan: Plan) -> Presentation:

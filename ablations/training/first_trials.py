@@ -16,7 +16,7 @@ from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import (
-    FIRST_SEEDS,
+    SEEDS_CHECKED_FIRST,
     ArmPair,
     Plan,
     PlannedArm,
@@ -201,7 +201,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, CountedResult]) -> No
     arms = {arm.name: arm for pair in ties for arm in pair}
     more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
-    if len(plan.seeds) < FIRST_SEEDS:  # equal numbers of one seed may be chance
+    if len(plan.seeds) < SEEDS_CHECKED_FIRST:  # equal numbers of one seed may be chance
         _print_ties(ties, plan)
     elif ties:
         _print_ties(ties[1:], plan)
@@ -212,7 +212,7 @@ def _list_pairs_to_differ(plan: Plan) -> list[ArmPair]:
     """Return the pairs that should differ: arms and their bases, and the baseline alone for its seeds."""
     changed = [
         (arm, base)
-        for arm, base in plan.pairs
+        for arm, base in plan.arm_pairs
         if arm.changes and not (arm.may_be_identical or arm.is_other_commit)
     ]
     return [(plan.arms[0], plan.arms[0]), *changed]

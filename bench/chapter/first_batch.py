@@ -18,7 +18,7 @@ from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, active_penalties
 from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import train as training
@@ -108,7 +108,7 @@ def _model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
 
 
 def _penalty_origin(name: str) -> Origin:
-    return Path(PENALTIES[name].file).name, f"regularizer {name!r}"
+    return Path(PLUG_IN_PENALTIES[name].file).name, f"regularizer {name!r}"
 
 
 def _take_first_batch(split: Batches) -> Batches:
@@ -225,7 +225,7 @@ def _check_second_batch(model: LanguageModel, tokens: Tensor) -> None:
 def _check_penalty(trial: ChapterTrial, name: str, output: Output) -> None:
     """Check the value of a user's penalty for one output, before it is multiplied by its strength."""
     with _reporting_errors(trial, f"and regularizer {name!r} fail on their first batch"):
-        value = PENALTIES[name].function(output)
+        value = PLUG_IN_PENALTIES[name].function(output)
     is_tensor = isinstance(value, Tensor)
     description = f"a tensor of shape {tuple(value.shape)}" if is_tensor else "no tensor"
     cure = "return one number, as .mean() gives it"

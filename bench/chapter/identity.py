@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, active_penalties
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, hash_text, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
@@ -59,7 +59,7 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
     if unknown := [key for key in trial.options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
         raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
-    inactive = PENALTIES.keys() - penalties.keys()
+    inactive = PLUG_IN_PENALTIES.keys() - penalties.keys()
     return {
         "options": {key: value for key, value in trial.options.items() if key not in inactive},
         "corpus": HUMAN_NUMBERS if is_human_numbers(trial.corpus) else trial.corpus,
@@ -151,4 +151,4 @@ def plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
     if spec.file:
         yield spec.sources
     for name in penalties:
-        yield PENALTIES[name].sources
+        yield PLUG_IN_PENALTIES[name].sources

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from unrolled.bench.chapter.identity import plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec, Penalty, active_penalties
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, record_content
@@ -80,18 +80,18 @@ def load_plug_in(name: str) -> ModuleType:
     assert spec is not None  # the name ends in .py
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     zoo = set(ZOO)
-    penalties = set(PENALTIES)
+    penalties = set(PLUG_IN_PENALTIES)
     _DECLARED.clear()
     try:
         record_content(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        _count_sources(name, module, ZOO.keys() - zoo, PENALTIES.keys() - penalties)
+        _count_sources(name, module, ZOO.keys() - zoo, PLUG_IN_PENALTIES.keys() - penalties)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         for key in ZOO.keys() - zoo:
             del ZOO[key]
-        for key in PENALTIES.keys() - penalties:
-            del PENALTIES[key]
+        for key in PLUG_IN_PENALTIES.keys() - penalties:
+            del PLUG_IN_PENALTIES[key]
         raise _explain_error(error, path, place) from error
     return module
 
@@ -102,8 +102,8 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
     require(models or penalties, "registers nothing", cure=cure)
     sources = find_sources(module, _DECLARED, ZOO_FILES)
     ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
-    PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in penalties})
-    _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in penalties)]
+    PLUG_IN_PENALTIES.update({key: replace(PLUG_IN_PENALTIES[key], sources=sources) for key in penalties})
+    _LOADED[name] = [*(ZOO[key] for key in models), *(PLUG_IN_PENALTIES[key] for key in penalties)]
 
 
 def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
@@ -213,9 +213,9 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     require(not is_setting, "a setting is called so", key=key, cure=_RENAME)
 
     def register(function: Function) -> Function:
-        require(name not in PENALTIES, "exists already", key=key, cure=_RENAME)
+        require(name not in PLUG_IN_PENALTIES, "exists already", key=key, cure=_RENAME)
         file = inspect.getfile(function)
-        PENALTIES[name] = Penalty(
+        PLUG_IN_PENALTIES[name] = Penalty(
             name=name,
             title=title or name,
             description=_first_doc_line(function, file),
@@ -276,7 +276,7 @@ def _check_options(
     kind: str, name: str, keywords: Mapping[str, Any], reserved: Iterable[str] = ()
 ) -> dict[str, Scalar]:
     """Return keywords as options. Raises BadInput for one without a default, and for a reserved name."""
-    reserved = {*_FIELDS, *PENALTIES, *reserved}
+    reserved = {*_FIELDS, *PLUG_IN_PENALTIES, *reserved}
     for key, value in keywords.items():
         keyword = f"{kind} {name!r}: its keyword {key!r}"
         cure = "a number, a string or a boolean"

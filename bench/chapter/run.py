@@ -19,7 +19,7 @@ from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_
 from unrolled.bench.chapter.metrics import Evaluation, training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.torch_device import gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
@@ -89,7 +89,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         **{
             f"train_penalty_{name}": total / steps
             for name, total in record.penalties.items()
-            if name in PENALTIES
+            if name in PLUG_IN_PENALTIES
         },
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,

@@ -13,7 +13,7 @@ from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.trial import ProgramTrial, shorten_names
 
 AT_START = Path(__file__).with_name("at_start")
-FOLDERS = REPOSITORY, CHECKOUT, STUDY
+FOLDER_VARIABLES = REPOSITORY, CHECKOUT, STUDY
 """The variables whose values `list_loaded_files` takes, in its order."""
 
 
@@ -73,4 +73,4 @@ def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) ->
 
 def _report_path(out: Path) -> Path:
     """Return the file in which a program's processes name the files that they loaded."""
-    return out.with_suffix(".work-tree")
+    return out.with_suffix(".loaded-files")

@@ -26,7 +26,7 @@ from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.file_selection import Exclusions
 from unrolled.bench.program.identity.identify import READERS
 from unrolled.bench.program.import_report import (
-    FOLDERS,
+    FOLDER_VARIABLES,
     check_report,
     find_other_files,
     make_commit_variables,
@@ -201,7 +201,7 @@ def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) ->
     except FileNotFoundError as error:
         raise Failure(f"FileNotFoundError: {error}") from error
     if trial.checkout and trial.checkout.repository:
-        files = list_loaded_files(*(os.environ[name] for name in FOLDERS))
+        files = list_loaded_files(*(os.environ[name] for name in FOLDER_VARIABLES))
         if reason := find_other_files(trial, files):
             raise Failure(reason)
     if isinstance(returned, Mapping) or not isinstance(returned, Iterable):

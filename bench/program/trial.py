@@ -21,7 +21,7 @@ from unrolled.bench.trial import CountedResult, FileState, Result, Scalar, Trial
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
-SHIPPED = 100_000_000  # most bytes of a program's files that are sent to a cluster's workers
+MOST_SENT_BYTES = 100_000_000  # most bytes of a program's files that are sent to a cluster's workers
 STUDY_FILES = ".study"  # folder, among the sent files, for files that lie beside the study file
 
 
@@ -246,7 +246,7 @@ class ProgramTrial(Trial):
         }
         size = sum(path.stat().st_size for path in inside.values())
         require(
-            size <= SHIPPED,
+            size <= MOST_SENT_BYTES,
             f"has {size / 1e6:.0f} MB of files, more than are sent to workers",
             place=self.title,
             cure="keep large data at one absolute path on every machine",

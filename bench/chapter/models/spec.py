@@ -40,7 +40,7 @@ class ModelSpec:
         Imports the module of the model.
         """
         keywords = {**self.options, **options}
-        keywords = {name: value for name, value in keywords.items() if name not in PENALTIES}
+        keywords = {name: value for name, value in keywords.items() if name not in PLUG_IN_PENALTIES}
         build = getattr(importlib.import_module(self.module), self.builder)
         return build(vocab, **keywords)
 
@@ -67,10 +67,10 @@ class Penalty:
     sources: Sources = field(default_factory=Sources)
 
 
-PENALTIES: dict[str, Penalty] = {}
+PLUG_IN_PENALTIES: dict[str, Penalty] = {}
 """The penalties that plug-ins have registered, by name."""
 
 
 def active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
     """Return the strengths above 0 of the plugged-in penalties among a trial's options."""
-    return {name: float(options[name]) for name in sorted(PENALTIES) if options.get(name)}
+    return {name: float(options[name]) for name in sorted(PLUG_IN_PENALTIES) if options.get(name)}

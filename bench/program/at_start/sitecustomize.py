@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 
 REPOSITORY, CHECKOUT, STUDY, REPORT = (
-    f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "WORK_TREE_FILES")
+    f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "LOADED_FILES")
 )
 """Variables with the folders, and with the file to which the names are written."""
 WRITTEN = 946_684_800  # unix seconds: the modification time of every file of a checkout until it is edited

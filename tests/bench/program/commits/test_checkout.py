@@ -15,7 +15,7 @@ from unrolled.bench.identity import ROOT
 from unrolled.bench.program.at_start.sitecustomize import REPORT
 from unrolled.bench.program.commits.checkout import Checkout, check_out
 from unrolled.bench.program.commits.repository import Repository
-from unrolled.bench.program.import_report import AT_START, FOLDERS
+from unrolled.bench.program.import_report import AT_START, FOLDER_VARIABLES
 
 
 def check_out_commit(folder: Path, name: str, place: str = "", *data: str) -> Checkout:
@@ -128,7 +128,7 @@ def test_what_reports_on_a_program_counts_as_no_file_of_it_in_unrolleds_own_work
     place.parent.mkdir(parents=True)
     shutil.copytree(AT_START, place)
     report = tmp_path / "report"
-    folders = dict(zip(FOLDERS, (str(ROOT), str(tmp_path / "checkout"), ""), strict=True))
+    folders = dict(zip(FOLDER_VARIABLES, (str(ROOT), str(tmp_path / "checkout"), ""), strict=True))
     variables = {**folders, REPORT: str(report), "PYTHONPATH": str(AT_START)}
     words = [sys.executable, "-c", "import at_start.sitecustomize"]  # the commit's own reports, too
     subprocess.run(words, cwd=place.parent, env=os.environ | variables, check=True)
