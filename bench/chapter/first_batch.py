@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.bench.chapter import corpus, run, torch_device
-from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter import run, torch_device
+from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
@@ -45,17 +45,17 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     started = time.time()
     clock = time.perf_counter()
     torch_device.make_deterministic()
-    data = corpus.load_corpus(trial)
-    train, valid = (_take_first_batch(split) for split in corpus.make_batches(trial, data))
+    corpus = load_corpus(trial)
+    train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not spec_of(trial.model).is_counting_model:
         with _naming_origin(_model_origin(trial)), run.unchanged_machine(trial.device):
-            _check_model(trial, data, train, valid)
+            _check_model(trial, corpus, train, valid)
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
 
 
-def _check_model(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> None:
+def _check_model(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> None:
     """Run every check of a model that is trained, on its first batches."""
-    vocab = len(data.vocab)
+    vocab = len(corpus.vocab)
     train_batch = next(iter(train))
     valid_tokens, _ = next(iter(valid))
     _check_memory(trial, vocab)
@@ -319,9 +319,9 @@ def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -
 
 def _check_whole_trial(trial: ChapterTrial) -> None:
     """Run a whole trial of one batch, so that no part of a trial can fail after the training."""
-    data, train, valid = training.load_data(trial)
+    corpus, train, valid = training.load_data(trial)
     try:
-        run.train_and_measure(trial, data, _take_first_batch(train), _take_first_batch(valid))
+        run.train_and_measure(trial, corpus, _take_first_batch(train), _take_first_batch(valid))
     except Diverged:  # divergence is a result, not a mistake
         pass
     except RuntimeError as error:

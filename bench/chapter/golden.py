@@ -109,7 +109,7 @@ def make_loaders(trial: ChapterTrial) -> DataLoaders:
     """Return fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     splits = corpus.make_batches(trial, corpus.load_corpus(trial))
     sets = [
-        list(zip(split.inputs[split.window_order], split.targets[split.window_order], strict=True))
+        list(zip(split.all_inputs[split.window_order], split.all_targets[split.window_order], strict=True))
         for split in splits
     ]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")

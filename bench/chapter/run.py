@@ -71,12 +71,12 @@ def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
         require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
 
 
-def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Train a model and measure it. Returns fields of a Result; `reason` is "" unless training diverged.
 
     Raises Diverged where a training loss is not finite.
     """
-    model = training.build_model(trial, len(data.vocab))
+    model = training.build_model(trial, len(corpus.vocab))
     recorder = BatchRecorder(model)
     record = training.train_model(trial, model, train, valid)
     last = record.epochs[-1]
@@ -102,20 +102,20 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         metrics["train_flops"] = training_flops(trial, model, steps)
     evidence = WitnessInput(
         trial=trial,
-        data=data,
+        corpus=corpus,
         train=train,
         valid=valid,
         model=model,
-        untrained_model=training.build_model(trial, len(data.vocab)),
+        untrained_model=training.build_model(trial, len(corpus.vocab)),
         record=record,
         recorder=recorder.close(),
     )
     witnesses = collect_witnesses(evidence)
-    records = _error_analysis(trial, data, valid, record.validation)
+    records = _error_analysis(trial, corpus, valid, record.validation)
     # this comes last because it changes the state that the model carries
-    records["continuation"] = _continue_passage(trial, data, valid, model)
+    records["continuation"] = _continue_passage(trial, corpus, valid, model)
     return {
-        "reason": training.explain_divergence(record, len(data.vocab)),
+        "reason": training.explain_divergence(record, len(corpus.vocab)),
         "curves": record.curves,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {
@@ -140,49 +140,49 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
     }
 
 
-def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def count_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
-    logits, evaluation = training.fit_counting_model(trial, data, train, valid)
+    logits, evaluation = training.fit_counting_model(trial, corpus, train, valid)
     to_fingerprint = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
     target_count = train.positions[train.window_order].numel()
     return {
         "metrics": {**evaluation.to_metrics(), "train_tokens": float(target_count)},
         "witnesses": collect_counting_witnesses(
-            DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
+            DataWitnessInput(trial=trial, corpus=corpus, train=train, valid=valid), logits
         ),
         "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in to_fingerprint.items()},
-        "records": _error_analysis(trial, data, valid, evaluation),
+        "records": _error_analysis(trial, corpus, valid, evaluation),
     }
 
 
 def _error_analysis(
-    trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
+    trial: ChapterTrial, corpus: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
     """Return the records `roles`, `passage` and perhaps `warning`: see `bench.trial.Result`."""
-    roles = data.roles[valid.positions[valid.window_order].flatten()]
-    sums = evaluation.sum_by_role(roles, data.role_names)
-    records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, data, evaluation)}
+    roles = corpus.roles[valid.positions[valid.window_order].flatten()]
+    sums = evaluation.sum_by_role(roles, corpus.role_names)
+    records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, corpus, evaluation)}
     guesses = torch.cat(evaluation.guesses).cpu()
     if bool((guesses == guesses[0]).all()) and not spec_of(trial.model).is_counting_model:
-        records["warning"] = f"always predicts “{data.decode(guesses[:1])[0]}”"
+        records["warning"] = f"always predicts “{corpus.decode(guesses[:1])[0]}”"
     return records
 
 
-def _describe_passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
+def _describe_passage(trial: ChapterTrial, corpus: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
     rows = zip(
-        data.decode(_first_row(trial, torch.cat(evaluation.targets))),
-        data.decode(_first_row(trial, torch.cat(evaluation.guesses))),
+        corpus.decode(_first_row(trial, torch.cat(evaluation.targets))),
+        corpus.decode(_first_row(trial, torch.cat(evaluation.guesses))),
         (-_first_row(trial, torch.cat(evaluation.nats))).exp().tolist(),
         strict=True,
     )
     return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]
 
 
-def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
+def _continue_passage(trial: ChapterTrial, corpus: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
     """Return the words that the model writes after the passage, of which it reads the last `window`."""
     end = int(_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
-    prompt = data.ids[max(0, end - trial.window) : end]
-    return data.decode(generate_tokens(model, prompt, CONTINUATION))
+    prompt = corpus.ids[max(0, end - trial.window) : end]
+    return corpus.decode(generate_tokens(model, prompt, CONTINUATION))
 
 
 def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:

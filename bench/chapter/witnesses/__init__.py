@@ -57,7 +57,7 @@ MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
     "hidden": model.witness_hidden,
     "embedding": lambda evidence: witness_equal(
         evidence.trial.options["embedding"],
-        evidence.untrained_model.embed(evidence.train.inputs[:1]).shape[-1],
+        evidence.untrained_model.embed(evidence.train.all_inputs[:1]).shape[-1],
     ),
     "layers": model.witness_layers,
     "nonlinearity": model.witness_nonlinearity,

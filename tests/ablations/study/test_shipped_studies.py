@@ -135,7 +135,7 @@ def test_context_asks_for_as_many_words_from_one_as_from_five() -> None:
         train, valid = corpus.make_batches(trial, corpus.load_corpus(trial))
         sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.window_order)
         if arm.against and trial.model != "lm2":
-            assert (trial.window, trial.options["context"]) == (train.inputs.shape[1],) * 2
+            assert (trial.window, trial.options["context"]) == (train.all_inputs.shape[1],) * 2
             assert arms[arm.against].trial_fields["window"] == trial.window
     networks = {name for name in arms if not name.startswith("counts")}
     assert len(networks) == 5 and len({sizes[name] for name in networks}) == 1
