@@ -75,8 +75,13 @@ SHARES = frozenset(_SHARES.split())
 
 BETTER_CURE = 'give better = "higher" or "lower"'
 """The cures for a metric of unknown direction, in a study and in Python."""
-_SPLITS = "(train|training|valid|validation|val|dev|test|eval)"
-_SPLIT = re.compile(f"^{_SPLITS}_|_{_SPLITS}$")
+TRAINING_SPLITS = "train", "training"
+VALIDATION_SPLITS = "val", "valid", "validation", "dev", "eval"
+TEST_SPLITS = ("test",)
+HELD_OUT_SPLITS = *VALIDATION_SPLITS, *TEST_SPLITS
+SPLIT_PATTERN = f"(?:{'|'.join((*TRAINING_SPLITS, *HELD_OUT_SPLITS))})"
+"""The words for a split in a metric's name: "valid" of valid_loss."""
+_SPLIT = re.compile(f"^{SPLIT_PATTERN}_|_{SPLIT_PATTERN}$")
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ def is_computed(name: str) -> bool:
 
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
-    """Return the metrics that tell one run from another: qualities, of which known costs only if all are."""
+    """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
     qualities = [metric for metric in metrics if metric.is_quality]
     return [metric for metric in qualities if is_computed(metric.name)] or qualities
 

@@ -227,7 +227,11 @@ FORMATS = {
     ".ndjson": Format(read_json_lines, read_all_json_lines),
     ".parquet": Format(read_parquet, package="pyarrow"),
 }
-"""The reader of each suffix. A further format needs only a row here."""
+"""The reader of each suffix.
+
+A further format needs a row here and one in WRITERS of tests/bench/test_table_files.py. All trials of
+programs are then trained again, because the source of this file is part of their identity.
+"""
 
 EVENTS = Format(read_tensorboard, package="tensorboard", requirement="'unrolled[tensorboard]'")
 """The format of TensorBoard's files, which have no suffix: events.out.tfevents.1700000000.host."""

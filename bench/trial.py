@@ -211,8 +211,8 @@ class Result:
     - `seconds`: the last attempt alone, from the start of its process to its end, measured by the runner.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
       from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
-      adds nothing: it has `resumed` in its provenance, and a study that judges time counts it as failed.
-    - `training_seconds`: `metrics["seconds"]`, or `total_seconds` if a trial that did not finish lacks it.
+      adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
+    - `training_seconds`: `metrics["seconds"]`; of a trial that failed before it had any, `total_seconds`.
     - `total_seconds`: the larger of `seconds` and `metrics["seconds"]`.
 
     Keys of `records`, which only trials of the chapter have, about the validation set:

@@ -12,6 +12,7 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
 from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.program.script.flags import Flag, find_seed, read_flags
 from unrolled.bench.program.script.metrics import LOGGERS, is_judged, read_metrics
@@ -65,8 +66,8 @@ _WRITERS = {
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }
 """By module that a script imports, keys of [program] that read the metrics which that module writes."""
-_SPLITS = ("val", "valid", "validation", "dev", "eval"), ("test",), (), ("train", "training")
-"""Words for a split in a metric's name, the best split to decide by first; () is for names without one."""
+_RANKED_SPLITS = VALIDATION_SPLITS, TEST_SPLITS, (), TRAINING_SPLITS
+"""The words for each split, the best split to decide by first; () is for names without a split."""
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
@@ -131,9 +132,10 @@ def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: S
 
 
 def _rank_split(metric: str) -> int:
-    """Return the place in _SPLITS of the split in a metric's name: "loss/val" → 0."""
+    """Return the place in _RANKED_SPLITS of the split in a metric's name: "loss/val" → 0."""
     words = {*re.split("[^a-z]+", metric.lower())}
-    return next((rank for rank, split in enumerate(_SPLITS) if words.intersection(split)), _SPLITS.index(()))
+    ranks = (rank for rank, split in enumerate(_RANKED_SPLITS) if words.intersection(split))
+    return next(ranks, _RANKED_SPLITS.index(()))
 
 
 def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:

@@ -81,8 +81,8 @@ def is_shipped_plan(plan: Plan) -> bool:
 def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
     """Return a new plan with what is recorded when it is declared; `before` is the stored plan, if any.
 
-    If the study had this plan earlier, before `before`, it gets the `planned` and the `seen_pairs` of that
-    time, and only the `earlier_verdicts` of plans before it.
+    If an earlier plan is the same as this one, its date and its seen pairs are kept. `earlier_verdicts` are
+    then the verdicts of plans before that date.
     """
     declarations: list[Declaration] = []
     if before:

@@ -14,9 +14,8 @@ SEEN_PAIRS = 3
 def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
     """Return the trials whose results a page may have shown.
 
-    Those are the trials that did not fail, in any of the plans that have them. A misspelt metric makes all of
-    its study's trials fail, so that no number was shown. Nor did a study that its first trials stopped show
-    any.
+    A trial was shown if at least one plan counts it as done or diverged. A study that was refused showed
+    nothing. Nor did one whose judged metric is misspelt, since all of its trials count as failed.
     """
     plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
     for plan in plans:

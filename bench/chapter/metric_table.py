@@ -49,7 +49,10 @@ class ChapterMetric:
     figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
     cost_column: CostColumn | None = None  # its column of the page's table of costs
     mlflow_place: Literal["", "first", "last_on_gpu"] = ""
-    """Its place in MLflow: before the judged metrics, or after them if a GPU trained; "" for no place."""
+    """Its place in MLflow's tables of arms: before the judged metrics, or after them if a GPU trained.
+
+    A metric with the place "" is only in trials' runs, not in arms'.
+    """
 
 
 CHAPTER_METRICS = (

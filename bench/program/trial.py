@@ -31,10 +31,11 @@ class ProgramTrial(Trial):
 
     `run` is the template of its command line. In its place, `function` names a function as "module:name",
     which is called with the settings and the seed. Either runs in `folder`; `code` and `data_files` are
-    patterns of files there. The folder is not stored, so that a stored trial cannot run anything. `snapshot`
-    is what `identify` read. `commit` is the study's name for a commit, whose files are in `checkout`; the
-    identity has the files, not the name. `import_roots` are folders of the checkout in which Python looks for
-    modules first. Trials with another `occasion` are other trials, so that they are trained anew.
+    patterns of files there. The folder is not stored: a ledger from elsewhere must not start programs.
+    `snapshot` is what `identify` read. `commit` is the study's name for a commit, whose files are in
+    `checkout`; the identity has the files, not the name. `import_roots` are folders of the checkout in which
+    Python looks for modules first. Trials with another `occasion` are other trials, so that they are trained
+    anew.
     """
 
     trainer: ClassVar[str] = "program"

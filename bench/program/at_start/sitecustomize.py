@@ -1,8 +1,11 @@
-"""Imported by every Python that a commit's program starts: it reports files that are not the commit's.
+"""Imported by every Python that a commit's program starts: it reports the files of the modules it loaded.
 
 Static checks cannot see modules that a program imports by a computed name. So each process, as it ends, lists
-the modules that it loaded from the user's work tree if the commit has a file at the same place. This file is
-run by the program's Python, 3.8 or newer, and imports nothing else of the project.
+
+- "own": files of the commit's checkout, all of which have to count in the trial's identity
+- "foreign": files of the user's work tree in whose place the commit has a file that should have been loaded
+
+This file is run by the program's Python, 3.8 or newer, and imports nothing else of the project.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import Metric, is_computed
+from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_computed
 from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.script.flags import name_of
 from unrolled.bench.result_table import STUDY_COLUMNS
@@ -19,7 +19,6 @@ LOGGERS = {
 }
 """Functions that log metrics under names, and what writes these: a key of `_WRITERS` in `study.draft`."""
 _VALUE = "\0"  # stands for a value in a printed line
-_SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
 
 def read_metrics(tree: ast.Module) -> dict[str, str]:
@@ -84,9 +83,9 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
         phrase = re.search(r"([a-z][a-z0-9 _/-]*)[\s:=(]*$", match[1].lower())
         words = re.split(r"[\s_/-]+", phrase[1].strip()) if phrase else []
         name = next(filter(is_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
-        splits = re.findall(f"(?<![a-z])({_SPLITS})(?![a-z])", line[: match.end(1)].lower())
+        splits = re.findall(f"(?<![a-z]){SPLIT_PATTERN}(?![a-z])", line[: match.end(1)].lower())
         if name not in ("", "error", "err") and match[2] != "/":  # no complaint, and no count such as 3/10
-            yield "_".join([*splits[-1:], re.sub(f"^({_SPLITS})_", "", name)]), _find_pattern(line, match)
+            yield "_".join([*splits[-1:], re.sub(f"^{SPLIT_PATTERN}_", "", name)]), _find_pattern(line, match)
 
 
 def _find_pattern(line: str, match: re.Match[str]) -> str:
