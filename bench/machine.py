@@ -55,9 +55,9 @@ def machine_facts(device: str = "cpu") -> dict[str, Any]:
 
 def memory_peak(*, of_children: bool = False) -> float:
     """Return the peak memory of this process in MiB, or of the largest of its children that have ended."""
-    whose = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
+    processes = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
-    return resource.getrusage(whose).ru_maxrss * unit / 2**20
+    return resource.getrusage(processes).ru_maxrss * unit / 2**20
 
 
 @functools.cache

@@ -147,7 +147,8 @@ class Trial:
     def find_changes(self, base: "Trial") -> dict[str, Scalar]:
         """Return this trial's settings whose value in `base` differs, or that `base` lacks."""
         base_settings = base.flat_settings()
-        return {name: x for name, x in self.flat_settings().items() if base_settings.get(name) != x}
+        settings = self.flat_settings()
+        return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
     def count_result(self, result: "Result", metrics: Sequence[str]) -> "CountedResult":
         """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""

@@ -27,11 +27,11 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     with error_context("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
             with error_context(place):
-                first = len(arms)
+                first_index = len(arms)
                 for table in tables:
                     arms.append(_make_arm(file, table, arms))
-                changed = any(arm.trial_fields != trial_fields for arm in arms[first:])
-                require(changed, "changes nothing: the baseline is set to this already")
+                is_changed = any(arm.trial_fields != trial_fields for arm in arms[first_index:])
+                require(is_changed, "changes nothing: the baseline is set to this already")
     for table in file.arm:
         with error_context(f"arm {table.name!r}"):
             arms.append(_make_arm(file, table, arms))
@@ -39,8 +39,8 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     if file.aa:
         shifted = {seed + AA_OFFSET for seed in seeds}
         rule = f"needs the seeds {AA_OFFSET} above the study's own to be free"
-        free = shifted.isdisjoint(seeds) and max(shifted) <= MAX_SEED
-        require(free, rule, key="aa", cure="use lower seeds")
+        is_free = shifted.isdisjoint(seeds) and max(shifted) <= MAX_SEED
+        require(is_free, rule, key="aa", cure="use lower seeds")
         arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
     return arms
 

@@ -271,7 +271,7 @@ def _check_windows(settings: Settings) -> None:
     """Raise BadInput for a stride or a `detach_every` that does not fit the window."""
     window = settings["window"]
     stride = settings["stride"]
-    every = settings["detach_every"]
+    detach_every = settings["detach_every"]
     key = f"stride = {stride}"
     require(stride <= window, f"should be at most the window ({window})", key=key)
     require(
@@ -279,14 +279,14 @@ def _check_windows(settings: Settings) -> None:
         'needs reset = "batch", since no window goes on where another ends',
         key=key,
     )
-    key = f"detach_every = {every}"
+    key = f"detach_every = {detach_every}"
     require(
-        not every or window % every == 0 or every % window == 0,
+        not detach_every or window % detach_every == 0 or detach_every % window == 0,
         f"should be 0, or divide the window ({window}) or be its multiple",
         key=key,
     )
     require(
-        every <= window or (settings["order"] == "grouped" and settings["reset"] != "batch"),
+        detach_every <= window or (settings["order"] == "grouped" and settings["reset"] != "batch"),
         f"goes beyond the window ({window}), where no state is kept",
         key=key,
         cure='it needs order = "grouped", and reset = "epoch" or "never"',

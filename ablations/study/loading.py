@@ -97,25 +97,27 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
         raise BadInput(
             f"{repeated} is given twice", cure=f"write its values side by side: {repeated}={levels}"
         )
-    single = {key: values[0] for key, values in sets if len(values) == 1}
-    swept = {key: list(values) for key, values in sets if key not in single}
+    single_values = {key: values[0] for key, values in sets if len(values) == 1}
+    swept_levels = {key: list(values) for key, values in sets if key not in single_values}
     factory = make_factory(file)
-    baseline = factory.inherit_settings(file.baseline, single)
+    baseline = factory.inherit_settings(file.baseline, single_values)
     factory.make_trial_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
-    for key, values in swept.items():
+    for key, values in swept_levels.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
             factory.make_trial_fields(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
     if name:  # without the corpus, whose path would make the name too long
-        titles = [factory.format_setting(key, value) for key, value in single.items() if key != "corpus"]
+        titles = [
+            factory.format_setting(key, value) for key, value in single_values.items() if key != "corpus"
+        ]
         name = ", ".join([name, *titles])
     old_name = file.baseline_name or title_changes(factory, file.baseline)
     new_name = name or title_changes(factory, baseline)
     arms = [
         arm.model_copy(update={"against": new_name}) if arm.against == old_name else arm for arm in file.arm
     ]
-    design = file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept})
+    design = file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept_levels})
     return {"baseline": baseline, "baseline_name": name, "arm": tuple(arms), "design": design}
 
 

@@ -36,41 +36,41 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     If the same plan is stored already, the facts recorded at its declaration are kept, and so is the measured
     `nondeterminism`: see `copy_nondeterminism`. A plan that cannot be read is set aside.
     """
-    before = read_or_set_aside(plan.study, ledger)
-    if before:
-        plan = copy_nondeterminism(plan, before)
-    if before and is_same_plan(before, plan):
+    stored_plan = read_or_set_aside(plan.study, ledger)
+    if stored_plan:
+        plan = copy_nondeterminism(plan, stored_plan)
+    if stored_plan and is_same_plan(stored_plan, plan):
         plan = replace(
             plan,
-            planned=before.planned,
-            seen_pairs=before.seen_pairs,
-            earlier_fingerprints=before.earlier_fingerprints,
-            ships=before.ships,
-            earlier_verdicts=before.earlier_verdicts,
-            earlier_declarations=before.earlier_declarations,
+            planned=stored_plan.planned,
+            seen_pairs=stored_plan.seen_pairs,
+            earlier_fingerprints=stored_plan.earlier_fingerprints,
+            ships=stored_plan.ships,
+            earlier_verdicts=stored_plan.earlier_verdicts,
+            earlier_declarations=stored_plan.earlier_declarations,
         )
     else:
-        plan = _declare_plan(plan, before, ledger, trials)
+        plan = _declare_plan(plan, stored_plan, ledger, trials)
     save_file(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
-def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
+def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
     """Return the plan with the nondeterminism that a stored plan measured, if it holds for this plan, too.
 
     It does if both have the same first trial and judge the same qualities.
     """
-    if plan.nondeterminism is not None or before.qualities != plan.qualities:
+    if plan.nondeterminism is not None or stored_plan.qualities != plan.qualities:
         return plan
-    if plan.arms[0].trial_ids[plan.seeds[0]] != before.arms[0].trial_ids[before.seeds[0]]:
+    if plan.arms[0].trial_ids[plan.seeds[0]] != stored_plan.arms[0].trial_ids[stored_plan.seeds[0]]:
         return plan
-    return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
+    return replace(plan, nondeterminism=stored_plan.nondeterminism, varying=stored_plan.varying)
 
 
-def is_same_plan(plan: Plan, stored: Plan) -> bool:
+def is_same_plan(plan: Plan, stored_plan: Plan) -> bool:
     """Return True if two plans have the same study, hash and trials. Other fields may change as they run."""
-    same_trials = set(plan.ids) == set(stored.ids)
-    return same_trials and (plan.study, plan.hash) == (stored.study, stored.hash)
+    same_trials = set(plan.ids) == set(stored_plan.ids)
+    return same_trials and (plan.study, plan.hash) == (stored_plan.study, stored_plan.hash)
 
 
 def is_shipped_plan(plan: Plan) -> bool:
@@ -78,45 +78,49 @@ def is_shipped_plan(plan: Plan) -> bool:
     return plan.study in list_shipped_studies() and plan.hash == load_study(plan.study).plan_hash
 
 
-def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """Return a new plan with what is recorded when it is declared; `before` is the stored plan, if any.
+def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
+    """Return a new plan with what is recorded when it is declared. `stored_plan` is the study's last plan.
 
     If an earlier plan is the same as this one, its date and its seen pairs are kept. `earlier_verdicts` are
     then the verdicts of plans before that date.
     """
     declarations: list[Declaration] = []
-    if before:
+    if stored_plan:
         declaration = Declaration(
-            hash=before.hash,
-            planned=before.planned,
-            trial_ids=tuple(before.ids),
-            seen_pairs=before.seen_pairs,
+            hash=stored_plan.hash,
+            planned=stored_plan.planned,
+            trial_ids=tuple(stored_plan.ids),
+            seen_pairs=stored_plan.seen_pairs,
         )
-        declarations = [*before.earlier_declarations, declaration]
+        declarations = [*stored_plan.earlier_declarations, declaration]
     ids = set(plan.ids)
-    same = [
-        earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trial_ids)
-    ]
-    first = same[0] if same else None
+    first_declaration = next(
+        (
+            declaration
+            for declaration in declarations
+            if declaration.hash == plan.hash and ids <= set(declaration.trial_ids)
+        ),
+        None,
+    )
     results = ledger.find_result_files().keys()
     plan = replace(
         plan,
         ships=is_shipped_plan(plan),
         earlier_declarations=tuple(
-            earlier
-            for earlier in declarations
-            if earlier is not first and not results.isdisjoint(earlier.trial_ids)
+            declaration
+            for declaration in declarations
+            if declaration is not first_declaration and not results.isdisjoint(declaration.trial_ids)
         ),
     )
-    if first:
+    if first_declaration:
         verdicts_until_then = {
-            arm: tuple(verdict for verdict in verdicts if verdict.planned < first.planned)
+            arm: tuple(verdict for verdict in verdicts if verdict.planned < first_declaration.planned)
             for arm, verdicts in plan.earlier_verdicts.items()
         }
         return replace(
             plan,
-            planned=first.planned,
-            seen_pairs=first.seen_pairs,
+            planned=first_declaration.planned,
+            seen_pairs=first_declaration.seen_pairs,
             earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
         )
     if plan.ships:

@@ -96,15 +96,15 @@ class ProgramFactory:
                 cure=f"write {{{name}}} where the program is to get it, or take it out of [baseline]",
             )
         for name, switch, is_list in template_fields:
-            boolean = isinstance(self.baseline.get(name), bool)
+            is_boolean = isinstance(self.baseline.get(name), bool)
             require(
-                switch or not boolean,
+                switch or not is_boolean,
                 f"{{{name}}} is a boolean",
                 key="run",
                 cure=f"write {{{name}?--{name}:--no-{name}}}, or what its flags are",
             )
             require(
-                boolean or not switch,
+                is_boolean or not switch,
                 f"{{{name}?…:…}} is no boolean in [baseline]",
                 key="run",
                 cure=f"write {{{name}}}",
@@ -137,9 +137,12 @@ class ProgramFactory:
     def _check_files(self) -> None:
         """Raise BadInput for wrong `keep`, `patterns`, `rows` or `metrics`, the keys on what it writes."""
         for pattern in self.table.keep:
-            inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
+            is_inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
             require(
-                inside, f"{pattern!r} is no pattern of files in {{out}}", key="keep", cure='keep = ["*.pt"]'
+                is_inside,
+                f"{pattern!r} is no pattern of files in {{out}}",
+                key="keep",
+                cure='keep = ["*.pt"]',
             )
         for metric, pattern in self.table.patterns.items():
             compile_pattern(metric, pattern)
@@ -233,8 +236,8 @@ class ProgramFactory:
     def find_factor(self, name: str, settings: Settings) -> Factor:
         """Return a boolean setting as a factor. Raises BadInput for any other setting."""
         self.check_key(settings, name)
-        boolean = isinstance(self.baseline.get(name), bool)
-        require(boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
+        is_boolean = isinstance(self.baseline.get(name), bool)
+        require(is_boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
         return Factor(name, name, self.title_setting(name), off=False, on=True)
 
     def title_setting(self, key: str) -> str:

@@ -43,14 +43,14 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     of these two batches on the trial's device, as `bench.chapter.run` runs one.
     """
     started = time.time()
-    clock = time.perf_counter()
+    start = time.perf_counter()
     torch_device.make_deterministic()
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not spec_of(trial.model).is_counting_model:
         with _naming_origin(_model_origin(trial)), run.unchanged_machine(trial.device):
             _check_model(trial, corpus, train, valid)
-    return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
+    return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - start)
 
 
 def _check_model(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> None:

@@ -42,7 +42,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     draw from separate streams, so that arms of one seed stay paired.
     """
     started = time.time()
-    clock = time.perf_counter()
+    start = time.perf_counter()
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
@@ -51,9 +51,9 @@ def run_trial(trial: ChapterTrial) -> Result:
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
-            seconds = time.perf_counter() - clock
+            seconds = time.perf_counter() - start
             return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
-    seconds = time.perf_counter() - clock
+    seconds = time.perf_counter() - start
     all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
     measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.memory_peak()}
     status = "diverged" if measured.get("reason") else "done"

@@ -51,7 +51,7 @@ record_contents(READERS)  # run by the process that all trials are forked from
 def run_trial(trial: ProgramTrial) -> Result:
     """Run the program or the function, and return its Result. A failed one has the numbers until then."""
     started = time.time()
-    clock = time.perf_counter()
+    start = time.perf_counter()
     provenance = _describe_provenance(trial)
     out, earlier_attempt = make_trial_folder(trial, find_machine_kind(provenance))
     provenance |= earlier_attempt
@@ -67,9 +67,9 @@ def run_trial(trial: ProgramTrial) -> Result:
         end = time.perf_counter()
     facts = {
         "started": started,
-        "seconds": end - clock,
+        "seconds": end - start,
         "provenance": provenance | reported.unread_metrics,
-        **_collect_numbers(trial, reported, end - clock),
+        **_collect_numbers(trial, reported, end - start),
     }
     reason = reason or _find_other_setting(trial, reported)
     if reason:
@@ -131,7 +131,7 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
     another attempt.
     """
     layout = trial.layout
-    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study)}
+    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study_folder)}
     words = [layout.locate_program(word) for word in fill_template(trial.run, values)]
     environ = _program_environment(trial, out)
     if trial.checkout:  # values that `env` sets come after the folders of the commit

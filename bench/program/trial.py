@@ -77,7 +77,7 @@ class ProgramTrial(Trial):
     occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, str], ...] = ()  # see `Checkout`
+    kinds: tuple[tuple[str, str], ...] = ()  # `Checkout.file_modes`
     study_folder: str = ""  # folder of the study file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
@@ -171,7 +171,7 @@ class ProgramTrial(Trial):
     def identify(self) -> Self:
         """Return the trial with the hashes of its files and the versions. Raises BadInput."""
         identity = self._compute_identity()
-        kinds = self.checkout.kinds if self.checkout else ()
+        kinds = self.checkout.file_modes if self.checkout else ()
         trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
@@ -313,7 +313,7 @@ class ProgramTrial(Trial):
         for name, kind in self.kinds:
             if kind == "executable" and name in names:  # a forged result may name any file
                 (root / name).chmod(0o755)
-        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), kinds=self.kinds))
+        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.kinds))
 
     @property
     def _shipped_folder(self) -> str:

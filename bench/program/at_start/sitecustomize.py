@@ -19,7 +19,8 @@ REPOSITORY, CHECKOUT, STUDY, REPORT = (
     f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "LOADED_FILES")
 )
 """Variables with the folders, and with the file to which the names are written."""
-WRITTEN = 946_684_800  # unix seconds: the modification time of every file of a checkout until it is edited
+CHECKOUT_MTIME = 946_684_800
+"""The modification time of every file of a checkout until it is edited, in unix seconds."""
 
 
 def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
@@ -33,7 +34,7 @@ def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, l
     names = [file for file in modules if isinstance(file, str) and os.path.exists(file)]  # noqa: PTH110
     for path in map(os.path.realpath, names):
         if path.startswith(checkout + os.sep):
-            if os.stat(path).st_mtime == WRITTEN:  # noqa: PTH116
+            if os.stat(path).st_mtime == CHECKOUT_MTIME:  # noqa: PTH116
                 files["own"].append(os.path.relpath(path, checkout))
         elif path.startswith(repository + os.sep):
             is_meant = study and path.startswith(study + os.sep)
@@ -45,7 +46,7 @@ def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, l
 
 def _report_files() -> None:
     files = list_loaded_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
-    _write_lines([f"{whose} {file}" for whose, names in files.items() for file in names])
+    _write_lines([f"{owner} {file}" for owner, names in files.items() for file in names])
 
 
 def _write_lines(lines: list[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from unrolled.bench.atomic_files import draft_path, explaining_errors, make_folder, save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.at_start.sitecustomize import WRITTEN
+from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
 from unrolled.bench.program.commits.repository import (
     EXECUTABLE,
     GITLINK,
@@ -33,7 +33,7 @@ from unrolled.bench.program.commits.repository import (
 from unrolled.bench.program.file_selection import match_files
 from unrolled.bench.trial import canonical_json
 
-MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
+MODULE_SUFFIXES = (".py", ".pth", ".pyc", ".pyd", ".so")
 """Suffixes of files that Python would import."""
 
 
@@ -42,14 +42,15 @@ class Checkout:
     """The files of a commit, written into the folder `root`.
 
     `subfolder` is the program's folder, by its path from `root`. `tracked` are the files that git tracks
-    below it, by their paths from there, and `kinds` says which of them are links or executable. `repository`
-    is the top of the user's work tree; None if there is none, as for the files of a bundle.
+    below it, by their paths from there. `file_modes` has those that are links or executable: ("run.sh",
+    "executable"), ("a.txt", "link to b.txt"). `repository` is the top of the user's work tree; None if there
+    is none, as for the files of a bundle.
     """
 
     root: Path
     subfolder: str = ""
     tracked: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, str], ...] = ()
+    file_modes: tuple[tuple[str, str], ...] = ()
     commit: Commit | None = None
     repository: Path | None = None
 
@@ -120,22 +121,24 @@ def check_out(
         root=root,
         subfolder=subfolder,
         tracked=tuple(tracked),
-        kinds=_list_kinds(root, subfolder, below),
+        file_modes=_list_file_modes(root, subfolder, below),
         commit=commit,
         repository=repository.root,
     )
 
 
-def _list_kinds(root: Path, subfolder: str, files: Mapping[str, TreeEntry]) -> tuple[tuple[str, str], ...]:
-    """Return the kind of each file that is a link or may be executed, by its path from `subfolder`."""
-    kinds = []
+def _list_file_modes(
+    root: Path, subfolder: str, files: Mapping[str, TreeEntry]
+) -> tuple[tuple[str, str], ...]:
+    """Return the `file_modes` of a Checkout, by the paths of the files from `subfolder`."""
+    modes = []
     for path, entry in files.items():
         name = os.path.relpath(path, subfolder or ".")
         if entry.mode == LINK:
-            kinds.append((name, f"link to {(root / path).readlink()}"))
+            modes.append((name, f"link to {(root / path).readlink()}"))
         elif entry.mode == EXECUTABLE:
-            kinds.append((name, "executable"))
-    return tuple(kinds)
+            modes.append((name, "executable"))
+    return tuple(modes)
 
 
 def _find_links(
@@ -229,7 +232,7 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
             make_folder(draft / ".git")
             repository.write_files(tree, draft)
             for path in paths:
-                os.utime(draft / path, (WRITTEN, WRITTEN), follow_symlinks=False)
+                os.utime(draft / path, (CHECKOUT_MTIME, CHECKOUT_MTIME), follow_symlinks=False)
             _move_into_place(draft, checkout, paths, moment)
             save_file(time_file, str(time.time_ns()).encode())
     finally:
@@ -242,7 +245,7 @@ def _remove_foreign_modules(checkout: Path, paths: Iterable[str]) -> None:
     for folder, _, names in os.walk(checkout):
         for name in names:
             path = Path(folder, name)
-            if path.suffix in MODULES and path not in tracked:
+            if path.suffix in MODULE_SUFFIXES and path not in tracked:
                 with suppress(OSError):  # another run may remove it at the same time
                     path.unlink()
 
@@ -269,7 +272,7 @@ def _is_intact(path: Path, moment: int) -> bool:
     except OSError:
         return False
     is_link_of_data = path.is_symlink() and path.readlink().is_absolute()
-    return is_link_of_data or (state.st_mtime == WRITTEN and state.st_ctime_ns <= moment)
+    return is_link_of_data or (state.st_mtime == CHECKOUT_MTIME and state.st_ctime_ns <= moment)
 
 
 def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str], moment: int) -> None:

@@ -69,7 +69,7 @@ def remember_facts(facts: Iterable[FileFacts]) -> None:
         _FACTS.setdefault(file_facts.path, file_facts)
 
 
-def hash_files(files: Mapping[str, FileFacts], kinds: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the sha256 of names and contents, and of the kinds of some files, such as executable ones."""
+def hash_files(files: Mapping[str, FileFacts], file_modes: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the sha256 of names and contents, and of the modes of links and executable files."""
     content: object = {name: facts.sha256 for name, facts in files.items()}
-    return hashlib.sha256(canonical_json([content, kinds] if kinds else content)).hexdigest()
+    return hashlib.sha256(canonical_json([content, file_modes] if file_modes else content)).hexdigest()

@@ -17,18 +17,20 @@ _PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))
 class ImportedFiles:
     """Files that count, and the files that they import.
 
-    `search` are the folders in which the program's Python looks for modules first. `missing` are the
-    top-level modules that are in none of them, so that this Python has to be asked. Its `answers`, and the
-    `versions` of packages, are set by `identify`.
+    `module_folders` are the folders in which the program's Python looks for modules first. `missing` are the
+    top-level modules that are in none of them, so that this Python has to be asked. `identify` sets its
+    `python_answers`, and the `versions` of packages.
     """
 
-    def __init__(self, layout: Layout, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
+    def __init__(
+        self, layout: Layout, module_folders: Iterable[Path], files: Mapping[str, FileFacts]
+    ) -> None:
         self.files = dict(files)
         self.missing: set[str] = set()
         self.versions: list[str] = []
-        self.answers: dict[Question, Answer] = {}
+        self.python_answers: dict[Question, Answer] = {}
         self._layout = layout
-        self._search = tuple(search)
+        self._module_folders = tuple(module_folders)
         self._paths = {facts.path for facts in files.values()}
         self._list_modules = functools.cache(_list_modules)
         self._follow_imports([*files.values()])
@@ -67,9 +69,9 @@ class ImportedFiles:
         """Add the files of a module, or add it to `missing`. Return the files that are new."""
         top, _, inner = name.partition(".")
         added: list[FileFacts] = []
-        if top == "unrolled" and not any(self._list_modules(each / top) for each in self._search):
+        if top == "unrolled" and not any(self._list_modules(each / top) for each in self._module_folders):
             return self._add_module(ROOT, inner) if inner else added
-        for folder in self._search:
+        for folder in self._module_folders:
             added += self._add_module(folder, name)
             if self._list_modules(folder).get(top) or self._list_modules(folder / top).get("__init__"):
                 return added  # a folder without __init__.py yields to a package found elsewhere
