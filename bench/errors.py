@@ -32,11 +32,11 @@ def require(holds: object, rule: str, **fields: Any) -> None:
 
 def suggestion(word: str, choices: Mapping[str, Any] | list[str]) -> str:
     """Return 'did you mean …?' with the choices nearest to a word, or 'known: …' with all of them."""
-    near = " or ".join(map(repr, find_nearest(word, choices)))
-    return f"did you mean {near}?" if near else f"known: {', '.join(choices)}"
+    similar_choices = " or ".join(map(repr, find_nearest(word, choices)))
+    return f"did you mean {similar_choices}?" if similar_choices else f"known: {', '.join(choices)}"
 
 
 def find_nearest(word: str, choices: Mapping[str, Any] | list[str]) -> list[str]:
     """Return the choice that is spelt most like a word, or at most three that contain it; [] for none."""
-    similar = difflib.get_close_matches(word, list(choices), n=1)
-    return similar or [choice for choice in choices if len(word) > 2 and word in choice][:3]
+    similar_choices = difflib.get_close_matches(word, list(choices), n=1)
+    return similar_choices or [choice for choice in choices if len(word) > 2 and word in choice][:3]

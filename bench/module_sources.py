@@ -22,10 +22,11 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
 from unrolled.bench.imports import find_module, list_imports
 
-STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-SYSTEM = [Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")]
+STANDARD_FOLDERS = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
+_SYSTEM_NAMES = ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")
+SYSTEM_FOLDERS = [Path("/", name) for name in _SYSTEM_NAMES]
 """Folders of the operating system, which describe the machine."""
-PROJECT = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")]
+PROJECT_FOLDERS = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def find_sources(
     )
 
 
-STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.dlopen")
+START_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.dlopen")
 """Audit events that start a program or load a library, whose own reads raise no event."""
 
 
@@ -135,7 +136,7 @@ class ReadAudit:
         elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
             path = arguments[0]
         else:
-            if event in STARTS and _is_called_by_plug_in():
+            if event in START_EVENTS and _is_called_by_plug_in():
                 self._record_start(str(arguments[0]))
             return
         if isinstance(path, str | bytes):  # otherwise it is a file descriptor
@@ -198,7 +199,7 @@ def _is_called_by_plug_in() -> bool:
 
 def _is_standard(path: Path) -> bool:
     """Return True for a file of Python's standard library."""
-    return not _is_package(path) and any(path.is_relative_to(folder) for folder in STANDARD)
+    return not _is_package(path) and any(path.is_relative_to(folder) for folder in STANDARD_FOLDERS)
 
 
 def _is_package(path: Path) -> bool:
@@ -213,4 +214,5 @@ def _is_installed(path: Path) -> bool:
 
 def _belongs_to_machine(path: Path) -> bool:
     """Return True for a file of the operating system, of an installed package or of this project."""
-    return _is_installed(path) or any(path.is_relative_to(folder) for folder in (*SYSTEM, *PROJECT))
+    folders = (*SYSTEM_FOLDERS, *PROJECT_FOLDERS)
+    return _is_installed(path) or any(path.is_relative_to(folder) for folder in folders)

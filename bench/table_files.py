@@ -132,9 +132,9 @@ def _read_cells(path: Path, delimiter: str) -> Iterator[dict[str, str]]:
 def check_header(header: list[str], delimiter: str) -> None:
     """Raise ValueError for a header of numbers, with a repeated name, or with another delimiter."""
     line = delimiter.join(header)
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
-        raise ValueError(f"the header names {twice[0]!r} twice")
+    repeated_names = [name for name, count in Counter(header).items() if count > 1 and name]
+    if repeated_names:
+        raise ValueError(f"the header names {repeated_names[0]!r} twice")
     if all(isinstance(_parse_cell(name), int | float) for name in header):
         raise ValueError(f"its first line names no columns: {line[:60]}")
     for separator in {";", "\t", ","} - {delimiter}:

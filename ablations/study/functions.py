@@ -42,9 +42,9 @@ def function_tables(
         if isinstance(parameter.default, Scalar):
             baseline[name] = parameter.default
         is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        missing = parameter.default is parameter.empty and is_named and name not in settings
+        is_missing = parameter.default is parameter.empty and is_named and name not in settings
         require(
-            not missing,
+            not is_missing,
             f"{name!r} has no default",
             place=place,
             cure=f"give one, or baseline={{{name!r}: …}}",

@@ -234,8 +234,8 @@ def _make_study(file: StudyFile, path: str) -> Study:
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
     levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
-    first, *further_levels = reversed(levels.values())
-    baseline = {**first.trial_fields["settings"], "commit": BASE}
+    first_level, *further_levels = reversed(levels.values())
+    baseline = {**first_level.trial_fields["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
     for arm in further_levels:
         settings = arm.trial_fields["settings"]

@@ -146,10 +146,10 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
 
 def _require_packages(study: str) -> None:
     """Raise BadInput if a package of the chapter's models is not installed."""
-    missing = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
+    missing_packages = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
     require(
-        not missing,
-        f"trains models of the chapter, and {', '.join(missing)} is not installed",
+        not missing_packages,
+        f"trains models of the chapter, and {', '.join(missing_packages)} is not installed",
         place=f"study {study!r}",
         cure="pip install 'unrolled[chapter]'",
     )

@@ -280,11 +280,11 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     base = {other.name: other for other in plan.arms}.get(arm.against, plan.arms[0])
     base_trial = plan.make_planned_trial(base, min(base.trial_ids))
     base_settings = base_trial.flat_settings()
-    compared = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())
-    declared = {name: base_settings.get(name) for name in compared} | dict(arm.changes)
+    compared_settings = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())
+    declared_settings = {name: base_settings.get(name) for name in compared_settings} | dict(arm.changes)
     if arm.model:
-        declared["model"] = arm.model
-    for key, value in declared.items():
+        declared_settings["model"] = arm.model
+    for key, value in declared_settings.items():
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
         if key not in trial.unhashed_fields and settings.get(key, 0) != value:
             yield f"its trials have another {key} than the plan says"

@@ -55,8 +55,8 @@ class ProgramFactory:
         self._check_files()
         if self.table.function:
             for key in ("run", "metrics", "patterns"):
-                extra = getattr(self.table, key)
-                require(not extra, "stands beside `function`", key=key, cure="keep one of them")
+                other_value = getattr(self.table, key)
+                require(not other_value, "stands beside `function`", key=key, cure="keep one of them")
             is_path = re.fullmatch(r"\w+(\.\w+)*:\w+", self.table.function)
             require(is_path, "is no module:name", key="function", cure='write function = "train:main"')
             return

@@ -85,13 +85,13 @@ def find_earlier_fingerprints(
     A further flag that changes no number, such as --verbose, does not make a seen trial unseen. Whether it
     changed a number shows once the trial has its own result.
     """
-    templated = [trial for trial in trials if trial.command_template]
-    by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}
+    command_trials = [trial for trial in trials if trial.command_template]
+    by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in command_trials}
     fingerprints: dict[str, tuple[str, ...]] = {}
-    for earlier in shown_trials:
-        trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
-        if trial and trial.command_template != earlier.command_template:
-            for result in ledger.read_results([earlier.id]).values():
+    for earlier_trial in shown_trials:
+        trial = by_settings.get((canonical_json(earlier_trial.comparable_content), earlier_trial.seed))
+        if trial and trial.command_template != earlier_trial.command_template:
+            for result in ledger.read_results([earlier_trial.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
     return fingerprints
 

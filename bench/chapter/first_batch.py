@@ -128,12 +128,12 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     hidden = network_sizes.get("hidden", 0)
     layers = network_sizes.get("layers", 1)
     weights = vocab * network_sizes.get("embedding", hidden) + layers * 2 * hidden**2
-    needed = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
-    available = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
+    needed_mib = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
+    available_mib = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
     settings = ", ".join(f"{key} = {value:,}" for key, value in network_sizes.items())
     require(
-        needed <= available,
-        f"needs at least {needed:,} MiB for its weights, of which this machine has {available:,}",
+        needed_mib <= available_mib,
+        f"needs at least {needed_mib:,} MiB for its weights, of which this machine has {available_mib:,}",
         key=f"model {trial.model!r} with {settings}",
         cure="lower them",
     )
@@ -157,18 +157,18 @@ def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
 
 def _check_cell(trial: ChapterTrial, cell: nn.Module) -> None:
     """Call a cell by itself, so that a wrong shape is reported as the cell's."""
-    x = torch.zeros(2, int(trial.options["hidden"]))
+    inputs = torch.zeros(2, int(trial.options["hidden"]))
     cell = deepcopy(cell)  # a cell may keep something in itself, which must not affect the next check
     with _reporting_errors(trial, "fails on its first step"):
-        result = cell(x, None)
+        result = cell(inputs, None)
     is_pair = isinstance(result, tuple) and len(result) == 2
     require(is_pair, f"returns {type(result).__name__}", cure="return its output and its next state")
     output, state = result
     shape = tuple(getattr(output, "shape", ()))
-    fits = isinstance(output, Tensor) and shape == tuple(x.shape)
-    require(fits, f"returns an output of shape {shape}", cure=f"{tuple(x.shape)} is needed")
+    fits = isinstance(output, Tensor) and shape == tuple(inputs.shape)
+    require(fits, f"returns an output of shape {shape}", cure=f"{tuple(inputs.shape)} is needed")
     with _reporting_errors(trial, "fails on its second step, with the state that its first returned"):
-        cell(x, state)
+        cell(inputs, state)
 
 
 def _check_update(
@@ -249,7 +249,7 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
         for window in (tokens, tokens, changed_tokens):
             model.reset()
             outputs.append(model(window).logits)
-    first, repeated, changed = outputs
+    first_logits, repeated_logits, changed_logits = outputs
     state_after = model.state_dict()
     require(
         all(torch.equal(state_before[name], state_after[name]) for name in state_after),
@@ -257,8 +257,10 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
         cure="change them while self.training alone",
     )
     cure = "forget all of the state there, drop nothing out and draw no random numbers"
-    require(torch.equal(first, repeated), "answers differently after reset() in evaluation", cure=cure)
-    is_causal = first.dim() < 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5)
+    rule = "answers differently after reset() in evaluation"
+    require(torch.equal(first_logits, repeated_logits), rule, cure=cure)
+    first_half, changed_half = (logits[:, :half] for logits in (first_logits, changed_logits))
+    is_causal = first_logits.dim() < 3 or torch.allclose(first_half, changed_half, rtol=1e-3, atol=1e-5)
     require(
         is_causal,
         "looks ahead: its answer to a word changes with the words after it",
@@ -281,12 +283,12 @@ def _check_dependence(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
         with torch.no_grad(), _reporting_errors(trial, "fails in evaluation"):
             for weight in filter(torch.is_floating_point, model.parameters()):
                 weight.add_(torch.randn(weight.shape, generator=generator), alpha=draw / WEIGHT_DRAWS)
-            first = model(tokens).logits
+            first_logits = model(tokens).logits
             keeps_state = bool(flatten_state(model.state))
-            later = model(tokens).logits
+            later_logits = model(tokens).logits
             model.reset()
-            changes_with_input |= not torch.equal(first, model(changed_tokens).logits)
-            changes_with_state |= not (keeps_state and torch.equal(later, model(tokens).logits))
+            changes_with_input |= not torch.equal(first_logits, model(changed_tokens).logits)
+            changes_with_state |= not (keeps_state and torch.equal(later_logits, model(tokens).logits))
         if changes_with_input and changes_with_state:
             return
     cure = "use it: it may be overwritten, or multiplied by 0"

@@ -187,7 +187,11 @@ class ChapterTrial(Trial):
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()
-        return {name: x for name, x in changes.items() if name in base_settings or options.get(name) != x}
+        return {
+            name: value
+            for name, value in changes.items()
+            if name in base_settings or options.get(name) != value
+        }
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""

@@ -147,10 +147,10 @@ class ProgramTrial(Trial):
                 return CountedResult(replace(result, status="diverged", reason=reason))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
                 return CountedResult(replace(result, status="failed", reason=not_number))
-        missing = next((name for name in metrics if name not in result.metrics), None)
-        if missing is None or not result.done:
+        missing_metric = next((name for name in metrics if name not in result.metrics), None)
+        if missing_metric is None or not result.done:
             return CountedResult(result)
-        reason = self._explain_missing_metric(missing, result)
+        reason = self._explain_missing_metric(missing_metric, result)
         return CountedResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
@@ -240,19 +240,19 @@ class ProgramTrial(Trial):
             if name.startswith(f"..{os.sep}"):
                 cure = "give all one folder: `folder` of [program]"
                 raise BadInput(f"{name} lies outside of its folder", place=self.title, cure=cure)
-        inside = {
+        paths_inside = {
             name.replace(STUDY_PREFIX, STUDY_FILES, 1): path
             for name, path in files.items()
             if path.is_relative_to(self._root) or name.startswith(f"{STUDY_PREFIX}/")
         }
-        size = sum(path.stat().st_size for path in inside.values())
+        size = sum(path.stat().st_size for path in paths_inside.values())
         require(
             size <= MOST_SENT_BYTES,
             f"has {size / 1e6:.0f} MB of files, more than are sent to workers",
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in inside.items()}
+        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in paths_inside.items()}
 
     def describe_identity(self) -> str:
         """Return a line on what enters its identity beside its settings. Raises BadInput for missing files.
@@ -330,5 +330,6 @@ def shorten_names(names: Collection[str]) -> str:
 
 def _list_edited(before: Mapping[str, FileFacts], after: Mapping[str, FileFacts]) -> list[str]:
     """Return the files whose content differs, or that only one of the two has."""
-    old, new = ({(name, facts.sha256) for name, facts in files.items()} for files in (before, after))
-    return sorted({name for name, _ in old ^ new})
+    old_hashes = {(name, facts.sha256) for name, facts in before.items()}
+    new_hashes = {(name, facts.sha256) for name, facts in after.items()}
+    return sorted({name for name, _ in old_hashes ^ new_hashes})

@@ -38,9 +38,9 @@ def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, l
                 files["own"].append(os.path.relpath(path, checkout))
         elif path.startswith(repository + os.sep):
             is_meant = study and path.startswith(study + os.sep)
-            inside = os.path.relpath(path, repository)
-            if not is_meant and os.path.exists(os.path.join(checkout, inside)):  # noqa: PTH110, PTH118
-                files["foreign"].append(inside)
+            relative_path = os.path.relpath(path, repository)
+            if not is_meant and os.path.exists(os.path.join(checkout, relative_path)):  # noqa: PTH110, PTH118
+                files["foreign"].append(relative_path)
     return files
 
 

@@ -66,9 +66,9 @@ class Checkout:
 
     def is_users_own(self, path: Path) -> bool:
         """Return True for a path in the user's work tree, or in another checkout beside this one."""
-        inside = self.repository is not None and path.is_relative_to(self.repository)
-        beside = self.commit is not None and path.is_relative_to(self.root.parent)
-        return (inside or beside) and not path.is_relative_to(self.root)
+        is_in_work_tree = self.repository is not None and path.is_relative_to(self.repository)
+        is_in_other_checkout = self.commit is not None and path.is_relative_to(self.root.parent)
+        return (is_in_work_tree or is_in_other_checkout) and not path.is_relative_to(self.root)
 
     def has_at_same_place(self, path: Path) -> bool:
         """Return True for a user's own path that has a counterpart: the commit has a file at the same place.
@@ -96,16 +96,16 @@ def check_out(
     Git LFS, and if git or the disk refuses.
     """
     files = repository.list_files(commit.tree)
-    below = {
+    program_files = {
         path: entry for path, entry in files.items() if not subfolder or path.startswith(f"{subfolder}/")
     }
     require(
-        below,
+        program_files,
         f"has no folder {subfolder}" if subfolder else "has no file",
         place=f"commit {commit.name!r}",
         cure="name a later commit, or the folder of the program: `folder` in [program]",
     )
-    for path, entry in below.items():
+    for path, entry in program_files.items():
         if entry.mode == GITLINK:
             rule = "is a submodule, of which a commit has no files"
             cure = "copy its files into the repository"
@@ -114,14 +114,14 @@ def check_out(
     mark = hashlib.sha256(canonical_json({link: str(path) for link, path in links.items()})).hexdigest()[:8]
     root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
     _make_checkout(repository, commit.tree, root, files)
-    _refuse_pointers(commit, root, [path for path in below if path not in links])
+    _refuse_pointers(commit, root, [path for path in program_files if path not in links])
     _link_files(root, links)
-    tracked = [os.path.relpath(path, subfolder or ".") for path in below]
+    tracked = [os.path.relpath(path, subfolder or ".") for path in program_files]
     return Checkout(
         root=root,
         subfolder=subfolder,
         tracked=tuple(tracked),
-        file_modes=_list_file_modes(root, subfolder, below),
+        file_modes=_list_file_modes(root, subfolder, program_files),
         commit=commit,
         repository=repository.root,
     )
@@ -165,13 +165,14 @@ def _find_links(
         if not path.is_relative_to(repository.root):
             rule = "lies outside of the repository"
             raise BadInput(rule, key=f"data: {name}", cure="name it by its absolute path")
-        inside = path.relative_to(repository.root)
-        if any(parent.as_posix() in folders for parent in inside.parents):  # behind a link that git tracks
+        relative_path = path.relative_to(repository.root)
+        # the path may lie behind a link that git tracks
+        if any(parent.as_posix() in folders for parent in relative_path.parents):
             real = Path(os.path.realpath(path))
             if not real.is_relative_to(repository.root):
                 continue  # the link in the checkout leads there, too
-            inside = real.relative_to(repository.root)
-        name_in_tree = inside.as_posix()
+            relative_path = real.relative_to(repository.root)
+        name_in_tree = relative_path.as_posix()
         entry = files.get(name_in_tree)
         if entry is None:
             is_linked = name_in_tree not in tracked_elsewhere

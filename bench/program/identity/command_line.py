@@ -197,21 +197,22 @@ def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[
     and the path of torchrun. The Python is "" if nothing names one. Raises BadInput if the command begins
     with a Python that does not exist.
     """
-    first = command[0] if command else ""
+    first_word = command[0] if command else ""
     for word in command:
         if _PYTHON.fullmatch(Path(word).name):
             if located := _locate_program(word, folder, path):
                 return _prefer_this_python(located), None
-            if word == first:
+            if word == first_word:
                 cure = "write its path, from the study's folder or absolute, or python"
                 raise BadInput(f"there is no Python {word}", key="run", cure=cure)
-    located = _locate_program(first, folder, path) if first else ""
+    located = _locate_program(first_word, folder, path) if first_word else ""
     script = Path(located) if located and is_python(Path(located)) else None
     if script is None:
         return "", None
     word = next(iter(_read_first_lines(script)), "python")
     interpreter = _prefer_this_python(_locate_program(word, folder, path) or sys.executable)
-    return interpreter, None if "/" in first else script  # a file that `run` names by path is counted anyway
+    # a file that `run` names by path is counted anyway
+    return interpreter, None if "/" in first_word else script
 
 
 def _locate_program(word: str, folder: Path, path: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 INSTALLED = ("site-packages", "dist-packages")
 COMPILED = re.compile(r"\.(so|pyd|dll|dylib)(\.|$)")
-STANDARD = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
+STANDARD_FOLDERS = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
 
 
 def describe_environment(modules: list[str], packages: list[str]) -> dict[str, Any]:
@@ -89,16 +89,16 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
     sources: list[str] = []
     for place in places:
         folder = place.parent.resolve()
-        installed = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
+        installed_owners = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
         if folder.name not in INSTALLED:
-            if STANDARD.intersection((folder, *folder.parents)):
+            if STANDARD_FOLDERS.intersection((folder, *folder.parents)):
                 continue
             # leaves out a folder with its .egg-info
-            installed = [owner for owner in installed if owner.read_text("WHEEL")]
-        for owner in installed:
+            installed_owners = [owner for owner in installed_owners if owner.read_text("WHEEL")]
+        for owner in installed_owners:
             packages.update(list_required(owner))
             packages[owner.metadata["Name"]] = version_with_build(owner)
-        if not installed:
+        if not installed_owners:
             sources.append(str(place.resolve()))
     return {"packages": packages, "sources": sources}
 
@@ -141,13 +141,13 @@ def version_with_build(distribution: metadata.Distribution) -> str:
     A package that was installed from a folder or a repository, which may change without a new version, has a
     hash of its files in place of the build.
     """
-    public = str(distribution.version).partition("+")[0]
+    public_version = str(distribution.version).partition("+")[0]
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if "archive_info" in origin or not origin:
-        return public
+        return public_version
     lines = (distribution.read_text("RECORD") or "").splitlines()
     files = sorted(line for line in lines if ".dist-info/" not in line and "__pycache__" not in line)
-    return f"{public}+{hashlib.sha256(chr(10).join(files).encode()).hexdigest()[:8]}"
+    return f"{public_version}+{hashlib.sha256(chr(10).join(files).encode()).hexdigest()[:8]}"
 
 
 if __name__ == "__main__":

@@ -178,8 +178,8 @@ def _follow_imports(
             layout.folder,
             wants_sys_path=layout.checkout is not None,
         )
-        for module, installed in answer.modules.items():
-            imported.add_sources(module, installed.sources if installed else ())
+        for module, installed_module in answer.modules.items():
+            imported.add_sources(module, installed_module.sources if installed_module else ())
     imported.versions = [answer.python, *_list_versions(answer, packages, imported)]
     imported.python_answers = {question: answer}
     return imported
@@ -195,9 +195,9 @@ def _list_versions(answer: Answer, packages: Sequence[str], imported: ImportedFi
     if packages:
         return
     versions: dict[str, str] = {}
-    for module, installed in answer.modules.items():
-        if installed:
-            versions |= installed.packages
+    for module, installed_module in answer.modules.items():
+        if installed_module:
+            versions |= installed_module.packages
         elif module not in _STARTUP_MODULES and not imported.has_part(module):
             versions[module] = ABSENT
     yield from (f"{name} {''.join(version.split())}" for name, version in sorted(versions.items()))

@@ -68,15 +68,15 @@ class ImportedFiles:
     def _add_import(self, name: str) -> list[FileFacts]:
         """Add the files of a module, or add it to `missing`. Return the files that are new."""
         top, _, inner = name.partition(".")
-        added: list[FileFacts] = []
+        new_files: list[FileFacts] = []
         if top == "unrolled" and not any(self._list_modules(each / top) for each in self._module_folders):
-            return self._add_module(ROOT, inner) if inner else added
+            return self._add_module(ROOT, inner) if inner else new_files
         for folder in self._module_folders:
-            added += self._add_module(folder, name)
+            new_files += self._add_module(folder, name)
             if self._list_modules(folder).get(top) or self._list_modules(folder / top).get("__init__"):
-                return added  # a folder without __init__.py yields to a package found elsewhere
+                return new_files  # a folder without __init__.py yields to a package found elsewhere
         self.missing.add(top)
-        return added
+        return new_files
 
     def _add_module(self, folder: Path, name: str) -> list[FileFacts]:
         """Add the files of a module in a folder, and of the packages around it. Return those that are new."""
@@ -85,10 +85,10 @@ class ImportedFiles:
             paths += [folder / file for file in self._list_modules(folder).get(part, ())]
             folder = folder / part
             paths += [folder / file for file in self._list_modules(folder).get("__init__", ())]
-        new = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
+        new_paths = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
         if any(folder.is_relative_to(part) for part in _PROJECT):
-            return [self._add_file(f"unrolled:{os.path.relpath(path, ROOT)}", path) for path in new]
-        return [self._add_file(self._layout.name_file(path), path) for path in new]
+            return [self._add_file(f"unrolled:{os.path.relpath(path, ROOT)}", path) for path in new_paths]
+        return [self._add_file(self._layout.name_file(path), path) for path in new_paths]
 
     def _add_file(self, name: str, path: Path) -> FileFacts:
         self._paths.add(path)

@@ -69,8 +69,8 @@ class Layout:
         if self.checkout is None or self.checkout.repository is None:
             return ()
         repository = self.checkout.repository
-        inside = [Path(entry) for entry in entries if self.checkout.is_users_own(Path(entry))]
-        roots = dict.fromkeys(os.path.relpath(path, repository) for path in inside)
+        user_paths = [Path(entry) for entry in entries if self.checkout.is_users_own(Path(entry))]
+        roots = dict.fromkeys(os.path.relpath(path, repository) for path in user_paths)
         return tuple(root for root in roots if (self.checkout.root / root).is_dir())
 
     def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:

@@ -43,8 +43,8 @@ class Flag(NamedTuple):
 def read_flags(tree: ast.Module) -> list[Flag]:
     """Return the flags of a script. Of two with one name, the first counts."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    declared = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
-    flags = [*filter(None, declared), *_read_globals(tree)]
+    declared_flags = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
+    flags = [*filter(None, declared_flags), *_read_globals(tree)]
     return list({flag.name: flag for flag in reversed(flags)}.values())[::-1]
 
 
@@ -52,9 +52,9 @@ def find_seed(flags: Iterable[Flag]) -> Flag | None:
     """Return the flag that sets the seed; None if there is none, or several may."""
     by_name = {flag.name: flag for flag in flags if "?" not in flag.words}
     names = [name for name in SEEDS if name in by_name]
-    similar = [name for name in by_name if "seed" in name.lower()]
-    if not names and len(similar) == 1:
-        names = similar
+    similar_names = [name for name in by_name if "seed" in name.lower()]
+    if not names and len(similar_names) == 1:
+        names = similar_names
     return by_name[names[0]] if names else None
 
 
