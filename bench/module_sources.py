@@ -116,11 +116,11 @@ class ReadAudit:
         for path in self.files:
             self._check_file(path)
         for name in self.starts:
-            raise _unseen_reads_error(name, self._place)
+            raise _explain_unseen_reads(name, self._place)
 
     def _check_file(self, path: str) -> None:
         if self._allowed is not None and not self._allowed & {path, str(Path(path).parent)}:
-            raise _uncounted_file_error(Path(path), self._place)
+            raise _explain_uncounted_file(Path(path), self._place)
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._is_over:
@@ -131,7 +131,7 @@ class ReadAudit:
         elif event == "import":  # only a module in C has a path
             path = arguments[1]
         elif event == "sqlite3.connect":
-            path = _database_path(arguments[0])
+            path = _find_database_path(arguments[0])
             flags = os.O_RDWR | os.O_CREAT
         elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
             path = arguments[0]
@@ -145,7 +145,7 @@ class ReadAudit:
     def _record_start(self, name: str) -> None:
         self.starts.append(name)
         if self._allowed is not None:
-            raise _unseen_reads_error(name, self._place)
+            raise _explain_unseen_reads(name, self._place)
 
     def _record_file(self, path: str, flags: int) -> None:
         if path.endswith(".pyc"):
@@ -160,7 +160,7 @@ class ReadAudit:
         self._check_file(path)
 
 
-def _uncounted_file_error(path: Path, place: str) -> BadInput:
+def _explain_uncounted_file(path: Path, place: str) -> BadInput:
     line = f"import {path.stem}" if path.suffix == ".py" else f"data_file({path.name!r})"
     return BadInput(
         f"reads {path.name}, which its trials' identity does not count",
@@ -169,7 +169,7 @@ def _uncounted_file_error(path: Path, place: str) -> BadInput:
     )
 
 
-def _unseen_reads_error(name: str, place: str) -> BadInput:
+def _explain_unseen_reads(name: str, place: str) -> BadInput:
     return BadInput(
         f"starts or loads {name}, which may read files that its trials' identity does not count",
         place=place,
@@ -177,7 +177,7 @@ def _unseen_reads_error(name: str, place: str) -> BadInput:
     )
 
 
-def _database_path(name: object) -> str | None:
+def _find_database_path(name: object) -> str | None:
     """Return the file of a database of sqlite3; None for one in memory."""
     text = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
     if text.startswith("file:"):

@@ -18,7 +18,7 @@ RESULT_FORMAT = 9
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
-"""Size, inode and times of a file: see `bench.identity.file_state`."""
+"""Size, inode and times of a file: see `bench.identity.read_file_state`."""
 
 Scalar = bool | int | float | str
 
@@ -173,12 +173,12 @@ class Trial:
         """Return the modules and plug-ins, among those that its study has loaded, that this trial needs."""
         return list(loaded)
 
-    def files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""
         return {}
 
-    def relocated_to(self, folder: Path) -> Self:
-        """Return the same trial for a machine that has its `files_to_ship` below `folder`."""
+    def relocate_to(self, folder: Path) -> Self:
+        """Return the same trial for a machine that has its `read_files_to_ship` below `folder`."""
         return self
 
 

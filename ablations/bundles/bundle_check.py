@@ -26,7 +26,7 @@ from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
-from unrolled.bench.chapter.identity import package_hash
+from unrolled.bench.chapter.identity import hash_package
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
@@ -112,7 +112,7 @@ def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
 
     A program's files would be run, and are read only with `trust`.
     """
-    trial = result.trial.relocated_to(files)
+    trial = result.trial.relocate_to(files)
     if isinstance(trial, ProgramTrial):
         return replace(result, trial=replace(trial, keep=())) if trust else result
     return replace(result, trial=trial) if _find_text_file(trial, files) else result
@@ -219,7 +219,7 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
     """Yield faults of source/, whose hash must be that of the code that trained the results."""
     for trial in _select_trials_without_plugins(trials):
         try:
-            source = package_hash(trial.model, trial.engine, root / "source" / "bench")
+            source = hash_package(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
             yield f"source/: lacks {Path(str(error.filename)).relative_to(root / 'source')}"
             return
@@ -235,7 +235,7 @@ def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) ->
     files = root / "files"
     unused = set(list_files(files))
     for trial in trials:
-        located = trial.relocated_to(files)
+        located = trial.relocate_to(files)
         if isinstance(located, ProgramTrial):
             may_read = trust or not _reads_elsewhere(located)
             today, reason = identify_today(located) if may_read else (located, "")
@@ -259,7 +259,7 @@ def _hash_text(path: Path) -> str:
 def _list_program_files(trial: ProgramTrial) -> set[Path]:
     """Return the files that count in a program's identity; all of its folder if they cannot be listed."""
     try:
-        return set(trial.hashed_files().values())
+        return set(trial.list_hashed_files().values())
     except BadInput:
         return set(list_files(Path(trial.folder)))
 

@@ -110,7 +110,7 @@ def run_on_cluster(
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     or, for a while, every worker is lost.
     """
-    files, worker_names = worker.files_to_ship(trials, conditions.preload)
+    files, worker_names = worker.read_files_to_ship(trials, conditions.preload)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):

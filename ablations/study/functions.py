@@ -12,7 +12,7 @@ from unrolled.bench.program.template import BUILT_IN_FIELDS
 from unrolled.bench.trial import Scalar
 
 
-def function_tables(
+def make_function_tables(
     function: Callable[..., Any], settings: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the tables of a function: {"program": {"function": "train:main", …}, "baseline": {"lr": 0.1}}.

@@ -13,7 +13,7 @@ from unrolled.ablations.study import chapter
 from unrolled.ablations.study.arms import make_arms, merge_arms
 from unrolled.ablations.study.commits import check_out_commits
 from unrolled.ablations.study.errors import error_context, format_value
-from unrolled.ablations.study.functions import function_tables
+from unrolled.ablations.study.functions import make_function_tables
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.ablations.study.study import Study
@@ -62,7 +62,7 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
     for key in keys.keys() & DesignTable.model_fields.keys():
         design[key] = keys.pop(key)
     if function is not None:
-        keys |= function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
+        keys |= make_function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
     place = f"study {name!r}"
     with error_context(place):
         return make_study(check_keys({"question": name, **keys, "name": name, "design": design}), place)

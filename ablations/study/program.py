@@ -289,7 +289,7 @@ class ProgramFactory:
         """Raise BadInput if a file or a package that enters the identity is missing."""
         self.make_trial(trial_fields).identify()
 
-    def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
+    def find_task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return no settings: all arms of a program have its task."""
         return {}
 

@@ -92,11 +92,11 @@ def find_earlier_fingerprints(
         trial = by_settings.get((canonical_json(earlier_trial.comparable_content), earlier_trial.seed))
         if trial and trial.command_template != earlier_trial.command_template:
             for result in ledger.read_results([earlier_trial.id]).values():
-                fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
+                fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), fingerprint_numbers(result))
     return fingerprints
 
 
-def numbers_fingerprint(result: Result) -> str:
+def fingerprint_numbers(result: Result) -> str:
     """Return the fingerprint of all numbers of a program's result, costs apart; its status if it failed."""
     return result.fingerprints.get("numbers", result.status)
 

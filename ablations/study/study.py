@@ -124,8 +124,8 @@ class Study:
     def task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from its base: ["vocab"]."""
         base = {declared.name: declared for declared in self.arms}.get(arm.against, self.baseline)
-        base_task = base.factory.task_settings(base.trial_fields)
-        task = arm.factory.task_settings(arm.trial_fields)
+        base_task = base.factory.find_task_settings(base.trial_fields)
+        task = arm.factory.find_task_settings(arm.trial_fields)
         return [key for key, value in task.items() if base_task[key] != value]
 
     @property

@@ -27,7 +27,7 @@ from unrolled.ablations.study.plan import (
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
-from unrolled.bench.differences import measurements_by_metric
+from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import make_visible
@@ -145,8 +145,8 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:
     """Return the metrics in which two results differ, by the final value or the curve."""
-    a = measurements_by_metric(first.to_dict())
-    b = measurements_by_metric(second.to_dict())
+    a = list_measurements_by_metric(first.to_dict())
+    b = list_measurements_by_metric(second.to_dict())
     return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
 
 

@@ -27,18 +27,18 @@ def expected_seconds(trial: ChapterTrial) -> float:
     """
     spec = spec_of(trial.model)
     chapter = spec.make_chapter_trial()
-    length, words = _text_size(trial.corpus, trial.tokens)
+    length, words = _measure_text(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
     rereading = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
     tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + rereading)
     passes = tokens / (chapter.epochs * HUMAN_NUMBERS_SIZE[0])
     updates = chapter.batch * chapter.window / (trial.batch * trial.window)
-    token_cost = microseconds_per_token(trial.options, min(words, trial.vocab or words))
-    chapter_cost = microseconds_per_token(spec.options, HUMAN_NUMBERS_SIZE[1])
+    token_cost = estimate_token_microseconds(trial.options, min(words, trial.vocab or words))
+    chapter_cost = estimate_token_microseconds(spec.options, HUMAN_NUMBERS_SIZE[1])
     return spec.chapter_seconds * passes * (1 + updates) / 2 * (token_cost / chapter_cost)
 
 
-def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
+def estimate_token_microseconds(options: Mapping[str, Scalar], words: int) -> float:
     """Return the estimated cost of training on one token, in µs of one core.
 
     The constants fit AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
@@ -59,12 +59,12 @@ def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
 
 def check_length(trial: ChapterTrial) -> None:
     """Raise BadInput for a text that is too short for a batch of each split, before torch is loaded."""
-    length, _ = _text_size(trial.corpus, trial.tokens)
+    length, _ = _measure_text(trial.corpus, trial.tokens)
     trial.check_text_length(length)
 
 
 @cache
-def _text_size(corpus: str, kind: str) -> tuple[int, int]:
+def _measure_text(corpus: str, kind: str) -> tuple[int, int]:
     """Return the tokens of a text, and how many different ones there are."""
     if kind == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE

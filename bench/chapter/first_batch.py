@@ -18,7 +18,7 @@ from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import train as training
@@ -48,7 +48,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not spec_of(trial.model).is_counting_model:
-        with _naming_origin(_model_origin(trial)), run.unchanged_machine(trial.device):
+        with _naming_origin(_find_model_origin(trial)), run.unchanged_machine(trial.device):
             _check_model(trial, corpus, train, valid)
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - start)
 
@@ -63,7 +63,7 @@ def _check_model(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Bat
         model = training.build_model(trial, vocab)
     _check_class(trial, model)
     for cell in find_cells(model):
-        with _naming_origin(_model_origin(trial, "cell")):
+        with _naming_origin(_find_model_origin(trial, "cell")):
             _check_cell(trial, cell)
     _check_update(trial, model, train_batch, vocab)
     _check_evaluation(trial, model, valid_tokens, vocab)
@@ -98,16 +98,16 @@ def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, RuntimeError | TypeError | ValueError) and str(error):
             message = str(error)
-        file, name = _model_origin(trial)
+        file, name = _find_model_origin(trial)
         rule = " ".join(message.split())
         raise BadInput(rule, place=locate_error(error) or file, key=f"{name} {failure}") from error
 
 
-def _model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
+def _find_model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
     return Path(spec_of(trial.model).file).name, f"{kind} {trial.model!r}"
 
 
-def _penalty_origin(name: str) -> Origin:
+def _find_penalty_origin(name: str) -> Origin:
     return Path(PLUG_IN_PENALTIES[name].file).name, f"regularizer {name!r}"
 
 
@@ -196,8 +196,8 @@ def _check_update(
         f"gives a loss of {loss.item()} on the first batch",
         cure="look at its weights and divisions",
     )
-    for name in active_penalties(trial.options):
-        with _naming_origin(_penalty_origin(name)):
+    for name in find_active_penalties(trial.options):
+        with _naming_origin(_find_penalty_origin(name)):
             _check_penalty(trial, name, output)
     with _reporting_errors(trial, "has no gradient"):
         sum(compute_penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
@@ -313,9 +313,9 @@ def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -
     model = training.build_model(trial, vocab).train()
     torch.manual_seed(trial.derive_seed("dropout"))
     output = model(tokens)
-    outputs = {_model_origin(trial): output.logits}
+    outputs = {_find_model_origin(trial): output.logits}
     for name, value in compute_penalties(replace(trial, alpha=0.0, beta=0.0), output).items():
-        outputs[_penalty_origin(name)] = value
+        outputs[_find_penalty_origin(name)] = value
     return outputs
 
 

@@ -160,7 +160,7 @@ def count_wrong_decimals(printed: Digits, our_numbers: Numbers) -> int:
 def describe_machine_differences() -> list[str]:
     """Return the differences of this machine from the reference."""
     torch_device.make_deterministic()
-    facts = machine.machine_facts()
+    facts = machine.read_machine_facts()
     values = {**facts["packages"], "cpu": facts["cpu"], "cpu_capability": facts["cpu_capability"]}
     return [
         f"{name.replace('_', ' ')} {values[name]} instead of {value}"

@@ -26,9 +26,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from unrolled.bench.chapter.identity import plug_in_files
+from unrolled.bench.chapter.identity import list_plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec, Penalty, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec, Penalty, find_active_penalties
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, record_content
@@ -108,7 +108,7 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
 
 def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
     """Return those of a study's modules that a trial needs: all but the plug-ins that it does not use."""
-    used = {trial.model, *active_penalties(trial.options)}
+    used = {trial.model, *find_active_penalties(trial.options)}
     return [
         module
         for module in modules
@@ -116,7 +116,7 @@ def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[s
     ]
 
 
-def companion_files(name: str) -> list[str]:
+def find_companion_files(name: str) -> list[str]:
     """Return the other files that the trials of a loaded plug-in need."""
     files = {file for part in _LOADED.get(name, ()) for file in part.sources.files}
     return sorted(files - {str(Path(name).resolve())})
@@ -141,10 +141,10 @@ def is_plug_in(name: str) -> bool:
     return name.endswith(".py")
 
 
-def hashed_files(trial: Trial) -> set[str]:
+def list_hashed_files(trial: Trial) -> set[str]:
     """Return the files that enter a trial's identity, without Unrolled's own: its text and its plug-ins'."""
     assert isinstance(trial, ChapterTrial)
-    return {trial.corpus, *map(str, plug_in_files(trial.model, active_penalties(trial.options)))}
+    return {trial.corpus, *map(str, list_plug_in_files(trial.model, find_active_penalties(trial.options)))}
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
@@ -159,7 +159,9 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
     def register(cls: Cls) -> Cls:
         # a cell derived from nn.GRUCell also has the keywords device and dtype, whose default is None
-        defaults = {key: value for key, value in _keyword_defaults(cls, skip=2).items() if value is not None}
+        defaults = {
+            key: value for key, value in _read_keyword_defaults(cls, skip=2).items() if value is not None
+        }
         cell_options = _check_options("cell", name, defaults, reserved=LM6.options)
 
         def build(
@@ -192,7 +194,7 @@ def model(
     _check_name("model", name)
 
     def register(cls: Cls) -> Cls:
-        keywords = _keyword_defaults(cls, skip=1) if options is None else options
+        keywords = _read_keyword_defaults(cls, skip=1) if options is None else options
         model_options = _check_options("model", name, keywords)
         _register_model(name, title or cls.__name__, cls, cls, model_options, settings)
         return cls
@@ -218,7 +220,7 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
         PLUG_IN_PENALTIES[name] = Penalty(
             name=name,
             title=title or name,
-            description=_first_doc_line(function, file),
+            description=_read_first_doc_line(function, file),
             function=function,
             file=file,
         )
@@ -266,7 +268,7 @@ def _check_name(kind: str, name: Any) -> None:
     require(NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{kind} {name!r}", cure=_RENAME)
 
 
-def _keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
+def _read_keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
     """Return the parameters of a constructor with their defaults, without the first `skip`."""
     parameters = list(inspect.signature(cls).parameters.values())[skip:]
     return {parameter.name: parameter.default for parameter in parameters}
@@ -303,7 +305,7 @@ def _register_model(
     ZOO[name] = ModelSpec(
         name=name,
         title=title,
-        description=_first_doc_line(cls, file),
+        description=_read_first_doc_line(cls, file),
         module=cls.__module__,
         builder=builder,
         options=options,
@@ -313,6 +315,6 @@ def _register_model(
     )
 
 
-def _first_doc_line(registered: Any, file: str) -> str:
+def _read_first_doc_line(registered: Any, file: str) -> str:
     docstring = inspect.cleandoc(registered.__doc__ or "")  # getdoc would return the docstring of nn.Module
     return (docstring or f"from {Path(file).name}").splitlines()[0]

@@ -16,7 +16,7 @@ from unrolled.bench import machine
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors, generate_tokens
-from unrolled.bench.chapter.metrics import Evaluation, training_flops
+from unrolled.bench.chapter.metrics import Evaluation, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
@@ -46,8 +46,8 @@ def run_trial(trial: ChapterTrial) -> Result:
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
-    with unchanged_machine(trial.device) as machine_facts:
-        facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
+    with unchanged_machine(trial.device) as read_machine_facts:
+        facts: dict[str, Any] = {"started": started, "provenance": read_machine_facts}
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
@@ -55,7 +55,7 @@ def run_trial(trial: ChapterTrial) -> Result:
             return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - start
     all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
-    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.memory_peak()}
+    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.measure_memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 
@@ -63,9 +63,9 @@ def run_trial(trial: ChapterTrial) -> Result:
 @contextmanager
 def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
     """Yield the machine's facts. Raises BadInput if the block changes one, such as the number of threads."""
-    before = machine.machine_facts(device)
+    before = machine.read_machine_facts(device)
     yield before
-    after = machine.machine_facts(device)
+    after = machine.read_machine_facts(device)
     for name, value in before.items():
         rule = f"{FACTS.get(name, name)} changed from {value} to {after[name]} while it trained"
         require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
@@ -99,7 +99,7 @@ def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
         **gpu_memory(torch_device.select_device(trial.device)),
     }
     if not spec_of(trial.model).file:  # the shapes of a plug-in's weights do not tell how often it uses them
-        metrics["train_flops"] = training_flops(trial, model, steps)
+        metrics["train_flops"] = count_training_flops(trial, model, steps)
     evidence = WitnessInput(
         trial=trial,
         corpus=corpus,
@@ -111,7 +111,7 @@ def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
         recorder=recorder.close(),
     )
     witnesses = collect_witnesses(evidence)
-    records = _error_analysis(trial, corpus, valid, record.validation)
+    records = _analyze_errors(trial, corpus, valid, record.validation)
     # this comes last because it changes the state that the model carries
     records["continuation"] = _continue_passage(trial, corpus, valid, model)
     return {
@@ -151,11 +151,11 @@ def count_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
             DataWitnessInput(trial=trial, corpus=corpus, train=train, valid=valid), logits
         ),
         "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in to_fingerprint.items()},
-        "records": _error_analysis(trial, corpus, valid, evaluation),
+        "records": _analyze_errors(trial, corpus, valid, evaluation),
     }
 
 
-def _error_analysis(
+def _analyze_errors(
     trial: ChapterTrial, corpus: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
     """Return the records `roles`, `passage` and perhaps `warning`: see `bench.trial.Result`."""
@@ -170,9 +170,9 @@ def _error_analysis(
 
 def _describe_passage(trial: ChapterTrial, corpus: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
     rows = zip(
-        corpus.decode(_first_row(trial, torch.cat(evaluation.targets))),
-        corpus.decode(_first_row(trial, torch.cat(evaluation.guesses))),
-        (-_first_row(trial, torch.cat(evaluation.nats))).exp().tolist(),
+        corpus.decode(_take_first_row(trial, torch.cat(evaluation.targets))),
+        corpus.decode(_take_first_row(trial, torch.cat(evaluation.guesses))),
+        (-_take_first_row(trial, torch.cat(evaluation.nats))).exp().tolist(),
         strict=True,
     )
     return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]
@@ -180,12 +180,12 @@ def _describe_passage(trial: ChapterTrial, corpus: Corpus, evaluation: Evaluatio
 
 def _continue_passage(trial: ChapterTrial, corpus: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
     """Return the words that the model writes after the passage, of which it reads the last `window`."""
-    end = int(_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
+    end = int(_take_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
     prompt = corpus.ids[max(0, end - trial.window) : end]
     return corpus.decode(generate_tokens(model, prompt, CONTINUATION))
 
 
-def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
+def _take_first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
     """Return the values of the first row of the batches, from one value a target: (at most PASSAGE,)."""
     windows = targets.view((-1, trial.window) if trial.target == "every" else (-1, 1))
     step = trial.batch if trial.order == "grouped" else 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.errors import require
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.trial import FileState
 
 CODE_SUFFIXES = (".py", ".so", ".pyd", ".sh")
@@ -52,7 +52,7 @@ def match_files(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
         searched = [name for name in names if not exclusions.has_folder(folder / name)]
         matches: dict[str, Path] = {}
-        for name in (*names, *_names_below(folder, searched)):
+        for name in (*names, *_list_names_below(folder, searched)):
             path = Path(os.path.normpath(folder / name))
             if path.is_file() and not exclusions.has_file(path):
                 matches[name] = path
@@ -101,7 +101,7 @@ def _is_document(path: Path) -> bool:
     return (is_text and is_documentation) or is_notice or path.parts[0].startswith(_HIDDEN)
 
 
-def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
+def _list_names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
     """Yield the names of everything below the folders among `names`."""
     top = ""
     for name in sorted(name.rstrip("/") for name in names):
@@ -157,7 +157,7 @@ class Exclusions:
 
 def _is_uncounted(path: Path) -> bool:
     """Return True for MLflow's database, what SQLite writes beside it, and the file of a study."""
-    return _is_tracking(path.name) or (path.suffix == ".toml" and _is_study(path, file_state(path)))
+    return _is_tracking(path.name) or (path.suffix == ".toml" and _is_study(path, read_file_state(path)))
 
 
 def _is_tracking(name: str) -> bool:

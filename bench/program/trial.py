@@ -15,7 +15,7 @@ from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
-from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, absolute_folder
+from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.trial import CountedResult, FileState, Result, Scalar, Trial, canonical_json
 
@@ -214,15 +214,15 @@ class ProgramTrial(Trial):
 
     @property
     def _root(self) -> Path:
-        return absolute_folder(self.folder)
+        return make_absolute_folder(self.folder)
 
     @property
     def layout(self) -> Layout:
         """Where its files are."""
-        study = absolute_folder(self.study_folder) if self.study_folder else self._root
+        study = make_absolute_folder(self.study_folder) if self.study_folder else self._root
         return Layout(self._root, study, self.checkout, self.import_roots)
 
-    def hashed_files(self) -> dict[str, Path]:
+    def list_hashed_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
         Raises BadInput if a file is missing.
@@ -230,12 +230,12 @@ class ProgramTrial(Trial):
         snapshot = self._compute_identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
-    def files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_ship(self) -> dict[str, bytes]:
         """Return its code and data that lie in its folder, by their paths on the other machine.
 
         Raises BadInput if they are too large, and for a name that leads out of the folder.
         """
-        files = self.hashed_files()
+        files = self.list_hashed_files()
         for name in files:
             if name.startswith(f"..{os.sep}"):
                 cure = "give all one folder: `folder` of [program]"
@@ -291,18 +291,18 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """What `files_to_ship` leaves out: absolute paths and patterns, and sources of installed packages."""
+        """What `read_files_to_ship` leaves out: absolute paths and patterns, and sources of packages."""
         patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
         words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
-            for name, path in self.hashed_files().items()
+            for name, path in self.list_hashed_files().items()
             if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(self._root)
         ]
         return list(dict.fromkeys((*patterns, *words, *sources)))
 
-    def relocated_to(self, folder: Path) -> Self:
-        """Return the same trial with its `files_to_ship` below another folder."""
+    def relocate_to(self, folder: Path) -> Self:
+        """Return the same trial with its `read_files_to_ship` below another folder."""
         root = folder / self._shipped_folder
         study = root / STUDY_FILES
         trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))

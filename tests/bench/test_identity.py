@@ -65,12 +65,12 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(identity, "BENCH", folder)
     monkeypatch.setattr(unrolled.bench.identity, "_CONTENTS", {})
     yield folder
-    identity.source_hash.cache_clear()
+    identity.hash_source.cache_clear()
 
 
 def identify_zoo(engine: str = "learner") -> dict[str, str]:
     """Return the identities of the zoo as a process that starts now would have them."""
-    identity.source_hash.cache_clear()
+    identity.hash_source.cache_clear()
     unrolled.bench.identity._CONTENTS.clear()
     return {name: ChapterTrial(model=name, seed=0, engine=engine).identify().id for name in ZOO}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from unrolled.bench.chapter import costs, plugins
-from unrolled.bench.chapter.identity import source_hash
+from unrolled.bench.chapter.identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 
@@ -28,5 +28,5 @@ def _forget() -> None:
 
     PLUG_IN_PENALTIES.clear()
     plugins._LOADED.clear()
-    for cached in (source_hash, corpus.tokenize_corpus, text.text_of, costs._text_size):
+    for cached in (hash_source, corpus.tokenize_corpus, text.text_of, costs._measure_text):
         cached.cache_clear()

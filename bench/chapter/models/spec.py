@@ -71,6 +71,6 @@ PLUG_IN_PENALTIES: dict[str, Penalty] = {}
 """The penalties that plug-ins have registered, by name."""
 
 
-def active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
+def find_active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
     """Return the strengths above 0 of the plugged-in penalties among a trial's options."""
     return {name: float(options[name]) for name in sorted(PLUG_IN_PENALTIES) if options.get(name)}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.corpus import Batches
-from unrolled.bench.chapter.diagnostics import gradient_by_distance
+from unrolled.bench.chapter.diagnostics import measure_gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.witnesses.types import (
     Witness,
@@ -21,7 +21,7 @@ MAX_ROWS = 8  # rows of a batch that are looked up in the text
 
 def witness_lr(evidence: WitnessInput) -> Witness:
     """Check the peak of the cycle."""
-    return witness_close(evidence.trial.lr, max(evidence.record.lrs), _peak_tolerance(evidence))
+    return witness_close(evidence.trial.lr, max(evidence.record.lrs), _compute_peak_tolerance(evidence))
 
 
 def witness_moms(evidence: WitnessInput) -> Witness:
@@ -29,7 +29,7 @@ def witness_moms(evidence: WitnessInput) -> Witness:
     moms = evidence.record.moms
     declared = list(evidence.trial.moms)
     observed = [moms[0], min(moms), moms[-1]]
-    tolerance = _peak_tolerance(evidence)
+    tolerance = _compute_peak_tolerance(evidence)
     pairs = zip(declared, observed, strict=True)
     return {
         "ok": all(math.isclose(level, mom, rel_tol=tolerance) for level, mom in pairs),
@@ -38,7 +38,7 @@ def witness_moms(evidence: WitnessInput) -> Witness:
     }
 
 
-def _peak_tolerance(evidence: WitnessInput) -> float:
+def _compute_peak_tolerance(evidence: WitnessInput) -> float:
     """Return a relative tolerance. With few steps, none falls on the peak of the cosine exactly."""
     return 0.01 + math.sin(math.pi / len(evidence.record.lrs)) ** 2
 
@@ -114,5 +114,5 @@ def witness_detach_every(evidence: WitnessInput) -> Witness:
     """Check how many tokens a gradient reaches back from the last word. Changes the untrained model."""
     window_count = max(evidence.trial.detach_every // evidence.trial.window, 1) + 1
     windows = evidence.train.all_inputs[evidence.train.window_order[:window_count].view(-1, 1)]
-    norms = gradient_by_distance(evidence.untrained_model, windows)
+    norms = measure_gradient_by_distance(evidence.untrained_model, windows)
     return witness_equal(evidence.trial.detach_every, int((norms > 0).sum()))

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unrolled.bench.atomic_files import draft_path, explaining_errors, make_folder, save_file
+from unrolled.bench.atomic_files import explaining_errors, make_draft_path, make_folder, save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
 from unrolled.bench.program.commits.repository import (
@@ -227,7 +227,7 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
     _remove_foreign_modules(checkout, paths)
     if moment and all(_is_intact(checkout / path, moment) for path in paths):
         return
-    draft = draft_path(checkout)
+    draft = make_draft_path(checkout)
     try:
         with explaining_errors(checkout):
             make_folder(draft / ".git")
@@ -258,7 +258,7 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
         with explaining_errors(link):
             make_folder(link.parent)
             if not link.is_symlink() or link.readlink() != target:
-                draft = draft_path(link)
+                draft = make_draft_path(link)
                 draft.symlink_to(target)
                 draft.replace(link)
 

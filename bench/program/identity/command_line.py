@@ -64,7 +64,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
     values = {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study_folder)}
     words = fill_template(template, values)
     words = [layout.locate_program(word) for word in words]
-    words += _words_for_a_shell(words)
+    words += _split_shell_words(words)
     variables, command = _split_environment([word.replace(_SEED, "0").replace(_OUT, "out") for word in words])
     files = dict(_find_files(words, layout))
     scripts = [path for path in files.values() if is_python(path)]
@@ -131,7 +131,7 @@ def _split_environment(words: Sequence[str]) -> tuple[dict[str, str], list[str]]
     return variables, command
 
 
-def _words_for_a_shell(words: Sequence[str]) -> list[str]:
+def _split_shell_words(words: Sequence[str]) -> list[str]:
     """Return the words of the text that a shell runs: bash -c "cd a && ./run 1" → [";", "cd", "a", …]."""
     inner: list[str] = []
     for shell, option, text in zip(words, words[1:], words[2:], strict=False):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.trial import FileState, canonical_json
@@ -33,7 +33,7 @@ def inspect_file(path: Path) -> FileFacts:
 
     Raises BadInput if it cannot be read.
     """
-    state = file_state(path)
+    state = read_file_state(path)
     facts = _FACTS.get(path)
     if facts is not None and facts.is_settled and facts.state == state:
         return facts

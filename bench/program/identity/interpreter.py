@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.trial import FileState
 
 SECONDS = 120.0  # seconds to wait for an answer: a Python on a network disk may take long
@@ -79,7 +79,7 @@ def ask_python(
         wants_sys_path=wants_sys_path,
     )
     answer = _ANSWERS.get(question)
-    if answer is None or any(file_state(Path(path)) != state for path, state in answer.watched.items()):
+    if answer is None or any(read_file_state(Path(path)) != state for path, state in answer.watched.items()):
         answer = _ANSWERS[question] = _run_description(question, environ, folder)
     return question, answer
 
@@ -123,7 +123,7 @@ def _run_description(question: Question, environ: Mapping[str, str], folder: Pat
         name: Module(module["packages"], tuple(module["sources"])) if module else None
         for name, module in description["modules"].items()
     }
-    watched = {path: file_state(folder / path) for path in description["watched"]}
+    watched = {path: read_file_state(folder / path) for path in description["watched"]}
     return Answer(
         python=description["python"],
         modules=modules,

@@ -108,6 +108,6 @@ class Layout:
         return self.study_folder
 
 
-def absolute_folder(folder: str) -> Path:
+def make_absolute_folder(folder: str) -> Path:
     """Return the absolute path of a folder, without the dots of a study's path. Links stay."""
     return Path(os.path.abspath(folder))  # noqa: PTH100

@@ -66,16 +66,16 @@ def name_of(node: ast.expr | None) -> str:
 
 def _read_call(call: ast.Call) -> Flag | None:
     """Return the flag that a call of `add_argument` declares; None if its name is no literal."""
-    names = [name for name in map(_literal_value, call.args) if isinstance(name, str)]
+    names = [name for name in map(_read_literal, call.args) if isinstance(name, str)]
     if not names:
         return None
     option = next((name for name in names if name.startswith("--")), names[0])
     keys = {key.arg: key.value for key in call.keywords}
-    default, nargs, required = (_literal_value(keys.get(key)) for key in ("default", "nargs", "required"))
-    action = name_of(keys.get("action")) or _literal_value(keys.get("action")) or "store"
+    default, nargs, required = (_read_literal(keys.get(key)) for key in ("default", "nargs", "required"))
+    action = name_of(keys.get("action")) or _read_literal(keys.get("action")) or "store"
     if action in _SWITCHES:
         on, off = (side.format(option, option.lstrip("-")) for side in _SWITCHES[str(action)])
-        name = _literal_value(keys.get("dest")) or Flag(option, "", {}).name
+        name = _read_literal(keys.get("dest")) or Flag(option, "", {}).name
         return _read_switch(option, str(name), on, off, not on if default is None else default)
     if action != "store":
         return Flag(option, "", {}, "left out, as more than a value is taken")
@@ -84,7 +84,7 @@ def _read_call(call: ast.Call) -> Flag | None:
         return flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
     parser = name_of(keys["type"]) if "type" in keys else "str"
     flag = _read_value(option, default, parser, nargs not in (None, "?"))
-    return flag._replace(choices=_literal_value(keys.get("choices")))
+    return flag._replace(choices=_read_literal(keys.get("choices")))
 
 
 def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
@@ -117,11 +117,11 @@ def _read_globals(tree: ast.Module) -> list[Flag]:
         if isinstance(node, ast.Expr) and name_of(node.value) == "exec":
             return flags
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            flags.append(_read_value(f"--{node.targets[0].id}", _literal_value(node.value), "literal_eval"))
+            flags.append(_read_value(f"--{node.targets[0].id}", _read_literal(node.value), "literal_eval"))
     return []
 
 
-def _literal_value(node: ast.expr | None) -> Any:
+def _read_literal(node: ast.expr | None) -> Any:
     """Return the value of a literal; None for no node, _UNKNOWN for what is no literal."""
     try:
         return node and ast.literal_eval(node)

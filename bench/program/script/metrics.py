@@ -49,26 +49,26 @@ def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
     text with known names before values.
     """
     if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(name_of(call)):
-        yield from ((name, logger) for name in _literal_texts(call))
+        yield from ((name, logger) for name in _read_literal_texts(call))
     if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
         for arg in call.args:
             if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # on one line
-                yield from ((name, "") for name in _literal_texts(arg))
-        for line in " ".join(map(_printed_text, call.args)).split("\n"):
+                yield from ((name, "") for name in _read_literal_texts(arg))
+        for line in " ".join(map(_read_printed_text, call.args)).split("\n"):
             yield from _read_line(line)
 
 
-def _literal_texts(call: ast.Call) -> list[str]:
+def _read_literal_texts(call: ast.Call) -> list[str]:
     """Return the first argument of a call if it is a text, or its literal keys if it is a dictionary."""
     first = call.args[:1]
     keys = [key for node in first for key in (node.keys if isinstance(node, ast.Dict) else [node])]
     return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
 
 
-def _printed_text(node: ast.expr) -> str:
+def _read_printed_text(node: ast.expr) -> str:
     """Return the text that an expression prints, with _VALUE for each unknown value: f"a {x}" → "a \\0"."""
     if isinstance(node, ast.JoinedStr):
-        return "".join(map(_printed_text, node.values))
+        return "".join(map(_read_printed_text, node.values))
     if isinstance(node, ast.Constant):
         return str(node.value)
     template = getattr(getattr(node, "func", None), "value", None)

@@ -11,7 +11,7 @@ import torch
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
-from unrolled.bench.chapter.identity import check_as_planned, source_hash
+from unrolled.bench.chapter.identity import check_as_planned, hash_source
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
@@ -41,7 +41,7 @@ def reload(path: Path) -> None:
     """Load an edited file as another process would."""
     ZOO.pop("mine", None)
     PLUG_IN_PENALTIES.clear()
-    source_hash.cache_clear()
+    hash_source.cache_clear()
     _CONTENTS.clear()
     for name in [name for name in sys.modules if name.startswith("mylayers")]:
         del sys.modules[name]
