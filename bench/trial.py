@@ -286,9 +286,9 @@ class Result:
         """Why a finished trial has learnt nothing, such as "always predicts “the”"; "" for most."""
         return str(self.records.get("warning", ""))
 
-    def main_numbers(self, judged: Sequence[str]) -> list[str]:
+    def main_numbers(self, judged_metrics: Sequence[str]) -> list[str]:
         """Return the judged metrics and then the trial's main ones, as ["loss 0.4213", "accuracy 0.9120"]."""
-        names = dict.fromkeys([*judged, *self.trial.main_metrics])
+        names = dict.fromkeys([*judged_metrics, *self.trial.main_metrics])
         numbers = {name: self.metrics[name] for name in names if name in self.metrics}
         return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
 

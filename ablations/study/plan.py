@@ -221,8 +221,8 @@ class Plan:
     @property
     def irreproducible(self) -> set[str]:
         """The metrics that may differ between two runs of one trial: judged costs, and those in `varying`."""
-        judged = {metric.name for metric in self.metrics}
-        return (judged | {*self.varying}) - {*self.qualities}
+        judged_metrics = {metric.name for metric in self.metrics}
+        return (judged_metrics | {*self.varying}) - {*self.qualities}
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:

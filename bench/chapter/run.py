@@ -63,12 +63,13 @@ def run_trial(trial: ChapterTrial) -> Result:
 @contextmanager
 def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
     """Yield the machine's facts. Raises BadInput if the block changes one, such as the number of threads."""
-    before = machine.read_machine_facts(device)
-    yield before
-    after = machine.read_machine_facts(device)
-    for name, value in before.items():
-        rule = f"{FACTS.get(name, name)} changed from {value} to {after[name]} while it trained"
-        require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
+    facts = machine.read_machine_facts(device)
+    yield facts
+    later_facts = machine.read_machine_facts(device)
+    for name, value in facts.items():
+        rule = f"{FACTS.get(name, name)} changed from {value} to {later_facts[name]} while it trained"
+        cure = "leave torch's settings and the environment as they are"
+        require(later_facts[name] == value, rule, cure=cure)
 
 
 def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class ImportedFiles:
         """Add the files of a module, or add it to `missing`. Return the files that are new."""
         top, _, inner = name.partition(".")
         new_files: list[FileFacts] = []
-        if top == "unrolled" and not any(self._list_modules(each / top) for each in self._module_folders):
+        if top == "unrolled" and not any(self._list_modules(folder / top) for folder in self._module_folders):
             return self._add_module(ROOT, inner) if inner else new_files
         for folder in self._module_folders:
             new_files += self._add_module(folder, name)
