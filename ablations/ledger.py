@@ -101,8 +101,10 @@ class Ledger:
         """
         id = result.trial.id
         fields = result.to_dict()
-        if result.status == "failed" and (earlier := self.read_result(id)) and earlier.status != "failed":
-            return
+        if result.status == "failed":
+            earlier_result = self.read_result(id)
+            if earlier_result and earlier_result.status != "failed":
+                return
         details = canonical_json({name: fields.pop(name) for name in DETAIL_FIELDS})
         digest = hashlib.sha256(details).hexdigest()
         sealed = seal({"format": RESULT_FORMAT, "result": fields, "details": digest})

@@ -104,7 +104,7 @@ class PlanOptions(WorkerOptions):
     set: tuple[str, ...] = ()
     """A setting to change, such as lr=1e-3; several values become arms: lr=1e-3,1e-2. May be repeated."""
     device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
-    """auto (the default) keeps the device of a stored plan; else a program gets GPUs, if any are visible."""
+    """auto (the default): as in a stored plan; else visible GPUs for a program, the CPU for the chapter."""
     to_the_end: bool = False
     """Give seeds also to contrasts that are unlikely to be decided by the last look."""
     yes: bool = False

@@ -4,7 +4,8 @@ import re
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
 
-from unrolled.bench.errors import BadInput, find_nearest, suggestion, visible
+from unrolled.bench.errors import BadInput, find_nearest, suggestion
+from unrolled.bench.phrases import make_visible
 
 
 def explain_usage(error: CycloptsError, commands: list[str]) -> BadInput:
@@ -49,4 +50,4 @@ def _suggest_command(name: str, commands: list[str]) -> str:
 
 def shorten_line(error: Exception) -> str:
     """Return an error in one line, and cut each word of more than 255 characters, which names no file."""
-    return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
+    return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", make_visible(error))

@@ -25,7 +25,7 @@ def save_files(files: Mapping[Path, bytes]) -> None:
 
     Raises BadInput if the disk is full, which leaves every file as it was, or a folder cannot be written.
     """
-    drafts = {path: draft_path(path) for path in files}
+    drafts = {path: make_draft_path(path) for path in files}
     try:
         for path, draft in drafts.items():
             with explaining_errors(path):
@@ -42,7 +42,7 @@ def save_files(files: Mapping[Path, bytes]) -> None:
         raise
 
 
-def draft_path(path: Path) -> Path:
+def make_draft_path(path: Path) -> Path:
     """Return the path of the draft that this thread writes of a file or a folder."""
     return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
 

@@ -74,13 +74,13 @@ def visible_gpus() -> tuple[Gpu, ...]:
     return tuple(visible)
 
 
-def visibility_variables(gpus: Iterable[Gpu]) -> dict[str, str]:
+def make_visibility_variables(gpus: Iterable[Gpu]) -> dict[str, str]:
     """Return the environment variables by which a process sees these GPUs and no others."""
     uuids = ",".join(gpu.uuid for gpu in gpus)
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": uuids}
 
 
-def driver_version() -> str:
+def read_driver_version() -> str:
     """Return the driver's version, or "" where there is none."""
     try:
         pynvml.nvmlInit()
@@ -128,7 +128,7 @@ def _find_torch_fault(gpus: tuple[Gpu, ...]) -> str:
     The operation runs in another process, which takes as long as importing torch.
     """
     command = [sys.executable, "-P", "-c", _OPERATION, *(gpu.index for gpu in gpus)]
-    environ = {**os.environ, **visibility_variables(gpus)}
+    environ = {**os.environ, **make_visibility_variables(gpus)}
     process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if process.returncode == 0:
         return ""

@@ -14,7 +14,7 @@ from unrolled.bench.trial import canonical_json, trial_type
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 
 
-def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return by metric the points of its curve and its final value: {"loss": {"loss at 3": "0.5", …}, …}.
 
     The values are JSON. Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
@@ -31,9 +31,9 @@ def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str
 def list_measurements(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
     """Return the curves and final values of a result, without those of the metrics in `leave_out`.
 
-    Raises as `measurements_by_metric` does.
+    Raises as `list_measurements_by_metric` does.
     """
-    by_metric = measurements_by_metric(result).items()
+    by_metric = list_measurements_by_metric(result).items()
     return {
         name: value
         for metric, values in by_metric

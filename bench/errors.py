@@ -1,10 +1,7 @@
-"""Errors that a user can correct, and functions for lines that people read."""
+"""Errors that a user can correct, and what their lines suggest."""
 
 import difflib
-import html
-import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -35,45 +32,11 @@ def require(holds: object, rule: str, **fields: Any) -> None:
 
 def suggestion(word: str, choices: Mapping[str, Any] | list[str]) -> str:
     """Return 'did you mean …?' with the choices nearest to a word, or 'known: …' with all of them."""
-    near = " or ".join(map(repr, find_nearest(word, choices)))
-    return f"did you mean {near}?" if near else f"known: {', '.join(choices)}"
+    similar_choices = " or ".join(map(repr, find_nearest(word, choices)))
+    return f"did you mean {similar_choices}?" if similar_choices else f"known: {', '.join(choices)}"
 
 
 def find_nearest(word: str, choices: Mapping[str, Any] | list[str]) -> list[str]:
     """Return the choice that is spelt most like a word, or at most three that contain it; [] for none."""
-    similar = difflib.get_close_matches(word, list(choices), n=1)
-    return similar or [choice for choice in choices if len(word) > 2 and word in choice][:3]
-
-
-def plural(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural: '1 seed', '2 seeds'."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def join_first(texts: Sequence[str], limit: int) -> str:
-    """Return the first of many texts, and how many more there are: 'a, b and 3 more'."""
-    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more
-
-
-_PICTURES = (
-    {code: chr(0x2400 + code) for code in range(32)}
-    | {ord(space): " " for space in "\t\n\r"}
-    | {0x7F: "\u2421"}
-)
-
-
-def visible(value: object) -> str:
-    """Return `value` as text without invisible characters.
-
-    Control characters become their pictures (NUL is ␀). Characters that reorder or hide text, or that UTF-8
-    cannot encode, become the replacement character.
-    """
-    text = str(value).translate(_PICTURES)
-    hidden = ("Cc", "Cf", "Cs", "Cn")  # controls, formats, surrogates, unassigned
-    return "".join("\ufffd" if unicodedata.category(letter) in hidden else letter for letter in text)
-
-
-def escape_markdown(text: str) -> str:
-    """Return Markdown that shows a text as it is: no link, mention or HTML in it takes effect."""
-    return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", html.escape(text, quote=False))
+    similar_choices = difflib.get_close_matches(word, list(choices), n=1)
+    return similar_choices or [choice for choice in choices if len(word) > 2 and word in choice][:3]

@@ -39,13 +39,13 @@ def run_git(
     options = [
         word for name, value in {**_SETTINGS, **settings}.items() for word in ("-c", f"{name}={value}")
     ]
-    inherited = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
-    fixed = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    inherited_variables = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
+    fixed_variables = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         process = subprocess.run(
             ["git", *options, *words],
             cwd=folder,
-            env={**inherited, **fixed, **variables},
+            env={**inherited_variables, **fixed_variables, **variables},
             input=stdin,
             capture_output=True,
             check=False,
@@ -59,8 +59,8 @@ def run_git(
 
 def _explain_failure(folder: Path, command: str, stderr: str) -> BadInput:
     """Return the error of a git command that failed."""
-    if owned_by_another := re.search("dubious ownership in repository at '(.*)'", stderr):
-        top = owned_by_another[1]  # configuring only this folder, or one below it, would not help
+    if ownership := re.search("dubious ownership in repository at '(.*)'", stderr):
+        top = ownership[1]  # configuring only this folder, or one below it, would not help
         return BadInput(
             "belongs to another user, so that git does not read it",
             place=f"repository {top}",

@@ -84,7 +84,7 @@ def record_contents(paths: Iterable[Path]) -> None:
         record_content(path, path.read_bytes())
 
 
-def file_state(path: Path) -> FileState:
+def read_file_state(path: Path) -> FileState:
     """Return size, inode and times of a file or folder: an edit changes at least one. () if there is none.
 
     The time of the inode's last change also shows an edit that keeps the size and restores the time of
@@ -97,6 +97,6 @@ def file_state(path: Path) -> FileState:
     return stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def changed_files(before: Mapping[Path, FileState]) -> list[Path]:
+def find_changed_files(before: Mapping[Path, FileState]) -> list[Path]:
     """Return the files that were written since they were in this state."""
-    return [path for path, state in before.items() if file_state(path) != state]
+    return [path for path, state in before.items() if read_file_state(path) != state]

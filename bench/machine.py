@@ -21,20 +21,20 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", *machine_kind.VARIABLES)
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 
-def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
+def read_basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
     """Return the facts of this machine and of a folder's checkout: no paths, users or credentials."""
     return {
-        **code_version(folder),
+        **read_code_version(folder),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "cpu": _cpu_model(),
+        "cpu": _read_cpu_model(),
         "cpus": os.cpu_count(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "device": device,
     }
 
 
-def machine_facts(device: str = "cpu") -> dict[str, Any]:
+def read_machine_facts(device: str = "cpu") -> dict[str, Any]:
     """Return the facts of this process and its machine that can explain why two machines give different bits.
 
     Call this function once torch is deterministic: see `bench.chapter.torch_device.make_deterministic`.
@@ -42,26 +42,26 @@ def machine_facts(device: str = "cpu") -> dict[str, Any]:
     import torch
 
     return {
-        **basic_facts(device),
+        **read_basic_facts(device),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,  # type: ignore[no-untyped-call, attr-defined]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "packages": dict(package_versions()),
-        "torch_build": _torch_build(),
-        **(_gpu_facts() if device == "cuda" else {}),
+        "torch_build": _describe_torch_build(),
+        **(_read_gpu_facts() if device == "cuda" else {}),
     }
 
 
-def memory_peak(*, of_children: bool = False) -> float:
+def measure_memory_peak(*, of_children: bool = False) -> float:
     """Return the peak memory of this process in MiB, or of the largest of its children that have ended."""
-    whose = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
+    processes = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
-    return resource.getrusage(whose).ru_maxrss * unit / 2**20
+    return resource.getrusage(processes).ru_maxrss * unit / 2**20
 
 
 @functools.cache
-def code_version(folder: Path | None = None) -> Mapping[str, Any]:
+def read_code_version(folder: Path | None = None) -> Mapping[str, Any]:
     """Return the commit of a folder, by default of this code, and the hash of uncommitted changes."""
     folder = folder or Path(__file__).parent
     commit = ""
@@ -83,7 +83,7 @@ def package_versions() -> Mapping[str, str]:
 
 
 @functools.cache
-def _cpu_model() -> str:
+def _read_cpu_model() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -92,7 +92,7 @@ def _cpu_model() -> str:
 
 
 @functools.cache
-def _torch_build() -> str:
+def _describe_torch_build() -> str:
     """Hash of torch's build configuration, without the CPU capability, which is a separate fact."""
     import torch
 
@@ -100,7 +100,7 @@ def _torch_build() -> str:
     return hashlib.sha256("\n".join(built).encode()).hexdigest()[:12]
 
 
-def _gpu_facts() -> dict[str, Any]:
+def _read_gpu_facts() -> dict[str, Any]:
     import torch
 
     gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
@@ -108,7 +108,7 @@ def _gpu_facts() -> dict[str, Any]:
         "gpu": gpu.name,
         "gpu_uuid": str(getattr(gpu, "uuid", "")),  # some versions of torch lack it
         "gpu_capability": f"{gpu.major}.{gpu.minor}",
-        "driver": devices.driver_version(),
+        "driver": devices.read_driver_version(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "same_bits": "unverified",

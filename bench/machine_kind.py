@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from unrolled.bench.errors import plural
+from unrolled.bench.phrases import plural
 
 FACTS = {
     "cpu": "cpu",
@@ -23,7 +23,7 @@ FACTS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
 }
-"""Facts of `bench.machine.machine_facts` by name, and as a sentence calls them."""
+"""Facts of `bench.machine.read_machine_facts` by name, and as a sentence calls them."""
 
 GPU_VARIABLES = (
     "TORCH_BLAS_PREFER_CUBLASLT",
@@ -65,10 +65,10 @@ def find_machine_kind(provenance: Mapping[str, Any]) -> dict[str, str]:
     packages, variables = (provenance.get(part) or {} for part in ("packages", "variables"))
     values = {**provenance, "torch": packages.get("torch")}
     facts = {name: _format_fact(values[name]) for name in FACTS if values.get(name) not in (None, "")}
-    idle = [*GPU_VARIABLES] if facts.get("device") == "cpu" else []
-    idle += [CAPABILITY_VARIABLE] if "cpu_capability" in facts else []
-    decisive = [name for name in VARIABLES if name in variables and name not in idle]
-    return facts | {name: _format_fact(variables[name]) for name in decisive}
+    idle_variables = [*GPU_VARIABLES] if facts.get("device") == "cpu" else []
+    idle_variables += [CAPABILITY_VARIABLE] if "cpu_capability" in facts else []
+    decisive_variables = [name for name in VARIABLES if name in variables and name not in idle_variables]
+    return facts | {name: _format_fact(variables[name]) for name in decisive_variables}
 
 
 def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
@@ -77,11 +77,11 @@ def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
     An environment variable that a kind lacks was not set there. Any other missing fact is unknown, and does
     not count as a difference.
     """
-    recorded = [kind for kind in kinds if kind]
+    recorded_kinds = [kind for kind in kinds if kind]
     differences = []
-    for name in dict.fromkeys(chain.from_iterable(recorded)):
+    for name in dict.fromkeys(chain.from_iterable(recorded_kinds)):
         default = "not set" if name in VARIABLES else None
-        facts = [kind.get(name, default) for kind in recorded]
+        facts = [kind.get(name, default) for kind in recorded_kinds]
         values = list(dict.fromkeys(fact for fact in facts if fact is not None))
         if len(values) > 1:
             differences.append(f"{FACTS.get(name, name)} {' / '.join(map(_shorten, values[:_VALUES_NAMED]))}")
@@ -91,13 +91,13 @@ def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
 def describe_mixed_pairs(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
     """Return a clause on the pairs whose sides ran on different kinds of machine; "" if there are none."""
     pairs = list(pairs)
-    mixed = [pair for pair in pairs if pair[0] != pair[1] and machine_difference(pair)]
-    if not mixed:
+    mixed_pairs = [pair for pair in pairs if pair[0] != pair[1] and machine_difference(pair)]
+    if not mixed_pairs:
         return ""
-    verb = "compares" if len(mixed) == 1 else "compare"
+    verb = "compares" if len(mixed_pairs) == 1 else "compare"
     return (
-        f"{len(mixed)} of {plural(len(pairs), 'pair')} {verb} results of two kinds of machine "
-        f"({machine_difference(chain.from_iterable(mixed))}): "
+        f"{len(mixed_pairs)} of {plural(len(pairs), 'pair')} {verb} results of two kinds of machine "
+        f"({machine_difference(chain.from_iterable(mixed_pairs))}): "
         "their differences include rounding of the machine"
     )
 

@@ -27,7 +27,7 @@ LARGEST = 1e100  # larger values count as diverged, because cubes of differences
 FEWEST_SEEDS = 5  # a contrast with fewer pairs is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
 """The numbers of seeds after which verdicts are sought, if a study declares none."""
-_BETTER: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
+_BETTER_BY_KIND: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
 
 _HIGHER = """
 accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision recall sensitivity specificity
@@ -43,7 +43,7 @@ error err error_rate wer cer mae mse rmse mape mean_absolute_error mean_squared_
 brier_score brier_score_loss ece fid seconds milliseconds time duration runtime latency
 memory memory_peak parameters model_parameters flops
 """
-KNOWN: dict[str, Better] = {
+KNOWN_DIRECTIONS: dict[str, Better] = {
     **dict.fromkeys(_HIGHER.split(), "higher"),
     **dict.fromkeys(_LOWER.split(), "lower"),
 }
@@ -75,8 +75,13 @@ SHARES = frozenset(_SHARES.split())
 
 BETTER_CURE = 'give better = "higher" or "lower"'
 """The cures for a metric of unknown direction, in a study and in Python."""
-_SPLITS = "(train|training|valid|validation|val|dev|test|eval)"
-_SPLIT = re.compile(f"^{_SPLITS}_|_{_SPLITS}$")
+TRAINING_SPLITS = "train", "training"
+VALIDATION_SPLITS = "val", "valid", "validation", "dev", "eval"
+TEST_SPLITS = ("test",)
+HELD_OUT_SPLITS = *VALIDATION_SPLITS, *TEST_SPLITS
+SPLIT_PATTERN = f"(?:{'|'.join((*TRAINING_SPLITS, *HELD_OUT_SPLITS))})"
+"""The words for a split in a metric's name: "valid" of valid_loss."""
+_SPLIT = re.compile(f"^{SPLIT_PATTERN}_|_{SPLIT_PATTERN}$")
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Metric:
 
     name: str
     delta: float  # in the metric's unit; in per cent for a ratio
-    better: str = ""  # higher | lower; "" to look it up in KNOWN
+    better: str = ""  # higher | lower; "" to look it up in KNOWN_DIRECTIONS
     ratio: bool = False  # judged as 100 ln of the value, so that differences are in per cent
     kind: str = ""  # quality | time | speed | memory; "" to derive it by `kind_of`
 
@@ -101,7 +106,8 @@ class Metric:
         rule = f"it is a {known_kind}, which Unrolled measures itself"
         require(known_kind in ("quality", kind), rule, key=key, cure="leave the kind out")
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "better", self.better or _BETTER.get(kind) or find_direction(self.name))
+        better = self.better or _BETTER_BY_KIND.get(kind) or find_direction(self.name)
+        object.__setattr__(self, "better", better)
         is_direction = self.better in get_args(Better)
         require(is_direction, "should be higher or lower", key=f"better of {self.name} = {self.better}")
 
@@ -179,7 +185,7 @@ def is_computed(name: str) -> bool:
 
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
-    """Return the metrics that tell one run from another: qualities, of which known costs only if all are."""
+    """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
     qualities = [metric for metric in metrics if metric.is_quality]
     return [metric for metric in qualities if is_computed(metric.name)] or qualities
 
@@ -191,11 +197,11 @@ def find_direction(name: str) -> Better:
     last: `val/F1` is f1, `Loss/test` is a loss. Raises BadInput for a name that is not known.
     """
     full_name, base_name = _known_names(name)
-    better = KNOWN.get(full_name) or KNOWN.get(base_name)
+    better = KNOWN_DIRECTIONS.get(full_name) or KNOWN_DIRECTIONS.get(base_name)
     if better is None:
         rule = "whether higher or lower is better is not known of this name"
-        similar = get_close_matches(base_name, KNOWN, n=1, cutoff=0.8)
-        names = [full_name.replace(base_name, name) for name in similar]
+        similar_names = get_close_matches(base_name, KNOWN_DIRECTIONS, n=1, cutoff=0.8)
+        names = [full_name.replace(base_name, name) for name in similar_names]
         question = f"did you mean {names[0]!r}? If not, " if names else ""
         raise BadInput(rule, key=name, cure=question + BETTER_CURE)
     return better

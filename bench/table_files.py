@@ -132,9 +132,9 @@ def _read_cells(path: Path, delimiter: str) -> Iterator[dict[str, str]]:
 def check_header(header: list[str], delimiter: str) -> None:
     """Raise ValueError for a header of numbers, with a repeated name, or with another delimiter."""
     line = delimiter.join(header)
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
-        raise ValueError(f"the header names {twice[0]!r} twice")
+    repeated_names = [name for name, count in Counter(header).items() if count > 1 and name]
+    if repeated_names:
+        raise ValueError(f"the header names {repeated_names[0]!r} twice")
     if all(isinstance(_parse_cell(name), int | float) for name in header):
         raise ValueError(f"its first line names no columns: {line[:60]}")
     for separator in {";", "\t", ","} - {delimiter}:
@@ -227,7 +227,11 @@ FORMATS = {
     ".ndjson": Format(read_json_lines, read_all_json_lines),
     ".parquet": Format(read_parquet, package="pyarrow"),
 }
-"""The reader of each suffix. A further format needs only a row here."""
+"""The reader of each suffix.
+
+A further format needs a row here and one in WRITERS of tests/bench/test_table_files.py. All trials of
+programs are then trained again, because the source of this file is part of their identity.
+"""
 
 EVENTS = Format(read_tensorboard, package="tensorboard", requirement="'unrolled[tensorboard]'")
 """The format of TensorBoard's files, which have no suffix: events.out.tfevents.1700000000.host."""

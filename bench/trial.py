@@ -18,7 +18,7 @@ RESULT_FORMAT = 9
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
-"""Size, inode and times of a file: see `bench.identity.file_state`."""
+"""Size, inode and times of a file: see `bench.identity.read_file_state`."""
 
 Scalar = bool | int | float | str
 
@@ -147,7 +147,8 @@ class Trial:
     def find_changes(self, base: "Trial") -> dict[str, Scalar]:
         """Return this trial's settings whose value in `base` differs, or that `base` lacks."""
         base_settings = base.flat_settings()
-        return {name: x for name, x in self.flat_settings().items() if base_settings.get(name) != x}
+        settings = self.flat_settings()
+        return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
     def count_result(self, result: "Result", metrics: Sequence[str]) -> "CountedResult":
         """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
@@ -172,12 +173,12 @@ class Trial:
         """Return the modules and plug-ins, among those that its study has loaded, that this trial needs."""
         return list(loaded)
 
-    def files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""
         return {}
 
-    def relocated_to(self, folder: Path) -> Self:
-        """Return the same trial for a machine that has its `files_to_ship` below `folder`."""
+    def relocate_to(self, folder: Path) -> Self:
+        """Return the same trial for a machine that has its `read_files_to_ship` below `folder`."""
         return self
 
 
@@ -211,8 +212,8 @@ class Result:
     - `seconds`: the last attempt alone, from the start of its process to its end, measured by the runner.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
       from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
-      adds nothing: it has `resumed` in its provenance, and a study that judges time counts it as failed.
-    - `training_seconds`: `metrics["seconds"]`, or `total_seconds` if a trial that did not finish lacks it.
+      adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
+    - `training_seconds`: `metrics["seconds"]`; of a trial that failed before it had any, `total_seconds`.
     - `total_seconds`: the larger of `seconds` and `metrics["seconds"]`.
 
     Keys of `records`, which only trials of the chapter have, about the validation set:
@@ -285,9 +286,9 @@ class Result:
         """Why a finished trial has learnt nothing, such as "always predicts “the”"; "" for most."""
         return str(self.records.get("warning", ""))
 
-    def main_numbers(self, judged: Sequence[str]) -> list[str]:
+    def main_numbers(self, judged_metrics: Sequence[str]) -> list[str]:
         """Return the judged metrics and then the trial's main ones, as ["loss 0.4213", "accuracy 0.9120"]."""
-        names = dict.fromkeys([*judged, *self.trial.main_metrics])
+        names = dict.fromkeys([*judged_metrics, *self.trial.main_metrics])
         numbers = {name: self.metrics[name] for name in names if name in self.metrics}
         return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.bench.errors import visible
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.result_table import IS_COUNTED, OTHER_TASK, STANDING
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
@@ -42,7 +42,7 @@ def format_screen(comparison: Comparison) -> str:
         lines.append(f"{few}.")
     for view in comparison.per_metric:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
-    return "\n".join([*lines, "", *map(visible, list_notes(comparison))]) + "\n"
+    return "\n".join([*lines, "", *map(make_visible, list_notes(comparison))]) + "\n"
 
 
 def _shorten_cells(row: Sequence[str]) -> list[str]:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from unrolled.bench.errors import join_first, plural, visible
 from unrolled.bench.metric import LARGEST
+from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.statistics.types import Interval
 
 MINUS = "−"
@@ -14,7 +14,7 @@ MINUS = "−"
 
 def shorten(value: object, limit: int = 28) -> str:
     """Return a value as visible text of at most `limit` characters: "nn.RNN, with Re…"."""
-    text = visible(value)
+    text = make_visible(value)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
@@ -102,20 +102,20 @@ def format_setting(value: object) -> str:
     """Return the level of a setting: True → "on", 2.0 → "2"."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) else visible(value)
+    return f"{value:g}" if isinstance(value, float) else make_visible(value)
 
 
 def csv_cell(value: object) -> object:
     """Return a cell of a CSV file. A text that a spreadsheet would run as a formula gets a quote: "'=1+1"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    text = visible("" if value is None else value)
+    text = make_visible("" if value is None else value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def markdown_cell(value: object) -> str:
     """Return a cell of a pipe table, with everything escaped that Markdown or HTML would read."""
-    text = visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = make_visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
 
 

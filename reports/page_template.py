@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports import formats
 from unrolled.reports.words import caveats, sentences
 
@@ -69,4 +69,4 @@ def _make_environment() -> Environment:
 
 def _make_visible(value: Any) -> Any:
     """Return a text with its invisible characters written out; Markup is our own, and stays as it is."""
-    return value if isinstance(value, Markup) else visible(value)
+    return value if isinstance(value, Markup) else make_visible(value)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import plural
 from unrolled.reports.design import Design
 from unrolled.reports.evidence import Evidence
 from unrolled.reports.foreign.row_means import RowMatch

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import COST_KINDS, kind_of
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison

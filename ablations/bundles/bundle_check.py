@@ -26,10 +26,11 @@ from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
-from unrolled.bench.chapter.identity import package_hash
+from unrolled.bench.chapter.identity import hash_package
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 
@@ -74,9 +75,9 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
             if not faults:
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, out)
-        print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
+        print("".join(f"✗ {make_visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
-        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
+        print(f"{make_visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
         print(f"not checked: {', '.join(_list_unchecked_parts(trials, root, trust))}")
         if page:
             _print_verdicts(comparison, page)
@@ -102,8 +103,8 @@ def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     from unrolled.reports.render import answer_lines  # imports matplotlib and pandas
 
     for line in answer_lines(comparison):
-        print(f"  {visible(line)}")
-    print(f"report: {visible(page)}")
+        print(f"  {make_visible(line)}")
+    print(f"report: {make_visible(page)}")
 
 
 def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
@@ -111,7 +112,7 @@ def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
 
     A program's files would be run, and are read only with `trust`.
     """
-    trial = result.trial.relocated_to(files)
+    trial = result.trial.relocate_to(files)
     if isinstance(trial, ProgramTrial):
         return replace(result, trial=replace(trial, keep=())) if trust else result
     return replace(result, trial=trial) if _find_text_file(trial, files) else result
@@ -218,7 +219,7 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
     """Yield faults of source/, whose hash must be that of the code that trained the results."""
     for trial in _select_trials_without_plugins(trials):
         try:
-            source = package_hash(trial.model, trial.engine, root / "source" / "bench")
+            source = hash_package(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
             yield f"source/: lacks {Path(str(error.filename)).relative_to(root / 'source')}"
             return
@@ -234,7 +235,7 @@ def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) ->
     files = root / "files"
     unused_files = set(list_files(files))
     for trial in trials:
-        local_trial = trial.relocated_to(files)
+        local_trial = trial.relocate_to(files)
         if isinstance(local_trial, ProgramTrial):
             may_read = trust or not _reads_elsewhere(local_trial)
             trial_today, reason = identify_today(local_trial) if may_read else (local_trial, "")
@@ -260,7 +261,7 @@ def _hash_text(path: Path) -> str:
 def _list_program_files(trial: ProgramTrial) -> set[Path]:
     """Return the files that count in a program's identity; all of its folder if they cannot be listed."""
     try:
-        return set(trial.hashed_files().values())
+        return set(trial.list_hashed_files().values())
     except BadInput:
         return set(list_files(Path(trial.folder)))
 

@@ -21,7 +21,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.chapter.plugins import companion_files
+from unrolled.bench.chapter.plugins import find_companion_files
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Trial
 
@@ -93,7 +93,7 @@ def _collect_files(
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
-        for file in companion_files(name):
+        for file in find_companion_files(name):
             yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
     for name, data in trial_files(trials).items():
         yield f"files/{name}", data

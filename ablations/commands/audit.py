@@ -18,7 +18,7 @@ from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.errors import visible
+from unrolled.bench.phrases import make_visible
 from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _print_audit(study: Study, options: AuditOptions) -> None:
         remark = "" if options.forward else "taken back alone"
         if change.taken_back_with:
             remark = f"taken back with {join_names(change.taken_back_with)}"
-        print(visible(f"{change.name}: {change.reason or remark}"))
+        print(make_visible(f"{change.name}: {change.reason or remark}"))
 
 
 def _compare_nothing(study: Study) -> "Comparison":
@@ -72,5 +72,5 @@ def _compare_nothing(study: Study) -> "Comparison":
 
     comparison = compare_plan(make_plan(study, format_command_line())[0], {})
     for line in write_audit_lines(comparison):
-        print(visible(line))
+        print(make_visible(line))
     return comparison

@@ -12,7 +12,8 @@ from unrolled.ablations.study.retraining import attach_files, load_program
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.plan_comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import plural, require, visible
+from unrolled.bench.errors import require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 
 
@@ -40,5 +41,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths
     )
     if absent_paths:
-        print(f"not in it, and needed at the same path to train again: {visible(', '.join(absent_paths))}")
+        print(
+            f"not in it, and needed at the same path to train again: {make_visible(', '.join(absent_paths))}"
+        )
     return 0

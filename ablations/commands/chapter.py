@@ -7,10 +7,11 @@ from typing import Any
 from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
 from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import require, visible
+from unrolled.bench.errors import require
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, Trial
 
 WIDTH = 100  # characters of a printed line
@@ -21,7 +22,7 @@ def print_models() -> int:
     for spec in ZOO.values():
         options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
         print(f"{spec.name:<14} {spec.title:<18} {spec.description}\n{'':<14} {options}")
-    for penalty in PENALTIES.values():
+    for penalty in PLUG_IN_PENALTIES.values():
         print(f"{penalty.name:<14} {penalty.title:<18} {penalty.description}")
         print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
     return 0
@@ -50,7 +51,7 @@ def print_corpus(options: ShowOptions) -> int:
         row_count = min(options.rows, len(inputs))
         print(f"\nvalidation batch {number}, its first {row_count} rows of {len(inputs)}:")
         for row, target in zip(inputs[:row_count], targets[:row_count].view(row_count, -1), strict=True):
-            print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
+            print(make_visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
     return 0
 
 

@@ -12,7 +12,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.errors import escape_markdown, visible
+from unrolled.bench.phrases import escape_markdown, make_visible
 from unrolled.reports.commits.gate import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
 from unrolled.reports.statistics.non_inferiority import expected_gate, expected_pairs
@@ -32,17 +32,17 @@ def gate(study: str, options: GateOptions) -> int:
     )
     change = make_gate(study, options.base, options.head, options.results)
     for remark in change.remarks:
-        print(visible(remark))
+        print(make_visible(remark))
     sides = _describe_sides(change)
     if not change.study.contrasts:
-        print(visible(sides))
+        print(make_visible(sides))
         edit_note = f" (edited: {', '.join(change.edits)})" if change.edits else ""
         sentence = f"Passed: no file that counts differs, and nothing is trained{edit_note}"
-        print(visible(f"{sentence}."))
+        print(make_visible(f"{sentence}."))
         _write_markdown(f"**{escape_markdown(sentence)}.**\n\n{escape_markdown(sides)}\n", options)
         return 0
     if options.dry_run:
-        print(visible(sides))
+        print(make_visible(sides))
         return _print_costs(change.study, Ledger(options.results))
     outcome = run_studies([change.study], options, format_command_line())
     comparison = outcome.comparisons.get(change.study.name)
@@ -54,7 +54,7 @@ def gate(study: str, options: GateOptions) -> int:
         return INTERRUPTED
     has_passed = comparison.gate is not None and comparison.gate.passed
     if not has_passed:
-        print(f"unrolled: {visible(describe_gate(comparison))}", file=sys.stderr)
+        print(f"unrolled: {make_visible(describe_gate(comparison))}", file=sys.stderr)
     return 0 if has_passed else NOT_PASSED
 
 
@@ -85,7 +85,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             chance_to_fail += 1 - if_unchanged.passes
             spreads_and_deltas.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
-            print(visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
+            print(make_visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
             seeds = f"after {if_unchanged.pairs:.0f} seeds"
             print(f"  chance to pass: {if_unchanged.passes:.3f} if unchanged, {seeds}")
             print(f"  chance to pass: {if_worse.passes:.3f} if worse by δ")

@@ -19,7 +19,8 @@ from unrolled.ablations.commits.chain_rows import describe_proposal
 from unrolled.ablations.commits.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
-from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports.statistics.gain_test import ProposalOutcome, smallest_gain
 from unrolled.reports.statistics.sequential import Looks
 
@@ -48,7 +49,7 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
             entry, interrupted = judge_candidate(candidate, study, options, format_command_line())
     except BadInput as error:
         if options.json:
-            print(json.dumps({"outcome": "bad input", "exit_code": 2, "reason": visible(error)}))
+            print(json.dumps({"outcome": "bad input", "exit_code": 2, "reason": make_visible(error)}))
         raise
     except KeyboardInterrupt:
         if options.json:
@@ -57,7 +58,7 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
         return INTERRUPTED
     code = INTERRUPTED if interrupted else _find_exit_code(entry.proposal)
     facts = _collect_facts(entry, code, options)
-    print(json.dumps(facts) if options.json else visible(describe_proposal(entry)))
+    print(json.dumps(facts) if options.json else make_visible(describe_proposal(entry)))
     return code
 
 
@@ -90,7 +91,9 @@ def _print_state(options: JudgeOptions) -> int:
         print(json.dumps(facts))
         return 0
     commit = record.incumbent.commit
-    print(visible(f"incumbent: {commit.description} ({plural(len(record.proposals), 'proposal')} so far)"))
+    print(
+        make_visible(f"incumbent: {commit.description} ({plural(len(record.proposals), 'proposal')} so far)")
+    )
     budget = f"{record.compute_budget():.3g}, which began at {record.chain.alpha:g}"
     print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:

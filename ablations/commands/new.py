@@ -10,7 +10,8 @@ from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.atomic_files import explaining_errors
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.errors import require, visible
+from unrolled.bench.errors import require
+from unrolled.bench.phrases import make_visible
 
 CELL = '''\
 import torch
@@ -184,7 +185,7 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
     works = "as far as its source shows; edit it, then" if script else "ready to run. Try it"
     print(f"{' and '.join(map(str, texts))}: written, {works}:\n  unrolled {command}")
     for remark in remarks:
-        print(visible(remark))
+        print(make_visible(remark))
     return 0
 
 

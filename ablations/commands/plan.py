@@ -26,8 +26,8 @@ from unrolled.ablations.training.estimates import (
     format_estimate,
     read_measurements,
 )
-from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import Result
@@ -61,7 +61,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     seconds = {**usual_seconds, **measured_seconds}
     chances = estimate_chances(study, spreads, study.decide == StoppingRule.SIZE)
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
-    print(f"{visible(study.name)}: {visible(study.question)}\n")
+    print(f"{make_visible(study.name)}: {make_visible(study.question)}\n")
     _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
     looks = ", ".join(map(str, study.looks))
@@ -70,19 +70,19 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         plan = plan_store.copy_nondeterminism(plan, earlier)
         todo = [trial for trial in planned_trials if trial.id not in results]
         for reason in explain_retraining(earlier, plan, todo, ledger):
-            print(visible(reason))
+            print(make_visible(reason))
     if plan and isinstance(
         program := study.baseline.make_unidentified_trial(device=device.kind), ProgramTrial
     ):
         mean = fmean(measured_seconds.values()) if measured_seconds else None
         for line in describe_costs(plan, program, len(results), mean, device):
-            print(visible(line))
+            print(make_visible(line))
     if commits := list_checked_out_commits(study.baseline.factory):
         print("commits, each with the packages that are installed now:")
         for commit in commits:
-            print(visible(f"  {commit.name}  {commit.description}"))
+            print(make_visible(f"  {commit.name}  {commit.description}"))
     if plan and not study.of_program:
-        remark = f"{len(results):,} are in {visible(ledger.root)} already"
+        remark = f"{len(results):,} are in {make_visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {remark}")
     if plan and results and _has_ended(plan, results):
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
@@ -168,13 +168,13 @@ def _make_rows(
             cells += [
                 f"{expectation.seeds:.0f} ({100 * expectation.right:.0f} %)" for expectation in expectations
             ]
-        changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
-        against = f", against {visible(arm.against)}" if arm.against else ""
+        changes = ", ".join(f"{key}={make_visible(value)}" for key, value in arm.changes.items()) or "–"
+        against = f", against {make_visible(arm.against)}" if arm.against else ""
         if differences := study.task_differences(arm):
             against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
-        rows.append([visible(arm.name), *cells, duration, changes + against])
-        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(name)}"] for name in arm.other_names]
+        rows.append([make_visible(arm.name), *cells, duration, changes + against])
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {make_visible(name)}"] for name in arm.other_names]
     return rows
 
 

@@ -9,7 +9,7 @@ from unrolled.ablations.options import ShowOptions, refuse_flags
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.retraining import find_result
-from unrolled.bench.errors import visible
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result
 from unrolled.reports.compared_arm import collect_witnesses
 from unrolled.reports.formats import format_duration
@@ -38,7 +38,7 @@ def show(name: str, options: ShowOptions) -> int:
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    print("\n".join(map(visible, lines)))
+    print("\n".join(map(make_visible, lines)))
 
 
 def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:

@@ -14,7 +14,8 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
-from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
@@ -46,7 +47,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         for name in list_shipped_studies()
         if name not in plans
     ]
-    for line in align_columns([HEADING, *([visible(cell) for cell in row] for row in rows)]):
+    for line in align_columns([HEADING, *([make_visible(cell) for cell in row] for row in rows)]):
         print(line)
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")

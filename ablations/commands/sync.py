@@ -15,7 +15,7 @@ from unrolled.ablations.training.plan_comparison import (
     read_page_results,
     render_page,
 )
-from unrolled.bench.errors import visible
+from unrolled.bench.phrases import make_visible
 
 
 @run_folder.use_run_folder()
@@ -39,5 +39,5 @@ def sync(studies: Sequence[str], folder: Path) -> int:
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, Path(pages))
                 runs.publish_report(*collect_report_parts(page, plan, comparison))
-        print(f"{visible(plan.study)}: {written} written, {len(results) - written} there already")
+        print(f"{make_visible(plan.study)}: {written} written, {len(results) - written} there already")
     return 0

@@ -29,7 +29,8 @@ from unrolled.ablations.study.study_reader import parse_study
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.audit import Audit, AuditedChange
-from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.commits.clone import Clone
 
 BASE = "base"
@@ -53,7 +54,7 @@ def prepare_audit(commits: str, path: str, options: AuditOptions) -> Study:
     file_path = Path(path) if path else repository.root / STUDY_FILE
     file = _override_file(_read_audited_study(file_path, history), str(file_path), options)
     count = plural(len(history.commits), "commit")
-    print(visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
+    print(make_visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
     find_failures = partial(
         _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, end=end
     )

@@ -6,8 +6,8 @@ from unrolled.ablations.commits.candidate import ChainEntry
 from unrolled.ablations.commits.chain_record import ChainRecord, Proposal, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
-from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import plural
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p

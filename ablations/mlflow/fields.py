@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.metric import HELD_OUT_SPLITS
 from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.result_table import describe_witness
 from unrolled.bench.trial import Result, Trial
@@ -23,7 +24,7 @@ DIGEST_LENGTH = 8  # length of MLflow's own digests; longer ones do not fit into
 
 MACHINE = "machine."  # prefix of the tags that describe the kind of machine
 
-_HELD_OUT = re.compile("^(valid|validation|val|dev|test|eval)_")
+_HELD_OUT = re.compile(f"^({'|'.join(HELD_OUT_SPLITS)})_")
 
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 

@@ -85,7 +85,7 @@ class MlflowRuns:
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # runs by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
         self._first_look = {
-            _trial_key(arm.name, arm.trial_ids[seed]) for arm in plan.arms for seed in plan.first_look
+            _trial_key(arm.name, arm.trial_ids[seed]) for arm in plan.arms for seed in plan.first_look_seeds
         }
         self._standings = {
             fit_text(arm.name, TAG_LENGTH): ", ".join(plan.find_standing(arm)) for arm in plan.arms

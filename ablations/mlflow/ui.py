@@ -14,7 +14,8 @@ from unrolled.ablations.mlflow.database import (
     translate_errors,
 )
 from unrolled.ablations.mlflow.experiment import list_studies
-from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.errors import BadInput
+from unrolled.bench.phrases import make_visible
 
 
 def show_ui(port: int) -> int:
@@ -28,7 +29,7 @@ def show_ui(port: int) -> int:
         studies = list_studies(uri)
     print(f"MLflow: {root}{views.HOME} (Ctrl-C ends it)")
     for name, experiment_id in studies.items():
-        print(f"{visible(name)}: {root}{views.view_link(experiment_id, views.ARMS)}")
+        print(f"{make_visible(name)}: {root}{views.view_link(experiment_id, views.ARMS)}")
     sys.stdout.flush()
     # with -m alone, Python would import a user's own mlflow.py from the working folder
     os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metric_key, to_key
 from unrolled.ablations.study.plan import Plan
-from unrolled.bench.errors import escape_markdown
+from unrolled.bench.phrases import escape_markdown
 
 # names of the saved views
 ARMS = "by-arm"

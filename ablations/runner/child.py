@@ -22,9 +22,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from unrolled.bench.chapter import plugins
-from unrolled.bench.chapter.plugin_sources import ReadAudit
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import RUNNER, changed_files, record_contents
+from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
+from unrolled.bench.module_sources import ReadAudit
 from unrolled.bench.trial import FileState, Result, Trial, canonical_json, failed_result
 
 # This module is loaded with the others in the driver, and before the others in a trial's process.
@@ -163,7 +163,7 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
         traceback.print_exc()
         answer = canonical_json(failed_result(trial, _describe_error(error, trial, memory_bytes)).to_dict())
-    if paths := changed_files(states):
+    if paths := find_changed_files(states):
         # the checkpoints may come from a trial that read a file before and after an edit
         clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
         rule = f"{paths[0].name} was written while it trained, so that nothing of it was stored"
@@ -178,7 +178,7 @@ def _only_counted_files(
     """Refuse, within the block, that a plug-in reads files that do not count in the trial's identity."""
     if reads is None or not trial.source:
         return nullcontext()
-    paths = [*plugins.hashed_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
+    paths = [*plugins.list_hashed_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
     return reads.refuse_other_files(paths, Path(plug_ins[0]).name)
 
 
@@ -210,7 +210,7 @@ def _locate_in_program(error: BaseException, trial: Trial) -> str:
         return ""
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now
-        names = {path.resolve(): name for name, path in trial.hashed_files().items()}
+        names = {path.resolve(): name for name, path in trial.list_hashed_files().items()}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if name := names.get(Path(frame.filename).resolve()):
             return f"{name}, line {frame.lineno}"

@@ -25,7 +25,8 @@ from unrolled.ablations.runner.process import check_result
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.ablations.runner.worker import store_files
-from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Result, Trial, canonical_json, failed_result
 
 try:
@@ -109,7 +110,7 @@ def run_on_cluster(
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     or, for a while, every worker is lost.
     """
-    files, worker_names = worker.files_to_ship(trials, conditions.preload)
+    files, worker_names = worker.read_files_to_ship(trials, conditions.preload)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):
@@ -158,7 +159,7 @@ def _check_workers(client: Client, address: str, trial: Trial) -> None:
     for worker_address, fault in faults.items():
         if isinstance(fault, Exception):
             fault = f"cannot load unrolled ({fault}): install the same there"
-        require(not fault, visible(f"worker {worker_address} {fault}"))
+        require(not fault, make_visible(f"worker {worker_address} {fault}"))
     require(
         not faults or _count_slots(client, trial.gpu_count),
         f"no worker declares {plural(trial.gpu_count, 'GPU')}",
@@ -204,7 +205,7 @@ def read_worker_answer(trial: Trial, outcome: object) -> Result | str:
         refusal = f"worker {answer['worker']} {answer['refused']}"
     except MALFORMED_DATA_ERRORS as error:
         return f"its worker answered with something that is not its result: {error!r}"
-    raise BadInput(visible(refusal))
+    raise BadInput(make_visible(refusal))
 
 
 @dataclass(kw_only=True)

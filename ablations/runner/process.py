@@ -36,9 +36,10 @@ from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import ProcessConditions, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
 from unrolled.bench.chapter import plugins
-from unrolled.bench.devices import Gpu, visibility_variables
-from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.devices import Gpu, make_visibility_variables
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import kind_of
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failed_result
 
 ENVIRONMENT = {
@@ -204,7 +205,7 @@ def _run_attempt(
     gpus: Sequence[Gpu],
 ) -> _Attempt:
     """Start a process, read its pipes until it ends or is to be ended, and kill the rest of its group."""
-    environ = visibility_variables(gpus) if gpus or conditions.hides_gpus else {}
+    environ = make_visibility_variables(gpus) if gpus or conditions.hides_gpus else {}
     modules = [name for name in conditions.preload if not plugins.is_plug_in(name)] or [
         conditions.run_import.partition(":")[0]
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from unrolled.ablations.runner.child import LOCK
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.bench.atomic_files import explaining_errors, make_folder
-from unrolled.bench.errors import plural
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
 
 RETRY_SECONDS = 0.2  # seconds between two attempts to lock the trials that another run has locked

@@ -81,16 +81,20 @@ def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
-    """Return the texts and programs of trials, by their paths below the folder of `Trial.relocated_to`.
+    """Return the texts and programs of trials, by their paths below the folder of `Trial.relocate_to`.
 
     Raises BadInput if one of them cannot be read.
     """
     return {
-        path: content for trial in distinct_trials(trials) for path, content in trial.files_to_ship().items()
+        path: content
+        for trial in distinct_trials(trials)
+        for path, content in trial.read_files_to_ship().items()
     }
 
 
-def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+def read_files_to_ship(
+    trials: Sequence[Trial], preload: Sequence[str]
+) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return the user's texts and plug-ins by their paths on a worker, and there the name of each `preload`.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
@@ -98,7 +102,7 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
     files = trial_files(trials)
     names = {name: name for name in preload}
     for name in filter(plugins.is_plug_in, preload):
-        if companions := plugins.companion_files(name):
+        if companions := plugins.find_companion_files(name):
             cure = "a plug-in for a cluster is a single file"
             raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
         content = Path(name).read_bytes()
@@ -121,7 +125,7 @@ def run_trial(
     Drivers with other ledgers may run the same trial here: each `ledger` has separate checkpoints.
     Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
-    local_trial = trial.relocated_to(folder)
+    local_trial = trial.relocate_to(folder)
     preload = [str(folder / name) if plugins.is_plug_in(name) else name for name in conditions.preload]
     local_conditions = replace(conditions, preload=preload)
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger

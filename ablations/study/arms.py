@@ -27,11 +27,11 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     with error_context("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
             with error_context(place):
-                first = len(arms)
+                first_index = len(arms)
                 for table in tables:
                     arms.append(_make_arm(file, table, arms))
-                changed = any(arm.trial_fields != trial_fields for arm in arms[first:])
-                require(changed, "changes nothing: the baseline is set to this already")
+                is_changed = any(arm.trial_fields != trial_fields for arm in arms[first_index:])
+                require(is_changed, "changes nothing: the baseline is set to this already")
     for table in file.arm:
         with error_context(f"arm {table.name!r}"):
             arms.append(_make_arm(file, table, arms))
@@ -39,8 +39,8 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     if file.aa:
         shifted = {seed + AA_OFFSET for seed in seeds}
         rule = f"needs the seeds {AA_OFFSET} above the study's own to be free"
-        free = shifted.isdisjoint(seeds) and max(shifted) <= MAX_SEED
-        require(free, rule, key="aa", cure="use lower seeds")
+        is_free = shifted.isdisjoint(seeds) and max(shifted) <= MAX_SEED
+        require(is_free, rule, key="aa", cure="use lower seeds")
         arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
     return arms
 
@@ -102,24 +102,24 @@ def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[A
     An `against` that names the baseline counts as none. An arm may have no name, as the cell of a factorial
     that equals the baseline does. Raises BadInput for two arms of one name.
     """
-    merged: dict[bytes, Arm] = {}
+    merged_arms: dict[bytes, Arm] = {}
     names: dict[str, str] = {}  # name of an arm → name of the arm into which it was merged
     for arm in arms:
         against = arm.against and names[arm.against]
         base = against if against != arms[0].name else ""
         key = canonical_json([content(arm), arm.seed_offset, base])
-        first = merged.setdefault(key, replace(arm, against=against))
-        names[arm.name] = first.name
-        if arm.name and arm.name != first.name:
-            merged[key] = replace(
-                first,
-                other_names=tuple(dict.fromkeys((*first.other_names, arm.name, *arm.other_names))),
-                question=first.question or arm.question,
-                note=first.note or arm.note,
-                exploratory=first.exploratory and arm.exploratory,
-                may_be_identical=first.may_be_identical or arm.may_be_identical,
-                against=first.against or against,
+        first_arm = merged_arms.setdefault(key, replace(arm, against=against))
+        names[arm.name] = first_arm.name
+        if arm.name and arm.name != first_arm.name:
+            merged_arms[key] = replace(
+                first_arm,
+                other_names=tuple(dict.fromkeys((*first_arm.other_names, arm.name, *arm.other_names))),
+                question=first_arm.question or arm.question,
+                note=first_arm.note or arm.note,
+                exploratory=first_arm.exploratory and arm.exploratory,
+                may_be_identical=first_arm.may_be_identical or arm.may_be_identical,
+                against=first_arm.against or against,
             )
-    for name, count in Counter(arm.name for arm in merged.values()).items():
+    for name, count in Counter(arm.name for arm in merged_arms.values()).items():
         require(count == 1, f"two arms are called {name!r}", cure="give one of them another name")
-    return tuple(merged.values())
+    return tuple(merged_arms.values())

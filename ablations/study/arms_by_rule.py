@@ -105,8 +105,8 @@ def _compare_within(
         return canonical_json(factory.make_trial_fields(factory.inherit_settings(baseline, changes)))
 
     titles = {encode_arm(cell.set): title_changes(factory, cell.set) for cell in cells}
-    bases = []
-    compared = []
+    base_cells = []
+    compared_cells = []
     for cell in cells:
         levels = {key: cell.set[key] for key in keys}
         base = titles.get(encode_arm(levels))
@@ -117,10 +117,10 @@ def _compare_within(
                 cure="add them",
             )
         if base == title_changes(factory, cell.set):
-            bases.append(cell)
+            base_cells.append(cell)
         else:
-            compared.append(cell.model_copy(update={"against": base}))
-    return bases + compared
+            compared_cells.append(cell.model_copy(update={"against": base}))
+    return base_cells + compared_cells
 
 
 def _make_table(changes: Settings, name: str = "") -> ArmTable:

@@ -17,10 +17,11 @@ from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial, Setting
-from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
@@ -33,39 +34,41 @@ TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name !
 """The settings that define the task: `ChapterTrial.task_fields`, with the corpus for the hash of its text."""
 
 OPTIONS = {  # options of the models; the registry has their types, defaults and choices
-    "hidden": Setting("units of a layer", low=1),
-    "embedding": Setting("size of the embedding", low=1),
-    "layers": Setting("recurrent layers", low=1),
-    "tying": Setting("one matrix is both embedding and output layer", title="tying"),
-    "nonlinearity": Setting("activation of nn.RNN"),
-    "form": Setting("published form of the cell"),
-    "init": Setting(
+    "hidden": SettingSpec("units of a layer", low=1),
+    "embedding": SettingSpec("size of the embedding", low=1),
+    "layers": SettingSpec("recurrent layers", low=1),
+    "tying": SettingSpec("one matrix is both embedding and output layer", title="tying"),
+    "nonlinearity": SettingSpec("activation of nn.RNN"),
+    "form": SettingSpec("published form of the cell"),
+    "init": SettingSpec(
         "initial weights: the cell's own draws, or those that nn.LSTM or nn.GRU draws from the same seed",
         names={"own": "initial weights of its own", "built-in": "the built-in's initial weights"},
     ),
-    "context": Setting("tokens before the one that is predicted"),
-    "dropout": Setting(
+    "context": SettingSpec("tokens before the one that is predicted"),
+    "dropout": SettingSpec(
         "dropout of the last layer's output", title="dropout", off_when_zero=True, low=0, below=1
     ),
-    "embed_p": Setting(
+    "embed_p": SettingSpec(
         "share of words whose embedding is zeroed",
         title="embedding dropout",
         off_when_zero=True,
         low=0,
         below=1,
     ),
-    "input_p": Setting(
+    "input_p": SettingSpec(
         "dropout of the embeddings", title="input dropout", off_when_zero=True, low=0, below=1
     ),
-    "weight_p": Setting(
+    "weight_p": SettingSpec(
         "dropout of the hidden-to-hidden weights", title="weight dropout", off_when_zero=True, low=0, below=1
     ),
-    "hidden_p": Setting("dropout between layers", title="hidden dropout", off_when_zero=True, low=0, below=1),
-    "output_p": Setting(
+    "hidden_p": SettingSpec(
+        "dropout between layers", title="hidden dropout", off_when_zero=True, low=0, below=1
+    ),
+    "output_p": SettingSpec(
         "dropout of the last layer's output", title="output dropout", off_when_zero=True, low=0, below=1
     ),
 }
-SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
+SETTINGS: Mapping[str, SettingSpec] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
 
 _FACTOR_KEYS = {
     "tying": "tying",
@@ -171,7 +174,7 @@ def check_data(trial_fields: TrialFields) -> None:
     check_length(make_trial(trial_fields))
 
 
-def task_settings(trial_fields: TrialFields) -> dict[str, Any]:
+def find_task_settings(trial_fields: TrialFields) -> dict[str, Any]:
     """Return the settings that decide which tokens are predicted, with the text's hash as `corpus`."""
     settings = {key: trial_fields[key] for key in TASK_SETTINGS}
     return settings | {"corpus": data_hash(trial_fields["corpus"])}
@@ -205,12 +208,12 @@ def check_key(settings: Settings, key: str) -> None:
 
 def title_setting(key: str) -> str:
     """Return what reports call a setting: alpha is AR, detach_every 'detach every'."""
-    return SETTINGS.get(key, Setting("")).title or key.replace("_", " ")
+    return SETTINGS.get(key, SettingSpec("")).title or key.replace("_", " ")
 
 
 def format_setting(key: str, value: Any) -> str:
     """Return a setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
-    setting = SETTINGS.get(key, Setting(""))
+    setting = SETTINGS.get(key, SettingSpec(""))
     title = title_setting(key)
     if isinstance(value, list):
         value = tuple(value)
@@ -253,7 +256,7 @@ def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type
 
 def _make_rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
     """Return the type by which pydantic checks one setting."""
-    setting = SETTINGS.get(key, Setting("", low=0 if key in PENALTIES else None))
+    setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUG_IN_PENALTIES else None))
     if choices:
         return Literal[choices]
     if kind is bool:
@@ -270,7 +273,7 @@ def _check_windows(settings: Settings) -> None:
     """Raise BadInput for a stride or a `detach_every` that does not fit the window."""
     window = settings["window"]
     stride = settings["stride"]
-    every = settings["detach_every"]
+    detach_every = settings["detach_every"]
     key = f"stride = {stride}"
     require(stride <= window, f"should be at most the window ({window})", key=key)
     require(
@@ -278,14 +281,14 @@ def _check_windows(settings: Settings) -> None:
         'needs reset = "batch", since no window goes on where another ends',
         key=key,
     )
-    key = f"detach_every = {every}"
+    key = f"detach_every = {detach_every}"
     require(
-        not every or window % every == 0 or every % window == 0,
+        not detach_every or window % detach_every == 0 or detach_every % window == 0,
         f"should be 0, or divide the window ({window}) or be its multiple",
         key=key,
     )
     require(
-        every <= window or (settings["order"] == "grouped" and settings["reset"] != "batch"),
+        detach_every <= window or (settings["order"] == "grouped" and settings["reset"] != "batch"),
         f"goes beyond the window ({window}), where no state is kept",
         key=key,
         cure='it needs order = "grouped", and reset = "epoch" or "never"',

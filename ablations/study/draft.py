@@ -12,6 +12,7 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
 from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.program.script.flags import Flag, find_seed, read_flags
 from unrolled.bench.program.script.metrics import LOGGERS, is_judged, read_metrics
@@ -65,8 +66,8 @@ _WRITERS = {
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }
 """By module that a script imports, keys of [program] that read the metrics which that module writes."""
-_SPLITS = ("val", "valid", "validation", "dev", "eval"), ("test",), (), ("train", "training")
-"""Words for a split in a metric's name, the best split to decide by first; () is for names without one."""
+_RANKED_SPLITS = VALIDATION_SPLITS, TEST_SPLITS, (), TRAINING_SPLITS
+"""The words for each split, the best split to decide by first; () is for names without a split."""
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
@@ -91,23 +92,24 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     settings = {key: value for flag in flags for key, value in flag.defaults.items()}
     metrics = {key: reading for key, reading in read_metrics(tree).items() if key not in settings}
     # if two metrics are equally good, the one that is printed: reading it requires no package
-    judged = sorted(
+    judged_metrics = sorted(
         filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
     )
-    metric = f"metrics = [{{ name = {_format_toml([*judged, *metrics, 'valid_loss'][0])}, delta = 0.01 }}]"
-    readings = _list_readings(judged, metrics, imports)
+    metric_name = [*judged_metrics, *metrics, "valid_loss"][0]
+    metric = f"metrics = [{{ name = {_format_toml(metric_name)}, delta = 0.01 }}]"
+    readings = _list_readings(judged_metrics, metrics, imports)
     remarks = defaultdict(list)
     for flag in flags:
         remarks[flag.remark].append(flag.option)
     lines = [f"{', '.join(options)}: {remark}" for remark, options in remarks.items() if remark]
     lines += [f"{reader}: the flags that it reads were not read" for reader in _READERS if reader in imports]
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
-    lines += [*([] if seed else [NO_SEED]), f"{judged[0]}: decides" if judged else NO_METRIC]
+    lines += [*([] if seed else [NO_SEED]), f"{judged_metrics[0]}: decides" if judged_metrics else NO_METRIC]
     words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]
     text = STUDY_TEMPLATE.format(
         name=name,
         question=_format_toml(f"Does another setting of {script.name} help?"),
-        metrics=metric if judged else f"# {NO_METRIC}\n# {metric}",
+        metrics=metric if judged_metrics else f"# {NO_METRIC}\n# {metric}",
         words=" \\\n  ".join(_format_toml(word)[1:-1] for word in words),
         readings="\n".join([*([] if seed else [f"# {NO_SEED}"]), *readings]),
         baseline="\n".join(f"{_format_key(key)} = {_format_toml(value)}" for key, value in settings.items()),
@@ -116,14 +118,16 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     return text, lines
 
 
-def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: Set[str]) -> list[str]:
+def _list_readings(judged_metrics: Sequence[str], metrics: Mapping[str, str], imports: Set[str]) -> list[str]:
     """Return lines of [program] that read the judged metrics; without any, comments on likely keys."""
-    if not judged:
+    if not judged_metrics:
         return [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
-    writer = metrics[judged[0]]
+    writer = metrics[judged_metrics[0]]
     if writer not in LOGGERS.values():
         return [
-            f"patterns.{key} = {_format_pattern(metrics[key])}" for key in judged if "(?P<" in metrics[key]
+            f"patterns.{key} = {_format_pattern(metrics[key])}"
+            for key in judged_metrics
+            if "(?P<" in metrics[key]
         ]
     if writer == "CSVLogger" and writer not in imports:
         writer = "SummaryWriter"  # Lightning's default logger
@@ -131,9 +135,10 @@ def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: S
 
 
 def _rank_split(metric: str) -> int:
-    """Return the place in _SPLITS of the split in a metric's name: "loss/val" → 0."""
+    """Return the place in _RANKED_SPLITS of the split in a metric's name: "loss/val" → 0."""
     words = {*re.split("[^a-z]+", metric.lower())}
-    return next((rank for rank, split in enumerate(_SPLITS) if words.intersection(split)), _SPLITS.index(()))
+    ranks = (rank for rank, split in enumerate(_RANKED_SPLITS) if words.intersection(split))
+    return next(ranks, _RANKED_SPLITS.index(()))
 
 
 def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:
@@ -162,7 +167,9 @@ def _propose_levels(flags: Sequence[Flag]) -> str:
     for flag in (*rates, *fractions, *flags):
         choices = flag.choices if isinstance(flag.choices, list | tuple) else ()
         for key, value in flag.defaults.items():
-            levels: list[Any] = [x for x in choices if type(x) is type(value) and x != value]
+            levels: list[Any] = [
+                choice for choice in choices if type(choice) is type(value) and choice != value
+            ]
             if not levels and not isinstance(value, str | list):
                 levels = [not value if isinstance(value, bool) else 2 * value]
             if levels not in ([], [value]):

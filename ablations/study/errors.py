@@ -67,9 +67,9 @@ def explain_validation(
     """Return the first mistake that pydantic reports, in one line. `tables` are a file's tables by key."""
     errors = error.errors(include_url=False)
     # an unknown key is more to the point than the key that it was meant to be
-    first = next((details for details in errors if details["type"] == "extra_forbidden"), errors[0])
-    error_type = first["type"]
-    location = first["loc"]
+    first_error = next((details for details in errors if details["type"] == "extra_forbidden"), errors[0])
+    error_type = first_error["type"]
+    location = first_error["loc"]
     key = ".".join(map(str, location))
     if error_type == "extra_forbidden" and tables:
         names = [part for part in location[:-1] if isinstance(part, str)]
@@ -81,12 +81,12 @@ def explain_validation(
         key = key.rpartition(".")[0]
         rule = f"should have {max(int(details['loc'][-1]) for details in errors) + 1} values"
     else:
-        rule = _RULES.get(error_type, "cannot be used").format(**first.get("ctx", {}))
-    if tables and isinstance(first["input"], dict) and error_type == "tuple_type":
+        rule = _RULES.get(error_type, "cannot be used").format(**first_error.get("ctx", {}))
+    if tables and isinstance(first_error["input"], dict) and error_type == "tuple_type":
         return BadInput(f"{rule} of tables", key=f"[{key}]", cure=f"write [[{key}]]")
-    if tables and isinstance(first["input"], list) and error_type in ("dict_type", "model_type"):
+    if tables and isinstance(first_error["input"], list) and error_type in ("dict_type", "model_type"):
         return BadInput(rule, key=f"[[{key}]]", cure=f"write [{key}]")
-    return BadInput(rule, key=f"{key} = {format_value(first['input'])}")
+    return BadInput(rule, key=f"{key} = {format_value(first_error['input'])}")
 
 
 def format_value(value: Any) -> str:

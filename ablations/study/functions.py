@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.chapter.plugin_sources import find_sources
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.module_sources import find_sources
 from unrolled.bench.program.template import BUILT_IN_FIELDS
 from unrolled.bench.trial import Scalar
 
 
-def function_tables(
+def make_function_tables(
     function: Callable[..., Any], settings: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the tables of a function: {"program": {"function": "train:main", …}, "baseline": {"lr": 0.1}}.
@@ -42,16 +42,16 @@ def function_tables(
         if isinstance(parameter.default, Scalar):
             baseline[name] = parameter.default
         is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        missing = parameter.default is parameter.empty and is_named and name not in settings
+        is_missing = parameter.default is parameter.empty and is_named and name not in settings
         require(
-            not missing,
+            not is_missing,
             f"{name!r} has no default",
             place=place,
             cure=f"give one, or baseline={{{name!r}: …}}",
         )
     file, module = _find_module(inspect.unwrap(function), place)
     folder = file.parents[module.count(".") + (file.name == "__init__.py")]
-    sources = [Path(source).resolve() for source in find_sources(sys.modules[function.__module__], ()).files]
+    sources = [Path(source).resolve() for source in find_sources(sys.modules[function.__module__]).files]
     program = {
         "function": f"{module}:{function.__name__}",
         "folder": str(folder),

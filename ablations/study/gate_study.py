@@ -61,9 +61,9 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
     merge_base = repository.find_merge_base(base_hash, head_commit.hash)
     base_commit = replace(repository.resolve(merge_base), name=BASE)
-    differ = (base_commit.hash, base_commit.tree) != (head_commit.hash, head_commit.tree)
+    differs = (base_commit.hash, base_commit.tree) != (head_commit.hash, head_commit.tree)
     require(
-        differ,
+        differs,
         f"is its own base, {merge_base[:10]}",
         key=f"head {head!r}",
         cure="name what it is to be compared with: --base REF",
@@ -75,10 +75,11 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         factory = study.baseline.factory
         assert isinstance(factory, ProgramFactory)
         study_place = repository.find_subfolder(file_path.parent)
-        replaced = sides.find_edits(list_base_patterns(factory, study_place, sides))
-        if replaced:
-            remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
-            head_commit = replace(head_commit, tree=repository.replace_files(head_commit.tree, replaced))
+        replaced_files = sides.find_edits(list_base_patterns(factory, study_place, sides))
+        if replaced_files:
+            remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced_files)}: the base's")
+            tree = repository.replace_files(head_commit.tree, replaced_files)
+            head_commit = replace(head_commit, tree=tree)
         factory = replace(factory, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
         tracked = {*sides.base_files, *sides.head_files}
@@ -88,13 +89,13 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
-    edits = [name for name in sides.find_edits(["**"]) if name not in replaced]
+    edits = [name for name in sides.find_edits(["**"]) if name not in replaced_files]
     place = find_place(factory.table, repository)
-    outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
+    paths_outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
     require(
-        study.contrasts or factory.table.code or not outside,
+        study.contrasts or factory.table.code or not paths_outside,
         "differs outside of the program's folder, so that it does not count",
-        key=", ".join(outside),
+        key=", ".join(paths_outside),
         cure="set `folder` to the top, or name in `code` what counts",
     )
     return Gate(study, base_commit, head_commit, remarks, edits)
@@ -172,9 +173,9 @@ def list_base_patterns(factory: ProgramFactory, study_place: str | None, sides: 
 def _leave_out_equal_levels(study: Study) -> Study:
     """Return the study without the levels at which base and head have the same trials."""
     ids = {arm.name: arm.make_unidentified_trial().identify().id for arm in study.arms}
-    equal = {arm.name: arm.against for arm in study.arms if arm.against and ids[arm.name] == ids[arm.against]}
-    left = [arm for arm in study.arms if arm.name not in {*equal, *equal.values()}]
-    return replace(study, arms=tuple(left))
+    equal_arms = [arm for arm in study.arms if arm.against and ids[arm.name] == ids[arm.against]]
+    equal_names = {name for arm in equal_arms for name in (arm.name, arm.against)}
+    return replace(study, arms=tuple(arm for arm in study.arms if arm.name not in equal_names))
 
 
 def _find_base(repository: Repository) -> str:
@@ -234,8 +235,8 @@ def _make_study(file: StudyFile, path: str) -> Study:
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
     levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
-    first, *further_levels = reversed(levels.values())
-    baseline = {**first.trial_fields["settings"], "commit": BASE}
+    first_level, *further_levels = reversed(levels.values())
+    baseline = {**first_level.trial_fields["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
     for arm in further_levels:
         settings = arm.trial_fields["settings"]

@@ -13,7 +13,7 @@ from unrolled.ablations.study import chapter
 from unrolled.ablations.study.arms import make_arms, merge_arms
 from unrolled.ablations.study.commits import check_out_commits
 from unrolled.ablations.study.errors import error_context, format_value
-from unrolled.ablations.study.functions import function_tables
+from unrolled.ablations.study.functions import make_function_tables
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.ablations.study.study import Study
@@ -62,7 +62,7 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
     for key in keys.keys() & DesignTable.model_fields.keys():
         design[key] = keys.pop(key)
     if function is not None:
-        keys |= function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
+        keys |= make_function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
     place = f"study {name!r}"
     with error_context(place):
         return make_study(check_keys({"question": name, **keys, "name": name, "design": design}), place)
@@ -97,25 +97,27 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
         raise BadInput(
             f"{repeated} is given twice", cure=f"write its values side by side: {repeated}={levels}"
         )
-    single = {key: values[0] for key, values in sets if len(values) == 1}
-    swept = {key: list(values) for key, values in sets if key not in single}
+    single_values = {key: values[0] for key, values in sets if len(values) == 1}
+    swept_levels = {key: list(values) for key, values in sets if key not in single_values}
     factory = make_factory(file)
-    baseline = factory.inherit_settings(file.baseline, single)
+    baseline = factory.inherit_settings(file.baseline, single_values)
     factory.make_trial_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
-    for key, values in swept.items():
+    for key, values in swept_levels.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
             factory.make_trial_fields(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
     if name:  # without the corpus, whose path would make the name too long
-        titles = [factory.format_setting(key, value) for key, value in single.items() if key != "corpus"]
+        titles = [
+            factory.format_setting(key, value) for key, value in single_values.items() if key != "corpus"
+        ]
         name = ", ".join([name, *titles])
     old_name = file.baseline_name or title_changes(factory, file.baseline)
     new_name = name or title_changes(factory, baseline)
     arms = [
         arm.model_copy(update={"against": new_name}) if arm.against == old_name else arm for arm in file.arm
     ]
-    design = file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept})
+    design = file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept_levels})
     return {"baseline": baseline, "baseline_name": name, "arm": tuple(arms), "design": design}
 
 
@@ -144,10 +146,10 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
 
 def _require_packages(study: str) -> None:
     """Raise BadInput if a package of the chapter's models is not installed."""
-    missing = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
+    missing_packages = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
     require(
-        not missing,
-        f"trains models of the chapter, and {', '.join(missing)} is not installed",
+        not missing_packages,
+        f"trains models of the chapter, and {', '.join(missing_packages)} is not installed",
         place=f"study {study!r}",
         cure="pip install 'unrolled[chapter]'",
     )

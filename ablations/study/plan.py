@@ -29,7 +29,7 @@ from unrolled.bench.trial import CountedResult, Result, Trial, trial_type
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
-FIRST_SEEDS = 2
+SEEDS_CHECKED_FIRST = 2
 """Seeds of each arm of a program that are trained before the others, to check them."""
 
 
@@ -245,13 +245,13 @@ class Plan:
         return list(self.arm_and_seed)
 
     @property
-    def pairs(self) -> list[ArmPair]:
+    def arm_pairs(self) -> list[ArmPair]:
         """Every arm but the baseline, with the one that it is compared with."""
         by_name = {arm.name: arm for arm in self.arms}
         return [(arm, by_name.get(arm.against, self.arms[0])) for arm in self.arms[1:]]
 
     @property
-    def first_look(self) -> tuple[int, ...]:
+    def first_look_seeds(self) -> tuple[int, ...]:
         """The seeds of the first look, whose number no result has chosen."""
         return self.seeds[: self.looks[0]]
 
@@ -266,7 +266,7 @@ class Plan:
 
         An arm of the same settings as its base is left out.
         """
-        pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.pairs}
+        pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.arm_pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
     def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, CountedResult]]:
@@ -283,7 +283,7 @@ def awaits_repetition(plan: Plan) -> bool:
 
 def list_first_trials(plan: Plan) -> list[str]:
     """Return the identities of the trials that are trained before the others."""
-    return list_trials(plan.arms, plan.seeds[:FIRST_SEEDS])
+    return list_trials(plan.arms, plan.seeds[:SEEDS_CHECKED_FIRST])
 
 
 def list_trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:

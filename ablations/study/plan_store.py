@@ -36,41 +36,41 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     If the same plan is stored already, the facts recorded at its declaration are kept, and so is the measured
     `nondeterminism`: see `copy_nondeterminism`. A plan that cannot be read is set aside.
     """
-    before = read_or_set_aside(plan.study, ledger)
-    if before:
-        plan = copy_nondeterminism(plan, before)
-    if before and is_same_plan(before, plan):
+    stored_plan = read_or_set_aside(plan.study, ledger)
+    if stored_plan:
+        plan = copy_nondeterminism(plan, stored_plan)
+    if stored_plan and is_same_plan(stored_plan, plan):
         plan = replace(
             plan,
-            planned=before.planned,
-            seen_pairs=before.seen_pairs,
-            earlier_fingerprints=before.earlier_fingerprints,
-            ships=before.ships,
-            earlier_verdicts=before.earlier_verdicts,
-            earlier_declarations=before.earlier_declarations,
+            planned=stored_plan.planned,
+            seen_pairs=stored_plan.seen_pairs,
+            earlier_fingerprints=stored_plan.earlier_fingerprints,
+            ships=stored_plan.ships,
+            earlier_verdicts=stored_plan.earlier_verdicts,
+            earlier_declarations=stored_plan.earlier_declarations,
         )
     else:
-        plan = _declare_plan(plan, before, ledger, trials)
+        plan = _declare_plan(plan, stored_plan, ledger, trials)
     save_file(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
-def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
+def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
     """Return the plan with the nondeterminism that a stored plan measured, if it holds for this plan, too.
 
     It does if both have the same first trial and judge the same qualities.
     """
-    if plan.nondeterminism is not None or before.qualities != plan.qualities:
+    if plan.nondeterminism is not None or stored_plan.qualities != plan.qualities:
         return plan
-    if plan.arms[0].trial_ids[plan.seeds[0]] != before.arms[0].trial_ids[before.seeds[0]]:
+    if plan.arms[0].trial_ids[plan.seeds[0]] != stored_plan.arms[0].trial_ids[stored_plan.seeds[0]]:
         return plan
-    return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
+    return replace(plan, nondeterminism=stored_plan.nondeterminism, varying=stored_plan.varying)
 
 
-def is_same_plan(plan: Plan, stored: Plan) -> bool:
+def is_same_plan(plan: Plan, stored_plan: Plan) -> bool:
     """Return True if two plans have the same study, hash and trials. Other fields may change as they run."""
-    same_trials = set(plan.ids) == set(stored.ids)
-    return same_trials and (plan.study, plan.hash) == (stored.study, stored.hash)
+    same_trials = set(plan.ids) == set(stored_plan.ids)
+    return same_trials and (plan.study, plan.hash) == (stored_plan.study, stored_plan.hash)
 
 
 def is_shipped_plan(plan: Plan) -> bool:
@@ -78,51 +78,55 @@ def is_shipped_plan(plan: Plan) -> bool:
     return plan.study in list_shipped_studies() and plan.hash == load_study(plan.study).plan_hash
 
 
-def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """Return a new plan with what is recorded when it is declared; `before` is the stored plan, if any.
+def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
+    """Return a new plan with what is recorded when it is declared. `stored_plan` is the study's last plan.
 
-    If the study had this plan earlier, before `before`, it gets the `planned` and the `seen_pairs` of that
-    time, and only the `earlier_verdicts` of plans before it.
+    If an earlier plan is the same as this one, its date and its seen pairs are kept. `earlier_verdicts` are
+    then the verdicts of plans before that date.
     """
     declarations: list[Declaration] = []
-    if before:
+    if stored_plan:
         declaration = Declaration(
-            hash=before.hash,
-            planned=before.planned,
-            trial_ids=tuple(before.ids),
-            seen_pairs=before.seen_pairs,
+            hash=stored_plan.hash,
+            planned=stored_plan.planned,
+            trial_ids=tuple(stored_plan.ids),
+            seen_pairs=stored_plan.seen_pairs,
         )
-        declarations = [*before.earlier_declarations, declaration]
+        declarations = [*stored_plan.earlier_declarations, declaration]
     ids = set(plan.ids)
-    same = [
-        earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trial_ids)
-    ]
-    first = same[0] if same else None
+    first_declaration = next(
+        (
+            declaration
+            for declaration in declarations
+            if declaration.hash == plan.hash and ids <= set(declaration.trial_ids)
+        ),
+        None,
+    )
     results = ledger.find_result_files().keys()
     plan = replace(
         plan,
         ships=is_shipped_plan(plan),
         earlier_declarations=tuple(
-            earlier
-            for earlier in declarations
-            if earlier is not first and not results.isdisjoint(earlier.trial_ids)
+            declaration
+            for declaration in declarations
+            if declaration is not first_declaration and not results.isdisjoint(declaration.trial_ids)
         ),
     )
-    if first:
+    if first_declaration:
         verdicts_until_then = {
-            arm: tuple(verdict for verdict in verdicts if verdict.planned < first.planned)
+            arm: tuple(verdict for verdict in verdicts if verdict.planned < first_declaration.planned)
             for arm, verdicts in plan.earlier_verdicts.items()
         }
         return replace(
             plan,
-            planned=first.planned,
-            seen_pairs=first.seen_pairs,
+            planned=first_declaration.planned,
+            seen_pairs=first_declaration.seen_pairs,
             earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
         )
     if plan.ships:
         return plan
     shown_trials = find_shown_trials(read_plans(ledger)[0], ledger)
-    contrasts = find_seen_contrasts(plan.pairs, shown_trials, trials)
+    contrasts = find_seen_contrasts(plan.arm_pairs, shown_trials, trials)
     sides = {id for arms in contrasts for arm in arms for id in arm.trial_ids.values()}
     trials_of_sides = [trial for trial in trials if trial.id in sides]
     return replace(
@@ -273,14 +277,14 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         yield "has other seeds than its base, which only the baseline again has"
     trial = plan.make_planned_trial(arm, min(arm.trial_ids))
     settings = trial.flat_settings()
-    base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
+    base = {other.name: other for other in plan.arms}.get(arm.against, plan.arms[0])
     base_trial = plan.make_planned_trial(base, min(base.trial_ids))
     base_settings = base_trial.flat_settings()
-    compared = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())
-    declared = {name: base_settings.get(name) for name in compared} | dict(arm.changes)
+    compared_settings = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())
+    declared_settings = {name: base_settings.get(name) for name in compared_settings} | dict(arm.changes)
     if arm.model:
-        declared["model"] = arm.model
-    for key, value in declared.items():
+        declared_settings["model"] = arm.model
+    for key, value in declared_settings.items():
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
         if key not in trial.unhashed_fields and settings.get(key, 0) != value:
             yield f"its trials have another {key} than the plan says"

@@ -65,13 +65,13 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         model=str(arm.trial_fields.get("model", "")),
         title=trial.title,
         trial_ids=ids,
-        trial_fields=shared_fields(trial),
+        trial_fields=list_shared_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
     )
 
 
-def shared_fields(trial: Trial) -> dict[str, Any]:
+def list_shared_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
     excluded = {"seed", "device", *trial.unhashed_fields}
     trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))

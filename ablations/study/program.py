@@ -11,8 +11,9 @@ from typing import Any
 from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
-from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
+from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
 from unrolled.bench.metric import COST_KINDS
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.output import MLFLOW
@@ -54,8 +55,8 @@ class ProgramFactory:
         self._check_files()
         if self.table.function:
             for key in ("run", "metrics", "patterns"):
-                extra = getattr(self.table, key)
-                require(not extra, "stands beside `function`", key=key, cure="keep one of them")
+                other_value = getattr(self.table, key)
+                require(not other_value, "stands beside `function`", key=key, cure="keep one of them")
             is_path = re.fullmatch(r"\w+(\.\w+)*:\w+", self.table.function)
             require(is_path, "is no module:name", key="function", cure='write function = "train:main"')
             return
@@ -95,15 +96,15 @@ class ProgramFactory:
                 cure=f"write {{{name}}} where the program is to get it, or take it out of [baseline]",
             )
         for name, switch, is_list in template_fields:
-            boolean = isinstance(self.baseline.get(name), bool)
+            is_boolean = isinstance(self.baseline.get(name), bool)
             require(
-                switch or not boolean,
+                switch or not is_boolean,
                 f"{{{name}}} is a boolean",
                 key="run",
                 cure=f"write {{{name}?--{name}:--no-{name}}}, or what its flags are",
             )
             require(
-                boolean or not switch,
+                is_boolean or not switch,
                 f"{{{name}?…:…}} is no boolean in [baseline]",
                 key="run",
                 cure=f"write {{{name}}}",
@@ -136,9 +137,12 @@ class ProgramFactory:
     def _check_files(self) -> None:
         """Raise BadInput for wrong `keep`, `patterns`, `rows` or `metrics`, the keys on what it writes."""
         for pattern in self.table.keep:
-            inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
+            is_inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
             require(
-                inside, f"{pattern!r} is no pattern of files in {{out}}", key="keep", cure='keep = ["*.pt"]'
+                is_inside,
+                f"{pattern!r} is no pattern of files in {{out}}",
+                key="keep",
+                cure='keep = ["*.pt"]',
             )
         for metric, pattern in self.table.patterns.items():
             compile_pattern(metric, pattern)
@@ -232,8 +236,8 @@ class ProgramFactory:
     def find_factor(self, name: str, settings: Settings) -> Factor:
         """Return a boolean setting as a factor. Raises BadInput for any other setting."""
         self.check_key(settings, name)
-        boolean = isinstance(self.baseline.get(name), bool)
-        require(boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
+        is_boolean = isinstance(self.baseline.get(name), bool)
+        require(is_boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
         return Factor(name, name, self.title_setting(name), off=False, on=True)
 
     def title_setting(self, key: str) -> str:
@@ -285,7 +289,7 @@ class ProgramFactory:
         """Raise BadInput if a file or a package that enters the identity is missing."""
         self.make_trial(trial_fields).identify()
 
-    def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
+    def find_task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return no settings: all arms of a program have its task."""
         return {}
 

@@ -16,8 +16,9 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
-from unrolled.bench.errors import BadInput, find_nearest, plural, require
+from unrolled.bench.errors import BadInput, find_nearest, require
 from unrolled.bench.identity import describe_changes
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 
@@ -45,40 +46,44 @@ def identify_today(trial: Trial) -> tuple[Trial | None, str]:
     The trial is None if more than the versions of packages differ: it would be another experiment.
     """
     try:
-        today = trial.identify()
+        present_trial = trial.identify()
     except BadInput as error:
         return None, str(error)
-    if today.id == trial.id:
-        return today, ""
-    same = replace(today, versions=trial.versions).id == trial.id
-    return today if same else None, ", ".join(describe_changes(trial, today))
+    if present_trial.id == trial.id:
+        return present_trial, ""
+    is_same_program = replace(present_trial, versions=trial.versions).id == trial.id
+    return present_trial if is_same_program else None, ", ".join(describe_changes(trial, present_trial))
 
 
-def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
+def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> list[str]:
     """Return a line for each reason to train trials of an earlier plan again.
 
-    An example: "torch 2.13.0 → 2.14.0: 400 trials to train; the earlier results stay in the ledger". `todo`
-    are the trials of `plan` to be trained. Only those count that differ from `before` in code, data or
-    versions alone: other settings, and a retried failure, need no explanation.
+    An example: "torch 2.13.0 → 2.14.0: 400 trials to train; the earlier results stay in the ledger". `trials`
+    are the trials of `plan` to be trained. A trial needs an explanation if it differs from its predecessor in
+    `earlier_plan` in code, data or versions alone. Other settings, and a retried failure, need none.
     """
     arm_and_seed = plan.arm_and_seed
-    earlier_trials = {(arm.name, seed): result.trial for arm, seed, result in before.read_results(ledger)}
+    earlier_trials = {
+        (arm.name, seed): result.trial for arm, seed, result in earlier_plan.read_results(ledger)
+    }
     counts = Counter[str]()
-    edited = None
-    for trial in todo:
+    edited_trial = None
+    for trial in trials:
         arm, seed = arm_and_seed[trial.id]
-        earlier = earlier_trials.get((arm.name, seed))
-        if earlier and earlier.id != trial.id and earlier.declared_fields == trial.declared_fields:
-            counts[" and ".join(describe_changes(earlier, trial))] += 1
-            if isinstance(trial, ProgramTrial) and earlier.source != trial.source:
-                edited = trial
+        earlier_trial = earlier_trials.get((arm.name, seed))
+        if earlier_trial is None or earlier_trial.id == trial.id:
+            continue
+        if earlier_trial.declared_fields == trial.declared_fields:
+            counts[" and ".join(describe_changes(earlier_trial, trial))] += 1
+            if isinstance(trial, ProgramTrial) and earlier_trial.source != trial.source:
+                edited_trial = trial
     lines = [
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in counts.items()
     ]
-    if edited:
+    if edited_trial:
         cure = "`code` in [program] names the files that count"
-        lines.append(f"its newest file is {edited.newest_code}; {cure}")
+        lines.append(f"its newest file is {edited_trial.newest_code}; {cure}")
     return lines
 
 

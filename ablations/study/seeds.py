@@ -62,8 +62,8 @@ def format_seeds(seeds: Sequence[int]) -> str:
 
 def check_seed(seed: Any, **fields: Any) -> None:
     """Raise BadInput with these fields for a value that cannot be a seed."""
-    valid = type(seed) is int and 0 <= seed <= MAX_SEED
-    require(valid, f"{seed!r:.60} is not an integer from 0 to {MAX_SEED}", **fields)
+    is_valid = type(seed) is int and 0 <= seed <= MAX_SEED
+    require(is_valid, f"{seed!r:.60} is not an integer from 0 to {MAX_SEED}", **fields)
 
 
 def _parse_range(text: str) -> range:

@@ -14,9 +14,8 @@ SEEN_PAIRS = 3
 def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
     """Return the trials whose results a page may have shown.
 
-    Those are the trials that did not fail, in any of the plans that have them. A misspelt metric makes all of
-    its study's trials fail, so that no number was shown. Nor did a study that its first trials stopped show
-    any.
+    A trial was shown if at least one plan counts it as done or diverged. A study that was refused showed
+    nothing. Nor did one whose judged metric is misspelt, since all of its trials count as failed.
     """
     plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
     for plan in plans:
@@ -86,18 +85,18 @@ def find_earlier_fingerprints(
     A further flag that changes no number, such as --verbose, does not make a seen trial unseen. Whether it
     changed a number shows once the trial has its own result.
     """
-    templated = [trial for trial in trials if trial.command_template]
-    by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}
+    command_trials = [trial for trial in trials if trial.command_template]
+    by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in command_trials}
     fingerprints: dict[str, tuple[str, ...]] = {}
-    for earlier in shown_trials:
-        trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
-        if trial and trial.command_template != earlier.command_template:
-            for result in ledger.read_results([earlier.id]).values():
-                fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
+    for earlier_trial in shown_trials:
+        trial = by_settings.get((canonical_json(earlier_trial.comparable_content), earlier_trial.seed))
+        if trial and trial.command_template != earlier_trial.command_template:
+            for result in ledger.read_results([earlier_trial.id]).values():
+                fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), fingerprint_numbers(result))
     return fingerprints
 
 
-def numbers_fingerprint(result: Result) -> str:
+def fingerprint_numbers(result: Result) -> str:
     """Return the fingerprint of all numbers of a program's result, costs apart; its status if it failed."""
     return result.fingerprints.get("numbers", result.status)
 

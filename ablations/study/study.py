@@ -116,16 +116,17 @@ class Study:
         contrasts = {}
         bases = {arm.against for arm in self.arms}
         for arm in self.arms[1:]:
-            reference = not arm.against and (not arm.make_unidentified_trial().uses_seed or arm.name in bases)
-            if not self.task_differences(arm) and not reference and not arm.seed_offset:
+            uses_seed = arm.make_unidentified_trial().uses_seed
+            is_reference = not arm.against and (not uses_seed or arm.name in bases)
+            if not self.task_differences(arm) and not is_reference and not arm.seed_offset:
                 contrasts[arm.name] = arm.against or self.baseline.name
         return contrasts
 
     def task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from its base: ["vocab"]."""
-        base = {declared.name: declared for declared in self.arms}.get(arm.against, self.baseline)
-        base_task = base.factory.task_settings(base.trial_fields)
-        task = arm.factory.task_settings(arm.trial_fields)
+        base = {other.name: other for other in self.arms}.get(arm.against, self.baseline)
+        base_task = base.factory.find_task_settings(base.trial_fields)
+        task = arm.factory.find_task_settings(arm.trial_fields)
         return [key for key, value in task.items() if base_task[key] != value]
 
     @property

@@ -56,8 +56,8 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """settings of the grid. An arm is compared with the arm that has the same levels of these and the \
-baseline's levels of all others. With `within = ["model"]` each model is compared with itself"""
+    """`["model"]`: each arm is compared with its own model's baseline cell. In general, a list of settings \
+of the grid: an arm is compared with the one that has its levels of these, and of others the baseline's"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -95,8 +95,7 @@ exploratory arms alone"""
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
     """an earlier arm to compare this one with, in place of the baseline. If arm B has `against = "A"`, \
-B is compared with A, and A with nothing. To compare A as well, give it an `against`, which may name the \
-baseline"""
+B is compared with A; A then has no comparison unless it has an `against`, which may name the baseline"""
 
 
 def _check_delta(value: Any) -> float | str:

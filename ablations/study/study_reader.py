@@ -19,8 +19,8 @@ from unrolled.ablations.study.study_file import (
     StudyFile,
     Table,
 )
-from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.errors import BadInput, find_nearest, require
+from unrolled.bench.regular_files import read_regular_file
 
 MAX_BYTES = 1_000_000
 """Bytes that a study's file may have. That is enough for 20,000 [[arm]] tables, and read within a second."""
@@ -94,7 +94,7 @@ def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
     """
     files = {path.stem: str(path) for path in sorted(Path().glob("*.toml"))}
     names = find_nearest(name.removesuffix(".toml"), [*studies, *files, *list_shipped_studies()])
-    quoted = [repr(near if near in studies else files.get(near, near)) for near in names]
+    quoted = [repr(match if match in studies else files.get(match, match)) for match in names]
     return f"did you mean {' or '.join(quoted)}?" if quoted else ""
 
 
@@ -110,9 +110,9 @@ def check_keys(keys: Mapping[str, Any]) -> StudyFile:
 def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
     """Raise BadInput, naming the key, for text with a NUL or a surrogate, and for deep nesting."""
     require(len(place) <= MAX_DEPTH, "is nested too deeply", key=".".join(place[:4]), cure=_DEPTH_CURE)
-    if isinstance(value, str) and (wrong := re.search("[\0\ud800-\udfff]", value)):
+    if isinstance(value, str) and (wrong_character := re.search("[\0\ud800-\udfff]", value)):
         raise BadInput(
-            f"has the character U+{ord(wrong[0]):04X}, which no text has",
+            f"has the character U+{ord(wrong_character[0]):04X}, which no text has",
             key=".".join(place),
             cure="take it out",
         )

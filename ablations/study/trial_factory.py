@@ -65,7 +65,7 @@ class TrialFactory(Protocol):
     def check_data(self, trial_fields: TrialFields) -> None:
         """Check the data of these trials as far as that is possible before training."""
 
-    def task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
+    def find_task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
         """Return the settings that define the task: numbers of different tasks cannot be compared."""
 
 

@@ -12,8 +12,9 @@ from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.column_options import list_metric_names, make_columns
 from unrolled.ablations.tables.sources import SOURCE, SourceTable, read_sources, require_one_machine
 from unrolled.ablations.tables.table_reader import is_trials_table
-from unrolled.bench.errors import plural, require
+from unrolled.bench.errors import require
 from unrolled.bench.metric import judges_cost
+from unrolled.bench.phrases import plural
 from unrolled.reports import comparison
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures, join_labels

@@ -14,7 +14,8 @@ from unrolled.ablations.mlflow.experiment import (
     has_ended,
     read_trial_runs,
 )
-from unrolled.bench.errors import plural, require
+from unrolled.bench.errors import require
+from unrolled.bench.phrases import plural
 from unrolled.bench.result_table import FIRST_LOOK, STANDING
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign.columns import STATUS

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unrolled.bench.errors import visible
+from unrolled.bench.phrases import make_visible
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
@@ -28,12 +28,12 @@ def print_arms(comparison: Comparison, console: Console) -> None:
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    mean = "\n".join(["mean", *visible(comparison.title).split()])
+    mean = "\n".join(["mean", *make_visible(comparison.title).split()])
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for arm in comparison.arms:
-        base = [Text(visible(arm.measured.against))] if has_other_base else []
+        base = [Text(make_visible(arm.measured.against))] if has_other_base else []
         contrast = arm.contrast
         level = comparison.scale.format_level(arm.summary.mean)
         if contrast and contrast.base_mean is not None and not contrast.by_median:
@@ -41,7 +41,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         estimate = contrast.estimate if contrast else None
         difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
         numbers = level, difference, arm.describe_seeds_of_mean()
-        table.add_row(Text(visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
+        table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
     if any(row.verdict and row.verdict.provisional for row in comparison.arms):
         console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")

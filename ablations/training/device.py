@@ -5,7 +5,8 @@ from typing import NamedTuple
 from unrolled.ablations.options import PlanOptions, WorkerOptions
 from unrolled.ablations.study.study import Study
 from unrolled.bench.devices import Gpu, check_gpus, count_cores, visible_gpus
-from unrolled.bench.errors import plural, require
+from unrolled.bench.errors import require
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
 
 

@@ -16,8 +16,8 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan, awaits_repetition, list_first_trials
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, count_slots
-from unrolled.bench.errors import plural
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names

@@ -16,7 +16,7 @@ from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import (
-    FIRST_SEEDS,
+    SEEDS_CHECKED_FIRST,
     ArmPair,
     Plan,
     PlannedArm,
@@ -27,9 +27,10 @@ from unrolled.ablations.study.plan import (
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
-from unrolled.bench.differences import measurements_by_metric
-from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.differences import list_measurements_by_metric
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
@@ -56,7 +57,7 @@ def train_first_trials(study_run: StudyRun) -> None:
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
-            print_line(f"{visible(plan.study)}: {visible(reason)}")
+            print_line(f"{make_visible(plan.study)}: {make_visible(reason)}")
         if plan.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
 
@@ -154,8 +155,8 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:
     """Return the metrics in which two results differ, by the final value or the curve."""
-    numbers = measurements_by_metric(first.to_dict())
-    new_numbers = measurements_by_metric(second.to_dict())
+    numbers = list_measurements_by_metric(first.to_dict())
+    new_numbers = list_measurements_by_metric(second.to_dict())
     names = numbers.keys() | new_numbers.keys()
     return {name for name in names if numbers.get(name) != new_numbers.get(name)}
 
@@ -215,7 +216,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, CountedResult]) -> No
     arms = {arm.name: arm for pair in ties for arm in pair}
     more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
-    if len(plan.seeds) < FIRST_SEEDS:  # equal numbers of one seed may be chance
+    if len(plan.seeds) < SEEDS_CHECKED_FIRST:  # equal numbers of one seed may be chance
         _print_ties(ties, plan)
     elif ties:
         _print_ties(ties[1:], plan)
@@ -226,7 +227,7 @@ def _list_pairs_to_differ(plan: Plan) -> list[ArmPair]:
     """Return the pairs that should differ: arms and their bases, and the baseline alone for its seeds."""
     changed_pairs = [
         (arm, base)
-        for arm, base in plan.pairs
+        for arm, base in plan.arm_pairs
         if arm.changes and not (arm.may_be_identical or arm.is_other_commit)
     ]
     return [(plan.arms[0], plan.arms[0]), *changed_pairs]
@@ -264,7 +265,7 @@ def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
         line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
-        print_line(f"{visible(plan.study)}: {visible(line)}")
+        print_line(f"{make_visible(plan.study)}: {make_visible(line)}")
 
 
 def _refuse_tie(pair: ArmPair, plan: Plan) -> None:

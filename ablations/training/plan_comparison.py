@@ -11,7 +11,7 @@ import numpy as np
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
+from unrolled.ablations.study.seen_results import count_pairs, fingerprint_numbers
 from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import CountedResult, Result, trial_type
@@ -144,9 +144,9 @@ def _count_pairs_of_other_command(plan: Plan, results: Mapping[str, Result]) -> 
     program.
     """
     earlier = {id: prints for id, prints in plan.earlier_fingerprints.items() if id in results}
-    if not all(numbers_fingerprint(results[id]) in prints for id, prints in earlier.items()):
+    if not all(fingerprint_numbers(results[id]) in prints for id, prints in earlier.items()):
         return {}
-    return count_pairs(plan.pairs, earlier)
+    return count_pairs(plan.arm_pairs, earlier)
 
 
 def _find_presentation(plan: Plan) -> Presentation:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from rich.text import Text
 
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import format_duration, format_durations, shorten
 
@@ -128,7 +128,7 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
     if "restart" in facts:
         place += f", {facts['restart']}"
     if not result.done:
-        return visible(f"{name}: {result.trouble}{place}")
+        return make_visible(f"{name}: {result.trouble}{place}")
     numbers = ", ".join(result.main_numbers(judged))
     warning = f", {result.warning}" if result.warning else ""
-    return visible(f"{numbers}: {name}, {format_duration(result.training_seconds)}{place}{warning}")
+    return make_visible(f"{numbers}: {name}, {format_duration(result.training_seconds)}{place}{warning}")

@@ -16,9 +16,10 @@ from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import list_differences, reproducible_values
-from unrolled.bench.errors import plural, require, visible
+from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import kind_of
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
@@ -67,7 +68,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     for outcome in differing_outcomes:
         trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
-        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.difference)}")
+        print(f"{make_visible(arm)} seed {trial.seed} ({trial.id}): {make_visible(outcome.difference)}")
     obstacles = Counter(shorten(outcome.obstacle, 400) for outcome in outcomes if outcome.obstacle)
     equal_count = len(outcomes) - len(differing_outcomes) - obstacles.total()
     parts = [f"{equal_count} of {len(outcomes)} {equality}"]
@@ -79,7 +80,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     left_out = sorted(
         reported_metrics & plan.irreproducible.keys() - {*outcomes[0].result.trial.metric_kinds()}
     )
-    print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
+    print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
     if obstacles["interrupted"] and not differing_outcomes:
         return 130
     return 0 if equal_count == len(outcomes) else 1

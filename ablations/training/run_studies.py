@@ -46,7 +46,8 @@ from unrolled.ablations.training.study_run import (
     read_final_results,
 )
 from unrolled.bench.devices import check_gpus
-from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.errors import BadInput
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import CountedResult, Trial
 from unrolled.reports.design import find_page
@@ -77,11 +78,11 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
     ledger = Ledger(options.results)
     if not (ledger.root / "plans").exists():
         lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])
-        print(visible("; ".join(lines)), flush=True)
+        print(make_visible("; ".join(lines)), flush=True)
     for study in studies:
         budget = Budget(end)
         if budget.is_over:
-            print(f"{visible(study.name)}: not run: no time was left", flush=True)
+            print(f"{make_visible(study.name)}: not run: no time was left", flush=True)
             continue
         comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
         if interrupted:
@@ -104,9 +105,9 @@ def _run_study(
     """
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
-        print(f"{visible(study.name)}: {device}", flush=True)
+        print(f"{make_visible(study.name)}: {device}", flush=True)
         for commit in list_checked_out_commits(study.baseline.factory):
-            print_line(visible(f"{study.name}: {commit.name} is {commit.description}"))
+            print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.kind)
         if plan.of_program:
@@ -158,7 +159,7 @@ def _train_study(study_run: StudyRun) -> bool:
     todo = [] if study_run.interrupted else study_run.missing_trials()
     if todo:
         page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
-        print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+        print(f"{make_visible(plan.study)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
     return awaits_repetition(plan) and not awaits_repetition(study_run.plan)
 
@@ -202,7 +203,7 @@ def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
         study_run.budget.has_refused = True
         count = f"{len(unchecked_arms) - len(unreached_arms)} of {plural(len(unchecked_arms), 'arm')}"
         line = f"the first batch of {count} was checked in half of the remaining time"
-        print_line(f"{visible(study_run.plan.study)}: {line}")
+        print_line(f"{make_visible(study_run.plan.study)}: {line}")
 
 
 def _print_costs(program: ProgramTrial, study_run: StudyRun) -> None:
@@ -211,7 +212,7 @@ def _print_costs(program: ProgramTrial, study_run: StudyRun) -> None:
     times = [result.total_seconds for result in results.values() if result.done]
     mean = fmean(times) if times else None
     for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
-        print_line(f"{visible(study_run.plan.study)}: {visible(line)}")
+        print_line(f"{make_visible(study_run.plan.study)}: {make_visible(line)}")
 
 
 def _train_first_trials(study_run: StudyRun) -> None:
@@ -231,7 +232,9 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
     page = find_page(plan.study, out)
     summary = read_summary(page)
     if summary and summary.plan != plan.hash:
-        print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+        print_line(
+            f"{make_visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it"
+        )
 
 
 def _publish_results(

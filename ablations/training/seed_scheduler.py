@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.plan_comparison import design_of_plan
-from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import judges_cost
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import CountedResult, Trial
 from unrolled.reports.formats import quote_name, shorten
 
@@ -140,7 +140,7 @@ def _describe_status(look: int, looks: int, contrasts: int, reasons_by_arm: Mapp
         parts.append("no contrast to decide")
     if reasons_by_arm:
         names = [
-            quote_name(visible(name)) + (reason and f" ({shorten(reason, 40)})")
+            quote_name(make_visible(name)) + (reason and f" ({shorten(reason, 40)})")
             for name, reason in reasons_by_arm.items()
         ]
         parts.append(f"; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}")

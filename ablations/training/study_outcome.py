@@ -12,7 +12,7 @@ from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import CountedResult
 
 if TYPE_CHECKING:
@@ -51,17 +51,17 @@ def print_outcome(
         counts += f"; {comparison.beyond_looks} not counted: their look is not complete, or is not needed"
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     first_failure = next((result for result in results.values() if result.status == "failed"), None)
-    remarks = map(visible, _list_remarks(comparison))
+    remarks = map(make_visible, _list_remarks(comparison))
     lines = [counts, scheduler.status_line, *remarks, _describe_failure(first_failure, plan, ledger)]
     for line in filter(None, lines):
-        print_line(f"{visible(plan.study)}: {line}")
+        print_line(f"{make_visible(plan.study)}: {line}")
     if any(result.done for result in results.values()):
         console = Console(highlight=False)
         with console.capture() as table:  # rich would end the process if the reader of the output is gone
             print_arms(comparison, console)
         print(table.get(), end="")
     for line in answer_lines(comparison):
-        print_line(f"  {visible(line)}")
+        print_line(f"  {make_visible(line)}")
     if not missing_count:
         return status_counts["failed"]
     reason = "have no result"
@@ -107,4 +107,4 @@ def _describe_failure(failure: CountedResult | None, plan: Plan, ledger: Ledger)
     reason = plain_reason(failure)
     if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
-    return visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")
+    return make_visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")

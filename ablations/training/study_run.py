@@ -24,8 +24,9 @@ from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import judges_cost
+from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import TIME_LIMIT, CountedResult, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
@@ -191,7 +192,7 @@ class StudyRun:
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
-            line = f"{visible(self.plan.study)}: {status_line}"
+            line = f"{make_visible(self.plan.study)}: {status_line}"
             console.print(line, markup=False, soft_wrap=not console.is_terminal)
             print_arms(comparison, console)
 

@@ -58,9 +58,9 @@ class Batches:
     shorter last batch. With a generator, the windows are shuffled at every pass.
     """
 
-    inputs: Tensor  # (windows, window)
-    targets: Tensor  # (windows, window) or (windows,)
-    positions: Tensor  # same shape as `targets`: the position of each target in the corpus
+    all_inputs: Tensor  # (windows, window)
+    all_targets: Tensor  # (windows, window) or (windows,)
+    positions: Tensor  # same shape as `all_targets`: the position of each target in the corpus
     batch_windows: Tensor  # (batches, b)
     partial_batch: Tensor  # (r,), r < b
     generator: torch.Generator | None = None
@@ -93,11 +93,11 @@ class Batches:
     @property
     def token_count(self) -> int:
         """The number of tokens read in one pass."""
-        return len(self.window_order) * self.inputs.shape[1]
+        return len(self.window_order) * self.all_inputs.shape[1]
 
     @cached_property
     def _device_windows(self) -> tuple[Tensor, Tensor]:
-        return self._to_device(self.inputs), self._to_device(self.targets)
+        return self._to_device(self.all_inputs), self._to_device(self.all_targets)
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         """Copy a tensor of the CPU to the device, without waiting for it."""
@@ -128,7 +128,7 @@ def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
 
 
 def make_batches(
-    trial: ChapterTrial, data: Corpus, generator: torch.Generator | None = None
+    trial: ChapterTrial, corpus: Corpus, generator: torch.Generator | None = None
 ) -> tuple[Batches, Batches]:
     """Return the training and validation batches of a trial. `generator` shuffles the training windows.
 
@@ -138,15 +138,15 @@ def make_batches(
     Otherwise windows follow in the text's order, and only training drops an incomplete last batch. Raises
     BadInput if the text is too short for one batch of each split.
     """
-    trial.check_text_length(len(data.ids))  # without this check, tensors might not fit into memory
-    starts = torch.arange(0, len(data.ids) - trial.window - 1, trial.stride or trial.window)
+    trial.check_text_length(len(corpus.ids))  # without this check, tensors might not fit into memory
+    starts = torch.arange(0, len(corpus.ids) - trial.window - 1, trial.stride or trial.window)
     train, valid = _split_windows(len(starts), trial)
     input_positions = starts[:, None] + torch.arange(trial.window)
-    inputs = data.ids[input_positions]
+    inputs = corpus.ids[input_positions]
     positions = input_positions + 1
     if trial.target == "last":
         positions = positions[:, -1]
-    windows = (inputs, data.ids[positions], positions)
+    windows = (inputs, corpus.ids[positions], positions)
     train_batches = Batches(*windows, batch_windows=_group_rows(train, trial), partial_batch=train[:0])
     if trial.order == "shuffled":
         train_batches.generator = generator

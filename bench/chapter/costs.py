@@ -11,34 +11,37 @@ from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the registry's seconds were measured
 
-REPLAY = 0.75  # cost of replaying an earlier window, as a share of the cost of a window
-PIECE = 0.1  # cost of each further piece that a window is cut into, as a share of the cost of a window
+REPLAY_COST = 0.75  # cost of replaying an earlier window, as a share of the cost of a window
+PIECE_COST = 0.1  # cost of each further piece that a window is cut into, as a share of the cost of a window
 
-FIXED = 5.0  # µs of one core that a token costs, whatever the size of the model
+LEAST_TOKEN_COST = 5.0  # µs of one core that a token costs, whatever the size of the model
 
 
 def expected_seconds(trial: ChapterTrial) -> float:
     """Return the estimated seconds of a trial on one core.
 
-    The estimate is seconds · tokens · (1 + updates) / 2 · cost: the registry's seconds in the chapter's
-    set-up, times three ratios to that set-up. They are of the tokens read, of the updates a token (which take
-    half of a trial's time) and of the cost of a token. A `detach_every` above the window adds tokens, because
-    it replays windows (REPLAY). Below the window it cuts windows into pieces (PIECE).
+    The estimate is seconds · tokens · (1 + updates) / 2 · cost, where `seconds` are the registry's, which
+    were measured in the chapter's set-up. The others are ratios to that set-up:
+
+    - tokens: tokens read. A `detach_every` above the window replays windows (REPLAY_COST), and one below it
+      cuts windows into pieces (PIECE_COST); both count as more tokens.
+    - updates: updates a token, which take half of a trial's time
+    - cost: cost of a token
     """
     spec = spec_of(trial.model)
     chapter = spec.make_chapter_trial()
-    length, words = _text_size(trial.corpus, trial.tokens)
+    length, words = _measure_text(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
-    rereading = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
+    rereading = REPLAY_COST * (reach - 1) if reach > 1 else PIECE_COST * (1 / reach - 1)
     tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + rereading)
     passes = tokens / (chapter.epochs * HUMAN_NUMBERS_SIZE[0])
     updates = chapter.batch * chapter.window / (trial.batch * trial.window)
-    token_cost = microseconds_per_token(trial.options, min(words, trial.vocab or words))
-    chapter_cost = microseconds_per_token(spec.options, HUMAN_NUMBERS_SIZE[1])
+    token_cost = estimate_token_microseconds(trial.options, min(words, trial.vocab or words))
+    chapter_cost = estimate_token_microseconds(spec.options, HUMAN_NUMBERS_SIZE[1])
     return spec.chapter_seconds * passes * (1 + updates) / 2 * (token_cost / chapter_cost)
 
 
-def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
+def estimate_token_microseconds(options: Mapping[str, Scalar], words: int) -> float:
     """Return the estimated cost of training on one token, in µs of one core.
 
     The constants fit AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
@@ -48,7 +51,7 @@ def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
     width = sizes.get("embedding", hidden)
     widths = [width, *[hidden] * (sizes.get("layers", 1) - 1), width]
     weights = sum(4 * outputs * (inputs + outputs) for inputs, outputs in pairwise(widths))
-    return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
+    return LEAST_TOKEN_COST + 7e-5 * weights + words * (0.018 + 8e-5 * width)
 
 
 def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
@@ -59,12 +62,12 @@ def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
 
 def check_length(trial: ChapterTrial) -> None:
     """Raise BadInput for a text that is too short for a batch of each split, before torch is loaded."""
-    length, _ = _text_size(trial.corpus, trial.tokens)
+    length, _ = _measure_text(trial.corpus, trial.tokens)
     trial.check_text_length(length)
 
 
 @cache
-def _text_size(corpus: str, kind: str) -> tuple[int, int]:
+def _measure_text(corpus: str, kind: str) -> tuple[int, int]:
     """Return the tokens of a text, and how many different ones there are."""
     if kind == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE

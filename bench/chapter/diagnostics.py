@@ -11,7 +11,7 @@ from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.training.record import TrainingRecord
 
 
-def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
+def measure_gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
     """Return ‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …: (n·t,), float64.
 
     The model reads `windows` (n, b, t) in turn, in training mode. It is converted to double precision,

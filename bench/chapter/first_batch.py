@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.bench.chapter import corpus, run, torch_device
-from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter import run, torch_device
+from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import train as training
@@ -43,19 +43,19 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     of these two batches on the trial's device, as `bench.chapter.run` runs one.
     """
     started = time.time()
-    clock = time.perf_counter()
+    start = time.perf_counter()
     torch_device.make_deterministic()
-    data = corpus.load_corpus(trial)
-    train, valid = (_take_first_batch(split) for split in corpus.make_batches(trial, data))
+    corpus = load_corpus(trial)
+    train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not spec_of(trial.model).is_counting_model:
-        with _naming_origin(_model_origin(trial)), run.unchanged_machine(trial.device):
-            _check_model(trial, data, train, valid)
-    return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
+        with _naming_origin(_find_model_origin(trial)), run.unchanged_machine(trial.device):
+            _check_model(trial, corpus, train, valid)
+    return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - start)
 
 
-def _check_model(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> None:
+def _check_model(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> None:
     """Run every check of a model that is trained, on its first batches."""
-    vocab = len(data.vocab)
+    vocab = len(corpus.vocab)
     train_batch = next(iter(train))
     valid_tokens, _ = next(iter(valid))
     _check_memory(trial, vocab)
@@ -63,7 +63,7 @@ def _check_model(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batch
         model = training.build_model(trial, vocab)
     _check_class(trial, model)
     for cell in find_cells(model):
-        with _naming_origin(_model_origin(trial, "cell")):
+        with _naming_origin(_find_model_origin(trial, "cell")):
             _check_cell(trial, cell)
     _check_update(trial, model, train_batch, vocab)
     _check_evaluation(trial, model, valid_tokens, vocab)
@@ -98,17 +98,17 @@ def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, RuntimeError | TypeError | ValueError) and str(error):
             message = str(error)
-        file, name = _model_origin(trial)
+        file, name = _find_model_origin(trial)
         rule = " ".join(message.split())
         raise BadInput(rule, place=locate_error(error) or file, key=f"{name} {failure}") from error
 
 
-def _model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
+def _find_model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
     return Path(spec_of(trial.model).file).name, f"{kind} {trial.model!r}"
 
 
-def _penalty_origin(name: str) -> Origin:
-    return Path(PENALTIES[name].file).name, f"regularizer {name!r}"
+def _find_penalty_origin(name: str) -> Origin:
+    return Path(PLUG_IN_PENALTIES[name].file).name, f"regularizer {name!r}"
 
 
 def _take_first_batch(split: Batches) -> Batches:
@@ -128,12 +128,12 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     hidden = network_sizes.get("hidden", 0)
     layers = network_sizes.get("layers", 1)
     weights = vocab * network_sizes.get("embedding", hidden) + layers * 2 * hidden**2
-    needed = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
-    available = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
+    needed_mib = (WEIGHT_BYTES * weights + LAYER_BYTES * layers) >> 20
+    available_mib = (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) >> 20
     settings = ", ".join(f"{key} = {value:,}" for key, value in network_sizes.items())
     require(
-        needed <= available,
-        f"needs at least {needed:,} MiB for its weights, of which this machine has {available:,}",
+        needed_mib <= available_mib,
+        f"needs at least {needed_mib:,} MiB for its weights, of which this machine has {available_mib:,}",
         key=f"model {trial.model!r} with {settings}",
         cure="lower them",
     )
@@ -157,18 +157,18 @@ def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
 
 def _check_cell(trial: ChapterTrial, cell: nn.Module) -> None:
     """Call a cell by itself, so that a wrong shape is reported as the cell's."""
-    x = torch.zeros(2, int(trial.options["hidden"]))
+    inputs = torch.zeros(2, int(trial.options["hidden"]))
     cell = deepcopy(cell)  # a cell may keep something in itself, which must not affect the next check
     with _reporting_errors(trial, "fails on its first step"):
-        result = cell(x, None)
+        result = cell(inputs, None)
     is_pair = isinstance(result, tuple) and len(result) == 2
     require(is_pair, f"returns {type(result).__name__}", cure="return its output and its next state")
     output, state = result
     shape = tuple(getattr(output, "shape", ()))
-    fits = isinstance(output, Tensor) and shape == tuple(x.shape)
-    require(fits, f"returns an output of shape {shape}", cure=f"{tuple(x.shape)} is needed")
+    fits = isinstance(output, Tensor) and shape == tuple(inputs.shape)
+    require(fits, f"returns an output of shape {shape}", cure=f"{tuple(inputs.shape)} is needed")
     with _reporting_errors(trial, "fails on its second step, with the state that its first returned"):
-        cell(x, state)
+        cell(inputs, state)
 
 
 def _check_update(
@@ -196,8 +196,8 @@ def _check_update(
         f"gives a loss of {loss.item()} on the first batch",
         cure="look at its weights and divisions",
     )
-    for name in active_penalties(trial.options):
-        with _naming_origin(_penalty_origin(name)):
+    for name in find_active_penalties(trial.options):
+        with _naming_origin(_find_penalty_origin(name)):
             _check_penalty(trial, name, output)
     with _reporting_errors(trial, "has no gradient"):
         sum(compute_penalties(trial, output).values(), loss).backward()  # type: ignore[no-untyped-call]
@@ -225,7 +225,7 @@ def _check_second_batch(model: LanguageModel, tokens: Tensor) -> None:
 def _check_penalty(trial: ChapterTrial, name: str, output: Output) -> None:
     """Check the value of a user's penalty for one output, before it is multiplied by its strength."""
     with _reporting_errors(trial, f"and regularizer {name!r} fail on their first batch"):
-        value = PENALTIES[name].function(output)
+        value = PLUG_IN_PENALTIES[name].function(output)
     is_tensor = isinstance(value, Tensor)
     description = f"a tensor of shape {tuple(value.shape)}" if is_tensor else "no tensor"
     cure = "return one number, as .mean() gives it"
@@ -249,7 +249,7 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
         for window in (tokens, tokens, changed_tokens):
             model.reset()
             outputs.append(model(window).logits)
-    first, repeated, changed = outputs
+    first_logits, repeated_logits, changed_logits = outputs
     state_after = model.state_dict()
     require(
         all(torch.equal(state_before[name], state_after[name]) for name in state_after),
@@ -257,8 +257,10 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
         cure="change them while self.training alone",
     )
     cure = "forget all of the state there, drop nothing out and draw no random numbers"
-    require(torch.equal(first, repeated), "answers differently after reset() in evaluation", cure=cure)
-    is_causal = first.dim() < 3 or torch.allclose(first[:, :half], changed[:, :half], rtol=1e-3, atol=1e-5)
+    rule = "answers differently after reset() in evaluation"
+    require(torch.equal(first_logits, repeated_logits), rule, cure=cure)
+    first_half, changed_half = (logits[:, :half] for logits in (first_logits, changed_logits))
+    is_causal = first_logits.dim() < 3 or torch.allclose(first_half, changed_half, rtol=1e-3, atol=1e-5)
     require(
         is_causal,
         "looks ahead: its answer to a word changes with the words after it",
@@ -281,12 +283,12 @@ def _check_dependence(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
         with torch.no_grad(), _reporting_errors(trial, "fails in evaluation"):
             for weight in filter(torch.is_floating_point, model.parameters()):
                 weight.add_(torch.randn(weight.shape, generator=generator), alpha=draw / WEIGHT_DRAWS)
-            first = model(tokens).logits
+            first_logits = model(tokens).logits
             keeps_state = bool(flatten_state(model.state))
-            later = model(tokens).logits
+            later_logits = model(tokens).logits
             model.reset()
-            changes_with_input |= not torch.equal(first, model(changed_tokens).logits)
-            changes_with_state |= not (keeps_state and torch.equal(later, model(tokens).logits))
+            changes_with_input |= not torch.equal(first_logits, model(changed_tokens).logits)
+            changes_with_state |= not (keeps_state and torch.equal(later_logits, model(tokens).logits))
         if changes_with_input and changes_with_state:
             return
     cure = "use it: it may be overwritten, or multiplied by 0"
@@ -311,17 +313,17 @@ def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -
     model = training.build_model(trial, vocab).train()
     torch.manual_seed(trial.derive_seed("dropout"))
     output = model(tokens)
-    outputs = {_model_origin(trial): output.logits}
+    outputs = {_find_model_origin(trial): output.logits}
     for name, value in compute_penalties(replace(trial, alpha=0.0, beta=0.0), output).items():
-        outputs[_penalty_origin(name)] = value
+        outputs[_find_penalty_origin(name)] = value
     return outputs
 
 
 def _check_whole_trial(trial: ChapterTrial) -> None:
     """Run a whole trial of one batch, so that no part of a trial can fail after the training."""
-    data, train, valid = training.load_data(trial)
+    corpus, train, valid = training.load_data(trial)
     try:
-        run.train_and_measure(trial, data, _take_first_batch(train), _take_first_batch(valid))
+        run.train_and_measure(trial, corpus, _take_first_batch(train), _take_first_batch(valid))
     except Diverged:  # divergence is a result, not a mistake
         pass
     except RuntimeError as error:

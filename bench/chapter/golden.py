@@ -109,7 +109,7 @@ def make_loaders(trial: ChapterTrial) -> DataLoaders:
     """Return fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     splits = corpus.make_batches(trial, corpus.load_corpus(trial))
     sets = [
-        list(zip(split.inputs[split.window_order], split.targets[split.window_order], strict=True))
+        list(zip(split.all_inputs[split.window_order], split.all_targets[split.window_order], strict=True))
         for split in splits
     ]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
@@ -118,10 +118,10 @@ def make_loaders(trial: ChapterTrial) -> DataLoaders:
 def build_book_model(trial: ChapterTrial, **changes: float) -> LanguageModel:
     """Return the trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load_corpus(trial).vocab)
-    make: Callable[..., LanguageModel] = (
+    build: Callable[..., LanguageModel] = (
         LMModel4 if trial.model == "lm4" else spec_of(trial.model).build_model
     )
-    model = make(vocab, **{**trial.options, **changes})
+    model = build(vocab, **{**trial.options, **changes})
     model.target = trial.target
     return model
 
@@ -160,7 +160,7 @@ def count_wrong_decimals(printed: Digits, our_numbers: Numbers) -> int:
 def describe_machine_differences() -> list[str]:
     """Return the differences of this machine from the reference."""
     torch_device.make_deterministic()
-    facts = machine.machine_facts()
+    facts = machine.read_machine_facts()
     values = {**facts["packages"], "cpu": facts["cpu"], "cpu_capability": facts["cpu_capability"]}
     return [
         f"{name.replace('_', ' ')} {values[name]} instead of {value}"
@@ -173,16 +173,16 @@ def tabulate_rows(epochs: Iterable[Epoch], machine_differences: Sequence[str]) -
     """Yield a line for each printed row beside ours, as it is trained, then how far all agree."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
-    wrong = {}
+    wrong_decimals = {}
     for model, epoch, our_numbers in epochs:
         if printed := PRINTED[model].get(epoch):
-            wrong[model, epoch] = count_wrong_decimals(printed, our_numbers)
+            wrong_decimals[model, epoch] = count_wrong_decimals(printed, our_numbers)
             cells = "".join(_format_cells(printed, our_numbers)).rstrip()
             yield f"{spec_of(model).title:<10}{epoch:>5}  {cells}"
     if machine_differences:
         facts = ", ".join(machine_differences)
         yield f"This machine has {facts}: sums may round in another way, and digits differ."
-    yield from ("", *_summarise_rows(wrong))
+    yield from ("", *_summarise_rows(wrong_decimals))
 
 
 def _format_cells(printed: Digits, our_numbers: Numbers) -> Iterator[str]:
@@ -193,13 +193,13 @@ def _format_cells(printed: Digits, our_numbers: Numbers) -> Iterator[str]:
         yield f"{text} → {number:.{places}f} {'=' if agree == places else agree}".ljust(25)
 
 
-def _summarise_rows(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
-    """Yield sentences on how far rows agree. `wrong` has the number of wrong decimals by model and epoch."""
-    counts = Counter(wrong.values())
-    exact = f"{counts[0]} of {len(wrong)} printed rows come out in every digit"
+def _summarise_rows(wrong_decimals: Mapping[tuple[str, int], int]) -> Iterator[str]:
+    """Yield sentences on how far rows agree. `wrong_decimals` are their numbers by model and epoch."""
+    counts = Counter(wrong_decimals.values())
+    exact = f"{counts[0]} of {len(wrong_decimals)} printed rows come out in every digit"
     yield f"{exact}, {counts[1]} more in all but a last digit."
     first_off: dict[str, int] = {}
-    for (model, epoch), places in wrong.items():
+    for (model, epoch), places in wrong_decimals.items():
         if places > 1:
             first_off.setdefault(spec_of(model).title, epoch)
     if first_off:

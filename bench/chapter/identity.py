@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, Sources, active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, hash_text, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import ROOT, RUNNER, file_state, hash_contents, package_version, plug_in_hash
+from unrolled.bench.identity import (
+    ROOT,
+    RUNNER,
+    hash_contents,
+    package_version,
+    plug_in_hash,
+    read_file_state,
+)
+from unrolled.bench.module_sources import Sources
 from unrolled.bench.trial import FileState
 
 BENCH = Path(__file__).parents[1]
@@ -54,15 +62,15 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
     trial needs a plug-in that is not loaded.
     """
     spec = spec_of(trial.model)
-    penalties = active_penalties(trial.options)
+    penalties = find_active_penalties(trial.options)
     if unknown := [key for key in trial.options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
         raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
-    inactive = PENALTIES.keys() - penalties.keys()
+    inactive = PLUG_IN_PENALTIES.keys() - penalties.keys()
     return {
         "options": {key: value for key, value in trial.options.items() if key not in inactive},
         "corpus": HUMAN_NUMBERS if is_human_numbers(trial.corpus) else trial.corpus,
-        "source": source_hash(trial.model, trial.engine, tuple(penalties)),
+        "source": hash_source(trial.model, trial.engine, tuple(penalties)),
         "data": data_hash(trial.corpus),
         "versions": ", ".join(list_versions(trial)),
     }
@@ -76,8 +84,8 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     """
     if not trial.source:
         return {}
-    files = plug_in_files(trial.model, active_penalties(trial.options))
-    states = {path: file_state(path) for path in files}
+    files = list_plug_in_files(trial.model, find_active_penalties(trial.options))
+    states = {path: read_file_state(path) for path in files}
     current = trial.identify()
     cure = "run the study again"
     rule = "the text was edited after the study was planned"
@@ -91,9 +99,9 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     return states
 
 
-def plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
+def list_plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
     """Return the files of the plug-ins of a model and its penalties, which count in a trial's identity."""
-    return {Path(file) for sources in plug_in_sources(model, penalties) for file in sources.files}
+    return {Path(file) for sources in find_plug_in_sources(model, penalties) for file in sources.files}
 
 
 def list_versions(trial: ChapterTrial) -> list[str]:
@@ -105,49 +113,49 @@ def list_versions(trial: ChapterTrial) -> list[str]:
     names = {*spec_of(trial.model).packages}
     if trial.engine == "learner":
         names.add("fastai")
-    for sources in plug_in_sources(trial.model, active_penalties(trial.options)):
+    for sources in find_plug_in_sources(trial.model, find_active_penalties(trial.options)):
         names.update(sources.packages)
     return [f"{name} {package_version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
 
 
 @functools.cache
-def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
+def hash_source(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     """Return the sha256 of the source files that a model, its engine and its penalties use.
 
     For plug-ins, a second hash follows after a "-". Raises BadInput for an unknown model.
     """
-    hash_of_package = package_hash(model, engine, BENCH, penalties)
-    files = sorted(plug_in_files(model, penalties), key=lambda path: (path.name, path))
+    hash_of_package = hash_package(model, engine, BENCH, penalties)
+    files = sorted(list_plug_in_files(model, penalties), key=lambda path: (path.name, path))
     return f"{hash_of_package}-{hash_contents(files)}" if files else hash_of_package
 
 
-def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
-    """Return the first hash of `source_hash`, for the copy of `bench` in `folder` and its sibling packages.
+def hash_package(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
+    """Return the first hash of `hash_source`, for the copy of `bench` in `folder` and its sibling packages.
 
     Raises OSError if a file is missing.
     """
-    files = [folder / name for name in package_files(model, engine, penalties)]
+    files = [folder / name for name in list_package_files(model, engine, penalties)]
     files += [folder.parent / path.relative_to(ROOT) for path in RUNNER]
     return hash_contents(files, spec_of(model).builder)
 
 
-def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
+def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
     """Return the files of `bench` that compute or record a trial's numbers, relative to its folder."""
     spec = spec_of(model)
     module = spec.module.removeprefix("unrolled.bench.").replace(".", "/")
     model_files = {
         f"chapter/models/{Path(file).name}"
-        for part in plug_in_sources(model, penalties)
+        for part in find_plug_in_sources(model, penalties)
         for file in part.families
     }
     model_files.add("chapter/plugins.py" if spec.file else f"{module}.py")
     return [*SHARED, *sorted(model_files), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
 
 
-def plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
+def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
     """Yield the sources of a model and of penalties, for those of them that plug-ins registered."""
     spec = spec_of(model)
     if spec.file:
         yield spec.sources
     for name in penalties:
-        yield PENALTIES[name].sources
+        yield PLUG_IN_PENALTIES[name].sources

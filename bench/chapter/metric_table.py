@@ -47,9 +47,12 @@ class ChapterMetric:
     has_curve: bool = False  # whether it, or the metric that it is derived from, is in `record.CURVES`
     derived_from: DerivedFrom | None = None  # the metric from whose mean and curve it is derived
     figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
-    cost: CostColumn | None = None  # its column of the page's table of costs
+    cost_column: CostColumn | None = None  # its column of the page's table of costs
     mlflow_place: Literal["", "first", "last_on_gpu"] = ""
-    """Its place in MLflow: before the judged metrics, or after them if a GPU trained; "" for no place."""
+    """Its place in MLflow's tables of arms: before the judged metrics, or after them if a GPU trained.
+
+    A metric with the place "" is only in trials' runs, not in arms'.
+    """
 
 
 CHAPTER_METRICS = (
@@ -78,29 +81,29 @@ CHAPTER_METRICS = (
         figure_head="Tokens/s", mlflow_place="first",
     ),
     ChapterMetric(
-        name="model_parameters", figure_head="Parameters", cost=CostColumn("parameters"),
+        name="model_parameters", figure_head="Parameters", cost_column=CostColumn("parameters"),
     ),
-    ChapterMetric(name="train_updates", cost=CostColumn("updates")),
-    ChapterMetric(name="train_tokens", cost=CostColumn("tokens trained on")),
-    ChapterMetric(name="train_flops", cost=CostColumn("GFLOPs of training", 1, 1e-9)),
+    ChapterMetric(name="train_updates", cost_column=CostColumn("updates")),
+    ChapterMetric(name="train_tokens", cost_column=CostColumn("tokens trained on")),
+    ChapterMetric(name="train_flops", cost_column=CostColumn("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
         name="speed_steady", kind="speed",
-        cost=CostColumn("tokens/s after the first epoch", needs_gpu=True), mlflow_place="last_on_gpu",
+        cost_column=CostColumn("tokens/s after the first epoch", needs_gpu=True), mlflow_place="last_on_gpu",
     ),
     ChapterMetric(name="speed_valid", kind="speed"),
     ChapterMetric(name="speed_train_seconds", kind="time"),  # by epoch alone
     ChapterMetric(name="speed_valid_seconds", kind="time"),
     ChapterMetric(
         name="seconds", kind="time", title="duration", unit="s", is_judged=True,
-        cost=CostColumn("seconds", 1),
+        cost_column=CostColumn("seconds", 1),
     ),
     ChapterMetric(
         name="memory_peak", kind="memory", title="peak memory", unit="MiB", is_judged=True,
-        cost=CostColumn("peak memory (MiB)"),
+        cost_column=CostColumn("peak memory (MiB)"),
     ),
     ChapterMetric(
         name="gpu_memory_peak", kind="memory", title="peak GPU memory", unit="MiB",
-        cost=CostColumn("peak GPU memory (MiB)"), mlflow_place="last_on_gpu",
+        cost_column=CostColumn("peak GPU memory (MiB)"), mlflow_place="last_on_gpu",
     ),
 )  # fmt: skip
 """The chapter's metrics, in the order of pages and of MLflow's tables."""

@@ -91,7 +91,7 @@ class Evaluation:
         return self._cached_sums
 
 
-def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
+def count_forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
     """Return the operations of reading `tokens` tokens and of predicting after `targets` of them.
 
     It is 2 · (recurrent weights · tokens + decoder weights · targets). That is right for every model of the
@@ -107,12 +107,14 @@ def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
     return 2 * (recurrent * tokens + decoder * targets)
 
 
-def training_flops(trial: ChapterTrial, model: LanguageModel, updates: int) -> int:
+def count_training_flops(trial: ChapterTrial, model: LanguageModel, updates: int) -> int:
     """Return the operations of all updates of a trial, with windows that a long `detach_every` replays."""
     tokens = trial.batch * trial.window
     targets = tokens if trial.target == "every" else trial.batch
     replays = trial.epochs * _count_replays(trial, updates // trial.epochs)
-    forward = updates * forward_flops(model, tokens, targets) + replays * forward_flops(model, tokens, 0)
+    forward = updates * count_forward_flops(model, tokens, targets) + replays * count_forward_flops(
+        model, tokens, 0
+    )
     return (1 + BACKWARD) * forward
 
 

@@ -37,15 +37,15 @@ class ChapterMlflowMetrics(MlflowMetrics):
         All time that is not an epoch's is taken to lie before the first epoch.
         """
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
-        spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
-        clock = max(0.0, result.seconds - sum(seconds for _, seconds in spent))
-        ends = {}
-        for epoch, seconds in spent:
-            clock += seconds
-            ends[epoch] = clock
+        epoch_seconds = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
+        elapsed = max(0.0, result.seconds - sum(seconds for _, seconds in epoch_seconds))
+        end_times = {}
+        for epoch, seconds in epoch_seconds:
+            elapsed += seconds
+            end_times[epoch] = elapsed
         for name, curve in result.curves.items():
             yield from (
-                CurvePoint(name, epoch + self.first_step, value, ends[epoch]) for epoch, value in curve
+                CurvePoint(name, epoch + self.first_step, value, end_times[epoch]) for epoch, value in curve
             )
 
 

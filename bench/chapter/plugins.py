@@ -26,14 +26,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from unrolled.bench.chapter.identity import plug_in_files
+from unrolled.bench.chapter.identity import list_plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, active_penalties
-from unrolled.bench.chapter.plugin_sources import find_sources
-from unrolled.bench.chapter.text import read_regular_file
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec, Penalty, find_active_penalties
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import record_content
+from unrolled.bench.identity import ROOT, record_content
+from unrolled.bench.module_sources import find_sources
+from unrolled.bench.regular_files import read_regular_file
 from unrolled.bench.trial import PLANNED_FIELDS, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
@@ -42,6 +42,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 LM6 = ZOO["lm6"]
 """The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
 
+_MODELS = ROOT / "bench" / "chapter" / "models"
+ZOO_FILES = {*_MODELS.glob("*.py")} - {_MODELS / "registry.py"}
+"""The files with the models' classes, which count in a plug-in's identity if it imports them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 MAX_BYTES = 10_000_000
 """Bytes that a plug-in may have."""
@@ -77,18 +80,18 @@ def load_plug_in(name: str) -> ModuleType:
     assert spec is not None  # the name ends in .py
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     zoo = set(ZOO)
-    penalties = set(PENALTIES)
+    penalties = set(PLUG_IN_PENALTIES)
     _DECLARED.clear()
     try:
         record_content(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        _count_sources(name, module, ZOO.keys() - zoo, PENALTIES.keys() - penalties)
+        _count_sources(name, module, ZOO.keys() - zoo, PLUG_IN_PENALTIES.keys() - penalties)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         for key in ZOO.keys() - zoo:
             del ZOO[key]
-        for key in PENALTIES.keys() - penalties:
-            del PENALTIES[key]
+        for key in PLUG_IN_PENALTIES.keys() - penalties:
+            del PLUG_IN_PENALTIES[key]
         raise _explain_error(error, path, place) from error
     return module
 
@@ -97,15 +100,15 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
     """Give the models and penalties that a module has registered their `sources`."""
     cure = "decorate a class with @cell or @model, or use @regularizer"
     require(models or penalties, "registers nothing", cure=cure)
-    sources = find_sources(module, _DECLARED)
+    sources = find_sources(module, _DECLARED, ZOO_FILES)
     ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
-    PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in penalties})
-    _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in penalties)]
+    PLUG_IN_PENALTIES.update({key: replace(PLUG_IN_PENALTIES[key], sources=sources) for key in penalties})
+    _LOADED[name] = [*(ZOO[key] for key in models), *(PLUG_IN_PENALTIES[key] for key in penalties)]
 
 
 def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
     """Return those of a study's modules that a trial needs: all but the plug-ins that it does not use."""
-    used = {trial.model, *active_penalties(trial.options)}
+    used = {trial.model, *find_active_penalties(trial.options)}
     return [
         module
         for module in modules
@@ -113,7 +116,7 @@ def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[s
     ]
 
 
-def companion_files(name: str) -> list[str]:
+def find_companion_files(name: str) -> list[str]:
     """Return the other files that the trials of a loaded plug-in need."""
     files = {file for part in _LOADED.get(name, ()) for file in part.sources.files}
     return sorted(files - {str(Path(name).resolve())})
@@ -138,10 +141,10 @@ def is_plug_in(name: str) -> bool:
     return name.endswith(".py")
 
 
-def hashed_files(trial: Trial) -> set[str]:
+def list_hashed_files(trial: Trial) -> set[str]:
     """Return the files that enter a trial's identity, without Unrolled's own: its text and its plug-ins'."""
     assert isinstance(trial, ChapterTrial)
-    return {trial.corpus, *map(str, plug_in_files(trial.model, active_penalties(trial.options)))}
+    return {trial.corpus, *map(str, list_plug_in_files(trial.model, find_active_penalties(trial.options)))}
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
@@ -156,7 +159,9 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
     def register(cls: Cls) -> Cls:
         # a cell derived from nn.GRUCell also has the keywords device and dtype, whose default is None
-        defaults = {key: value for key, value in _keyword_defaults(cls, skip=2).items() if value is not None}
+        defaults = {
+            key: value for key, value in _read_keyword_defaults(cls, skip=2).items() if value is not None
+        }
         cell_options = _check_options("cell", name, defaults, reserved=LM6.options)
 
         def build(
@@ -189,7 +194,7 @@ def model(
     _check_name("model", name)
 
     def register(cls: Cls) -> Cls:
-        keywords = _keyword_defaults(cls, skip=1) if options is None else options
+        keywords = _read_keyword_defaults(cls, skip=1) if options is None else options
         model_options = _check_options("model", name, keywords)
         _register_model(name, title or cls.__name__, cls, cls, model_options, settings)
         return cls
@@ -210,12 +215,12 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     require(not is_setting, "a setting is called so", key=key, cure=_RENAME)
 
     def register(function: Function) -> Function:
-        require(name not in PENALTIES, "exists already", key=key, cure=_RENAME)
+        require(name not in PLUG_IN_PENALTIES, "exists already", key=key, cure=_RENAME)
         file = inspect.getfile(function)
-        PENALTIES[name] = Penalty(
+        PLUG_IN_PENALTIES[name] = Penalty(
             name=name,
             title=title or name,
-            description=_first_doc_line(function, file),
+            description=_read_first_doc_line(function, file),
             function=function,
             file=file,
         )
@@ -263,7 +268,7 @@ def _check_name(kind: str, name: Any) -> None:
     require(NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{kind} {name!r}", cure=_RENAME)
 
 
-def _keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
+def _read_keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
     """Return the parameters of a constructor with their defaults, without the first `skip`."""
     parameters = list(inspect.signature(cls).parameters.values())[skip:]
     return {parameter.name: parameter.default for parameter in parameters}
@@ -273,7 +278,7 @@ def _check_options(
     kind: str, name: str, keywords: Mapping[str, Any], reserved: Iterable[str] = ()
 ) -> dict[str, Scalar]:
     """Return keywords as options. Raises BadInput for one without a default, and for a reserved name."""
-    reserved = {*_FIELDS, *PENALTIES, *reserved}
+    reserved = {*_FIELDS, *PLUG_IN_PENALTIES, *reserved}
     for key, value in keywords.items():
         keyword = f"{kind} {name!r}: its keyword {key!r}"
         cure = "a number, a string or a boolean"
@@ -300,7 +305,7 @@ def _register_model(
     ZOO[name] = ModelSpec(
         name=name,
         title=title,
-        description=_first_doc_line(cls, file),
+        description=_read_first_doc_line(cls, file),
         module=cls.__module__,
         builder=builder,
         options=options,
@@ -310,6 +315,6 @@ def _register_model(
     )
 
 
-def _first_doc_line(registered: Any, file: str) -> str:
+def _read_first_doc_line(registered: Any, file: str) -> str:
     docstring = inspect.cleandoc(registered.__doc__ or "")  # getdoc would return the docstring of nn.Module
     return (docstring or f"from {Path(file).name}").splitlines()[0]

@@ -52,8 +52,8 @@ def retrain_model(result: Result) -> RetrainedModel:
 
     with restoring_torch_state():
         torch_device.make_deterministic()
-        data, train, valid = training.load_data(trial)
-        model = training.build_model(trial, len(data.vocab))
+        corpus, train, valid = training.load_data(trial)
+        model = training.build_model(trial, len(corpus.vocab))
         device = torch_device.select_device(trial.device)
         if trial.engine == "learner":
             record = TrainingRecord()
@@ -65,12 +65,12 @@ def retrain_model(result: Result) -> RetrainedModel:
         else:
             record = training.train_model(trial, model, train, valid)
             learn = learner.build_learner(trial, model, train, valid, device, [])
-    learn.dls.vocab = list(data.vocab)
+    learn.dls.vocab = list(corpus.vocab)
     fingerprint = fingerprint_tensors(dict(model.named_parameters()))
     difference = ""
     if fingerprint != result.fingerprints["weights"]:
         difference = find_first_difference(result.trace, record.trace.to_dict()) or "the last step on"
-    return RetrainedModel(trial, learn, data, valid, fingerprint, difference)
+    return RetrainedModel(trial, learn, corpus, valid, fingerprint, difference)
 
 
 def _check_retrainable(result: Result) -> ChapterTrial:
@@ -97,7 +97,7 @@ def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], lis
     from unrolled.bench.chapter.diagnostics import generate_tokens
 
     model = retrained.learner.model
-    prompt = retrained.valid.inputs[retrained.valid.window_order[0]]  # (window,)
+    prompt = retrained.valid.all_inputs[retrained.valid.window_order[0]]  # (window,)
     tokens = generate_tokens(model, prompt, count)
     model.reset()
     return retrained.corpus.decode(prompt), retrained.corpus.decode(tokens)

@@ -16,10 +16,10 @@ from unrolled.bench import machine
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors, generate_tokens
-from unrolled.bench.chapter.metrics import Evaluation, training_flops
+from unrolled.bench.chapter.metrics import Evaluation, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.torch_device import gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
@@ -42,20 +42,20 @@ def run_trial(trial: ChapterTrial) -> Result:
     draw from separate streams, so that arms of one seed stay paired.
     """
     started = time.time()
-    clock = time.perf_counter()
+    start = time.perf_counter()
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
-    with unchanged_machine(trial.device) as machine_facts:
-        facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
+    with unchanged_machine(trial.device) as read_machine_facts:
+        facts: dict[str, Any] = {"started": started, "provenance": read_machine_facts}
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
-            seconds = time.perf_counter() - clock
+            seconds = time.perf_counter() - start
             return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
-    seconds = time.perf_counter() - clock
+    seconds = time.perf_counter() - start
     all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
-    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.memory_peak()}
+    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.measure_memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 
@@ -63,20 +63,21 @@ def run_trial(trial: ChapterTrial) -> Result:
 @contextmanager
 def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
     """Yield the machine's facts. Raises BadInput if the block changes one, such as the number of threads."""
-    before = machine.machine_facts(device)
-    yield before
-    after = machine.machine_facts(device)
-    for name, value in before.items():
-        rule = f"{FACTS.get(name, name)} changed from {value} to {after[name]} while it trained"
-        require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
+    facts = machine.read_machine_facts(device)
+    yield facts
+    later_facts = machine.read_machine_facts(device)
+    for name, value in facts.items():
+        rule = f"{FACTS.get(name, name)} changed from {value} to {later_facts[name]} while it trained"
+        cure = "leave torch's settings and the environment as they are"
+        require(later_facts[name] == value, rule, cure=cure)
 
 
-def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Train a model and measure it. Returns fields of a Result; `reason` is "" unless training diverged.
 
     Raises Diverged where a training loss is not finite.
     """
-    model = training.build_model(trial, len(data.vocab))
+    model = training.build_model(trial, len(corpus.vocab))
     recorder = BatchRecorder(model)
     record = training.train_model(trial, model, train, valid)
     last = record.epochs[-1]
@@ -89,7 +90,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         **{
             f"train_penalty_{name}": total / steps
             for name, total in record.penalties.items()
-            if name in PENALTIES
+            if name in PLUG_IN_PENALTIES
         },
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,
@@ -99,23 +100,23 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         **gpu_memory(torch_device.select_device(trial.device)),
     }
     if not spec_of(trial.model).file:  # the shapes of a plug-in's weights do not tell how often it uses them
-        metrics["train_flops"] = training_flops(trial, model, steps)
+        metrics["train_flops"] = count_training_flops(trial, model, steps)
     evidence = WitnessInput(
         trial=trial,
-        data=data,
+        corpus=corpus,
         train=train,
         valid=valid,
         model=model,
-        untrained_model=training.build_model(trial, len(data.vocab)),
+        untrained_model=training.build_model(trial, len(corpus.vocab)),
         record=record,
         recorder=recorder.close(),
     )
     witnesses = collect_witnesses(evidence)
-    records = _error_analysis(trial, data, valid, record.validation)
+    records = _analyze_errors(trial, corpus, valid, record.validation)
     # this comes last because it changes the state that the model carries
-    records["continuation"] = _continue_passage(trial, data, valid, model)
+    records["continuation"] = _continue_passage(trial, corpus, valid, model)
     return {
-        "reason": training.explain_divergence(record, len(data.vocab)),
+        "reason": training.explain_divergence(record, len(corpus.vocab)),
         "curves": record.curves,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {
@@ -140,52 +141,52 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
     }
 
 
-def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
+def count_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
-    logits, evaluation = training.fit_counting_model(trial, data, train, valid)
+    logits, evaluation = training.fit_counting_model(trial, corpus, train, valid)
     to_fingerprint = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
     target_count = train.positions[train.window_order].numel()
     return {
         "metrics": {**evaluation.to_metrics(), "train_tokens": float(target_count)},
         "witnesses": collect_counting_witnesses(
-            DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
+            DataWitnessInput(trial=trial, corpus=corpus, train=train, valid=valid), logits
         ),
         "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in to_fingerprint.items()},
-        "records": _error_analysis(trial, data, valid, evaluation),
+        "records": _analyze_errors(trial, corpus, valid, evaluation),
     }
 
 
-def _error_analysis(
-    trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
+def _analyze_errors(
+    trial: ChapterTrial, corpus: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
     """Return the records `roles`, `passage` and perhaps `warning`: see `bench.trial.Result`."""
-    roles = data.roles[valid.positions[valid.window_order].flatten()]
-    sums = evaluation.sum_by_role(roles, data.role_names)
-    records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, data, evaluation)}
+    roles = corpus.roles[valid.positions[valid.window_order].flatten()]
+    sums = evaluation.sum_by_role(roles, corpus.role_names)
+    records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, corpus, evaluation)}
     guesses = torch.cat(evaluation.guesses).cpu()
     if bool((guesses == guesses[0]).all()) and not spec_of(trial.model).is_counting_model:
-        records["warning"] = f"always predicts “{data.decode(guesses[:1])[0]}”"
+        records["warning"] = f"always predicts “{corpus.decode(guesses[:1])[0]}”"
     return records
 
 
-def _describe_passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
+def _describe_passage(trial: ChapterTrial, corpus: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
     rows = zip(
-        data.decode(_first_row(trial, torch.cat(evaluation.targets))),
-        data.decode(_first_row(trial, torch.cat(evaluation.guesses))),
-        (-_first_row(trial, torch.cat(evaluation.nats))).exp().tolist(),
+        corpus.decode(_take_first_row(trial, torch.cat(evaluation.targets))),
+        corpus.decode(_take_first_row(trial, torch.cat(evaluation.guesses))),
+        (-_take_first_row(trial, torch.cat(evaluation.nats))).exp().tolist(),
         strict=True,
     )
     return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]
 
 
-def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
+def _continue_passage(trial: ChapterTrial, corpus: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
     """Return the words that the model writes after the passage, of which it reads the last `window`."""
-    end = int(_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
-    prompt = data.ids[max(0, end - trial.window) : end]
-    return data.decode(generate_tokens(model, prompt, CONTINUATION))
+    end = int(_take_first_row(trial, valid.positions[valid.window_order])[-1]) + 1
+    prompt = corpus.ids[max(0, end - trial.window) : end]
+    return corpus.decode(generate_tokens(model, prompt, CONTINUATION))
 
 
-def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
+def _take_first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
     """Return the values of the first row of the batches, from one value a target: (at most PASSAGE,)."""
     windows = targets.view((-1, trial.window) if trial.target == "every" else (-1, 1))
     step = trial.batch if trial.order == "grouped" else 1

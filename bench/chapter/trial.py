@@ -17,7 +17,7 @@ ROWS_PER_VALID_BLOCK = 4  # a training block is one row, so that one block in fi
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingSpec:
     """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
     description: str
@@ -31,8 +31,8 @@ class Setting:
 
 
 def setting(default: Any, description: str, **rules: Any) -> Any:
-    """Declare a field of ChapterTrial that a study may set. `rules` are the other fields of Setting."""
-    return field(default=default, metadata={"setting": Setting(description, **rules)})
+    """Declare a field of ChapterTrial that a study may set. `rules` are the other fields of SettingSpec."""
+    return field(default=default, metadata={"setting": SettingSpec(description, **rules)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,11 @@ class ChapterTrial(Trial):
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()
-        return {name: x for name, x in changes.items() if name in base_settings or options.get(name) != x}
+        return {
+            name: value
+            for name, value in changes.items()
+            if name in base_settings or options.get(name) != value
+        }
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""
@@ -221,13 +225,13 @@ class ChapterTrial(Trial):
 
         return select_needed_modules(self, loaded)
 
-    def files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the text by its relative path, unless every machine has it."""
         if self.corpus == HUMAN_NUMBERS:
             return {}
         return {self._relative_path: text_of(self.corpus).encode()}
 
-    def relocated_to(self, folder: Path) -> Self:
+    def relocate_to(self, folder: Path) -> Self:
         """Return the trial with its text below another folder."""
         if self.corpus == HUMAN_NUMBERS:
             return self

@@ -44,7 +44,7 @@ def _load_modules() -> tuple[object, ...]:
     return (
         (run, loop, counts, elman, gru, lstm),
         corpus.load_corpus(ChapterTrial(model="lm4", seed=0)),
-        machine.code_version(),
+        machine.read_code_version(),
         machine.package_versions(),
         torch.optim.AdamW([torch.zeros(1)], fused=True),
     )

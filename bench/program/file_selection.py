@@ -14,7 +14,7 @@ from pathlib import Path
 
 from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.errors import require
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.trial import FileState
 
 CODE_SUFFIXES = (".py", ".so", ".pyd", ".sh")
@@ -35,8 +35,10 @@ _is_beside_code = re.compile("|".join(map(translate, BESIDE_CODE))).match
 _is_notice = re.compile(
     r"(AUTHORS|CHANGELOG|CHANGES|CITATION|CONTRIBUTING|COPYING|LICEN[CS]E|NOTICE|README)\b.*"
 ).match
-_HIDDEN = (".git", ".editorconfig", ".vscode", ".idea", ".pre-commit", ".mailmap", ".circleci", ".travis")
-_WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
+_GIT_FILES = ".git", ".mailmap", ".pre-commit"
+_EDITOR_FILES = ".editorconfig", ".vscode", ".idea"
+_SERVICE_FILES = ".circleci", ".travis"
+_WRITTEN_FOLDERS = frozenset(("__pycache__", "mlruns", "mlartifacts"))
 _STUDY_KEYS = {"name", "question", "baseline"}  # keys that every study file has
 
 
@@ -52,7 +54,7 @@ def match_files(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
         searched = [name for name in names if not exclusions.has_folder(folder / name)]
         matches: dict[str, Path] = {}
-        for name in (*names, *_names_below(folder, searched)):
+        for name in (*names, *_list_names_below(folder, searched)):
             path = Path(os.path.normpath(folder / name))
             if path.is_file() and not exclusions.has_file(path):
                 matches[name] = path
@@ -70,9 +72,9 @@ def match_names(names: Iterable[str], pattern: str) -> list[str]:
     for piece in re.split(
         r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", os.path.normpath(pattern) if pattern else ""
     ):
-        wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece)
+        wildcard = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece)
         is_class = piece.startswith("[") and piece.endswith("]")
-        pieces.append(wild or (piece.replace("[!", "[^") if is_class else re.escape(piece)))
+        pieces.append(wildcard or (piece.replace("[!", "[^") if is_class else re.escape(piece)))
     matches = re.compile("".join(pieces) + "(/.*)?").fullmatch
     return [name for name in names if matches(name)]
 
@@ -85,7 +87,7 @@ def is_code(name: str) -> bool:
 def select_tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Return the files that count among those that git tracks, by their names in the folder."""
     counted = [name for name in sorted(names) if not _is_document(Path(name))]
-    paths = {name: folder / name for name in counted if _WRITTEN.isdisjoint(Path(name).parts)}
+    paths = {name: folder / name for name in counted if _WRITTEN_FOLDERS.isdisjoint(Path(name).parts)}
     return {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
 
 
@@ -98,10 +100,14 @@ def _is_document(path: Path) -> bool:
     is_text = path.suffix.lower() in DOCUMENTS
     is_documentation = path.parts[0] in ("doc", "docs")
     is_notice = path.suffix.lower() in ("", ".txt", *DOCUMENTS) and bool(_is_notice(path.name))
-    return (is_text and is_documentation) or is_notice or path.parts[0].startswith(_HIDDEN)
+    return (
+        (is_text and is_documentation)
+        or is_notice
+        or path.parts[0].startswith((*_GIT_FILES, *_EDITOR_FILES, *_SERVICE_FILES))
+    )
 
 
-def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
+def _list_names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
     """Yield the names of everything below the folders among `names`."""
     top = ""
     for name in sorted(name.rstrip("/") for name in names):
@@ -124,10 +130,10 @@ def select_default_code(folder: Path) -> dict[str, Path]:
         visited.add(os.path.realpath(path))
         inner = [name for name in folders if name[0] != "." and not exclusions.has_folder(path / name)]
         folders[:] = sorted(name for name in inner if os.path.realpath(path / name) not in visited)
-        visible = [name for name in names if name[0] != "."]
-        code = [name for name in visible if is_code(name)]
+        visible_names = [name for name in names if name[0] != "."]
+        code = [name for name in visible_names if is_code(name)]
         if code or relative == Path() or not CONFIGURATION_FOLDERS.isdisjoint(relative.parts):
-            code += filter(_is_beside_code, visible)
+            code += filter(_is_beside_code, visible_names)
         paths = {str(relative / name): path / name for name in code}
         files |= {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
     return dict(sorted(files.items()))
@@ -145,7 +151,7 @@ class Exclusions:
         if folder not in self._folders:
             is_environment = folder.name == "site-packages" or (folder / "pyvenv.cfg").exists()
             is_environment = is_environment or (folder / "conda-meta").is_dir()
-            is_written = folder.name in _WRITTEN or (folder / OUTPUT_MARK).exists()
+            is_written = folder.name in _WRITTEN_FOLDERS or (folder / OUTPUT_MARK).exists()
             self._folders[folder] = is_environment or is_written
         return self._folders[folder]
 
@@ -157,13 +163,15 @@ class Exclusions:
 
 def _is_uncounted(path: Path) -> bool:
     """Return True for MLflow's database, what SQLite writes beside it, and the file of a study."""
-    return _is_tracking(path.name) or (path.suffix == ".toml" and _is_study(path, file_state(path)))
+    if _is_tracking_database(path.name):
+        return True
+    return path.suffix == ".toml" and _is_study(path, read_file_state(path))
 
 
-def _is_tracking(name: str) -> bool:
+def _is_tracking_database(name: str) -> bool:
     address = os.environ.get("MLFLOW_TRACKING_URI", "").partition("?")[0]
     names = {"mlflow.db", Path(address).name if address.startswith("sqlite:///") else "mlflow.db"}
-    return any(re.fullmatch(rf"\.?{re.escape(each)}([-.].*)?", name) for each in names if each)
+    return any(re.fullmatch(rf"\.?{re.escape(database)}([-.].*)?", name) for database in names if database)
 
 
 @functools.lru_cache(maxsize=1000)  # each of thousands of arms asks again

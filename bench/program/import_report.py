@@ -12,14 +12,14 @@ from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.trial import ProgramTrial, shorten_names
 
-AT_START = Path(__file__).with_name("at_start")
-FOLDERS = REPOSITORY, CHECKOUT, STUDY
+AT_START_FOLDER = Path(__file__).with_name("at_start")
+FOLDER_VARIABLES = REPOSITORY, CHECKOUT, STUDY
 """The variables whose values `list_loaded_files` takes, in its order."""
 
 
 def make_commit_variables(checkout: Checkout, layout: Layout, out: Path) -> dict[str, str]:
     """Return the environment variables by which a program runs its commit and reports its files."""
-    python_path = [str(AT_START), *map(str, layout.python_path), os.environ.get("PYTHONPATH", "")]
+    python_path = [str(AT_START_FOLDER), *map(str, layout.python_path), os.environ.get("PYTHONPATH", "")]
     repository, study = (
         os.path.realpath(path) if path else "" for path in (checkout.repository, layout.separate_study_folder)
     )
@@ -46,8 +46,8 @@ def check_report(trial: ProgramTrial, out: Path) -> str:
     lines = report.read_text("utf-8").splitlines() if report.exists() else []
     report.unlink(missing_ok=True)
     files: dict[str, list[str]] = {"own": [], "foreign": []}
-    for whose, _, file in (line.partition(" ") for line in lines):
-        files.setdefault(whose, []).append(file)
+    for owner, _, file in (line.partition(" ") for line in lines):
+        files.setdefault(owner, []).append(file)
     if reason := find_other_files(trial, files):
         return reason
     is_python = any(facts.path.suffix == ".py" for facts in trial.snapshot.code.values())
@@ -73,4 +73,4 @@ def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) ->
 
 def _report_path(out: Path) -> Path:
     """Return the file in which a program's processes name the files that they loaded."""
-    return out.with_suffix(".work-tree")
+    return out.with_suffix(".loaded-files")

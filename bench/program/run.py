@@ -26,7 +26,7 @@ from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.file_selection import Exclusions
 from unrolled.bench.program.identity.identify import READERS
 from unrolled.bench.program.import_report import (
-    FOLDERS,
+    FOLDER_VARIABLES,
     check_report,
     find_other_files,
     make_commit_variables,
@@ -51,7 +51,7 @@ record_contents(READERS)  # run by the process that all trials are forked from
 def run_trial(trial: ProgramTrial) -> Result:
     """Run the program or the function, and return its Result. A failed one has the numbers until then."""
     started = time.time()
-    clock = time.perf_counter()
+    start = time.perf_counter()
     provenance = _describe_provenance(trial)
     out, earlier_attempt = make_trial_folder(trial, find_machine_kind(provenance))
     provenance |= earlier_attempt
@@ -67,9 +67,9 @@ def run_trial(trial: ProgramTrial) -> Result:
         end = time.perf_counter()
     facts = {
         "started": started,
-        "seconds": end - clock,
+        "seconds": end - start,
         "provenance": provenance | reported.unread_metrics,
-        **_collect_numbers(trial, reported, end - clock),
+        **_collect_numbers(trial, reported, end - start),
     }
     reason = reason or _find_other_setting(trial, reported)
     if reason:
@@ -89,7 +89,7 @@ def _collect_numbers(trial: ProgramTrial, reported: ReportedMetrics, seconds: fl
     metrics = {
         name: reported.reduce_metric(name, trial.reduction.get(name, "last")) for name in reported.last
     }
-    peak = machine.memory_peak(of_children=not trial.function)
+    peak = machine.measure_memory_peak(of_children=not trial.function)
     return {
         "curves": {name: tuple(sorted(curve.items())) for name, curve in reported.curves.items()},
         "metrics": metrics | {"seconds": seconds, "memory_peak": peak},
@@ -98,7 +98,7 @@ def _collect_numbers(trial: ProgramTrial, reported: ReportedMetrics, seconds: fl
 
 def _describe_provenance(trial: ProgramTrial) -> dict[str, Any]:
     """Return the facts of this machine, and of the code and the packages of a program."""
-    provenance = machine.basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
+    provenance = machine.read_basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
     provenance["threads"] = trial.threads
     if trial.device == "cuda":  # a machine with two kinds of cards is rare
         provenance["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
@@ -131,9 +131,9 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
     another attempt.
     """
     layout = trial.layout
-    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study)}
+    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study_folder)}
     words = [layout.locate_program(word) for word in fill_template(trial.run, values)]
-    environ = _program_environment(trial, out)
+    environ = _make_program_environment(trial, out)
     if trial.checkout:  # values that `env` sets come after the folders of the commit
         python_path = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
         words = [re.sub("^PYTHONPATH=", lambda _: python_path, word) for word in words]
@@ -189,7 +189,7 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
 
 def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
     """Call the function. Returns when it ended, by `time.perf_counter`. The runner reports exceptions."""
-    os.environ.update(_program_environment(trial, out))
+    os.environ.update(_make_program_environment(trial, out))
     sys.path[:0] = map(str, trial.layout.python_path)
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import_module(module, trial.folder), name)
@@ -201,7 +201,7 @@ def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) ->
     except FileNotFoundError as error:
         raise Failure(f"FileNotFoundError: {error}") from error
     if trial.checkout and trial.checkout.repository:
-        files = list_loaded_files(*(os.environ[name] for name in FOLDERS))
+        files = list_loaded_files(*(os.environ[name] for name in FOLDER_VARIABLES))
         if reason := find_other_files(trial, files):
             raise Failure(reason)
     if isinstance(returned, Mapping) or not isinstance(returned, Iterable):
@@ -225,7 +225,7 @@ def _import_module(name: str, folder: str) -> ModuleType:
     return module
 
 
-def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
+def _make_program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
     """Return the environment variables that a program gets."""
     environ = dict(os.environ)
     if trial.checkout:

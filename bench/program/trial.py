@@ -8,19 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.metric import LARGEST, kind_of
+from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
-from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, absolute_folder
+from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.trial import CountedResult, FileState, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
-SHIPPED = 100_000_000  # most bytes of a program's files that are sent to a cluster's workers
+MOST_SENT_BYTES = 100_000_000  # most bytes of a program's files that are sent to a cluster's workers
 STUDY_FILES = ".study"  # folder, among the sent files, for files that lie beside the study file
 
 
@@ -30,10 +31,11 @@ class ProgramTrial(Trial):
 
     `run` is the template of its command line. In its place, `function` names a function as "module:name",
     which is called with the settings and the seed. Either runs in `folder`; `code` and `data_files` are
-    patterns of files there. The folder is not stored, so that a stored trial cannot run anything. `snapshot`
-    is what `identify` read. `commit` is the study's name for a commit, whose files are in `checkout`; the
-    identity has the files, not the name. `import_roots` are folders of the checkout in which Python looks for
-    modules first. Trials with another `occasion` are other trials, so that they are trained anew.
+    patterns of files there. The folder is not stored: a ledger from elsewhere must not start programs.
+    `snapshot` is what `identify` read. `commit` is the study's name for a commit, whose files are in
+    `checkout`; the identity has the files, not the name. `import_roots` are folders of the checkout in which
+    Python looks for modules first. Trials with another `occasion` are other trials, so that they are trained
+    anew.
     """
 
     trainer: ClassVar[str] = "program"
@@ -75,7 +77,7 @@ class ProgramTrial(Trial):
     occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, str], ...] = ()  # see `Checkout`
+    kinds: tuple[tuple[str, str], ...] = ()  # `Checkout.file_modes`
     study_folder: str = ""  # folder of the study file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
@@ -145,10 +147,10 @@ class ProgramTrial(Trial):
                 return CountedResult(replace(result, status="diverged", reason=reason))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
                 return CountedResult(replace(result, status="failed", reason=not_number))
-        missing = next((name for name in metrics if name not in result.metrics), None)
-        if missing is None or not result.done:
+        missing_metric = next((name for name in metrics if name not in result.metrics), None)
+        if missing_metric is None or not result.done:
             return CountedResult(result)
-        reason = self._explain_missing_metric(missing, result)
+        reason = self._explain_missing_metric(missing_metric, result)
         return CountedResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
@@ -169,7 +171,7 @@ class ProgramTrial(Trial):
     def identify(self) -> Self:
         """Return the trial with the hashes of its files and the versions. Raises BadInput."""
         identity = self._compute_identity()
-        kinds = self.checkout.kinds if self.checkout else ()
+        kinds = self.checkout.file_modes if self.checkout else ()
         trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
@@ -212,15 +214,15 @@ class ProgramTrial(Trial):
 
     @property
     def _root(self) -> Path:
-        return absolute_folder(self.folder)
+        return make_absolute_folder(self.folder)
 
     @property
     def layout(self) -> Layout:
         """Where its files are."""
-        study = absolute_folder(self.study_folder) if self.study_folder else self._root
+        study = make_absolute_folder(self.study_folder) if self.study_folder else self._root
         return Layout(self._root, study, self.checkout, self.import_roots)
 
-    def hashed_files(self) -> dict[str, Path]:
+    def list_hashed_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
         Raises BadInput if a file is missing.
@@ -228,29 +230,29 @@ class ProgramTrial(Trial):
         snapshot = self._compute_identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
-    def files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_ship(self) -> dict[str, bytes]:
         """Return its code and data that lie in its folder, by their paths on the other machine.
 
         Raises BadInput if they are too large, and for a name that leads out of the folder.
         """
-        files = self.hashed_files()
+        files = self.list_hashed_files()
         for name in files:
             if name.startswith(f"..{os.sep}"):
                 cure = "give all one folder: `folder` of [program]"
                 raise BadInput(f"{name} lies outside of its folder", place=self.title, cure=cure)
-        inside = {
+        paths_inside = {
             name.replace(STUDY_PREFIX, STUDY_FILES, 1): path
             for name, path in files.items()
             if path.is_relative_to(self._root) or name.startswith(f"{STUDY_PREFIX}/")
         }
-        size = sum(path.stat().st_size for path in inside.values())
+        size = sum(path.stat().st_size for path in paths_inside.values())
         require(
-            size <= SHIPPED,
+            size <= MOST_SENT_BYTES,
             f"has {size / 1e6:.0f} MB of files, more than are sent to workers",
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in inside.items()}
+        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in paths_inside.items()}
 
     def describe_identity(self) -> str:
         """Return a line on what enters its identity beside its settings. Raises BadInput for missing files.
@@ -289,18 +291,18 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """What `files_to_ship` leaves out: absolute paths and patterns, and sources of installed packages."""
+        """What `read_files_to_ship` leaves out: absolute paths and patterns, and sources of packages."""
         patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
         words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
-            for name, path in self.hashed_files().items()
+            for name, path in self.list_hashed_files().items()
             if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(self._root)
         ]
         return list(dict.fromkeys((*patterns, *words, *sources)))
 
-    def relocated_to(self, folder: Path) -> Self:
-        """Return the same trial with its `files_to_ship` below another folder."""
+    def relocate_to(self, folder: Path) -> Self:
+        """Return the same trial with its `read_files_to_ship` below another folder."""
         root = folder / self._shipped_folder
         study = root / STUDY_FILES
         trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))
@@ -311,7 +313,7 @@ class ProgramTrial(Trial):
         for name, kind in self.kinds:
             if kind == "executable" and name in names:  # a forged result may name any file
                 (root / name).chmod(0o755)
-        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), kinds=self.kinds))
+        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.kinds))
 
     @property
     def _shipped_folder(self) -> str:
@@ -328,5 +330,6 @@ def shorten_names(names: Collection[str]) -> str:
 
 def _list_edited(before: Mapping[str, FileFacts], after: Mapping[str, FileFacts]) -> list[str]:
     """Return the files whose content differs, or that only one of the two has."""
-    old, new = ({(name, facts.sha256) for name, facts in files.items()} for files in (before, after))
-    return sorted({name for name, _ in old ^ new})
+    old_hashes = {(name, facts.sha256) for name, facts in before.items()}
+    new_hashes = {(name, facts.sha256) for name, facts in after.items()}
+    return sorted({name for name, _ in old_hashes ^ new_hashes})

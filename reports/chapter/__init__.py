@@ -35,9 +35,11 @@ CHAPTER = Presentation(
     costs={
         metric.name: Scale(title=cost.head, multiplier=cost.multiplier, decimals=cost.decimals)
         for metric in CHAPTER_METRICS
-        if (cost := metric.cost)
+        if (cost := metric.cost_column)
     },
-    gpu_costs=frozenset(metric.name for metric in CHAPTER_METRICS if metric.cost and metric.cost.needs_gpu),
+    gpu_costs=frozenset(
+        metric.name for metric in CHAPTER_METRICS if metric.cost_column and metric.cost_column.needs_gpu
+    ),
     columns=tuple(metric.name for metric in CHAPTER_METRICS if metric.is_column),
     figure_columns={
         metric.name: FigureColumn(metric.figure_head, format_thousands)

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
-from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.chapter.roles import Accuracies, average_roles, describe_strips, explain_differences

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from unrolled.bench.audit import AuditedChange
-from unrolled.bench.errors import escape_markdown, plural
+from unrolled.bench.phrases import escape_markdown, plural
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quote_name

@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.errors import plural
+from unrolled.bench.phrases import plural
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.page_template import fill_template

@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
-from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import plural
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table
 from unrolled.reports.presentation import Scale

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from unrolled.bench.errors import visible
+from unrolled.bench.phrases import make_visible
 
 COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate(("ink", "muted", "rule", "band", "accent"))}
 """Stand-ins by name: in the SVG each becomes a colour of the page's style sheet, which is light or dark."""
@@ -95,7 +95,7 @@ def draw_svg(name: str, title: str, description: str, draw: Callable[[], Figure]
     root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-desc"})
     for tag, text in (("desc", description), ("title", title)):
         child = ET.Element(tag, {"id": f"{name}-{tag}"})
-        child.text = visible(text)
+        child.text = make_visible(text)
         root.insert(0, child)
     return Markup(re.sub(r">\s+<", "><", ET.tostring(root, encoding="unicode")))
 

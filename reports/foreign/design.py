@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from unrolled.bench.errors import BadInput, join_first, plural, require
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.foreign.columns import FOLDS_CURE, SAMPLES, Columns, find_fold, join_labels, read_ends

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from unrolled.bench.errors import join_first
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.bench.phrases import join_first
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments

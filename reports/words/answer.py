@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from markupsafe import Markup
 
-from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import join_names, phrase_all, quote_name
@@ -35,7 +35,7 @@ def write_answer(
     - If there are too few seeds for any verdict, all arms are ranked by their means.
     """
     if few := describe_too_few_pairs(comparison):
-        return Markup(visible(few)), *rank_all_arms(comparison)
+        return Markup(make_visible(few)), *rank_all_arms(comparison)
     if order := describe_order(comparison):
         return order
     context = _choose_context(parts, comparison)
@@ -148,7 +148,7 @@ def _list_findings(findings: Sequence[Finding]) -> Markup:
     """Return the names of findings, each with its base; after the first few, the number of the others."""
     names = []
     for x in findings:
-        against = f" against {quote_name(visible(x.against))}" if x.against else ""
+        against = f" against {quote_name(make_visible(x.against))}" if x.against else ""
         names.append(Markup("{}{}{}").format(x.name, against, x.remarks))
     return Markup(join_names(list_first(names))) + _describe_diverged(findings[count_listed(findings) :])
 
@@ -165,7 +165,7 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
     lines = []
     for x in findings[:listed]:
         verb, over = _choose_verb(x.verdict, comparison)
-        against = f" {over} {quote_name(visible(x.against))}" if x.against else ""
+        against = f" {over} {quote_name(make_visible(x.against))}" if x.against else ""
         if x.has_effect:
             change = comparison.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
             effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()

@@ -1,7 +1,7 @@
 """Sentences on a comparison as a whole: its progress, its declaration and its limits."""
 
-from unrolled.bench.errors import join_first, plural
 from unrolled.bench.metric import judges_cost
+from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison

@@ -3,9 +3,9 @@
 from collections import Counter
 from itertools import groupby
 
-from unrolled.bench.errors import join_first, plural, visible
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_computed
+from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.compared_arm import ArmWitness
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_number, join_first_names
@@ -49,7 +49,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
         (arm.name, r.warning) for arm in comparison.arms for r in arm.measured.finished_results if r.warning
     )
     phrases = [
-        f"{visible(name)} {warning} on {plural(number, comparison.design.noun)}"
+        f"{make_visible(name)} {warning} on {plural(number, comparison.design.noun)}"
         for (name, warning), number in warned.items()
     ]
     return join_first(phrases, MOST_ARMS)
@@ -96,14 +96,16 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         v = arm.verdict
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
-            sides = visible(arm.name)
+            sides = make_visible(arm.name)
             if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
-                sides += f" against {visible(comparison.find_base(arm).name)}"
+                sides += f" against {make_visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
-            unequal.append(visible(arm.name))
+            unequal.append(make_visible(arm.name))
         elif contrast and v and v.claims and contrast.hides_skewness:
-            too_few.append(f"{visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})")
+            too_few.append(
+                f"{make_visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
+            )
     sentences = {
         f"{whose} skewed{by}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,

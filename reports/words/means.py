@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from markupsafe import Markup
 
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.comparison import Comparison
@@ -152,7 +152,7 @@ def phrase_mean(mean: str, comparison: Comparison) -> str:
 
 def format_name(name: str) -> Markup:
     """Return the name of an arm or a part, in bold type."""
-    return Markup("<b>{}</b>").format(visible(name))
+    return Markup("<b>{}</b>").format(make_visible(name))
 
 
 def list_first(names: Sequence[Markup]) -> list[Markup]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from unrolled.bench.errors import plural
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.phrases import plural
 from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from unrolled.bench.errors import plural
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.phrases import plural
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison

@@ -76,8 +76,9 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
     ),
     (
         "ablations/study/chapter.py",
-        '    "nonlinearity": Setting(',
-        '    "bias": Setting("whether the cells have biases", title="bias"),\n    "nonlinearity": Setting(',
+        '    "nonlinearity": SettingSpec(',
+        '    "bias": SettingSpec("whether the cells have biases", title="bias"),\n'
+        '    "nonlinearity": SettingSpec(',
     ),
     (
         "bench/chapter/witnesses/__init__.py",

@@ -30,6 +30,7 @@ UNCOUNTED = {
     "chapter/training/__init__.py": "empty",
     "devices.py": "finds the GPUs that can be used",
     "errors.py": "words of errors",
+    "phrases.py": "words of lines that people read",
     "git.py": "reads the machine's facts",
     "atomic_files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
@@ -41,7 +42,8 @@ UNCOUNTED = {
     "metric.py": "knows kinds and directions of metrics by their names",
     "result_table.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
-    "chapter/plugin_sources.py": "finds the files of plug-ins",
+    "module_sources.py": "finds the files of plug-ins",
+    "regular_files.py": "reads bytes, which are hashed",
     "chapter/plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
     "chapter/warm_up.py": "imports the rest before a trial",
     "chapter/warm_up_fastai.py": "imports the rest before a trial",
@@ -63,12 +65,12 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(identity, "BENCH", folder)
     monkeypatch.setattr(unrolled.bench.identity, "_CONTENTS", {})
     yield folder
-    identity.source_hash.cache_clear()
+    identity.hash_source.cache_clear()
 
 
 def identify_zoo(engine: str = "learner") -> dict[str, str]:
     """Return the identities of the zoo as a process that starts now would have them."""
-    identity.source_hash.cache_clear()
+    identity.hash_source.cache_clear()
     unrolled.bench.identity._CONTENTS.clear()
     return {name: ChapterTrial(model=name, seed=0, engine=engine).identify().id for name in ZOO}
 

@@ -18,7 +18,7 @@ def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
     for name, value in {**secrets, "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
     torch_device.make_deterministic()
-    facts = machine.machine_facts()
+    facts = machine.read_machine_facts()
     assert facts["threads"] == 1
     assert facts["deterministic"] is True
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
@@ -32,7 +32,7 @@ def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
 
 def test_without_git_there_is_no_commit_and_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.code_version.__wrapped__() == {"commit": "", "dirty": False, "diff": ""}
+    assert machine.read_code_version.__wrapped__() == {"commit": "", "dirty": False, "diff": ""}
 
 
 def test_a_changed_file_may_be_in_any_encoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, need) -> None:
@@ -43,8 +43,8 @@ def test_a_changed_file_may_be_in_any_encoding(monkeypatch: pytest.MonkeyPatch, 
     for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "as it was"]):
         code.write_bytes(b"as it was")
         subprocess.run(["git", *who, *words], cwd=tmp_path, check=True)
-    clean = machine.code_version.__wrapped__()
+    clean = machine.read_code_version.__wrapped__()
     code.write_bytes(b"caf\xe9")  # Latin-1
-    edited = machine.code_version.__wrapped__()
+    edited = machine.read_code_version.__wrapped__()
     assert (len(clean["commit"]), clean["dirty"], clean["diff"]) == (40, False, "")
     assert (edited["commit"], edited["dirty"], len(edited["diff"])) == (clean["commit"], True, 12)

@@ -23,14 +23,14 @@ torch.backends.mkldnn.enabled = False
 from unrolled.bench import machine
 from unrolled.bench.chapter import torch_device
 torch_device.make_deterministic()
-print(json.dumps(machine.machine_facts()))
+print(json.dumps(machine.read_machine_facts()))
 """
 
 
 def test_the_threads_in_force_in_a_process_are_of_the_kind() -> None:
     """And the build of torch, whose text names the capability of the CPU, is not its echo."""
     torch_device.make_deterministic()
-    kind = find_machine_kind(machine.machine_facts())
+    kind = find_machine_kind(machine.read_machine_facts())
     assert kind["torch"]
     assert kind["threads"] == "1"
     differences = ["ONEDNN_MAX_CPU_ISA not set / SSE41"]

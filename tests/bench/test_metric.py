@@ -5,7 +5,7 @@ import math
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import COST_KINDS, KNOWN, SHARES, Metric, find_direction
+from unrolled.bench.metric import COST_KINDS, KNOWN_DIRECTIONS, SHARES, Metric, find_direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score throughput accuracy/val"""
@@ -55,12 +55,12 @@ def test_a_known_share_ends_at_one_and_no_other_metric_has_a_known_end():
         Metric("accuracy", 5, ratio=True),
     ):
         assert metric.highest == math.inf
-    assert KNOWN.keys() >= SHARES
+    assert KNOWN_DIRECTIONS.keys() >= SHARES
 
 
 def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:
     assert Metric("loss", 0.1) == Metric("loss", 0.1, "lower")
-    assert len(KNOWN) == len({name.lower() for name in KNOWN})
+    assert len(KNOWN_DIRECTIONS) == len({name.lower() for name in KNOWN_DIRECTIONS})
 
 
 @pytest.mark.parametrize("name", ["time_series_mae", "memory_recall", "system_prompt_score", "latency"])

@@ -22,7 +22,7 @@ def _on_the_cpu(torch_device: ModuleType) -> None:
 
 
 def _nameless(machine: ModuleType) -> None:
-    machine._gpu_facts = lambda: {"gpu": "stand-in"}  # type: ignore[attr-defined]
+    machine._read_gpu_facts = lambda: {"gpu": "stand-in"}  # type: ignore[attr-defined]
 
 
 def _fit_for_torch(devices: ModuleType) -> None:

@@ -19,12 +19,12 @@ from torch import nn
 
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches
-from unrolled.bench.chapter.metrics import training_flops
+from unrolled.bench.chapter.metrics import count_training_flops
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.machine import machine_facts
+from unrolled.bench.machine import read_machine_facts
 from unrolled.bench.trial import canonical_json
 
 VOCAB = 30  # as Human Numbers
@@ -63,7 +63,7 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     record = loop.train_model(plan, net, data, data, device)
     memory = torch_device.gpu_memory(device)
     last = record.epochs[-1]
-    operations = training_flops(replace(plan, epochs=1), net, updates)
+    operations = count_training_flops(replace(plan, epochs=1), net, updates)
     return {
         "train": data.token_count / last.train_seconds,
         "evaluate": data.token_count / last.valid_seconds,
@@ -133,7 +133,7 @@ def result(model: str, epochs: int) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Return what the numbers were measured on."""
-    facts = machine_facts()
+    facts = read_machine_facts()
     names = ("commit", "dirty", "python", "platform", "cpu", "cpu_capability", "cpus", "device", "gpu",
             "driver", "cuda", "packages")  # fmt: skip
     return {name: facts[name] for name in names if name in facts}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from unrolled.bench.chapter import costs, plugins
-from unrolled.bench.chapter.identity import source_hash
+from unrolled.bench.chapter.identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def new_process() -> Iterator[None]:
 def _forget() -> None:
     from unrolled.bench.chapter import corpus, text  # torch: not for every worker
 
-    PENALTIES.clear()
+    PLUG_IN_PENALTIES.clear()
     plugins._LOADED.clear()
-    for cached in (source_hash, corpus.tokenize_corpus, text.text_of, costs._text_size):
+    for cached in (hash_source, corpus.tokenize_corpus, text.text_of, costs._measure_text):
         cached.cache_clear()

@@ -7,7 +7,7 @@ from typing import Any
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.study.planning import make_plan, shared_fields
+from unrolled.ablations.study.planning import list_shared_fields, make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
@@ -47,7 +47,7 @@ def build_plan(
             else "",
             changes=(changes or {}).get(arm, {}),
             trial_ids={r.trial.seed: r.trial.id for r in arm_results},
-            trial_fields=shared_fields(arm_results[0].trial) if arm_results else {},
+            trial_fields=list_shared_fields(arm_results[0].trial) if arm_results else {},
         )
         for arm, arm_results in (results or {}).items()
     )

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, canonical_json
 
@@ -129,7 +129,7 @@ def names_its_corpus(trial: ChapterTrial) -> Result:
 
 
 def names_its_penalties(trial: ChapterTrial) -> Result:
-    return replace(steady(trial), provenance={"penalties": sorted(PENALTIES)})
+    return replace(steady(trial), provenance={"penalties": sorted(PLUG_IN_PENALTIES)})
 
 
 def find_worker_pid() -> int:

@@ -27,8 +27,9 @@ from tests.helpers.synthetic_studies import (
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import make_visible
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.contrast_decisions import decide_looks
@@ -231,7 +232,7 @@ def test_hostile_names_stay_text_in_markdown():
 
 
 def test_what_cannot_be_seen_becomes_something_that_can():
-    assert visible("a\0b\x1b\u202e\ud800\u0085\nc") == "a␀b␛\ufffd\ufffd\ufffd c"
+    assert make_visible("a\0b\x1b\u202e\ud800\u0085\nc") == "a␀b␛\ufffd\ufffd\ufffd c"
 
 
 def test_numbers_carry_a_true_minus_and_never_a_negative_zero():

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
 from unrolled.bench.errors import BadInput, find_nearest, suggestion
 from unrolled.bench.trial import Scalar
 
-_FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
-_SLOW = {**_FAST, "lr": 3e-3}
+_HIGH_LR = {"window": 16, "lr": 1e-2, "epochs": 15}
+_LOW_LR = {**_HIGH_LR, "lr": 3e-3}
 _LAST_WORD = {"window": 3, "target": "last"}
 _STATELESS = {**_LAST_WORD, "order": "sequential", "reset": "batch", "lr": 1e-3, "epochs": 4}
 _STATEFUL = {**_LAST_WORD, "lr": 3e-3, "epochs": 10}
-_REGULARIZED = {**_FAST, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
+_REGULARIZED = {**_HIGH_LR, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 
 _WIDTH: dict[str, Scalar] = {"hidden": 64}
 _DEEP: dict[str, Scalar] = {**_WIDTH, "dropout": 0.0, "tying": False, "layers": 2}
@@ -76,22 +76,22 @@ _SPECS = (
     _make_spec(
         "lm4", "LMModel4", "elman.LMModel2",
         description="predicts after every word",
-        options=_WIDTH, settings=_SLOW, seconds=1.3,
+        options=_WIDTH, settings=_LOW_LR, seconds=1.3,
     ),
     _make_spec(
         "lm5", "LMModel5", "elman.BuiltinRNN",
         description="nn.RNN of two layers, tanh",
-        options={**_DEEP, "nonlinearity": "tanh"}, settings=_SLOW, seconds=2.5,
+        options={**_DEEP, "nonlinearity": "tanh"}, settings=_LOW_LR, seconds=2.5,
     ),
     _make_spec(
         "rnn-relu", "nn.RNN, ReLU", "elman.BuiltinRNN",
         description="LMModel5 with ReLU",
-        options={**_DEEP, "nonlinearity": "relu"}, settings=_SLOW, seconds=2.2,
+        options={**_DEEP, "nonlinearity": "relu"}, settings=_LOW_LR, seconds=2.2,
     ),
     _make_spec(
         "lm6", "LMModel6", "lstm.BuiltinLSTM",
         description="nn.LSTM of two layers",
-        options=_DEEP, settings=_FAST, seconds=3.2,
+        options=_DEEP, settings=_HIGH_LR, seconds=3.2,
     ),
     _make_spec(
         "lm7", "LMModel7", "lstm.BuiltinLSTM",
@@ -101,27 +101,27 @@ _SPECS = (
     _make_spec(
         "lstm-gates", "LSTM, four gates", "lstm.ScratchLSTM",
         description="from scratch: four Linears over cat([h, x])",
-        options={**_SCRATCH, "form": "gates"}, settings=_FAST, seconds=9.2,
+        options={**_SCRATCH, "form": "gates"}, settings=_HIGH_LR, seconds=9.2,
     ),
     _make_spec(
         "lstm-chunk", "LSTM, chunked", "lstm.ScratchLSTM",
         description="from scratch: one Linear for x, one for h, chunk(4)",
-        options={**_SCRATCH, "form": "chunk"}, settings=_FAST, seconds=8.3,
+        options={**_SCRATCH, "form": "chunk"}, settings=_HIGH_LR, seconds=8.3,
     ),
     _make_spec(
         "gru", "nn.GRU", "gru.BuiltinGRU",
         description="nn.GRU of two layers",
-        options=_DEEP, settings=_FAST, seconds=6.3,
+        options=_DEEP, settings=_HIGH_LR, seconds=6.3,
     ),
     _make_spec(
         "gru-after", "GRU, reset after", "gru.ScratchGRU",
         description="from scratch, reset after the matmul (cuDNN, nn.GRU)",
-        options={**_SCRATCH, "form": "after"}, settings=_FAST, seconds=7.2,
+        options={**_SCRATCH, "form": "after"}, settings=_HIGH_LR, seconds=7.2,
     ),
     _make_spec(
         "gru-before", "GRU, reset before", "gru.ScratchGRU",
         description="from scratch, reset before the matmul (Cho et al.)",
-        options={**_SCRATCH, "form": "before"}, settings=_FAST, seconds=7.6,
+        options={**_SCRATCH, "form": "before"}, settings=_HIGH_LR, seconds=7.6,
     ),
     _make_spec(
         "awd", "AWD-LSTM", "awd.AwdLSTM",
@@ -136,22 +136,22 @@ _SPECS = (
     _make_spec(
         "most-common", "most common token", "counts.MostCommonToken",
         description="always the most common validation target",
-        options={}, settings=_FAST, seconds=0.1, is_counting_model=True,
+        options={}, settings=_HIGH_LR, seconds=0.1, is_counting_model=True,
     ),
     _make_spec(
         "ngram-1", "unigram counts", "counts.NGram",
         description="the share of each token",
-        options={"context": 0}, settings=_FAST, seconds=0.1, is_counting_model=True,
+        options={"context": 0}, settings=_HIGH_LR, seconds=0.1, is_counting_model=True,
     ),
     _make_spec(
         "ngram-2", "bigram counts", "counts.NGram",
         description="the token before",
-        options={"context": 1}, settings=_FAST, seconds=0.1, is_counting_model=True,
+        options={"context": 1}, settings=_HIGH_LR, seconds=0.1, is_counting_model=True,
     ),
     _make_spec(
         "ngram-5", "5-gram counts", "counts.NGram",
         description="the four tokens before",
-        options={"context": 4}, settings=_FAST, seconds=0.2, is_counting_model=True,
+        options={"context": 4}, settings=_HIGH_LR, seconds=0.2, is_counting_model=True,
     ),
 )
 # fmt: on
@@ -167,9 +167,9 @@ def spec_of(name: str) -> ModelSpec:
     """
     if name in ZOO:
         spec = ZOO[name]
-        if spec.is_counting_model or not PENALTIES:
+        if spec.is_counting_model or not PLUG_IN_PENALTIES:
             return spec
-        return replace(spec, options={**spec.options, **dict.fromkeys(PENALTIES, 0.0)})
+        return replace(spec, options={**spec.options, **dict.fromkeys(PLUG_IN_PENALTIES, 0.0)})
     plug_in = "your own: --plugin FILE.py"
     known_names = suggestion(name, ZOO)
     cure = f"{known_names} ({plug_in})" if find_nearest(name, ZOO) else f"{plug_in}; {known_names}"

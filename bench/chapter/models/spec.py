@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.module_sources import Sources
 from unrolled.bench.trial import Scalar
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Files and packages that decide a plug-in's numbers, besides the files that every trial needs."""
-
-    files: tuple[str, ...] = ()  # the plug-in, the user's modules that it imports, and its data files
-    families: tuple[str, ...] = ()  # files of bench/chapter/models that it builds on
-    packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +32,7 @@ class ModelSpec:
     packages: tuple[str, ...] = ()  # packages that provide the model, except torch
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file: str = ""  # file of the plug-in; "" for a built-in model
-    sources: Sources = Sources()
+    sources: Sources = field(default_factory=Sources)
 
     def build_model(self, vocab: int, **options: Scalar) -> Any:
         """Return a new model for a vocabulary of `vocab` tokens. `options` override the entry's defaults.
@@ -48,7 +40,7 @@ class ModelSpec:
         Imports the module of the model.
         """
         keywords = {**self.options, **options}
-        keywords = {name: value for name, value in keywords.items() if name not in PENALTIES}
+        keywords = {name: value for name, value in keywords.items() if name not in PLUG_IN_PENALTIES}
         build = getattr(importlib.import_module(self.module), self.builder)
         return build(vocab, **keywords)
 
@@ -72,13 +64,13 @@ class Penalty:
     description: str
     function: Callable[[Any], Any]  # an Output → a tensor ()
     file: str  # file that defines it
-    sources: Sources = Sources()
+    sources: Sources = field(default_factory=Sources)
 
 
-PENALTIES: dict[str, Penalty] = {}
+PLUG_IN_PENALTIES: dict[str, Penalty] = {}
 """The penalties that plug-ins have registered, by name."""
 
 
-def active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
+def find_active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
     """Return the strengths above 0 of the plugged-in penalties among a trial's options."""
-    return {name: float(options[name]) for name in sorted(PENALTIES) if options.get(name)}
+    return {name: float(options[name]) for name in sorted(PLUG_IN_PENALTIES) if options.get(name)}

@@ -70,4 +70,6 @@ class Checkpoint:
 
 def _hash_machine_kind(device: str) -> str:
     """Return twelve hex digits for the kind of machine that this process runs on."""
-    return hashlib.sha256(canonical_json(find_machine_kind(machine.machine_facts(device)))).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(find_machine_kind(machine.read_machine_facts(device)))).hexdigest()[
+        :12
+    ]

@@ -17,7 +17,7 @@ from torch import Tensor
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
-from unrolled.bench.chapter.models.spec import active_penalties
+from unrolled.bench.chapter.models.spec import find_active_penalties
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.torch_device import Clock
 from unrolled.bench.chapter.training.record import TrainingRecord
@@ -160,7 +160,7 @@ def build_learner(
 
 
 def _has_penalties(trial: ChapterTrial) -> bool:
-    return bool(trial.alpha or trial.beta or active_penalties(trial.options))
+    return bool(trial.alpha or trial.beta or find_active_penalties(trial.options))
 
 
 def _build_adam(params: Any, lr: float) -> Any:

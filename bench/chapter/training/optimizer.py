@@ -52,13 +52,13 @@ def build_adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
     updates a whole group, which must be of one device and type. A flat tensor of which the parameters are
     views gives the same bits and was no faster.
     """
-    undecayed = find_undecayed_parameters(model)
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    undecayed_weights = find_undecayed_parameters(model)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p not in undecayed], "weight_decay": wd},
-        {"params": [p for p in parameters if p in undecayed], "weight_decay": 0.0},
+        {"params": [weight for weight in weights if weight not in undecayed_weights], "weight_decay": wd},
+        {"params": [weight for weight in weights if weight in undecayed_weights], "weight_decay": 0.0},
     ]
-    kinds = {(p.device, p.dtype) for p in parameters}
+    kinds = {(weight.device, weight.dtype) for weight in weights}
     if len(kinds) == 1 and hasattr(torch, "_fused_adamw_"):
         return FusedAdamW(groups, eps=EPS, fused=True)
     return torch.optim.AdamW(groups, eps=EPS, fused=True)
@@ -70,13 +70,13 @@ class FusedAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the weights. If one has no state or no gradient yet, torch's class updates them all."""
-        weights = [p for group in self.param_groups for p in group["params"]]
-        if any(p.grad is None or p not in self.state for p in weights):
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        if any(weight.grad is None or weight not in self.state for weight in weights):
             super().step()
             return
         for group in self.param_groups:
             if group["params"]:
-                _update_group(group, [self.state[p] for p in group["params"]])
+                _update_group(group, [self.state[weight] for weight in group["params"]])
 
 
 def _update_group(group: dict[str, Any], states: list[dict[str, Tensor]]) -> None:
@@ -85,7 +85,7 @@ def _update_group(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Non
     torch._foreach_add_(step_counts, 1)
     torch._fused_adamw_(
         group["params"],
-        [p.grad for p in group["params"]],
+        [weight.grad for weight in group["params"]],
         [state["exp_avg"] for state in states],
         [state["exp_avg_sq"] for state in states],
         [],  # the list for amsgrad, which is not used

@@ -6,8 +6,8 @@ import math
 import torch
 from torch import Tensor
 
-from unrolled.bench.chapter import corpus, torch_device
-from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
@@ -17,9 +17,9 @@ from unrolled.bench.chapter.trial import ChapterTrial
 
 def load_data(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
     """Return the trial's corpus, and its training and validation batches in the order of its seed."""
-    data = corpus.load_corpus(trial)
+    corpus = load_corpus(trial)
     random = torch.Generator().manual_seed(trial.derive_seed("data"))
-    return data, *corpus.make_batches(trial, data, random)
+    return corpus, *make_batches(trial, corpus, random)
 
 
 def build_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
@@ -41,7 +41,7 @@ def train_model(trial: ChapterTrial, model: LanguageModel, train: Batches, valid
 
 
 def fit_counting_model(
-    trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches
+    trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches
 ) -> tuple[Tensor, Evaluation]:
     """Fit a counting baseline. Returns log-probabilities (targets, vocab) and their evaluation.
 
@@ -50,10 +50,10 @@ def fit_counting_model(
     train_positions, valid_positions = (
         split.positions[split.window_order].flatten() for split in (train, valid)
     )
-    model = spec_of(trial.model).build_model(len(data.vocab), **trial.options)
-    logits = model.predict(data.ids, train_positions, valid_positions)
+    model = spec_of(trial.model).build_model(len(corpus.vocab), **trial.options)
+    logits = model.predict(corpus.ids, train_positions, valid_positions)
     evaluation = Evaluation()
-    evaluation.add_batch(logits, data.ids[valid_positions])
+    evaluation.add_batch(logits, corpus.ids[valid_positions])
     return logits, evaluation
 
 

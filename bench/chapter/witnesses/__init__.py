@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import active_penalties
+from unrolled.bench.chapter.models.spec import find_active_penalties
 from unrolled.bench.chapter.witnesses import data, model, training
 from unrolled.bench.chapter.witnesses.types import (
     DataWitnessInput,
@@ -57,7 +57,7 @@ MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
     "hidden": model.witness_hidden,
     "embedding": lambda evidence: witness_equal(
         evidence.trial.options["embedding"],
-        evidence.untrained_model.embed(evidence.train.inputs[:1]).shape[-1],
+        evidence.untrained_model.embed(evidence.train.all_inputs[:1]).shape[-1],
     ),
     "layers": model.witness_layers,
     "nonlinearity": model.witness_nonlinearity,
@@ -93,7 +93,7 @@ def collect_witnesses(evidence: WitnessInput) -> dict[str, Witness]:
         of_model = {name: MODEL_WITNESSES[name](evidence) for name in witnessed_options if name in options}
         of_penalties = {
             name: witness_penalty(name, strength, evidence.record.penalties.get(name, 0.0) / steps)
-            for name, strength in active_penalties(options).items()
+            for name, strength in find_active_penalties(options).items()
         }
         of_data = {name: check(evidence) for name, check in DATA_WITNESSES.items()}
         of_training = {name: check(evidence) for name, check in TRAINING_WITNESSES.items()}

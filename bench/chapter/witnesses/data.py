@@ -9,7 +9,7 @@ from unrolled.bench.chapter.witnesses.types import DataWitnessInput, Witness, wi
 
 def witness_tokens(evidence: DataWitnessInput) -> Witness:
     """Check whether every token is one character. Words may be that short, too."""
-    single = all(len(token) == 1 for token in evidence.data.vocab if token != UNKNOWN)
+    single = all(len(token) == 1 for token in evidence.corpus.vocab if token != UNKNOWN)
     return witness_level(
         evidence.trial.tokens, {"char": single, "word": not single or evidence.trial.tokens == "word"}
     )
@@ -17,9 +17,9 @@ def witness_tokens(evidence: DataWitnessInput) -> Witness:
 
 def witness_vocab(evidence: DataWitnessInput) -> Witness:
     """Check the size of the vocabulary, which contains <unk> only if it is capped."""
-    size = len(evidence.data.vocab)
+    size = len(evidence.corpus.vocab)
     cap = evidence.trial.vocab
-    fits = size <= cap if cap else UNKNOWN not in evidence.data.vocab
+    fits = size <= cap if cap else UNKNOWN not in evidence.corpus.vocab
     return {"ok": fits, "declared": cap, "seen": size}
 
 
@@ -48,7 +48,7 @@ def witness_context(evidence: DataWitnessInput, logits: Tensor) -> Witness:
     weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)
     marks = (logits.double() @ weights).round(decimals=6).tolist()  # equal rows have equal marks
     positions = evidence.valid.positions[evidence.valid.window_order].flatten().tolist()
-    ids = evidence.data.ids.tolist()
+    ids = evidence.corpus.ids.tolist()
     for length in range(declared + 1):
         mark_by_context: dict[tuple[int, ...], float] = {}
         contexts = (tuple(ids[max(position - length, 0) : position]) for position in positions)

@@ -31,7 +31,7 @@ def witness_hidden(evidence: WitnessInput) -> Witness:
     """Check the widths of state and output; AWD-LSTM's last layer is as wide as its embedding."""
     model = evidence.untrained_model
     model.eval().reset()
-    output = model(evidence.train.inputs[evidence.train.window_order[:1]])
+    output = model(evidence.train.all_inputs[evidence.train.window_order[:1]])
     widths = {tensor.shape[-1] for tensor in [output.raw, *flatten_state(model.state)]}
     declared = int(evidence.trial.options["hidden"])
     return witness_equal(declared, declared if declared in widths else sorted(widths))
@@ -71,7 +71,7 @@ def witness_init(evidence: WitnessInput) -> Witness:
     twin_cells = deepcopy(model.rnn)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(evidence.trial.derive_seed("init"))
-        twin = model.twin(len(evidence.data.vocab), **{name: options[name] for name in SHARED_OPTIONS})
+        twin = model.twin(len(evidence.corpus.vocab), **{name: options[name] for name in SHARED_OPTIONS})
     assert isinstance(twin.rnn, nn.RNNBase)
     twin_cells.copy_weights(twin.rnn)
     cells_equal = _parameters_equal(model.rnn, twin_cells)
@@ -94,7 +94,7 @@ def witness_dropout(option: str, part: str, evidence: WitnessInput) -> Witness:
 
 def witness_embed_p(evidence: WitnessInput) -> Witness:
     """Check the share of words that lose their whole embedding."""
-    words = torch.arange(len(evidence.data.vocab))
+    words = torch.arange(len(evidence.corpus.vocab))
 
     def draw_mask() -> Tensor:
         return (evidence.untrained_model.embed(words) == 0).all(-1)
@@ -156,7 +156,7 @@ def _find_used_parts(evidence: WitnessInput) -> set[str]:
         for name, module in evidence.untrained_model.named_modules()
     ]
     evidence.untrained_model.train().reset()
-    evidence.untrained_model(evidence.train.inputs[evidence.train.window_order[:1]])
+    evidence.untrained_model(evidence.train.all_inputs[evidence.train.window_order[:1]])
     for hook in hooks:
         hook.remove()
     return parts

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.corpus import Batches
-from unrolled.bench.chapter.diagnostics import gradient_by_distance
+from unrolled.bench.chapter.diagnostics import measure_gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.witnesses.types import (
     Witness,
@@ -21,7 +21,7 @@ MAX_ROWS = 8  # rows of a batch that are looked up in the text
 
 def witness_lr(evidence: WitnessInput) -> Witness:
     """Check the peak of the cycle."""
-    return witness_close(evidence.trial.lr, max(evidence.record.lrs), _peak_tolerance(evidence))
+    return witness_close(evidence.trial.lr, max(evidence.record.lrs), _compute_peak_tolerance(evidence))
 
 
 def witness_moms(evidence: WitnessInput) -> Witness:
@@ -29,7 +29,7 @@ def witness_moms(evidence: WitnessInput) -> Witness:
     moms = evidence.record.moms
     declared = list(evidence.trial.moms)
     observed = [moms[0], min(moms), moms[-1]]
-    tolerance = _peak_tolerance(evidence)
+    tolerance = _compute_peak_tolerance(evidence)
     pairs = zip(declared, observed, strict=True)
     return {
         "ok": all(math.isclose(level, mom, rel_tol=tolerance) for level, mom in pairs),
@@ -38,7 +38,7 @@ def witness_moms(evidence: WitnessInput) -> Witness:
     }
 
 
-def _peak_tolerance(evidence: WitnessInput) -> float:
+def _compute_peak_tolerance(evidence: WitnessInput) -> float:
     """Return a relative tolerance. With few steps, none falls on the peak of the cosine exactly."""
     return 0.01 + math.sin(math.pi / len(evidence.record.lrs)) ** 2
 
@@ -74,7 +74,7 @@ def witness_reset(evidence: WitnessInput) -> Witness:
 @torch.no_grad()
 def _uses_state(model: LanguageModel, train: Batches) -> bool:
     """Return True if the model's predictions change with its state."""
-    window = train.inputs[train.window_order[: len(train.batch_windows[0])]]
+    window = train.all_inputs[train.window_order[: len(train.batch_windows[0])]]
     model.eval().reset()
     model(window)
     with_state = model(window).logits
@@ -87,11 +87,11 @@ def witness_order(evidence: WitnessInput) -> Witness:
     first, *later = (batch.cpu() for batch in evidence.recorder.batches)
     # words that two neighbouring windows share
     overlap = evidence.trial.window - evidence.trial.stride if evidence.trial.stride else 0
-    in_next_batch = _rows_continue(evidence.data.ids, first, later[0][:, overlap:]) if later else True
+    in_next_batch = _rows_continue(evidence.corpus.ids, first, later[0][:, overlap:]) if later else True
     in_next_row = in_next_batch
     if len(first) > 1:
-        in_next_row = _rows_continue(evidence.data.ids, first[:-1], first[1:, overlap:])
-    is_unshuffled = torch.equal(first, evidence.train.inputs[evidence.train.batch_windows[0]])
+        in_next_row = _rows_continue(evidence.corpus.ids, first[:-1], first[1:, overlap:])
+    is_unshuffled = torch.equal(first, evidence.train.all_inputs[evidence.train.batch_windows[0]])
     fits = {"grouped": in_next_batch, "sequential": in_next_row, "shuffled": not is_unshuffled}
     return witness_level(evidence.trial.order, fits)
 
@@ -113,6 +113,6 @@ def _contains_row(ids: Tensor, row: Tensor) -> bool:
 def witness_detach_every(evidence: WitnessInput) -> Witness:
     """Check how many tokens a gradient reaches back from the last word. Changes the untrained model."""
     window_count = max(evidence.trial.detach_every // evidence.trial.window, 1) + 1
-    windows = evidence.train.inputs[evidence.train.window_order[:window_count].view(-1, 1)]
-    norms = gradient_by_distance(evidence.untrained_model, windows)
+    windows = evidence.train.all_inputs[evidence.train.window_order[:window_count].view(-1, 1)]
+    norms = measure_gradient_by_distance(evidence.untrained_model, windows)
     return witness_equal(evidence.trial.detach_every, int((norms > 0).sum()))

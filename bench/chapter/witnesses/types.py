@@ -20,7 +20,7 @@ class DataWitnessInput:
     """The input of a witness of the data: a trial, its corpus and its batches."""
 
     trial: ChapterTrial
-    data: Corpus
+    corpus: Corpus
     train: Batches
     valid: Batches
 

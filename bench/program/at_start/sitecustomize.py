@@ -1,8 +1,11 @@
-"""Imported by every Python that a commit's program starts: it reports files that are not the commit's.
+"""Imported by every Python that a commit's program starts: it reports the files of the modules it loaded.
 
 Static checks cannot see modules that a program imports by a computed name. So each process, as it ends, lists
-the modules that it loaded from the user's work tree if the commit has a file at the same place. This file is
-run by the program's Python, 3.8 or newer, and imports nothing else of the project.
+
+- "own": files of the commit's checkout, all of which have to count in the trial's identity
+- "foreign": files of the user's work tree in whose place the commit has a file that should have been loaded
+
+This file is run by the program's Python, 3.8 or newer, and imports nothing else of the project.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ import sys
 from contextlib import suppress
 
 REPOSITORY, CHECKOUT, STUDY, REPORT = (
-    f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "WORK_TREE_FILES")
+    f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "LOADED_FILES")
 )
 """Variables with the folders, and with the file to which the names are written."""
-WRITTEN = 946_684_800  # unix seconds: the modification time of every file of a checkout until it is edited
+CHECKOUT_MTIME = 946_684_800
+"""The modification time of every file of a checkout until it is edited, in unix seconds."""
 
 
 def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
@@ -30,19 +34,19 @@ def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, l
     names = [file for file in modules if isinstance(file, str) and os.path.exists(file)]  # noqa: PTH110
     for path in map(os.path.realpath, names):
         if path.startswith(checkout + os.sep):
-            if os.stat(path).st_mtime == WRITTEN:  # noqa: PTH116
+            if os.stat(path).st_mtime == CHECKOUT_MTIME:  # noqa: PTH116
                 files["own"].append(os.path.relpath(path, checkout))
         elif path.startswith(repository + os.sep):
             is_meant = study and path.startswith(study + os.sep)
-            inside = os.path.relpath(path, repository)
-            if not is_meant and os.path.exists(os.path.join(checkout, inside)):  # noqa: PTH110, PTH118
-                files["foreign"].append(inside)
+            relative_path = os.path.relpath(path, repository)
+            if not is_meant and os.path.exists(os.path.join(checkout, relative_path)):  # noqa: PTH110, PTH118
+                files["foreign"].append(relative_path)
     return files
 
 
 def _report_files() -> None:
     files = list_loaded_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
-    _write_lines([f"{whose} {file}" for whose, names in files.items() for file in names])
+    _write_lines([f"{owner} {file}" for owner, names in files.items() for file in names])
 
 
 def _write_lines(lines: list[str]) -> None:

@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unrolled.bench.atomic_files import draft_path, explaining_errors, make_folder, save_file
+from unrolled.bench.atomic_files import explaining_errors, make_draft_path, make_folder, save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.at_start.sitecustomize import WRITTEN
+from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
 from unrolled.bench.program.commits.repository import (
     EXECUTABLE,
     GITLINK,
@@ -33,7 +33,7 @@ from unrolled.bench.program.commits.repository import (
 from unrolled.bench.program.file_selection import match_files
 from unrolled.bench.trial import canonical_json
 
-MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
+MODULE_SUFFIXES = (".py", ".pth", ".pyc", ".pyd", ".so")
 """Suffixes of files that Python would import."""
 
 
@@ -42,14 +42,15 @@ class Checkout:
     """The files of a commit, written into the folder `root`.
 
     `subfolder` is the program's folder, by its path from `root`. `tracked` are the files that git tracks
-    below it, by their paths from there, and `kinds` says which of them are links or executable. `repository`
-    is the top of the user's work tree; None if there is none, as for the files of a bundle.
+    below it, by their paths from there. `file_modes` has those that are links or executable: ("run.sh",
+    "executable"), ("a.txt", "link to b.txt"). `repository` is the top of the user's work tree; None if there
+    is none, as for the files of a bundle.
     """
 
     root: Path
     subfolder: str = ""
     tracked: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, str], ...] = ()
+    file_modes: tuple[tuple[str, str], ...] = ()
     commit: Commit | None = None
     repository: Path | None = None
 
@@ -65,9 +66,9 @@ class Checkout:
 
     def is_users_own(self, path: Path) -> bool:
         """Return True for a path in the user's work tree, or in another checkout beside this one."""
-        inside = self.repository is not None and path.is_relative_to(self.repository)
-        beside = self.commit is not None and path.is_relative_to(self.root.parent)
-        return (inside or beside) and not path.is_relative_to(self.root)
+        is_in_work_tree = self.repository is not None and path.is_relative_to(self.repository)
+        is_in_other_checkout = self.commit is not None and path.is_relative_to(self.root.parent)
+        return (is_in_work_tree or is_in_other_checkout) and not path.is_relative_to(self.root)
 
     def has_at_same_place(self, path: Path) -> bool:
         """Return True for a user's own path that has a counterpart: the commit has a file at the same place.
@@ -95,16 +96,16 @@ def check_out(
     Git LFS, and if git or the disk refuses.
     """
     files = repository.list_files(commit.tree)
-    below = {
+    program_files = {
         path: entry for path, entry in files.items() if not subfolder or path.startswith(f"{subfolder}/")
     }
     require(
-        below,
+        program_files,
         f"has no folder {subfolder}" if subfolder else "has no file",
         place=f"commit {commit.name!r}",
         cure="name a later commit, or the folder of the program: `folder` in [program]",
     )
-    for path, entry in below.items():
+    for path, entry in program_files.items():
         if entry.mode == GITLINK:
             rule = "is a submodule, of which a commit has no files"
             cure = "copy its files into the repository"
@@ -113,29 +114,31 @@ def check_out(
     mark = hashlib.sha256(canonical_json({link: str(path) for link, path in links.items()})).hexdigest()[:8]
     root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
     _make_checkout(repository, commit.tree, root, files)
-    _refuse_pointers(commit, root, [path for path in below if path not in links])
+    _refuse_pointers(commit, root, [path for path in program_files if path not in links])
     _link_files(root, links)
-    tracked = [os.path.relpath(path, subfolder or ".") for path in below]
+    tracked = [os.path.relpath(path, subfolder or ".") for path in program_files]
     return Checkout(
         root=root,
         subfolder=subfolder,
         tracked=tuple(tracked),
-        kinds=_list_kinds(root, subfolder, below),
+        file_modes=_list_file_modes(root, subfolder, program_files),
         commit=commit,
         repository=repository.root,
     )
 
 
-def _list_kinds(root: Path, subfolder: str, files: Mapping[str, TreeEntry]) -> tuple[tuple[str, str], ...]:
-    """Return the kind of each file that is a link or may be executed, by its path from `subfolder`."""
-    kinds = []
+def _list_file_modes(
+    root: Path, subfolder: str, files: Mapping[str, TreeEntry]
+) -> tuple[tuple[str, str], ...]:
+    """Return the `file_modes` of a Checkout, by the paths of the files from `subfolder`."""
+    modes = []
     for path, entry in files.items():
         name = os.path.relpath(path, subfolder or ".")
         if entry.mode == LINK:
-            kinds.append((name, f"link to {(root / path).readlink()}"))
+            modes.append((name, f"link to {(root / path).readlink()}"))
         elif entry.mode == EXECUTABLE:
-            kinds.append((name, "executable"))
-    return tuple(kinds)
+            modes.append((name, "executable"))
+    return tuple(modes)
 
 
 def _find_links(
@@ -162,13 +165,14 @@ def _find_links(
         if not path.is_relative_to(repository.root):
             rule = "lies outside of the repository"
             raise BadInput(rule, key=f"data: {name}", cure="name it by its absolute path")
-        inside = path.relative_to(repository.root)
-        if any(parent.as_posix() in folders for parent in inside.parents):  # behind a link that git tracks
+        relative_path = path.relative_to(repository.root)
+        # the path may lie behind a link that git tracks
+        if any(parent.as_posix() in folders for parent in relative_path.parents):
             real = Path(os.path.realpath(path))
             if not real.is_relative_to(repository.root):
                 continue  # the link in the checkout leads there, too
-            inside = real.relative_to(repository.root)
-        name_in_tree = inside.as_posix()
+            relative_path = real.relative_to(repository.root)
+        name_in_tree = relative_path.as_posix()
         entry = files.get(name_in_tree)
         if entry is None:
             is_linked = name_in_tree not in tracked_elsewhere
@@ -223,13 +227,13 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
     _remove_foreign_modules(checkout, paths)
     if moment and all(_is_intact(checkout / path, moment) for path in paths):
         return
-    draft = draft_path(checkout)
+    draft = make_draft_path(checkout)
     try:
         with explaining_errors(checkout):
             make_folder(draft / ".git")
             repository.write_files(tree, draft)
             for path in paths:
-                os.utime(draft / path, (WRITTEN, WRITTEN), follow_symlinks=False)
+                os.utime(draft / path, (CHECKOUT_MTIME, CHECKOUT_MTIME), follow_symlinks=False)
             _move_into_place(draft, checkout, paths, moment)
             save_file(time_file, str(time.time_ns()).encode())
     finally:
@@ -242,7 +246,7 @@ def _remove_foreign_modules(checkout: Path, paths: Iterable[str]) -> None:
     for folder, _, names in os.walk(checkout):
         for name in names:
             path = Path(folder, name)
-            if path.suffix in MODULES and path not in tracked:
+            if path.suffix in MODULE_SUFFIXES and path not in tracked:
                 with suppress(OSError):  # another run may remove it at the same time
                     path.unlink()
 
@@ -254,7 +258,7 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
         with explaining_errors(link):
             make_folder(link.parent)
             if not link.is_symlink() or link.readlink() != target:
-                draft = draft_path(link)
+                draft = make_draft_path(link)
                 draft.symlink_to(target)
                 draft.replace(link)
 
@@ -269,7 +273,7 @@ def _is_intact(path: Path, moment: int) -> bool:
     except OSError:
         return False
     is_link_of_data = path.is_symlink() and path.readlink().is_absolute()
-    return is_link_of_data or (state.st_mtime == WRITTEN and state.st_ctime_ns <= moment)
+    return is_link_of_data or (state.st_mtime == CHECKOUT_MTIME and state.st_ctime_ns <= moment)
 
 
 def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str], moment: int) -> None:

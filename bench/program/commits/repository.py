@@ -208,10 +208,10 @@ class Repository:
 
     def replace_files(self, tree: str, entries: Mapping[str, TreeEntry | None]) -> str:
         """Return a tree with these files in place of its own, and without those that are None."""
-        removed = TreeEntry("0", "0" * len(tree))
+        removed_entry = TreeEntry("0", "0" * len(tree))
         lines = []
         for path, entry in entries.items():
-            mode, blob = entry or removed
+            mode, blob = entry or removed_entry
             lines.append(f"{mode} {blob}\t{path}")
         with self._index_of(tree) as index:
             stdin = b"".join(os.fsencode(line) + b"\0" for line in lines)
@@ -247,12 +247,14 @@ class Repository:
         """
         head = self.resolve("HEAD")
         with self._index_of(head.tree) as index:
-            committed = self._git("ls-files", "-z", "--cached", index=index)
-            staged = self._git("ls-files", "-z", "--cached")
-            untracked = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
+            committed_paths = self._git("ls-files", "-z", "--cached", index=index)
+            staged_paths = self._git("ls-files", "-z", "--cached")
+            untracked_paths = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
             exclusions = Exclusions(self.root)
-            new = [path for path in untracked if not exclusions.has_file(self.root / os.fsdecode(path))]
-            paths = {path for path in (*(committed + staged).split(b"\0"), *new) if path}
+            new_paths = [
+                path for path in untracked_paths if not exclusions.has_file(self.root / os.fsdecode(path))
+            ]
+            paths = {path for path in (*(committed_paths + staged_paths).split(b"\0"), *new_paths) if path}
             # a name that ends in "/" is a repository within this one
             paths = {path for path in paths if not path.endswith(b"/")}
             words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
@@ -275,11 +277,11 @@ class Repository:
     @cached_property
     def object_places(self) -> dict[str, str]:
         """Variables by which git writes objects among ours, and reads the repository's, too."""
-        stored = run_git(self.root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+        objects = run_git(self.root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
         make_folder(self.objects)
         return {
             "GIT_OBJECT_DIRECTORY": str(self.objects),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.fsdecode(stored.rstrip(b"\n")),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.fsdecode(objects.rstrip(b"\n")),
         }
 
     def _git(self, *words: str, index: str = "", stdin: bytes = b"", folder: Path | None = None) -> bytes:

@@ -50,7 +50,7 @@ class CommandLine:
     is_assumed: bool = False  # whether Unrolled's Python is taken because nothing names one
     files: Mapping[str, Path] = field(default_factory=dict)  # files that the words name, and lock files
     folders: tuple[str, ...] = ()  # folders that the words name; their files do not count
-    search: tuple[Path, ...] = ()  # folders in which the interpreter looks for modules first
+    module_folders: tuple[Path, ...] = ()  # folders in which the interpreter looks for modules first
     modules: tuple[str, ...] = ()  # modules that are run by name, or by a script beside the interpreter
     variables: Mapping[str, str] = field(default_factory=dict)  # variables that `env` sets
 
@@ -61,16 +61,17 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
     Raises BadInput for a Python that does not exist, and if no file says which packages it has.
     """
     folder = layout.folder
-    words = fill_template(template, {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study)})
+    values = {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study_folder)}
+    words = fill_template(template, values)
     words = [layout.locate_program(word) for word in words]
-    words += _words_for_a_shell(words)
+    words += _split_shell_words(words)
     variables, command = _split_environment([word.replace(_SEED, "0").replace(_OUT, "out") for word in words])
     files = dict(_find_files(words, layout))
     scripts = [path for path in files.values() if is_python(path)]
-    search = tuple(dict.fromkeys(path.parent for path in scripts))
+    module_folders = tuple(dict.fromkeys(path.parent for path in scripts))
     modules = tuple(_list_modules(command))
-    if modules or not search:
-        search = (*search, folder)
+    if modules or not module_folders:
+        module_folders = (*module_folders, folder)
     programs = [Path(word).name for before, word in pairwise((_SEPARATOR, *command)) if before == _SEPARATOR]
     launcher = next((name for name in programs if name in LOCK_FILES), "")
     if launcher:
@@ -91,7 +92,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
         is_assumed=is_assumed,
         files=files,
         folders=folders,
-        search=search,
+        module_folders=module_folders,
         modules=modules,
         variables=variables,
     )
@@ -130,7 +131,7 @@ def _split_environment(words: Sequence[str]) -> tuple[dict[str, str], list[str]]
     return variables, command
 
 
-def _words_for_a_shell(words: Sequence[str]) -> list[str]:
+def _split_shell_words(words: Sequence[str]) -> list[str]:
     """Return the words of the text that a shell runs: bash -c "cd a && ./run 1" → [";", "cd", "a", …]."""
     inner: list[str] = []
     for shell, option, text in zip(words, words[1:], words[2:], strict=False):
@@ -196,21 +197,22 @@ def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[
     and the path of torchrun. The Python is "" if nothing names one. Raises BadInput if the command begins
     with a Python that does not exist.
     """
-    first = command[0] if command else ""
+    first_word = command[0] if command else ""
     for word in command:
         if _PYTHON.fullmatch(Path(word).name):
             if located := _locate_program(word, folder, path):
                 return _prefer_this_python(located), None
-            if word == first:
+            if word == first_word:
                 cure = "write its path, from the study's folder or absolute, or python"
                 raise BadInput(f"there is no Python {word}", key="run", cure=cure)
-    located = _locate_program(first, folder, path) if first else ""
+    located = _locate_program(first_word, folder, path) if first_word else ""
     script = Path(located) if located and is_python(Path(located)) else None
     if script is None:
         return "", None
     word = next(iter(_read_first_lines(script)), "python")
     interpreter = _prefer_this_python(_locate_program(word, folder, path) or sys.executable)
-    return interpreter, None if "/" in first else script  # a file that `run` names by path is counted anyway
+    # a file that `run` names by path is counted anyway
+    return interpreter, None if "/" in first_word else script
 
 
 def _locate_program(word: str, folder: Path, path: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 INSTALLED = ("site-packages", "dist-packages")
 COMPILED = re.compile(r"\.(so|pyd|dll|dylib)(\.|$)")
-STANDARD = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
+STANDARD_FOLDERS = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
 
 
 def describe_environment(modules: list[str], packages: list[str]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def describe_environment(modules: list[str], packages: list[str]) -> dict[str, A
     return {
         "python": f"{name} {platform.python_version()}",
         "modules": {module: describe_module(module, owners.get(module, [])) for module in modules},
-        "packages": {package: version_of_package(package) for package in packages},
+        "packages": {package: read_version(package) for package in packages},
         "path": [*map(str, folders), *find_mapped_folders()],
         "watched": [str(path) for path in (*folders, *links, *environment)],
     }
@@ -89,16 +89,16 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
     sources: list[str] = []
     for place in places:
         folder = place.parent.resolve()
-        installed = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
+        installed_owners = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
         if folder.name not in INSTALLED:
-            if STANDARD.intersection((folder, *folder.parents)):
+            if STANDARD_FOLDERS.intersection((folder, *folder.parents)):
                 continue
             # leaves out a folder with its .egg-info
-            installed = [owner for owner in installed if owner.read_text("WHEEL")]
-        for owner in installed:
+            installed_owners = [owner for owner in installed_owners if owner.read_text("WHEEL")]
+        for owner in installed_owners:
             packages.update(list_required(owner))
-            packages[owner.metadata["Name"]] = version_with_build(owner)
-        if not installed:
+            packages[owner.metadata["Name"]] = describe_version(owner)
+        if not installed_owners:
             sources.append(str(place.resolve()))
     return {"packages": packages, "sources": sources}
 
@@ -112,42 +112,42 @@ def list_required(owner: metadata.Distribution) -> dict[str, str]:
     for requirement in owner.requires or ():
         name, _, marker = requirement.partition(";")
         if "extra" not in marker:
-            versions.update(version_if_compiled(re.split(r"[^\w.-]", name.strip())[0]))
+            versions.update(find_compiled_version(re.split(r"[^\w.-]", name.strip())[0]))
     return versions
 
 
 @lru_cache(maxsize=None)  # noqa: UP033 (Python 3.8 has no cache)
-def version_if_compiled(name: str) -> dict[str, str]:
+def find_compiled_version(name: str) -> dict[str, str]:
     """Return the version of a package by its name, or {} if it is not installed or has no compiled code."""
     try:
         distribution = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):  # such as a package for another platform
         return {}
     is_compiled = any(COMPILED.search(path.name) for path in distribution.files or ())
-    return {distribution.metadata["Name"]: version_with_build(distribution)} if is_compiled else {}
+    return {distribution.metadata["Name"]: describe_version(distribution)} if is_compiled else {}
 
 
-def version_of_package(name: str) -> str | None:
+def read_version(name: str) -> str | None:
     """Return the version of a package by its name in the index; None if it is not installed."""
     try:
-        return version_with_build(metadata.distribution(name))
+        return describe_version(metadata.distribution(name))
     except (metadata.PackageNotFoundError, ValueError):
         return None
 
 
-def version_with_build(distribution: metadata.Distribution) -> str:
+def describe_version(distribution: metadata.Distribution) -> str:
     """Return a version without its build ("2.13.0+cu126" → "2.13.0").
 
     A package that was installed from a folder or a repository, which may change without a new version, has a
     hash of its files in place of the build.
     """
-    public = str(distribution.version).partition("+")[0]
+    public_version = str(distribution.version).partition("+")[0]
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if "archive_info" in origin or not origin:
-        return public
+        return public_version
     lines = (distribution.read_text("RECORD") or "").splitlines()
     files = sorted(line for line in lines if ".dist-info/" not in line and "__pycache__" not in line)
-    return f"{public}+{hashlib.sha256(chr(10).join(files).encode()).hexdigest()[:8]}"
+    return f"{public_version}+{hashlib.sha256(chr(10).join(files).encode()).hexdigest()[:8]}"
 
 
 if __name__ == "__main__":

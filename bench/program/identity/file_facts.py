@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.trial import FileState, canonical_json
@@ -33,7 +33,7 @@ def inspect_file(path: Path) -> FileFacts:
 
     Raises BadInput if it cannot be read.
     """
-    state = file_state(path)
+    state = read_file_state(path)
     facts = _FACTS.get(path)
     if facts is not None and facts.is_settled and facts.state == state:
         return facts
@@ -69,7 +69,7 @@ def remember_facts(facts: Iterable[FileFacts]) -> None:
         _FACTS.setdefault(file_facts.path, file_facts)
 
 
-def hash_files(files: Mapping[str, FileFacts], kinds: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the sha256 of names and contents, and of the kinds of some files, such as executable ones."""
+def hash_files(files: Mapping[str, FileFacts], file_modes: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the sha256 of names and contents, and of the modes of links and executable files."""
     content: object = {name: facts.sha256 for name, facts in files.items()}
-    return hashlib.sha256(canonical_json([content, kinds] if kinds else content)).hexdigest()
+    return hashlib.sha256(canonical_json([content, file_modes] if file_modes else content)).hexdigest()

@@ -46,7 +46,8 @@ READERS = (
 """Files that start a program, and read, carry or write its numbers."""
 
 ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials
-_AT_START = ("sitecustomize", "usercustomize")  # modules that every Python imports at its start if they exist
+_STARTUP_MODULES = ("sitecustomize", "usercustomize")
+"""Modules that every Python imports at its start if they exist."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Snapshot:
 
     code: Mapping[str, FileFacts] = field(default_factory=dict)  # facts by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)
-    answers: Mapping[Question, Answer] = field(default_factory=dict)
+    python_answers: Mapping[Question, Answer] = field(default_factory=dict)
     command: CommandLine = CommandLine("")  # noqa: RUF009 (frozen)
 
     @property
@@ -71,7 +72,7 @@ class Snapshot:
     def remember(self) -> None:
         """Give this process the facts and answers, so that it does not read them again."""
         remember_facts(self.facts)
-        remember_answers(self.answers)
+        remember_answers(self.python_answers)
 
 
 class Identity(NamedTuple):
@@ -95,7 +96,9 @@ def identify_program(
 ) -> Identity:
     """Identify a program or, if `run` is "", a function. Raises BadInput if a file cannot be read."""
     folder = layout.folder
-    command = read_command(run, settings, layout) if run else CommandLine(sys.executable, search=(folder,))
+    command = CommandLine(sys.executable, module_folders=(folder,))
+    if run:
+        command = read_command(run, settings, layout)
     require(
         command.interpreter or not packages,
         "cannot be asked for, as another program chooses the Python",
@@ -120,13 +123,13 @@ def identify_program(
             place=facts.path,
             cure="correct it, or name what it imports in `packages`",
         )
-    kinds = layout.checkout.kinds if layout.checkout else ()
+    file_modes = layout.checkout.file_modes if layout.checkout else ()
     return Identity(
-        source=hash_files(imported.files, kinds),
+        source=hash_files(imported.files, file_modes),
         data=hash_files(data_facts) if data_facts else "",
         versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *imported.versions]),
         import_roots=layout.import_roots,
-        snapshot=Snapshot(imported.files, data_facts, imported.answers, command),
+        snapshot=Snapshot(imported.files, data_facts, imported.python_answers, command),
     )
 
 
@@ -142,7 +145,7 @@ def _resolve_imports(
     imported = _follow_imports(layout, command, files, packages)
     if layout.checkout is None:
         return layout, imported
-    entries = [entry for answer in imported.answers.values() for entry in answer.path]
+    entries = [entry for answer in imported.python_answers.values() for entry in answer.sys_path]
     roots = layout.find_import_roots(entries)
     if not set(roots) <= set(layout.import_roots):
         layout = replace(layout, import_roots=tuple(dict.fromkeys((*layout.import_roots, *roots))))
@@ -158,12 +161,12 @@ def _follow_imports(
     layout: Layout, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> ImportedFiles:
     """Return the files that `files` import, in the program's folders and in its Python. Raises BadInput."""
-    imported = ImportedFiles(layout, dict.fromkeys((*command.search, *layout.python_path)), files)
+    imported = ImportedFiles(layout, dict.fromkeys((*command.module_folders, *layout.python_path)), files)
     imported.add_modules(command.modules)
     if not command.interpreter:
         return imported
     if any(command.variables.get(name, os.environ.get(name)) for name in PATH_VARIABLES):
-        imported.missing |= {*_AT_START}
+        imported.missing |= {*_STARTUP_MODULES}
     modules: set[str] | None = None
     while modules != imported.missing:  # the sources of one package may import another package
         modules = set(imported.missing)
@@ -173,12 +176,12 @@ def _follow_imports(
             packages,
             command.variables,
             layout.folder,
-            wants_path=layout.checkout is not None,
+            wants_sys_path=layout.checkout is not None,
         )
-        for module, installed in answer.modules.items():
-            imported.add_sources(module, installed.sources if installed else ())
+        for module, installed_module in answer.modules.items():
+            imported.add_sources(module, installed_module.sources if installed_module else ())
     imported.versions = [answer.python, *_list_versions(answer, packages, imported)]
-    imported.answers = {question: answer}
+    imported.python_answers = {question: answer}
     return imported
 
 
@@ -192,9 +195,9 @@ def _list_versions(answer: Answer, packages: Sequence[str], imported: ImportedFi
     if packages:
         return
     versions: dict[str, str] = {}
-    for module, installed in answer.modules.items():
-        if installed:
-            versions |= installed.packages
-        elif module not in _AT_START and not imported.has_part(module):
+    for module, installed_module in answer.modules.items():
+        if installed_module:
+            versions |= installed_module.packages
+        elif module not in _STARTUP_MODULES and not imported.has_part(module):
             versions[module] = ABSENT
     yield from (f"{name} {''.join(version.split())}" for name, version in sorted(versions.items()))

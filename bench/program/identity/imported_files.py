@@ -17,18 +17,20 @@ _PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))
 class ImportedFiles:
     """Files that count, and the files that they import.
 
-    `search` are the folders in which the program's Python looks for modules first. `missing` are the
-    top-level modules that are in none of them, so that this Python has to be asked. Its `answers`, and the
-    `versions` of packages, are set by `identify`.
+    `module_folders` are the folders in which the program's Python looks for modules first. `missing` are the
+    top-level modules that are in none of them, so that this Python has to be asked. `identify` sets its
+    `python_answers`, and the `versions` of packages.
     """
 
-    def __init__(self, layout: Layout, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
+    def __init__(
+        self, layout: Layout, module_folders: Iterable[Path], files: Mapping[str, FileFacts]
+    ) -> None:
         self.files = dict(files)
         self.missing: set[str] = set()
         self.versions: list[str] = []
-        self.answers: dict[Question, Answer] = {}
+        self.python_answers: dict[Question, Answer] = {}
         self._layout = layout
-        self._search = tuple(search)
+        self._module_folders = tuple(module_folders)
         self._paths = {facts.path for facts in files.values()}
         self._list_modules = functools.cache(_list_modules)
         self._follow_imports([*files.values()])
@@ -66,15 +68,15 @@ class ImportedFiles:
     def _add_import(self, name: str) -> list[FileFacts]:
         """Add the files of a module, or add it to `missing`. Return the files that are new."""
         top, _, inner = name.partition(".")
-        added: list[FileFacts] = []
-        if top == "unrolled" and not any(self._list_modules(each / top) for each in self._search):
-            return self._add_module(ROOT, inner) if inner else added
-        for folder in self._search:
-            added += self._add_module(folder, name)
+        new_files: list[FileFacts] = []
+        if top == "unrolled" and not any(self._list_modules(folder / top) for folder in self._module_folders):
+            return self._add_module(ROOT, inner) if inner else new_files
+        for folder in self._module_folders:
+            new_files += self._add_module(folder, name)
             if self._list_modules(folder).get(top) or self._list_modules(folder / top).get("__init__"):
-                return added  # a folder without __init__.py yields to a package found elsewhere
+                return new_files  # a folder without __init__.py yields to a package found elsewhere
         self.missing.add(top)
-        return added
+        return new_files
 
     def _add_module(self, folder: Path, name: str) -> list[FileFacts]:
         """Add the files of a module in a folder, and of the packages around it. Return those that are new."""
@@ -83,10 +85,10 @@ class ImportedFiles:
             paths += [folder / file for file in self._list_modules(folder).get(part, ())]
             folder = folder / part
             paths += [folder / file for file in self._list_modules(folder).get("__init__", ())]
-        new = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
+        new_paths = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
         if any(folder.is_relative_to(part) for part in _PROJECT):
-            return [self._add_file(f"unrolled:{os.path.relpath(path, ROOT)}", path) for path in new]
-        return [self._add_file(self._layout.name_file(path), path) for path in new]
+            return [self._add_file(f"unrolled:{os.path.relpath(path, ROOT)}", path) for path in new_paths]
+        return [self._add_file(self._layout.name_file(path), path) for path in new_paths]
 
     def _add_file(self, name: str, path: Path) -> FileFacts:
         self._paths.add(path)

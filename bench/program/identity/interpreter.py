@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.trial import FileState
 
 SECONDS = 120.0  # seconds to wait for an answer: a Python on a network disk may take long
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     python: str  # "python 3.11.2"
     modules: Mapping[str, Module | None]  # None for a module that does not exist
     packages: Mapping[str, str | None]  # versions by their names in the index
-    path: tuple[str, ...]  # folders in which it looks for modules
+    sys_path: tuple[str, ...]  # folders in which it looks for modules
     watched: Mapping[str, FileState]
 
 
@@ -45,7 +45,7 @@ class Question(NamedTuple):
     packages: tuple[str, ...]
     variables: tuple[str, ...]  # values of PATH_VARIABLES
     folder: str = ""  # where it runs, if a variable names a relative folder
-    wants_path: bool = False  # whether the answer needs `path`
+    wants_sys_path: bool = False  # whether the answer needs `sys_path`
 
 
 _ANSWERS: dict[Question, Answer] = {}
@@ -58,13 +58,13 @@ def ask_python(
     variables: Mapping[str, str],
     folder: Path,
     *,
-    wants_path: bool = False,
+    wants_sys_path: bool = False,
 ) -> tuple[Question, Answer]:
     """Return a question about modules and packages, and the answer of a Python.
 
     An earlier answer is used if nothing was installed since. `variables` are those of the program, which runs
-    in `folder`. The answer has the Python's path if `wants_path` is true. Raises BadInput, naming the Python,
-    if it does not answer.
+    in `folder`. The answer has the Python's path if `wants_sys_path` is true. Raises BadInput, naming the
+    Python, if it does not answer.
     """
     environ = {**os.environ, **variables}
     values = tuple(environ.get(name, "") for name in PATH_VARIABLES)
@@ -76,10 +76,10 @@ def ask_python(
         packages=tuple(packages),
         variables=values,
         folder=str(folder) if is_relative else "",
-        wants_path=wants_path,
+        wants_sys_path=wants_sys_path,
     )
     answer = _ANSWERS.get(question)
-    if answer is None or any(file_state(Path(path)) != state for path, state in answer.watched.items()):
+    if answer is None or any(read_file_state(Path(path)) != state for path, state in answer.watched.items()):
         answer = _ANSWERS[question] = _run_description(question, environ, folder)
     return question, answer
 
@@ -93,7 +93,7 @@ def _run_description(question: Question, environ: Mapping[str, str], folder: Pat
     """Return the answer of the Python, which is started unless the answer is clear. Raises BadInput."""
     is_this_python = question.interpreter == sys.executable and not any(question.variables)
     is_standard = sys.stdlib_module_names.issuperset(question.modules)
-    if is_this_python and is_standard and not (question.packages or question.wants_path):
+    if is_this_python and is_standard and not (question.packages or question.wants_sys_path):
         modules: dict[str, Module | None] = {name: Module({}, ()) for name in question.modules}
         return Answer(f"python {platform.python_version()}", modules, {}, (), {})
     try:
@@ -123,11 +123,11 @@ def _run_description(question: Question, environ: Mapping[str, str], folder: Pat
         name: Module(module["packages"], tuple(module["sources"])) if module else None
         for name, module in description["modules"].items()
     }
-    watched = {path: file_state(folder / path) for path in description["watched"]}
+    watched = {path: read_file_state(folder / path) for path in description["watched"]}
     return Answer(
         python=description["python"],
         modules=modules,
         packages=description["packages"],
-        path=tuple(description["path"]),
+        sys_path=tuple(description["path"]),
         watched=watched,
     )

@@ -14,14 +14,14 @@ STUDY_PREFIX = "{study}"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a program is: `folder`, in which it runs, and `study`, the folder of its study's file.
+    """Where a program is: `folder`, in which it runs, and `study_folder`, which has its study's file.
 
     For a commit, `folder` is in `checkout`, and `import_roots` are folders of the checkout, by their paths
     from its root, that stand for those from which packages are installed as editable.
     """
 
     folder: Path
-    study: Path
+    study_folder: Path
     checkout: Checkout | None = None
     import_roots: tuple[str, ...] = ()
 
@@ -31,12 +31,12 @@ class Layout:
         The name is relative to the program's folder ("model.py") or to the study's ("{study}/train.py"),
         whichever is the inner one. A file in neither has `default`, or else a path from the program's folder.
         """
-        study_is_inner = self.study != self.folder and self.study.is_relative_to(self.folder)
-        in_study = path.is_relative_to(self.study)
+        study_is_inner = self.study_folder != self.folder and self.study_folder.is_relative_to(self.folder)
+        in_study = path.is_relative_to(self.study_folder)
         if path.is_relative_to(self.folder) and not (in_study and study_is_inner):
             return str(path.relative_to(self.folder))
         if in_study:
-            return f"{STUDY_PREFIX}/{path.relative_to(self.study)}"
+            return f"{STUDY_PREFIX}/{path.relative_to(self.study_folder)}"
         return default or os.path.relpath(path, self.folder)
 
     @property
@@ -69,8 +69,8 @@ class Layout:
         if self.checkout is None or self.checkout.repository is None:
             return ()
         repository = self.checkout.repository
-        inside = [Path(entry) for entry in entries if self.checkout.is_users_own(Path(entry))]
-        roots = dict.fromkeys(os.path.relpath(path, repository) for path in inside)
+        user_paths = [Path(entry) for entry in entries if self.checkout.is_users_own(Path(entry))]
+        roots = dict.fromkeys(os.path.relpath(path, repository) for path in user_paths)
         return tuple(root for root in roots if (self.checkout.root / root).is_dir())
 
     def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:
@@ -103,11 +103,11 @@ class Layout:
     @property
     def separate_study_folder(self) -> Path | None:
         """The study's folder; None if the program's folder in the work tree is the same or below it."""
-        if self.work_tree_folder and self.work_tree_folder.is_relative_to(self.study):
+        if self.work_tree_folder and self.work_tree_folder.is_relative_to(self.study_folder):
             return None
-        return self.study
+        return self.study_folder
 
 
-def absolute_folder(folder: str) -> Path:
+def make_absolute_folder(folder: str) -> Path:
     """Return the absolute path of a folder, without the dots of a study's path. Links stay."""
     return Path(os.path.abspath(folder))  # noqa: PTH100

@@ -43,8 +43,8 @@ class Flag(NamedTuple):
 def read_flags(tree: ast.Module) -> list[Flag]:
     """Return the flags of a script. Of two with one name, the first counts."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    declared = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
-    flags = [*filter(None, declared), *_read_globals(tree)]
+    declared_flags = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
+    flags = [*filter(None, declared_flags), *_read_globals(tree)]
     return list({flag.name: flag for flag in reversed(flags)}.values())[::-1]
 
 
@@ -52,9 +52,9 @@ def find_seed(flags: Iterable[Flag]) -> Flag | None:
     """Return the flag that sets the seed; None if there is none, or several may."""
     by_name = {flag.name: flag for flag in flags if "?" not in flag.words}
     names = [name for name in SEEDS if name in by_name]
-    similar = [name for name in by_name if "seed" in name.lower()]
-    if not names and len(similar) == 1:
-        names = similar
+    similar_names = [name for name in by_name if "seed" in name.lower()]
+    if not names and len(similar_names) == 1:
+        names = similar_names
     return by_name[names[0]] if names else None
 
 
@@ -66,16 +66,16 @@ def name_of(node: ast.expr | None) -> str:
 
 def _read_call(call: ast.Call) -> Flag | None:
     """Return the flag that a call of `add_argument` declares; None if its name is no literal."""
-    names = [name for name in map(_literal_value, call.args) if isinstance(name, str)]
+    names = [name for name in map(_read_literal, call.args) if isinstance(name, str)]
     if not names:
         return None
     option = next((name for name in names if name.startswith("--")), names[0])
     keys = {key.arg: key.value for key in call.keywords}
-    default, nargs, required = (_literal_value(keys.get(key)) for key in ("default", "nargs", "required"))
-    action = name_of(keys.get("action")) or _literal_value(keys.get("action")) or "store"
+    default, nargs, required = (_read_literal(keys.get(key)) for key in ("default", "nargs", "required"))
+    action = name_of(keys.get("action")) or _read_literal(keys.get("action")) or "store"
     if action in _SWITCHES:
         on, off = (side.format(option, option.lstrip("-")) for side in _SWITCHES[str(action)])
-        name = _literal_value(keys.get("dest")) or Flag(option, "", {}).name
+        name = _read_literal(keys.get("dest")) or Flag(option, "", {}).name
         return _read_switch(option, str(name), on, off, not on if default is None else default)
     if action != "store":
         return Flag(option, "", {}, "left out, as more than a value is taken")
@@ -84,7 +84,7 @@ def _read_call(call: ast.Call) -> Flag | None:
         return flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
     parser = name_of(keys["type"]) if "type" in keys else "str"
     flag = _read_value(option, default, parser, nargs not in (None, "?"))
-    return flag._replace(choices=_literal_value(keys.get("choices")))
+    return flag._replace(choices=_read_literal(keys.get("choices")))
 
 
 def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
@@ -117,11 +117,11 @@ def _read_globals(tree: ast.Module) -> list[Flag]:
         if isinstance(node, ast.Expr) and name_of(node.value) == "exec":
             return flags
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            flags.append(_read_value(f"--{node.targets[0].id}", _literal_value(node.value), "literal_eval"))
+            flags.append(_read_value(f"--{node.targets[0].id}", _read_literal(node.value), "literal_eval"))
     return []
 
 
-def _literal_value(node: ast.expr | None) -> Any:
+def _read_literal(node: ast.expr | None) -> Any:
     """Return the value of a literal; None for no node, _UNKNOWN for what is no literal."""
     try:
         return node and ast.literal_eval(node)

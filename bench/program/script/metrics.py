@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import Metric, is_computed
+from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_computed
 from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.script.flags import name_of
 from unrolled.bench.result_table import STUDY_COLUMNS
@@ -19,7 +19,6 @@ LOGGERS = {
 }
 """Functions that log metrics under names, and what writes these: a key of `_WRITERS` in `study.draft`."""
 _VALUE = "\0"  # stands for a value in a printed line
-_SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
 
 def read_metrics(tree: ast.Module) -> dict[str, str]:
@@ -50,26 +49,26 @@ def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
     text with known names before values.
     """
     if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(name_of(call)):
-        yield from ((name, logger) for name in _literal_texts(call))
+        yield from ((name, logger) for name in _read_literal_texts(call))
     if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
         for arg in call.args:
             if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # on one line
-                yield from ((name, "") for name in _literal_texts(arg))
-        for line in " ".join(map(_printed_text, call.args)).split("\n"):
+                yield from ((name, "") for name in _read_literal_texts(arg))
+        for line in " ".join(map(_read_printed_text, call.args)).split("\n"):
             yield from _read_line(line)
 
 
-def _literal_texts(call: ast.Call) -> list[str]:
+def _read_literal_texts(call: ast.Call) -> list[str]:
     """Return the first argument of a call if it is a text, or its literal keys if it is a dictionary."""
     first = call.args[:1]
     keys = [key for node in first for key in (node.keys if isinstance(node, ast.Dict) else [node])]
     return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
 
 
-def _printed_text(node: ast.expr) -> str:
+def _read_printed_text(node: ast.expr) -> str:
     """Return the text that an expression prints, with _VALUE for each unknown value: f"a {x}" → "a \\0"."""
     if isinstance(node, ast.JoinedStr):
-        return "".join(map(_printed_text, node.values))
+        return "".join(map(_read_printed_text, node.values))
     if isinstance(node, ast.Constant):
         return str(node.value)
     template = getattr(getattr(node, "func", None), "value", None)
@@ -84,9 +83,9 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
         phrase = re.search(r"([a-z][a-z0-9 _/-]*)[\s:=(]*$", match[1].lower())
         words = re.split(r"[\s_/-]+", phrase[1].strip()) if phrase else []
         name = next(filter(is_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
-        splits = re.findall(f"(?<![a-z])({_SPLITS})(?![a-z])", line[: match.end(1)].lower())
+        splits = re.findall(f"(?<![a-z]){SPLIT_PATTERN}(?![a-z])", line[: match.end(1)].lower())
         if name not in ("", "error", "err") and match[2] != "/":  # no complaint, and no count such as 3/10
-            yield "_".join([*splits[-1:], re.sub(f"^({_SPLITS})_", "", name)]), _find_pattern(line, match)
+            yield "_".join([*splits[-1:], re.sub(f"^{SPLIT_PATTERN}_", "", name)]), _find_pattern(line, match)
 
 
 def _find_pattern(line: str, match: re.Match[str]) -> str:

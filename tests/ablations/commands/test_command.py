@@ -26,7 +26,7 @@ from tests.helpers.command_process import (
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.training import estimates, run_studies
 from unrolled.bench.devices import count_cores
-from unrolled.bench.errors import plural
+from unrolled.bench.phrases import plural
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.sequential import LOOKS
 from unrolled.reports.statistics.stopping import predict_contrast

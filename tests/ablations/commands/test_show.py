@@ -158,7 +158,7 @@ def test_a_continuation_is_the_models_own_and_always_the_same(run_unrolled, resu
     assert len(words) == 5
     assert set(words) <= set(model.corpus.vocab)
     assert f"  {' '.join(words)}\n" in output
-    ids = model.valid.inputs[model.valid.window_order[:1]]
+    ids = model.valid.all_inputs[model.valid.window_order[:1]]
     with torch.no_grad():
         expected = model.learner.model.eval()(ids).logits[0, -1].argmax()
     assert words[0] == model.corpus.vocab[int(expected)]

@@ -17,7 +17,7 @@ from unrolled.ablations.study.chapter import (
 )
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial, Setting
+from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import PLANNED_FIELDS
 
@@ -144,7 +144,7 @@ def test_every_field_of_trial_can_be_set_or_is_set_by_the_study() -> None:
 
 def test_every_setting_and_every_string_option_is_declared() -> None:
     rules = [f.metadata["setting"] for f in fields(ChapterTrial) if f.name in DEFAULTS]
-    assert all(isinstance(rule, Setting) and rule.description for rule in rules)
+    assert all(isinstance(rule, SettingSpec) and rule.description for rule in rules)
     for spec in ZOO.values():
         strings = {key: value for key, value in spec.options.items() if isinstance(value, str)}
         assert strings.keys() == spec.choices.keys()

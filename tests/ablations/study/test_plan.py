@@ -11,7 +11,7 @@ import pytest
 from unrolled.ablations.ledger import Ledger, seal
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.plan_store import load_plan, load_plans, store_plan
-from unrolled.ablations.study.planning import shared_fields
+from unrolled.ablations.study.planning import list_shared_fields
 from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -28,7 +28,7 @@ def make_arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
         model="stub",
         title="stub",
         trial_ids={seed: trial.id for seed, trial in trials.items()},
-        trial_fields=shared_fields(next(iter(trials.values()))),
+        trial_fields=list_shared_fields(next(iter(trials.values()))),
     )
 
 

@@ -16,7 +16,7 @@ from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
-from unrolled.bench.chapter.costs import expected_seconds, microseconds_per_token
+from unrolled.bench.chapter.costs import estimate_token_microseconds, expected_seconds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
@@ -135,7 +135,7 @@ def test_context_asks_for_as_many_words_from_one_as_from_five() -> None:
         train, valid = corpus.make_batches(trial, corpus.load_corpus(trial))
         sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.window_order)
         if arm.against and trial.model != "lm2":
-            assert (trial.window, trial.options["context"]) == (train.inputs.shape[1],) * 2
+            assert (trial.window, trial.options["context"]) == (train.all_inputs.shape[1],) * 2
             assert arms[arm.against].trial_fields["window"] == trial.window
     networks = {name for name in arms if not name.startswith("counts")}
     assert len(networks) == 5 and len({sizes[name] for name in networks}) == 1
@@ -158,7 +158,7 @@ def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
     measurements = [((48, 96, 2), 30, 11.4), ((48, 96, 2), 10_000, 219), ((400, 1150, 3), 30, 1_600)]
     for (embedding, hidden, layers), words, microseconds in measurements:
         options = {"embedding": embedding, "hidden": hidden, "layers": layers}
-        assert microseconds_per_token(options, words) == pytest.approx(microseconds, rel=0.3)
+        assert estimate_token_microseconds(options, words) == pytest.approx(microseconds, rel=0.3)
 
 
 def test_all_studies_are_loaded_without_torch_and_other_slow_packages() -> None:

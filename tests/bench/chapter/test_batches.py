@@ -15,7 +15,7 @@ def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_o
     starts = range(0, 63_095 - 16 - 1, 16)  # the chapter's range(0, len(nums)-sl-1, sl)
     assert train.positions[:, 0].tolist() == [start + 1 for start in starts]
     assert valid.window_order.min() == int(3_943 * 0.8)
-    assert torch.equal(numbers.ids[train.positions], train.targets)
+    assert torch.equal(numbers.ids[train.positions], train.all_targets)
     assert all(torch.equal(inputs[:, 1:], targets[:, :-1]) for inputs, targets in train)
 
 
@@ -39,7 +39,7 @@ def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0, split=split, order=order), numbers)
     windows = torch.cat([train.window_order, valid.window_order])
     assert len(windows.unique()) == len(windows)
-    dropped = len(train.inputs) - len(windows)
+    dropped = len(train.all_inputs) - len(windows)
     assert 0 <= dropped < 2 * 64
     assert len(valid.window_order) / len(windows) == pytest.approx(0.2, abs=0.01)
 
@@ -50,7 +50,7 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     trial = ChapterTrial(model="lm4", seed=0, split="blocks", batch=batch, stride=stride, reset="batch")
     train, valid = make_batches(trial, numbers)
     blocks = batch + -(-batch // 4)
-    size = len(train.inputs) // blocks
+    size = len(train.all_inputs) // blocks
     assert len(train) == size
     assert (valid.batch_windows // size == valid.batch_windows[0] // size).all()
     row = train.batch_windows[0]
@@ -60,7 +60,7 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     assert torch.equal(valid.batch_windows, valid.batch_windows[0] + torch.arange(len(valid))[:, None])
     valid_blocks = (valid.batch_windows[0] // size).unique()
     assert sorted([*(row // size).tolist(), *valid_blocks.tolist()]) == list(range(blocks))
-    words = " ".join(numbers.decode(train.inputs[train.window_order].flatten()))
+    words = " ".join(numbers.decode(train.all_inputs[train.window_order].flatten()))
     assert stride or "nine thousand" in words  # what the chapter's own split never trains on
 
 
@@ -78,7 +78,7 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
     train, valid = make_batches(trial, numbers)
     targets = torch.cat([train.positions[train.window_order], valid.positions[valid.window_order]])
     assert train.positions[train.window_order].diff().unique().tolist() == [1]
-    assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
+    assert torch.equal(train.all_inputs[1:, :2], train.all_inputs[:-1, 1:])
     assert len(targets.unique()) == len(targets) > 63_095 - 64 - 5
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.helpers.zoo import engines
-from unrolled.bench.chapter.diagnostics import gradient_by_distance
+from unrolled.bench.chapter.diagnostics import measure_gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel, detach_state
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
@@ -49,7 +49,7 @@ def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, deta
     raw[:, -1].sum().backward()
     by_distance = model.i_h.weight.grad[:VOCAB].flip(0).any(dim=1)  # from the last word read
     assert by_distance.tolist() == [k < detach_every for k in range(VOCAB)]
-    norms = gradient_by_distance(build_small(name, detach_every), torch.stack(make_windows()))
+    norms = measure_gradient_by_distance(build_small(name, detach_every), torch.stack(make_windows()))
     assert (norms > 0).tolist() == [k < detach_every for k in range(VOCAB)], "the diagnostic sees the same"
 
 
@@ -60,7 +60,7 @@ def test_the_diagnostic_measures_the_gradient_of_one_long_pass(name: str) -> Non
     raw, _ = model.unroll(torch.arange(VOCAB)[None], None)
     raw[:, -1].sum().backward()
     expected = model.i_h.weight.grad[:VOCAB].norm(dim=1).flip(0)
-    norms = gradient_by_distance(build_small(name, VOCAB), torch.stack(make_windows()))
+    norms = measure_gradient_by_distance(build_small(name, VOCAB), torch.stack(make_windows()))
     torch.testing.assert_close(norms, expected)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.helpers.zoo import NEURAL
-from unrolled.bench.chapter.metrics import forward_flops, training_flops
+from unrolled.bench.chapter.metrics import count_forward_flops, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
@@ -61,7 +61,7 @@ def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
         trial = make_trial(name, target=target, options={**trial.options, "tying": tying})
     model = build_model(trial, VOCAB)
     targets = ROWS * (trial.window if target == "every" else 1)
-    assert forward_flops(model, ROWS * trial.window, targets) == count_by_torch(trial, model)[0]
+    assert count_forward_flops(model, ROWS * trial.window, targets) == count_by_torch(trial, model)[0]
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -70,8 +70,8 @@ def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(
     model = build_model(trial, VOCAB)
     hidden_weights = [w for name, w in model.named_parameters() if "hh" in name and w.dim() == 2]
     unneeded = 2 * ROWS * sum(w.numel() for w in hidden_weights)
-    assert training_flops(trial, model, 1) - sum(count_by_torch(trial, model)) == unneeded
-    assert unneeded < 0.2 * training_flops(trial, model, 1)
+    assert count_training_flops(trial, model, 1) - sum(count_by_torch(trial, model)) == unneeded
+    assert unneeded < 0.2 * count_training_flops(trial, model, 1)
 
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 7])
@@ -80,16 +80,18 @@ def test_reaching_beyond_the_window_pays_for_what_is_read_again(detach_every: in
     trial = make_trial("lm6", detach_every=detach_every)
     model = build_model(trial, VOCAB)
     forward, _ = count_by_torch(trial, model, windows)
-    assert training_flops(trial, model, windows) == 3 * forward
+    assert count_training_flops(trial, model, windows) == 3 * forward
 
 
 def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none() -> None:
     model = build_model(make_trial("lm6"), VOCAB)
     longer = make_trial("lm6", detach_every=4 * WINDOW)
-    flops = training_flops(longer, model, 5)
-    assert training_flops(replace(longer, epochs=2), model, 10) == 2 * flops
+    flops = count_training_flops(longer, model, 5)
+    assert count_training_flops(replace(longer, epochs=2), model, 10) == 2 * flops
     stateless = replace(longer, reset="batch")
-    assert training_flops(stateless, model, 5) == training_flops(make_trial("lm6"), model, 5) < flops
+    assert (
+        count_training_flops(stateless, model, 5) == count_training_flops(make_trial("lm6"), model, 5) < flops
+    )
 
 
 def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(

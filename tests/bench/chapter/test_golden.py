@@ -148,10 +148,10 @@ def test_text_learner_honours_the_chapters_settings():
 
 
 def test_another_torch_or_processor_is_named(monkeypatch):
-    real = machine.machine_facts()
+    real = machine.read_machine_facts()
     facts = {**real, "packages": {**real["packages"], "torch": "2.9.1+cpu"}, "cpu_capability": "AVX2"}
     facts["cpu"] = "Intel(R) Xeon(R) Processor"
-    monkeypatch.setattr(machine, "machine_facts", lambda: facts)
+    monkeypatch.setattr(machine, "read_machine_facts", lambda: facts)
     unlike = golden.describe_machine_differences()
     differences = ["torch 2.9.1+cpu instead of 2.13.0", "cpu capability AVX2 instead of AVX512"]
     assert {*differences, "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC"} <= set(unlike)

@@ -52,7 +52,7 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
 ) -> None:
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
     train, valid = make_batches(ChapterTrial(model="lm2", seed=0, **settings), numbers)
-    assert len(train.inputs) == 21_031
+    assert len(train.all_inputs) == 21_031
     assert len(valid.window_order) == 4_207
     assert valid.window_order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
     assert train.batch_windows.shape == (
@@ -61,7 +61,7 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
     )  # 16824 // 64: the chapter drops the last batch in training only
     assert len(valid) == 66
     assert len(valid.partial_batch) == 4_207 - 65 * 64
-    pair = numbers.decode(train.inputs[1]), numbers.vocab[train.targets[1]]
+    pair = numbers.decode(train.all_inputs[1]), numbers.vocab[train.all_targets[1]]
     assert pair == ([".", "three", "."], "four")  # the chapter's second pair: tensor([1, 3, 1]), 4
 
 
@@ -76,7 +76,7 @@ def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0, **settings), numbers)
     assert sum(y.numel() for _, y in valid) == targets
     assert not len(valid.partial_batch)
-    assert len(train) == len(train.inputs) * 4 // 5 // 64
+    assert len(train) == len(train.all_inputs) * 4 // 5 // 64
 
 
 def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:

@@ -11,10 +11,10 @@ import torch
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
-from unrolled.bench.chapter.identity import check_as_planned, source_hash
+from unrolled.bench.chapter.identity import check_as_planned, hash_source
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import learner
@@ -40,8 +40,8 @@ PARTS = {
 def reload(path: Path) -> None:
     """Load an edited file as another process would."""
     ZOO.pop("mine", None)
-    PENALTIES.clear()
-    source_hash.cache_clear()
+    PLUG_IN_PENALTIES.clear()
+    hash_source.cache_clear()
     _CONTENTS.clear()
     for name in [name for name in sys.modules if name.startswith("mylayers")]:
         del sys.modules[name]
@@ -154,12 +154,12 @@ def test_a_mistake_is_named_with_its_file_when_it_is_loaded_and_leaves_nothing(
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "later.py").write_text("def (:\n")
     monkeypatch.syspath_prepend(tmp_path / "packages")
-    names = ZOO.keys() | PENALTIES.keys()
+    names = ZOO.keys() | PLUG_IN_PENALTIES.keys()
     kind, old, new, message = MISTAKES[mistake]
     with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{message}") as error:
         load_plug_in(kind, old, new)
     assert "\n" not in str(error.value)
-    assert ZOO.keys() | PENALTIES.keys() == names
+    assert ZOO.keys() | PLUG_IN_PENALTIES.keys() == names
 
 
 def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(

@@ -18,7 +18,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpu_memory(torch.device("cpu")) == {}
-    assert devices.driver_version() == ""
+    assert devices.read_driver_version() == ""
 
 
 def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: 
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
-    assert machine._gpu_facts() == {
+    assert machine._read_gpu_facts() == {
         "gpu": "NVIDIA H100",
         "gpu_uuid": "d1a0",
         "gpu_capability": "9.0",
@@ -44,7 +44,7 @@ def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: 
         "same_bits": "unverified",
     }
     del properties.uuid
-    assert machine._gpu_facts()["gpu_uuid"] == "", "an older torch does not tell it"
+    assert machine._read_gpu_facts()["gpu_uuid"] == "", "an older torch does not tell it"
 
 
 def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(

@@ -95,11 +95,11 @@ def test_the_process_that_runs_it_finds_an_edited_file(trial: ProgramTrial, tmp_
 
 
 def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: Path) -> None:
-    for name, content in trial.files_to_ship().items():
+    for name, content in trial.read_files_to_ship().items():
         target = tmp_path / "worker" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    assert trial.relocated_to(tmp_path / "worker").identify().id == trial.id
+    assert trial.relocate_to(tmp_path / "worker").identify().id == trial.id
 
 
 STORED = Result(
@@ -137,11 +137,11 @@ def test_a_forged_result_changes_the_mode_of_no_file_outside_of_its_folder(tmp_p
     victim.chmod(0o600)
     forged = (("../../../victim.sh", "executable"), (str(victim), "executable"))
     trial = ProgramTrial(seed=0, settings={}, run="python train.py", commit="a" * 40, kinds=forged)
-    place = trial.relocated_to(tmp_path / "files").folder
+    place = trial.relocate_to(tmp_path / "files").folder
     Path(place).mkdir(parents=True)
     (Path(place) / "run.sh").write_text("")
     (Path(place) / "run.sh").chmod(0o600)
-    replace(trial, kinds=(*forged, ("run.sh", "executable"))).relocated_to(tmp_path / "files")
+    replace(trial, kinds=(*forged, ("run.sh", "executable"))).relocate_to(tmp_path / "files")
     assert [path.stat().st_mode & 0o777 for path in (victim, Path(place) / "run.sh")] == [0o600, 0o755]
 
 

@@ -15,7 +15,7 @@ from unrolled.bench.identity import ROOT
 from unrolled.bench.program.at_start.sitecustomize import REPORT
 from unrolled.bench.program.commits.checkout import Checkout, check_out
 from unrolled.bench.program.commits.repository import Repository
-from unrolled.bench.program.import_report import AT_START, FOLDERS
+from unrolled.bench.program.import_report import AT_START_FOLDER, FOLDER_VARIABLES
 
 
 def check_out_commit(folder: Path, name: str, place: str = "", *data: str) -> Checkout:
@@ -124,12 +124,12 @@ def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folde
 
 
 def test_what_reports_on_a_program_counts_as_no_file_of_it_in_unrolleds_own_work_tree(tmp_path: Path) -> None:
-    place = tmp_path / "checkout" / AT_START.relative_to(ROOT)
+    place = tmp_path / "checkout" / AT_START_FOLDER.relative_to(ROOT)
     place.parent.mkdir(parents=True)
-    shutil.copytree(AT_START, place)
+    shutil.copytree(AT_START_FOLDER, place)
     report = tmp_path / "report"
-    folders = dict(zip(FOLDERS, (str(ROOT), str(tmp_path / "checkout"), ""), strict=True))
-    variables = {**folders, REPORT: str(report), "PYTHONPATH": str(AT_START)}
+    folders = dict(zip(FOLDER_VARIABLES, (str(ROOT), str(tmp_path / "checkout"), ""), strict=True))
+    variables = {**folders, REPORT: str(report), "PYTHONPATH": str(AT_START_FOLDER)}
     words = [sys.executable, "-c", "import at_start.sitecustomize"]  # the commit's own reports, too
     subprocess.run(words, cwd=place.parent, env=os.environ | variables, check=True)
     assert "foreign" not in report.read_text()

@@ -139,7 +139,7 @@ def test_modules_in_pythonpath_count(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ids.add(program(tmp_path / "study").id)
     monkeypatch.delenv("PYTHONPATH")
     by_word = program(tmp_path / "study", "env PYTHONPATH=../path python train.py {seed}")
-    assert len(ids) == 3 and any("inner.py" in name for name in by_word.hashed_files())
+    assert len(ids) == 3 and any("inner.py" in name for name in by_word.list_hashed_files())
     write(tmp_path / "path/unused.py", "a = 3\n")
     assert program(tmp_path / "study", by_word.run).id == by_word.id
 
@@ -153,7 +153,7 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
     write(tmp_path / "study/pkg/part.py", "from .deep.er import x\nfrom . import near\n")
     write(tmp_path / "study/pkg/deep/er.py")
     write(tmp_path / "study/pkg/near.py")
-    imported = program(tmp_path / "study", code=("train.py",)).hashed_files()
+    imported = program(tmp_path / "study", code=("train.py",)).list_hashed_files()
     assert sorted(imported) == [
         "helper.py",
         *("pkg/__init__.py", "pkg/deep/er.py", "pkg/fast.cpython-311-x86_64-linux-gnu.so"),
@@ -162,17 +162,19 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
     write(tmp_path / "below/train.py")
     beside = program(tmp_path / "below", "python ../study/train.py {seed}")
     assert beside.identify().id == beside.id
-    assert {"../study/helper.py", "../study/other.py"} & {*beside.hashed_files()} == {"../study/helper.py"}
+    assert {"../study/helper.py", "../study/other.py"} & {*beside.list_hashed_files()} == {
+        "../study/helper.py"
+    }
     write(tmp_path / "study/helper.py", "edited = True\n")
     assert beside.identify().id != beside.id, "also in a process that knows the file from before"
 
 
 def test_modules_of_unrolled_count_that_a_program_imports_by_name(tmp_path: Path) -> None:
     write(tmp_path / "train.py", "from unrolled import declare_study, run\n")
-    assert list(program(tmp_path).hashed_files()) == ["train.py"]
+    assert list(program(tmp_path).list_hashed_files()) == ["train.py"]
     write(tmp_path / "train.py", "from unrolled.bench.chapter.models import lstm\n")
     trial = program(tmp_path)
-    hashed_files = trial.hashed_files()
+    hashed_files = trial.list_hashed_files()
     assert {"unrolled:bench/chapter/models/lstm.py", "unrolled:bench/chapter/models/recurrent.py"} <= {
         *hashed_files
     }
@@ -202,7 +204,7 @@ def test_python_that_cannot_be_read_is_refused_where_it_is_run(tmp_path: Path) -
     texts = {"old.py": "print 1\n", "deep.py": f"x = {'-' * 10_000}1\n", "sum.py": f"x = {'1+' * 10_000}1\n"}
     for name, text in {**texts, "open.py": f"x = {'(' * 10_000}", "nul.py": "\0"}.items():
         write(tmp_path / name, text)
-        assert name in program(tmp_path).hashed_files(), "it lies there, and no one runs it"
+        assert name in program(tmp_path).list_hashed_files(), "it lies there, and no one runs it"
         for fields in ({"run": f"python {name} {{seed}}"}, {"code": (name,)}):
             with pytest.raises(BadInput) as refusal:
                 program(tmp_path, **fields)

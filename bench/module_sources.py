@@ -1,40 +1,55 @@
-"""The files that decide a plug-in's numbers: its own, the modules that it imports, the data that it declares.
+"""The files that decide a module's numbers: its own, those that it imports, and the data that it declares.
 
-Imports are read from the source, so that an import inside a function counts as well. The process that trains
-refuses to read any other file: see `ReadAudit`.
+A user's plug-in and a user's function are such modules. Imports are read from the source, so that an import
+inside a function counts as well. The process that trains refuses to let a plug-in read any other file: see
+`ReadAudit`.
 """
 
 import importlib.util
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 from urllib.parse import unquote
 
-from unrolled.bench.chapter.models.spec import Sources
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
 from unrolled.bench.imports import find_module, list_imports
 
-MODELS = ROOT / "bench" / "chapter" / "models"
-STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-SYSTEM = [Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")]
+STANDARD_FOLDERS = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
+_SYSTEM_NAMES = ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")
+SYSTEM_FOLDERS = [Path("/", name) for name in _SYSTEM_NAMES]
 """Folders of the operating system, which describe the machine."""
-PROJECT = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")]
+PROJECT_FOLDERS = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")]
 
 
-def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
-    """Return the files and packages that a loaded plug-in imports, directly or not, and declared files."""
-    plug_in = Path(str(module.__file__))
-    files = {plug_in, *declared}
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Files and packages that decide a module's numbers, besides the files that every trial needs."""
+
+    files: tuple[str, ...] = ()  # the module, the user's modules that it imports, and its data files
+    families: tuple[str, ...] = ()  # files of the zoo that a plug-in builds on
+    packages: tuple[str, ...] = ()  # installed packages that it imports, except torch
+
+
+def find_sources(
+    module: ModuleType, declared: Iterable[Path] = (), zoo_files: Collection[Path] = ()
+) -> Sources:
+    """Return the files and packages that a loaded module imports, directly or not, and `declared` files.
+
+    Of the files of this project only `zoo_files` count.
+    """
+    module_file = Path(str(module.__file__))
+    files = {module_file, *declared}
     families: set[Path] = set()
     packages: set[str] = set()
-    queue = [(plug_in, module.__package__ or "")]
+    queue = [(module_file, module.__package__ or "")]
     while queue:
         for name in list_imports(*queue.pop()):
             top = name.partition(".")[0]
@@ -43,7 +58,7 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
                 continue
             path = origin[0]
             if top == "unrolled":
-                if path.parent == MODELS:
+                if path in zoo_files:
                     families.add(path)
             elif not _is_installed(path):
                 if path not in files:
@@ -55,12 +70,12 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
     distributions = metadata.packages_distributions() if packages else {}
     return Sources(
         files=tuple(sorted(map(str, files))),
-        families=tuple(sorted(map(str, families - {MODELS / "registry.py"}))),
+        families=tuple(sorted(map(str, families))),
         packages=tuple(sorted({distributions[top][0] for top in packages if top in distributions})),
     )
 
 
-STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.dlopen")
+START_EVENTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.dlopen")
 """Audit events that start a program or load a library, whose own reads raise no event."""
 
 
@@ -101,11 +116,11 @@ class ReadAudit:
         for path in self.files:
             self._check_file(path)
         for name in self.starts:
-            raise _unseen_reads_error(name, self._place)
+            raise _explain_unseen_reads(name, self._place)
 
     def _check_file(self, path: str) -> None:
         if self._allowed is not None and not self._allowed & {path, str(Path(path).parent)}:
-            raise _uncounted_file_error(Path(path), self._place)
+            raise _explain_uncounted_file(Path(path), self._place)
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._is_over:
@@ -116,12 +131,12 @@ class ReadAudit:
         elif event == "import":  # only a module in C has a path
             path = arguments[1]
         elif event == "sqlite3.connect":
-            path = _database_path(arguments[0])
+            path = _find_database_path(arguments[0])
             flags = os.O_RDWR | os.O_CREAT
         elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
             path = arguments[0]
         else:
-            if event in STARTS and _is_called_by_plug_in():
+            if event in START_EVENTS and _is_called_by_plug_in():
                 self._record_start(str(arguments[0]))
             return
         if isinstance(path, str | bytes):  # otherwise it is a file descriptor
@@ -130,7 +145,7 @@ class ReadAudit:
     def _record_start(self, name: str) -> None:
         self.starts.append(name)
         if self._allowed is not None:
-            raise _unseen_reads_error(name, self._place)
+            raise _explain_unseen_reads(name, self._place)
 
     def _record_file(self, path: str, flags: int) -> None:
         if path.endswith(".pyc"):
@@ -145,7 +160,7 @@ class ReadAudit:
         self._check_file(path)
 
 
-def _uncounted_file_error(path: Path, place: str) -> BadInput:
+def _explain_uncounted_file(path: Path, place: str) -> BadInput:
     line = f"import {path.stem}" if path.suffix == ".py" else f"data_file({path.name!r})"
     return BadInput(
         f"reads {path.name}, which its trials' identity does not count",
@@ -154,7 +169,7 @@ def _uncounted_file_error(path: Path, place: str) -> BadInput:
     )
 
 
-def _unseen_reads_error(name: str, place: str) -> BadInput:
+def _explain_unseen_reads(name: str, place: str) -> BadInput:
     return BadInput(
         f"starts or loads {name}, which may read files that its trials' identity does not count",
         place=place,
@@ -162,7 +177,7 @@ def _unseen_reads_error(name: str, place: str) -> BadInput:
     )
 
 
-def _database_path(name: object) -> str | None:
+def _find_database_path(name: object) -> str | None:
     """Return the file of a database of sqlite3; None for one in memory."""
     text = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
     if text.startswith("file:"):
@@ -184,7 +199,7 @@ def _is_called_by_plug_in() -> bool:
 
 def _is_standard(path: Path) -> bool:
     """Return True for a file of Python's standard library."""
-    return not _is_package(path) and any(path.is_relative_to(folder) for folder in STANDARD)
+    return not _is_package(path) and any(path.is_relative_to(folder) for folder in STANDARD_FOLDERS)
 
 
 def _is_package(path: Path) -> bool:
@@ -199,4 +214,5 @@ def _is_installed(path: Path) -> bool:
 
 def _belongs_to_machine(path: Path) -> bool:
     """Return True for a file of the operating system, of an installed package or of this project."""
-    return _is_installed(path) or any(path.is_relative_to(folder) for folder in (*SYSTEM, *PROJECT))
+    folders = (*SYSTEM_FOLDERS, *PROJECT_FOLDERS)
+    return _is_installed(path) or any(path.is_relative_to(folder) for folder in folders)

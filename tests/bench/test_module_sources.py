@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unrolled.bench.chapter.plugin_sources import ReadAudit
 from unrolled.bench.errors import BadInput
+from unrolled.bench.module_sources import ReadAudit
 
 READ = {
     "open": ("scale.txt", lambda path: path.read_text()),

@@ -1,0 +1,17 @@
+"""Reading a whole file that the user names: a corpus, a study or a plug-in."""
+
+import errno
+import os
+import stat
+
+
+def read_regular_file(path: str, max_bytes: int) -> bytes:
+    """Return the bytes of a file. Raises OSError for a pipe or a device, and for more than `max_bytes`."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, more than {max_bytes:,}")
+    return content
