@@ -55,11 +55,11 @@ def _describe_verdict(arm: ComparedArm) -> Text:
         return Text(words, _STYLES[arm.verdict.kind])
     if not arm.index:
         return Text("baseline")
-    return Text("A/A check" if arm.contrast else shorten(arm.note.partition(":")[0], 14))
+    return Text("A/A check" if arm.contrast else shorten(arm.reason_not_compared.partition(":")[0], 14))
 
 
 def _shorten_verdict(v: Verdict) -> str:
     """Return a verdict in two words: better > δ, worse, same, open, diverges more."""
     if v.direction is not Direction.NONE:
         return f"{v.direction}{_SIZES[v.size]}"
-    return v.kind if v.settled or not v.claims else v.text.removesuffix(" often")
+    return v.kind if v.has_known_size or not v.claims else v.text.removesuffix(" often")
