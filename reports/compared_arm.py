@@ -53,9 +53,8 @@ class ComparedArm:
 
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
-    noun: str  # name of a pair of rows in sentences, such as "seed" or "fold"
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seeds_wanted: int  # number of seeds up to the next look, or up to the last one taken if it gets no more
+    seeds_wanted: int  # seeds at the look that it waits for; of an ended arm, at its last look
     done: int
     diverged: int
     failed: int  # number of trials that failed for another reason than divergence
@@ -68,7 +67,7 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # see `Design.count_attempts`
-    has_contrast_to_decide: bool = False  # False without a contrast, and for the A/A check
+    has_declared_contrast: bool = False  # False without a contrast, and for the A/A check
     is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
@@ -104,7 +103,7 @@ class ComparedArm:
     @property
     def state(self) -> str:
         """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        if not self.has_contrast_to_decide:
+        if not self.has_declared_contrast:
             return ""
         return "decided" if self.decided else "open"
 
@@ -123,7 +122,8 @@ class ComparedArm:
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
         """The witnesses of the settings that the arm changes, and those that failed."""
-        return tuple(w for w in self.witnesses if not w.ok or w.setting in self.measured.changes)
+        changes = self.measured.changes
+        return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
 
     @property
     def is_dead(self) -> bool:
@@ -131,7 +131,7 @@ class ComparedArm:
         return self.remark is ArmRemark.DEAD
 
     @property
-    def note(self) -> str:
+    def reason_not_compared(self) -> str:
         """Why it is not compared, or not to be believed; "" if it is compared."""
         if self.remark is ArmRemark.OTHER_TASK:
             return f"{self.remark}: {', '.join(self.task_differences)}"
@@ -174,7 +174,6 @@ def make_compared_arm(
     return ComparedArm(
         index=index,
         measured=counted_arm,
-        noun=design.noun,
         seeds=tuple(counting),
         seeds_wanted=seeds_wanted,
         done=len(counting) - diverged - failed,
@@ -218,15 +217,17 @@ def add_contrast(
             lower_is_better=metric.lower_is_better,
         )
         return _limit_to_pairs(arm, contrast, metric)
-    v = decisions.verdicts.get(name, {}).get(metric.name)
-    if v is None:
+    verdict = decisions.verdicts.get(name, {}).get(metric.name)
+    if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
-    if not arm.remark and v.contrast.pairs:
+    arm = replace(
+        arm, has_declared_contrast=True, decided=verdict.decided, blocked_reason=verdict.blocked_reason
+    )
+    if not arm.remark and verdict.contrast.pairs:
         if is_base_one_run and not arm.is_one_run:
-            return replace(arm, contrast=v.contrast, verdict=v)
-        return replace(_limit_to_pairs(arm, v.contrast, metric), verdict=v)
-    missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED
+            return replace(arm, contrast=verdict.contrast, verdict=verdict)
+        return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
+    missing = ArmRemark.BLOCKED if verdict.blocked_reason else ArmRemark.NO_SHARED_SEED
     return replace(arm, remark=arm.remark or missing)
 
 

@@ -47,9 +47,9 @@ class Comparison:
     other_scale: Scale | None = None  # scale in place of the metric's own: perplexity for a loss
 
     @property
-    def arms_to_decide(self) -> tuple[ComparedArm, ...]:
+    def arms_with_declared_contrast(self) -> tuple[ComparedArm, ...]:
         """The arms that have a contrast to decide: the A/A check has none."""
-        return tuple(arm for arm in self.arms if arm.has_contrast_to_decide)
+        return tuple(arm for arm in self.arms if arm.has_declared_contrast)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
@@ -59,7 +59,7 @@ class Comparison:
     @property
     def has_too_few_pairs(self) -> bool:
         """True if no contrast has the pairs that a verdict needs, so that nothing is decided."""
-        contrasts = [arm.contrast for arm in self.arms_to_decide if arm.contrast]
+        contrasts = [arm.contrast for arm in self.arms_with_declared_contrast if arm.contrast]
         return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
 
     @property
@@ -110,7 +110,7 @@ class Comparison:
 
     def has_first_look(self, arms: Iterable[ComparedArm]) -> bool:
         """Return True if all of these arms have the results of the first look, failures included."""
-        return all(set(self.design.first_look) <= {*arm.seeds} for arm in arms)
+        return all(set(self.design.first_look_seeds) <= {*arm.seeds} for arm in arms)
 
     def judge_pairs(self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]]) -> dict[Name, Verdict]:
         """Return the verdicts on pairs of arms, the first against the second.
@@ -144,7 +144,7 @@ class Comparison:
         values = drop_copies(values, find_copies(statuses, values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
-            seeds = self.design.first_look if self.has_first_look(pair) else ()
+            seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
             lost_count = len(set(seeds) - (arm.keys() & base.keys()))
@@ -234,7 +234,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     # bool even if there is no row
     table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
     if design.looks:
-        table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
+        table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look_seeds)})
     views = []
     for metric in design.metrics:
         arms: list[ComparedArm] = []

@@ -18,7 +18,7 @@ from unrolled.reports.replicates import drop_copies, find_copies
 from unrolled.reports.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
-from unrolled.reports.statistics.futility import BOUND
+from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.non_inferiority import non_inferiority
 from unrolled.reports.statistics.proposals import decide_proposal
 from unrolled.reports.statistics.sequential import Looks
@@ -70,7 +70,7 @@ def decide_contrasts(
     declared = [name for name in to_decide if not arms[name].marked_exploratory]
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
     families = [
-        _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else BOUND),
+        _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else FUTILE_CHANCE),
         # no exploratory contrast is futile: futility is predicted for the steps of Holm
         _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]
@@ -116,6 +116,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
         metrics=design.metrics,
         lost_reasons={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
         equal={variant: evidence.find_equal_seeds(name) for name, variant in variants.items()},
+        copied_sides={variant: evidence.describe_copied_sides(name) for name, variant in variants.items()},
     )
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),
@@ -141,7 +142,9 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         for arm, by_seed in evidence.statuses.items()
     }
     lost_of_bases = {
-        seed: reason for arm in (incumbent, *last_keep) for seed, reason in lost_reasons[arm].items()
+        seed: f"{reason} at the {'incumbent' if arm == incumbent else 'last keep'}"
+        for arm in (*last_keep, incumbent)
+        for seed, reason in lost_reasons[arm].items()
     }
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),

@@ -150,7 +150,7 @@ class Design:
         return bool(self.plan_hash)
 
     @property
-    def first_look(self) -> tuple[int, ...]:
+    def first_look_seeds(self) -> tuple[int, ...]:
         """The seeds of the first look. Their number was fixed before there were results."""
         return self.seeds[: self.looks[0]] if self.looks else self.seeds
 

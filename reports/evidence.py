@@ -52,6 +52,16 @@ class Evidence:
             lost[seed] = f"{reason} at the {'base' if is_of_base else 'head'}"
         return lost
 
+    def describe_copied_sides(self, name: str) -> str:
+        """Return which sides of a gate ignore their seed: "the head ignores the seed"; "" if none does."""
+        sides = {"the head": name, "the base": self.design.bases[name]}
+        copied = [side for side, arm in sides.items() if arm in self.copies]
+        if not copied:
+            return ""
+        if self.design.nondeterminism is None:
+            return f"{' and '.join(copied)} may ignore the seed"
+        return f"{' and '.join(copied)} {'ignores' if len(copied) == 1 else 'ignore'} the seed"
+
     def _lacks(self, arm: str, seed: Any) -> bool:
         """Return True if a trial ended without a number of some metric."""
         return seed in self.statuses[arm] and any(seed not in by_arm[arm] for by_arm in self.values.values())

@@ -116,7 +116,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
     cells = arm.name, arm.measured.against or "–", seeds, mean
     if contrast is None:
-        return *cells, "–", "–", "–", "–", "–", arm.note or "baseline", "–"
+        return *cells, "–", "–", "–", "–", "–", arm.reason_not_compared or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
     if contrast.by_median:
         effect = f"median {effect}"
@@ -206,7 +206,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     for view in comparison.per_metric:
         cells = list_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
-    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_witnesses))}
+    return record | {"note": arm.reason_not_compared, "witness": "; ".join(map(str, arm.shown_witnesses))}
 
 
 def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
@@ -240,14 +240,14 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
         "p": contrast and contrast.p,
-        "p_adjusted": verdict and verdict.difference_test.p,
-        "p_equivalent": verdict and verdict.equivalence_test.p,
-        "p_divergence": verdict and verdict.divergence_test.p,
+        "p_adjusted": verdict and verdict.adjusted_difference.p,
+        "p_equivalent": verdict and verdict.adjusted_equivalence.p,
+        "p_divergence": verdict and verdict.adjusted_divergence.p,
         "wins": contrast.pairs_better if contrast and contrast.paired else None,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,
-        "open_because": explain_open(arm, view.first_title),
+        "open_because": explain_open(arm, view),
     }
 
 
@@ -257,12 +257,12 @@ def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | Non
 
 
 def _name_ends(
-    name: str, ends: Interval | None, convert: Callable[[Any], float | None]
+    name: str, interval: Interval | None, convert: Callable[[Any], float | None]
 ) -> dict[str, float | None]:
     """Return the cells of an interval: {"delta_low": …, "delta_high": …, "delta_level": 0.95}."""
-    low = convert(ends and ends.low)
-    high = convert(ends and ends.high)
-    return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends.level if ends else None}
+    low = convert(interval and interval.low)
+    high = convert(interval and interval.high)
+    return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": interval.level if interval else None}
 
 
 def _write_csv(table: pd.DataFrame) -> str:

@@ -23,14 +23,14 @@ BESIDE = "beside all the others"
 ALONE = "alone"
 AVERAGE = "on average"
 CONTEXTS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
-"""The contexts in which a part is switched on, by what the other parts are, each with its design's name."""
+"""Context → the name of its design. A context is what the other parts are while one is switched on."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""
 
 
 @dataclass(frozen=True)
-class Factor:
+class SwitchedSetting:
     """A setting, its name in reports, and its two levels."""
 
     key: str
@@ -43,7 +43,7 @@ class Factor:
 class Factorial:
     """A full 2^k of factors, whose arms have each combination of levels; its effects are one family."""
 
-    factors: tuple[Factor, ...]
+    factors: tuple[SwitchedSetting, ...]
     effects: tuple[Effect, ...]
     standing: tuple[str, ...] = ()  # see `ComparedArm.standing`; all that weakens one of its arms
 
@@ -55,14 +55,16 @@ class Factorial:
     @property
     def shown_interactions(self) -> tuple[Effect, ...]:
         """The interactions that are shown to be better or worse, without those of less than δ."""
-        return tuple(e for e in self.interactions if e.verdict.effect in ("better", "worse"))
+        return tuple(
+            effect for effect in self.interactions if effect.verdict.kind_beyond_delta in ("better", "worse")
+        )
 
     def partners(self, effect: Effect) -> tuple[str, ...]:
         """Return the factors on which a main effect depends, as its interactions show."""
         return tuple(
-            next(name for name in e.factors if name not in effect.factors)
-            for e in self.shown_interactions
-            if set(effect.factors) < set(e.factors)
+            next(name for name in interaction.factors if name not in effect.factors)
+            for interaction in self.shown_interactions
+            if set(effect.factors) < set(interaction.factors)
         )
 
 
@@ -70,7 +72,7 @@ class Factorial:
 class Part:
     """One factor, with the verdict on switching it on in each context; None if no arms show it."""
 
-    factor: Factor
+    factor: SwitchedSetting
     verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
     standings: Mapping[str, tuple[str, ...]]  # by context: see `ComparedArm.standing`
 
@@ -84,7 +86,8 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
     for arm in comparison.same_task_arms:
         if not arm.measured.against:  # the baseline comes first, so that an A/A arm does not take its place
             arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
-    corners = [x for x in arms_by_changes if len(x) > 1 and 2 ** len(x) <= len(arms_by_changes)]
+    arm_count = len(arms_by_changes)
+    corners = [changes for changes in arms_by_changes if len(changes) > 1 and 2 ** len(changes) <= arm_count]
     corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
     for corner in corners:  # the arm at a corner changes all settings of its design
         design_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
@@ -105,7 +108,7 @@ def _measure_design(
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
     by_key = _make_factors(comparison, dict(ordered))
     factors = {change: by_key[change[0]] for change in ordered}
-    seeds = comparison.design.first_look
+    seeds = comparison.design.first_look_seeds
     table = {}
     failed = set[int]()
     for changes, arm in arms.items():
@@ -117,7 +120,7 @@ def _measure_design(
 
 
 def _measure_effects(
-    comparison: Comparison, factors: tuple[Factor, ...], table: Cells, failed: Collection[int]
+    comparison: Comparison, factors: tuple[SwitchedSetting, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
     try:
         effects = factorial_effects(
@@ -132,7 +135,7 @@ def _measure_effects(
     return Factorial(factors=factors, effects=effects)
 
 
-def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
+def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Part, ...]:
     """Return the factors that have a verdict in more than one context.
 
     P is adjusted by Holm over the factors of a context.
@@ -154,10 +157,11 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
         for context, arm_pairs in pairs.items()
     }
     by_context[AVERAGE] = {}
-    if grid:
-        standings[AVERAGE] = {factor.key: grid.standing for factor in grid.factors}
+    if factorial:
+        standings[AVERAGE] = {factor.key: factorial.standing for factor in factorial.factors}
         by_context[AVERAGE] = {
-            factor.key: effect.verdict for factor, effect in zip(grid.factors, grid.effects, strict=False)
+            factor.key: effect.verdict
+            for factor, effect in zip(factorial.factors, factorial.effects, strict=False)
         }
     verdicts = {
         key: {context: by_factor.get(key) for context, by_factor in by_context.items()} for key in factors
@@ -169,12 +173,12 @@ def find_parts(comparison: Comparison, grid: Factorial | None) -> tuple[Part, ..
             standings={context: by_factor.get(key, ()) for context, by_factor in standings.items()},
         )
         for key, verdicts_on_switch in verdicts.items()
-        if sum(v is not None for v in verdicts_on_switch.values()) > 1
+        if sum(verdict is not None for verdict in verdicts_on_switch.values()) > 1
     )
 
 
 def _find_pairs(
-    comparison: Comparison, factors: Mapping[str, Factor], levels: Mapping[str, Scalar]
+    comparison: Comparison, factors: Mapping[str, SwitchedSetting], levels: Mapping[str, Scalar]
 ) -> dict[str, tuple[ComparedArm, ComparedArm]]:
     """Return, by factor, the arms with it on and off whose other factors have these levels."""
     baseline = comparison.arms[0]
@@ -193,7 +197,7 @@ def _find_pairs(
 def _judge_factors(
     comparison: Comparison,
     pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
-    factors: Mapping[str, Factor],
+    factors: Mapping[str, SwitchedSetting],
 ) -> dict[str, Verdict]:
     """Return the verdict on each factor, on against off."""
     on_and_off = {}
@@ -234,7 +238,7 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
     return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}
 
 
-def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, Factor]:
+def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, SwitchedSetting]:
     """Return the factors of these settings, each of the baseline's level and of the one that is given.
 
     A factor without a level 0 or false is off in the baseline if all factors that have one are.
@@ -248,5 +252,5 @@ def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[
     for key, level in levels.items():
         is_off = not baseline[key] if key in switches else has_parts_off
         off, on = (baseline[key], level) if is_off else (level, baseline[key])
-        factors[key] = Factor(key, titles.get(key, key.replace("_", " ")), off, on)
+        factors[key] = SwitchedSetting(key, titles.get(key, key.replace("_", " ")), off, on)
     return factors

@@ -18,7 +18,7 @@ def shorten(value: object, limit: int = 28) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def count_decimals(delta: float) -> int:
+def decimals_for_delta(delta: float) -> int:
     """Return two decimals more than δ has, at most 20: 0.02 → 4."""
     return min(20, max(0, 2 - math.floor(math.log10(delta))))
 
@@ -45,9 +45,9 @@ def format_number(value: float | None, decimals: int = 4, *, sign: bool = False)
     return text.replace("-", MINUS)
 
 
-def format_interval(ends: Interval, decimals: int = 4) -> str:
+def format_interval(interval: Interval, decimals: int = 4) -> str:
     """Return an interval as `[low, high]`."""
-    return f"[{format_number(ends.low, decimals)}, {format_number(ends.high, decimals)}]"
+    return f"[{format_number(interval.low, decimals)}, {format_number(interval.high, decimals)}]"
 
 
 def format_p(p: float | None) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from unrolled.bench.metric import Metric
 from unrolled.bench.numbers import safe_exp
-from unrolled.reports.formats import MINUS, count_decimals, format_number
+from unrolled.reports.formats import MINUS, decimals_for_delta, format_number
 from unrolled.reports.statistics.types import Interval
 
 
@@ -45,11 +45,11 @@ class Scale:
 
     def adapt_to(self, metric: Metric) -> "Scale":
         """Return the scale with this metric's δ, and decimals to fit; a ratio has differences in per cent."""
-        places = count_decimals(metric.delta)
+        places = decimals_for_delta(metric.delta)
         scale = replace(self, delta=metric.zone, table_decimals=places)
         if metric.ratio:
             return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
-        by_delta = max(0, count_decimals(self.multiplier * metric.delta) - 1)
+        by_delta = max(0, decimals_for_delta(self.multiplier * metric.delta) - 1)
         decimals, most_decimals = (
             by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
         )
@@ -110,36 +110,40 @@ class Scale:
                 return self.decimals if decimals == fewest else decimals
         return fewest + 1
 
-    def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
-        """Return a difference without its unit; the narrower the interval `ends`, the more decimals."""
+    def format_difference(
+        self, x: float | None, interval: Interval | None = None, *, sign: bool = False
+    ) -> str:
+        """Return a difference without its unit; the narrower `interval`, the more decimals."""
         if x is None:
             return "–"
-        return format_number(self.scale_difference(x), self._count_decimals(x, ends), sign=sign)
+        return format_number(self.scale_difference(x), self._count_decimals(x, interval), sign=sign)
 
-    def format_size(self, x: float, ends: Interval | None = None) -> str:
+    def format_size(self, x: float, interval: Interval | None = None) -> str:
         """Return a difference without sign and unit."""
-        return self.format_difference(x, ends).removeprefix(MINUS)
+        return self.format_difference(x, interval).removeprefix(MINUS)
 
-    def describe_difference(self, x: float, ends: Interval | None = None) -> str:
+    def describe_difference(self, x: float, interval: Interval | None = None) -> str:
         """Return a difference in words: "14.2 points higher", "1.30 nats lower", "13 % higher"."""
-        size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
+        size = f"{self.format_size(x, interval)} {self.difference_unit}".rstrip()
         if math.isinf(x):
             size = "∞"
-        elif not re.search("[1-9]", self.format_size(x, ends)):  # zero, as it is rounded
+        elif not re.search("[1-9]", self.format_size(x, interval)):  # zero, as it is rounded
             return size
         return f"{size} {'higher' if x > 0 else 'lower'}"
 
-    def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
+    def format_interval(self, interval: Interval | None, *, sizes: bool = False) -> str:
         """Return a difference's interval with its level: "95 % CI [−1.2, −0.3]"; "" for None.
 
         With `sizes` the ends have no signs, and the smaller one is first: "95 % CI [0.3, 1.2]".
         """
-        if ends is None:
+        if interval is None:
             return ""
-        low, high = (self.format_difference(x, ends, sign=True) for x in (ends.low, ends.high))
+        low, high = (self.format_difference(x, interval, sign=True) for x in (interval.low, interval.high))
         if sizes:
-            low, high = (self.format_size(x, ends) for x in sorted((ends.low, ends.high), key=abs))
-        return f"{ends.percent} CI [{low}, {high}]"
+            low, high = (
+                self.format_size(x, interval) for x in sorted((interval.low, interval.high), key=abs)
+            )
+        return f"{interval.percent} CI [{low}, {high}]"
 
     def format_delta(self, delta: float) -> str:
         """Return a δ of the judged scale in `difference_unit`: 0.02 → "2 points"."""
@@ -168,32 +172,34 @@ class Scale:
         """Return a difference as a table has it, with its unit: "+0.310 nats"."""
         return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
 
-    def format_interval_cell(self, ends: Interval | None) -> str:
+    def format_interval_cell(self, interval: Interval | None) -> str:
         """Return the ends of a difference's interval as a table has them, whose next cell is the level."""
-        if ends is None:
+        if interval is None:
             return "–"
-        return f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (ends.low, ends.high))}]"
+        return (
+            f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (interval.low, interval.high))}]"
+        )
 
-    def _count_decimals(self, x: float, ends: Interval | None) -> int:
+    def _count_decimals(self, x: float, interval: Interval | None) -> int:
         """Return the decimals that show two digits of half the interval, or of a tenth of the difference.
 
         There are up to two more if an end of the interval would otherwise be shown as 0 or as ±δ.
         """
         most_decimals = 3 if self.most_decimals is None else self.most_decimals
         fewest = 0 if self.log else min(1, most_decimals)  # the means beside it have one decimal, too
-        if ends and math.isfinite(ends.high - ends.low):
-            x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
+        if interval and math.isfinite(interval.high - interval.low):
+            x = max((interval.high - interval.low) / 2, abs(interval.high + interval.low) / 20)
         size = 100 * x / self.log if self.log else self.multiplier * x
         decimals = min(most_decimals, max(fewest, _count_significant_decimals(size, 2)))
         most = decimals + 2
-        while ends and decimals < most and self._hides_a_limit(ends, decimals):
+        while interval and decimals < most and self._hides_a_limit(interval, decimals):
             decimals += 1
         return decimals
 
-    def _hides_a_limit(self, ends: Interval, decimals: int) -> bool:
+    def _hides_a_limit(self, interval: Interval, decimals: int) -> bool:
         """Return True if an end is not 0 or ±δ, and would be rounded to one of them."""
         limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
-        finite_ends = [self.scale_difference(x) for x in (ends.low, ends.high) if math.isfinite(x)]
+        finite_ends = [self.scale_difference(x) for x in (interval.low, interval.high) if math.isfinite(x)]
         return any(
             end != limit and round(end, decimals) == round(limit, decimals)
             for end in finite_ends

@@ -12,14 +12,14 @@ from markupsafe import Markup
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import exports, factorial, formats, sections
+from unrolled.reports import exports, formats, sections
 from unrolled.reports.commits import audit, chain, gate
 from unrolled.reports.commits.audit import AuditRow
 from unrolled.reports.commits.gate import GateRow
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, find_page
-from unrolled.reports.factorial import Factorial, Part
+from unrolled.reports.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.figures import curves, forest
 from unrolled.reports.page_template import fill_template
 from unrolled.reports.presentation import Extras, FigureColumn, Scale
@@ -59,7 +59,7 @@ class Page:
     parts: Sequence[Part]
     contexts: Mapping[str, str]  # the contexts in which some part has a verdict, with their designs
     has_complete_part: bool  # whether some part has a verdict in each context
-    grid: Factorial | None
+    factorial: Factorial | None
     effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each effect
 
     # pictures
@@ -117,8 +117,8 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         warnings=tuple(filter(None, warnings)),
         done=sum(arm.done for arm in comparison.arms),
         failed=sum(arm.failed for arm in comparison.arms),
-        decided=sum(arm.decided for arm in comparison.arms_to_decide),
-        contrasts=len(comparison.arms_to_decide),
+        decided=sum(arm.decided for arm in comparison.arms_with_declared_contrast),
+        contrasts=len(comparison.arms_with_declared_contrast),
         last_result=formats.format_day(max(ends)) if ends else "",
         plan=comparison.design.plan_hash,
         largest_effect=min(sentences.find_largest_effect(comparison), LARGEST),
@@ -149,8 +149,8 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
 
 
 def _make_page(comparison: Comparison) -> Page:
-    grid = factorial.find_factorial(comparison)
-    parts = factorial.find_parts(comparison, grid)
+    factorial = find_factorial(comparison)
+    parts = find_parts(comparison, factorial)
     extras_import = comparison.design.presentation.extras
     extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
     sweeps = sections.find_sweeps(comparison)
@@ -160,7 +160,7 @@ def _make_page(comparison: Comparison) -> Page:
         comparison=comparison,
         design=comparison.design,
         extras=extras,
-        answers=_write_answers(comparison, parts, grid),
+        answers=_write_answers(comparison, parts, factorial),
         gate=gate.describe_gate(comparison),
         gate_rows=gate.list_gate_rows(comparison),
         proposal=chain.describe_proposal(comparison),
@@ -179,13 +179,17 @@ def _make_page(comparison: Comparison) -> Page:
         figure_columns=_find_figure_columns(comparison),
         has_intervals=any(arm.interval for view in comparison.per_metric for arm in view.arms),
         parts=parts,
-        contexts={x: d for x, d in factorial.CONTEXTS.items() if any(part.verdicts[x] for part in parts)},
+        contexts={
+            context: design
+            for context, design in CONTEXTS.items()
+            if any(part.verdicts[context] for part in parts)
+        },
         has_complete_part=_has_complete_part(parts),
-        grid=grid,
-        effects=forest.draw_effects(grid, comparison) if grid else None,
+        factorial=factorial,
+        effects=forest.draw_effects(factorial, comparison) if factorial else None,
         curves=curves.draw_curves(comparison),
         sweeps=sweeps,
-        sweep_seeds=sorted({s.n - s.diverged for _, points in sweeps for _, s in points}),
+        sweep_seeds=sorted({summary.n - summary.diverged for _, points in sweeps for _, summary in points}),
         sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
         stopping_note=notes.STOPPED,
@@ -195,7 +199,7 @@ def _make_page(comparison: Comparison) -> Page:
         devices=sections.describe_devices(comparison),
         limits=_list_limits(comparison, environments),
         declaration=caveats.describe_declaration(comparison),
-        data=sorted({r.trial.data for r in _list_results(comparison)}),
+        data=sorted({result.trial.data for result in _list_results(comparison)}),
         environments=environments,
     )
 
@@ -208,14 +212,14 @@ def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequen
 
 
 def _list_results(comparison: Comparison) -> list[Result]:
-    return [r for arm in comparison.design.arms for r in arm.results.values()]
+    return [result for arm in comparison.design.arms for result in arm.results.values()]
 
 
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
     arms = [arm.measured for arm in comparison.arms]
-    return {n: column for n, column in columns.items() if any(arm.average_metric(n) for arm in arms)}
+    return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
 
 
 def _find_cost_columns(comparison: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
@@ -226,9 +230,10 @@ def _find_cost_columns(comparison: Comparison, costs: Sequence[sections.ArmCosts
 
 def _find_columns(comparison: Comparison) -> dict[str, Scale]:
     """Return the scales of the columns of the table of all trials: metrics that some trial has."""
-    judged = {m.name: comparison.design.find_scale(m) for m in comparison.design.metrics}
+    judged = {metric.name: comparison.design.find_scale(metric) for metric in comparison.design.metrics}
     presentation = comparison.design.presentation
-    scales = judged | {n: presentation.find_scale(n) for n in presentation.columns if n not in judged}
+    not_judged = [name for name in presentation.columns if name not in judged]
+    scales = judged | {name: presentation.find_scale(name) for name in not_judged}
     metric_names = {name for result in _list_results(comparison) for name in result.metrics}
     return {name: scale for name, scale in scales.items() if name in metric_names}
 
@@ -241,9 +246,9 @@ def answer_lines(comparison: Comparison) -> list[str]:
         return [f"{chain.describe_proposal(comparison)}."]
     if comparison.design.audit:
         return audit.write_audit_lines(comparison)
-    grid = factorial.find_factorial(comparison)
-    parts = factorial.find_parts(comparison, grid)
-    return [_write_plain_text(line) for line in _write_answers(comparison, parts, grid)[0]]
+    factorial = find_factorial(comparison)
+    parts = find_parts(comparison, factorial)
+    return [_write_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]
 
 
 def _write_plain_text(line: Markup) -> str:
@@ -252,13 +257,13 @@ def _write_plain_text(line: Markup) -> str:
 
 
 def _write_answers(
-    comparison: Comparison, parts: Sequence[Part], grid: Factorial | None
+    comparison: Comparison, parts: Sequence[Part], factorial: Factorial | None
 ) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; that by the first has the effects of parts."""
     answers = []
     for view in comparison.per_unit:
         if view.metric == comparison.metric and _has_complete_part(parts):
-            answers.append(answer.write_answer(view, parts, grid))
+            answers.append(answer.write_answer(view, parts, factorial))
         else:
             answers.append(answer.write_answer(view))
     return answers

@@ -12,7 +12,7 @@ from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
-NOISE = 4
+NOISE_FACTOR = 4
 """If two equal trials differ by d, a third one differs from them by at most this multiple of d."""
 LAST_DIGITS = 1e-5
 """The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
@@ -31,7 +31,10 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     program or a table the weights are unknown. All logged numbers must then be equal, and on the seeds of the
     first look one judged metric must be too fine to be equal by chance: see `are_computed_alike`.
     """
-    sides = {m: (values[m.name][arm.name], values[m.name][base.name]) for m in _select_computed(design)}
+    sides = {
+        metric: (values[metric.name][arm.name], values[metric.name][base.name])
+        for metric in _select_computed(design)
+    }
     if not sides:
         return frozenset()
     equal = [
@@ -76,13 +79,14 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
 
 
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
-    """Return True if the trials of these seeds left the same, apart from numbers that count the seeds.
+    """Return True if the trials of these seeds have equal fingerprints.
 
+    A number that rises evenly with the seed counts as equal.
     A number that differs between equal trials tells runs apart if it differs far more between seeds.
     """
     for name, distance in design.irreproducible.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and max(numbers) - min(numbers) > NOISE**2 * distance:
+        if numbers and max(numbers) - min(numbers) > NOISE_FACTOR**2 * distance:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
@@ -123,9 +127,9 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     - in a study whose equal trials give equal numbers: 0. Their fingerprints are equal, too.
     - in a study of which two equal trials differ by d, and an arm is spread over s, the widest: √(d · s). As
       one pair of trials tells the size of the noise, d may be far too small. With d = .001 and s = .04, .850
-      to .856 is one value. But if s is under `NOISE`² · d, seeds differ no more than equal trials do: 0.
-    - in a study where d was not measured: the widest spread of an arm, divided by `NOISE`. If a is spread
-      over .04, .850 to .860 is one value.
+      to .856 is one value. But if s is under `NOISE_FACTOR`² · d, seeds differ no more than equal trials: 0.
+    - in a study where d was not measured: the widest spread of an arm, divided by `NOISE_FACTOR`. If arm a is
+      spread over .04, .850 to .860 is one value of arm b.
     - in a table from elsewhere: `LAST_DIGITS` of the size of its numbers, and at most δ/100. .852000 to
       .852008 is one value. If another arm is spread a hundred times as widely, ten times that, or
       `LAST_UNITS` of the last decimal of fine numbers: see `measure_printing_noise`.
@@ -139,16 +143,24 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     if not metrics:
         return {}
     first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
-    widest = {m: _measure_widest([by_metric[m] for by_metric in first_values.values()]) for m in metrics}
+    widest = {
+        metric: _measure_widest([by_metric[metric] for by_metric in first_values.values()])
+        for metric in metrics
+    }
     copies = {}
     for arm in design.arms:
         by_metric = first_values[arm.name]
         seeds = [seed for by_seed in by_metric.values() for seed in by_seed]
-        noise = {m: _find_noise(m, [*xs.values()], widest[m], design) for m, xs in by_metric.items()}
+        noise = {
+            metric: _find_noise(metric, [*by_seed.values()], widest[metric], design)
+            for metric, by_seed in by_metric.items()
+        }
         if not arm.uses_seed or not (any(noise.values()) or have_equal_fingerprints(arm, seeds, design)):
             continue
-        is_one_run = all(_is_one_value([*xs.values()], noise[m]) for m, xs in by_metric.items())
-        is_perfect = all(m.are_best(xs.values()) for m, xs in by_metric.items())
+        is_one_run = all(
+            _is_one_value([*by_seed.values()], noise[metric]) for metric, by_seed in by_metric.items()
+        )
+        is_perfect = all(metric.are_best(by_seed.values()) for metric, by_seed in by_metric.items())
         if is_one_run and not is_perfect:
             copies[arm.name] = seeds[0]
     return copies
@@ -159,7 +171,10 @@ def _select_first_values(
 ) -> dict[Metric, dict[Any, float]]:
     """Return the values of an arm by metric and seed, on the seeds that `find_copies` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])
-    return {m: select_seeds(values[m.name][arm.name], seeds) for m in select_qualities(design.metrics)}
+    return {
+        metric: select_seeds(values[metric.name][arm.name], seeds)
+        for metric in select_qualities(design.metrics)
+    }
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
@@ -169,12 +184,12 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
     if design.nondeterminism is None:
-        return widest / NOISE
+        return widest / NOISE_FACTOR
     distance = design.nondeterminism.get(metric.name, 0.0)
     if metric.ratio and distance:
         smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
         distance = 100 * math.log1p(distance / smallest)
-    return math.sqrt(distance * widest) if widest > NOISE**2 * distance else 0.0
+    return math.sqrt(distance * widest) if widest > NOISE_FACTOR**2 * distance else 0.0
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:

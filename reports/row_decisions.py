@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.bench.phrases import plural
 from unrolled.reports.design import Design
 from unrolled.reports.evidence import Evidence
 from unrolled.reports.foreign.row_means import RowMatch
@@ -27,8 +26,8 @@ def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matche
     for metric in evidence.design.metrics:
         of_arms = matches.get(metric.name, {})
         matched = {name: match for name, match in of_arms.items() if name not in evidence.copies}
-        for name, v in _judge_rows(contrasts, evidence, metric, equal, matched).items():
-            verdicts.setdefault(name, {})[metric.name] = v
+        for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():
+            verdicts.setdefault(name, {})[metric.name] = verdict
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
@@ -49,7 +48,7 @@ def _judge_rows(
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors
     if any(lost_counts.values()) or any(any(match.lacks) for match in matched.values()):
-        with_losses = judge_contrasts(
+        with_lost_runs = judge_contrasts(
             {
                 name: compare(
                     *sides[name], lost_count=lost_counts[name], equal=equal[name], match=matched.get(name)
@@ -57,36 +56,45 @@ def _judge_rows(
                 for name in contrasts
             }
         )
-        judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
+        judged = {
+            name: _combine_verdicts(of_survivors[name], verdict) for name, verdict in with_lost_runs.items()
+        }
     verdicts = {}
-    for name, v in judged.items():
+    for name, verdict in judged.items():
         copied = next((side for side in (name, design.bases[name]) if side in evidence.copies), "")
         if copied:
             reason = f"{copied} has one run's numbers on every {design.noun}"
         else:
-            reason = _explain_loss(of_survivors[name], v, lost_counts[name], matched.get(name))
+            reason = _explain_lost_runs(of_survivors[name], verdict, lost_counts[name], matched.get(name))
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
+        verdicts[name] = replace(verdict, decided=verdict.claims, blocked_reason=reason)
     return verdicts
 
 
-def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
-    """Return the verdict with the losses, but claim nothing that the survivors alone do not show."""
-    if not with_losses.claims or with_losses.kind == of_survivors.kind:
-        return with_losses
-    return with_losses.withdraw_claim() if of_survivors.claims else of_survivors
+def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
+    """Return the verdict that counts lost runs, without any claim that the survivors alone do not show."""
+    if not with_lost_runs.claims or with_lost_runs.kind == of_survivors.kind:
+        return with_lost_runs
+    return with_lost_runs.withdraw_claim() if of_survivors.claims else of_survivors
 
 
-def _explain_loss(of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None) -> str:
-    """Return which losses keep a contrast open that the survivors would decide; "" for other contrasts."""
+def _explain_lost_runs(
+    of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None
+) -> str:
+    """Return which lost runs keep open a contrast that the survivors would decide; "" for other contrasts."""
     if judged.claims or not of_survivors.claims:
         return ""
     causes = []
     if lost_count:
-        causes.append(f"{plural(lost_count, 'run')} that failed or lack a partner")
+        causes.append(_phrase_missing(lost_count, "run"))
     if match and any(match.lacks):
-        causes.append(f"{plural(sum(match.lacks), 'row')} that one side lacks or that failed")
-    return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
+        causes.append(_phrase_missing(sum(match.lacks), "row"))
+    return f"“{of_survivors.text}” would not hold if {' and '.join(causes)} had been bad"
+
+
+def _phrase_missing(number: int, noun: str) -> str:
+    """Return "the missing run" or "the 2 missing runs": runs that failed, or that lack a partner."""
+    return f"the missing {noun}" if number == 1 else f"the {number} missing {noun}s"
 
 
 def compare_sides(

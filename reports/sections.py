@@ -97,9 +97,9 @@ def describe_devices(comparison: Comparison) -> tuple[str, ...]:
 def _select_comparable(
     costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
 ) -> dict[str, float]:
-    """Return the base's costs with which the arm's may be compared; {} for an arm that is not compared.
+    """Return those costs of the base that may be compared with the arm's; {} for an arm without a base.
 
-    Of arms from different kinds of machine, only qualities are compared, such as a number of parameters.
+    If the two arms were trained on different kinds of machine, times, speeds and memory are left out.
     """
     if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}

@@ -110,7 +110,7 @@ def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: f
         seconds=seconds,
     )
     if decision.stalled:
-        return replace(proposal, reason=f"open: the incumbent's {decision.stalled}; --retry trains it again")
+        return replace(proposal, reason=f"open: {decision.stalled}; --retry trains it again")
     if not decision.has_ended:
         return replace(proposal, reason=f"open: the next look is after {verdict.pairs_requested} pairs")
     if decision.crash or decision.refusal:
@@ -122,6 +122,6 @@ def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: f
         outcome=verdict.outcome,
         p=verdict.p_value,
         simpler_p=1.0 if verdict.simpler_p is None else verdict.simpler_p,
-        reason=decision.note,
+        reason=decision.discard_reason,
         ended=time.time(),
     )

@@ -81,7 +81,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
     results = plan.count_results(ledger.read_results(plan.ids))
     design = design_of_plan(plan, results)
     rows = tabulate_results(design).infer_objects()
-    rows[FIRST_LOOK] = rows.seed.isin(design.first_look)
+    rows[FIRST_LOOK] = rows.seed.isin(design.first_look_seeds)
     rows[OTHER_TASK] = rows.arm.map({arm.name: design.describe_other_task(arm) for arm in design.arms})
     rows[STANDING] = rows.arm.map({arm.name: ", ".join(design.find_standing(arm)) for arm in design.arms})
     return SourceTable(

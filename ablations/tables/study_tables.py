@@ -147,7 +147,7 @@ def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
     design = _design_study(load_study_of_table(table))
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
-    marked_table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
+    marked_table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look_seeds)})
     marked_table[OTHER_TASK] = marked_table.arm.map(other_tasks)
     return marked_table
 
@@ -158,7 +158,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult
     bases = {
         arm.name: comparison.find_base(arm).name
         for arm in comparison.arms
-        if arm.contrast or arm.has_contrast_to_decide
+        if arm.contrast or arm.has_declared_contrast
     }
     metrics = [metric.name for metric in plan.metrics]
     table = comparison.table.assign(

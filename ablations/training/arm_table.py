@@ -55,11 +55,13 @@ def _describe_verdict(arm: ComparedArm) -> Text:
         return Text(words, _STYLES[arm.verdict.kind])
     if not arm.index:
         return Text("baseline")
-    return Text("A/A check" if arm.contrast else shorten(arm.note.partition(":")[0], 14))
+    return Text("A/A check" if arm.contrast else shorten(arm.reason_not_compared.partition(":")[0], 14))
 
 
 def _shorten_verdict(verdict: Verdict) -> str:
     """Return a verdict in two words: better > δ, worse, same, open, diverges more."""
     if verdict.direction is not Direction.NONE:
         return f"{verdict.direction}{_SIZES[verdict.size]}"
-    return verdict.kind if verdict.settled or not verdict.claims else verdict.text.removesuffix(" often")
+    return (
+        verdict.kind if verdict.has_known_size or not verdict.claims else verdict.text.removesuffix(" often")
+    )

@@ -83,7 +83,7 @@ def estimate_chances(
     study: Study, spreads: Mapping[str, float], until_size: bool
 ) -> "list[dict[str, ExpectedContrast]]":
     """Return, for each of `TRUTHS`, the expectations of each contrast, by arm; {} if there is one seed."""
-    from unrolled.reports.statistics.futility import BOUND
+    from unrolled.reports.statistics.futility import FUTILE_CHANCE
     from unrolled.reports.statistics.sequential import Looks
     from unrolled.reports.statistics.stopping import predict_contrast
 
@@ -99,7 +99,7 @@ def estimate_chances(
                 effect=float(effect),
                 family_size=len(study.contrasts),
                 until_size=until_size,
-                futility=0.0 if name in goes_on else BOUND,
+                futility=0.0 if name in goes_on else FUTILE_CHANCE,
             )
             for name in study.contrasts
         }

@@ -39,7 +39,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
         )
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(number) for name, number in numbers.items()}
-        verdict = compared.note or ("A/A check" if compared.index else "baseline")
+        verdict = compared.reason_not_compared or ("A/A check" if compared.index else "baseline")
         if compared.verdict:
             verdict = f"{compared.verdict.text}{' (provisional)' if compared.verdict.provisional else ''}"
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
@@ -48,7 +48,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
-    notes = {arm.name: arm.note for arm in comparison.arms}
+    notes = {arm.name: arm.reason_not_compared for arm in comparison.arms}
     notes |= {arm.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
     notes[comparison.arms[0].name] = "the baseline"
     return notes | {claim.arm.name: claim.sentence for claim in list_claims(comparison)}
@@ -78,7 +78,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
-        for arm in view.arms_to_decide:
+        for arm in view.arms_with_declared_contrast:
             if (verdict := arm.verdict) and not verdict.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
                 contrast = verdict.contrast

@@ -132,5 +132,5 @@ def predict_value(values: Iterable[float], y: float) -> Prediction | None:
         return None
     half_unit = 0.5 * 10.0**-DIGITS
     low, high = t_interval(x, one_more=True)
-    ends = Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA)
-    return Prediction(y=y, interval=ends, p=float(prediction_p(x, y)), diverged=len(numbers) - x.size)
+    interval = Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA)
+    return Prediction(y=y, interval=interval, p=float(prediction_p(x, y)), diverged=len(numbers) - x.size)

@@ -74,7 +74,7 @@ def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
     effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}
     if not comparison.design.audit.forward:  # the arm is the tip without the change
         effects = {"better": ChangeEffect.HURTS, "worse": ChangeEffect.HELPS}
-    return effects.get(arm.verdict.effect, ChangeEffect.NOTHING)
+    return effects.get(arm.verdict.kind_beyond_delta, ChangeEffect.NOTHING)
 
 
 def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | None:
@@ -107,12 +107,12 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
         return "; ".join(remarks)
     remarks += [*arm.standing, *_describe_failures(arm, comparison)]
     if arm.verdict is None:
-        remarks.append(arm.note or "no seed has a result of both")
+        remarks.append(arm.reason_not_compared or "no seed has a result of both")
     elif arm.verdict.blocked_reason:
         remarks.append(arm.verdict.blocked_reason)
     for view in comparison.other_views:
         verdict = view.arms[arm.index].verdict
-        if verdict and verdict.effect in ("better", "worse"):
+        if verdict and verdict.kind_beyond_delta in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
             side = "with it" if comparison.design.audit and comparison.design.audit.forward else "without it"
             remarks.append(f"{view.title} {side}: {size}, {verdict.text}")

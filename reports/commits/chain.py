@@ -120,7 +120,7 @@ def describe_proposal(comparison: Comparison) -> str:
     if decision.refusal:
         return f"Refused: {decision.refusal}"
     if decision.stalled or not decision.has_ended or verdict.gain is None:
-        reason = f": the incumbent's {decision.stalled}" if decision.stalled else ""
+        reason = f": {decision.stalled}" if decision.stalled else ""
         return f"Open after {pairs} of {comparison.design.looks[-1]}{reason}"
     scale = comparison.design.find_scale(comparison.metric)
     sign = -1 if comparison.metric.lower_is_better else 1

@@ -28,7 +28,9 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     if comparison.gate is None:
         return []
     rows = []
-    first_arm = comparison.arms_to_decide[0].name if comparison.arms_to_decide else ""
+    first_arm = (
+        comparison.arms_with_declared_contrast[0].name if comparison.arms_with_declared_contrast else ""
+    )
     for (arm, _), bound in comparison.gate.bounds.items():
         scale = comparison.design.find_scale(bound.metric)
         rows.append(
@@ -37,7 +39,7 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
                 arm=arm or first_arm,  # a gate with one variant of the settings does not name it
                 outcome=bound.outcome,
                 change=_describe_change(bound.worse, bound.metric, scale),
-                worst=_describe_change(bound.bound, bound.metric, scale),
+                worst=_describe_change(bound.upper, bound.metric, scale),
                 delta=scale.format_delta(bound.metric.zone),
                 seeds=bound.pairs,
             )

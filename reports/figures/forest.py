@@ -159,7 +159,7 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
     dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.measured.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, view.scale.format_level, arm.noun, arm.measured.find_trained_seed),
+        *_draw_seeds(axis, dots, view.scale.format_level, view.design.noun, arm.measured.find_trained_seed),
         *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
         *_describe_clipped_seeds(axis, arm.summary, lower=view.metric.lower_is_better),
@@ -193,7 +193,7 @@ def _draw_mark(axis: Axis, value: float | None) -> list[str]:
 def _draw_seeds(
     axis: Axis,
     values: Mapping[int, float],
-    write: Callable[[float], str],
+    format_value: Callable[[float], str],
     noun: str = "seed",
     find_trained_seed: Callable[[int], int] = lambda seed: seed,
 ) -> list[str]:
@@ -206,7 +206,7 @@ def _draw_seeds(
             label = escape(shorten(seed))
             trained = find_trained_seed(seed)
             trained_with = "" if trained == seed else f", trained with {escape(shorten(trained))}"
-            title = f"{name} {label}{trained_with}: {write(x)}"
+            title = f"{name} {label}{trained_with}: {format_value(x)}"
             dots.append(f'<circle {place} data-seed="{label}"><title>{title}</title></circle>')
     return dots
 
@@ -242,34 +242,34 @@ def _draw_intervals(
     Those of a share end at its `highest` value.
     """
     bars = []
-    for name, ends in (("plain", contrast.plain_interval), ("ends", corrected)):
-        if ends:
-            low = axis.format_position(origin + ends.low)
-            high = axis.format_position(min(origin + ends.high, highest))
-            bars.append(f'<line class="{name} {kind}" x1="{low}" x2="{high}" y1="14" y2="14"/>')
+    for css_class, interval in (("plain", contrast.plain_interval), ("ends", corrected)):
+        if interval:
+            low = axis.format_position(origin + interval.low)
+            high = axis.format_position(min(origin + interval.high, highest))
+            bars.append(f'<line class="{css_class} {kind}" x1="{low}" x2="{high}" y1="14" y2="14"/>')
     return bars
 
 
 def _draw_estimate(
-    axis: Axis, mean: float | None, bars: Sequence[str], kind: str, write: Callable[[float], str]
+    axis: Axis, mean: float | None, bars: Sequence[str], kind: str, format_value: Callable[[float], str]
 ) -> list[str]:
     """Return the mean and its intervals in the verdict's colour; an arrow for a mean beyond the axis."""
     if mean is None or math.isinf(mean):
         return []
     if mean < axis.low:
-        return [f'<text class="{kind}" x="0" y="18">◂ {write(mean)}</text>']
+        return [f'<text class="{kind}" x="0" y="18">◂ {format_value(mean)}</text>']
     if mean > axis.high:
-        return [f'<text class="{kind}" x="100%" y="18" text-anchor="end">{write(mean)} ▸</text>']
+        return [f'<text class="{kind}" x="100%" y="18" text-anchor="end">{format_value(mean)} ▸</text>']
     x = axis.format_position(mean)
     return [*bars, f'<line class="mean {kind}" x1="{x}" x2="{x}" y1="6" y2="22"/>']
 
 
 def draw_effects(
-    grid: Factorial, comparison: Comparison
+    factorial: Factorial, comparison: Comparison
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Return ticks, and a strip for each effect of the factorial with its differences by seed."""
     delta = comparison.metric.zone
-    differences = [x for e in grid.effects for x in e.verdict.contrast.differences.values()]
+    differences = [x for e in factorial.effects for x in e.verdict.contrast.differences.values()]
     low = min([*differences, -2 * delta])
     high = max([*differences, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
@@ -278,11 +278,13 @@ def draw_effects(
         axis, Scale(level_unit="%") if comparison.scale.log else replace(comparison.scale, level_unit="")
     )
     zero = _draw_zone(axis, 0.0, delta)
-    write = partial(comparison.scale.format_difference, sign=True)
+    format_value = partial(comparison.scale.format_difference, sign=True)
     strips = []
-    for effect in grid.effects:
+    for effect in factorial.effects:
         v = effect.verdict
-        dots = _draw_seeds(axis, v.contrast.differences, write)
+        dots = _draw_seeds(axis, v.contrast.differences, format_value)
         bars = _draw_intervals(axis, v.contrast, v.interval, v.kind, 0.0)
-        strips.append(_draw_strip([*zero, *dots, *_draw_estimate(axis, effect.mean, bars, v.kind, write)]))
+        strips.append(
+            _draw_strip([*zero, *dots, *_draw_estimate(axis, effect.mean, bars, v.kind, format_value)])
+        )
     return ticks, tuple(strips)

@@ -33,8 +33,10 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     ax.axvspan(scale(-zone), scale(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, arm in enumerate(arms):
-        if ends := arm.interval:
-            ax.plot([scale(ends.low), scale(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
+        if interval := arm.interval:
+            ax.plot(
+                [scale(interval.low), scale(interval.high)], [place, place], color=COLOURS["accent"], lw=3
+            )
         if arm.contrast and arm.contrast.estimate is not None:
             ax.plot(scale(arm.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]

@@ -72,10 +72,10 @@ def find_copied_arms(
 
     The means of such an arm may differ from pair to pair if rows failed. An arm is not called a copy
 
-    - if its items may agree by chance, with a probability above `BY_CHANCE`. Items of a few easy questions
-      do, and those of an arm that is always right. Two values of an item agree by chance as often as two
-      values drawn from all of the arm's or, if this is more, as often as in the most constant arm that
-      varies;
+    - if its items may agree by chance: if max(a, b)ʳ > `BY_CHANCE`. Items of a few easy questions may, and so
+      may those of an arm that is always right. r is the number of the arm's values that repeat an item; a is
+      the chance that two values drawn from all of the arm's are equal; b is, of the most constant arm that
+      varies, 1 − (items with several values) / r;
     - if no arm varies from pair to pair, unless half of its items are in five pairs or more.
     """
     if items is None or not metrics:

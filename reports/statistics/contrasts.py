@@ -85,7 +85,9 @@ class Contrast:
     r: float | None  # correlation of the pairs
 
     paired: ClassVar[bool] = True  # False if the two sides are independent samples
-    divergence_test: ClassVar[str] = "McNemar"  # name of the test of how often the sides diverge; "" for none
+    divergence_test_name: ClassVar[str] = (
+        "McNemar"  # name of the test of how often the sides diverge; "" for none
+    )
 
     @property
     def pairs(self) -> int:
@@ -147,9 +149,11 @@ class Contrast:
     def fails_unequally(self) -> bool:
         """True if one side failed more often than the other.
 
-        There are three ways: it failed in `FEWEST_FAILURES` more pairs, which are a tenth of all pairs or
-        more; McNemar's unadjusted p of the lost pairs is at most .05, as with six failures against none; or
-        that p of the lacking rows is.
+        Any of these shows it:
+
+        - It failed in `FEWEST_FAILURES` more pairs, and these are a tenth of all pairs or more.
+        - McNemar's unadjusted p of the lost pairs is at most .05, as with six failures against none.
+        - McNemar's unadjusted p of the lacking rows is at most .05.
         """
         fewer, more = sorted((self.arm_lacks, self.base_lacks))
         excess = more - fewer

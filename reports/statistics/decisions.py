@@ -134,30 +134,40 @@ def evaluate_looks(
     )
     tracks = {metric: evidence.start_tracks(metric) for metric in metrics}
     tracks_of_first = tracks[metrics[0]]
-    current = _judge_tracks(tracks_of_first, adjust)
-    futile: dict[Key, str] = {}
-    completed = 0
-    while completed < len(looks.numbers):
-        waiting = [
+    verdicts_of_first = _judge_tracks(tracks_of_first, adjust)
+    futile_reasons: dict[Key, str] = {}
+    looks_taken = 0
+    while looks_taken < len(looks.numbers):
+        open_contrasts = [
             name
-            for name, v in current.items()
-            if not v.decided and name not in futile and not evidence.blocked_reason(name, completed)
+            for name, verdict in verdicts_of_first.items()
+            if not verdict.decided
+            and name not in futile_reasons
+            and not evidence.explain_block(name, looks_taken)
         ]
-        if not waiting or not all(evidence.is_complete(name, completed) for name in waiting):
+        if not open_contrasts or not all(evidence.is_complete(name, looks_taken) for name in open_contrasts):
             break
-        evidence.take_look(tracks, waiting, completed)
+        evidence.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*waiting, *futile):  # `decided` says who needs the next look
-            current[name] = replace(judged[name], decided=_ends_contrast(judged[name], stopping_rule))
-        completed += 1
-        futile = {name: reason for name, reason in futile.items() if not current[name].decided}
-        if futility and completed < len(looks.numbers):
-            futile |= _find_futile({name: current[name] for name in waiting}, stopping_rule, futility)
+        for name in (*open_contrasts, *futile_reasons):  # `decided` says who needs the next look
+            verdicts_of_first[name] = replace(
+                judged[name], decided=_ends_contrast(judged[name], stopping_rule)
+            )
+        looks_taken += 1
+        futile_reasons = {
+            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].decided
+        }
+        if futility and looks_taken < len(looks.numbers):
+            futile_reasons |= _find_futile(
+                {name: verdicts_of_first[name] for name in open_contrasts}, stopping_rule, futility
+            )
     by_metric = {
-        metrics[0].name: {name: replace(v, stopping_rule=stopping_rule) for name, v in current.items()}
+        metrics[0].name: {
+            name: replace(verdict, stopping_rule=stopping_rule) for name, verdict in verdicts_of_first.items()
+        }
     }
-    by_metric |= {m.name: _judge_tracks(tracks[m], adjust) for m in metrics[1:]}
-    return evidence.make_decisions(current, by_metric, completed, futile)
+    by_metric |= {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
+    return evidence.make_decisions(verdicts_of_first, by_metric, looks_taken, futile_reasons)
 
 
 @dataclass(frozen=True)
@@ -196,42 +206,44 @@ class _StudyEvidence(Generic[Key]):
         """Return the track of every contrast by a metric, before the first look."""
         return {name: _Track(self.make_contrast(name, metric, 0)) for name in self.sides_by_contrast}
 
-    def take_look(self, tracks: Mapping[Metric, dict[Key, _Track]], waiting: Sequence[Key], k: int) -> None:
+    def take_look(
+        self, tracks: Mapping[Metric, dict[Key, _Track]], open_contrasts: Sequence[Key], k: int
+    ) -> None:
         """Evaluate these contrasts at look k, by every metric."""
         for metric, by_name in tracks.items():
-            for name in waiting:  # a track begins with the contrast of the first look
+            for name in open_contrasts:  # a track begins with the contrast of the first look
                 at_look = self.make_contrast(name, metric, k) if k else by_name[name].contrast
                 by_name[name] = by_name[name].add_look(at_look)
 
     def make_decisions(
         self,
-        current: Mapping[Key, Verdict],
+        verdicts_of_first: Mapping[Key, Verdict],
         by_metric: Mapping[str, Mapping[Key, Verdict]],
-        completed: int,
-        futile: Mapping[Key, str],
+        looks_taken: int,
+        futile_reasons: Mapping[Key, str],
     ) -> Decisions[Key]:
-        """Return the state after `completed` looks; `current` has the verdicts by the metric that decides."""
-        next_look = min(completed, len(self.looks.numbers) - 1)
-        seeds = self.looks.numbers[next_look] if completed == next_look else 0
+        """Return the state after these looks; `verdicts_of_first` are those by the metric that decides."""
+        next_look = min(looks_taken, len(self.looks.numbers) - 1)
+        seeds = self.looks.numbers[next_look] if looks_taken == next_look else 0
         verdicts = {}
-        requested = {}
-        for name, v in current.items():
+        seeds_requested = {}
+        for name, verdict in verdicts_of_first.items():
             reason = ""
-            requested[name] = 0
-            if not v.decided:
-                reason = futile.get(name) or self.blocked_reason(name, next_look)
-                requested[name] = 0 if reason else seeds
-            of_other = f"{reason} by the first metric" if name in futile else reason
+            seeds_requested[name] = 0
+            if not verdict.decided:
+                reason = futile_reasons.get(name) or self.explain_block(name, next_look)
+                seeds_requested[name] = 0 if reason else seeds
+            of_other = f"{reason} by the first metric" if name in futile_reasons else reason
             verdicts[name] = {  # the first metric decides for all: a contrast has the same seeds by each
                 metric: replace(
                     by_name[name],
-                    decided=v.decided,
+                    decided=verdict.decided,
                     blocked_reason=reason if metric == self.metrics[0].name else of_other,
-                    futile=name in futile,
+                    futile=name in futile_reasons,
                 )
                 for metric, by_name in by_metric.items()
             }
-        return Decisions(verdicts=verdicts, seeds_requested=requested, looks_taken=completed)
+        return Decisions(verdicts=verdicts, seeds_requested=seeds_requested, looks_taken=looks_taken)
 
     def select_lost_seeds(self, name: Key, k: int) -> dict[int, str]:
         """Return the seeds of look k that cannot have a result, with the reason."""
@@ -244,7 +256,7 @@ class _StudyEvidence(Generic[Key]):
         sides = (side for metric in self.metrics for side in self.select_sides(name, metric, k))
         return all(len(side.keys() | lost) == n for side in sides)
 
-    def blocked_reason(self, name: Key, k: int) -> str:
+    def explain_block(self, name: Key, k: int) -> str:
         """Return the lost seeds of the first look up to k that lost half: "seed 3 failed"; "" if none did."""
         for look, n in enumerate(self.looks.numbers[: k + 1]):
             lost = self.select_lost_seeds(name, look)
@@ -253,11 +265,11 @@ class _StudyEvidence(Generic[Key]):
         return ""
 
 
-def _ends_contrast(v: Verdict, stopping_rule: StoppingRule) -> bool:
+def _ends_contrast(verdict: Verdict, stopping_rule: StoppingRule) -> bool:
     """Return True if a verdict ends its contrast. In a gate or a proposal none does."""
-    if stopping_rule in OWN_RULES or not v.claims:
+    if stopping_rule in OWN_RULES or not verdict.claims:
         return False
-    return v.settled or stopping_rule != StoppingRule.SIZE or v.direction is Direction.NONE
+    return verdict.has_known_size or stopping_rule != StoppingRule.SIZE or verdict.direction is Direction.NONE
 
 
 def _find_futile(
@@ -268,15 +280,15 @@ def _find_futile(
     Contrasts that are judged by signs are left out: diverged and lost pairs are not predicted.
     """
     candidates = {}
-    for name, v in verdicts.items():
-        contrast = v.contrast
-        if v.decided or contrast.by_signs or contrast.pairs < FEWEST_SEEDS:
+    for name, verdict in verdicts.items():
+        contrast = verdict.contrast
+        if verdict.decided or contrast.by_signs or contrast.pairs < FEWEST_SEEDS:
             continue
         test = LastLook(
             looks=contrast.look.looks,
             delta=contrast.delta,
-            alpha=v.difference_test.alpha,
-            alpha_same=v.equivalence_test.alpha,
+            alpha=verdict.adjusted_difference.alpha,
+            alpha_same=verdict.adjusted_equivalence.alpha,
             until_size=stopping_rule == StoppingRule.SIZE,
         )
         measured = map(np.asarray, (contrast.mean, contrast.sd, contrast.skewness))
@@ -285,10 +297,10 @@ def _find_futile(
     return {name: _describe_seeds(number, verdicts[name]) for name, number in seeds.items()}
 
 
-def _describe_seeds(number: int | None, v: Verdict) -> str:
+def _describe_seeds(number: int | None, verdict: Verdict) -> str:
     """Return how many seeds would decide a contrast, with two digits: "about 120 seeds would decide it"."""
     quantity = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
-    purpose = "settle its size" if v.claims else "decide it"
+    purpose = "settle its size" if verdict.claims else "decide it"
     return f"{quantity} seeds would {purpose}"
 
 
@@ -304,6 +316,6 @@ def _judge_tracks(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Ver
     adjusted = zip(*map(adjust, families), strict=True)
     judged = {}
     for (name, track), ps in zip(tracks.items(), adjusted, strict=True):
-        v = judge_contrast(track.contrast, *ps)
-        judged[name] = v if track.is_evaluated else replace(v, interval=None)
+        verdict = judge_contrast(track.contrast, *ps)
+        judged[name] = verdict if track.is_evaluated else replace(verdict, interval=None)
     return judged

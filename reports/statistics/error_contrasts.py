@@ -50,7 +50,7 @@ class ErrorContrast(Contrast):
     df: float
 
     by_signs = False  # signs of dependent differences prove nothing
-    divergence_test = ""
+    divergence_test_name = ""
 
     @property
     def _has_test(self) -> bool:
@@ -91,7 +91,7 @@ class Unpaired(ErrorContrast):
 
     paired = False
     by_median = False
-    divergence_test = "Fisher"
+    divergence_test_name = "Fisher"
 
     @property
     def equivalence_p(self) -> float:
@@ -100,12 +100,12 @@ class Unpaired(ErrorContrast):
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
         """Return the interval as for pairs; that for equivalence allows for a side of equal values."""
-        ends = super().interval(alpha, sides)
+        interval = super().interval(alpha, sides)
         size = self._constant.size
-        if ends is None or not size or sides == 2:
-            return ends
+        if interval is None or not size or sides == 2:
+            return interval
         end = ties_end(size, abs(self.mean or 0.0), alpha, self.highest)
-        return Interval(min(ends.low, -end), max(ends.high, end), ends.level)
+        return Interval(min(interval.low, -end), max(interval.high, end), interval.level)
 
     @property
     def has_unequal_spreads(self) -> bool:

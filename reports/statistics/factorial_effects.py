@@ -82,11 +82,13 @@ def factorial_effects(
         )
     judged = judge_contrasts(contrasts)
     if diverged:
-        judged = {name: v.withdraw_claim() for name, v in judged.items()}
+        judged = {name: verdict.withdraw_claim() for name, verdict in judged.items()}
     left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))
     return tuple(
-        Effect(factors=tuple(factors[i] for i in columns), verdict=v, left_out=left_out, diverged=diverged)
-        for columns, v in judged.items()
+        Effect(
+            factors=tuple(factors[i] for i in columns), verdict=verdict, left_out=left_out, diverged=diverged
+        )
+        for columns, verdict in judged.items()
     )
 
 

@@ -26,7 +26,7 @@ from unrolled.reports.statistics.sequential import Looks
 
 Key = TypeVar("Key", bound=Hashable)
 
-BOUND = 0.1
+FUTILE_CHANCE = 0.1
 """A contrast with a smaller chance to be decided gets no more seeds.
 
 tests/simulations/simulate_futility.py shows what this saves and loses.
@@ -69,7 +69,7 @@ class LastLook:
         alpha_same = ALPHA / max(1.0, ALPHA / self.alpha_same - equivalences)
         return replace(self, alpha=alpha, alpha_same=alpha_same)
 
-    def predict_chances(self, m: Moments) -> Chances:
+    def predict_chances(self, moments: Moments) -> Chances:
         """Return the chances of contrasts that have these moments at an earlier look, on a favourable view.
 
         The true SD is taken to be as small as it is in one of six cases, given the SD so far. A difference
@@ -77,30 +77,30 @@ class LastLook:
         because studies often compare arms that are equal, which a flat prior ignores. Looks in between add
         little and are left out.
         """
-        n = m.n
+        n = moments.n
         last = self.looks.last
         more = last - n
-        true_sd = m.sd * math.sqrt((n - 1) / special.chdtri(n - 1, _FAVOURABLE))
-        last_sd = np.sqrt(((n - 1) * m.sd**2 + more * true_sd**2) / (last - 1))
-        at_zero = Moments(last, _ZERO, last_sd, m.skewness)
-        difference = self._show_difference(m.mean, true_sd * math.sqrt(1 / n - 1 / last), at_zero)
+        true_sd = moments.sd * math.sqrt((n - 1) / special.chdtri(n - 1, _FAVOURABLE))
+        last_sd = np.sqrt(((n - 1) * moments.sd**2 + more * true_sd**2) / (last - 1))
+        at_zero = Moments(last, _ZERO, last_sd, moments.skewness)
+        difference = self._show_difference(moments.mean, true_sd * math.sqrt(1 / n - 1 / last), at_zero)
         leeway = special.ndtri(1 - _FAVOURABLE) * true_sd / math.sqrt(n)
-        true_mean = np.sign(m.mean) * np.maximum(0.0, np.abs(m.mean) - leeway)
-        expected_mean = (n * m.mean + more * true_mean) / last
+        true_mean = np.sign(moments.mean) * np.maximum(0.0, np.abs(moments.mean) - leeway)
+        expected_mean = (n * moments.mean + more * true_mean) / last
         same = self._show_same(expected_mean, true_sd * math.sqrt(more) / last, at_zero)
         return Chances(difference, same)
 
-    def count_seeds(self, m: Moments) -> int | None:
+    def count_seeds(self, moments: Moments) -> int | None:
         """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
         The number is larger than that of the last look. Returns None beyond `MOST_SEEDS`.
         """
 
         def find_power(n: int) -> float:
-            error = m.sd / math.sqrt(n)
-            at_zero = Moments(n, _ZERO, m.sd, m.skewness)
-            difference = float(self._show_difference(m.mean, error, at_zero))
-            same = float(self._show_same(m.mean, error, at_zero))
+            error = moments.sd / math.sqrt(n)
+            at_zero = Moments(n, _ZERO, moments.sd, moments.skewness)
+            difference = float(self._show_difference(moments.mean, error, at_zero))
+            same = float(self._show_same(moments.mean, error, at_zero))
             if self.until_size:  # a size below δ lies within the zone of "the same", one above it far from it
                 return max(difference, same)
             return difference + same
@@ -148,17 +148,17 @@ def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float)
     """
     other_contrasts = len(contrasts) - 1
     chances = {
-        name: test.advance_holm(other_contrasts, other_contrasts).predict_chances(m)
-        for name, (test, m) in contrasts.items()
+        name: test.advance_holm(other_contrasts, other_contrasts).predict_chances(moments)
+        for name, (test, moments) in contrasts.items()
     }
     differences = sum(float(chance.difference) for chance in chances.values())
     equivalences = sum(float(chance.same) for chance in chances.values())
     futile = {}
-    for name, (test, m) in contrasts.items():
+    for name, (test, moments) in contrasts.items():
         chance = chances[name]
         expected = test.advance_holm(
             differences - float(chance.difference), equivalences - float(chance.same)
         )
-        if expected.predict_chances(m).decided < bound:
-            futile[name] = expected.count_seeds(m)
+        if expected.predict_chances(moments).decided < bound:
+            futile[name] = expected.count_seeds(moments)
     return futile

@@ -26,7 +26,7 @@ from unrolled.reports.statistics.sequential import Look, Looks
 CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
 FUTILE_T = 0.0, 0.7, 1.2, 1.7
 """At look k a proposal with a t below the k-th of these is given up; the last holds at later looks."""
-PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
+SIMULATED_PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
 _CONSTANT = 1e-9  # gains that differ by less than this share of the largest gain differ by rounding
 _LARGEST_GAIN = 64.0  # largest gain that is sought, in SDs
 _HALVINGS = 16  # halvings of the range in which a gain is sought
@@ -229,7 +229,7 @@ def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float)
     """
     if not spread > 0:
         raise ValueError(f"the SD of gains must be positive, not {spread}")
-    noise = np.random.default_rng(0).standard_normal((PROPOSALS, looks.last))
+    noise = np.random.default_rng(0).standard_normal((SIMULATED_PROPOSALS, looks.last))
     states = evaluate_gains(gain / spread + noise, looks, level)
     return ExpectedProposal(float(states.pairs.mean()), float(states.shown.mean()))
 

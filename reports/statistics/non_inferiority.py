@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, select_qualities
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.power import ALPHA
@@ -25,7 +25,9 @@ from unrolled.reports.statistics.types import Interval, SidePair, select_side_se
 from unrolled.reports.statistics.values import are_computed_alike
 
 Key = TypeVar("Key", bound=Hashable)
-GATES = 4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008
+SIMULATED_GATES = (
+    4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008
+)
 
 
 class GateOutcome(StrEnum):
@@ -41,21 +43,21 @@ class Bound:
     """How much worse the head is by one metric, after the looks at which that metric was open.
 
     The two bounds are one-sided 95 % repeated bounds, which hold at all looks together:
-    `least` < how much worse the head is < `bound`.
+    `lower` < how much worse the head is < `upper`.
     """
 
     metric: Metric
     pairs: int = 0  # number of pairs that converged on both sides
     worse: float | None = None  # their mean, in the metric's unit; negative if the head is better
-    bound: float = math.inf
-    least: float = -math.inf
+    upper: float = math.inf
+    lower: float = -math.inf
 
     @property
     def outcome(self) -> GateOutcome:
         """The outcome that the two bounds show."""
-        if self.bound < self.metric.zone:
+        if self.upper < self.metric.zone:
             return GateOutcome.LESS
-        if self.least > self.metric.zone:
+        if self.lower > self.metric.zone:
             return GateOutcome.MORE
         return GateOutcome.OPEN
 
@@ -71,19 +73,19 @@ class Bound:
             look=look,
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )
-        ends = contrast.interval(ALPHA, sides=1)
-        if ends is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
+        interval = contrast.interval(ALPHA, sides=1)
+        if interval is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
             return replace(self, pairs=contrast.pairs)
         worse = contrast.mean
         if not contrast.lower_is_better:
             worse = -worse
-            ends = Interval(-ends.high, -ends.low, ends.level)
+            interval = Interval(-interval.high, -interval.low, interval.level)
         return replace(
             self,
             pairs=contrast.pairs,
             worse=worse,
-            bound=min(self.bound, ends.high),
-            least=max(self.least, ends.low),
+            upper=min(self.upper, interval.high),
+            lower=max(self.lower, interval.low),
         )
 
 
@@ -115,19 +117,20 @@ def non_inferiority(
     metrics: Sequence[Metric],
     lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
     equal: Mapping[Key, Collection[int]] | None = None,
+    copied_sides: Mapping[Key, str] | None = None,
 ) -> GateDecision[Key]:
     """Judge a head against its base, look by look. Arguments are those of `decisions.evaluate_looks`.
 
     `sides_by_variant` has the values of head and base by variant of the other settings and by metric. An
-    infinite value is a diverged seed.
+    infinite value is a diverged seed. `copied_sides` says of each variant which sides ignore their seed:
+    "the head ignores the seed".
 
     A gate passes when every metric is shown to be less than δ worse, each at this look or at an earlier one.
     It fails as soon as
 
     - a metric is shown to be more than δ worse, or is still open after the last look,
     - a planned seed is lost, or only the head diverges on it,
-    - a side ignores its seed: it has one value on all seeds, five or more, by each metric that is no clock.
-      If both sides do, and `equal` says that they computed the same, this is no fault.
+    - a side ignores its seed, even if both do and computed the same: one run on either side shows too little.
 
     A seed that diverged on both sides, or only at the base, is no evidence. Raises ValueError without
     metrics, or with fewer seeds than the last look.
@@ -142,12 +145,10 @@ def non_inferiority(
             (variant, name): select_side_seeds(sides_by_variant[variant].get(name, ({}, {})), seeds[:n])
             for variant, name in bounds
         }
-        if fault := next(_find_faults(values, lost_reasons or {}, seeds[:n]), ""):
+        if fault := next(_find_faults(values, lost_reasons or {}, copied_sides or {}, seeds[:n]), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for sides in values.values() for side in sides):
             return GateDecision(bounds=bounds, looks_taken=k, seeds_requested=n)
-        if fault := next(_find_copies(values, metrics, equal or {}), ""):
-            return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         for key, bound in bounds.items():
             if bound.outcome is GateOutcome.OPEN:
                 bounds[key] = bound.add_look(values[key], Look(looks, k), (equal or {}).get(key[0], ()))
@@ -165,9 +166,17 @@ def non_inferiority(
 def _find_faults(
     values: Mapping[tuple[Key, str], SidePair],
     lost_reasons: Mapping[Key, Mapping[int, str]],
+    copied_sides: Mapping[Key, str],
     seeds: Sequence[int],
 ) -> Iterator[str]:
-    """Yield "seed 3 failed" for planned seeds that were lost, or that diverged at the head alone."""
+    """Yield why the gate fails whatever its bounds are.
+
+    The reasons are sides that ignore their seed, planned seeds that were lost ("seed 3 failed"), and seeds
+    that diverged at the head alone.
+    """
+    for variant, reason in copied_sides.items():
+        if reason:
+            yield _format_key(variant, reason)
     for variant, reasons in lost_reasons.items():
         for seed in seeds:
             if seed in reasons:
@@ -176,35 +185,6 @@ def _find_faults(
         for seed in head.keys() & base.keys():
             if math.isinf(head[seed]) and not math.isinf(base[seed]):
                 yield f"{_format_key(variant, f'seed {seed}')} diverged at the head alone"
-
-
-def _find_copies(
-    values: Mapping[tuple[Key, str], SidePair],
-    metrics: Sequence[Metric],
-    equal: Mapping[Key, Collection[int]],
-) -> Iterator[str]:
-    """Yield "the head ignores the seed" for sides that are one run, unless both computed the same."""
-    qualities = select_qualities(metrics)
-    if not qualities:
-        return
-    for variant in dict.fromkeys(variant for variant, _ in values):
-        sides = [values[variant, metric.name] for metric in qualities]
-        copies = [
-            name
-            for name, side in zip(("head", "base"), zip(*sides, strict=True), strict=True)
-            if all(map(_is_one_value, side))
-            and not all(metric.are_best(xs.values()) for metric, xs in zip(qualities, side, strict=True))
-        ]
-        seeds = {seed for head, base in sides for seed in head.keys() | base.keys()}
-        if len(copies) == 2 and not seeds <= set(equal.get(variant, ())):
-            yield _format_key(variant, "the head and the base ignore the seed")
-        elif len(copies) == 1:
-            yield _format_key(variant, f"the {copies[0]} ignores the seed")
-
-
-def _is_one_value(side: Mapping[int, float]) -> bool:
-    finite = [x for x in side.values() if math.isfinite(x)]
-    return len(finite) >= FEWEST_SEEDS and len({*finite}) == 1
 
 
 def _format_key(variant: Hashable, name: str) -> str:
@@ -226,7 +206,7 @@ def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0)
     """
     if not (sd > 0 and delta > 0):
         raise ValueError(f"SD and δ must be positive, not {sd} and {delta}")
-    worse = effect + sd * np.random.default_rng(0).standard_normal((GATES, looks.last))
+    worse = effect + sd * np.random.default_rng(0).standard_normal((SIMULATED_GATES, looks.last))
     return simulate_gates(worse, looks, delta)
 
 
@@ -239,7 +219,10 @@ def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> fl
     so that a real gate may end earlier.
     """
     rng = np.random.default_rng(0)
-    ends = [_end_gates(sd * rng.standard_normal((GATES, looks.last)), looks, delta) for sd, delta in spreads]
+    ends = [
+        _end_gates(sd * rng.standard_normal((SIMULATED_GATES, looks.last)), looks, delta)
+        for sd, delta in spreads
+    ]
     pairs = np.array([of_bound.pairs for of_bound in ends])
     failed = np.array([of_bound.failed for of_bound in ends])
     first_failure = np.where(failed, pairs, looks.last).min(axis=0)

@@ -27,8 +27,8 @@ class ProposalDecision:
     seeds_requested: int = 0  # number of seeds at the next look; 0 for no more
     crash: str = ""  # how the candidate failed, such as "seed 3 failed"
     refusal: str = ""  # why there is nothing to judge, such as "no number changes, on 10 seeds"
-    stalled: str = ""  # how the incumbent failed, so that the proposal cannot go on
-    note: str = ""  # why it is discarded
+    stalled: str = ""  # which seed failed at which base, such as "seed 3 failed at the last keep"
+    discard_reason: str = ""  # such as "no gain was shown by the last look"
 
     @property
     def has_ended(self) -> bool:
@@ -54,7 +54,8 @@ def decide_proposal(
     - `sides_of_keep`: the values of the candidate and of the last keep, if that is not the incumbent
     - `level`: the error rate of the test that the candidate gains
     - `simpler_level`: the error rate of the test that it is less than δ worse than the last keep; 0 for none
-    - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent lost, with the reason
+    - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent or the last keep lost,
+      with the reason: ({3: "failed"}, {4: "failed at the incumbent"})
     - `equal`: the seeds on which both computed the same
     """
     gains = _list_gains(sides, seeds, metric)
@@ -85,7 +86,7 @@ def decide_proposal(
             outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
         )
     requested = 0 if refusal else verdict.pairs_requested
-    crash, stalled = (_find_loss(by_seed, seeds[:requested]) for by_seed in lost_reasons)
+    crash, stalled = (_find_lost_seed(by_seed, seeds[:requested]) for by_seed in lost_reasons)
     judged = gains[: verdict.pairs]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
@@ -96,7 +97,7 @@ def decide_proposal(
         crash=crash,
         refusal=refusal,
         stalled="" if crash else stalled,
-        note=_explain_discard(verdict, gains, seeds),
+        discard_reason=_explain_discard(verdict, gains, seeds),
     )
 
 
@@ -129,6 +130,6 @@ def _list_gains(sides: SidePair, seeds: Sequence[int], metric: Metric) -> Floats
     return np.array(gains, dtype=float)
 
 
-def _find_loss(lost_reasons: Mapping[int, str], seeds: Sequence[int]) -> str:
+def _find_lost_seed(lost_reasons: Mapping[int, str], seeds: Sequence[int]) -> str:
     """Return the first of these seeds that was lost, with the reason; "" if none was."""
     return next((f"seed {seed} {lost_reasons[seed]}" for seed in seeds if seed in lost_reasons), "")

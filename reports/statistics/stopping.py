@@ -18,7 +18,9 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Look, Looks
 
 Flags = NDArray[np.bool_]
-STUDIES = 4_000  # simulated contrasts behind an expectation: a chance has a standard error of at most .008
+SIMULATED_CONTRASTS = (
+    4_000  # simulated contrasts behind an expectation: a chance has a standard error of at most .008
+)
 _HALVINGS = 24  # halvings of the range in which an estimate is sought
 
 
@@ -33,7 +35,10 @@ class ExpectedContrast:
 
 
 class _Stage(NamedTuple):
-    """Simulated contrasts at one look, in SDs and without a true difference; each field is (STUDIES,)."""
+    """Simulated contrasts at one look, in SDs and without a true difference.
+
+    Each field is (SIMULATED_CONTRASTS,).
+    """
 
     moments: Moments
     low: Floats  # lower end of the interval of the difference
@@ -45,7 +50,7 @@ class _Stage(NamedTuple):
         """Return which contrasts stop as higher, lower and the same, if the true difference is `effect`."""
         low = self.low + effect
         high = self.high + effect
-        settled = np.ones(STUDIES, bool)
+        settled = np.ones(SIMULATED_CONTRASTS, bool)
         if until_size:
             settled = (low > delta) | (high < -delta) | ((low > -delta) & (high < delta))
         same = (self.inner_low + effect > -delta) & (self.inner_high + effect < delta)
@@ -62,7 +67,7 @@ class _Stage(NamedTuple):
         higher, lower, same = self.find_stops(effect, delta, until_size)
         direction = higher if effect > 0 else lower
         if effect == 0:
-            direction = np.zeros(STUDIES, bool)
+            direction = np.zeros(SIMULATED_CONTRASTS, bool)
         if until_size:
             more = (self.low + effect > delta) | (self.high + effect < -delta)
             direction = direction & (more if abs(effect) > delta else ~more & (abs(effect) < delta))
@@ -95,9 +100,9 @@ def predict_contrast(
     delta /= sd
     alpha = ALPHA / family_size
     test = LastLook(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
-    active = np.ones(STUDIES, bool)
-    different = np.zeros(STUDIES, bool)
-    same = np.zeros(STUDIES, bool)
+    active = np.ones(SIMULATED_CONTRASTS, bool)
+    different = np.zeros(SIMULATED_CONTRASTS, bool)
+    same = np.zeros(SIMULATED_CONTRASTS, bool)
     right = 0
     reach = []
     for stage in _simulate_stages(looks, alpha, alpha):
@@ -112,7 +117,9 @@ def predict_contrast(
             m = Moments(m.n, m.mean[active] + effect, m.sd[active], m.skewness[active])
             active[active] = _predict_family(test, m, family_size, different.mean(), same.mean()) >= futility
     seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
-    return ExpectedContrast(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
+    return ExpectedContrast(
+        seeds, float((different | same).mean()), right / SIMULATED_CONTRASTS, tuple(reach)
+    )
 
 
 def _predict_family(test: LastLook, m: Moments, family_size: int, different: float, same: float) -> Floats:
@@ -122,8 +129,8 @@ def _predict_family(test: LastLook, m: Moments, family_size: int, different: flo
     """
     other_contrasts = family_size - 1
     chances = test.advance_holm(other_contrasts, other_contrasts).predict_chances(m)
-    different += float(chances.difference.sum()) / STUDIES
-    same += float(chances.same.sum()) / STUDIES
+    different += float(chances.difference.sum()) / SIMULATED_CONTRASTS
+    same += float(chances.same.sum()) / SIMULATED_CONTRASTS
     return test.advance_holm(other_contrasts * different, other_contrasts * same).predict_chances(m).decided
 
 
@@ -163,8 +170,8 @@ def median_unbiased(
 
 
 def _final_means(stages: tuple[_Stage, ...], effect: float, delta: float, until_size: bool) -> Floats:
-    """Return the means of simulated contrasts where they end, in SDs: (STUDIES,)."""
-    active = np.ones(STUDIES, bool)
+    """Return the means of simulated contrasts where they end, in SDs: (SIMULATED_CONTRASTS,)."""
+    active = np.ones(SIMULATED_CONTRASTS, bool)
     means = stages[-1].moments.mean.copy()
     for stage in stages[:-1]:
         higher, lower, same = stage.find_stops(effect, delta, until_size)
@@ -194,4 +201,4 @@ def _simulate_moments(drawn: int, n: int) -> Moments:
 
 @lru_cache(maxsize=4)
 def _draw_normal_pairs(n: int) -> Floats:
-    return np.random.default_rng(0).standard_normal((STUDIES, n))
+    return np.random.default_rng(0).standard_normal((SIMULATED_CONTRASTS, n))

@@ -59,10 +59,12 @@ class Verdict:
     direction: Direction
     size: Size
     interval: Interval | None  # at the level that agrees with the adjusted p; valid over all looks
-    difference_test: Adjusted  # of a difference
-    equivalence_test: Adjusted  # of equality within ±δ
-    divergence_test: Adjusted  # of how often the two arms diverge
-    diverges: Direction = Direction.NONE  # "worse" if the arm is shown to diverge more often than its base
+    adjusted_difference: Adjusted  # of a difference
+    adjusted_equivalence: Adjusted  # of equality within ±δ
+    adjusted_divergence: Adjusted  # of how often the two arms diverge
+    divergence_direction: Direction = (
+        Direction.NONE
+    )  # "worse" if the arm is shown to diverge more often than its base
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
     decided: bool = False  # whether its contrast gets no more seeds
     blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
@@ -90,8 +92,8 @@ class Verdict:
             contrast.mean,
             contrast.sd,
             delta=contrast.delta,
-            alpha=self.difference_test.alpha,
-            alpha_same=self.equivalence_test.alpha,
+            alpha=self.adjusted_difference.alpha,
+            alpha_same=self.adjusted_equivalence.alpha,
             until_size=self.stopping_rule == StoppingRule.SIZE,
         )
 
@@ -101,17 +103,21 @@ class Verdict:
 
         This happens if the p is that of an earlier look, whose interval did not.
         """
-        ends = self.interval
-        if self.difference_test.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high:
+        interval = self.interval
+        if (
+            self.adjusted_difference.p <= ALPHA
+            and interval is not None
+            and interval.low <= 0 <= interval.high
+        ):
             return None
-        return self.difference_test.p
+        return self.adjusted_difference.p
 
     @property
     def equivalence_p(self) -> float | None:
         """The adjusted p of equality within ±δ; None if it is .05 or less and nothing is claimed."""
-        if self.equivalence_test.p <= ALPHA and not self.claims:
+        if self.adjusted_equivalence.p <= ALPHA and not self.claims:
             return None
-        return self.equivalence_test.p
+        return self.adjusted_equivalence.p
 
     @property
     def open_by_skewness(self) -> bool:
@@ -125,56 +131,58 @@ class Verdict:
     @property
     def is_widened_to_zero(self) -> bool:
         """True if it is open, and its interval would not reach zero without what it allows for skewness."""
-        ends = self.interval
+        interval = self.interval
         mean = self.contrast.mean
         if self.claims or self.contrast.by_signs or mean is None:
             return False
-        if ends is None or not ends.low <= 0 <= ends.high:
+        if interval is None or not interval.low <= 0 <= interval.high:
             return False
-        return abs(mean) > min(mean - ends.low, ends.high - mean)  # the shorter side is that of t
+        return abs(mean) > min(mean - interval.low, interval.high - mean)  # the shorter side is that of t
 
     def withdraw_claim(self) -> "Verdict":
         """Return the verdict without its claim."""
-        return replace(self, direction=Direction.NONE, size=Size.UNSETTLED, diverges=Direction.NONE)
+        return replace(
+            self, direction=Direction.NONE, size=Size.UNSETTLED, divergence_direction=Direction.NONE
+        )
 
     def swap_sides(self) -> "Verdict":
         """Return the verdict on the base against the arm."""
-        ends = self.interval
+        interval = self.interval
         return replace(
             self,
             contrast=self.contrast.swap_sides(),
             direction=_OPPOSITE[self.direction],
-            diverges=_OPPOSITE[self.diverges],
-            interval=ends and Interval(-ends.high, -ends.low, ends.level),
+            divergence_direction=_OPPOSITE[self.divergence_direction],
+            interval=interval and Interval(-interval.high, -interval.low, interval.level),
         )
 
     @property
     def text(self) -> str:
         """The verdict in words, such as "better by more than δ"."""
         if self.direction is not Direction.NONE:
-            return f"{self.direction}{' by ' if self.settled else ', '}{self.size}"
-        if self.settled:
+            return f"{self.direction}{' by ' if self.has_known_size else ', '}{self.size}"
+        if self.has_known_size:
             return "the same within δ"
         how = {Direction.WORSE: "diverges more often", Direction.BETTER: "diverges less often"}
-        return how.get(self.diverges, "open")
+        return how.get(self.divergence_direction, "open")
 
     @property
     def kind(self) -> str:
         """The kind of the verdict, which has a colour: "better", "worse", "same" or "open"."""
-        direction = self.diverges if self.direction is Direction.NONE else self.direction
+        direction = self.divergence_direction if self.direction is Direction.NONE else self.direction
         if direction is not Direction.NONE:
             return direction
-        return "same" if self.settled else "open"
+        return "same" if self.has_known_size else "open"
 
     @property
-    def effect(self) -> str:
+    def kind_beyond_delta(self) -> str:
         """The kind, or "same" for any difference of less than δ."""
         return "same" if self.size is Size.LESS else self.kind
 
     @property
     def symbol(self) -> str:
         """The sign of the verdict, for readers who cannot tell its colours apart."""
-        if self.direction is Direction.NONE and self.diverges is not Direction.NONE:
+        if self.direction is Direction.NONE and self.divergence_direction is not Direction.NONE:
             return "✕"
         return _SYMBOLS[self.direction, self.size]
 
@@ -186,7 +194,7 @@ class Verdict:
         return f"{self.text} (unpaired)"
 
     @property
-    def settled(self) -> bool:
+    def has_known_size(self) -> bool:
         """True if the size is known to be more or less than δ."""
         return self.size is not Size.UNSETTLED
 
@@ -198,7 +206,7 @@ class Verdict:
     @property
     def harmful(self) -> bool:
         """True if the arm is shown to be worse, and not by less than δ, or to diverge more often."""
-        return self.effect == "worse" or self.diverges is Direction.WORSE
+        return self.kind_beyond_delta == "worse" or self.divergence_direction is Direction.WORSE
 
     @property
     def provisional(self) -> bool:
@@ -236,14 +244,14 @@ def judge_contrast(
     divergence = divergence or Adjusted(contrast.divergence_p, ALPHA)
     direction = Direction.NONE
     size = Size.UNSETTLED
-    ends = contrast.interval(difference.alpha)
+    interval = contrast.interval(difference.alpha)
     enough = contrast.pairs >= FEWEST_SEEDS
-    if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
-        better = (ends.high < 0) is contrast.lower_is_better
+    if enough and interval and difference.p <= ALPHA and (interval.low > 0 or interval.high < 0):
+        better = (interval.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
         if contrast.one_difference and not contrast.given_convergence:
-            ends = contrast.ties_interval(difference.alpha)
-        size = _classify_size(ends, contrast.delta) if ends else Size.UNSETTLED
+            interval = contrast.ties_interval(difference.alpha)
+        size = _classify_size(interval, contrast.delta) if interval else Size.UNSETTLED
         if contrast.divergence_differs and better is (contrast.diverges_more > 0):
             direction = Direction.NONE
             size = Size.UNSETTLED
@@ -251,25 +259,25 @@ def judge_contrast(
         inner = contrast.interval(equivalence.alpha, sides=1)
         if inner and _classify_size(inner, contrast.delta) is Size.LESS:
             size = Size.LESS
-            ends = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.level)
+            interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.level)
     more_often = Direction.WORSE if contrast.diverges_more > 0 else Direction.BETTER
     return Verdict(
         contrast=contrast,
         direction=direction,
         size=size,
-        interval=ends,
-        difference_test=difference,
-        equivalence_test=equivalence,
-        divergence_test=divergence,
-        diverges=more_often if enough and divergence.p <= ALPHA else Direction.NONE,
+        interval=interval,
+        adjusted_difference=difference,
+        adjusted_equivalence=equivalence,
+        adjusted_divergence=divergence,
+        divergence_direction=more_often if enough and divergence.p <= ALPHA else Direction.NONE,
     )
 
 
-def _classify_size(ends: Interval, delta: float) -> Size:
+def _classify_size(interval: Interval, delta: float) -> Size:
     """Return the size that an interval shows."""
-    if -delta < ends.low and ends.high < delta:
+    if -delta < interval.low and interval.high < delta:
         return Size.LESS
-    if ends.low > delta or ends.high < -delta:
+    if interval.low > delta or interval.high < -delta:
         return Size.MORE
     return Size.UNSETTLED
 

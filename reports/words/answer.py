@@ -22,7 +22,7 @@ from unrolled.reports.words.sentences import (
 
 
 def write_answer(
-    comparison: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
+    comparison: Comparison, parts: Sequence[Part] = (), factorial: Factorial | None = None
 ) -> tuple[Markup, ...]:
     """Return the answer by one metric: a headline, followed by a line for each finding.
 
@@ -30,7 +30,7 @@ def write_answer(
     arms that differ by less than δ; open ones. There are three other answers:
 
     - A study that asks for the effect of each factor has a line for each of `parts`, its factors, and for the
-      interactions in `grid`, their factorial.
+      interactions in `factorial`.
     - A study with the same arms on several tasks has lines on the order of arms from task to task.
     - If there are too few seeds for any verdict, all arms are ranked by their means.
     """
@@ -44,7 +44,7 @@ def write_answer(
     if context and lines:
         lines[:0] = [Markup("{}:").format(context.capitalize())]
     headline = write_headline(findings, context, comparison)
-    return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
+    return tuple(filter(None, [headline, *lines, *_describe_interactions(factorial, comparison)]))
 
 
 def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
@@ -53,7 +53,7 @@ def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
     levels = settings.flat_settings() if settings else {}
     has_parts_off = all(levels.get(part.factor.key) == part.factor.off for part in parts)
     contexts = sorted(CONTEXTS, key=lambda context: (context == ALONE) is not has_parts_off)
-    return next((x for x in contexts if any(part.verdicts[x] for part in parts)), "")
+    return next((name for name in contexts if any(part.verdicts[name] for part in parts)), "")
 
 
 def _list_part_findings(parts: Sequence[Part], context: str, comparison: Comparison) -> list[Finding]:
@@ -66,12 +66,12 @@ def _list_part_findings(parts: Sequence[Part], context: str, comparison: Compari
         Finding(
             format_name(part.factor.name),
             "",
-            v,
-            disagreement=_describe_disagreement(v, other_verdicts.get(part.factor.key, ())),
+            verdict,
+            disagreement=_describe_disagreement(verdict, other_verdicts.get(part.factor.key, ())),
             standing=part.standings.get(context, ()),
         )
         for part in parts
-        if (v := part.verdicts[context])
+        if (verdict := part.verdicts[context])
     ]
 
 
@@ -79,43 +79,49 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
     """Return the verdict on each arm: better arms, then worse ones, then others, the largest effect first."""
     return [
         Finding(
-            name=format_name(x.arm.name),
-            against=x.arm.measured.against,
-            verdict=x.verdict,
-            other_task=bool(x.arm.measured.find_task_differences(comparison.arms[0].measured)),
+            name=format_name(claim.arm.name),
+            against=claim.arm.measured.against,
+            verdict=claim.verdict,
+            other_task=bool(claim.arm.measured.find_task_differences(comparison.arms[0].measured)),
             disagreement=_describe_disagreement(
-                x.verdict, [(view, view.arms[x.arm.index].verdict) for view in comparison.other_views]
+                claim.verdict, [(view, view.arms[claim.arm.index].verdict) for view in comparison.other_views]
             ),
-            standing=x.arm.standing,
+            standing=claim.arm.standing,
         )
-        for x in list_claims(comparison)
+        for claim in list_claims(comparison)
     ]
 
 
-def _describe_interactions(grid: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
+def _describe_interactions(factorial: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
     """Yield a line for each pair of factors whose effects do not add up, and one that counts open pairs."""
-    if grid is None:
+    if factorial is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
-    for effect in sorted(grid.shown_interactions, key=lambda e: -absolute_difference(e.verdict)):
-        v = effect.verdict
+    for effect in sorted(
+        factorial.shown_interactions, key=lambda effect: -absolute_difference(effect.verdict)
+    ):
+        verdict = effect.verdict
         first, second = map(format_name, effect.factors)
-        size = comparison.scale.format_size(effect.mean, v.interval)
+        size = comparison.scale.format_size(effect.mean, verdict.interval)
         unit = comparison.scale.difference_unit
-        evidence = _format_evidence(v, comparison) + format_brackets(", ".join(grid.standing))
-        yield together.format(first, second, size, unit, v.direction, evidence)
-    if undecided := sum(not e.verdict.claims for e in grid.interactions):
-        pairs = plural(len(grid.interactions), "pair")
+        evidence = _format_evidence(verdict, comparison) + format_brackets(", ".join(factorial.standing))
+        yield together.format(first, second, size, unit, verdict.direction, evidence)
+    if undecided := sum(not effect.verdict.claims for effect in factorial.interactions):
+        pairs = plural(len(factorial.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
 
 def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, Verdict | None]]) -> str:
     """Return the effects by other metrics that contradict a verdict, such as "perplexity 13 % higher"."""
     phrases = []
-    for view, v in others:
-        if v and v.direction is not Direction.NONE and v.kind != verdict.kind:
-            how = view.scale.second_scale or view.scale
-            phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
+    for view, other_verdict in others:
+        if other_verdict is None or other_verdict.kind == verdict.kind:
+            continue
+        if other_verdict.direction is not Direction.NONE:
+            scale = view.scale.second_scale or view.scale
+            difference = other_verdict.contrast.estimate or 0.0
+            change = scale.describe_difference(difference, other_verdict.interval)
+            phrases.append(f"{scale.title} {change}")
     return ", ".join(phrases)
 
 
@@ -123,22 +129,28 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     """Return a line for each large effect and equal arm, one for effects under δ, and one for open ones."""
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
-        changed = [x for x in findings if x.verdict.effect == direction]
-        changed.sort(key=lambda x: (x.other_task, -absolute_difference(x.verdict)))
+        changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
+        changed.sort(key=lambda finding: (finding.other_task, -absolute_difference(finding.verdict)))
         lines += _describe_changes(changed, comparison)
-    equal = [x for x in findings if x.verdict.contrast.computed_alike and not x.verdict.blocked_reason]
-    settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
-    for x in equal:
-        base = format_name(x.against or comparison.arms[0].name)
-        everywhere = phrase_all(x.verdict.contrast.pairs, comparison.design.noun)
+    equal = [
+        finding
+        for finding in findings
+        if finding.verdict.contrast.computed_alike and not finding.verdict.blocked_reason
+    ]
+    settled = [finding for finding in equal if finding.verdict.contrast.pairs >= FEWEST_SEEDS]
+    for finding in equal:
+        base = format_name(finding.against or comparison.arms[0].name)
+        everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
-        lines.append(equals.format(x.name, base, comparison.title, everywhere, x.remarks))
-    small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
+        lines.append(equals.format(finding.name, base, comparison.title, everywhere, finding.remarks))
+    small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
     if small:
         least = comparison.scale.format_delta(comparison.metric.zone)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
-    if undecided := [x for x in findings if not x.verdict.claims and x not in settled]:
+    if undecided := [
+        finding for finding in findings if not finding.verdict.claims and finding not in settled
+    ]:
         by = f" by {comparison.title}" if len(comparison.design.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))
     return lines
@@ -147,15 +159,15 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
 def _list_findings(findings: Sequence[Finding]) -> Markup:
     """Return the names of findings, each with its base; after the first few, the number of the others."""
     names = []
-    for x in findings:
-        against = f" against {quote_name(make_visible(x.against))}" if x.against else ""
-        names.append(Markup("{}{}{}").format(x.name, against, x.remarks))
+    for finding in findings:
+        against = f" against {quote_name(make_visible(finding.against))}" if finding.against else ""
+        names.append(Markup("{}{}{}").format(finding.name, against, finding.remarks))
     return Markup(join_names(list_first(names))) + _describe_diverged(findings[count_listed(findings) :])
 
 
 def _describe_diverged(others: Sequence[Finding]) -> str:
     """Return, in brackets, how many of the findings that are not listed have diverged seeds; "" for none."""
-    diverged = sum(bool(x.diverged) for x in others)
+    diverged = sum(bool(finding.diverged) for finding in others)
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 
@@ -163,32 +175,36 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
     """Return a line for each of the first arms, "A gains 20 points over B"; the others are counted."""
     listed = count_listed(findings)
     lines = []
-    for x in findings[:listed]:
-        verb, over = _choose_verb(x.verdict, comparison)
-        against = f" {over} {quote_name(make_visible(x.against))}" if x.against else ""
-        if x.has_effect:
-            change = comparison.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
+    for finding in findings[:listed]:
+        verb, over = _choose_verb(finding.verdict, comparison)
+        against = f" {over} {quote_name(make_visible(finding.against))}" if finding.against else ""
+        if finding.has_effect:
+            change = comparison.scale.format_size(
+                finding.verdict.contrast.estimate or 0.0, finding.verdict.interval
+            )
             effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()
-            effect += " in the median" if x.verdict.contrast.by_median else ""
-            evidence = _format_evidence(x.verdict, comparison)
-            line = Markup("{} {}{}{}{}").format(x.name, effect, against, evidence, x.remarks)
+            effect += " in the median" if finding.verdict.contrast.by_median else ""
+            evidence = _format_evidence(finding.verdict, comparison)
+            line = Markup("{} {}{}{}{}").format(finding.name, effect, against, evidence, finding.remarks)
         else:
-            remarks = format_brackets(x.state, x.disagreement)
-            line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
+            remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
+            line = Markup("{} {}{}{}").format(
+                finding.name, describe_divergence(finding.verdict), against, remarks
+            )
         lines.append(line)
     lines += _summarise_changes(findings[listed:], comparison)
     return lines
 
 
-def _format_evidence(v: Verdict, comparison: Comparison) -> str:
+def _format_evidence(verdict: Verdict, comparison: Comparison) -> str:
     """Return the interval after a comma: ", 95 % CI [18, 22]"; "" if there is none."""
-    return f", {comparison.scale.format_interval(v.interval, sizes=True)}" if v.interval else ""
+    return f", {comparison.scale.format_interval(verdict.interval, sizes=True)}" if verdict.interval else ""
 
 
 def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield how many other arms have an effect in this direction, and how many only diverge."""
-    changed = [x for x in findings if x.has_effect]
-    effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
+    changed = [finding for finding in findings if finding.has_effect]
+    effects = sorted((finding.verdict.contrast.estimate or 0.0 for finding in changed), key=abs)
     scale = comparison.scale
     if effects:
         verb, _ = _choose_verb(findings[0].verdict, comparison)
@@ -204,13 +220,13 @@ def _format_count(number: int, verb: str) -> str:
     return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
 
 
-def _choose_verb(v: Verdict, comparison: Comparison) -> tuple[str, str]:
+def _choose_verb(verdict: Verdict, comparison: Comparison) -> tuple[str, str]:
     """Return the verb of an effect, and the preposition before the base.
 
     If higher is better, A "gains" 2 points "over" B, or "loses" 2 points "against" B. If lower is better, it
     "saves" or "costs".
     """
-    is_better = v.kind == Direction.BETTER
+    is_better = verdict.kind == Direction.BETTER
     if comparison.metric.lower_is_better:
         return ("saves", "over") if is_better else ("costs", "against")
     return ("gains", "over") if is_better else ("loses", "against")

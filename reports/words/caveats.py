@@ -26,26 +26,30 @@ def describe_decided(comparison: Comparison) -> str:
     If there are several metrics, the phrase names the one that decides. A gate or a proposal ends by a rule
     of its own, and has none.
     """
-    if not comparison.arms_to_decide or comparison.gate or comparison.proposal:
+    if not comparison.arms_with_declared_contrast or comparison.gate or comparison.proposal:
         return ""
-    verdicts = [arm.verdict for arm in comparison.arms_to_decide if arm.decided and arm.verdict]
-    unsettled = sum(v.direction is not Direction.NONE and not v.settled for v in verdicts)
+    verdicts = [arm.verdict for arm in comparison.arms_with_declared_contrast if arm.decided and arm.verdict]
+    unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
-    decided = sum(arm.decided for arm in comparison.arms_to_decide)
+    decided = sum(arm.decided for arm in comparison.arms_with_declared_contrast)
     by = f" by {comparison.title}" if comparison.other_views else ""
-    return f"{decided} of {plural(len(comparison.arms_to_decide), 'contrast')} decided{by}{sizes}"
+    return (
+        f"{decided} of {plural(len(comparison.arms_with_declared_contrast), 'contrast')} decided{by}{sizes}"
+    )
 
 
 def describe_seen_data(comparison: Comparison) -> str:
     """Return sentences on contrasts that had results before the plan was declared; "" for none."""
-    exploratory = [arm for arm in comparison.arms_to_decide if arm.name in comparison.design.seen_pairs]
+    exploratory = [
+        arm for arm in comparison.arms_with_declared_contrast if arm.name in comparison.design.seen_pairs
+    ]
     if not exploratory:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
     fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
     if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
-    contrasts = plural(len(comparison.arms_to_decide), "contrast")
+    contrasts = plural(len(comparison.arms_with_declared_contrast), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
     return (
         f"The results of {len(exploratory)} of {contrasts} had been seen when this plan was declared: "
@@ -55,7 +59,7 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
     """Return a sentence on the futile contrasts; "" for none."""
-    names = [arm.name for arm in comparison.arms_to_decide if arm.verdict and arm.verdict.futile]
+    names = [arm.name for arm in comparison.arms_with_declared_contrast if arm.verdict and arm.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -97,9 +101,9 @@ def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]
 
 
 _CAVEATS_OF_LOOKS = (
-    "Pairs of seeds are not exactly normal. In simulations of looks at 10 to 40 seeds, a contrast without a "
-    "difference claimed one in .04 of studies if pairs are normal and in .06 if they are exponential, where "
-    ".05 is meant; at least one of fifteen did in .04 and .13. Looks from five seeds on err more often.",
+    "Pairs of seeds are not exactly normal. In simulations of looks at 10 to 40 seeds, with normal pairs 4 % "
+    "of equal arms were called different, with exponential ones 6 %; 5 % is intended. In studies of fifteen "
+    "equal arms at least one was called different in 4 % and 13 %. Looks from five seeds on err more often.",
     "A rare collapse can be missed: what none of n seeds showed may still happen in up to 3/n of them.",
 )
 
@@ -165,14 +169,14 @@ def describe_declaration(comparison: Comparison) -> str:
     """Return when the plan was declared, and whether its contrasts had results by then."""
     design = comparison.design
     if not design.planned:
-        return "whose declaration is not part of a table of results"
+        return "declared at an unknown date: a table of results has none"
     date = f"declared on {format_time(design.planned)}"
     if design.first_declared is not None:
         first = format_time(design.first_declared)
         date = f"first declared on {first} and in this form on {format_time(design.planned)}"
     if design.seen_pairs:
         number = len(design.seen_pairs)
-        contrasts = plural(len(comparison.arms_to_decide), "contrast")
+        contrasts = plural(len(comparison.arms_with_declared_contrast), "contrast")
         return f"{date}, after results of both sides of {number} of its {contrasts}"
     if design.ships:
         return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
@@ -183,18 +187,22 @@ def list_earlier_attempts(comparison: Comparison) -> list[str]:
     """Return a line for each earlier plan of each contrast, in the order of the arms."""
     return [
         line
-        for arm in comparison.arms_to_decide
+        for arm in comparison.arms_with_declared_contrast
         for line in comparison.design.earlier_attempts.get(arm.name, ())
     ]
 
 
 def describe_attempts(comparison: Comparison) -> str:
     """Return sentences on contrasts that were planned before, and what that means; "" for none."""
-    repeated = [arm for arm in comparison.arms_to_decide if comparison.design.earlier_attempts.get(arm.name)]
+    repeated = [
+        arm
+        for arm in comparison.arms_with_declared_contrast
+        if comparison.design.earlier_attempts.get(arm.name)
+    ]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"
-    contrasts = plural(len(comparison.arms_to_decide), "contrast")
+    contrasts = plural(len(comparison.arms_with_declared_contrast), "contrast")
     return f"{len(repeated)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
 
 

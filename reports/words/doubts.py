@@ -19,7 +19,7 @@ from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     """Return a sentence on each thing that makes results doubtful, from dead toggles to mixed machines."""
     phrases = [
-        f"{arm.name}: {arm.note} bit for bit, so the change did nothing"
+        f"{arm.name}: {arm.reason_not_compared} bit for bit, so the change did nothing"
         for arm in comparison.arms
         if arm.is_dead
     ]
@@ -30,7 +30,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
             settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
-    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_contrast_to_decide]
+    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_declared_contrast]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
         describe_warned_trials(comparison),
@@ -46,7 +46,10 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
 def describe_warned_trials(comparison: Comparison) -> str:
     """Return which arms have learnt nothing: "lr 1 always predicts “the” on 3 seeds"; "" for none."""
     warned = Counter(
-        (arm.name, r.warning) for arm in comparison.arms for r in arm.measured.finished_results if r.warning
+        (arm.name, result.warning)
+        for arm in comparison.arms
+        for result in arm.measured.finished_results
+        if result.warning
     )
     phrases = [
         f"{make_visible(name)} {warning} on {plural(number, comparison.design.noun)}"
@@ -67,14 +70,19 @@ def describe_copied_arms(comparison: Comparison) -> str:
 
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
-    views = [v for v in comparison.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
+    judged = comparison.per_metric
+    views = [view for view in judged if view.metric.is_quality and is_computed(view.metric.name)]
     perfect = []
     for arm in comparison.arms:
-        values = [(v.metric, v.arms[arm.index].summary.values.values()) for v in views]
+        values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
         seeds = [seed for seed, result in arm.measured.results.items() if result.done]
         is_one_run = have_equal_fingerprints(arm.measured, seeds, comparison.design)
         is_one_value = values and arm.done >= FEWEST_SEEDS and is_one_run
-        if is_one_value and arm.measured.uses_seed and all(metric.are_best(xs) for metric, xs in values):
+        if (
+            is_one_value
+            and arm.measured.uses_seed
+            and all(metric.are_best(numbers) for metric, numbers in values)
+        ):
             perfect.append(arm.name)
     if not perfect:
         return ""
@@ -93,16 +101,16 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     unequal = []
     for arm in comparison.arms_with_contrast:
         contrast = arm.contrast
-        v = arm.verdict
-        if contrast and v and contrast.skewed:
+        verdict = arm.verdict
+        if contrast and verdict and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
             sides = make_visible(arm.name)
             if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
                 sides += f" against {make_visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
-        elif isinstance(contrast, Unpaired) and v and v.claims and contrast.has_unequal_spreads:
+        elif isinstance(contrast, Unpaired) and verdict and verdict.claims and contrast.has_unequal_spreads:
             unequal.append(make_visible(arm.name))
-        elif contrast and v and v.claims and contrast.hides_skewness:
+        elif contrast and verdict and verdict.claims and contrast.hides_skewness:
             too_few.append(
                 f"{make_visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
             )

@@ -26,18 +26,18 @@ class Finding(NamedTuple):
         return describe_diverged(self.verdict.contrast)
 
     @property
-    def state(self) -> str:
+    def evidence_remarks(self) -> str:
         """Remarks on the evidence: "exploratory, provisional, 3 pairs lost", or what keeps it open."""
-        v = self.verdict
-        lost = describe_lost(v.contrast) if v.claims and v.contrast.lost_count else ""
-        skewed = "the pairs are skewed" if v.open_by_skewness else ""
-        provisional = "provisional" if v.provisional else ""
-        return ", ".join(filter(None, (*self.standing, provisional, lost, v.blocked_reason or skewed)))
+        verdict = self.verdict
+        lost = describe_lost(verdict.contrast) if verdict.claims and verdict.contrast.lost_count else ""
+        skewed = "the pairs are skewed" if verdict.open_by_skewness else ""
+        provisional = "provisional" if verdict.provisional else ""
+        return ", ".join(filter(None, (*self.standing, provisional, lost, verdict.blocked_reason or skewed)))
 
     @property
     def remarks(self) -> str:
-        """In brackets: its state, how often each side diverged, and which other metric disagrees."""
-        return format_brackets(self.state, self.diverged, self.disagreement)
+        """In brackets: `evidence_remarks`, how often each side diverged, and which other metric disagrees."""
+        return format_brackets(self.evidence_remarks, self.diverged, self.disagreement)
 
     @property
     def has_effect(self) -> bool:

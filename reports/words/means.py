@@ -36,12 +36,16 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     }
     directions = _judge_order(tasks, list(names), comparison)
     sure = {Direction.BETTER, Direction.WORSE}
-    stable = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
+    stable = [
+        pair
+        for pair, by_task in directions.items()
+        if any(by_task == [direction] * len(tasks) for direction in sure)
+    ]
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
     verb = "keeps its" if len(stable) == 1 else "keep their"
     marks = [*merge_standings([arm for by_key in tasks.values() for arm in by_key.values()])]
-    if stable and len(comparison.design.first_look) < CLAIM_SEEDS:
+    if stable and len(comparison.design.first_look_seeds) < CLAIM_SEEDS:
         marks.append("provisional")
     remarks = f" ({', '.join(marks)})" if marks else ""
     phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{remarks}")]
@@ -69,8 +73,8 @@ def _judge_order(
         for task, by_key in tasks.items()
         for pair in directions
     }
-    for (_, pair), v in comparison.judge_pairs(sides).items():
-        directions[pair].append(v.direction)
+    for (_, pair), verdict in comparison.judge_pairs(sides).items():
+        directions[pair].append(verdict.direction)
     return directions
 
 
@@ -80,12 +84,12 @@ def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
     keys = comparison.design.presentation.task
-    differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
+    differing = [key for key in keys if len({settings[key] for _, settings in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}
-    for arm, factors in trained:
-        task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
-        settings = frozenset((key, value) for key, value in factors.items() if key not in keys)
-        tasks.setdefault(task, {})[settings] = arm
+    for arm, settings in trained:
+        task = ", ".join(f"{key} {PurePath(str(settings[key])).name}" for key in differing)
+        other_settings = frozenset((key, value) for key, value in settings.items() if key not in keys)
+        tasks.setdefault(task, {})[other_settings] = arm
     return tasks
 
 
@@ -105,7 +109,7 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
         if arm.contrast and not arm.measured.is_aa_arm:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
     grid = len(lines) > 1 and all(
-        len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
+        len(line) > 2 and not line[0].has_declared_contrast for line in lines.values()
     )
     return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
 
@@ -129,13 +133,14 @@ def list_means(
     decimals = 0 if comparison.scale.level_phrase else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
     means = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
-    means[:1] = [phrase_mean(x, comparison) for x in means[:1]]
+    means[:1] = [phrase_mean(mean, comparison) for mean in means[:1]]
     if len(set(numbers)) > 1 or count_seeds:
         means = [
             f"{mean} over {plural(n, comparison.design.noun)}" for mean, n in zip(means, numbers, strict=True)
         ]
     diverged = [
-        f" ({s.diverged} of {s.n} diverged)" if (s := arm.summary).diverged else "" for _, arm in named_arms
+        f" ({arm.summary.diverged} of {arm.summary.n} diverged)" if arm.summary.diverged else ""
+        for _, arm in named_arms
     ]
     phrases = zip(named_arms, means, diverged, strict=True)
     return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)

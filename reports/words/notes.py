@@ -33,15 +33,15 @@ DIVERGED = (
     "better (sign test) has to agree with the means."
 )
 DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. An arm that has such rows, or whose baseline has, is called "
-    "neither different nor equal, as its rows are not independent pairs. Without any pairs, a test compares "
+    "Means leave out the rows that diverged. An arm that has such rows, or whose baseline has, gets no "
+    "verdict by its mean, as its rows are not independent pairs. Without any pairs, a test compares "
     "how often both sides diverge."
 )
-FIRST_SEEDS = (
+ONLY_FIRST_LOOK = (
     "The rows are trials of a study, which gets seeds until it is decided. Only the trials of its first look "
     "are compared."
 )
-LOSSES = (
+LOST_RUNS_COUNT_AGAINST = (
     "A verdict has to hold, in direction and size, with each run that failed, or that lacks a partner, "
     "counted against it."
 )
@@ -94,7 +94,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
     if comparison.design.test_share:
         notes.append(FOLDS)
     if FIRST_LOOK in comparison.table:
-        notes.append(FIRST_SEEDS)
+        notes.append(ONLY_FIRST_LOOK)
     notes += few_or_copied
     if any(arm.diverged for arm in comparison.arms):
         notes.append(
@@ -103,7 +103,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
             else DIVERGED_DEPENDENT
         )
     if any(arm.failed or unpaired[arm.name] for arm in comparison.arms):
-        notes.append(LOSSES)
+        notes.append(LOST_RUNS_COUNT_AGAINST)
     notes += [
         f"WARNING: {sentence}."
         for sentence in (*comparison.design.doubts, *list_skewed_contrasts(comparison))

@@ -18,65 +18,69 @@ from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 
 def write_verdict_sentence(
-    v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
+    verdict: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
 ) -> str:
     """Return a verdict as a sentence: "▲ better by more than δ — A against B: …", with names unescaped.
 
     The evidence follows: effect, interval, p, seeds, failures and, if it is open, the seeds needed. `scale`
     is the metric's, and `correction` names the method that adjusted p.
     """
-    contrast = v.contrast
-    test = f"{correction} p {format_p(v.difference_p)}"
-    if v.kind == "same":
+    contrast = verdict.contrast
+    test = f"{correction} p {format_p(verdict.difference_p)}"
+    if verdict.kind == "same":
         zone = scale.format_measured_delta(contrast.delta)
-        test = f"within ±{zone} (TOST, {correction} p {format_p(v.equivalence_p)})"
+        test = f"within ±{zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
     signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
-    effect = [_describe_effect(v, scale), test, signs, describe_divergence(v)]
+    effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
     phrases = [
         *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.all_tied else effect),
-        _describe_losses(contrast),
-        describe_stage(v),
-        "" if v.claims or v.futile else _describe_power(contrast, scale),
-        f"provisional under {CLAIM_SEEDS} seeds" if v.provisional else "",
+        _describe_lost_pairs(contrast),
+        describe_stage(verdict),
+        "" if verdict.claims or verdict.futile else _describe_power(contrast, scale),
+        f"provisional under {CLAIM_SEEDS} seeds" if verdict.provisional else "",
     ]
-    return f"{v.symbol} {v.text} — {arm} against {baseline}: {'; '.join(filter(None, phrases))}."
+    return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(filter(None, phrases))}."
 
 
-def describe_divergence(v: Verdict) -> str:
+def describe_divergence(verdict: Verdict) -> str:
     """Return how often each side diverged, with the p of a test if there is one; "" if no seed did."""
-    counts = describe_diverged(v.contrast)
-    if not counts or not v.contrast.divergence_test:
+    counts = describe_diverged(verdict.contrast)
+    if not counts or not verdict.contrast.divergence_test_name:
         return counts
-    return f"{counts} ({v.contrast.divergence_test}, adjusted p {format_p(v.divergence_test.p)})"
+    p = format_p(verdict.adjusted_divergence.p)
+    return f"{counts} ({verdict.contrast.divergence_test_name}, adjusted p {p})"
 
 
 def describe_diverged(contrast: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
     if not (contrast.arm_diverged or contrast.base_diverged):
         return ""
-    n = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
-    return f"diverged {contrast.arm_diverged} of {n[0]} against {contrast.base_diverged} of {n[1]}"
+    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
+    arm_size, base_size = sizes
+    return f"diverged {contrast.arm_diverged} of {arm_size} against {contrast.base_diverged} of {base_size}"
 
 
-def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
+def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> str:
     """Return where in its looks a contrast stands: "decided at 15 of 40 seeds"; "" if there is one look.
 
     Why it claims nothing is said by `explain_open`.
     """
-    if v.blocked_reason:
-        return f"open: {v.blocked_reason}"
-    looks = v.contrast.look.looks
+    if verdict.blocked_reason:
+        return f"open: {verdict.blocked_reason}"
+    looks = verdict.contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
-    seeds = f"{v.contrast.look.seeds} of {looks.last} seeds"
-    if v.decided:
-        return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
-    if v.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
-        return f"{_name_open_part(v, first_metric)}open at the last look, {seeds}"
-    return f"{_name_open_part(v, first_metric)}open after {seeds}"
+    seeds = f"{verdict.contrast.look.seeds} of {looks.last} seeds"
+    if verdict.decided:
+        return (
+            f"decided at {seeds}" if verdict.claims else f"open at {seeds}, where {first_metric} was decided"
+        )
+    if verdict.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
+        return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
+    return f"{_name_open_part(verdict, first_metric)}open after {seeds}"
 
 
-def _name_open_part(v: Verdict, first_metric: str) -> str:
+def _name_open_part(verdict: Verdict, first_metric: str) -> str:
     """Return which part of a contrast with a claim is open, such as "its size is "; "" without a claim."""
     subjects = {
         None: f"{first_metric} is ",
@@ -84,30 +88,34 @@ def _name_open_part(v: Verdict, first_metric: str) -> str:
         StoppingRule.GATE: "the gate is ",
         StoppingRule.PROPOSAL: "the proposal is ",
     }
-    return subjects[v.stopping_rule] if v.claims else ""
+    return subjects[verdict.stopping_rule] if verdict.claims else ""
 
 
-def _describe_effect(v: Verdict, scale: Scale) -> str:
+def _describe_effect(verdict: Verdict, scale: Scale) -> str:
     """Return the difference and its interval; if seeds diverged, of the median, and the mean."""
-    contrast = v.contrast
+    contrast = verdict.contrast
     if not contrast.pairs:
         return "no seed in common"
     show = partial(scale.format_measured, sign=True)
-    ends = f", {v.interval.percent} CI {scale.format_interval_cell(v.interval)}" if v.interval else ""
+    ends = (
+        f", {verdict.interval.percent} CI {scale.format_interval_cell(verdict.interval)}"
+        if verdict.interval
+        else ""
+    )
     effect = f"{show(contrast.estimate)}{ends} over seeds"
     if not contrast.by_median:
-        return "; ".join(filter(None, (effect, describe_unbiased(v, show))))
+        return "; ".join(filter(None, (effect, describe_unbiased(verdict, show))))
     mean = "" if contrast.mean is None else f"; given convergence the mean is {show(contrast.mean)}"
     return f"median {effect}{mean}"
 
 
-def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
+def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
-    look = v.contrast.look
-    if not v.decided or look.k + 1 == len(look.looks.numbers):
+    look = verdict.contrast.look
+    if not verdict.decided or look.k + 1 == len(look.looks.numbers):
         return ""
-    mean = v.contrast.estimate
-    unbiased = v.unbiased
+    mean = verdict.contrast.estimate
+    unbiased = verdict.unbiased
     if mean is None or unbiased is None or show(mean) == show(unbiased):
         return ""
     return f"{show(unbiased)} allowing for the early stop"
@@ -129,7 +137,7 @@ def describe_lost(contrast: Contrast) -> str:
     )
 
 
-def _describe_losses(contrast: Contrast) -> str:
+def _describe_lost_pairs(contrast: Contrast) -> str:
     parts = [f"{describe_lost(contrast)}, counted as the worst for the claim"] if contrast.lost_count else []
     if contrast.unpaired:
         parts.append(f"without a partner: seed {', '.join(map(str, contrast.unpaired))}")
@@ -173,13 +181,13 @@ def fails_aa_check(contrast: Contrast) -> bool:
     return contrast.pairs >= FEWEST_SEEDS and contrast.p <= SELF_CHECK_ALPHA
 
 
-def describe_interaction(v: Verdict) -> str:
+def describe_interaction(verdict: Verdict) -> str:
     """Return a phrase on whether two factors' effects add up, from the verdict on their interaction."""
-    if v.kind == "open":
+    if verdict.kind == "open":
         return "whether the two effects add up is not decided"
-    if v.size is Size.LESS:
+    if verdict.size is Size.LESS:
         return "the two effects add up, within ±δ"
-    return f"together {v.direction} than the two effects add up to"
+    return f"together {verdict.direction} than the two effects add up to"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,9 +208,9 @@ class Claim:
     def other_metrics(self) -> tuple[str, ...]:
         """A phrase with the verdict and the numbers by each other metric."""
         return tuple(
-            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.arm.index], view)}"
+            f"{view.title}: {arm.verdict.symbol} {arm.verdict.text}, {_describe_contrast(arm, view)}"
             for view in self.comparison.other_views
-            if (v := view.arms[self.arm.index].verdict)
+            if (arm := view.arms[self.arm.index]).verdict
         )
 
     @property
@@ -222,19 +230,23 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
         for arm in comparison.arms_with_contrast
         if arm.verdict
     ]
-    return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -absolute_difference(x.verdict))))
+    return tuple(
+        sorted(
+            claims, key=lambda claim: (order.index(claim.verdict.kind), -absolute_difference(claim.verdict))
+        )
+    )
 
 
 def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     """Return the numbers of a contrast: levels of base → arm, effect, interval, pairs better, state."""
     contrast = arm.contrast
     if contrast is None:
-        return arm.note
+        return arm.reason_not_compared
     if contrast.all_tied:
-        alike = f"the same {phrase_all(contrast.pairs, arm.noun)}"
+        alike = f"the same {phrase_all(contrast.pairs, comparison.design.noun)}"
         return ", ".join(filter(None, (alike, describe_state(arm, comparison))))
     phrases = []
-    show = partial(comparison.scale.format_difference, ends=arm.interval, sign=True)
+    show = partial(comparison.scale.format_difference, interval=arm.interval, sign=True)
     if contrast.estimate is not None:
         median = "median " if contrast.by_median else ""
         phrases = [
@@ -246,7 +258,9 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
         if second := comparison.scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
-        f"better on {contrast.pairs_better} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
+        f"better on {contrast.pairs_better} of {plural(contrast.pairs, comparison.design.noun)}"
+        if contrast.paired
+        else "",
         describe_state(arm, comparison),
     ]
     return ", ".join(filter(None, phrases))
@@ -264,7 +278,7 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison in which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
-    most = max(arm.contrast.pairs for arm in comparison.arms_to_decide if arm.contrast)
+    most = max(arm.contrast.pairs for arm in comparison.arms_with_declared_contrast if arm.contrast)
     is_one_run = any(arm.is_one_run for arm in comparison.arms)  # one run makes one pair of all its seeds
     noun = "pair" if is_one_run else comparison.design.noun
     pairs = f"One {noun}" if most == 1 else plural(most, noun)
@@ -276,63 +290,66 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
 
     What `describe_too_few_pairs` says of all arms is not said again.
     """
-    v = arm.verdict
+    verdict = arm.verdict
     contrast = arm.contrast
     if not contrast:
-        return arm.note if arm.index else "baseline"
-    if not v:
+        return arm.reason_not_compared if arm.index else "baseline"
+    if not verdict:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
     phrases = [
-        describe_divergence(v) if contrast.given_convergence else "",
+        describe_divergence(verdict) if contrast.given_convergence else "",
         f"{describe_lost(contrast)}, counted against any claim" if contrast.lost_count else "",
-        _describe_progress(arm, v, comparison),
-        "open only because the pairs are skewed" if v.open_by_skewness else "",
-        "one side failed more often, so that the two are not the same" if _fails_unequally(v) else "",
-        f"provisional: under {CLAIM_SEEDS} {arm.noun}s" if v.provisional else "",
+        _describe_progress(arm, verdict, comparison),
+        "open only because the pairs are skewed" if verdict.open_by_skewness else "",
+        "one side failed more often, so that the two are not the same" if _fails_unequally(verdict) else "",
+        f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s" if verdict.provisional else "",
     ]
     return "; ".join(filter(None, phrases))
 
 
-def _fails_unequally(v: Verdict) -> bool:
+def _fails_unequally(verdict: Verdict) -> bool:
     """Return True for a contrast that still gets seeds, and of which one side failed more often."""
-    return v.contrast.fails_unequally and not (v.claims or v.decided or v.blocked_reason)
+    return verdict.contrast.fails_unequally and not (
+        verdict.claims or verdict.decided or verdict.blocked_reason
+    )
 
 
-def explain_open(arm: ComparedArm, first_metric: str) -> str:
+def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     """Return why the arm's contrast is open; "" if it makes a claim, or if there is none."""
-    v = arm.verdict
+    verdict = arm.verdict
     contrast = arm.contrast
-    if v is None or contrast is None or v.claims:
+    noun = comparison.design.noun
+    if verdict is None or contrast is None or verdict.claims:
         return ""
-    if v.blocked_reason:
-        return v.blocked_reason
+    if verdict.blocked_reason:
+        return verdict.blocked_reason
     if contrast.pairs < FEWEST_SEEDS:
-        return f"under {FEWEST_SEEDS} {arm.noun}s nothing is decided"
-    if v.open_by_skewness:
+        return f"under {FEWEST_SEEDS} {noun}s nothing is decided"
+    if verdict.open_by_skewness:
         return "the pairs are skewed"
-    if v.is_widened_to_zero:
-        return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, arm.noun)}"
+    if verdict.is_widened_to_zero:
+        return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, noun)}"
     if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
-    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, arm.noun)}"
-    return f"{reason}, where {first_metric} was decided" if v.decided else reason
+    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
+    return f"{reason}, where {comparison.first_title} was decided" if verdict.decided else reason
 
 
-def _describe_progress(arm: ComparedArm, v: Verdict, comparison: Comparison) -> str:
+def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the stage of an undecided contrast, or why a decided one is open; "" for a decided claim."""
-    contrast = v.contrast
+    contrast = verdict.contrast
     looks = contrast.look.looks
     has_more_looks = contrast.look.k + 1 < len(looks.numbers)
-    if comparison.has_too_few_pairs and not v.blocked_reason:
+    if comparison.has_too_few_pairs and not verdict.blocked_reason:
         return ""
-    if v.blocked_reason or (has_more_looks and not v.decided):
-        return describe_stage(v, comparison.first_title)
-    if v.decided:
-        return "" if v.claims else f"open: {explain_open(arm, comparison.first_title)}"
-    pairs = describe_sizes(contrast, arm.noun)
+    if verdict.blocked_reason or (has_more_looks and not verdict.decided):
+        return describe_stage(verdict, comparison.first_title)
+    if verdict.decided:
+        return "" if verdict.claims else f"open: {explain_open(arm, comparison)}"
+    pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
-    return f"{_name_open_part(v, comparison.first_title)}not decided at {pairs}"
+    return f"{_name_open_part(verdict, comparison.first_title)}not decided at {pairs}"
 
 
 def write_claims(comparison: Comparison) -> tuple[str, ...]:
@@ -341,12 +358,14 @@ def write_claims(comparison: Comparison) -> tuple[str, ...]:
     return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(comparison)))
 
 
-def absolute_difference(v: Verdict) -> float:
+def absolute_difference(verdict: Verdict) -> float:
     """Return the absolute difference of a verdict; 0 if it has none."""
-    return abs(v.contrast.estimate or 0.0)
+    return abs(verdict.contrast.estimate or 0.0)
 
 
 def find_largest_effect(comparison: Comparison) -> float:
     """Return the largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
-    directed = [x.verdict for x in list_claims(comparison) if x.verdict.direction is not Direction.NONE]
-    return max((absolute_difference(v) / comparison.metric.zone for v in directed), default=0.0)
+    claims = list_claims(comparison)
+    directed = [claim.verdict for claim in claims if claim.verdict.direction is not Direction.NONE]
+    sizes = [absolute_difference(verdict) / comparison.metric.zone for verdict in directed]
+    return max(sizes, default=0.0)

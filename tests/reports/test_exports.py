@@ -156,7 +156,7 @@ def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
 def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     by_name = {row.name: row for row in compare(make_realistic_study()).arms}
     assert by_name["random blocks"].contrast is None
-    assert by_name["random blocks"].note == "another task: split"
+    assert by_name["random blocks"].reason_not_compared == "another task: split"
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
@@ -164,7 +164,7 @@ def test_an_arm_says_whether_it_waits_for_its_own_results_or_for_those_of_its_ba
     c = compare(
         make_study((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
     )
-    assert c.arms[1].note != c.arms[2].note == "no results yet"
+    assert c.arms[1].reason_not_compared != c.arms[2].reason_not_compared == "no results yet"
 
 
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
@@ -174,9 +174,9 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
     complete = compare(make_study(arms + later))
     interim = complete.arms[1]
     waiting = complete.arms[2]
-    assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
+    assert (waiting.reason_not_compared, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (single.decided, interim.decided, interim.verdict.difference_test.p) == (
+    assert (single.decided, interim.decided, interim.verdict.adjusted_difference.p) == (
         True,
         False,
         1,
@@ -345,7 +345,7 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, second_row, _ = c.arms
     assert reference.contrast is None
-    assert "others are compared with it" in reference.note
+    assert "others are compared with it" in reference.reason_not_compared
     assert second_row.summary.mean > c.arms[0].summary.mean
     assert second_row.verdict.kind == "better"
     assert second_row.describe_changes().endswith("against other")

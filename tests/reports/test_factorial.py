@@ -30,22 +30,25 @@ def name_parts(c=None) -> dict[str, Part]:
 
 def test_the_largest_full_factorial_is_found_and_its_effects_judged():
     assert [s.name for s in WHOLE().factors] == ["tying", "dropout", "AR", "TAR"]
-    grid = {e.name: e for e in WHOLE().effects}
+    factorial = {e.name: e for e in WHOLE().effects}
     # −.2 + .08/2, −.1 + .08/2, −.05 and all of .08, with noise of .004 in each of 160 trials
     expected = {"tying": -0.16, "dropout": -0.06, "AR": -0.05, "TAR": 0.0, "tying × dropout": 0.08}
-    assert {name: grid[name].mean for name in expected} == pytest.approx(expected, abs=0.003)
-    words = {name: e.verdict.kind for name, e in grid.items()}
-    assert len(grid) == 4 + 6
+    assert {name: factorial[name].mean for name in expected} == pytest.approx(expected, abs=0.003)
+    words = {name: e.verdict.kind for name, e in factorial.items()}
+    assert len(factorial) == 4 + 6
     assert words["tying"] is words["dropout"] is words["AR"] == "better"
     assert words["TAR"] is words["tying × AR"] == "same"  # δ is .03
     assert words["tying × dropout"] == "worse"  # together they bring less than the sum
 
 
 def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has():
-    grid = find_factorial(compare(make_realistic_study()))  # its baseline has neither
-    assert [(s.name, s.off, s.on) for s in grid.factors] == [("dropout", 0.0, 0.4), ("tying", False, True)]
+    factorial = find_factorial(compare(make_realistic_study()))  # its baseline has neither
+    assert [(s.name, s.off, s.on) for s in factorial.factors] == [
+        ("dropout", 0.0, 0.4),
+        ("tying", False, True),
+    ]
     # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and −.06
-    assert [e.mean for e in grid.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
+    assert [e.mean for e in factorial.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
 
 
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
@@ -75,7 +78,7 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
     )
     effect = find_factorial(c).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
-    assert effect.verdict.difference_test.p < 0.001
+    assert effect.verdict.adjusted_difference.p < 0.001
     assert effect.verdict.kind == "open"
     assert "Seeds left out: 3" in read_page_text(render(c, tmp_path))
 
@@ -137,8 +140,8 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
         verdict = name_parts()[name].verdicts[BESIDE]
         words = {verdict.kind, row.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
-        assert (verdict.difference_test.p, verdict.contrast.pairs_better) == (
-            row.verdict.difference_test.p,
+        assert (verdict.adjusted_difference.p, verdict.contrast.pairs_better) == (
+            row.verdict.adjusted_difference.p,
             row.contrast.pairs_worse,
         )
 
@@ -201,17 +204,17 @@ def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
         make_switched_study(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]}
     )
     c = compare(design)
-    grid = find_factorial(c)
-    parts = {part.factor.name: part for part in find_parts(c, grid)}
-    assert parts["tying"].standings[BESIDE] == grid.standing == ("exploratory", "attempt 2")
+    factorial = find_factorial(c)
+    parts = {part.factor.name: part for part in find_parts(c, factorial)}
+    assert parts["tying"].standings[BESIDE] == factorial.standing == ("exploratory", "attempt 2")
     assert parts["AR"].standings[BESIDE] == ()
-    assert parts["AR"].standings[AVERAGE] == grid.standing, "its cells are among those that were seen"
-    texts = [line.striptags() for line in write_answer(c, [*parts.values()], grid)]
+    assert parts["AR"].standings[AVERAGE] == factorial.standing, "its cells are among those that were seen"
+    texts = [line.striptags() for line in write_answer(c, [*parts.values()], factorial)]
     assert "(exploratory, attempt 2)" in texts[0]
     assert texts[2].endswith("(exploratory, attempt 2)")
     assert texts[-1].endswith("(exploratory, attempt 2)")
     assert not texts[3].endswith(")")
-    assert read_page_text(render(c, tmp_path)).count("exploratory, attempt 2") > len(grid.effects)
+    assert read_page_text(render(c, tmp_path)).count("exploratory, attempt 2") > len(factorial.effects)
 
 
 def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
@@ -224,10 +227,10 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
         "both": (-0.07, tying | clip),
     }
     c = compare(make_study(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
-    grid = find_factorial(c)
-    tying_verdicts = find_parts(c, grid)[0].verdicts
+    factorial = find_factorial(c)
+    tying_verdicts = find_parts(c, factorial)[0].verdicts
     assert [tying_verdicts[context].kind for context in CONTEXTS] == ["open", "better", "better"]
-    *_, last = write_answer(c, find_parts(c, grid), grid)
+    *_, last = write_answer(c, find_parts(c, factorial), factorial)
     assert last == "Whether the effects of two parts add up is open for 1 of 1 pair"
 
 

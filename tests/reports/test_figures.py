@@ -119,7 +119,7 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
         assert np.allclose(np.polyval((slope, zero), loss), positions, atol=0.05)  # in % of the width
         if row.verdict:
             assert row.verdict.kind in bars[0].get("class").split()
-        if not row.note:
+        if not row.reason_not_compared:
             (band,) = find_marks(strip, "band")
             middle = slope * origin + zero
             width = 2 * c.metric.delta * slope
@@ -200,12 +200,12 @@ def test_a_diverged_seed_is_marked_and_not_dropped(page_pictures):
 
 def test_effects_of_a_factorial_are_strips_around_zero():
     c = compare(make_switched_study())
-    grid = find_factorial(c)
-    ticks, strips = forest.draw_effects(grid, c)
+    factorial = find_factorial(c)
+    ticks, strips = forest.draw_effects(factorial, c)
     assert "0" in [label for _, label in ticks]
-    assert len(strips) == len(grid.effects)
+    assert len(strips) == len(factorial.effects)
     zero = next(place for place, label in ticks if label == "0")
-    for effect, strip in zip(grid.effects, map(ET.fromstring, strips), strict=True):
+    for effect, strip in zip(factorial.effects, map(ET.fromstring, strips), strict=True):
         assert find_marks(strip, "origin")[0].get("x1") == zero
         assert len(list_places(strip)) == len(effect.seeds)
         assert effect.verdict.kind in find_marks(strip, "mean")[0].get("class").split()

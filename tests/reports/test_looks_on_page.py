@@ -241,7 +241,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 
 def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
-    assert "counts" not in [row.name for row in c.arms_to_decide]
+    assert "counts" not in [row.name for row in c.arms_with_declared_contrast]
     assert "others are compared with it" in read_page_text(page)
     curves = [svg for svg in parse_svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(c.per_metric)
@@ -273,7 +273,9 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     lost = break_trials(make_arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
     arms = [measured for measured in make_looked_study().arms if measured.name != "lost"]
     c = compare(make_study((*arms, lost), metrics=BOTH, **LOOKS))
-    assert c.arms[-1].note == "open: seed 0 failed, seed 1 failed and 8 more", "of the first look"
+    assert c.arms[-1].reason_not_compared == "open: seed 0 failed, seed 1 failed and 8 more", (
+        "of the first look"
+    )
 
 
 def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
@@ -291,7 +293,7 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     rows = {row.name: row for row in c.arms}
     verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in verdicts) is judged
-    assert verdicts["whole"].difference_test.alpha == 0.025 or judged, "both are in the family_size"
+    assert verdicts["whole"].adjusted_difference.alpha == 0.025 or judged, "both are in the family_size"
 
 
 def test_a_contrast_whose_pairs_failed_in_part_has_no_look_left_after_the_last_one() -> None:

@@ -110,6 +110,6 @@ def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     base, second = design.arms
     design = replace(design, arms=(base, set_metrics(second, error=0.0)))
     row = compare(design).arms[1]
-    assert row.note.startswith("open: seed 0 has no error to judge")
+    assert row.reason_not_compared.startswith("open: seed 0 has no error to judge")
     assert row.failed == 0
     assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"

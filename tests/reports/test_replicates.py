@@ -370,6 +370,32 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
 
 
 @pytest.mark.parametrize(
+    ("copied", "fault"),
+    [
+        (("base",), "the base ignores the seed"),
+        (("head",), "the head ignores the seed"),
+        (("base", "head"), "the head and the base ignore the seed"),
+        ((), ""),
+    ],
+)
+def test_a_gate_fails_where_a_side_ignores_its_seed_even_if_both_computed_the_same(copied, fault) -> None:
+    """An accuracy that is stuck beside a loss that seeds change is no copy."""
+    sides = []
+    for name in ("base", "head"):
+        losses = None if name in copied else dict(enumerate(DRAWN))
+        changes = {"clip": 1.0} if name == "head" else {}
+        side = set_metrics(make_arm(name, 0.0, settings=changes), accuracy=0.875, valid_accuracy=None)
+        side = set_metrics(side, valid_loss=2.0) if losses is None else set_metrics(side, valid_loss=losses)
+        results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()}
+        sides.append(replace(side, results=results))
+    metrics = (Metric("accuracy", 0.5),)
+    gate = compare(make_study((*sides,), metrics=metrics, stopping_rule="gate")).gate
+    assert gate is not None
+    assert gate.fault == fault
+    assert gate.passed is not bool(copied)
+
+
+@pytest.mark.parametrize(
     ("name", "numbers", "is_copied"),
     [
         ("elapsed", DRAWN, True),

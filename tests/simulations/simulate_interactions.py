@@ -40,7 +40,7 @@ def words_differ(cells: Cells) -> bool:
         single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], delta=1.0)
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
     verdicts = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
-    return any(len({by_part[part].effect for by_part in verdicts}) > 1 for part in range(PARTS))
+    return any(len({by_part[part].kind_beyond_delta for by_part in verdicts}) > 1 for part in range(PARTS))
 
 
 def interaction_shown(cells: Cells) -> bool:
@@ -50,7 +50,7 @@ def interaction_shown(cells: Cells) -> bool:
 
 def _has_direction(v: Verdict) -> bool:
     """Return whether a verdict is better or worse."""
-    return v.effect in ("better", "worse")
+    return v.kind_beyond_delta in ("better", "worse")
 
 
 def _switch_part(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:

@@ -40,8 +40,8 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in comparison.arms)
-    open_rows = [row for row in comparison.arms_to_decide if not row.decided]
+    assert len(unrolled.verdicts(table)) == sum(row.has_declared_contrast for row in comparison.arms)
+    open_rows = [row for row in comparison.arms_with_declared_contrast if not row.decided]
     assert all(row.verdict.futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows)
 
 

@@ -351,7 +351,7 @@ def test_a_run_whose_loss_is_infinite_diverged_by_every_metric() -> None:
     arm = base.assign(arm="new", accuracy=base.accuracy + 0.05, loss=base.loss.mask(base.seed < 7, np.inf))
     metrics = (Metric("accuracy", 0.02), Metric("loss", 0.02))
     found = compare_table(pd.concat([base, arm]), Columns(("arm",), ("seed",), metrics))
-    assert [view.arms[1].verdict.diverges for view in found.per_metric] == ["worse", "worse"]
+    assert [view.arms[1].verdict.divergence_direction for view in found.per_metric] == ["worse", "worse"]
     assert [view.arms[1].diverged for view in found.per_metric] == [7, 7]
     assert not any("perfect" in doubt for doubt in found.design.doubts)
     finite = compare_table(

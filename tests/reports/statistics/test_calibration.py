@@ -24,7 +24,7 @@ from unrolled.reports.statistics.estimators import (
     t_interval,
     tails_to_p,
 )
-from unrolled.reports.statistics.futility import BOUND
+from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
@@ -245,11 +245,11 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
     for _ in range(studies):
         arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}
-        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=BOUND)
+        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=FUTILE_CHANCE)
         v = decisions.verdicts["x"][METRIC.name]
         pairs_taken.append(v.contrast.pairs)
         decided.append(v.decided)
-    plan = predict_contrast(LOOKS, sd=sd, delta=0.02, effect=effect, futility=BOUND)
+    plan = predict_contrast(LOOKS, sd=sd, delta=0.02, effect=effect, futility=FUTILE_CHANCE)
     assert np.mean(pairs_taken) == pytest.approx(
         plan.seeds, abs=4 * np.std(pairs_taken) / math.sqrt(studies) + 0.5
     )

@@ -110,7 +110,12 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     assert d.looks_taken == 0
     assert set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
-    assert (v.kind, v.difference_test.p, v.equivalence_test.p, v.contrast.pairs) == ("open", 1.0, 1.0, 10)
+    assert (v.kind, v.adjusted_difference.p, v.adjusted_equivalence.p, v.contrast.pairs) == (
+        "open",
+        1.0,
+        1.0,
+        10,
+    )
     assert not v.decided
     assert "open after 10 of 40 seeds" in describe_stage(v)
     assert v.contrast.interval() and v.interval is None, "no look has been taken yet"
@@ -202,7 +207,7 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
     )
     v = d.verdicts["x"]["valid_loss"]
     assert v.decided
-    assert v.diverges == "worse"
+    assert v.divergence_direction == "worse"
     assert v.contrast.pairs < 40
 
 
@@ -247,7 +252,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     d = evaluate_looks(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
     assert get_outcome(d, "late") == ("better", 15)
     v = d.verdicts["turning"]["valid_accuracy"]
-    assert v.difference_test.p <= 0.05
+    assert v.adjusted_difference.p <= 0.05
     assert v.contrast.mean < 0  # significant, by the look where it was positive
     assert v.kind == "open"
     assert not v.decided
@@ -259,7 +264,7 @@ def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, baseline_values)}
     d = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
     v = d.verdicts["x"]["valid_accuracy"]
-    assert v.equivalence_test.p <= 0.05
+    assert v.adjusted_equivalence.p <= 0.05
     assert v.contrast.pairs == 40
     assert v.kind == "open"
 
@@ -269,7 +274,7 @@ def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_fi
     tied = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (dict(baseline_values), baseline_values))}
     d = run_looks(tied)
     assert get_outcome(d, "x") == ("open", 40)  # .98 to the 40th is .45
-    assert d.verdicts["x"]["valid_accuracy"].equivalence_test.p == pytest.approx(
+    assert d.verdicts["x"]["valid_accuracy"].adjusted_equivalence.p == pytest.approx(
         LOOKS.compute_p(0.98**40, 1), abs=1e-3
     )
     assert get_outcome(run_looks(tied, equal={"x": SEEDS}), "x") == ("same", 10)
@@ -305,10 +310,10 @@ def test_one_look_is_the_fixed_design() -> None:
     d = run_looks(PAIRS, looks=Looks((10,)))
     for name, v in fixed.items():
         same = d.verdicts[name]["valid_accuracy"]
-        assert (same.kind, same.difference_test.p, same.equivalence_test.p) == (
+        assert (same.kind, same.adjusted_difference.p, same.adjusted_equivalence.p) == (
             v.kind,
-            v.difference_test.p,
-            v.equivalence_test.p,
+            v.adjusted_difference.p,
+            v.adjusted_equivalence.p,
         )
         assert same.interval == v.interval
         assert " of 10 seeds" not in describe_stage(v)

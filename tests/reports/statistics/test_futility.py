@@ -13,7 +13,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import Moments, mean_interval, moments
-from unrolled.reports.statistics.futility import BOUND, MOST_SEEDS, LastLook
+from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLook
 from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.stopping import predict_contrast
 
@@ -105,7 +105,7 @@ def test_a_noisy_contrast_is_given_up_and_says_how_many_seeds_would_decide_it() 
         "great noise": make_differences(1, 40),
         "clear": make_differences(5, 3),
     }
-    unbounded, bounded = (judge_study(study, DELTA, LOOKS, bound) for bound in (0.0, BOUND))
+    unbounded, bounded = (judge_study(study, DELTA, LOOKS, bound) for bound in (0.0, FUTILE_CHANCE))
     assert [v.contrast.pairs for v in unbounded.values()] == [40, 40, 10]
     assert [v.contrast.pairs for v in bounded.values()] == [20, 20, 10]
     v = bounded["noise"]
@@ -126,8 +126,8 @@ def test_a_noisy_contrast_is_given_up_and_says_how_many_seeds_would_decide_it() 
 
 def test_nothing_is_given_up_before_the_first_look_by_signs_or_on_few_pairs() -> None:
     noise = make_differences(0, 4)
-    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, BOUND)["x"].futile
-    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), BOUND)["x"].contrast.pairs == 40
+    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].futile
+    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pairs == 40
     seeds = range(40)
     zero = dict.fromkeys(range(40), 0.0)
     diverged = dict(enumerate(noise.tolist())) | {3: math.inf}
@@ -135,7 +135,7 @@ def test_nothing_is_given_up_before_the_first_look_by_signs_or_on_few_pairs() ->
     for arm, failures in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
         d = evaluate_looks(
-            pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost_reasons=failures, futility=BOUND
+            pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost_reasons=failures, futility=FUTILE_CHANCE
         )
         v = d.verdicts["x"][DELTA.name]
         assert v.contrast.pairs >= 39
@@ -149,7 +149,7 @@ def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it()
         name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
         for name, x in (("noise", make_differences(0, 4)), ("some", make_differences(1, 2)))
     }
-    d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=BOUND)
+    d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=FUTILE_CHANCE)
     assert d.looks_taken == 3
     assert d.seeds_requested == {"noise": 0, "some": 30}
     assert d.verdicts["noise"]["y"].futile
@@ -162,7 +162,7 @@ def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled
         "x": {DELTA.name: (dict(enumerate(make_differences(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}
     }
     d = evaluate_looks(
-        pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], stopping_rule=rule, futility=BOUND
+        pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], stopping_rule=rule, futility=FUTILE_CHANCE
     )
     v = d.verdicts["x"][DELTA.name]
     assert v.text == "better, size not settled"
@@ -173,20 +173,20 @@ def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled
 
 @pytest.mark.parametrize("law", ["normal", "exponential"])
 def test_giving_up_makes_no_wrong_claim_that_going_on_does_not_make(law: str) -> None:
-    outcomes = judge_noise(law, 6, 3.0, 20, (0.0, BOUND))
-    assert outcomes[BOUND].wrong <= outcomes[0.0].wrong <= 0.2
-    assert outcomes[BOUND].trained < 0.6 * outcomes[0.0].trained
+    outcomes = judge_noise(law, 6, 3.0, 20, (0.0, FUTILE_CHANCE))
+    assert outcomes[FUTILE_CHANCE].wrong <= outcomes[0.0].wrong <= 0.2
+    assert outcomes[FUTILE_CHANCE].trained < 0.6 * outcomes[0.0].trained
 
 
 def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> None:
-    outcomes = resample_study("toggles", 5, (0.0, BOUND))
-    lost = outcomes[0.0].verdicts - outcomes[BOUND].verdicts
+    outcomes = resample_study("toggles", 5, (0.0, FUTILE_CHANCE))
+    lost = outcomes[0.0].verdicts - outcomes[FUTILE_CHANCE].verdicts
     assert lost <= 0.01 * outcomes[0.0].verdicts
-    assert outcomes[BOUND].trained < outcomes[0.0].trained
+    assert outcomes[FUTILE_CHANCE].trained < outcomes[0.0].trained
 
 
 def test_without_a_difference_a_plan_expects_less_than_half_of_the_seeds() -> None:
     """Return a referee's figure by conditional power: 39.9 and 13.3 seeds."""
     wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family_size": 9}
     assert predict_contrast(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
-    assert predict_contrast(LOOKS, **wide, futility=BOUND).seeds == pytest.approx(16.9, abs=0.3)
+    assert predict_contrast(LOOKS, **wide, futility=FUTILE_CHANCE).seeds == pytest.approx(16.9, abs=0.3)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.helpers.synthetic_studies import arm, break_trials, compare, study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
@@ -49,10 +50,21 @@ def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
     assert (ended.verdict.outcome, ended.crash) == (ProposalOutcome.DISCARD, ""), "it had ended after four"
 
 
+@pytest.mark.parametrize("failed_arm", ["incumbent", "last keep"])
+def test_an_open_proposal_says_which_base_failed_on_a_seed(failed_arm: str) -> None:
+    names = ("incumbent", "candidate", "last keep")
+    arms = [arm(name, 0.0, changes={"lr": i / 10} if i else {}) for i, name in enumerate(names)]
+    arms = [break_trials(x, failed=(2,)) if x.name == failed_arm else x for x in arms]
+    design = study((*arms,), looks=(5, 10), stopping_rule="proposal", level=0.01, simpler_level=0.01)
+    proposal = compare(design).proposal
+    assert proposal is not None
+    assert proposal.stalled == f"seed 2 failed at the {failed_arm}"
+
+
 def test_a_candidate_that_diverges_alone_is_discarded_and_says_so() -> None:
     decision = decide({**shift(-0.5), SEEDS[2]: math.inf}, flat())
     assert decision.verdict.outcome is ProposalOutcome.DISCARD
-    assert str(SEEDS[2]) in decision.note
+    assert str(SEEDS[2]) in decision.discard_reason
 
 
 def test_equal_numbers_are_refused_or_simpler() -> None:

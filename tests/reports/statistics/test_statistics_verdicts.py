@@ -174,25 +174,25 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     assert make_diverging(8).p < 0.05
     assert make_diverging(8).divergence_p == 2**-7
     (v,) = judge_contrasts({0: make_diverging(8)}).values()
-    assert (v.direction, v.diverges, v.text) == (Direction.NONE, WORSE, "diverges more often")
+    assert (v.direction, v.divergence_direction, v.text) == (Direction.NONE, WORSE, "diverges more often")
     evidence = "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
     assert (v.kind, v.harmful, evidence in write_verdict_sentence(v, "x", "y", NATS)) == ("worse", True, True)
     among = judge_contrasts({0: make_diverging(8)} | {i: make_contrast(0.0, 0.2) for i in range(1, 9)})[0]
-    assert among.divergence_test.p > 0.05
+    assert among.adjusted_divergence.p > 0.05
     assert among.text == "open"  # Holm's p claims; the plain one forbids
     (rare,) = judge_contrasts({0: make_diverging(3)}).values()
     assert rare.direction is BETTER
-    assert rare.diverges is Direction.NONE
+    assert rare.divergence_direction is Direction.NONE
 
 
 def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -> None:
     (v,) = judge_contrasts({0: make_diverging(0, 8, gain=-0.02)}).values()
-    assert (v.direction, v.diverges, v.text) == (Direction.NONE, BETTER, "diverges less often")
+    assert (v.direction, v.divergence_direction, v.text) == (Direction.NONE, BETTER, "diverges less often")
     assert not v.harmful
     (worse,) = judge_contrasts({0: make_diverging(8, gain=-0.02)}).values()
-    assert (worse.direction, worse.diverges) == (WORSE, WORSE)
+    assert (worse.direction, worse.divergence_direction) == (WORSE, WORSE)
     (good,) = judge_contrasts({0: make_diverging(0, 8)}).values()
-    assert (good.direction, good.diverges) == (BETTER, BETTER)
+    assert (good.direction, good.divergence_direction) == (BETTER, BETTER)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
     v = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
-    assert (v.direction, v.diverges, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
+    assert (v.direction, v.divergence_direction, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
     assert "median ∞ nats" in write_verdict_sentence(v, "x", "y", NATS)
 
 
@@ -281,7 +281,7 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     )
     single, in_family = (judge_contrasts(dict.fromkeys(range(n), close_contrast))[0] for n in (1, 5))
     assert (single.kind, in_family.kind) == ("same", "open")
-    assert in_family.equivalence_test.p == pytest.approx(5 * single.equivalence_test.p)
+    assert in_family.adjusted_equivalence.p == pytest.approx(5 * single.adjusted_equivalence.p)
 
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
