@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import pytest
 
@@ -259,3 +260,24 @@ def test_a_setting_with_several_levels_is_no_switch():
     )
     c = compare(make_study(several))
     assert [part.factor.key for part in find_parts(c, find_factorial(c))] == ["tying"]
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_part_is_beside_the_others_where_all_others_are_on_and_alone_where_all_are_off(clip) -> None:
+    """The learning rate has no level 0. Clipping is off in the baseline, or the only part that is on."""
+    baseline = {"lr": 0.01, "clip": clip, "alpha": 0.0}
+    levels = {"lr": (0.01, 0.02), "clip": (clip, 1.0 - clip), "alpha": (0.0, 2.0)}
+    arms = []
+    for values in product(*levels.values()):
+        settings = dict(zip(levels, values, strict=True))
+        has_all_on = settings["lr"] == 0.02 and settings["clip"] and settings["alpha"]
+        effect = 0.4 * (settings["lr"] == 0.02) + 0.2 * bool(settings["clip"]) - 0.3 * bool(has_all_on)
+        changes = {key: x for key, x in settings.items() if x != baseline[key]}
+        arms.append(make_arm(str(values), effect, 0.004, settings=settings, changes=changes))
+    c = compare(make_study(tuple(arms)))
+    parts = {part.factor.key: part for part in find_parts(c, find_factorial(c))}
+    shown = {context: parts["clip"].verdicts[context].contrast.mean for context in (BESIDE, ALONE)}
+    is_faster_on = parts["lr"].factor.on == 0.02
+    assert is_faster_on is (clip == 0.0), "it is off in a baseline of which all parts are off"
+    assert shown[ALONE] == pytest.approx(0.2, abs=0.01)
+    assert shown[BESIDE] == pytest.approx(-0.1 if is_faster_on else 0.2, abs=0.01)

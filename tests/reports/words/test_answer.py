@@ -28,7 +28,7 @@ from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.ablations.training.arm_table import print_arms
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exports import comparison_markdown, format_screen
-from unrolled.reports.render import render
+from unrolled.reports.render import answer_lines, render
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.sentences import list_claims, write_claims
 
@@ -163,6 +163,24 @@ def test_a_grid_names_the_best_arm_of_each_of_its_lines():
     ]
     levels = write_texts(make_study(tuple(arms)))[0]
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 1", "1.41"), ("a 0", "1.82")]
+
+
+def test_an_arm_that_diverges_is_not_the_best_of_its_line():
+    losses = {"a": (0.5, 0.9, 0.7), "b": (0.4, 0.1, 0.2)}
+    arms = {
+        f"{line} {i}": replace(make_arm(f"{line} {i}", effect), against=f"{line} 0" if i else "")
+        for line, effects in losses.items()
+        for i, effect in enumerate(effects)
+    }
+    arms["b 1"] = break_trials(arms["b 1"], diverged=(0, 1, 2))
+    levels = write_texts(make_study(tuple(arms.values())))[0]
+    assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 2", "1.52"), ("a 0", "1.82")]
+
+
+def test_names_in_plain_text_are_quoted_where_they_have_a_comma_and_never_escaped():
+    arms = make_arm("base", 0.0), make_arm("o'neil's & <co>, new", -0.9, settings={"clip": 1.0})
+    texts = answer_lines(compare(make_study(arms)))
+    assert "“o'neil's & <co>, new”" in texts[0]
 
 
 def test_the_baseline_under_other_seeds_is_no_answer():
