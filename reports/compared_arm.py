@@ -236,7 +236,7 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
 
     Then its mean, minus that of its base over the same pairs, is the difference that is shown.
     """
-    if not contrast.paired:
+    if not contrast.is_paired:
         return replace(arm, contrast=contrast)
     values = select_seeds(arm.summary.values, contrast.seeds)
     summary = summarise_arm(arm.measured, values, lower_is_better=metric.lower_is_better)

@@ -123,7 +123,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
     better_in = "–"
-    if contrast.paired and not contrast.all_tied:
+    if contrast.is_paired and not contrast.all_tied:
         better_in = f"{contrast.pairs_better} of {contrast.pairs}"
     if v is None:
         return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
@@ -243,7 +243,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p_adjusted": verdict and verdict.adjusted_difference.p,
         "p_equivalent": verdict and verdict.adjusted_equivalence.p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "wins": contrast.pairs_better if contrast and contrast.paired else None,
+        "wins": contrast.pairs_better if contrast and contrast.is_paired else None,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,

@@ -46,8 +46,8 @@ def run_trial(trial: ChapterTrial) -> Result:
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
-    with unchanged_machine(trial.device) as read_machine_facts:
-        facts: dict[str, Any] = {"started": started, "provenance": read_machine_facts}
+    with unchanged_machine(trial.device) as machine_facts:
+        facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:

@@ -54,7 +54,7 @@ class Contrast:
     """
 
     seeds: tuple[int, ...]
-    unpaired: tuple[int, ...]  # seeds that only one side has
+    seeds_without_partner: tuple[int, ...]  # seeds that only one side has
     arm_lacks: int  # number of seeds that only the base has
     base_lacks: int  # number of seeds that only the arm has
     lost_count: int  # number of pairs without a result: each counts as the worst possible for a claim
@@ -84,7 +84,7 @@ class Contrast:
     skewness_of: int  # number of values behind the skewness
     r: float | None  # correlation of the pairs
 
-    paired: ClassVar[bool] = True  # False if the two sides are independent samples
+    is_paired: ClassVar[bool] = True  # False if the two sides are independent samples
     divergence_test_name: ClassVar[str] = (
         "McNemar"  # name of the test of how often the sides diverge; "" for none
     )

@@ -89,7 +89,7 @@ class Unpaired(ErrorContrast):
     sizes: tuple[int, int]  # numbers of values of the arm and of its base
     samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # finite values of both sides
 
-    paired = False
+    is_paired = False
     by_median = False
     divergence_test_name = "Fisher"
 

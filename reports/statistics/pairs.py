@@ -103,7 +103,7 @@ def compare_pairs(
     all_tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
-        unpaired=tuple(sorted(set(arm) ^ set(base))),
+        seeds_without_partner=tuple(sorted(set(arm) ^ set(base))),
         arm_lacks=len(base.keys() - arm.keys()),
         base_lacks=len(arm.keys() - base.keys()),
         lost_count=lost_count,

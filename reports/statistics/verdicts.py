@@ -189,7 +189,7 @@ class Verdict:
     @property
     def label(self) -> str:
         """The verdict in words, with "(unpaired)" if the sides are independent samples."""
-        if self.contrast.paired:
+        if self.contrast.is_paired:
             return self.text
         return f"{self.text} (unpaired)"
 

@@ -121,4 +121,4 @@ def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) 
 def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
     """Return the seeds that only one side of a contrast has; none if a side is one run under all seeds."""
     is_one_run = arm.is_one_run or comparison.find_base(arm).is_one_run
-    return arm.contrast.unpaired if arm.contrast and not is_one_run else ()
+    return arm.contrast.seeds_without_partner if arm.contrast and not is_one_run else ()

@@ -132,15 +132,14 @@ def describe_lost(contrast: Contrast) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 2, its baseline's 1"."""
     lacks = f", the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
     is_known = contrast.arm_lacks + contrast.base_lacks >= contrast.lost_count  # not if a run was copied
-    return (
-        f"{plural(contrast.lost_count, 'pair' if contrast.paired else 'row')} lost{lacks if is_known else ''}"
-    )
+    noun = "pair" if contrast.is_paired else "row"
+    return f"{plural(contrast.lost_count, noun)} lost{lacks if is_known else ''}"
 
 
 def _describe_lost_pairs(contrast: Contrast) -> str:
     parts = [f"{describe_lost(contrast)}, counted as the worst for the claim"] if contrast.lost_count else []
-    if contrast.unpaired:
-        parts.append(f"without a partner: seed {', '.join(map(str, contrast.unpaired))}")
+    if contrast.seeds_without_partner:
+        parts.append(f"without a partner: seed {', '.join(map(str, contrast.seeds_without_partner))}")
     return ", ".join(parts)
 
 
@@ -259,7 +258,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
         f"better on {contrast.pairs_better} of {plural(contrast.pairs, comparison.design.noun)}"
-        if contrast.paired
+        if contrast.is_paired
         else "",
         describe_state(arm, comparison),
     ]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.synthetic_studies import arm, break_trials, compare, study
+from tests.helpers.synthetic_studies import break_trials, compare, make_arm, make_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
@@ -53,9 +53,9 @@ def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
 @pytest.mark.parametrize("failed_arm", ["incumbent", "last keep"])
 def test_an_open_proposal_says_which_base_failed_on_a_seed(failed_arm: str) -> None:
     names = ("incumbent", "candidate", "last keep")
-    arms = [arm(name, 0.0, changes={"lr": i / 10} if i else {}) for i, name in enumerate(names)]
+    arms = [make_arm(name, 0.0, changes={"lr": i / 10} if i else {}) for i, name in enumerate(names)]
     arms = [break_trials(x, failed=(2,)) if x.name == failed_arm else x for x in arms]
-    design = study((*arms,), looks=(5, 10), stopping_rule="proposal", level=0.01, simpler_level=0.01)
+    design = make_study((*arms,), looks=(5, 10), stopping_rule="proposal", level=0.01, simpler_level=0.01)
     proposal = compare(design).proposal
     assert proposal is not None
     assert proposal.stalled == f"seed 2 failed at the {failed_arm}"

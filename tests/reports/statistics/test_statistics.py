@@ -122,7 +122,7 @@ def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
     c = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
-    assert (c.pairs, c.unpaired, c.mean) == (8, (80, 81, 90), pytest.approx(-0.045))
+    assert (c.pairs, c.seeds_without_partner, c.mean) == (8, (80, 81, 90), pytest.approx(-0.045))
 
 
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
