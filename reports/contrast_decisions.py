@@ -19,7 +19,7 @@ from unrolled.reports.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
-from unrolled.reports.statistics.non_inferiority import non_inferiority
+from unrolled.reports.statistics.non_inferiority import decide_gate
 from unrolled.reports.statistics.proposals import decide_proposal
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict
@@ -109,7 +109,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
     """
     design = evidence.design
     variants = {name: name if len(contrasts) > 1 else "" for name in contrasts}
-    gate = non_inferiority(
+    gate = decide_gate(
         {variant: evidence.select_sides(name) for name, variant in variants.items()},
         seeds=design.seeds,
         looks=Looks(design.looks),

@@ -239,9 +239,10 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
 
 
 def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, SwitchedSetting]:
-    """Return the factors of these settings, each of the baseline's level and of the one that is given.
+    """Return the factor of each setting: its two levels are the baseline's and the one in `levels`.
 
-    A factor without a level 0 or false is off in the baseline if all factors that have one are.
+    0 or false is off. Where neither level is 0 or false, the baseline's is off if the baseline has all other
+    factors off, and on otherwise.
     """
     settings = _read_settings(comparison.arms[0])
     baseline = {key: settings.get(key, level) for key, level in levels.items()}

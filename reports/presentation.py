@@ -249,10 +249,10 @@ class Extras:
 class Presentation:
     """How a trainer's metrics are written, and which sections only its pages have.
 
-    `extras` and `curves` are import names of functions, so that a study runs without loading them:
+    Two fields are import names of functions, so that a study runs without loading them:
 
-    - `extras`: from a Comparison to its Extras
-    - `curves`: from a Result to learning curves, {metric: points (step, value)}, in place of those it logged
+    - `extras_import`: from a Comparison to its Extras
+    - `curves_import`: from a Result to learning curves, {metric: points (step, value)}, in place of its own
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
@@ -262,8 +262,8 @@ class Presentation:
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     task: tuple[str, ...] = ()  # names of the settings that define the task
     template: str = "report.html"
-    extras: str = ""
-    curves: str = ""
+    extras_import: str = ""
+    curves_import: str = ""
     step: str = "step or epoch"  # what curves are drawn against
     interval_clause: str = ""  # text after "intervals are over seeds", such as ", given this validation set"
     sample_records: tuple[str, ...] = ()  # records that a page shows for one trial an arm

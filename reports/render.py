@@ -151,7 +151,7 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
 def _make_page(comparison: Comparison) -> Page:
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)
-    extras_import = comparison.design.presentation.extras
+    extras_import = comparison.design.presentation.extras_import
     extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
     sweeps = sections.find_sweeps(comparison)
     environments = sections.merge_environments(comparison)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed, select_qualities
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_reproducible, select_qualities
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
-NOISE_FACTOR = 4
+COPY_FACTOR = 4
 """If two equal trials differ by d, a third one differs from them by at most this multiple of d."""
 LAST_DIGITS = 1e-5
 """The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
@@ -56,8 +56,8 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
 
 
 def _select_computed(design: Design) -> list[Metric]:
-    """Return the judged metrics without clocks and known costs, such as a number of parameters."""
-    return [metric for metric in design.metrics if metric.is_quality and is_computed(metric.name)]
+    """Return the judged metrics without clocks and known costs, such as a latency."""
+    return [metric for metric in design.metrics if metric.is_quality and is_reproducible(metric.name)]
 
 
 def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
@@ -74,7 +74,7 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in result.metrics.items() if is_computed(name)}
+    computed = {name: x for name, x in result.metrics.items() if is_reproducible(name)}
     return {f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.irreproducible}
 
 
@@ -86,7 +86,7 @@ def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Desi
     """
     for name, distance in design.irreproducible.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and max(numbers) - min(numbers) > NOISE_FACTOR**2 * distance:
+        if numbers and max(numbers) - min(numbers) > COPY_FACTOR**2 * distance:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
@@ -122,22 +122,21 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
         b    .852  .852  .852  .852  .852   one run, copied     → {"b": 0}
 
     All rows of a table are read, and the seeds of a study's first look with five or more. The numbers of a
-    run that is repeated may differ a little. They are one value if their range is at most
+    run that is repeated may differ a little: they are one value if their range is at most the noise. s is the
+    widest spread of any arm.
 
-    - in a study whose equal trials give equal numbers: 0. Their fingerprints are equal, too.
-    - in a study of which two equal trials differ by d, and an arm is spread over s, the widest: √(d · s). As
-      one pair of trials tells the size of the noise, d may be far too small. With d = .001 and s = .04, .850
-      to .856 is one value. But if s is under `NOISE_FACTOR`² · d, seeds differ no more than equal trials: 0.
-    - in a study where d was not measured: the widest spread of an arm, divided by `NOISE_FACTOR`. If arm a is
-      spread over .04, .850 to .860 is one value of arm b.
-    - in a table from elsewhere: `LAST_DIGITS` of the size of its numbers, and at most δ/100. .852000 to
-      .852008 is one value. If another arm is spread a hundred times as widely, ten times that, or
-      `LAST_UNITS` of the last decimal of fine numbers: see `measure_printing_noise`.
+    | trials | noise | example |
+    |---|---|---|
+    | equal trials give equal numbers | 0, and fingerprints are equal | .852 |
+    | two equal trials differ by d | √(d · s), as one d may be far too small | d .001, s .04: .850 to .856 |
+    | the same, s < `COPY_FACTOR`² · d | 0, as seeds differ no more than equal trials | |
+    | d was not measured | s / `COPY_FACTOR` | s .04: .850 to .860 |
+    | a table from elsewhere | `LAST_DIGITS` of its size, δ/100 at most | .852000 to .852008 |
+    | the same, s is a hundred times that | ten times that, or `measure_printing_noise` | |
 
-    Fingerprints that differ between equal trials, or that count the seeds, tell no runs apart.
-
-    Not included are a model that declares that no seed changes it, and an arm with the best possible value on
-    every seed, which several runs may reach.
+    Fingerprints that differ between equal trials, or that count the seeds, are ignored. An arm is left out if
+    its model declares that no seed changes it, or if it has the best possible value on every seed, which
+    several runs may reach.
     """
     metrics = select_qualities(design.metrics)
     if not metrics:
@@ -184,12 +183,12 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
     if design.nondeterminism is None:
-        return widest / NOISE_FACTOR
+        return widest / COPY_FACTOR
     distance = design.nondeterminism.get(metric.name, 0.0)
     if metric.ratio and distance:
         smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
         distance = 100 * math.log1p(distance / smallest)
-    return math.sqrt(distance * widest) if widest > NOISE_FACTOR**2 * distance else 0.0
+    return math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:

@@ -28,7 +28,7 @@ def show(name: str, options: ShowOptions) -> int:
     uses = [
         f"{plan.study}: {arm.name}, seed {seed}"
         for plan in plan_store.load_plans(ledger)
-        for id, (arm, seed) in plan.arm_and_seed.items()
+        for id, (arm, seed) in plan.arm_and_seed_by_id.items()
         if id == result.trial.id
     ]
     _print_lines(describe_trial(result, uses))

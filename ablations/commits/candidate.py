@@ -91,7 +91,7 @@ def _begin_chain(
         options.chain != chain_study.tables.name and not plan_store.has_plan(options.chain, ledger),
         "is the name of a study",
         place=place,
-        cure="call the chain otherwise: their pages would be one",
+        cure="give the chain another name: their pages would be one",
     )
     sides = Sides(repository, first, first)
     commits = {INCUMBENT: replace(first, name=INCUMBENT)}

@@ -226,7 +226,7 @@ class Plan:
         return {**self.varying, **costs}
 
     @property
-    def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
+    def arm_and_seed_by_id(self) -> dict[str, tuple[PlannedArm, int]]:
         """The arm and the seed of every trial by its identity, in the order of seeds, then of arms."""
         by_id: dict[str, tuple[PlannedArm, int]] = {}
         for seed in sorted(self.seeds):
@@ -235,14 +235,14 @@ class Plan:
         return by_id
 
     @property
-    def arm_names(self) -> dict[str, str]:
+    def arm_names_by_id(self) -> dict[str, str]:
         """The name of every trial's arm by identity."""
-        return {id: arm.name for id, (arm, _) in self.arm_and_seed.items()}
+        return {id: arm.name for id, (arm, _) in self.arm_and_seed_by_id.items()}
 
     @property
     def ids(self) -> list[str]:
-        """The identity of every trial, in the order of `arm_and_seed`."""
-        return list(self.arm_and_seed)
+        """The identity of every trial, in the order of `arm_and_seed_by_id`."""
+        return list(self.arm_and_seed_by_id)
 
     @property
     def arm_pairs(self) -> list[ArmPair]:
@@ -271,9 +271,9 @@ class Plan:
 
     def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, CountedResult]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
-        arm_and_seed = self.arm_and_seed
-        for id, result in self.count_results(ledger.read_results(arm_and_seed)).items():
-            yield *arm_and_seed[id], result
+        arm_and_seed_by_id = self.arm_and_seed_by_id
+        for id, result in self.count_results(ledger.read_results(arm_and_seed_by_id)).items():
+            yield *arm_and_seed_by_id[id], result
 
 
 def awaits_repetition(plan: Plan) -> bool:

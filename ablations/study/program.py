@@ -79,7 +79,7 @@ class ProgramFactory:
             "commit" not in names,
             "names {commit}, which is the code that runs",
             key="run",
-            cure="take it out, or call the setting otherwise",
+            cure="take it out, or give the setting another name",
         )
         require(
             "seed" in names,
@@ -229,7 +229,7 @@ class ProgramFactory:
             cure="take it out; `seeds` has the seeds",
         )
         is_column = key in STUDY_COLUMNS or key in COST_KINDS
-        require(not is_column, "is a column of tables of results", key=repr(key), cure="call it otherwise")
+        require(not is_column, "is a column of tables of results", key=repr(key), cure="give it another name")
         keys = [*self.baseline, "commit"]
         require(key in keys, "is no setting of [baseline]", key=repr(key), cure=suggestion(key, keys))
 

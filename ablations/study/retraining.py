@@ -62,14 +62,14 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
     are the trials of `plan` to be trained. A trial needs an explanation if it differs from its predecessor in
     `earlier_plan` in code, data or versions alone. Other settings, and a retried failure, need none.
     """
-    arm_and_seed = plan.arm_and_seed
+    arm_and_seed_by_id = plan.arm_and_seed_by_id
     earlier_trials = {
         (arm.name, seed): result.trial for arm, seed, result in earlier_plan.read_results(ledger)
     }
     counts = Counter[str]()
     edited_trial = None
     for trial in trials:
-        arm, seed = arm_and_seed[trial.id]
+        arm, seed = arm_and_seed_by_id[trial.id]
         earlier_trial = earlier_trials.get((arm.name, seed))
         if earlier_trial is None or earlier_trial.id == trial.id:
             continue

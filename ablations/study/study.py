@@ -28,7 +28,7 @@ class ArmDescription:
     against: str = ""
     """The arm that this one is compared with; "" for the baseline.
 
-    An arm that another one is against is a reference: without an `against` of its own it has no contrast.
+    An arm that other arms name here is a reference. It has a contrast only if it has an `against` itself.
     """
     may_be_identical: bool = False
     """True for an arm of a program that may report the same numbers as its baseline."""
@@ -110,8 +110,8 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: compared arm → the arm that it is compared with.
 
-        These arms have none: the A/A check, an arm of another task, and a reference. A reference is an arm
-        that others name in `against`, or that no seed changes, and that has no `against` itself.
+        These arms have none: the A/A check, an arm of another task, and, without an `against` of its own, an
+        arm that others name in `against` or that no seed changes.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -50,7 +50,7 @@ def read_measurements(
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
         spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
         times = defaultdict(list)
-        names = source.arm_names
+        names = source.arm_names_by_id
         for id, result in results.items() if source.device == device else ():
             if result.done and result.trial.flat_settings() == settings.get(names[id]):
                 times[names[id]].append(result.total_seconds)

@@ -105,7 +105,7 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Counte
 def _require_all_numbers(results: Iterable[CountedResult], plan: Plan) -> None:
     """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
     for result in results:
-        arm, seed = plan.arm_and_seed[result.trial.id]
+        arm, seed = plan.arm_and_seed_by_id[result.trial.id]
         if not arm.is_other_commit and plan.decide != StoppingRule.GATE:
             _require_numbers(result, arm, seed)
 
@@ -138,7 +138,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
     counted_result = plan.count_result(second)
-    arm, seed = plan.arm_and_seed[second.trial.id]
+    arm, seed = plan.arm_and_seed_by_id[second.trial.id]
     _require_numbers(counted_result, arm, seed, "trained a second time")
     differing_metrics = _find_differing_metrics(first, second)
     names = [] if differing_metrics.isdisjoint(plan.qualities) else plan.qualities
@@ -264,7 +264,7 @@ def _has_same_numbers(first: CountedResult, second: CountedResult, study_run: St
 def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
-        line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
+        line = f"{arm.name} has the same {join_names(plan.qualities)} as {base.name}, to the last digit"
         print_line(f"{make_visible(plan.study)}: {make_visible(line)}")
 
 

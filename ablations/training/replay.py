@@ -23,7 +23,7 @@ from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import CountedResult, Result
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
-NOISE_FACTOR = 4
+REPLAY_FACTOR = 4
 """A stored result may be this many times as far from a new one as the results of equal trials are apart."""
 MOST_TRAININGS = 4
 """The most trainings of one trial to measure that distance: the distance of two may be small by chance."""
@@ -44,7 +44,7 @@ def replay_sample(
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
     `locate` returns the result with the files that its trial reads. New results of one trial are some
-    distance apart if the program is not deterministic. A stored result may be `NOISE_FACTOR` times as far
+    distance apart if the program is not deterministic. A stored result may be `REPLAY_FACTOR` times as far
     from its new result.
     """
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
@@ -56,7 +56,7 @@ def replay_sample(
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.nondeterminism):
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
-            equality = f"within {NOISE_FACTOR} times the distance of equal trials"
+            equality = f"within {REPLAY_FACTOR} times the distance of equal trials"
         elif noise:
             equality = "equal in what is judged, and not in all that is reported"
     return _print_outcomes(outcomes, plan, equality)
@@ -67,7 +67,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     differing_outcomes = [outcome for outcome in outcomes if outcome.difference]
     for outcome in differing_outcomes:
         trial = outcome.result.trial
-        arm = plan.arm_names[trial.id]
+        arm = plan.arm_names_by_id[trial.id]
         print(f"{make_visible(arm)} seed {trial.seed} ({trial.id}): {make_visible(outcome.difference)}")
     obstacles = Counter(shorten(outcome.obstacle, 400) for outcome in outcomes if outcome.obstacle)
     equal_count = len(outcomes) - len(differing_outcomes) - obstacles.total()
@@ -138,7 +138,7 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
         return False
     return stored_result.diverged or all(
         abs(stored_result.metrics.get(name, inf) - new_result.metrics.get(name, inf))
-        <= NOISE_FACTOR * distance
+        <= REPLAY_FACTOR * distance
         for name, distance in noise.items()
     )
 

@@ -243,7 +243,7 @@ def _publish_results(
     plan: Plan, ledger: Ledger, writer: Writer, out: Path
 ) -> "tuple[Comparison, Mapping[str, CountedResult]]":
     """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
-    arm_names = plan.arm_names
+    arm_names = plan.arm_names_by_id
     # before the page is rendered: if that fails, MLflow still has every trial
     writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
     results = read_page_results(plan, ledger)

@@ -107,4 +107,4 @@ def _describe_failure(failure: CountedResult | None, plan: Plan, ledger: Ledger)
     reason = plain_reason(failure)
     if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
-    return make_visible(f"{plan.arm_names[id]}, seed {plan.arm_and_seed[id][1]}: {reason}")
+    return make_visible(f"{plan.arm_names_by_id[id]}, seed {plan.arm_and_seed_by_id[id][1]}: {reason}")

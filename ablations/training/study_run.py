@@ -105,10 +105,10 @@ class StudyRun:
         trials still start, because any commit may be broken.
         """
         plan = self.plan
-        arm_names = plan.arm_names
+        arm_names = plan.arm_names_by_id
         unchecked_ids = {id for id, name in arm_names.items() if name in self.unchecked_arms}
         retries = strict or self.options.retry
-        labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
+        labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed_by_id.items()}
         metric_names = [metric.name for metric in plan.metrics]
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
@@ -222,7 +222,7 @@ def find_unchecked_arms(
 
     Arms whose trials have no `first_batch_import` are left out.
     """
-    names = plan.arm_names
+    names = plan.arm_names_by_id
     trained_arms = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {
         names[trial.id]: trial

@@ -36,7 +36,7 @@ class ReportedMetrics:
     _journal: Path | None = field(default=None, init=False, repr=False)
     _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # two threads read the two pipes
 
-    def resume(self, path: Path) -> None:
+    def open_journal(self, path: Path) -> None:
         """Read the rows that a killed attempt left in a file, and append further rows to the file."""
         with path.open("a", encoding="utf-8") as journal:
             print(file=journal)  # a killed program may have left half a line

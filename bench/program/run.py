@@ -57,7 +57,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     provenance |= earlier_attempt
     reported = ReportedMetrics(LinePatterns(trial.patterns))
     if not trial.metrics_source:  # a program with a file of metrics keeps its rows itself
-        reported.resume(out.with_suffix(".rows"))
+        reported.open_journal(out.with_suffix(".rows"))
     reason = ""
     try:
         with limited_folder(trial, out):

@@ -187,7 +187,7 @@ class ProgramTrial(Trial):
             names = _list_edited(before, after)
             if names and before:
                 rule = f"its {kind} was edited after the study was planned: {shorten_names(names)}"
-                cure += f"; a file that trials write belongs into {{out}}, or `{kind}` names the others"
+                cure += f"; a file that trials write belongs in {{out}}, or `{kind}` names the others"
                 raise BadInput(rule, place=self.title, cure=cure)
         identities = [(trial.source, trial.data, trial.versions) for trial in (self, current)]
         rule = f"{' and '.join(describe_changes(self, current))} after the study was planned"

@@ -48,8 +48,8 @@ CHAPTER = Presentation(
     },
     task=("corpus", "split", "target"),
     template="chapter.html",
-    extras="unrolled.reports.chapter.page:find_extras",
-    curves="unrolled.reports.chapter.page:read_curves",
+    extras_import="unrolled.reports.chapter.page:find_extras",
+    curves_import="unrolled.reports.chapter.page:read_curves",
     step="epoch",
     sample_records=("passage", "continuation"),
 )

@@ -52,7 +52,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     The pictures of a metric have one scale. The metrics are the judged ones that have curves or, if none of
     these has, the first metric that has.
     """
-    curves_import = comparison.design.presentation.curves
+    curves_import = comparison.design.presentation.curves_import
     read_curves = resolve_name(curves_import) if curves_import else attrgetter("curves")
     trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.design import Design, MeasuredArm
@@ -203,7 +203,7 @@ def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)
     differ = any(xs.is_unique and len(xs) >= FEWEST_SEEDS for _, xs in by_arm)
-    if not (differ and is_computed(metric.name)) or _are_fractions(numbers.unique()):
+    if not (differ and is_reproducible(metric.name)) or _are_fractions(numbers.unique()):
         return
     for arm, xs in by_arm:
         distinct = xs.nunique()

@@ -74,7 +74,7 @@ class Contrast:
     all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
     computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
     highest: float  # highest value of a metric whose lowest is 0; infinite if unknown
-    one_difference: bool  # whether all pairs have one difference, so that a t test has no spread
+    has_constant_difference: bool  # whether all pairs have one difference, so that a t test has no spread
     known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
     arm_mean: float | None
     base_mean: float | None
@@ -102,12 +102,12 @@ class Contrast:
     @property
     def by_signs(self) -> bool:
         """True if the sign test judges it, beside the mean's test or in its place."""
-        return self.given_convergence or self.one_difference or self.lost_count > 0
+        return self.given_convergence or self.has_constant_difference or self.lost_count > 0
 
     @property
     def by_median(self) -> bool:
         """True if `estimate` is the median of all pairs, as their mean would leave out diverged ones."""
-        return self.given_convergence and not self.one_difference
+        return self.given_convergence and not self.has_constant_difference
 
     @property
     def estimate(self) -> float | None:
@@ -128,7 +128,7 @@ class Contrast:
             return 0.0
         if self.given_convergence:
             return 1.0
-        if self.one_difference:
+        if self.has_constant_difference:
             return self._ties_p(self.delta)
         return max(self._compute_tails(-self.delta)[0], self._compute_tails(self.delta)[1])
 
@@ -136,7 +136,7 @@ class Contrast:
     def divergence_p(self) -> float:
         """The exact two-sided p of the test that both sides diverge equally often (McNemar 1947).
 
-        Every lost pair counts as one in which the side that diverges less often diverged.
+        A lost pair counts against a difference: as a divergence of the side that diverges less often.
         """
         return self._divergence_p(self.lost_count)
 
@@ -173,13 +173,14 @@ class Contrast:
         the error rate of each of two one-sided tests, and the confidence is 1 − 2 alpha. With one look, and
         without skewness, it is the usual t interval.
         """
-        tails = 3 - sides  # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
-        level = tails * self.look.compute_level(alpha, sides)
-        of_ties = self.one_difference and (self.all_tied or sides == 1)
+        # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
+        alpha_multiple = 3 - sides
+        level = alpha_multiple * self.look.compute_level(alpha, sides)
+        of_ties = self.has_constant_difference and (self.all_tied or sides == 1)
         if of_ties and self.pairs > 2:
-            return Interval(*self._ties_ends(level), 1 - tails * alpha)
+            return Interval(*self._ties_ends(level), 1 - alpha_multiple * alpha)
         ends = self._compute_ends(level)
-        return ends and Interval(*ends, 1 - tails * alpha)
+        return ends and Interval(*ends, 1 - alpha_multiple * alpha)
 
     @property
     def plain_interval(self) -> Interval | None:
@@ -200,7 +201,7 @@ class Contrast:
         if not self.by_signs:
             return self._mean_ends(alpha)
         of_median = median_interval(*self._bound_differences(), alpha)
-        if self.one_difference:
+        if self.has_constant_difference:
             return of_median
         of_mean = self._mean_ends(alpha)
         return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
@@ -228,7 +229,7 @@ class Contrast:
         if not self.by_signs:
             return self._mean_tails(mu)
         of_median = median_tails(*self._bound_differences(), mu)
-        if self.one_difference:
+        if self.has_constant_difference:
             return of_median
         of_mean = self._mean_tails(mu)
         return max(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
@@ -315,7 +316,9 @@ class Contrast:
     @property
     def hides_skewness(self) -> bool:
         """True if there are too few values to show that they are skewed: see `skewness_ratio`."""
-        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (self.one_difference or self.skewed)
+        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (
+            self.has_constant_difference or self.skewed
+        )
 
     @property
     def mde(self) -> float | None:

@@ -18,7 +18,7 @@ from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
-from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
+from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_futile
 from unrolled.reports.statistics.pairs import compare_pairs, make_options
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
@@ -284,7 +284,7 @@ def _find_futile(
         contrast = verdict.contrast
         if verdict.decided or contrast.by_signs or contrast.pairs < FEWEST_SEEDS:
             continue
-        test = LastLook(
+        test = LastLookTest(
             looks=contrast.look.looks,
             delta=contrast.delta,
             alpha=verdict.adjusted_difference.alpha,

@@ -49,7 +49,7 @@ class Chances(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LastLook:
+class LastLookTest:
     """The tests at the last look of a design.
 
     `alpha` and `alpha_same` are the error rates, over all looks, of the tests of a difference and of
@@ -63,7 +63,7 @@ class LastLook:
     alpha_same: float
     until_size: bool = False
 
-    def advance_holm(self, differences: float, equivalences: float) -> "LastLook":
+    def advance_holm(self, differences: float, equivalences: float) -> "LastLookTest":
         """Return the tests at Holm's step after this many more rejections in each of the two families."""
         alpha = ALPHA / max(1.0, ALPHA / self.alpha - differences)
         alpha_same = ALPHA / max(1.0, ALPHA / self.alpha_same - equivalences)
@@ -140,7 +140,7 @@ def _lies_between(start: Floats, end: Floats, mean: Floats, error: Floats) -> Fl
 _ZERO = np.zeros(())
 
 
-def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float) -> dict[Key, int | None]:
+def find_futile(contrasts: Mapping[Key, tuple[LastLookTest, Moments]], bound: float) -> dict[Key, int | None]:
     """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
     Each is tested at the step of Holm that it is expected to reach by the last look. Every other contrast

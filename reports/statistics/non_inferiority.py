@@ -109,7 +109,7 @@ class GateDecision(Generic[Key]):
         return self.has_ended and not self.fault
 
 
-def non_inferiority(
+def decide_gate(
     sides_by_variant: Mapping[Key, Mapping[str, SidePair]],
     *,
     seeds: Sequence[int],

@@ -57,7 +57,7 @@ class Saffron:
     """
 
     alpha: float
-    candidate: float = LAMBDA
+    candidate_threshold: float = LAMBDA
     wealth: float | None = None
     gammas: Floats = field(default_factory=lambda: _GAMMAS)
 
@@ -67,14 +67,14 @@ class Saffron:
         n = p.shape[-1]
         wealth = self.alpha / 2 if self.wealth is None else self.wealth
         spent = np.zeros((*p.shape[:-1], n + 1), dtype=int)  # number of earlier tests that have spent
-        np.cumsum(p > self.candidate, axis=-1, out=spent[..., 1:])
+        np.cumsum(p > self.candidate_threshold, axis=-1, out=spent[..., 1:])
         earned = np.zeros(p.shape)  # amount that each test has earned
         levels = np.empty((*p.shape[:-1], n + 1))
         for t in range(n + 1):
             spent_since = spent[..., t, None] - spent[..., 1 : t + 1]  # since each of the earlier tests
             level = wealth * _select_gammas(self.gammas, spent[..., t])
             level += (earned[..., :t] * _select_gammas(self.gammas, spent_since)).sum(-1)
-            levels[..., t] = np.minimum(self.candidate, (1 - self.candidate) * level)
+            levels[..., t] = np.minimum(self.candidate_threshold, (1 - self.candidate_threshold) * level)
             if t < n:
                 reward = np.where(earned.any(-1), self.alpha, self.alpha - wealth)
                 earned[..., t] = np.where(p[..., t] <= levels[..., t], reward, 0.0)

@@ -75,7 +75,7 @@ def compare_pairs(
 ) -> Contrast:
     """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst value.
 
-    - `delta`: the smallest difference that matters, in the metric's unit; equivalence is within ±δ
+    - `delta`: the smallest difference that matters, on the judged scale (`Metric.zone`)
     - `family_size`: the number of contrasts that are corrected together
     - `look`: the look at which these seeds are seen
     - `lost_count`: the number of pairs in which a side failed
@@ -155,17 +155,17 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     a = a[both]
     b = b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
-    one_difference = bool(d.size > 1 and np.ptp(d) == 0)
+    has_constant_difference = bool(d.size > 1 and np.ptp(d) == 0)
     fields: dict[str, Any] = dict.fromkeys(("arm_mean", "base_mean", "mean", "sd", "skewness", "r"))
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
-    fields["one_difference"] = one_difference
+    fields["has_constant_difference"] = has_constant_difference
     fields["skewness_of"] = d.size
     if d.size:
         fields["arm_mean"] = float(a.mean())
         fields["base_mean"] = float(b.mean())
         fields["mean"] = float(d.mean())
     if d.size > 1:
-        fields["sd"] = 0.0 if one_difference else float(d.std(ddof=1))
+        fields["sd"] = 0.0 if has_constant_difference else float(d.std(ddof=1))
     if d.size > 2:
         fields["skewness"] = float(moments(d).skewness)
         if np.ptp(a) > 0 and np.ptp(b) > 0:

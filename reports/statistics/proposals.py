@@ -78,7 +78,7 @@ def decide_proposal(
     computes_same = len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
     refusal = ""
     if ignores_seed:
-        refusal = "the candidate tells one number under every seed"
+        refusal = "the candidate reports the same number under every seed"
     elif computes_same and not simpler_level:
         refusal = f"no number changes, on {len(first_seeds)} seeds"
     elif computes_same and over_keep is None:

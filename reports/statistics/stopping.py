@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval, moments
-from unrolled.reports.statistics.futility import LastLook
+from unrolled.reports.statistics.futility import LastLookTest
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Look, Looks
 
@@ -99,7 +99,7 @@ def predict_contrast(
     effect /= sd
     delta /= sd
     alpha = ALPHA / family_size
-    test = LastLook(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
+    test = LastLookTest(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
     active = np.ones(SIMULATED_CONTRASTS, bool)
     different = np.zeros(SIMULATED_CONTRASTS, bool)
     same = np.zeros(SIMULATED_CONTRASTS, bool)
@@ -122,7 +122,9 @@ def predict_contrast(
     )
 
 
-def _predict_family(test: LastLook, m: Moments, family_size: int, different: float, same: float) -> Floats:
+def _predict_family(
+    test: LastLookTest, m: Moments, family_size: int, different: float, same: float
+) -> Floats:
     """Return the chances of contrasts to be decided, each in a family of contrasts like those simulated.
 
     `different` and `same` are the shares of all simulated contrasts with these decisions.

@@ -66,7 +66,7 @@ class Verdict:
         Direction.NONE
     )  # "worse" if the arm is shown to diverge more often than its base
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
-    decided: bool = False  # whether its contrast gets no more seeds
+    decided: bool = False  # whether it ended its contrast, or its gate or proposal has ended
     blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
     futile: bool = False  # whether it is unlikely to be decided by the last look
 
@@ -101,7 +101,8 @@ class Verdict:
     def difference_p(self) -> float | None:
         """The adjusted p of a difference; None if it is .05 or less and the interval holds zero.
 
-        This happens if the p is that of an earlier look, whose interval did not.
+        p is the smallest of all looks, and the interval is that of the last one. So p may be from an earlier
+        look, whose interval did not hold zero.
         """
         interval = self.interval
         if (
@@ -249,7 +250,7 @@ def judge_contrast(
     if enough and interval and difference.p <= ALPHA and (interval.low > 0 or interval.high < 0):
         better = (interval.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        if contrast.one_difference and not contrast.given_convergence:
+        if contrast.has_constant_difference and not contrast.given_convergence:
             interval = contrast.ties_interval(difference.alpha)
         size = _classify_size(interval, contrast.delta) if interval else Size.UNSETTLED
         if contrast.divergence_differs and better is (contrast.diverges_more > 0):

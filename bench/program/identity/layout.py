@@ -16,8 +16,8 @@ STUDY_PREFIX = "{study}"
 class Layout:
     """Where a program is: `folder`, in which it runs, and `study_folder`, which has its study's file.
 
-    For a commit, `folder` is in `checkout`, and `import_roots` are folders of the checkout, by their paths
-    from its root, that stand for those from which packages are installed as editable.
+    A commit's `folder` lies in `checkout`. `import_roots` are folders of the checkout, by their paths from
+    its root. They take the place of the folders from which packages are installed as editable.
     """
 
     folder: Path
@@ -94,7 +94,7 @@ class Layout:
             cure = "name it from the program's folder"
         require(
             not is_foreign,
-            "is of the work tree, and not of the commit",
+            "belongs to the work tree, and not to the commit",
             place=f"commit {checkout.commit.name!r}" if checkout.commit else "",
             key=str(path),
             cure=cure,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_computed
+from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_reproducible
 from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.script.flags import name_of
 from unrolled.bench.result_table import STUDY_COLUMNS
@@ -39,7 +39,7 @@ def is_judged(name: str) -> bool:
         metric = Metric(name, 1.0)
     except BadInput:
         return False
-    return is_computed(name) and not metric.is_structural and name not in STUDY_COLUMNS
+    return is_reproducible(name) and not metric.is_structural and name not in STUDY_COLUMNS
 
 
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:

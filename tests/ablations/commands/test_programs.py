@@ -257,7 +257,7 @@ def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_not
     ("metric", "line"),
     [
         ("", "(seconds): whether the seed and the settings have an effect cannot be checked"),
-        (', { name = "accuracy", delta = 0.01 }', "dropout 0.5: accuracy as of baseline"),
+        (', { name = "accuracy", delta = 0.01 }', "dropout 0.5 has the same accuracy as baseline"),
     ],
 )
 def test_a_study_of_speed_runs_one_trial_at_a_time_in_balanced_order(

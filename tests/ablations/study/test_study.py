@@ -92,7 +92,7 @@ def test_a_small_file_is_enough(load_text: Callable[[str], Study]) -> None:
 
 def test_trials_come_seed_by_seed_and_once_each(study: Study) -> None:
     plan, trials = make_plan(study, "unrolled run mine")
-    arms = list(plan.arm_names.values())
+    arms = list(plan.arm_names_by_id.values())
     assert [(name, trial.seed) for name, trial in zip(arms, trials, strict=True)] == [
         ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
         ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
@@ -311,5 +311,5 @@ def test_a_counting_arm_has_a_trial_a_seed_and_a_contrast_only_by_against(
     assert list(arm.trial_ids) == [0, 3] and len(set(arm.trial_ids.values())) == 2
     assert [trial.seed for trial in trials if trial.model == "ngram-2"] == [0, 3]
     assert plan.ids == [trial.id for trial in trials]
-    assert plan.arm_and_seed[arm.trial_ids[3]] == (arm, 3)
+    assert plan.arm_and_seed_by_id[arm.trial_ids[3]] == (arm, 3)
     assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]

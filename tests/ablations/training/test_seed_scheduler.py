@@ -246,7 +246,7 @@ def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
     trials = {arm: [replace(make_result(s), trial=replace(make_result(s).trial, lr=lr)) for s in range(10)]
               for arm, lr in (("base", 0.1), ("b", 0.2), ("c", 0.3))}  # fmt: skip
     plan = build_plan(trials, metrics=(Metric("seconds", 2.0, ratio=True),))
-    names = plan.arm_names
+    names = plan.arm_names_by_id
     all_trials = [r.trial for of_arm in trials.values() for r in of_arm]
     order = SeedScheduler(plan, {}).sort_trials(all_trials)
     by_seed = [[names[t.id] for t in order if t.seed == seed] for seed in range(10)]

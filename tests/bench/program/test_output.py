@@ -78,7 +78,7 @@ def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> 
     rows.write_text('{"step": 1, "loss": 3}\n{"step": 2, "lo')
     for attempt in range(2):
         metrics = ReportedMetrics()
-        metrics.resume(rows)
+        metrics.open_journal(rows)
         metrics.add_row({"step": 2 + attempt, "loss": 1})
     assert metrics.curves == {"loss": {1: 3, 2: 1, 3: 1}}
 

@@ -13,11 +13,11 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import Moments, mean_interval, moments
-from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLook
+from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLookTest
 from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.stopping import predict_contrast
 
-TEST = LastLook(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
+TEST = LastLookTest(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000
 
 
@@ -69,7 +69,7 @@ def test_a_contrast_and_its_mirror_image_have_the_same_chance() -> None:
 
 
 def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
-    test = LastLook(looks=Looks((10,)), delta=0.001, alpha=0.05, alpha_same=0.05)
+    test = LastLookTest(looks=Looks((10,)), delta=0.001, alpha=0.05, alpha_same=0.05)
     for dz in (0.3, 0.5, 0.7):
         assert test.count_seeds(make_moments(dz, 1.0)) == pytest.approx(power.seeds_needed(dz), abs=2)
     # the power of equivalence at a difference of 0 is 2 Φ(δ √n/SD − z₀.₉₅) − 1; .05 are called different

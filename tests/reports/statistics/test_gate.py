@@ -12,9 +12,9 @@ from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.non_inferiority import (
     GateDecision,
     GateOutcome,
+    decide_gate,
     expected_gate,
     expected_pairs,
-    non_inferiority,
     simulate_gates,
 )
 from unrolled.reports.statistics.pairs import compare_pairs
@@ -35,9 +35,7 @@ def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> SidePair:
 
 def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **options: object) -> GateDecision[str]:
     """Return the gate's decision on a head that is worse by these losses."""
-    return non_inferiority(
-        {"": {"loss": make_pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **options
-    )
+    return decide_gate({"": {"loss": make_pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **options)
 
 
 NOISE = np.random.default_rng(1).standard_normal(40)
@@ -112,7 +110,7 @@ def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> N
         return {"": {"accuracy": make_pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
     for worse, passed, outcome in ((-0.1, True, GateOutcome.LESS), (0.1, False, GateOutcome.MORE)):
-        gate = non_inferiority(make_accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
+        gate = decide_gate(make_accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
         bound = gate.bounds["", "accuracy"]
         assert (gate.passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)
         assert bound.worse == pytest.approx(worse, abs=0.01)
@@ -125,14 +123,14 @@ def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_
     wide = make_pair(1 + 3 * NOISE)
     error_metric = Metric("error", 1.0)
 
-    def decide_gate(**levels: tuple[SidePair, SidePair]) -> GateDecision[str]:
+    def decide_levels(**levels: tuple[SidePair, SidePair]) -> GateDecision[str]:
         pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
-        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, error_metric))
+        return decide_gate(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, error_metric))
 
-    assert decide_gate(small=(good, good), large=(good, good)).passed
-    gate = decide_gate(small=(good, good), large=(good, bad))
+    assert decide_levels(small=(good, good), large=(good, good)).passed
+    gate = decide_levels(small=(good, good), large=(good, bad))
     assert (gate.passed, gate.looks_taken, gate.fault) == (False, 1, "large: error: more than δ worse")
-    gate = decide_gate(small=(good, wide), large=(good, good))
+    gate = decide_levels(small=(good, wide), large=(good, good))
     assert "small: error" in gate.fault and gate.bounds["small", "loss"].pairs == 10, "shown at its look"
 
 
@@ -148,7 +146,7 @@ def test_a_gate_asks_for_the_seeds_of_its_next_look_and_reads_none_beyond() -> N
 def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
     head, base = make_pair(0.2 * NOISE)
     del head[4]
-    gate = non_inferiority(
+    gate = decide_gate(
         {"": {"loss": (head, base)}},
         seeds=SEEDS,
         looks=LOOKS,
@@ -166,7 +164,7 @@ def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
     for on_both_sides in (True, False):
         sides = {"": {"loss": make_pair(head + diverged if on_both_sides else head, base)}}
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
-        gate = non_inferiority(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+        gate = decide_gate(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
         assert gate.passed
         assert gate.bounds["", "loss"].pairs == 7
 
@@ -178,7 +176,7 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     sides[1].update(dict.fromkeys(range(20), math.inf))
     looks = Looks((30,))
     metrics = (LOSS,)
-    gate = non_inferiority({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
+    gate = decide_gate({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
     assert not gate.passed
     assert gate.fault == "loss: more than δ worse"
 
@@ -187,23 +185,21 @@ def test_the_same_numbers_pass_where_they_are_fine_and_coarse_ties_do_not() -> N
     coarse = np.arange(40) % 2 / 2
     for equal, passes in ((None, False), ({"": SEEDS}, True)):
         ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}
-        assert non_inferiority(ties, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), equal=equal).passed is passes
+        assert decide_gate(ties, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), equal=equal).passed is passes
     assert judge_gate(np.zeros(40)).passed, "hardly two of these numbers are alike"
     fixed = {"": {"loss": make_pair(NOISE), "parameters": make_pair(np.full(40, -100.0), np.full(40, 900.0))}}
     two_metrics = (LOSS, Metric("parameters", 10.0, "lower"))
-    assert non_inferiority(fixed, seeds=SEEDS, looks=LOOKS, metrics=two_metrics).passed, "no seed changes it"
+    assert decide_gate(fixed, seeds=SEEDS, looks=LOOKS, metrics=two_metrics).passed, "no seed changes it"
     shares = {"": {"accuracy": make_pair(np.zeros(200), np.arange(200) % 2 / 2)}}
     metrics = (ACCURACY,)
     single_look = Looks((200,))
-    assert non_inferiority(
-        shares, seeds=range(200), looks=single_look, metrics=metrics
-    ).passed  # .98²⁰⁰ is .02
+    assert decide_gate(shares, seeds=range(200), looks=single_look, metrics=metrics).passed  # .98²⁰⁰ is .02
 
 
 def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
     """Such a head, which is worse by δ, would pass in .40 of gates."""
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(NOISE.tolist()))
-    gate = non_inferiority(
+    gate = decide_gate(
         {"": {"loss": sides}},
         seeds=SEEDS,
         looks=LOOKS,
@@ -217,7 +213,7 @@ def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
 def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
     for metrics, seeds in (((), SEEDS), ((LOSS,), SEEDS[:30])):
         with pytest.raises(ValueError, match="need a metric"):
-            non_inferiority({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
+            decide_gate({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
     with pytest.raises(ValueError, match="positive"):
         expected_gate(LOOKS, sd=0.0, delta=1.0)
 
@@ -227,7 +223,7 @@ def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> Non
     pairs = {"accuracy": (accuracies, {**accuracies}), "loss": make_pair(0.01 * NOISE[:10])}
     looks = Looks((10, 15))
     metrics = (ACCURACY, LOSS)
-    gate = non_inferiority({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
+    gate = decide_gate({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
     of_gate = evaluate_looks(
         {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, stopping_rule="gate"
     ).verdicts["head"]

@@ -149,7 +149,7 @@ def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
 
 def test_differences_whose_powers_underflow_are_none() -> None:
     c = compare_pairs({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
-    assert (c.p, c.one_difference, c.all_tied, judge_contrasts({"x": c})["x"].text) == (
+    assert (c.p, c.has_constant_difference, c.all_tied, judge_contrasts({"x": c})["x"].text) == (
         1.0,
         True,
         True,
@@ -160,7 +160,7 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
     c = compare_pairs(B, dict(B), delta=0.01, computed_alike=True)
     assert c.computed_alike
-    assert c.one_difference
+    assert c.has_constant_difference
     assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
     assert c.interval() == Interval(0.0, 0.0, 0.95)
     assert (c.mde, c.seeds_needed) == (None, None)
@@ -169,7 +169,7 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
     c = compare_pairs(shifted, B, delta=0.01)
-    assert c.one_difference
+    assert c.has_constant_difference
     assert not c.computed_alike
     assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
     assert c.mean == pytest.approx(0.1)
