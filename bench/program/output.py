@@ -30,9 +30,8 @@ class ReportedMetrics:
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # points by step; the last one counts
     settings: dict[str, Any] = field(default_factory=dict)  # settings that the program reports as used
-    not_numbers: dict[str, str] = field(
-        default_factory=dict
-    )  # metric → which text stood in place of a number
+    # metric → which text stood in place of a number
+    not_numbers: dict[str, str] = field(default_factory=dict)
     _journal: Path | None = field(default=None, init=False, repr=False)
     _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # two threads read the two pipes
 

@@ -62,9 +62,8 @@ class Verdict:
     adjusted_difference: Adjusted  # of a difference
     adjusted_equivalence: Adjusted  # of equality within ±δ
     adjusted_divergence: Adjusted  # of how often the two arms diverge
-    divergence_direction: Direction = (
-        Direction.NONE
-    )  # "worse" if the arm is shown to diverge more often than its base
+    # "worse" if the arm is shown to diverge more often than its base
+    divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
     decided: bool = False  # whether it ended its contrast, or its gate or proposal has ended
     blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
