@@ -49,7 +49,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.trial_frame import make_trial_record
-from unrolled.reports.words.sentences import write_claims
+from unrolled.reports.words.claims import write_claims
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:

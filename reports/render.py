@@ -24,7 +24,7 @@ from unrolled.reports.figures import curves, forest
 from unrolled.reports.page_template import fill_template
 from unrolled.reports.presentation import Extras, FigureColumn, Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
-from unrolled.reports.words import answer, caveats, doubts, notes, sentences
+from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         contrasts=len(comparison.arms_with_declared_contrast),
         last_result=formats.format_day(max(ends)) if ends else "",
         plan=comparison.design.plan_hash,
-        largest_effect=min(sentences.find_largest_effect(comparison), LARGEST),
+        largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
         page=hash_page(html),
     )
 

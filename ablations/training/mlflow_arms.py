@@ -18,7 +18,8 @@ from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.types import Interval
-from unrolled.reports.words.sentences import describe_aa_check, list_claims
+from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.sentences import describe_aa_check
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:

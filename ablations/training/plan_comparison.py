@@ -52,7 +52,7 @@ def collect_report_parts(
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
     from unrolled.ablations.training.mlflow_arms import summarise_arms  # imports scipy
-    from unrolled.reports.words.sentences import write_claims
+    from unrolled.reports.words.claims import write_claims
 
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 

@@ -10,15 +10,11 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
+from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.findings import Finding, format_brackets
 from unrolled.reports.words.headline import write_headline
 from unrolled.reports.words.means import count_listed, describe_order, format_name, list_first, rank_all_arms
-from unrolled.reports.words.sentences import (
-    absolute_difference,
-    describe_divergence,
-    describe_too_few_pairs,
-    list_claims,
-)
+from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_too_few_pairs
 
 
 def write_answer(

@@ -41,7 +41,8 @@ from unrolled.reports.render import render
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.caveats import describe_trials, list_limits
-from unrolled.reports.words.sentences import describe_state, list_claims
+from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.sentences import describe_state
 
 
 def read_rows(text):

@@ -32,7 +32,8 @@ from unrolled.reports.words.caveats import (
     describe_trials,
     list_limits,
 )
-from unrolled.reports.words.sentences import describe_state, list_claims, write_claims, write_verdict_sentence
+from unrolled.reports.words.claims import list_claims, write_claims
+from unrolled.reports.words.sentences import describe_state, write_verdict_sentence
 
 
 @pytest.fixture(scope="module")

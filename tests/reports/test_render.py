@@ -35,8 +35,8 @@ from unrolled.reports.chapter import page as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
 from unrolled.reports.presentation import Extras
 from unrolled.reports.render import Page, render, write_index
+from unrolled.reports.words.claims import write_claims
 from unrolled.reports.words.doubts import list_warnings
-from unrolled.reports.words.sentences import write_claims
 
 
 class Tags(HTMLParser):

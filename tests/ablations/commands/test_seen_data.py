@@ -23,7 +23,7 @@ from unrolled.reports.words.caveats import (
     describe_seen_data,
     list_earlier_attempts,
 )
-from unrolled.reports.words.sentences import write_claims
+from unrolled.reports.words.claims import write_claims
 
 
 def make_results(seeds, code="v1"):

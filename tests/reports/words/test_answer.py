@@ -30,7 +30,7 @@ from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exports import comparison_markdown, format_screen
 from unrolled.reports.render import answer_lines, render
 from unrolled.reports.words.answer import write_answer
-from unrolled.reports.words.sentences import list_claims, write_claims
+from unrolled.reports.words.claims import list_claims, write_claims
 
 
 def write_texts(design):

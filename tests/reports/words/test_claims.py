@@ -16,8 +16,9 @@ from tests.helpers.synthetic_studies import (
 )
 from unrolled.reports.render import render, write_index
 from unrolled.reports.words.caveats import describe_trials, list_limits
+from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.doubts import list_warnings
-from unrolled.reports.words.sentences import describe_state, list_claims
+from unrolled.reports.words.sentences import describe_state
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"
