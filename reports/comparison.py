@@ -94,8 +94,12 @@ class Comparison:
 
     @property
     def stops_contrasts(self) -> bool:
-        """True if the study has several looks, and this is the metric that decides when a contrast stops."""
-        return self.sequential and self.metric == self.design.metrics[0]
+        """True if the study has several looks, and this is the metric that decides when a contrast stops.
+
+        The contrasts of a gate or a proposal stop by a rule of its own.
+        """
+        has_own_rule = bool(self.gate or self.proposal)
+        return self.sequential and not has_own_rule and self.metric == self.design.metrics[0]
 
     @property
     def beyond_looks(self) -> int:

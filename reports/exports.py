@@ -158,7 +158,11 @@ def trials_csv(comparison: Comparison) -> str:
     trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
     if trained_seeds != [*rows.seed]:
         rows.insert([*rows.columns].index("seed") + 1, "trained_seed", trained_seeds)
-    standings = {name: ", ".join(comparison.design.find_standing(arm)) for name, arm in arms.items()}
+    declared = {arm.name for arm in comparison.arms_with_declared_contrast}
+    standings = {
+        name: ", ".join(comparison.design.find_standing(arm)) if name in declared else ""
+        for name, arm in arms.items()
+    }
     tasks = {name: comparison.design.describe_other_task(arm) for name, arm in arms.items()}
     for column, texts in ((STANDING, standings), (OTHER_TASK, tasks)):
         if any(texts.values()):
@@ -241,7 +245,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     return cells | {
         "p": contrast and contrast.p,
         "p_adjusted": verdict and verdict.adjusted_difference.p,
-        "p_equivalent": verdict and verdict.adjusted_equivalence.p,
+        "p_equivalent": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
         "wins": contrast.pairs_better if contrast and contrast.is_paired else None,
         "r": contrast and contrast.r,

@@ -265,7 +265,7 @@ class Presentation:
     extras_import: str = ""
     curves_import: str = ""
     step: str = "step or epoch"  # what curves are drawn against
-    interval_clause: str = ""  # text after "intervals are over seeds", such as ", given this validation set"
+    interval_clause: str = ""  # text after "intervals are over seeds", such as ", given the validation set"
     sample_records: tuple[str, ...] = ()  # records that a page shows for one trial an arm
 
     def find_scale(self, metric: str) -> Scale:

@@ -24,6 +24,12 @@ FROM_BOUND = 25
 """A share that is fewer units from its bound, such as 1, is not fine: seeds then differ by few items."""
 
 
+FAR = 1000
+"""How many times the difference of two equal trials a number's range is that noise alone does not give.
+
+Two of normal noise differ by less than a thousandth of the range of ten in one case of 500."""
+
+
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
     """Return the seeds on which two arms are known to have computed the same.
 
@@ -81,12 +87,12 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
-    A number that rises evenly with the seed counts as equal.
-    A number that differs between equal trials tells runs apart if it differs far more between seeds.
+    A number that rises evenly with the seed counts as equal. One that differs between equal trials, and is no
+    known cost, tells runs apart if its range over seeds is over `FAR` times that difference.
     """
     for name, distance in design.irreproducible.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and max(numbers) - min(numbers) > COPY_FACTOR**2 * distance:
+        if numbers and is_reproducible(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
@@ -129,7 +135,7 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     |---|---|---|
     | equal trials give equal numbers | 0, and fingerprints are equal | .852 |
     | two equal trials differ by d | √(d · s), as one d may be far too small | d .001, s .04: .850 to .856 |
-    | the same, s < `COPY_FACTOR`² · d | 0, as seeds differ no more than equal trials | |
+    | the same, s < `COPY_FACTOR`² · d | that of a table, as seeds differ no more than equal trials | |
     | d was not measured | s / `COPY_FACTOR` | s .04: .850 to .860 |
     | a table from elsewhere | `LAST_DIGITS` of its size, δ/100 at most | .852000 to .852008 |
     | the same, s is a hundred times that | ten times that, or `measure_printing_noise` | |
@@ -178,17 +184,20 @@ def _select_first_values(
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
     """Return the largest range of one value: see `find_copies`. `widest` is the widest spread of an arm."""
+    size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
     if not design.is_study:
-        size = 100.0 if metric.ratio else max(map(abs, numbers), default=0.0)
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
     if design.nondeterminism is None:
         return widest / COPY_FACTOR
+    if not design.nondeterminism:
+        return 0.0
+    last_digits = min(LAST_DIGITS * size, metric.zone / 100)
     distance = design.nondeterminism.get(metric.name, 0.0)
     if metric.ratio and distance:
         smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
         distance = 100 * math.log1p(distance / smallest)
-    return math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0
+    return max(last_digits, math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0)
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:

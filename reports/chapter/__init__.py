@@ -30,7 +30,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
 
 
 CHAPTER = Presentation(
-    interval_clause=", given this validation set",
+    interval_clause=", given the validation set",
     scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS if metric.title},
     costs={
         metric.name: Scale(title=cost.head, multiplier=cost.multiplier, decimals=cost.decimals)

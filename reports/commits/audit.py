@@ -186,7 +186,11 @@ def list_notes(comparison: Comparison) -> list[str]:
     audit = comparison.design.audit
     if audit is None:
         return []
-    side = "Each commit beside the one before it" if audit.forward else "The tip without it, minus the tip"
+    side = (
+        "Each commit beside the one before it"
+        if audit.forward
+        else "The tip without it, minus the tip or what its row names"
+    )
     effects = [find_effect(change, comparison) for change in audit.changes]
     shadowed = (
         not audit.forward and effects.count(ChangeEffect.NOTHING) + effects.count(ChangeEffect.NO_NUMBER) > 1

@@ -138,7 +138,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
     """Return sentences on what these results do not show."""
     is_conditional = comparison.design.presentation.interval_clause
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
-    premise = "There is one validation set:" if is_conditional else "If seeds share one validation set,"
+    premise = "Each task has one validation set:" if is_conditional else "If seeds share one validation set,"
     phrases = [
         f"{premise} every {noun} is over seeds, given that set. Other data may differ.",
         describe_nondeterminism(comparison),
@@ -174,10 +174,9 @@ def describe_declaration(comparison: Comparison) -> str:
     if design.first_declared is not None:
         first = format_time(design.first_declared)
         date = f"first declared on {first} and in this form on {format_time(design.planned)}"
-    if design.seen_pairs:
-        number = len(design.seen_pairs)
-        contrasts = plural(len(comparison.arms_with_declared_contrast), "contrast")
-        return f"{date}, after results of both sides of {number} of its {contrasts}"
+    arms = comparison.arms_with_declared_contrast
+    if number := sum(arm.name in design.seen_pairs for arm in arms):
+        return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
     if design.ships:
         return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
     return f"{date}, before any of its contrasts had results of both sides in this ledger"

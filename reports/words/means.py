@@ -45,7 +45,9 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
     verb = "keeps its" if len(stable) == 1 else "keep their"
     marks = [*merge_standings([arm for by_key in tasks.values() for arm in by_key.values()])]
-    if stable and len(comparison.design.first_look_seeds) < CLAIM_SEEDS:
+    verdicts = [arm.verdict for by_key in tasks.values() for arm in by_key.values() if arm.verdict]
+    is_short = len(comparison.design.first_look_seeds) < CLAIM_SEEDS
+    if stable and (is_short or any(verdict.provisional for verdict in verdicts)):
         marks.append("provisional")
     remarks = f" ({', '.join(marks)})" if marks else ""
     phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{remarks}")]

@@ -254,7 +254,9 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
-    return f"{reason}, where {comparison.first_title} was decided" if verdict.decided else reason
+    if not verdict.decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
+        return reason
+    return f"{reason}, where {comparison.first_title} was decided"
 
 
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:

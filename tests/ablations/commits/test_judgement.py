@@ -220,7 +220,7 @@ def test_one_number_under_every_seed_and_numbers_of_no_seed_are_refused(project:
     commit_change(project, "prints", train__py="print('{\"loss\": 0.1}')\n")
     code, facts = judge(project)
     assert (code, facts["outcome"]) == (5, "refused")
-    assert "one number under every seed" in facts["reason"]
+    assert "the same number under every seed" in facts["reason"]
     text = "import json, random\nprint(json.dumps({'loss': random.gauss(0.1, 0.02)}))\n"
     commit_change(project, "draws", train__py=text)
     code, facts = judge(project, "--verify")
