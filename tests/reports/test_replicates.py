@@ -423,7 +423,9 @@ def test_only_numbers_that_a_seed_decides_tell_the_runs_of_an_arm_apart(name, nu
         for side in (base, stuck)
     ]
     design = make_study(
-        (*logged,), metrics=(Metric("accuracy", 0.01),), irreproducible={"stamp": 1.0, "noisy_loss": 1e-7}
+        (*logged,),
+        metrics=(Metric("accuracy", 0.01),),
+        irreproducible={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
     )
     row = compare(design).arms[1]
     assert row.is_one_run is is_copied
@@ -502,3 +504,18 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     assert compare_pairs(lower, coarse, **options).pairs_worse == 10
     ties = compare_pairs(rounded, coarse, **options)
     assert ties.all_tied and not ties.pairs_better and not ties.pairs_worse
+
+
+def test_arms_that_all_ignore_their_seed_are_seen_by_their_last_digits_where_equal_trials_differ() -> None:
+    rng = np.random.default_rng(3)
+    arms = []
+    for name, loss in (("base", 1.7), ("other", 1.8)):
+        losses = dict(enumerate(loss + 1e-6 * rng.standard_normal(10)))
+        changes = {"clip": 1.0} if name == "other" else {}
+        arms.append(
+            set_metrics(make_arm(name, 0.0, settings=changes), valid_loss=losses, valid_accuracy=None)
+        )
+    design = make_study((*arms,), nondeterminism={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),))
+    comparison = compare(design)
+    assert all(arm.is_one_run for arm in comparison.arms)
+    assert comparison.arms[1].verdict.kind == "open"
