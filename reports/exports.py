@@ -158,11 +158,7 @@ def trials_csv(comparison: Comparison) -> str:
     trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
     if trained_seeds != [*rows.seed]:
         rows.insert([*rows.columns].index("seed") + 1, "trained_seed", trained_seeds)
-    declared = {arm.name for arm in comparison.arms_with_declared_contrast}
-    standings = {
-        name: ", ".join(comparison.design.find_standing(arm)) if name in declared else ""
-        for name, arm in arms.items()
-    }
+    standings = {name: ", ".join(comparison.design.find_standing(arm)) for name, arm in arms.items()}
     tasks = {name: comparison.design.describe_other_task(arm) for name, arm in arms.items()}
     for column, texts in ((STANDING, standings), (OTHER_TASK, tasks)):
         if any(texts.values()):
