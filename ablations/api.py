@@ -169,7 +169,7 @@ def results(study: str | Study, folder: str | Path = "results", *, all: bool = F
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    table = compare_plan(plan, plan.count_results(ledger.read_results(plan.ids))).table
+    table = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids))).table
     if not all:
         return table[table[IS_COUNTED]].drop(columns=IS_COUNTED).infer_objects().reset_index(drop=True)
     ids = set(table.trial)

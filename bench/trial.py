@@ -150,9 +150,9 @@ class Trial:
         settings = self.flat_settings()
         return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
-    def count_result(self, result: "Result", metrics: Sequence[str]) -> "CountedResult":
+    def make_study_result(self, result: "Result", metrics: Sequence[str]) -> "StudyResult":
         """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
-        return CountedResult(result)
+        return StudyResult(result)
 
     def identify(self) -> Self:
         """Return the trial with `source`, `data` and `versions`, computed from today's files.
@@ -314,8 +314,8 @@ class Result:
         return cls(**data)
 
 
-CountedResult = NewType("CountedResult", Result)
-"""A result with the status that it has in a study: see `Trial.count_result`. A ledger has plain Results."""
+StudyResult = NewType("StudyResult", Result)
+"""A result with the status that it has in a study: see `Trial.make_study_result`. A ledger has Results."""
 
 STATUSES = ("done", "diverged", "failed")
 

@@ -190,14 +190,12 @@ def _try_checkouts(
         raise KeyboardInterrupt
     metrics = [metric.name for metric in study.metrics]
     results = ledger.read_results([trial.id for trial in trials.values()])
-    counted_results = {
-        name: trial.count_result(results[trial.id], metrics)
+    study_results = {
+        name: trial.make_study_result(results[trial.id], metrics)
         for name, trial in trials.items()
         if trial.id in results
     }
-    return {
-        name: plain_reason(result) for name, result in counted_results.items() if result.status == "failed"
-    }
+    return {name: plain_reason(result) for name, result in study_results.items() if result.status == "failed"}
 
 
 class _AuditArms:

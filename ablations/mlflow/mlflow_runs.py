@@ -116,7 +116,7 @@ class MlflowRuns:
 
     def write_trial(self, arm: str, result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns True if it was written."""
-        result = self._plan.count_result(result)
+        result = self._plan.make_study_result(result)
         key = _trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
         if stored_run := self._trials.get(key):

@@ -24,7 +24,7 @@ from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.stopping_rule import StoppingRule
-from unrolled.bench.trial import CountedResult, Result, Trial, trial_type
+from unrolled.bench.trial import Result, StudyResult, Trial, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -171,23 +171,23 @@ class Plan:
         mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_import)
         return mlflow_metrics
 
-    def count_result(self, result: Result) -> CountedResult:
-        """Return the result with the status that it has in this study: see `Trial.count_result`.
+    def make_study_result(self, result: Result) -> StudyResult:
+        """Return the result with the status that it has in this study: see `Trial.make_study_result`.
 
         In a study that judges time, a resumed training counts as failed, since its time is not the whole.
         """
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
-        counted_result = result.trial.count_result(result, [metric.name for metric in self.metrics])
-        if counted_result.done and self._has_partial_time(result):
+        study_result = result.trial.make_study_result(result, [metric.name for metric in self.metrics])
+        if study_result.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
-            return replace(counted_result, status="failed", reason=f"{reason}; --retry trains it anew")
-        return counted_result
+            return replace(study_result, status="failed", reason=f"{reason}; --retry trains it anew")
+        return study_result
 
-    def count_results(self, results: Mapping[str, Result]) -> dict[str, CountedResult]:
-        """Return results, by trial, with the status that each has in this study: see `count_result`."""
-        return {id: self.count_result(result) for id, result in results.items()}
+    def make_study_results(self, results: Mapping[str, Result]) -> dict[str, StudyResult]:
+        """Return results, by trial, with the status that each has in this study: see `make_study_result`."""
+        return {id: self.make_study_result(result) for id, result in results.items()}
 
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if a trial is to be trained again, in place of a stored result that counts as failed.
@@ -195,10 +195,10 @@ class Plan:
         That is so if the training failed or, with `retry`, if its judged time is that of a resumed training.
         It is not so if the training ended without a judged metric: it would lack the metric again.
         """
-        counted_result = stored.trial.count_result(stored, [metric.name for metric in self.metrics])
+        study_result = stored.trial.make_study_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
-            return counted_result.status == "failed"
-        return retry and counted_result.done and self._has_partial_time(stored)
+            return study_result.status == "failed"
+        return retry and study_result.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
         return judges_cost(self.metrics) and bool(result.provenance.get("resumed"))
@@ -269,10 +269,10 @@ class Plan:
         pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.arm_pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
-    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, CountedResult]]:
+    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, StudyResult]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed_by_id = self.arm_and_seed_by_id
-        for id, result in self.count_results(ledger.read_results(arm_and_seed_by_id)).items():
+        for id, result in self.make_study_results(ledger.read_results(arm_and_seed_by_id)).items():
             yield *arm_and_seed_by_id[id], result
 
 

@@ -23,12 +23,12 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
             plans_by_trial[id].append(plan)
     shown_trials = []
     for result in ledger.read_all_results():
-        counted_results: list[Result] = [result]
+        study_results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
-            counted_results = [
-                plan.count_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+            study_results = [
+                plan.make_study_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
             ]
-        if any(counted.status != "failed" for counted in counted_results):
+        if any(counted.status != "failed" for counted in study_results):
             shown_trials.append(result.trial)
     return shown_trials
 

@@ -78,7 +78,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
     """Return a row for each trial of a study."""
     ledger = Ledger(Path(folder))
     plan = _find_plan(ledger, study)
-    results = plan.count_results(ledger.read_results(plan.ids))
+    results = plan.make_study_results(ledger.read_results(plan.ids))
     design = design_of_plan(plan, results)
     rows = tabulate_results(design).infer_objects()
     rows[FIRST_LOOK] = rows.seed.isin(design.first_look_seeds)

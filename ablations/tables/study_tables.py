@@ -24,7 +24,7 @@ from unrolled.ablations.training.plan_comparison import compare_plan, design_of_
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK
-from unrolled.bench.trial import CountedResult, canonical_json
+from unrolled.bench.trial import StudyResult, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -152,7 +152,7 @@ def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     return marked_table
 
 
-def tabulate_study(study: Study, plan: Plan, results: Mapping[str, CountedResult]) -> pd.DataFrame:
+def tabulate_study(study: Study, plan: Plan, results: Mapping[str, StudyResult]) -> pd.DataFrame:
     """Return the table of a study's results. `results` are by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
@@ -189,7 +189,7 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     paths = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
-            judged = plan.count_results(ledger.read_results(plan.ids))
+            judged = plan.make_study_results(ledger.read_results(plan.ids))
             table = tabulate_study(loading.load_study(plan.study), plan, judged)
             paths.append(folder / f"{plan.study}.csv")
             save_file(paths[-1], table.to_csv(index=False).encode())

@@ -49,7 +49,7 @@ def _find_verdicts_of_plan(
     """
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
 
-    results = plan.count_results(ledger.read_results(plan.ids))
+    results = plan.make_study_results(ledger.read_results(plan.ids))
     if not results:
         return {}
     usable = {id for id, result in results.items() if result.status != "failed"}

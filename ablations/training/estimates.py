@@ -65,7 +65,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     from unrolled.ablations.training.plan_comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy; not without results
 
-    verdicts = decide_looks(design_of_plan(plan, plan.count_results(results))).verdicts
+    verdicts = decide_looks(design_of_plan(plan, plan.make_study_results(results))).verdicts
     return {
         (arm, metric): verdict.contrast.sd
         for arm, by_metric in verdicts.items()

@@ -14,7 +14,7 @@ from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.seen_results import count_pairs, fingerprint_numbers
 from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import CountedResult, Result, trial_type
+from unrolled.bench.trial import Result, StudyResult, trial_type
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -57,7 +57,7 @@ def collect_report_parts(
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 
 
-def compare_plan(plan: Plan, results: Mapping[str, CountedResult]) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison":
     """Compare a plan's arms, by the results of its trials. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # imports scipy and pandas
     from unrolled.reports.trial_frame import tabulate_results
@@ -66,7 +66,7 @@ def compare_plan(plan: Plan, results: Mapping[str, CountedResult]) -> "Compariso
     return compare(tabulate_results(design), design)
 
 
-def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
+def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
     The details are records, and the curves that are drawn (of a program, all). Thousands of results are in
@@ -76,12 +76,12 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     drawn_curves = plan.mlflow_metrics.curve_metrics
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
-    results: dict[str, CountedResult] = {}
+    results: dict[str, StudyResult] = {}
     for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
         stored_result = ledger.read_result(id) if id not in results else None
         if stored_result is None:
             continue
-        result = plan.count_result(stored_result)
+        result = plan.make_study_result(stored_result)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
@@ -95,7 +95,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, CountedResult]:
     return {id: results[id] for id in plan.ids if id in results}
 
 
-def design_of_plan(plan: Plan, results: Mapping[str, CountedResult]) -> Design:
+def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
     """Return what a plan's arms are compared by, and each arm with its results."""
     earlier_dates = [
         earlier.planned

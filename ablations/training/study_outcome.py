@@ -13,7 +13,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.trial import CountedResult
+from unrolled.bench.trial import StudyResult
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -24,7 +24,7 @@ MOST_LISTED_ATTEMPTS = 5  # earlier attempts that are listed before the rest is 
 def print_outcome(
     comparison: "Comparison",
     plan: Plan,
-    results: Mapping[str, CountedResult],
+    results: Mapping[str, StudyResult],
     ledger: Ledger,
     trained_ids: set[str],
     *,
@@ -99,7 +99,7 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     return [*(write(comparison) for write in writers), *attempts[:MOST_LISTED_ATTEMPTS], *remainder]
 
 
-def _describe_failure(failure: CountedResult | None, plan: Plan, ledger: Ledger) -> str:
+def _describe_failure(failure: StudyResult | None, plan: Plan, ledger: Ledger) -> str:
     """Return why a trial failed, and the cure if its training did; "" for None."""
     if failure is None:
         return ""

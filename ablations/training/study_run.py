@@ -27,7 +27,7 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.trial import TIME_LIMIT, CountedResult, Trial
+from unrolled.bench.trial import TIME_LIMIT, StudyResult, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
 
@@ -59,7 +59,7 @@ class Budget:
         start = time.monotonic()
         return Budget(start + (self._end - start) / 2)
 
-    def measure_trial(self, result: CountedResult) -> None:
+    def measure_trial(self, result: StudyResult) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
             self._expected_seconds += result.trial.expected_seconds
@@ -117,11 +117,11 @@ class StudyRun:
         )
         with progress as show_result, self._page_thread(console) as queue_page:
 
-            def on_result(result: CountedResult) -> None:
+            def on_result(result: StudyResult) -> None:
                 self.trained_ids.add(result.trial.id)
                 on_stored_result(result)
 
-            def on_stored_result(result: CountedResult) -> None:
+            def on_stored_result(result: StudyResult) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending_ids:
@@ -139,7 +139,7 @@ class StudyRun:
                     retries and plan.should_retrain(stored, retry=self.options.retry)
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                count_result=plan.count_result,
+                make_study_result=plan.make_study_result,
                 is_wanted=lambda trial: trial.id not in unchecked_ids and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
@@ -203,7 +203,7 @@ class StudyRun:
             page.result()  # raises if the disk is full
 
 
-def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, CountedResult]:
+def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, StudyResult]:
     """Read the results of trials that are not run again, as the plan counts them, without details.
 
     Damaged results are set aside.
@@ -212,11 +212,11 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
     final_results = [
         result for result in stored_results if not (retry and plan.should_retrain(result, retry=True))
     ]
-    return {result.trial.id: plan.count_result(result) for result in final_results}
+    return {result.trial.id: plan.make_study_result(result) for result in final_results}
 
 
 def find_unchecked_arms(
-    trials: Sequence[Trial], plan: Plan, results: Mapping[str, CountedResult]
+    trials: Sequence[Trial], plan: Plan, results: Mapping[str, StudyResult]
 ) -> dict[str, Trial]:
     """Return, by arm, one of these trials, if no trial of the arm has finished or diverged.
 

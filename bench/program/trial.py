@@ -17,7 +17,7 @@ from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import CountedResult, FileState, Result, Scalar, Trial, canonical_json
+from unrolled.bench.trial import FileState, Result, Scalar, StudyResult, Trial, canonical_json
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -135,7 +135,7 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def count_result(self, result: Result, metrics: Sequence[str]) -> CountedResult:
+    def make_study_result(self, result: Result, metrics: Sequence[str]) -> StudyResult:
         """Return the result with the status that it has in a study that judges these metrics.
 
         It has diverged if one of them is not finite, or above LARGEST, even if the program failed. It has
@@ -144,14 +144,14 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return CountedResult(replace(result, status="diverged", reason=reason))
+                return StudyResult(replace(result, status="diverged", reason=reason))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return CountedResult(replace(result, status="failed", reason=not_number))
+                return StudyResult(replace(result, status="failed", reason=not_number))
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
         if missing_metric is None or not result.done:
-            return CountedResult(result)
+            return StudyResult(result)
         reason = self._explain_missing_metric(missing_metric, result)
-        return CountedResult(replace(result, status="failed", reason=reason))
+        return StudyResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no value of a metric, and what it printed instead."""

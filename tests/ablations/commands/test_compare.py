@@ -264,7 +264,7 @@ def test_what_a_study_says_of_an_arm_is_a_warning_wherever_its_trials_are_compar
         store_plan_and_results(tmp_path / name, plan, results)
     write_to_mlflow(plan, results, store)
     results_by_id = {r.trial.id: r for arm_results in results.values() for r in arm_results}
-    Path("trials.csv").write_text(trials_csv(compare_plan(plan, plan.count_results(results_by_id))))
+    Path("trials.csv").write_text(trials_csv(compare_plan(plan, plan.make_study_results(results_by_id))))
     page = compare("one", "two", "--arm", "arm,source")[1]
     assert "a / one (exploratory, attempt 2)" in page
     assert "b / one (exploratory)" in page, "its results are older than the plan, too"

@@ -182,7 +182,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         for of_arm in results(template, numbers_read).values():
             for result in of_arm:
                 ledger.record_result(result)
-    c = compare_plan(plan, plan.count_results(ledger.read_results(plan.ids)))
+    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
     assert c.design.seen_pairs == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
@@ -257,7 +257,7 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen_pairs == {} and plan.ships
     assert "it ships with Unrolled" in describe_declaration(
-        compare_plan(plan, plan.count_results(ledger.read_results(plan.ids)))
+        compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
     )
     copy = make_plan(replace(study, name="copy"), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs
