@@ -22,12 +22,8 @@ FINE_SIZE = 1000
 """Numbers of so many units of their last decimal are fine: several runs do not agree to `LAST_UNITS`."""
 FROM_BOUND = 25
 """A share that is fewer units from its bound, such as 1, is not fine: seeds then differ by few items."""
-
-
 FAR = 1000
-"""How many times the difference of two equal trials a number's range is that noise alone does not give.
-
-Two of normal noise differ by less than a thousandth of the range of ten in one case of 500."""
+"""A number whose range over seeds is so many times the difference of two equal trials is no noise."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -39,7 +35,8 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     """
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
-        for metric in _select_computed(design)
+        for metric in design.metrics
+        if metric.is_quality and is_reproducible(metric.name)
     }
     if not sides:
         return frozenset()
@@ -59,11 +56,6 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
         for metric, of_metric in sides.items()
     )
     return frozenset(equal if is_fine else ())
-
-
-def _select_computed(design: Design) -> list[Metric]:
-    """Return the judged metrics without clocks and known costs, such as a latency."""
-    return [metric for metric in design.metrics if metric.is_quality and is_reproducible(metric.name)]
 
 
 def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
@@ -190,11 +182,11 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
         return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
     if design.nondeterminism is None:
         return widest / COPY_FACTOR
-    if not design.nondeterminism:
+    distance = design.nondeterminism.get(metric.name, 0.0)
+    if not distance:
         return 0.0
     last_digits = min(LAST_DIGITS * size, metric.zone / 100)
-    distance = design.nondeterminism.get(metric.name, 0.0)
-    if metric.ratio and distance:
+    if metric.ratio:
         smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
         distance = 100 * math.log1p(distance / smallest)
     return max(last_digits, math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0)
