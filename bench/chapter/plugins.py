@@ -254,6 +254,9 @@ def _explain_error(error: BaseException, path: Path, place: str) -> BadInput:
         case ModuleNotFoundError() if (path.parent / f"{(error.name or '').partition('.')[0]}.py").exists():
             rule = f"imports {error.name}.py beside it"
             cure = "a plug-in is one file: put both into one"
+        case ModuleNotFoundError() if (error.name or "").startswith("unrolled."):
+            rule = f"imports {error.name}, which is no part of Unrolled"
+            cure = "write `from unrolled import cell`, or the names that it needs"
         case ModuleNotFoundError():
             rule = f"needs the package {error.name!r}"
             cure = "install it where unrolled is installed"

@@ -117,6 +117,12 @@ MISTAKES = {
     ),
     "syntax": ("cell", "def forward(", "def forward((", "line 12: .*correct it"),
     "missing package": ("cell", "import torch\n", "import nowhere\n", "needs the package 'nowhere'"),
+    "old import": (
+        "cell",
+        "from unrolled import cell\n",
+        "from unrolled.bench.plugins import cell\n",
+        "imports unrolled.bench.plugins, .*from unrolled import cell",
+    ),
     "attribute": ("cell", "nn.Module", "nn.Modul", "line 7: AttributeError: .*Modul"),
     "exits": ("cell", "import torch\n", "raise SystemExit(3)\n", r"ends the program .*take sys.exit\(\) out"),
     "nothing": ("cell", f"{HEAD}\n", "", "registers nothing; decorate a class"),
