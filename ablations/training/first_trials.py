@@ -285,7 +285,7 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
         )
     cures = ", ".join(["see that the program uses it", *finer_metric])
     raise BadInput(
-        f"no effect seen: its {metric_names} on seeds {seeds} are those of {base.name!r}, to the last digit",
+        f"no effect seen: the same {metric_names} as {base.name!r} on seeds {seeds}, to the last digit",
         place=f"arm {arm.name!r}",
         key=", ".join(f"{key} = {value}" for key, value in arm.changes.items()),
         cure=f"{cures}, or write an [[arm]] with identical = true",

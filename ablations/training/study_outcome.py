@@ -64,11 +64,11 @@ def print_outcome(
         print_line(f"  {make_visible(line)}")
     if not missing_count:
         return status_counts["failed"]
-    reason = "have no result"
+    reason = "left without a result"
     if interrupted:
         reason += ", as the run was interrupted"
     elif timed_out:
-        reason = "were not begun, as the time is up"
+        reason = "not begun, as the time is up"
     print_line(f"{plural(missing_count, 'trial')} of this look {reason}: run again", sys.stderr)
     return status_counts["failed"] + (0 if interrupted or timed_out else missing_count)
 
