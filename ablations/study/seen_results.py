@@ -69,10 +69,14 @@ def count_seen_pairs(
 
 
 def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int]:
-    """Return by arm the number of seeds for which `ids` has both its trial and its base's, without zeros."""
+    """Return by arm the number of seeds for which `ids` has both its trial and its base's, without zeros.
+
+    The A/A arm is left out: its check claims nothing that a result could have suggested.
+    """
     counts = {
         arm.name: sum(id in ids and base.trial_ids.get(seed) in ids for seed, id in arm.trial_ids.items())
         for arm, base in pairs
+        if not arm.seed_offset
     }
     return {name: count for name, count in counts.items() if count}
 

@@ -114,6 +114,23 @@ def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
     assert declare_plan(ledger, range(10)).seen_pairs == {}
 
 
+def test_seeds_of_the_aa_arm_that_were_seen_make_no_arm_exploratory(ledger):
+    results = {
+        "base": [make_result(seed) for seed in range(10)],
+        "aa": [make_result(seed + 1000) for seed in range(10)],
+    }
+    for result in results["aa"]:
+        ledger.record_result(result)
+    plan = build_plan(results, hash="later")
+    base, aa_arm = plan.arms
+    trial_ids = {seed - 1000: id for seed, id in aa_arm.trial_ids.items()}
+    plan = replace(
+        plan, seeds=tuple(range(10)), arms=(base, replace(aa_arm, trial_ids=trial_ids, seed_offset=1000))
+    )
+    trials = [result.trial for arm_results in results.values() for result in arm_results]
+    assert plan_store.store_plan(plan, ledger, trials).seen_pairs == {}
+
+
 def test_fresh_seeds_of_seen_arms_confirm(ledger):
     plan = declare_plan(ledger, range(10, 20), study="confirms")
     record_results(ledger, range(10, 20))
