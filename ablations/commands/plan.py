@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.commits import list_checked_out_commits
+from unrolled.ablations.study.checkouts import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.planning import make_plan

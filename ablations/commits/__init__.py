@@ -1,1 +1,1 @@
-"""Changes of a repository, compared one by one: an audit of a branch, a chain of proposals."""
+"""Commits of a repository, compared: the gate of a change, the audit of a branch, a chain of proposals."""

@@ -12,15 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
+from unrolled.ablations.commits.commit_pair import STUDY_FILE, find_program_folder, read_study_at
 from unrolled.ablations.commits.history import Change, History, read_history
 from unrolled.ablations.commits.removal import TIP, Checkouts, Removal, Tree, TreeBuilder, list_removals
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study.commits import open_repository, run_in_checkouts
+from unrolled.ablations.study.checkouts import open_repository, run_in_checkouts
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.gate_study import STUDY_FILE, find_program_folder, read_study_at
 from unrolled.ablations.study.loading import make_study, override_study
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study

@@ -32,11 +32,11 @@ from unrolled.ablations.commits.chain_study import (
     identify_content,
     parse_chain_study,
 )
+from unrolled.ablations.commits.commit_pair import STUDY_FILE, CommitPair, find_program_folder, read_study_at
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.commits import open_repository
-from unrolled.ablations.study.gate_study import STUDY_FILE, Sides, find_program_folder, read_study_at
+from unrolled.ablations.study.checkouts import open_repository
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
@@ -93,13 +93,13 @@ def _begin_chain(
         place=place,
         cure="give the chain another name: their pages would be one",
     )
-    sides = Sides(repository, first, first)
+    pair = CommitPair(repository, first, first)
     commits = {INCUMBENT: replace(first, name=INCUMBENT)}
-    study = chain_study.check_out(chain_study.make_study(commits), commits, sides, options.results)
+    study = chain_study.check_out(chain_study.make_study(commits), commits, pair, options.results)
     chain = Chain(
         name=options.chain,
         study=chain_study.text,
-        frozen=chain_study.hash_frozen_files(sides),
+        frozen=chain_study.hash_frozen_files(pair),
         looks=chain_study.looks,
         rule="family-wise" if options.family_wise else "saffron",
         alpha=FALSE_KEEP_SHARE,
@@ -141,24 +141,24 @@ class _Candidate:
     def find_entry(self) -> ChainEntry:
         """Return the entry of the candidate's proposal: an earlier one of the same content, or a new one."""
         incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
-        sides = Sides(self.chain_study.repository, incumbent, self.commit)
-        if edits := self.chain_study.list_edits_of_rules(sides):
+        pair = CommitPair(self.chain_study.repository, incumbent, self.commit)
+        if edits := self.chain_study.list_edits_of_rules(pair):
             return self._end_untrained(
                 ProposalOutcome.REFUSED, f"edits what the chain has frozen: {', '.join(edits)}"
             )
         self._check_study()
-        self._check_incumbent(sides)
+        self._check_incumbent(pair)
         commits = {INCUMBENT: incumbent, CANDIDATE: replace(self.commit, name=CANDIDATE)}
         try:
-            study = self._check_out(commits, sides)
+            study = self._check_out(commits, pair)
             candidate = identify_content(study, CANDIDATE, self.commit)
         except BadInput as error:
             return self._end_untrained(ProposalOutcome.CRASH, f"cannot be run: {error}")
         if reason := self._explain_old_content(candidate):
             return self._end_untrained(ProposalOutcome.REFUSED, reason, candidate)
         if proposal := self._find_judged_proposal(candidate.content):
-            return self._resume_proposal(replace(proposal, candidate=candidate), study, sides)
-        return self._add_proposal(candidate, study, sides)
+            return self._resume_proposal(replace(proposal, candidate=candidate), study, pair)
+        return self._add_proposal(candidate, study, pair)
 
     def _explain_old_content(self, candidate: CandidateContent) -> str:
         """Return which incumbent, earlier or present, has the content of a candidate; "" if none has.
@@ -185,10 +185,10 @@ class _Candidate:
                 text == self.chain_study.text, rule, place=str(path), cure=f"put it back, or {_NEW_CHAIN}"
             )
 
-    def _check_incumbent(self, sides: Sides) -> None:
+    def _check_incumbent(self, pair: CommitPair) -> None:
         """Raise BadInput if data, or code beside its commit, have changed since it became the incumbent."""
-        commits = {INCUMBENT: sides.base}
-        present = identify_content(self._check_out(commits, sides), INCUMBENT, sides.base)
+        commits = {INCUMBENT: pair.base}
+        present = identify_content(self._check_out(commits, pair), INCUMBENT, pair.base)
         require(
             present.content == self.record.incumbent.content,
             "has other data, or other code beside its commit, than it had when it became the incumbent",
@@ -197,9 +197,9 @@ class _Candidate:
             cure=f"put that back, or {_NEW_CHAIN}",
         )
 
-    def _check_out(self, commits: dict[str, Commit], sides: Sides) -> Study:
+    def _check_out(self, commits: dict[str, Commit], pair: CommitPair) -> Study:
         return self.chain_study.check_out(
-            self.chain_study.make_study(commits), commits, sides, self.options.results
+            self.chain_study.make_study(commits), commits, pair, self.options.results
         )
 
     def _find_judged_proposal(self, content: str) -> Proposal | None:
@@ -212,7 +212,7 @@ class _Candidate:
         ]
         return judged_proposals[-1] if judged_proposals else None
 
-    def _resume_proposal(self, proposal: Proposal, study: Study, sides: Sides) -> ChainEntry:
+    def _resume_proposal(self, proposal: Proposal, study: Study, pair: CommitPair) -> ChainEntry:
         """Return an earlier proposal: as it ended or, if it is open, to be trained with its seeds."""
         is_retried = proposal.outcome == ProposalOutcome.CRASH and proposal.is_tested and self.options.retry
         has_same_incumbent = proposal.incumbent == self.record.incumbent_number
@@ -226,9 +226,9 @@ class _Candidate:
             return self._save_proposal(
                 replace(proposal, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
             )
-        return self._save_with_study(replace(proposal, outcome="", reason=""), study, sides)
+        return self._save_with_study(replace(proposal, outcome="", reason=""), study, pair)
 
-    def _add_proposal(self, candidate: CandidateContent, study: Study, sides: Sides) -> ChainEntry:
+    def _add_proposal(self, candidate: CandidateContent, study: Study, pair: CommitPair) -> ChainEntry:
         """Record a new proposal with its levels and seeds, if the chain can afford it."""
         record = self.record
         is_simpler = candidate.lines < record.incumbent.lines
@@ -245,7 +245,7 @@ class _Candidate:
             seeds=draw_seeds(record.chain.looks[-1], used_seeds),
             remarks=tuple(self._list_remarks()),
         )
-        return self._save_with_study(proposal, study, sides)
+        return self._save_with_study(proposal, study, pair)
 
     def _explain_lack(self, level: float) -> str:
         """Return why a gain of δ cannot be shown at a level; "" if it can, or before the spread is known."""
@@ -302,17 +302,17 @@ class _Candidate:
         record = self.record.save_proposal(proposal)
         return ChainEntry(record, proposal, self._metric, self.chain_study.repository, is_old=is_old)
 
-    def _save_with_study(self, proposal: Proposal, study: Study, sides: Sides) -> ChainEntry:
+    def _save_with_study(self, proposal: Proposal, study: Study, pair: CommitPair) -> ChainEntry:
         """Record a proposal that is to be trained, and return it with its study."""
         entry = self._save_proposal(proposal)
         if proposal.simpler_level and proposal.incumbent != proposal.last_keep:
             last_keep = self.record.find_candidate(proposal.last_keep).commit
             commits = {
-                INCUMBENT: sides.base,
+                INCUMBENT: pair.base,
                 CANDIDATE: replace(self.commit, name=CANDIDATE),
                 LAST_KEEP: replace(last_keep, name=LAST_KEEP),
             }
-            study = self._check_out(commits, sides)
+            study = self._check_out(commits, pair)
         study = complete_study(study, name_study(self.record.chain.name, proposal.number), proposal.seeds)
         study = replace(study, level=proposal.level, simpler_level=proposal.simpler_level)
         return replace(entry, study=self._copy_nondeterminism(study))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from unrolled.ablations.commits.chain_record import CandidateContent
 from unrolled.ablations.commits.code_lines import count_code_lines
-from unrolled.ablations.study.commits import make_checkouts
+from unrolled.ablations.commits.commit_pair import CommitPair, find_file_place, list_base_patterns
+from unrolled.ablations.study.checkouts import make_checkouts
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.gate_study import Sides, find_file_place, list_base_patterns
 from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
@@ -76,36 +76,38 @@ class ChainStudy:
             study = make_study(self.tables.model_copy(update=updates), str(self.path), confirmed=True)
         return replace(study, looks=self.looks, decide=StoppingRule.PROPOSAL, to_the_end=True)
 
-    def list_frozen_patterns(self, sides: Sides) -> list[str]:
+    def list_frozen_patterns(self, pair: CommitPair) -> list[str]:
         """Return patterns, from the repository's top, of the files that no proposal may edit."""
-        factory = self.make_study({INCUMBENT: sides.base}).baseline.factory
+        factory = self.make_study({INCUMBENT: pair.base}).baseline.factory
         assert isinstance(factory, ProgramFactory)
         with error_context(str(self.path)):
-            return list_base_patterns(factory, sides.repository.find_subfolder(self.path.parent), sides)
+            return list_base_patterns(factory, pair.repository.find_subfolder(self.path.parent), pair)
 
-    def hash_frozen_files(self, sides: Sides) -> dict[str, str]:
+    def hash_frozen_files(self, pair: CommitPair) -> dict[str, str]:
         """Return the mode and the blob of each frozen file of the incumbent, by its path."""
-        patterns = self.list_frozen_patterns(sides)
-        names = sorted({name for pattern in patterns for name in match_names(sides.base_files, pattern)})
-        return {name: " ".join(sides.base_files[name]) for name in names}
+        patterns = self.list_frozen_patterns(pair)
+        names = sorted({name for pattern in patterns for name in match_names(pair.base_files, pattern)})
+        return {name: " ".join(pair.base_files[name]) for name in names}
 
-    def list_edits_of_rules(self, sides: Sides) -> list[str]:
+    def list_edits_of_rules(self, pair: CommitPair) -> list[str]:
         """Return the frozen files that a candidate edits, and the study's file if its text differs."""
-        edits = [sides.describe_edit(name) for name in sides.find_edits(self.list_frozen_patterns(sides))]
-        place = find_file_place(self.path, sides.repository)
-        tree_entry = sides.head_files.get(place)
+        edits = [pair.describe_edit(name) for name in pair.find_edits(self.list_frozen_patterns(pair))]
+        place = find_file_place(self.path, pair.repository)
+        tree_entry = pair.head_files.get(place)
         if tree_entry:
-            text = sides.repository.read_file(tree_entry).decode("utf-8-sig", errors="replace")
+            text = pair.repository.read_file(tree_entry).decode("utf-8-sig", errors="replace")
             if tree_entry.mode == LINK or text != self.text:
                 edits.append(f"{place}, the study")
         return edits
 
-    def check_out(self, study: Study, commits: Mapping[str, Commit], sides: Sides, results: Path) -> Study:
+    def check_out(
+        self, study: Study, commits: Mapping[str, Commit], pair: CommitPair, results: Path
+    ) -> Study:
         """Return the study with a checkout of each of these commits. Raises BadInput as `make_checkouts`."""
         factory = study.baseline.factory
         assert isinstance(factory, ProgramFactory)
         factory = replace(factory, study_place=self.repository.find_subfolder(self.path.parent))
-        tracked_files = {*sides.base_files, *sides.head_files}
+        tracked_files = {*pair.base_files, *pair.head_files}
         factory = make_checkouts(factory, self.repository, commits, results, tracked_files)
         return replace(study, arms=tuple(replace(arm, factory=factory) for arm in study.arms))
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, islice
 from pathlib import Path
 
+from unrolled.ablations.commits.commit_pair import CommitPair, list_base_patterns
 from unrolled.ablations.commits.history import Change, History
-from unrolled.ablations.study.commits import make_checkouts
-from unrolled.ablations.study.gate_study import Sides, list_base_patterns
+from unrolled.ablations.study.checkouts import make_checkouts
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.commits.clone import Clone
@@ -39,9 +39,9 @@ class Checkouts:
         trial = self._make_trial(TIP)
         paths = [facts.path for facts in trial.snapshot.code.values()]
         self._counting = {path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root)}
-        sides = Sides(history.repository, tip, tip)
-        names = list_base_patterns(self._factory, self._find_study_place(), sides)
-        self._tip_files = set(sides.base_files)
+        pair = CommitPair(history.repository, tip, tip)
+        names = list_base_patterns(self._factory, self._find_study_place(), pair)
+        self._tip_files = set(pair.base_files)
         self._fixed = {name for pattern in names for name in match_names(self._tip_files, pattern)}
 
     def add_commit(self, commit: Commit) -> str:
@@ -50,13 +50,13 @@ class Checkouts:
         Raises BadInput if the program is not in it.
         """
         repository = self._history.repository
-        sides = Sides(repository, self._history.tip, commit)
+        pair = CommitPair(repository, self._history.tip, commit)
         place = self._find_study_place()
-        edits = sides.find_edits(list_base_patterns(self._factory, place, sides))
+        edits = pair.find_edits(list_base_patterns(self._factory, place, pair))
         if edits:
             commit = replace(commit, tree=repository.replace_files(commit.tree, edits))
         factory = replace(self._factory, study_place=place)
-        tracked_files = sides.base_files.keys() | sides.head_files.keys()
+        tracked_files = pair.base_files.keys() | pair.head_files.keys()
         self._by_name[commit.name] = make_checkouts(
             factory, repository, {commit.name: commit}, self._results, tracked_files
         )

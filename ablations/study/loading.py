@@ -11,7 +11,7 @@ from typing import Any
 from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, refuse_flags
 from unrolled.ablations.study import chapter
 from unrolled.ablations.study.arms import make_arms, merge_arms
-from unrolled.ablations.study.commits import check_out_commits
+from unrolled.ablations.study.checkouts import check_out_commits
 from unrolled.ablations.study.errors import error_context, format_value
 from unrolled.ablations.study.functions import make_function_tables
 from unrolled.ablations.study.program import ProgramFactory

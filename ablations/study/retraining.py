@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.commits import make_checkouts, open_repository
+from unrolled.ablations.study.checkouts import make_checkouts, open_repository
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan

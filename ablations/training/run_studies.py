@@ -20,7 +20,7 @@ from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study import plan_store, retraining
-from unrolled.ablations.study.commits import list_checked_out_commits
+from unrolled.ablations.study.checkouts import list_checked_out_commits
 from unrolled.ablations.study.plan import Plan, awaits_repetition
 from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study

@@ -5,13 +5,21 @@ files that it lists as `data` and `frozen`.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from unrolled.ablations.study.commits import (
+from unrolled.ablations.commits.commit_pair import (
+    STUDY_FILE,
+    CommitPair,
+    find_file_place,
+    find_program_folder,
+    list_base_patterns,
+    read_study_at,
+)
+from unrolled.ablations.study.checkouts import (
     find_place,
     make_checkouts,
     open_repository,
@@ -22,17 +30,14 @@ from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
-from unrolled.ablations.study.study_reader import parse_study, read_study_text
+from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_cost
-from unrolled.bench.program.commits.repository import FETCH, LINK, Commit, Repository, TreeEntry
-from unrolled.bench.program.file_selection import is_code, match_names
-from unrolled.bench.program.template import split_template
+from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
+from unrolled.bench.program.file_selection import is_code
 from unrolled.bench.stopping_rule import StoppingRule
 from unrolled.bench.trial import canonical_json
 
-STUDY_FILE = "unrolled.toml"
-"""The file of the study that a gate runs by default, at the top of the repository."""
 BASE = "base"
 HEAD = "head"
 """The names of a gate's two commits."""
@@ -68,28 +73,28 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         key=f"head {head!r}",
         cure="name what it is to be compared with: --base REF",
     )
-    sides = Sides(repository, base_commit, head_commit)
-    file, remarks = _read_study(file_path, sides)
+    pair = CommitPair(repository, base_commit, head_commit)
+    file, remarks = _read_study(file_path, pair)
     with error_context(str(file_path)):
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
         assert isinstance(factory, ProgramFactory)
         study_place = repository.find_subfolder(file_path.parent)
-        replaced_files = sides.find_edits(list_base_patterns(factory, study_place, sides))
+        replaced_files = pair.find_edits(list_base_patterns(factory, study_place, pair))
         if replaced_files:
-            remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced_files)}: the base's")
+            remarks.append(f"{', '.join(pair.describe_edit(name) for name in replaced_files)}: the base's")
             tree = repository.replace_files(head_commit.tree, replaced_files)
             head_commit = replace(head_commit, tree=tree)
         factory = replace(factory, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
-        tracked = {*sides.base_files, *sides.head_files}
+        tracked = {*pair.base_files, *pair.head_files}
         study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
         study = _leave_out_equal_levels(study)
     if judges_cost(study.metrics):  # a time measured by another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
-    edits = [name for name in sides.find_edits(["**"]) if name not in replaced_files]
+    edits = [name for name in pair.find_edits(["**"]) if name not in replaced_files]
     place = find_place(factory.table, repository)
     paths_outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
     require(
@@ -99,75 +104,6 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         cure="set `folder` to the top, or name in `code` what counts",
     )
     return Gate(study, base_commit, head_commit, remarks, edits)
-
-
-def find_program_folder(path: str) -> Path:
-    """Return the folder whose repository has the program, by the present text of the study's file.
-
-    If the file is missing or has a mistake, that is the file's own folder: the base's version decides later.
-    """
-    folder = Path(path).parent
-    with suppress(BadInput):
-        program = parse_study(read_study_text(path)[1]).program
-        return folder / program.repository if program else folder
-    return folder
-
-
-class Sides:
-    """The two commits of a gate and their files, by their paths in the repository."""
-
-    def __init__(self, repository: Repository, base: Commit, head: Commit) -> None:
-        self.repository = repository
-        self.base = base
-        self.base_files = repository.list_files(base.tree)
-        self.head_files = repository.list_files(head.tree)
-
-    def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
-        """Return the files that match and differ between the two commits: name → the base's version, or None.
-
-        None stands for a file that the base lacks.
-        """
-        names = sorted({*self.base_files, *self.head_files})
-        matches = {name for pattern in patterns for name in match_names(names, pattern)}
-        edited = [name for name in sorted(matches) if self.base_files.get(name) != self.head_files.get(name)]
-        return {name: self.base_files.get(name) for name in edited}
-
-    def describe_edit(self, name: str) -> str:
-        """Return the name of an edited file: "train.py", "new.py (added)", "old.py (deleted)"."""
-        if name not in self.base_files:
-            return f"{name} (added)"
-        return name if name in self.head_files else f"{name} (deleted)"
-
-
-def list_base_patterns(factory: ProgramFactory, study_place: str | None, sides: Sides) -> list[str]:
-    """Return patterns of the files that the gate takes from the base on both sides.
-
-    They are `data`, `frozen` and the files of {study}, by their paths from the repository's top. A frozen
-    train.py also covers train/ and train.*, which Python might import in its place. Raises BadInput for a
-    frozen file that is in neither commit.
-    """
-    table = factory.table
-    place = find_place(table, sides.repository)
-    frozen = [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.frozen]
-    for pattern in frozen:
-        names = match_names([*sides.base_files, *sides.head_files], pattern)
-        require(names, "no file of the two commits matches", key=f"frozen: {pattern!r}", cure="correct it")
-    modules = [pattern.removesuffix(".py") for pattern in frozen if pattern.endswith(".py")]
-    patterns = [*frozen, *modules, *(f"{module}.*" for module in modules)]
-    patterns += [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.data]
-    if study_place is not None and "{study}" in table.run:
-        words = [word.partition("{study}/")[2] for word in split_template(table.run) if "{study}/" in word]
-        names = [os.path.normpath(f"{study_place}/{word}".lstrip("/")) for word in words]
-        program_files = [name for name in names if not place or name.startswith(f"{place}/")]
-        require(
-            not program_files,
-            "is a file of the program's own folder",
-            key=f"run: {{study}}/{', '.join(program_files)}",
-            cure="name it without {study}, and in `frozen` if the base decides it",
-        )
-        has_program = not study_place or place == study_place or place.startswith(f"{study_place}/")
-        patterns += names if has_program else [study_place]
-    return patterns
 
 
 def _leave_out_equal_levels(study: Study) -> Study:
@@ -188,43 +124,27 @@ def _find_base(repository: Repository) -> str:
     raise BadInput("is not known", place=f"repository {repository.root}", key="base", cure=cure)
 
 
-def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
+def _read_study(path: Path, pair: CommitPair) -> tuple[StudyFile, list[str]]:
     """Return the study in a file as the base has it, and a remark if the change edits it.
 
     A file outside of the repository is not part of the change.
     """
-    place = find_file_place(path, sides.repository)
+    place = find_file_place(path, pair.repository)
     remarks: list[str] = []
     if place:
         require(
-            place in sides.base_files,
-            f"is not in the base, {sides.base.hash[:10]}",
+            place in pair.base_files,
+            f"is not in the base, {pair.base.hash[:10]}",
             place=place,
             cure="add it in a change of its own: a gate has the rules of its base",
         )
-        if sides.base_files[place] != sides.head_files.get(place):
+        if pair.base_files[place] != pair.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")
-    text = read_study_at(path, sides.repository, sides.base)
+    text = read_study_at(path, pair.repository, pair.base)
     with error_context(str(place or path)):
         file = parse_study(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
     return file.locate(path.parent), remarks
-
-
-def find_file_place(path: Path, repository: Repository) -> str:
-    """Return the path of a file from the repository's top; "" if it lies outside."""
-    folder = repository.find_subfolder(path.parent)
-    return "" if folder is None else f"{folder}/{path.name}".lstrip("/")
-
-
-def read_study_at(path: Path, repository: Repository, commit: Commit) -> str:
-    """Return the text of a study's file in a commit or, if the commit lacks the file, its present text."""
-    place = find_file_place(path, repository)
-    entry = repository.list_files(commit.tree).get(place)
-    if entry is None:
-        return read_study_text(str(path))[1]
-    require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
-    return repository.read_file(entry).decode("utf-8-sig", errors="replace")
 
 
 def _make_study(file: StudyFile, path: str) -> Study:
