@@ -57,6 +57,8 @@ class Trial:
     """Fields that do not enter the identity, such as the path of a text: its content enters, as `data`."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
+    task_settings: ClassVar[tuple[str, ...]] = ()
+    """The settings by which a user chooses the task: a text by its path, where `task_fields` has its hash."""
 
     @property
     def id(self) -> str:

@@ -144,7 +144,7 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def join_first_names(names: Iterable[object], limit: int) -> str:
-    """Return the first names, shortened, and the number of the others: see `errors.join_first`."""
+    """Return the first names, shortened, and the number of the others: see `join_first`."""
     return join_first([shorten(name) for name in names], limit)
 
 

@@ -260,7 +260,6 @@ class Presentation:
     gpu_costs: frozenset[str] = frozenset()  # costs that are shown only if some trial was trained on a GPU
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, after the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
-    task: tuple[str, ...] = ()  # names of the settings that define the task
     template: str = "report.html"
     extras_import: str = ""
     curves_import: str = ""

@@ -30,8 +30,6 @@ DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
 METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.is_judged}
 """The metrics by which arms can be judged."""
 
-TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name != "data"))
-"""The settings that define the task: `ChapterTrial.task_fields`, with the corpus for the hash of its text."""
 
 OPTIONS = {  # options of the models; the registry has their types, defaults and choices
     "hidden": SettingSpec("units of a layer", low=1),
@@ -176,7 +174,7 @@ def check_data(trial_fields: TrialFields) -> None:
 
 def find_task_settings(trial_fields: TrialFields) -> dict[str, Any]:
     """Return the settings that decide which tokens are predicted, with the text's hash as `corpus`."""
-    settings = {key: trial_fields[key] for key in TASK_SETTINGS}
+    settings = {key: trial_fields[key] for key in ChapterTrial.task_settings}
     return settings | {"corpus": data_hash(trial_fields["corpus"])}
 
 

@@ -51,6 +51,7 @@ class ChapterTrial(Trial):
     uses_torch: ClassVar[bool] = True
     unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
     task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
+    task_settings: ClassVar[tuple[str, ...]] = ("corpus", *task_fields[1:])
 
     model: str
     options: Mapping[str, Scalar] = field(default_factory=dict)

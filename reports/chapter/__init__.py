@@ -46,7 +46,6 @@ CHAPTER = Presentation(
         for metric in CHAPTER_METRICS
         if metric.figure_head
     },
-    task=("corpus", "split", "target"),
     template="chapter.html",
     extras_import="unrolled.reports.chapter.page:find_extras",
     curves_import="unrolled.reports.chapter.page:read_curves",

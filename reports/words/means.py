@@ -85,12 +85,14 @@ def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.is_aa_arm]
     trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
-    keys = comparison.design.presentation.task
-    differing = [key for key in keys if len({settings[key] for _, settings in trained}) > 1]
+    task_settings = dict.fromkeys(key for _, trial in trials if trial for key in trial.task_settings)
+    differing = [key for key in task_settings if len({settings[key] for _, settings in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}
     for arm, settings in trained:
         task = ", ".join(f"{key} {PurePath(str(settings[key])).name}" for key in differing)
-        other_settings = frozenset((key, value) for key, value in settings.items() if key not in keys)
+        other_settings = frozenset(
+            (key, value) for key, value in settings.items() if key not in task_settings
+        )
         tasks.setdefault(task, {})[other_settings] = arm
     return tasks
 

@@ -217,6 +217,17 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
     assert "order" not in write_texts(one_task)[0]  # one arm alone is on both
 
 
+@pytest.mark.parametrize("task", [{"tokens": "char"}, {"vocab": 100}, {"split": "blocks"}])
+def test_each_setting_that_defines_the_task_makes_another_task(task):
+    def make_pair(name: str, settings: dict) -> list[MeasuredArm]:
+        return [make_arm(f"{name}{i}", 0.9 * i, settings={"clip": float(i), **settings}) for i in range(2)]
+
+    others = [replace(arm, against="b0") for arm in make_pair("b", task)]
+    order, *means = write_texts(make_study((*make_pair("a", {}), *others)))
+    assert order.startswith("1 of 1 pair ")
+    assert len(means) == 2
+
+
 @pytest.mark.parametrize(
     ("arms", "words"),
     [
