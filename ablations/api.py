@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
+from unrolled.ablations.plans.plan_store import load_plan
+from unrolled.ablations.plans.retraining import find_result
 from unrolled.ablations.study import chapter
 from unrolled.ablations.study.errors import check_fields
 from unrolled.ablations.study.loading import declare_study as declare_study
 from unrolled.ablations.study.loading import load_plugins, load_studies
-from unrolled.ablations.study.plan_store import load_plan
-from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped as shipped
@@ -40,7 +41,6 @@ from unrolled.ablations.tables.verdict_table import (
     load_comparison,
     tabulate_verdicts,
 )
-from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require

@@ -18,10 +18,10 @@ from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
-from unrolled.reports.foreign.row_means import ONE_RUN, read_row_matches
-from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_decisions import compare_sides
+from unrolled.reports.row_matches import ONE_RUN, read_row_matches
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.non_inferiority import GateDecision
 from unrolled.reports.statistics.proposals import ProposalDecision

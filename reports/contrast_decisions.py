@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, arms_to_compare, find_arm_remarks
 from unrolled.reports.evidence import Evidence
 from unrolled.reports.replicates import drop_copies, find_copies

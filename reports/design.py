@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.audit import Audit
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.result_table import phrase_standing
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import Audit, StoppingRule
 from unrolled.bench.trial import Result, Scalar, Trial
-from unrolled.reports.presentation import PLAIN, Presentation, Scale
+from unrolled.reports.presentation import PLAIN, Presentation
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.types import SeedValues
 
 Statuses = Mapping[str, Mapping[Any, str]]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import exports, formats, sections
+from unrolled.reports import exports, formats, section_rows
 from unrolled.reports.commits import audit, chain, gate
 from unrolled.reports.commits.audit import AuditRow
 from unrolled.reports.commits.gate import GateRow
@@ -22,7 +22,8 @@ from unrolled.reports.design import Design, find_page
 from unrolled.reports.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.figures import curves, forest
 from unrolled.reports.page_template import fill_template
-from unrolled.reports.presentation import Extras, FigureColumn, Scale
+from unrolled.reports.presentation import Extras, FigureColumn
+from unrolled.reports.scale import Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
 from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
@@ -64,14 +65,14 @@ class Page:
 
     # pictures
     curves: Mapping[str, Mapping[int, Markup]]  # by metric and arm's index
-    sweeps: Sequence[sections.Sweep]
+    sweeps: Sequence[section_rows.Sweep]
     sweep_seeds: Sequence[int]  # the numbers of converged seeds that learning rates have, rising
     sweep_pictures: Sequence[Markup]  # one for each of `sweeps`
 
     # tables
     columns: Mapping[str, Scale]  # scales of the table of all trials, by column
     stopping_note: str
-    costs: Sequence[sections.ArmCosts]
+    costs: Sequence[section_rows.ArmCosts]
     cost_columns: Mapping[str, Scale]  # scales of the table of costs, by cost
     cost_decimals: Mapping[str, int]
     devices: Sequence[str]  # a phrase for each kind of GPU
@@ -153,9 +154,9 @@ def _make_page(comparison: Comparison) -> Page:
     parts = find_parts(comparison, factorial)
     extras_import = comparison.design.presentation.extras_import
     extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
-    sweeps = sections.find_sweeps(comparison)
-    environments = sections.merge_environments(comparison)
-    costs = sections.average_costs(comparison)
+    sweeps = section_rows.find_sweeps(comparison)
+    environments = section_rows.merge_environments(comparison)
+    costs = section_rows.average_costs(comparison)
     return Page(
         comparison=comparison,
         design=comparison.design,
@@ -195,8 +196,8 @@ def _make_page(comparison: Comparison) -> Page:
         stopping_note=notes.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
-        cost_decimals=sections.count_cost_decimals(costs, comparison),
-        devices=sections.describe_devices(comparison),
+        cost_decimals=section_rows.count_cost_decimals(costs, comparison),
+        devices=section_rows.describe_devices(comparison),
         limits=_list_limits(comparison, environments),
         declaration=caveats.describe_declaration(comparison),
         data=sorted({result.trial.data for result in _list_results(comparison)}),
@@ -222,7 +223,7 @@ def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
 
 
-def _find_cost_columns(comparison: Comparison, costs: Sequence[sections.ArmCosts]) -> dict[str, Scale]:
+def _find_cost_columns(comparison: Comparison, costs: Sequence[section_rows.ArmCosts]) -> dict[str, Scale]:
     """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}

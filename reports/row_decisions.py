@@ -8,7 +8,7 @@ from typing import Any
 from unrolled.bench.metric import Metric
 from unrolled.reports.design import Design
 from unrolled.reports.evidence import Evidence
-from unrolled.reports.foreign.row_means import RowMatch
+from unrolled.reports.row_matches import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch

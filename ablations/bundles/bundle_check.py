@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION, NAMES, crate_facts, list_files
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import read_page_results, render_page
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, Ledger, explaining_misread
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.worker import distinct_trials
-from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import identify_today
-from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.bench.chapter.identity import hash_package
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -16,10 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations.ledger import Ledger, read_required
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.worker import trial_files
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import identify_today
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.plugins import find_companion_files
 from unrolled.bench.errors import BadInput, require

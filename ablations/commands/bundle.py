@@ -4,13 +4,13 @@ from pathlib import Path
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.bundles.bundle_file import check_parts, write_bundle
+from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
+from unrolled.ablations.plans.retraining import attach_files, load_program
 from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
-from unrolled.ablations.study.retraining import attach_files, load_program
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.plan_comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import make_visible, plural

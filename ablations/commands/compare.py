@@ -5,12 +5,12 @@ from pathlib import Path
 
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.run import exit_code, format_command_line
+from unrolled.ablations.comparisons.plan_page import render_page
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.tables.sources import is_results_folder, is_results_source
 from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sources
-from unrolled.ablations.training.plan_comparison import render_page
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, require, suggestion

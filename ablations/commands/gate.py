@@ -7,7 +7,7 @@ from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
 from unrolled.ablations.commits.gate_study import Gate, make_gate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse_flags
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies

@@ -5,8 +5,8 @@ import re
 import shlex
 from pathlib import Path
 
+from unrolled.ablations.drafting.draft import draft_study
 from unrolled.ablations.study.chapter import DEFAULTS
-from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.atomic_files import explaining_errors
 from unrolled.bench.chapter.models.registry import ZOO

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.ablations.study.checkouts import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.planning import make_plan
-from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
 from unrolled.ablations.training.estimates import (
@@ -29,7 +29,7 @@ from unrolled.ablations.training.estimates import (
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:

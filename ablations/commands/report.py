@@ -4,15 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unrolled.ablations.commits.chain_record import find_page_folder, read_chains
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.plan_comparison import (
-    compare_plan,
-    prepare_folder,
-    read_page_results,
-    render_page,
-)
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.ablations.plans import plan_store
+from unrolled.bench.study_design import StoppingRule
 
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from unrolled.ablations.commands import chapter
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import ShowOptions, refuse_flags
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.retraining import find_result
 from unrolled.ablations.study.loading import load_plugins
-from unrolled.ablations.study.retraining import find_result
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result
 from unrolled.reports.compared_arm import collect_witnesses

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from unrolled.ablations.commits.chain_record import ChainRecord, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
 from unrolled.reports.summary import read_summary

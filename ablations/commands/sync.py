@@ -5,16 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import collect_report_parts, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
 from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.plan_comparison import (
-    collect_report_parts,
-    compare_plan,
-    read_page_results,
-    render_page,
-)
+from unrolled.ablations.plans import plan_store
 from unrolled.bench.phrases import make_visible
 
 

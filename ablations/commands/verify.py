@@ -9,9 +9,9 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.bundles import bundle_check
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse_flags
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.retraining import attach_files, load_program
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
-from unrolled.ablations.study.retraining import attach_files, load_program
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.replay import replay_sample
 from unrolled.bench.errors import require, suggestion

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
+from unrolled.ablations.commits.clone import Clone
 from unrolled.ablations.commits.commit_pair import STUDY_FILE, find_program_folder, read_study_at
 from unrolled.ablations.commits.history import Change, History, read_history
 from unrolled.ablations.commits.removal import TIP, Checkouts, Removal, Tree, TreeBuilder, list_removals
@@ -28,10 +29,9 @@ from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import trial_conditions
-from unrolled.bench.audit import Audit, AuditedChange
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.program.commits.clone import Clone
+from unrolled.bench.study_design import Audit, AuditedChange
 
 BASE = "base"
 """The name of the arm before the first commit, with which that commit is compared with --forward."""

@@ -35,7 +35,7 @@ from unrolled.ablations.commits.chain_study import (
 from unrolled.ablations.commits.commit_pair import STUDY_FILE, CommitPair, find_program_folder, read_study_at
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.checkouts import open_repository
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import read_study_text

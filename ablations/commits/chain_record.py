@@ -18,12 +18,12 @@ from typing import TypeVar
 from pydantic import ConfigDict, TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, seal, unseal
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level

@@ -11,8 +11,9 @@ from unrolled.bench.phrases import plural
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
-from unrolled.reports.presentation import PLAIN, Scale
+from unrolled.reports.presentation import PLAIN
 from unrolled.reports.render import write_index
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 RULES = {

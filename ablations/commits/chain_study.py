@@ -24,7 +24,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.program.commits.repository import LINK, Commit, Repository
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.sequential import Looks

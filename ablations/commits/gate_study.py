@@ -35,7 +35,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
 from unrolled.bench.program.file_selection import is_code
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import canonical_json
 
 BASE = "base"

@@ -22,11 +22,11 @@ from unrolled.ablations.commits.candidate import ChainEntry, prepare_proposal
 from unrolled.ablations.commits.chain_record import Proposal
 from unrolled.ablations.commits.chain_rows import write_page
 from unrolled.ablations.commits.second_training import doubt_candidate
+from unrolled.ablations.comparisons.plan_page import prepare_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.plan_comparison import prepare_folder
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import require
 from unrolled.reports.statistics.gain_test import ProposalOutcome

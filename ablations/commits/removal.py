@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, islice
 from pathlib import Path
 
+from unrolled.ablations.commits.clone import Clone
 from unrolled.ablations.commits.commit_pair import CommitPair, list_base_patterns
 from unrolled.ablations.commits.history import Change, History
 from unrolled.ablations.study.checkouts import make_checkouts
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.commits.clone import Clone
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.trial import ProgramTrial

@@ -12,9 +12,9 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.commits.chain_study import CANDIDATE, INCUMBENT
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.retraining import attach_files
 from unrolled.ablations.study.program import ProgramFactory
-from unrolled.ablations.study.retraining import attach_files
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.replay import allow_for_noise, replay_trials

@@ -23,7 +23,7 @@ from unrolled.ablations.mlflow.fields import (
     trial_dataset,
     trial_tags,
 )
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.trial import Result, Scalar, canonical_json
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metric_key, to_key
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.phrases import escape_markdown
 
 # names of the saved views

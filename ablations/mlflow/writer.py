@@ -9,7 +9,7 @@ from queue import Queue
 
 from unrolled.ablations.mlflow.database import prepare_database, shorten_error
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun, MlflowRuns
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.trial import Result
 
 PATIENCE = 30.0  # seconds without an ended job after which a run stops waiting

@@ -1,1 +1,1 @@
-"""Studies, their arms and designs, and the plan that is stored before the first trial."""
+"""Studies: their files, arms and designs, and the factories of their trials."""

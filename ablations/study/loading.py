@@ -30,7 +30,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 
 MAX_TRIALS = 10_000  # most trials of a study without confirmation
 MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, field
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
-from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import Audit, StoppingRule
 from unrolled.bench.trial import Scalar, Trial, canonical_json
 
 

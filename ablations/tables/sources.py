@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from unrolled.ablations.comparisons.plan_comparison import design_of_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.table_reader import is_trials_table, read_table
-from unrolled.ablations.training.plan_comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from unrolled.ablations.comparisons.plan_comparison import compare_plan, design_of_plan
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import loading, plan_store
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.planning import make_plan
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.table_reader import read_table
-from unrolled.ablations.training.plan_comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK

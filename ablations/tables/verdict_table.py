@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.plan_store import load_plan
+from unrolled.ablations.plans.plan_store import load_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.ablations.training.plan_comparison import compare_plan
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.exports import list_number_cells
-from unrolled.reports.presentation import Scale
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
 from unrolled.reports.trial_frame import list_metric_columns

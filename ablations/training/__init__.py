@@ -1,1 +1,1 @@
-"""Training a study: which trials, in which order, where and until when; and the comparison of its arms."""
+"""Training a study: which trials, in which order, where and until when."""

@@ -12,8 +12,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan, awaits_repetition, list_first_trials
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan, awaits_repetition, list_first_trials
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, count_slots
 from unrolled.bench.metric import FEWEST_SEEDS
@@ -62,7 +62,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     """Return the SD of paired differences by arm and metric, of contrasts with FEWEST_SEEDS pairs or more."""
     if not results:
         return {}
-    from unrolled.ablations.training.plan_comparison import design_of_plan
+    from unrolled.ablations.comparisons.plan_comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # imports scipy; not without results
 
     verdicts = decide_looks(design_of_plan(plan, plan.make_study_results(results))).verdicts

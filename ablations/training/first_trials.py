@@ -12,10 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner.parallel import run_in_temporary_ledger
-from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import (
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import (
     SEEDS_CHECKED_FIRST,
     ArmPair,
     Plan,
@@ -24,6 +22,8 @@ from unrolled.ablations.study.plan import (
     list_first_trials,
     list_trials,
 )
+from unrolled.ablations.runner.parallel import run_in_temporary_ledger
+from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
@@ -31,7 +31,7 @@ from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import Result, StudyResult
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import list_differences, reproducible_values

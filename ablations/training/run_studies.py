@@ -14,27 +14,27 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.mlflow.database import tracking_uri
-from unrolled.ablations.mlflow.writer import Writer
-from unrolled.ablations.options import RunOptions
-from unrolled.ablations.runner.process import remove_checkpoints
-from unrolled.ablations.study import plan_store, retraining
-from unrolled.ablations.study.checkouts import list_checked_out_commits
-from unrolled.ablations.study.plan import Plan, awaits_repetition
-from unrolled.ablations.study.planning import make_plan
-from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import choose_device
-from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
-from unrolled.ablations.training.estimates import describe_costs
-from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
-from unrolled.ablations.training.plan_comparison import (
+from unrolled.ablations.comparisons.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import (
     collect_report_parts,
-    compare_plan,
     prepare_folder,
     read_page_results,
     render_page,
 )
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.database import tracking_uri
+from unrolled.ablations.mlflow.writer import Writer
+from unrolled.ablations.options import RunOptions
+from unrolled.ablations.plans import plan_store, retraining
+from unrolled.ablations.plans.plan import Plan, awaits_repetition
+from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.runner.process import remove_checkpoints
+from unrolled.ablations.study.checkouts import list_checked_out_commits
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.estimates import describe_costs
+from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import print_outcome

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.plan_comparison import design_of_plan
+from unrolled.ablations.comparisons.plan_comparison import design_of_plan
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import StudyResult, Trial

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.phrases import make_visible, plural

@@ -9,9 +9,12 @@ from functools import cached_property, partial
 
 from rich.console import Console
 
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import (
     TrialConditions,
@@ -19,9 +22,7 @@ from unrolled.ablations.runner.parallel import (
     run_trials,
 )
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.device import Device
-from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput

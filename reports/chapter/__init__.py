@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS, ChapterMetric
 from unrolled.reports.formats import format_number
-from unrolled.reports.presentation import FigureColumn, Presentation, Scale
+from unrolled.reports.presentation import FigureColumn, Presentation
+from unrolled.reports.scale import Scale
 
 PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log=1.0)
 """The scale that shows losses in nats as perplexities, exp(loss), and their differences in per cent."""

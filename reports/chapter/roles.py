@@ -11,7 +11,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
-from unrolled.reports.presentation import Scale
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import Direction

@@ -5,8 +5,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from unrolled.bench.audit import AuditedChange
 from unrolled.bench.phrases import escape_markdown, plural
+from unrolled.bench.study_design import AuditedChange
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quote_name

@@ -7,7 +7,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table
-from unrolled.reports.presentation import Scale
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.non_inferiority import GateOutcome
 
 

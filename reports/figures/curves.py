@@ -28,7 +28,7 @@ from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg, pad_ends
 from unrolled.reports.formats import MINUS, shorten
-from unrolled.reports.sections import Sweep
+from unrolled.reports.section_rows import Sweep
 from unrolled.reports.statistics.estimators import t_interval
 
 _POINTS = 60  # most points of one learning curve

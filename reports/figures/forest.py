@@ -18,7 +18,8 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import ArmRemark
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, shorten
-from unrolled.reports.presentation import Extras, Scale
+from unrolled.reports.presentation import Extras
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.types import Interval

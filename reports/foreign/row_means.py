@@ -12,29 +12,18 @@ A row that is missing or failed may have shown as large a difference as any othe
 The pair of seed 0 therefore has a lowest and a highest difference. A pair without half of its rows is lost.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.result_table import ROWS_AVERAGED
+from unrolled.reports.row_matches import ARM_LACKS, BASE_LACKS, name_match_columns
 
-ONE_RUN = "one run"  # column that says whether an arm is one run, copied for every pair
 PAIR = ["arm", "seed"]  # columns whose values the rows of one arm and pair share
 BY_CHANCE = 0.001  # items that agree by chance with a greater probability do not make an arm a copy
 _MOST_LACKING = 0.5  # a pair that lacks this share of its rows is lost
-_ARM_LACKS = "rows that the arm lacks"
-_BASE_LACKS = "rows that its baseline lacks"
-
-
-class RowMatch(NamedTuple):
-    """The values of an arm by pair, made from the rows that its baseline has, too."""
-
-    values: Mapping[Any, float]
-    bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of pairs that lack rows
-    lacks: tuple[int, int]  # number of rows that the arm lacks, and that its baseline lacks
 
 
 def average_rows(
@@ -60,8 +49,8 @@ def average_rows(
         for metric in metrics:
             pairs = pair_rows(arm_rows, base, metric)
             matched = _bound_values(pairs, means[metric].loc[arm], means[metric].loc[baseline])
-            lacking = pairs[["arm_lacks", "base_lacks"]].set_axis([_ARM_LACKS, _BASE_LACKS], axis=1)
-            matches.setdefault(str(arm), lacking)[_name_columns(metric)] = matched
+            lacking = pairs[["arm_lacks", "base_lacks"]].set_axis([ARM_LACKS, BASE_LACKS], axis=1)
+            matches.setdefault(str(arm), lacking)[name_match_columns(metric)] = matched
     return means.join(pd.concat(matches, names=PAIR)).reset_index() if matches else means.reset_index()
 
 
@@ -100,25 +89,6 @@ def find_copied_arms(
 def _measure_agreement(values: "pd.Series[float]") -> float:
     """Return the chance that two values drawn at random are equal: .5 for [0, 0, 1, 1]."""
     return float((values.value_counts(normalize=True, dropna=False) ** 2).sum())
-
-
-def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
-    """Return the matches by arm of a table that `average_rows` made; {} for any other table."""
-    columns = _name_columns(metric)
-    if not {*columns} <= {*table.columns}:
-        return {}
-    matches = {}
-    for arm, rows in table.dropna(subset=_ARM_LACKS).groupby("arm", sort=False):
-        values, lowest, highest = (rows.set_index("seed")[column].dropna() for column in columns)
-        bounds = dict(zip(lowest.index, zip(lowest, highest, strict=True), strict=True))
-        compared = rows[rows.seed.isin(values.index)]  # a lost pair counts as lost, not by its rows
-        lacks = int(compared[_ARM_LACKS].sum()), int(compared[_BASE_LACKS].sum())
-        matches[str(arm)] = RowMatch(values.to_dict(), bounds, lacks)
-    return matches
-
-
-def _name_columns(metric: str) -> list[str]:
-    return [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
 
 
 def _summarise_ends(ends: "pd.Series[str]") -> str:

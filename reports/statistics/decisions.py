@@ -14,7 +14,7 @@ import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm

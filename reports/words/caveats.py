@@ -2,7 +2,7 @@
 
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import join_first, plural
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (

@@ -5,11 +5,11 @@ from functools import partial
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import plural
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
-from unrolled.reports.presentation import Scale
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, minimum_detectable_effect

@@ -12,8 +12,8 @@ import pytest
 
 from tests.helpers.command_process import empty_database
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study import loading
-from unrolled.ablations.study.planning import make_plan
 from unrolled.bench.trial import Result
 
 COMMAND = [str(Path(sys.executable).with_name("unrolled"))]

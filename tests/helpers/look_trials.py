@@ -21,10 +21,11 @@ from tests.helpers.command_process import TEXT, make_environment
 from tests.helpers.command_without_mlflow import SilentWriter
 from tests.helpers.fork_server import new_fork_server
 from tests.helpers.processes import ProgramGroup, helpers_path
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.runner.parallel import TrialConditions
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
 

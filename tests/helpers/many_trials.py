@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.helpers import stub_plans
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
 

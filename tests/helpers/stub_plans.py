@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.study.planning import list_shared_fields, make_plan
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan, PlannedArm
+from unrolled.ablations.plans.planning import list_shared_fields, make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric

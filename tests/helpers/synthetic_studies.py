@@ -15,10 +15,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from unrolled.bench.audit import Audit, AuditedChange
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.study_design import Audit, AuditedChange
 from unrolled.bench.trial import Result, failed_result
 from unrolled.reports import comparison
 from unrolled.reports.chapter import CHAPTER

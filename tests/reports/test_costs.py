@@ -18,7 +18,7 @@ from tests.helpers.synthetic_studies import (
     set_metrics,
 )
 from unrolled.bench.metric import Metric
-from unrolled.reports import sections
+from unrolled.reports import section_rows
 from unrolled.reports.render import render
 
 
@@ -26,7 +26,7 @@ def average_costs(design):
     """Return the mean cost of each arm, and of its baseline, by the arm's name."""
     return {
         row.name: (cost, baseline_cost)
-        for row, cost, baseline_cost in sections.average_costs(compare(design))
+        for row, cost, baseline_cost in section_rows.average_costs(compare(design))
     }
 
 
@@ -123,4 +123,4 @@ def test_costs_have_the_decimals_with_which_they_subtract_to_their_difference(se
     arms = make_arm("base", 0.0), make_arm("other", 0.1)
     timed = [set_metrics(a, seconds=x) for a, x in zip(arms, (0.66, seconds), strict=True)]
     c = compare(make_study(tuple(timed)))
-    assert sections.count_cost_decimals(sections.average_costs(c), c)["seconds"] == decimals
+    assert section_rows.count_cost_decimals(section_rows.average_costs(c), c)["seconds"] == decimals

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from tests.helpers.synthetic_studies import compare, make_arm, make_realistic_study, make_study, set_metrics
-from unrolled.reports import sections
+from unrolled.reports import section_rows
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import render, write_index
@@ -79,7 +79,7 @@ def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
 
 
 def test_seconds_are_held_against_those_of_like_machines_alone(c) -> None:
-    base, same, third_costs = (baseline_costs for _, _, baseline_costs in sections.average_costs(c))
+    base, same, third_costs = (baseline_costs for _, _, baseline_costs in section_rows.average_costs(c))
     assert "seconds" in base
     assert "seconds" in same
     assert "seconds" not in third_costs

@@ -12,8 +12,9 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exports import comparison_csv
 from unrolled.reports.figures.curves import _sample_points, _select_mean_values, draw_curves
-from unrolled.reports.presentation import FigureColumn, Presentation, Scale
+from unrolled.reports.presentation import FigureColumn, Presentation
 from unrolled.reports.render import render
+from unrolled.reports.scale import Scale
 from unrolled.reports.words.caveats import list_limits
 from unrolled.reports.words.doubts import list_warnings
 

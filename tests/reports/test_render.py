@@ -30,7 +30,7 @@ from tests.helpers.synthetic_studies import (
     read_page_text,
 )
 from unrolled.bench.errors import BadInput
-from unrolled.reports import page_template, sections
+from unrolled.reports import page_template, section_rows
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
 from unrolled.reports.presentation import Extras
@@ -308,7 +308,7 @@ def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
-    ((_, points),) = sections.find_sweeps(compare(make_realistic_study()))
+    ((_, points),) = section_rows.find_sweeps(compare(make_realistic_study()))
     assert [lr for lr, _ in points] == [0.003, 0.01, 0.03]
 
 

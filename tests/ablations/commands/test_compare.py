@@ -12,9 +12,9 @@ from tests.helpers.command_process import TEXT, list_imports
 from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
 from tests.helpers.result_sets import make_result, write_ledger
 from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
-from unrolled.ablations.study.plan import EarlierVerdict
-from unrolled.ablations.training.plan_comparison import compare_plan
+from unrolled.ablations.plans.plan import EarlierVerdict
 from unrolled.bench.metric import Metric
 from unrolled.reports.exports import trials_csv
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import check_command, read_trial_counts, run_command
+from unrolled.ablations.drafting.draft import draft_study
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.errors import BadInput
 

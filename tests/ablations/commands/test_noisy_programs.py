@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.command_call import check_command, run_command
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
 

@@ -16,7 +16,7 @@ from tests.helpers.program_project import ECHO, PROGRAM, STUDY, write_project
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import declare_study, results
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.training import first_trials
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import COST_KINDS, Metric

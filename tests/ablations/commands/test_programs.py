@@ -16,9 +16,9 @@ from tests.helpers.command_call import (
 from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.retraining import attach_files
 from unrolled.ablations.study.program import ProgramFactory
-from unrolled.ablations.study.retraining import attach_files
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial

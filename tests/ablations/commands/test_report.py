@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers.many_trials import build_plan, make_arms, store_results
 from unrolled.ablations.commands.report import report
+from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.plan_comparison import prepare_folder, read_page_results
+from unrolled.ablations.plans import plan_store
 from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 

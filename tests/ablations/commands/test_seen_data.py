@@ -7,11 +7,13 @@ import pytest
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import compare, verdicts
+from unrolled.ablations.comparisons.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.comparisons.plan_comparison import compare_plan, design_of_plan
+from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import loading, plan_store
-from unrolled.ablations.study.planning import make_plan
-from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
-from unrolled.ablations.training.plan_comparison import compare_plan, design_of_plan, read_page_results
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.study import loading
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result

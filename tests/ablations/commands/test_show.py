@@ -11,7 +11,7 @@ import torch
 from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.retraining import find_result
+from unrolled.ablations.plans.retraining import find_result
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -17,7 +17,7 @@ from tests.helpers.many_trials import store_results
 from tests.helpers.stub_plans import build_plan, store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter.corpus import make_batches, tokenize_corpus

@@ -15,9 +15,9 @@ from tests.helpers.command_process import write_study
 from tests.helpers.fork_server import new_fork_server
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.parallel import TrialConditions
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training import replay
 from unrolled.ablations.training.replay import (
     Replay,

@@ -11,9 +11,9 @@ import pytest
 
 from unrolled.ablations import cli
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.loading import load_study, override_study
-from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
 from unrolled.bench.chapter.costs import estimate_token_microseconds, expected_seconds

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.arms import AA_NAME
 from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.ablations.study.loading import load_study, override_study
-from unrolled.ablations.study.planning import make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.chapter.models.registry import ZOO

@@ -13,7 +13,8 @@ from tests.helpers.stub_plans import store_study_results
 from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import CompareOptions
-from unrolled.ablations.study import loading, plan_store
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.table_comparison import compare_sources

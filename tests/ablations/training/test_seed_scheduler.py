@@ -20,9 +20,10 @@ from tests.helpers.processes import wait_for
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled import results
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.plan_comparison import compare_plan, read_page_results
+from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.comparisons.plan_page import read_page_results
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric

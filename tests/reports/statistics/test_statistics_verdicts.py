@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unrolled.reports.presentation import Scale
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.families import Adjusted
 from unrolled.reports.statistics.pairs import compare_pairs

@@ -12,14 +12,14 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
-from unrolled.ablations.study.loading import load_study
-from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
-from unrolled.ablations.study.seen_results import (
+from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm
+from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
     find_earlier_fingerprints,
     find_seen_contrasts,
     find_shown_trials,
 )
+from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
 from unrolled.bench.atomic_files import save_file

@@ -13,7 +13,7 @@ from tests.helpers.stub_plans import store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_trial_runs
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.plans import plan_store
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.metric import Metric
 

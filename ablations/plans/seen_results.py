@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.plan import ArmPair, Plan, PlannedArm
+from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
 from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from operator import attrgetter
 
+from unrolled.ablations.comparisons.plan_comparison import design_of_plan
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import EarlierVerdict, Plan
-from unrolled.ablations.training.plan_comparison import design_of_plan
+from unrolled.ablations.plans import plan_store
+from unrolled.ablations.plans.plan import EarlierVerdict, Plan
 from unrolled.bench.metric import FEWEST_SEEDS
 
 

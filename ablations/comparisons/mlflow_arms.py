@@ -9,13 +9,13 @@ from statistics import fmean
 
 from unrolled.ablations.mlflow.fields import round_number
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
-from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
 from unrolled.reports.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
-from unrolled.reports.presentation import Scale
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.claims import list_claims

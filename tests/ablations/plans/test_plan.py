@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from unrolled.ablations.ledger import Ledger, seal
-from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.study.plan_store import load_plan, load_plans, store_plan
-from unrolled.ablations.study.planning import list_shared_fields
-from unrolled.ablations.study.retraining import explain_retraining
+from unrolled.ablations.plans.plan import Plan, PlannedArm
+from unrolled.ablations.plans.plan_store import load_plan, load_plans, store_plan
+from unrolled.ablations.plans.planning import list_shared_fields
+from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput

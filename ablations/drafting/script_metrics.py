@@ -4,10 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 
+from unrolled.ablations.drafting.script_flags import name_of
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_reproducible
 from unrolled.bench.program.output import MLFLOW
-from unrolled.bench.program.script.flags import name_of
 from unrolled.bench.result_table import STUDY_COLUMNS
 
 LOGGERS = {

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from unrolled.ablations.drafting.script_flags import Flag, find_seed, read_flags
+from unrolled.ablations.drafting.script_metrics import LOGGERS, is_judged, read_metrics
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
 from unrolled.bench.program.identity.command_line import is_python
-from unrolled.bench.program.script.flags import Flag, find_seed, read_flags
-from unrolled.bench.program.script.metrics import LOGGERS, is_judged, read_metrics
 
 STUDY_TEMPLATE = """\
 name = "{name}"

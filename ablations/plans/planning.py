@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Trial, canonical_json

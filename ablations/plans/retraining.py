@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.plans.plan_store import load_plan
 from unrolled.ablations.study.checkouts import make_checkouts, open_repository
 from unrolled.ablations.study.loading import load_study
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import BadInput, find_nearest, require

@@ -17,13 +17,12 @@ from pydantic import ConfigDict, Field
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import ArmDescription
-from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.result_table import phrase_standing
-from unrolled.bench.stopping_rule import StoppingRule
+from unrolled.bench.study_design import Audit, StoppingRule
 from unrolled.bench.trial import Result, StudyResult, Trial, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file

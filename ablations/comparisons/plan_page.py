@@ -1,0 +1,81 @@
+"""The page of a plan: the results that it shows, its file, and what MLflow shows of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unrolled.ablations.comparisons.plan_comparison import find_presentation
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans.plan import Plan
+from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import StudyResult
+
+if TYPE_CHECKING:
+    from unrolled.ablations.mlflow.mlflow_runs import ArmRun
+    from unrolled.reports.comparison import Comparison
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the reports' folder and remove drafts of killed processes. Raises BadInput if it is read-only."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+        remove_abandoned_drafts([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written ({error.strerror})", place=f"--out {out}", cure="choose another folder"
+        ) from error
+    make_output_folder(out)
+
+
+def render_page(comparison: "Comparison", out: Path) -> Path:
+    """Render a study's page, and the index over the pages of its folder. Returns the page's path."""
+    # imports matplotlib and pandas, which take two seconds, and training does not need them
+    from unrolled.reports.render import render, write_index
+
+    page = render(comparison, out)
+    write_index(out)
+    return page
+
+
+def collect_report_parts(
+    page: Path, plan: Plan, comparison: "Comparison"
+) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
+    """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
+    from unrolled.ablations.comparisons.mlflow_arms import summarise_arms  # imports scipy
+    from unrolled.reports.words.claims import write_claims
+
+    return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
+
+
+def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:
+    """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
+
+    The details are records, and the curves that are drawn (of a program, all). Thousands of results are in
+    memory at once, so that a curve is an array of shape (points, 2). Records that pages show of one trial per
+    arm are kept only of its first finished trial.
+    """
+    drawn_curves = plan.mlflow_metrics.curve_metrics
+    single_records = find_presentation(plan).sample_records
+    sampled_arms: set[str] = set()
+    results: dict[str, StudyResult] = {}
+    for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
+        stored_result = ledger.read_result(id) if id not in results else None
+        if stored_result is None:
+            continue
+        result = plan.make_study_result(stored_result)
+        curves: Any = {
+            name: np.array(curve, dtype=float).reshape(-1, 2)
+            for name, curve in result.curves.items()
+            if not drawn_curves or name in drawn_curves
+        }
+        records = {key: record for key, record in result.records.items() if key not in single_records}
+        if result.done and arm_name not in sampled_arms and len(records) < len(result.records):
+            records = dict(result.records)
+            sampled_arms.add(arm_name)
+        results[id] = replace(result, records=records, curves=curves, trace={})
+    return {id: results[id] for id in plan.ids if id in results}

@@ -1,0 +1,221 @@
+"""How the values and differences of a metric are written: title, unit, decimals, per cent."""
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+from unrolled.bench.metric import Metric
+from unrolled.bench.numbers import safe_exp
+from unrolled.reports.formats import MINUS, decimals_for_delta, format_number
+from unrolled.reports.statistics.types import Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How the values of a metric are written: with a unit on the first screen, as measured in tables.
+
+    An accuracy, measured from 0 to 1, with a δ of .02:
+
+        scale = Scale(title="accuracy", level_unit="%", difference_unit="points", multiplier=100)
+        scale = scale.adapt_to(Metric("accuracy", 0.02))
+        scale.format_level(0.876)          "87.6 %"
+        scale.describe_difference(-0.031)  "3.1 points lower"
+        scale.format_cell(0.876)           "0.8760", in a table
+
+    A metric may be judged by its logarithm: judged value = `log` · ln(value). Levels are then written as
+    values, and differences in per cent. With log = 100, a judged difference of 4.88 is 5 % higher, as
+    exp(4.88/100) = 1.05.
+    """
+
+    title: str = ""
+    level_unit: str = ""
+    difference_unit: str = ""
+    multiplier: float = 1.0  # multiplies the measured value to give it in the unit
+    decimals: int | None = None  # decimals of a level; None to derive them from δ
+    most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
+    table_decimals: int = 4
+    log: float = 0.0  # 0 for a metric that is judged as it is measured
+    delta: float = 0.0  # smallest difference that matters, on the judged scale
+    level_phrase: str = ""  # what an arm with a level does, such as "predicts {} of the words"
+    second_scale: "Scale | None" = None  # another unit of the same numbers: perplexity for a loss
+
+    def adapt_to(self, metric: Metric) -> "Scale":
+        """Return the scale with this metric's δ, and decimals to fit; a ratio has differences in per cent."""
+        places = decimals_for_delta(metric.delta)
+        scale = replace(self, delta=metric.zone, table_decimals=places)
+        if metric.ratio:
+            return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
+        by_delta = max(0, decimals_for_delta(self.multiplier * metric.delta) - 1)
+        decimals, most_decimals = (
+            by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
+        )
+        second = self.second_scale and replace(self.second_scale, delta=metric.zone)
+        return replace(scale, decimals=decimals, most_decimals=most_decimals, second_scale=second)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the measured values; "" if they have to be multiplied to be in `level_unit`."""
+        return self.level_unit if self.multiplier == 1 else ""
+
+    def convert_level(self, x: float) -> float:
+        """Return the measured level of a judged one: exp(x / log), or x itself."""
+        return safe_exp(x / self.log) if self.log else x
+
+    def convert_difference(self, x: float) -> float:
+        """Return the measured difference of a judged one; of logarithms, 100 (exp(x / log) − 1) per cent."""
+        return 100 * (safe_exp(x / self.log) - 1) if self.log else x
+
+    def scale_difference(self, x: float) -> float:
+        """Return a judged difference in `difference_unit`."""
+        return self.convert_difference(x) if self.log else self.multiplier * x
+
+    def format_level(self, x: float | None, decimals: int | None = None) -> str:
+        """Return a level with its unit: 0.876 → "87.6 %"."""
+        if x is None or math.isnan(x):
+            return "–"
+        level = self.multiplier * self.convert_level(x)
+        decimals = self.decimals if decimals is None else decimals
+        if decimals is None:
+            decimals = _count_significant_decimals(level, 3)
+        return f"{format_number(level, decimals)} {self.level_unit}".rstrip()
+
+    def format_levels(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
+        """Return two levels with their unit: "88.4 → 90.0 %"."""
+        first = self.format_level(before, decimals).removesuffix(self.level_unit).rstrip()
+        return f"{first} → {self.format_level(after, decimals)}"
+
+    def format_change(self, before: float | None, after: float | None) -> str:
+        """Return two levels with the decimals of `count_level_decimals`: "88.4 → 90.0 %"."""
+        return self.format_levels(before, after, self.count_level_decimals(before, after))
+
+    def count_level_decimals(self, before: float | None, after: float | None) -> int | None:
+        """Return the decimals of two levels that stand beside their difference.
+
+        It is one more than usual if the rounded levels would not subtract to the rounded difference. None
+        stands for the decimals of a single level.
+        """
+        if self.log or before is None or after is None or not math.isfinite(after - before):
+            return None
+        levels = [self.multiplier * before, self.multiplier * after]
+        fewest = (
+            max(_count_significant_decimals(x, 3) for x in levels) if self.decimals is None else self.decimals
+        )
+        for decimals in range(fewest, fewest + 3):
+            first, second = (round(x, decimals) for x in levels)
+            if round(second - first, decimals) == round(levels[1] - levels[0], decimals):
+                return self.decimals if decimals == fewest else decimals
+        return fewest + 1
+
+    def format_difference(
+        self, x: float | None, interval: Interval | None = None, *, sign: bool = False
+    ) -> str:
+        """Return a difference without its unit; the narrower `interval`, the more decimals."""
+        if x is None:
+            return "–"
+        return format_number(self.scale_difference(x), self._count_decimals(x, interval), sign=sign)
+
+    def format_size(self, x: float, interval: Interval | None = None) -> str:
+        """Return a difference without sign and unit."""
+        return self.format_difference(x, interval).removeprefix(MINUS)
+
+    def describe_difference(self, x: float, interval: Interval | None = None) -> str:
+        """Return a difference in words: "14.2 points higher", "1.30 nats lower", "13 % higher"."""
+        size = f"{self.format_size(x, interval)} {self.difference_unit}".rstrip()
+        if math.isinf(x):
+            size = "∞"
+        elif not re.search("[1-9]", self.format_size(x, interval)):  # zero, as it is rounded
+            return size
+        return f"{size} {'higher' if x > 0 else 'lower'}"
+
+    def format_interval(self, interval: Interval | None, *, sizes: bool = False) -> str:
+        """Return a difference's interval with its level: "95 % CI [−1.2, −0.3]"; "" for None.
+
+        With `sizes` the ends have no signs, and the smaller one is first: "95 % CI [0.3, 1.2]".
+        """
+        if interval is None:
+            return ""
+        low, high = (self.format_difference(x, interval, sign=True) for x in (interval.low, interval.high))
+        if sizes:
+            low, high = (
+                self.format_size(x, interval) for x in sorted((interval.low, interval.high), key=abs)
+            )
+        return f"{interval.percent} CI [{low}, {high}]"
+
+    def format_delta(self, delta: float) -> str:
+        """Return a δ of the judged scale in `difference_unit`: 0.02 → "2 points"."""
+        digits = ".3g" if self.log else "g"
+        return f"{self.scale_difference(delta):{digits}} {self.difference_unit}".rstrip()
+
+    def format_measured_delta(self, delta: float) -> str:
+        """Return a δ as tables have it, on the measured scale: "0.02", "0.05 nats", "5 %"."""
+        return (
+            f"{self.convert_difference(delta):g} {self.difference_unit if self.log else self.unit}".rstrip()
+        )
+
+    def format_cell(self, x: float | None) -> str:
+        """Return a level as a table has it: 0.876 → "0.8760"."""
+        if x is None or not self.log:
+            return format_number(x, self.table_decimals)
+        return format_number(self.convert_level(x), _count_significant_decimals(self.convert_level(x), 4))
+
+    def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
+        """Return a difference as a table has it: "+0.0310", or "+5.0 %" of logarithms."""
+        if x is None or not self.log:
+            return format_number(x, self.table_decimals, sign=sign)
+        return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
+
+    def format_measured(self, x: float | None, *, sign: bool = False) -> str:
+        """Return a difference as a table has it, with its unit: "+0.310 nats"."""
+        return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
+
+    def format_interval_cell(self, interval: Interval | None) -> str:
+        """Return the ends of a difference's interval as a table has them, whose next cell is the level."""
+        if interval is None:
+            return "–"
+        return (
+            f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (interval.low, interval.high))}]"
+        )
+
+    def _count_decimals(self, x: float, interval: Interval | None) -> int:
+        """Return the decimals that show two digits of half the interval, or of a tenth of the difference.
+
+        There are up to two more if an end of the interval would otherwise be shown as 0 or as ±δ.
+        """
+        most_decimals = 3 if self.most_decimals is None else self.most_decimals
+        fewest = 0 if self.log else min(1, most_decimals)  # the means beside it have one decimal, too
+        if interval and math.isfinite(interval.high - interval.low):
+            x = max((interval.high - interval.low) / 2, abs(interval.high + interval.low) / 20)
+        size = 100 * x / self.log if self.log else self.multiplier * x
+        decimals = min(most_decimals, max(fewest, _count_significant_decimals(size, 2)))
+        most = decimals + 2
+        while interval and decimals < most and self._hides_a_limit(interval, decimals):
+            decimals += 1
+        return decimals
+
+    def _hides_a_limit(self, interval: Interval, decimals: int) -> bool:
+        """Return True if an end is not 0 or ±δ, and would be rounded to one of them."""
+        limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
+        finite_ends = [self.scale_difference(x) for x in (interval.low, interval.high) if math.isfinite(x)]
+        return any(
+            end != limit and round(end, decimals) == round(limit, decimals)
+            for end in finite_ends
+            for limit in limits
+        )
+
+
+def _count_significant_decimals(x: float, digits: int) -> int:
+    """Return the decimals of a number with so many significant digits; 1 for 0 and infinity."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if 0 < abs(x) < math.inf else 1
+
+
+MEASURED_SCALES = {
+    "seconds": Scale(title="duration", level_unit="s", difference_unit="s"),
+    "memory_peak": Scale(title="peak memory", level_unit="MiB", difference_unit="MiB"),
+}
+"""Scales of the metrics that are measured for every program."""
+
+COST_COLUMNS = {
+    "seconds": Scale(title="seconds", decimals=1),
+    "memory_peak": Scale(title="peak memory (MiB)", decimals=0),
+}
+"""The columns of the table of costs. One is shown if some trial has it."""
