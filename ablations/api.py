@@ -163,9 +163,8 @@ def results(study: str | Study, folder: str | Path = "results", *, all: bool = F
     """Return the results of a study that count, a row for each trial.
 
     A trial counts if a contrast uses it. The columns are trial, arm, seed, status, reason, attempts, seconds,
-    the settings, the metrics and `first_look`. `all` adds the other trials, which are of looks that have not
-    ended, and a column `counts`. What is missing, and every metric of a trial that failed or diverged, is
-    NaN.
+    the settings, the metrics and `first_look`. `all` adds the other trials, and a column `counts`. Missing
+    values, and the metrics of trials that failed or diverged, are NaN.
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
@@ -193,10 +192,10 @@ def compare(
 ) -> ComparedPair:
     """Compare two arms of a study that was run, seed by seed. `against` is the arm's baseline by default.
 
-    By default the metric is the plan's first, and `delta`, in the metric's unit, is the plan's δ. A metric
-    that the study does not judge needs `delta` and, unless its name is known, `better`: "higher" or "lower".
-    A contrast that the study declares has the verdict of its report. Any other contrast is exploratory: it is
-    judged on the seeds of the first look, which has to have ended, and without correction.
+    By default the metric is the plan's first, and `delta` is the plan's δ. A metric that the study does not
+    judge needs `delta` and, unless its name is known, `better`: "higher" or "lower". A contrast that the
+    study declares has the verdict of its report. Any other is exploratory: it is judged on the seeds of the
+    first look, which has to have ended, and without correction.
     """
     comparison = load_comparison(study, folder)
     return compare_arms(comparison, arm, against, metric=metric, delta=delta, better=better)

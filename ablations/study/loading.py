@@ -50,7 +50,6 @@ def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
 def declare_study(name: str, function: Callable[..., Any] | None = None, **keys: Any) -> Study:
     """Return a study declared in Python: the keys of a study's file as keywords, and those of [design].
 
-        declare_study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
         metrics = [{"name": "accuracy", "delta": 0.01}]
         declare_study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=metrics)
 
