@@ -55,10 +55,10 @@ class ComparedArm:
     measured: MeasuredArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seeds_wanted: int  # seeds at the look that it waits for; of an ended arm, at its last look
-    done: int
-    diverged: int
-    failed: int  # number of trials that failed for another reason than divergence
-    for_next_look: int  # number of trained seeds that do not count yet, as their look is not complete
+    done_count: int
+    diverged_count: int
+    failed_count: int  # number of trials that failed for another reason than divergence
+    waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
     max_seeds: int  # number of seeds at the last look that it can get
     summary: ArmSummary
     contrast: Contrast | None = None
@@ -67,7 +67,7 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # see `Design.count_attempts`
-    has_declared_contrast: bool = False  # False without a contrast, and for the A/A check
+    is_judged: bool = False  # False without a contrast, and for the A/A check
     is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
     decided: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
@@ -96,14 +96,16 @@ class ComparedArm:
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
 
     @property
-    def not_ended(self) -> int:
+    def missing_count(self) -> int:
         """The number of wanted trials that have not ended."""
-        return self.seeds_wanted - self.done - self.diverged - self.failed - self.for_next_look
+        return (
+            self.seeds_wanted - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
+        )
 
     @property
     def state(self) -> str:
         """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        if not self.has_declared_contrast:
+        if not self.is_judged:
             return ""
         return "decided" if self.decided else "open"
 
@@ -113,8 +115,8 @@ class ComparedArm:
         With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. For
         an arm that ignores its seed it says "10 alike".
         """
-        if self.done and not self.measured.uses_seed:
-            return f"{self.done} alike"
+        if self.done_count and not self.measured.uses_seed:
+            return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged
         needed = self.summary.n if self.decided else self.seeds_wanted
         return f"{number} of {needed}" if number < needed else str(number)
@@ -176,10 +178,10 @@ def make_compared_arm(
         measured=counted_arm,
         seeds=tuple(counting),
         seeds_wanted=seeds_wanted,
-        done=len(counting) - diverged - failed,
-        diverged=diverged,
-        failed=failed,
-        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
+        done_count=len(counting) - diverged - failed,
+        diverged_count=diverged,
+        failed_count=failed,
+        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
@@ -220,9 +222,7 @@ def add_contrast(
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(
-        arm, has_declared_contrast=True, decided=verdict.decided, blocked_reason=verdict.blocked_reason
-    )
+    arm = replace(arm, is_judged=True, decided=verdict.decided, blocked_reason=verdict.blocked_reason)
     if not arm.remark and verdict.contrast.pairs:
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)

@@ -47,9 +47,9 @@ class Comparison:
     other_scale: Scale | None = None  # scale in place of the metric's own: perplexity for a loss
 
     @property
-    def arms_with_declared_contrast(self) -> tuple[ComparedArm, ...]:
+    def judged_arms(self) -> tuple[ComparedArm, ...]:
         """The arms that have a contrast to decide: the A/A check has none."""
-        return tuple(arm for arm in self.arms if arm.has_declared_contrast)
+        return tuple(arm for arm in self.arms if arm.is_judged)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
@@ -59,7 +59,7 @@ class Comparison:
     @property
     def has_too_few_pairs(self) -> bool:
         """True if no contrast has the pairs that a verdict needs, so that nothing is decided."""
-        contrasts = [arm.contrast for arm in self.arms_with_declared_contrast if arm.contrast]
+        contrasts = [arm.contrast for arm in self.judged_arms if arm.contrast]
         return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
 
     @property

@@ -152,7 +152,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         seeds=design.seeds,
         looks=Looks(design.looks),
         metric=metric,
-        level=design.level,
+        level=design.gain_level,
         simpler_level=design.simpler_level,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),

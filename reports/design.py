@@ -115,12 +115,12 @@ class Design:
     looks: tuple[int, ...] = ()  # numbers of seeds after which contrasts are judged; () for all rows at once
     # what ends a contrast: a verdict on its "direction" or "size", or the end of the "gate" or "proposal"
     stopping_rule: StoppingRule = StoppingRule.DIRECTION
-    level: float = 0.0  # of a proposal: error rate of the test that it gains
+    gain_level: float = 0.0  # of a proposal: error rate of the test that it gains
     # of a proposal with fewer lines: error rate of the test that it is less than δ worse; 0 for others
     simpler_level: float = 0.0
     to_the_end: bool = False  # whether futile contrasts, too, go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
-    planned: float = 0.0  # when the plan was declared, in unix seconds; 0 if unknown
+    declared_at: float = 0.0  # when the plan was declared, in unix seconds; 0 if unknown
     command: str = ""  # the command that made the table
     # number of pairs whose results were there before the plan, by arm
     seen_pairs: Mapping[str, int] = field(default_factory=dict)

@@ -109,16 +109,16 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     seeds = arm.describe_seeds_of_mean()
     if view.stops_contrasts and arm.state:
         seeds += f" {arm.state}"
-    if arm.diverged:
-        seeds += f", {arm.diverged} diverged"
-    if arm.failed:
-        seeds += f", {arm.failed} failed"
+    if arm.diverged_count:
+        seeds += f", {arm.diverged_count} diverged"
+    if arm.failed_count:
+        seeds += f", {arm.failed_count} failed"
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
     cells = arm.name, arm.measured.against or "–", seeds, mean
     if contrast is None:
         return *cells, "–", "–", "–", "–", "–", arm.reason_not_compared or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
-    if contrast.by_median:
+    if contrast.uses_median:
         effect = f"median {effect}"
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
@@ -192,10 +192,10 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "changed": arm.describe_changes(),
         "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
-        "seeds_ok": arm.done,
+        "seeds_ok": arm.done_count,
         "seeds": arm.seeds_wanted,
-        "diverged": arm.diverged,
-        "failed": arm.failed,
+        "diverged": arm.diverged_count,
+        "failed": arm.failed_count,
         "verdict": arm.verdict and arm.verdict.text,
         "exploratory": arm.is_exploratory if is_planned else None,
         "attempt": arm.attempt if is_planned else None,
@@ -262,7 +262,11 @@ def _name_ends(
     """Return the cells of an interval: {"delta_low": …, "delta_high": …, "delta_level": 0.95}."""
     low = convert(interval and interval.low)
     high = convert(interval and interval.high)
-    return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": interval.level if interval else None}
+    return {
+        f"{name}_low": low,
+        f"{name}_high": high,
+        f"{name}_level": interval.confidence if interval else None,
+    }
 
 
 def _write_csv(table: pd.DataFrame) -> str:

@@ -30,7 +30,7 @@ Change = tuple[str, Scalar]
 
 
 @dataclass(frozen=True)
-class SwitchedSetting:
+class MeasuredFactor:
     """A setting, its name in reports, and its two levels."""
 
     key: str
@@ -43,7 +43,7 @@ class SwitchedSetting:
 class Factorial:
     """A full 2^k of factors, whose arms have each combination of levels; its effects are one family."""
 
-    factors: tuple[SwitchedSetting, ...]
+    factors: tuple[MeasuredFactor, ...]
     effects: tuple[Effect, ...]
     standing: tuple[str, ...] = ()  # see `ComparedArm.standing`; all that weakens one of its arms
 
@@ -72,7 +72,7 @@ class Factorial:
 class Part:
     """One factor, with the verdict on switching it on in each context; None if no arms show it."""
 
-    factor: SwitchedSetting
+    factor: MeasuredFactor
     verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
     standings: Mapping[str, tuple[str, ...]]  # by context: see `ComparedArm.standing`
 
@@ -120,7 +120,7 @@ def _measure_design(
 
 
 def _measure_effects(
-    comparison: Comparison, factors: tuple[SwitchedSetting, ...], table: Cells, failed: Collection[int]
+    comparison: Comparison, factors: tuple[MeasuredFactor, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
     try:
         effects = factorial_effects(
@@ -178,7 +178,7 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
 
 
 def _find_pairs(
-    comparison: Comparison, factors: Mapping[str, SwitchedSetting], levels: Mapping[str, Scalar]
+    comparison: Comparison, factors: Mapping[str, MeasuredFactor], levels: Mapping[str, Scalar]
 ) -> dict[str, tuple[ComparedArm, ComparedArm]]:
     """Return, by factor, the arms with it on and off whose other factors have these levels."""
     baseline = comparison.arms[0]
@@ -197,7 +197,7 @@ def _find_pairs(
 def _judge_factors(
     comparison: Comparison,
     pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
-    factors: Mapping[str, SwitchedSetting],
+    factors: Mapping[str, MeasuredFactor],
 ) -> dict[str, Verdict]:
     """Return the verdict on each factor, on against off."""
     on_and_off = {}
@@ -238,7 +238,7 @@ def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, Comp
     return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}
 
 
-def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, SwitchedSetting]:
+def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, MeasuredFactor]:
     """Return the factor of each setting: its two levels are the baseline's and the one in `levels`.
 
     0 or false is off. Where neither level is 0 or false, the baseline's is off if the baseline has all other
@@ -253,5 +253,5 @@ def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[
     for key, level in levels.items():
         is_off = not baseline[key] if key in switches else has_parts_off
         off, on = (baseline[key], level) if is_off else (level, baseline[key])
-        factors[key] = SwitchedSetting(key, titles.get(key, key.replace("_", " ")), off, on)
+        factors[key] = MeasuredFactor(key, titles.get(key, key.replace("_", " ")), off, on)
     return factors

@@ -13,7 +13,7 @@ class FigureColumn(NamedTuple):
     """A column beside the main figure: the mean of a metric over an arm's trials."""
 
     title: str
-    format_level: Callable[[float], str]  # a Scale's method, or another function
+    format_value: Callable[[float], str]  # a Scale's method, or another function
 
 
 @dataclass(frozen=True, kw_only=True)

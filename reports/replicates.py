@@ -18,7 +18,7 @@ LAST_DIGITS = 1e-5
 """The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
 LAST_UNITS = 2
 """The largest difference of a run's printed numbers if it is repeated, in units of their last decimal."""
-FINE_SIZE = 1000
+FINE_GRAINED_UNITS = 1000
 """Numbers of so many units of their last decimal are fine: several runs do not agree to `LAST_UNITS`."""
 FROM_BOUND = 25
 """A share that is fewer units from its bound, such as 1, is not fine: seeds then differ by few items."""
@@ -51,11 +51,11 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     first_seeds = _list_first_seeds(design) if design.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
     family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
-    is_fine = any(
+    is_fine_grained = any(
         are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
         for metric, of_metric in sides.items()
     )
-    return frozenset(equal if is_fine else ())
+    return frozenset(equal if is_fine_grained else ())
 
 
 def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
@@ -205,7 +205,7 @@ def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:
     smallest = float(np.abs(printed).min())
     largest = float(np.abs(printed).max())
     bound = metric.highest if largest <= metric.highest else 100.0  # a share in per cent, whose δ is under 1
-    if smallest < FINE_SIZE * unit or bound - largest < FROM_BOUND * unit:
+    if smallest < FINE_GRAINED_UNITS * unit or bound - largest < FROM_BOUND * unit:
         return 0.0
     noise = (LAST_UNITS + 0.1) * unit  # floats with that many decimals are not exact multiples of the unit
     return 100 * noise / smallest if metric.ratio else noise

@@ -16,9 +16,9 @@ class Scale:
 
     An accuracy, measured from 0 to 1, with a δ of .02:
 
-        scale = Scale(title="accuracy", level_unit="%", difference_unit="points", multiplier=100)
+        scale = Scale(title="accuracy", value_unit="%", difference_unit="points", multiplier=100)
         scale = scale.adapt_to(Metric("accuracy", 0.02))
-        scale.format_level(0.876)          "87.6 %"
+        scale.format_value(0.876)          "87.6 %"
         scale.describe_difference(-0.031)  "3.1 points lower"
         scale.format_cell(0.876)           "0.8760", in a table
 
@@ -28,7 +28,7 @@ class Scale:
     """
 
     title: str = ""
-    level_unit: str = ""
+    value_unit: str = ""
     difference_unit: str = ""
     multiplier: float = 1.0  # multiplies the measured value to give it in the unit
     decimals: int | None = None  # decimals of a level; None to derive them from δ
@@ -54,8 +54,8 @@ class Scale:
 
     @property
     def unit(self) -> str:
-        """The unit of the measured values; "" if they have to be multiplied to be in `level_unit`."""
-        return self.level_unit if self.multiplier == 1 else ""
+        """The unit of the measured values; "" if they have to be multiplied to be in `value_unit`."""
+        return self.value_unit if self.multiplier == 1 else ""
 
     def convert_level(self, x: float) -> float:
         """Return the measured level of a judged one: exp(x / log), or x itself."""
@@ -69,7 +69,7 @@ class Scale:
         """Return a judged difference in `difference_unit`."""
         return self.convert_difference(x) if self.log else self.multiplier * x
 
-    def format_level(self, x: float | None, decimals: int | None = None) -> str:
+    def format_value(self, x: float | None, decimals: int | None = None) -> str:
         """Return a level with its unit: 0.876 → "87.6 %"."""
         if x is None or math.isnan(x):
             return "–"
@@ -77,12 +77,12 @@ class Scale:
         decimals = self.decimals if decimals is None else decimals
         if decimals is None:
             decimals = _count_significant_decimals(level, 3)
-        return f"{format_number(level, decimals)} {self.level_unit}".rstrip()
+        return f"{format_number(level, decimals)} {self.value_unit}".rstrip()
 
     def format_levels(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
         """Return two levels with their unit: "88.4 → 90.0 %"."""
-        first = self.format_level(before, decimals).removesuffix(self.level_unit).rstrip()
-        return f"{first} → {self.format_level(after, decimals)}"
+        first = self.format_value(before, decimals).removesuffix(self.value_unit).rstrip()
+        return f"{first} → {self.format_value(after, decimals)}"
 
     def format_change(self, before: float | None, after: float | None) -> str:
         """Return two levels with the decimals of `count_level_decimals`: "88.4 → 90.0 %"."""
@@ -209,8 +209,8 @@ def _count_significant_decimals(x: float, digits: int) -> int:
 
 
 MEASURED_SCALES = {
-    "seconds": Scale(title="duration", level_unit="s", difference_unit="s"),
-    "memory_peak": Scale(title="peak memory", level_unit="MiB", difference_unit="MiB"),
+    "seconds": Scale(title="duration", value_unit="s", difference_unit="s"),
+    "memory_peak": Scale(title="peak memory", value_unit="MiB", difference_unit="MiB"),
 }
 """Scales of the metrics that are measured for every program."""
 

@@ -22,10 +22,10 @@ class Summary:
     answer: tuple[str, ...]  # a sentence, followed by a line for each finding
     facts: str  # baseline, metrics, the state of the study and the time it took
     warnings: tuple[str, ...]
-    done: int  # number of trials
-    failed: int
-    decided: int  # number of decided contrasts
-    contrasts: int
+    done_count: int  # number of trials
+    failed_count: int
+    decided_count: int  # number of decided contrasts
+    contrast_count: int
     last_result: str  # the day when the last result ended (UTC), as 2026-11-30; "" if no result has a time
     plan: str  # hash of the plan; "" for a table from elsewhere
     largest_effect: float  # largest effect with a shown direction, in δ

@@ -138,7 +138,7 @@ def crate_facts(plan: Plan) -> dict[str, str]:
         "name": f"unrolled: {plan.study}",
         "description": plan.question,
         "studyHash": plan.hash,
-        "planned": datetime.fromtimestamp(plan.planned, UTC).isoformat(),
+        "planned": datetime.fromtimestamp(plan.declared_at, UTC).isoformat(),
     }
 
 

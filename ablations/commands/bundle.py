@@ -7,7 +7,7 @@ from unrolled.ablations.bundles.bundle_file import check_parts, write_bundle
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
-from unrolled.ablations.plans.retraining import attach_files, load_program
+from unrolled.ablations.plans.retraining import load_plan_and_factory, locate_files
 from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
@@ -26,10 +26,10 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     require(is_unique, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
-    plan, program = load_program(study, ledger)
+    plan, program = load_plan_and_factory(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
-    results = {id: attach_files(result, program) for id, result in read_page_results(plan, ledger).items()}
+    results = {id: locate_files(result, program) for id, result in read_page_results(plan, ledger).items()}
     require(results, f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     trials = distinct_trials(result.trial for result in results.values())
     check_parts(trials, plan.study)

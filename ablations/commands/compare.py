@@ -77,11 +77,7 @@ def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
 def _print_verdicts(comparison: Comparison) -> int:
     """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
     print(format_screen(comparison), end="")
-    return (
-        WORSE
-        if any(arm.verdict and arm.verdict.harmful for arm in comparison.arms_with_declared_contrast)
-        else 0
-    )
+    return WORSE if any(arm.verdict and arm.verdict.harmful for arm in comparison.judged_arms) else 0
 
 
 def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:

@@ -59,7 +59,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if study.of_program and measured_seconds:
         usual_seconds = dict.fromkeys(usual_seconds, fmean(measured_seconds.values()))
     seconds = {**usual_seconds, **measured_seconds}
-    chances = estimate_chances(study, spreads, study.decide == StoppingRule.SIZE)
+    chances = estimate_chances(study, spreads, study.stopping_rule == StoppingRule.SIZE)
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{make_visible(study.name)}: {make_visible(study.question)}\n")
     _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))

@@ -10,7 +10,7 @@ from unrolled.ablations.bundles import bundle_check
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse_flags
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.plans.retraining import attach_files, load_program
+from unrolled.ablations.plans.retraining import load_plan_and_factory, locate_files
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.replay import replay_sample
@@ -42,7 +42,7 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
         bundles = sorted(map(str, Path().glob("*.zip")))
         cure = suggestion(study, bundles) if bundles else "give the path of a bundle, or a study's name"
         require(plan_store.has_plan(study, ledger), "there is no such file", place=study, cure=cure)
-    plan, program = load_program(study, ledger)
+    plan, program = load_plan_and_factory(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
-    return replay_sample(plan, ledger, options, partial(attach_files, program=program))
+    return replay_sample(plan, ledger, options, partial(locate_files, program=program))

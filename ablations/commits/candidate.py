@@ -314,7 +314,7 @@ class _Candidate:
             }
             study = self._check_out(commits, pair)
         study = complete_study(study, name_study(self.record.chain.name, proposal.number), proposal.seeds)
-        study = replace(study, level=proposal.level, simpler_level=proposal.simpler_level)
+        study = replace(study, gain_level=proposal.level, simpler_level=proposal.simpler_level)
         return replace(entry, study=self._copy_nondeterminism(study))
 
     def _copy_nondeterminism(self, study: Study) -> Study:
@@ -323,7 +323,11 @@ class _Candidate:
             with suppress(BadInput):
                 plan = plan_store.load_plan(name_study(self.record.chain.name, proposal.number), self.ledger)
                 if plan.nondeterminism is not None:
-                    return replace(study, nondeterminism=plan.nondeterminism, varying=plan.varying)
+                    return replace(
+                        study,
+                        nondeterminism=plan.nondeterminism,
+                        unjudged_nondeterminism=plan.unjudged_nondeterminism,
+                    )
         return study
 
     @property

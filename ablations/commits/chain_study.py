@@ -74,7 +74,7 @@ class ChainStudy:
         }
         with error_context(str(self.path)):
             study = make_study(self.tables.model_copy(update=updates), str(self.path), confirmed=True)
-        return replace(study, looks=self.looks, decide=StoppingRule.PROPOSAL, to_the_end=True)
+        return replace(study, looks=self.looks, stopping_rule=StoppingRule.PROPOSAL, to_the_end=True)
 
     def list_frozen_patterns(self, pair: CommitPair) -> list[str]:
         """Return patterns, from the repository's top, of the files that no proposal may edit."""

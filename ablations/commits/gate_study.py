@@ -174,4 +174,4 @@ def _make_study(file: StudyFile, path: str) -> Study:
         "aa": False,
     }
     study = make_study(file.model_copy(update=updates), path, confirmed=True)
-    return replace(study, decide=StoppingRule.GATE, to_the_end=True)
+    return replace(study, stopping_rule=StoppingRule.GATE, to_the_end=True)

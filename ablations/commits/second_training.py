@@ -13,7 +13,7 @@ from unrolled.ablations.commits.chain_study import CANDIDATE, INCUMBENT
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans.plan import Plan
-from unrolled.ablations.plans.retraining import attach_files
+from unrolled.ablations.plans.retraining import locate_files
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import device_of_trial
@@ -39,7 +39,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
         return f"a trial takes {times[CANDIDATE]}, and the incumbent's {times[INCUMBENT]}: does it train?"
     factory = study.baseline.factory
     assert isinstance(factory, ProgramFactory)
-    sample = [attach_files(result, factory) for result in results[CANDIDATE][:SAMPLE_SIZE]]
+    sample = [locate_files(result, factory) for result in results[CANDIDATE][:SAMPLE_SIZE]]
     device = device_of_trial(sample[0].trial, options)
     conditions = trial_conditions([result.trial for result in sample], options, device)
     outcomes = replay_trials(sample, conditions, plan)

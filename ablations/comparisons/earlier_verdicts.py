@@ -32,9 +32,9 @@ def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Earlier
             present = [latest[arm]] if arm in latest else []
             # a later verdict replaces an older one
             for verdict in (*earlier.earlier_verdicts.get(arm, ()), *present):
-                verdicts.setdefault(key, {})[verdict.study, verdict.planned, verdict.arm] = verdict
+                verdicts.setdefault(key, {})[verdict.study, verdict.declared_at, verdict.arm] = verdict
     return {
-        arm: tuple(sorted(verdicts[key].values(), key=attrgetter("planned")))
+        arm: tuple(sorted(verdicts[key].values(), key=attrgetter("declared_at")))
         for arm, key in contrasts.items()
         if key in verdicts
     }
@@ -64,13 +64,13 @@ def _find_verdicts_of_plan(
         if seeds and not trials.issubset(shared_trials):
             earlier_verdicts[name] = EarlierVerdict(
                 study=plan.study,
-                planned=plan.planned,
+                declared_at=plan.declared_at,
                 arm=name,
                 baseline=design.bases[name],
                 seeds=seeds,
                 metric=metric.name,
                 delta=metric.shown_delta,
                 verdict=verdicts[name][metric.name].text,
-                template=plan.template,
+                command_template=plan.command_template,
             )
     return earlier_verdicts

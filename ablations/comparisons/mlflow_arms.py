@@ -79,7 +79,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
-        for arm in view.arms_with_declared_contrast:
+        for arm in view.judged_arms:
             if (verdict := arm.verdict) and not verdict.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
                 contrast = verdict.contrast
@@ -87,7 +87,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
                 if verdict.unbiased is not None and math.isfinite(verdict.unbiased):
                     numbers[f"{name} unbiased"] = verdict.unbiased
                 numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
-                numbers |= {f"{name} level": verdict.interval.level} if verdict.interval else {}
+                numbers |= {f"{name} level": verdict.interval.confidence} if verdict.interval else {}
                 by_arm.setdefault(arm.name, {}).update(numbers)
     return by_arm
 
@@ -111,7 +111,7 @@ def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric])
         summary,
         mean=None if summary.mean is None else to_unit(summary.mean),
         sd=None,
-        interval=interval and Interval(to_unit(interval.low), to_unit(interval.high), interval.level),
+        interval=interval and Interval(to_unit(interval.low), to_unit(interval.high), interval.confidence),
         median=None if summary.median is None else to_unit(summary.median),
     )
 
@@ -138,10 +138,10 @@ def _format_title(arm: MeasuredArm, metric: Metric, unit: Scale) -> str:
     summary = _summarise_metric(arm, metric.name, {metric.name: metric})
     if summary.mean is None or summary.diverged:
         return arm.name
-    title = f"{arm.name} · {unit.format_level(summary.mean)}"
+    title = f"{arm.name} · {unit.format_value(summary.mean)}"
     if interval := summary.interval:
         low, high = (
-            unit.format_level(end).removesuffix(unit.level_unit).rstrip()
+            unit.format_value(end).removesuffix(unit.value_unit).rstrip()
             for end in (interval.low, interval.high)
         )
         title += f", {interval.percent} CI [{low}, {high}]"
@@ -190,7 +190,7 @@ def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | No
     missing = {
         "diverged": status_counts["diverged"],
         "failed": status_counts["failed"],
-        "not trained yet": compared.not_ended if compared else seed_count - status_counts.total(),
+        "not trained yet": compared.missing_count if compared else seed_count - status_counts.total(),
     }
     phrases = [f"{count} {state}" for state, count in missing.items() if count]
     covered = f"{status_counts['done']} of {compared.max_seeds if compared else seed_count}"

@@ -27,12 +27,12 @@ def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison"
 def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
     """Return what a plan's arms are compared by, and each arm with its results."""
     earlier_dates = [
-        earlier.planned
+        earlier.declared_at
         for earlier in plan.earlier_declarations
         if not set(earlier.trial_ids).isdisjoint(plan.ids)
     ]
     earlier_attempts = {
-        arm: [verdict.describe(plan.template) for verdict in verdicts]
+        arm: [verdict.describe(plan.command_template) for verdict in verdicts]
         for arm, verdicts in plan.earlier_verdicts.items()
     }
     earlier_seeds = [
@@ -46,12 +46,12 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         arms=tuple(_make_measured_arm(arm, plan, results) for arm in plan.arms),
         seeds=plan.seeds,
         looks=plan.looks,
-        stopping_rule=plan.decide,
+        stopping_rule=plan.stopping_rule,
         to_the_end=plan.to_the_end,
-        level=plan.level,
+        gain_level=plan.gain_level,
         simpler_level=plan.simpler_level,
         plan_hash=plan.hash,
-        planned=plan.planned,
+        declared_at=plan.declared_at,
         command=plan.command,
         ships=plan.ships,
         first_declared=min(earlier_dates, default=None),

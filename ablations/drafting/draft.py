@@ -45,7 +45,7 @@ _FOLDER_FLAG = re.compile(
     "(out|output|work|save|log|run|results?|checkpoints?|ckpt|exp)_?(dir|folder)|out|output"
 )
 """Names of flags for a folder that a script writes."""
-_READERS = (
+_UNREAD_PARSERS = (
     "HfArgumentParser",
     "absl",
     "click",
@@ -102,7 +102,9 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     for flag in flags:
         remarks[flag.remark].append(flag.option)
     lines = [f"{', '.join(options)}: {remark}" for remark, options in remarks.items() if remark]
-    lines += [f"{reader}: the flags that it reads were not read" for reader in _READERS if reader in imports]
+    lines += [
+        f"{reader}: the flags that it reads were not read" for reader in _UNREAD_PARSERS if reader in imports
+    ]
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
     lines += [*([] if seed else [NO_SEED]), f"{judged_metrics[0]}: decides" if judged_metrics else NO_METRIC]
     words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]

@@ -65,7 +65,7 @@ class Declaration:
     """An earlier plan of a study: when it was declared, its trials, and the pairs with results by then."""
 
     hash: str
-    planned: float
+    declared_at: float
     trial_ids: tuple[Id, ...]
     seen_pairs: Mapping[str, int]
 
@@ -77,14 +77,14 @@ class EarlierVerdict:
     """The verdict of an earlier plan on a contrast, by the seeds with results of both sides."""
 
     study: str
-    planned: float  # time of its declaration, in unix seconds
+    declared_at: float  # time of its declaration, in unix seconds
     arm: str
     baseline: str
     seeds: tuple[int, ...]
     metric: str
     delta: str  # δ, as shown
     verdict: str  # the verdict in words
-    template: str  # template of the command line
+    command_template: str  # template of the command line
 
     __pydantic_config__ = _STRICT
 
@@ -92,7 +92,7 @@ class EarlierVerdict:
         """Return it in a line, with its command line if the template of that differs from `template`."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
         judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
-        command = f", run as `{self.template}`" if self.template != template else ""
+        command = f", run as `{self.command_template}`" if self.command_template != template else ""
         return f"{sides}, seeds {format_seeds(self.seeds)}: {judged}{command}"
 
 
@@ -113,9 +113,9 @@ class Plan:
     """The command that was typed; "" if the study was run from Python."""
     trainer_name: str
     """One of `bench.trial.TRIAL_TYPES`."""
-    planned: float = field(default_factory=time.time)
+    declared_at: float = field(default_factory=time.time)
     """Time of the declaration, in unix seconds."""
-    template: str = ""
+    command_template: str = ""
     """The command line of a program, with its settings in braces."""
     setting_titles: Mapping[str, str] = field(default_factory=dict)
     """Titles of the settings that arms change: alpha is AR."""
@@ -135,7 +135,7 @@ class Plan:
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
-    decide: StoppingRule = StoppingRule.DIRECTION
+    stopping_rule: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
     """Whether contrasts unlikely to be decided get all seeds. Not part of `hash`: it adds no claim."""
@@ -148,9 +148,9 @@ class Plan:
 
     It is {} if the two runs agree, and None before they were trained.
     """
-    varying: Mapping[str, float] = field(default_factory=dict)
+    unjudged_nondeterminism: Mapping[str, float] = field(default_factory=dict)
     """By other metric in which the two runs differ, how much."""
-    level: float = 0.0
+    gain_level: float = 0.0
     """Of a proposal: error rate of the test by which it is kept. See `Study`."""
     simpler_level: float = 0.0
     """Of a simpler proposal: error rate of the test that it is less than δ worse. See `Study`."""
@@ -220,9 +220,9 @@ class Plan:
 
     @property
     def irreproducible(self) -> dict[str, float]:
-        """`varying` and judged costs (∞): by metric, how much two runs of one trial may differ in it."""
+        """By metric that is no judged quality, how much two runs of a trial may differ; ∞ for judged costs."""
         costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
-        return {**self.varying, **costs}
+        return {**self.unjudged_nondeterminism, **costs}
 
     @property
     def arm_and_seed_by_id(self) -> dict[str, tuple[PlannedArm, int]]:

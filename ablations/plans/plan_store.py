@@ -42,7 +42,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     if stored_plan and is_same_plan(stored_plan, plan):
         plan = replace(
             plan,
-            planned=stored_plan.planned,
+            declared_at=stored_plan.declared_at,
             seen_pairs=stored_plan.seen_pairs,
             earlier_fingerprints=stored_plan.earlier_fingerprints,
             ships=stored_plan.ships,
@@ -64,7 +64,11 @@ def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
         return plan
     if plan.arms[0].trial_ids[plan.seeds[0]] != stored_plan.arms[0].trial_ids[stored_plan.seeds[0]]:
         return plan
-    return replace(plan, nondeterminism=stored_plan.nondeterminism, varying=stored_plan.varying)
+    return replace(
+        plan,
+        nondeterminism=stored_plan.nondeterminism,
+        unjudged_nondeterminism=stored_plan.unjudged_nondeterminism,
+    )
 
 
 def is_same_plan(plan: Plan, stored_plan: Plan) -> bool:
@@ -88,7 +92,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     if stored_plan:
         declaration = Declaration(
             hash=stored_plan.hash,
-            planned=stored_plan.planned,
+            declared_at=stored_plan.declared_at,
             trial_ids=tuple(stored_plan.ids),
             seen_pairs=stored_plan.seen_pairs,
         )
@@ -114,12 +118,12 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     )
     if first_declaration:
         verdicts_until_then = {
-            arm: tuple(verdict for verdict in verdicts if verdict.planned < first_declaration.planned)
+            arm: tuple(verdict for verdict in verdicts if verdict.declared_at < first_declaration.declared_at)
             for arm, verdicts in plan.earlier_verdicts.items()
         }
         return replace(
             plan,
-            planned=first_declaration.planned,
+            declared_at=first_declaration.declared_at,
             seen_pairs=first_declaration.seen_pairs,
             earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
         )

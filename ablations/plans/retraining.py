@@ -87,7 +87,7 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
     return lines
 
 
-def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramFactory | None]:
+def load_plan_and_factory(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramFactory | None]:
     """Return the stored plan of a study, and the factory of its program, with checkouts of its commits.
 
     The factory is None for a study of the chapter. Raises BadInput for a program's study that is given only
@@ -115,7 +115,7 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramFacto
     return plan, factory
 
 
-def attach_files(result: Result, program: ProgramFactory | None) -> Result:
+def locate_files(result: Result, program: ProgramFactory | None) -> Result:
     """Return the result with the places of a program's files in its trial, if the trial runs this program."""
     trial = result.trial
     if program is None or not isinstance(trial, ProgramTrial):

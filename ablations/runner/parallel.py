@@ -27,10 +27,10 @@ from unrolled.bench.trial import Result, StudyResult, Trial
 class Counts:
     """The trials of a run by outcome; the four numbers add up to all of them."""
 
-    done: int = 0  # trials that are done or diverged
-    failed: int = 0
-    skipped: int = 0  # trials with a result in the ledger
-    left: int = 0  # trials not run, stopped or not wanted
+    measured_count: int = 0  # trials that are done or diverged
+    failed_count: int = 0
+    skipped_count: int = 0  # trials with a result in the ledger
+    left_count: int = 0  # trials not run, stopped or not wanted
     interrupted: bool = False
 
 
@@ -121,10 +121,10 @@ def run_trials(
     finally:
         queue.unlock_all()
     return Counts(
-        done=end_counts["done"] + end_counts["diverged"],
-        failed=end_counts["failed"],
-        skipped=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
-        left=len(missing_trials) - end_counts.total(),
+        measured_count=end_counts["done"] + end_counts["diverged"],
+        failed_count=end_counts["failed"],
+        skipped_count=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
+        left_count=len(missing_trials) - end_counts.total(),
         interrupted=shutdown.interrupted,
     )
 

@@ -59,9 +59,9 @@ class Arm(ArmDescription):
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides. `looks` are the numbers of seeds after which it may decide, by the rule
-    `decide`. With `to_the_end`, contrasts that are unlikely to be decided go on to the last look. `file` is
-    the parsed study file, which `override_study` changes.
+    The first of `metrics` decides. `looks` are the numbers of seeds after which it may decide, by
+    `stopping_rule`. With `to_the_end`, contrasts that are unlikely to be decided go on to the last look.
+    `file` is the parsed study file, which `override_study` changes.
     """
 
     name: str
@@ -70,19 +70,19 @@ class Study:
     metrics: tuple[Metric, ...]
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
-    decide: StoppingRule
+    stopping_rule: StoppingRule
     to_the_end: bool
     arms: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
     audit: Audit | None = None
-    level: float = 0.0
+    gain_level: float = 0.0
     """Of a proposal: error rate of the test that it is better, by which it is kept. 0 of any other study."""
     simpler_level: float = 0.0
     """Of a simpler proposal: error rate of the test that it is less than δ worse than the last keep."""
     nondeterminism: Mapping[str, float] | None = None
     """See `Plan`. Not None if an earlier plan has measured it."""
-    varying: Mapping[str, float] = field(default_factory=dict)
+    unjudged_nondeterminism: Mapping[str, float] = field(default_factory=dict)
     """See `Plan`. Measured together with `nondeterminism`."""
 
     @property
@@ -148,8 +148,8 @@ class Study:
             "looks": self.looks,
             "metrics": [asdict(metric) for metric in self.metrics],
             "arms": arms,
-            "decide": self.decide,
+            "decide": self.stopping_rule,
         }
-        if self.level:
-            decisions["levels"] = [self.level, self.simpler_level]
+        if self.gain_level:
+            decisions["levels"] = [self.gain_level, self.simpler_level]
         return hashlib.sha256(canonical_json(decisions)).hexdigest()

@@ -107,7 +107,7 @@ def _design_study(study: Study) -> "Design":
     example_trials = {arm.name: trials_by_id[arm.trial_ids[plan.seeds[0]]] for arm in plan.arms}
     design = design_of_plan(plan, {})
     arms = tuple(replace(arm, trial=example_trials[arm.name]) for arm in design.arms)
-    return replace(design, arms=arms, planned=0.0)
+    return replace(design, arms=arms, declared_at=0.0)
 
 
 def _check_settings(table: pd.DataFrame, design: "Design") -> None:
@@ -157,9 +157,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, StudyResult])
     """Return the table of a study's results. `results` are by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
-        arm.name: comparison.find_base(arm).name
-        for arm in comparison.arms
-        if arm.contrast or arm.has_declared_contrast
+        arm.name: comparison.find_base(arm).name for arm in comparison.arms if arm.contrast or arm.is_judged
     }
     metrics = [metric.name for metric in plan.metrics]
     table = comparison.table.assign(

@@ -65,7 +65,7 @@ _CELLS = {
 def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
     """Return a row for each verdict; `unrolled.verdicts` has the meaning of the columns."""
     records = []
-    for arm in comparison.arms_with_declared_contrast:
+    for arm in comparison.judged_arms:
         if arm.verdict and arm.contrast:
             cells = list_number_cells(arm, comparison)
             record = {

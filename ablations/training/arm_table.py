@@ -35,8 +35,8 @@ def print_arms(comparison: Comparison, console: Console) -> None:
     for arm in comparison.arms:
         base = [Text(make_visible(arm.measured.against))] if has_other_base else []
         contrast = arm.contrast
-        level = comparison.scale.format_level(arm.summary.mean)
-        if contrast and contrast.base_mean is not None and not contrast.by_median:
+        level = comparison.scale.format_value(arm.summary.mean)
+        if contrast and contrast.base_mean is not None and not contrast.uses_median:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
         estimate = contrast.estimate if contrast else None
         difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)

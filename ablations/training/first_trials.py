@@ -106,7 +106,7 @@ def _require_all_numbers(results: Iterable[StudyResult], plan: Plan) -> None:
     """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
     for result in results:
         arm, seed = plan.arm_and_seed_by_id[result.trial.id]
-        if not arm.is_other_commit and plan.decide != StoppingRule.GATE:
+        if not arm.is_other_commit and plan.stopping_rule != StoppingRule.GATE:
             _require_numbers(result, arm, seed)
 
 
@@ -145,7 +145,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     measured_plan = replace(
         plan,
         nondeterminism={name: _measure_distance(first, second, name) for name in names},
-        varying={
+        unjudged_nondeterminism={
             name: _measure_distance(first, second, name) for name in differing_metrics - {*plan.qualities}
         },
     )

@@ -89,9 +89,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
             break
         has_faults = has_faults or faults > 0
     if len(comparisons) > 1:
-        contrasts = [
-            arm for comparison in comparisons.values() for arm in comparison.arms_with_declared_contrast
-        ]
+        contrasts = [arm for comparison in comparisons.values() for arm in comparison.judged_arms]
         decided_count = sum(arm.decided for arm in contrasts)
         page = options.out / "index.html"
         print(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")

@@ -20,7 +20,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
     """Return the scale of a metric of the table."""
     scale = Scale(
         title=metric.title,
-        level_unit=metric.unit,
+        value_unit=metric.unit,
         difference_unit=metric.difference_unit or metric.unit,
         multiplier=metric.multiplier,
         decimals=metric.decimals,

@@ -111,7 +111,7 @@ def describe_fits(fits: Sequence[BookComparison], comparison: Comparison) -> str
         value = fit.published.accuracy if by_accuracy else fit.published.valid_loss
         predicted = (by_accuracy and fit.accuracy_prediction) or fit.prediction
         place = "within" if predicted.plausible else "outside"
-        values[place][f"{scale.format_level(value)} ({fit.published.title})"] = None
+        values[place][f"{scale.format_value(value)} ({fit.published.title})"] = None
     phrases = []
     for place, names in values.items():
         if len(names) == 1:

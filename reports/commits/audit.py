@@ -126,7 +126,7 @@ def _describe_failures(arm: ComparedArm, comparison: Comparison) -> list[str]:
     counts = {
         f"{word}{side}": number
         for side, compared in sides.items()
-        for word, number in (("failed", compared.failed), ("diverged", compared.diverged))
+        for word, number in (("failed", compared.failed_count), ("diverged", compared.diverged_count))
     }
     return [f"{plural(number, 'seed')} {words}" for words, number in counts.items() if number]
 
@@ -231,7 +231,7 @@ def audit_record(comparison: Comparison) -> dict[str, Any]:
                 "effect": row.effect,
                 "difference": _finite_or_none(contrast.estimate) if contrast else None,
                 "interval": interval and [_finite_or_none(end) for end in (interval.low, interval.high)],
-                "level": interval and interval.level,
+                "level": interval and interval.confidence,
                 "pairs": row.seeds,
                 "taken_back_with": change.taken_back_with,
                 "remark": row.remark,

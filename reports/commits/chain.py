@@ -125,7 +125,7 @@ def describe_proposal(comparison: Comparison) -> str:
     scale = comparison.design.find_scale(comparison.metric)
     sign = -1 if comparison.metric.lower_is_better else 1
     difference = scale.describe_difference(sign * verdict.gain) if verdict.gain else "equal"
-    level = f"{comparison.design.level:.2g}"
+    level = f"{comparison.design.gain_level:.2g}"
     if verdict.outcome is ProposalOutcome.KEEP:
         bound = scale.describe_difference(sign * verdict.bound)
         return f"Keep after {pairs}: {scale.title} {difference}, at least {bound} at level {level}"

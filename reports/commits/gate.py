@@ -28,9 +28,7 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     if comparison.gate is None:
         return []
     rows = []
-    first_arm = (
-        comparison.arms_with_declared_contrast[0].name if comparison.arms_with_declared_contrast else ""
-    )
+    first_arm = comparison.judged_arms[0].name if comparison.judged_arms else ""
     for (arm, _), bound in comparison.gate.bounds.items():
         scale = comparison.design.find_scale(bound.metric)
         rows.append(

@@ -94,7 +94,7 @@ def _draw_pictures(
     line is the mean of the arm's base.
     """
     scale = comparison.design.presentation.find_scale(metric)
-    axes = (comparison.design.presentation.step, scale.level_unit or scale.title)
+    axes = (comparison.design.presentation.step, scale.value_unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     mean_values = {
         arm.index: _select_mean_values(arm, metric, points, comparison.common_seeds)

@@ -81,8 +81,8 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
 
 def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     """Return places and labels of round levels; of a metric judged by its logarithm, levels as measured."""
-    has_unit = scale.log or scale.level_unit == "%"
-    unit = f" {scale.level_unit}".rstrip() if has_unit else ""
+    has_unit = scale.log or scale.value_unit == "%"
+    unit = f" {scale.value_unit}".rstrip() if has_unit else ""
     multiplier = scale.multiplier
     low, high = (multiplier * scale.convert_level(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
@@ -160,9 +160,9 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
     dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.measured.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, view.scale.format_level, view.design.noun, arm.measured.find_trained_seed),
+        *_draw_seeds(axis, dots, view.scale.format_value, view.design.noun, arm.measured.find_trained_seed),
         *drawn_mark,
-        *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
+        *_draw_estimate(axis, mean, bars, kind, view.scale.format_value),
         *_describe_clipped_seeds(axis, arm.summary, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
@@ -276,7 +276,7 @@ def draw_effects(
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of values in per cent are points
     ticks = _make_ticks(
-        axis, Scale(level_unit="%") if comparison.scale.log else replace(comparison.scale, level_unit="")
+        axis, Scale(value_unit="%") if comparison.scale.log else replace(comparison.scale, value_unit="")
     )
     zero = _draw_zone(axis, 0.0, delta)
     format_value = partial(comparison.scale.format_difference, sign=True)

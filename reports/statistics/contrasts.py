@@ -78,7 +78,7 @@ class Contrast:
     known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
     arm_mean: float | None
     base_mean: float | None
-    mean: float | None  # arm_mean − base_mean
+    mean_difference: float | None  # arm_mean − base_mean
     sd: float | None  # of the differences
     skewness: float | None  # of the differences
     skewness_of: int  # number of values behind the skewness
@@ -100,20 +100,20 @@ class Contrast:
         return len(self.differences) < self.pairs
 
     @property
-    def by_signs(self) -> bool:
+    def uses_signs(self) -> bool:
         """True if the sign test judges it, beside the mean's test or in its place."""
         return self.given_convergence or self.has_constant_difference or self.lost_count > 0
 
     @property
-    def by_median(self) -> bool:
+    def uses_median(self) -> bool:
         """True if `estimate` is the median of all pairs, as their mean would leave out diverged ones."""
         return self.given_convergence and not self.has_constant_difference
 
     @property
     def estimate(self) -> float | None:
         """The mean difference or, if a seed diverged, the median one."""
-        if not self.by_median:
-            return self.mean
+        if not self.uses_median:
+            return self.mean_difference
         return median([*self.differences.values(), *self._list_infinite_differences()])
 
     @property
@@ -198,7 +198,7 @@ class Contrast:
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
             return None
-        if not self.by_signs:
+        if not self.uses_signs:
             return self._mean_ends(alpha)
         of_median = median_interval(*self._bound_differences(), alpha)
         if self.has_constant_difference:
@@ -209,24 +209,29 @@ class Contrast:
     def _ties_p(self, mu: float) -> float:
         """Return the p of the test that the mean of pairs with one difference lies within ±mu."""
         if self.known_exactly:
-            return float(abs(self.mean or 0.0) >= mu)
-        return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
+            return float(abs(self.mean_difference or 0.0) >= mu)
+        return (
+            1.0
+            if self._incomplete
+            else ties_p(self.pairs, abs(self.mean_difference or 0.0), mu, self.highest)
+        )
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""
         if self.computed_alike:
             return 0.0, 0.0
-        if self.known_exactly and self.mean is not None:
-            return self.mean, self.mean
+        if self.known_exactly and self.mean_difference is not None:
+            return self.mean_difference, self.mean_difference
         highest = math.inf if self._incomplete else self.highest
         low, high = (
-            ties_end(self.pairs, x, alpha / 2, highest) for x in (-(self.mean or 0.0), self.mean or 0.0)
+            ties_end(self.pairs, x, alpha / 2, highest)
+            for x in (-(self.mean_difference or 0.0), self.mean_difference or 0.0)
         )
         return -low, high
 
     def _compute_tails(self, mu: float) -> tuple[float, float]:
         """Return the one-sided p that the difference is at most mu, and that it is at least mu."""
-        if not self.by_signs:
+        if not self.uses_signs:
             return self._mean_tails(mu)
         of_median = median_tails(*self._bound_differences(), mu)
         if self.has_constant_difference:
@@ -304,7 +309,7 @@ class Contrast:
             base_lacks=self.arm_lacks,
             arm_mean=self.base_mean,
             base_mean=self.arm_mean,
-            mean=None if self.mean is None else -self.mean,
+            mean_difference=None if self.mean_difference is None else -self.mean_difference,
             skewness=None if self.skewness is None else -self.skewness,
         )
 
@@ -323,7 +328,7 @@ class Contrast:
     @property
     def mde(self) -> float | None:
         """The mean difference that this look detects with 80 % power at .05/family; None if by signs."""
-        if self.sd is None or self.by_signs or self._incomplete:
+        if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.compute_level(ALPHA / self.family_size)
         return self.sd * power.minimum_detectable_effect(len(self.differences), level)
@@ -331,7 +336,7 @@ class Contrast:
     @property
     def seeds_needed(self) -> int | None:
         """The seeds that would detect a difference of δ at the last look, with this spread and power."""
-        if self.sd is None or self.by_signs or self._incomplete:
+        if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)
         return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))

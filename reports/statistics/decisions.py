@@ -123,7 +123,7 @@ def evaluate_looks(
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    evidence = _StudyEvidence(
+    evidence = _LookInput(
         sides_by_contrast,
         seeds,
         looks,
@@ -171,7 +171,7 @@ def evaluate_looks(
 
 
 @dataclass(frozen=True)
-class _StudyEvidence(Generic[Key]):
+class _LookInput(Generic[Key]):
     """What the looks of a study read: values, lost seeds and looks. Look k is counted from 0."""
 
     sides_by_contrast: Mapping[Key, Mapping[str, SidePair]]
@@ -282,7 +282,7 @@ def _find_futile(
     candidates = {}
     for name, verdict in verdicts.items():
         contrast = verdict.contrast
-        if verdict.decided or contrast.by_signs or contrast.pairs < FEWEST_SEEDS:
+        if verdict.decided or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
             continue
         test = LastLookTest(
             looks=contrast.look.looks,
@@ -291,7 +291,7 @@ def _find_futile(
             alpha_same=verdict.adjusted_equivalence.alpha,
             until_size=stopping_rule == StoppingRule.SIZE,
         )
-        measured = map(np.asarray, (contrast.mean, contrast.sd, contrast.skewness))
+        measured = map(np.asarray, (contrast.mean_difference, contrast.sd, contrast.skewness))
         candidates[name] = test, Moments(contrast.pairs, *measured)
     seeds = find_futile(candidates, bound)
     return {name: _describe_seeds(number, verdicts[name]) for name, number in seeds.items()}

@@ -49,7 +49,7 @@ class ErrorContrast(Contrast):
     error: float  # standard error of the difference; NaN if there is no test
     df: float
 
-    by_signs = False  # signs of dependent differences prove nothing
+    uses_signs = False  # signs of dependent differences prove nothing
     divergence_test_name = ""
 
     @property
@@ -57,9 +57,9 @@ class ErrorContrast(Contrast):
         return not self.given_convergence and not self._incomplete and self.error > 0
 
     def _compute_tails(self, mu: float) -> tuple[float, float]:
-        if not self._has_test or self.mean is None:
+        if not self._has_test or self.mean_difference is None:
             return 1.0, 1.0
-        t = (self.mean - mu) / self.error
+        t = (self.mean_difference - mu) / self.error
         return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
 
     def _divergence_p(self, lost_count: int) -> float:
@@ -72,15 +72,15 @@ class ErrorContrast(Contrast):
         return (0.0, 0.0) if self.computed_alike else (-math.inf, math.inf)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
-        if self.mean is None or not self._has_test:
+        if self.mean_difference is None or not self._has_test:
             return None
         half = float(special.stdtrit(self.df, 1 - alpha / 2)) * self.error
-        return self.mean - half, self.mean + half
+        return self.mean_difference - half, self.mean_difference + half
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unpaired(ErrorContrast):
-    """An arm minus its base as two independent samples. `mean` is the difference of their means.
+    """An arm minus its base as two independent samples. `mean_difference` is the difference of their means.
 
     There are no pairs, and so no differences, and none better or worse. The skewness is that of the side that
     is more skewed for its size: see `skewness_ratio`.
@@ -90,7 +90,7 @@ class Unpaired(ErrorContrast):
     samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # finite values of both sides
 
     is_paired = False
-    by_median = False
+    uses_median = False
     divergence_test_name = "Fisher"
 
     @property
@@ -104,8 +104,8 @@ class Unpaired(ErrorContrast):
         size = self._constant.size
         if interval is None or not size or sides == 2:
             return interval
-        end = ties_end(size, abs(self.mean or 0.0), alpha, self.highest)
-        return Interval(min(interval.low, -end), max(interval.high, end), interval.level)
+        end = ties_end(size, abs(self.mean_difference or 0.0), alpha, self.highest)
+        return Interval(min(interval.low, -end), max(interval.high, end), interval.confidence)
 
     @property
     def has_unequal_spreads(self) -> bool:
@@ -131,7 +131,7 @@ class Unpaired(ErrorContrast):
     def _constant_p(self, mu: float) -> float:
         """Return the p, by the equal values of a side, of the test that the difference lies within ±mu."""
         size = self._constant.size
-        return ties_p(size, abs(self.mean or 0.0), mu, self.highest) if size else 0.0
+        return ties_p(size, abs(self.mean_difference or 0.0), mu, self.highest) if size else 0.0
 
     @cached_property
     def _permutations(self) -> Permutations:
@@ -160,25 +160,27 @@ class Unpaired(ErrorContrast):
 
     def _compute_tails(self, mu: float) -> tuple[float, float]:
         of_welch = super()._compute_tails(mu)
-        if not self._has_test or self.mean is None:
+        if not self._has_test or self.mean_difference is None:
             return of_welch
         tails = [of_welch, self._permutations.compute_tails(mu)]
         if self._is_large:
-            t = float(correct_skew((self.mean - mu) / self.error, self._skewness_of_mean, 1))
+            t = float(correct_skew((self.mean_difference - mu) / self.error, self._skewness_of_mean, 1))
             tails.append((float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))))
         above, below = (max(ps) for ps in zip(*tails, strict=True))
         return above, below
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         of_welch = super()._compute_ends(alpha)
-        if of_welch is None or self.mean is None:
+        if of_welch is None or self.mean_difference is None:
             return None
-        half = self.mean - of_welch[0]
-        ends = [of_welch, self._permutations.interval(alpha, self.mean, half)]
+        half = self.mean_difference - of_welch[0]
+        ends = [of_welch, self._permutations.interval(alpha, self.mean_difference, half)]
         if self._is_large:
             t = half / self.error
             above, below = (float(restore_skew(x, self._skewness_of_mean, 1)) for x in (t, -t))
-            ends.append((self.mean - above * self.error, self.mean - below * self.error))
+            ends.append(
+                (self.mean_difference - above * self.error, self.mean_difference - below * self.error)
+            )
         lows, highs = zip(*ends, strict=True)
         return min(lows), max(highs)
 
@@ -206,7 +208,7 @@ def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOpt
     means: dict[str, float] = {}
     if a.size and b.size:
         means = {"arm_mean": float(a.mean()), "base_mean": float(b.mean())}
-        means["mean"] = means["arm_mean"] - means["base_mean"]
+        means["mean_difference"] = means["arm_mean"] - means["base_mean"]
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     fields = {
         "sizes": (len(arm), len(base)),

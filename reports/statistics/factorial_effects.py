@@ -32,7 +32,7 @@ class Effect:
     @property
     def mean(self) -> float:
         """The mean over seeds, in units of the metric."""
-        return self.verdict.contrast.mean or 0.0
+        return self.verdict.contrast.mean_difference or 0.0
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -206,8 +206,8 @@ def _test_means(gains: Floats) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.nan_to_num(math.sqrt(n) * m.mean / m.sd)
         p = mean_tails(m)[0]
-    by_signs = np.where(m.mean > 0, 0.5**n, 1.0)
-    return t, np.where(_are_constant(gains), by_signs, p)
+    uses_signs = np.where(m.mean > 0, 0.5**n, 1.0)
+    return t, np.where(_are_constant(gains), uses_signs, p)
 
 
 def _are_constant(gains: Floats) -> NDArray[np.bool_]:

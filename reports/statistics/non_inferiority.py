@@ -74,12 +74,12 @@ class Bound:
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )
         interval = contrast.interval(ALPHA, sides=1)
-        if interval is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
+        if interval is None or contrast.mean_difference is None or contrast.pairs < FEWEST_SEEDS:
             return replace(self, pairs=contrast.pairs)
-        worse = contrast.mean
+        worse = contrast.mean_difference
         if not contrast.lower_is_better:
             worse = -worse
-            interval = Interval(-interval.high, -interval.low, interval.level)
+            interval = Interval(-interval.high, -interval.low, interval.confidence)
         return replace(
             self,
             pairs=contrast.pairs,

@@ -19,13 +19,13 @@ class Interval:
 
     low: float
     high: float
-    level: float
+    confidence: float
 
     @property
     def percent(self) -> str:
         """The level in per cent: 95 %, 99.7 %."""
-        digits = 3 if self.level < 0.9995 else 5
-        return f"{100 * self.level:.{digits}g} %"
+        digits = 3 if self.confidence < 0.9995 else 5
+        return f"{100 * self.confidence:.{digits}g} %"
 
 
 def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:

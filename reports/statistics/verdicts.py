@@ -77,18 +77,18 @@ class Verdict:
         estimate.
         """
         contrast = self.contrast
-        if contrast.by_signs or contrast.mean is None or contrast.sd is None:
+        if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
         most_looks = len(looks.numbers) if self.decided else contrast.look.k + 1
         if most_looks == 1:
-            return contrast.mean
+            return contrast.mean_difference
         if not self.stopping_rule:
             return None
         return median_unbiased(
             looks,
             most_looks,
-            contrast.mean,
+            contrast.mean_difference,
             contrast.sd,
             delta=contrast.delta,
             alpha=self.adjusted_difference.alpha,
@@ -132,8 +132,8 @@ class Verdict:
     def is_widened_to_zero(self) -> bool:
         """True if it is open, and its interval would not reach zero without what it allows for skewness."""
         interval = self.interval
-        mean = self.contrast.mean
-        if self.claims or self.contrast.by_signs or mean is None:
+        mean = self.contrast.mean_difference
+        if self.claims or self.contrast.uses_signs or mean is None:
             return False
         if interval is None or not interval.low <= 0 <= interval.high:
             return False
@@ -153,7 +153,7 @@ class Verdict:
             contrast=self.contrast.swap_sides(),
             direction=_OPPOSITE[self.direction],
             divergence_direction=_OPPOSITE[self.divergence_direction],
-            interval=interval and Interval(-interval.high, -interval.low, interval.level),
+            interval=interval and Interval(-interval.high, -interval.low, interval.confidence),
         )
 
     @property
@@ -259,7 +259,7 @@ def judge_contrast(
         inner = contrast.interval(equivalence.alpha, sides=1)
         if inner and _classify_size(inner, contrast.delta) is Size.LESS:
             size = Size.LESS
-            interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.level)
+            interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.confidence)
     more_often = Direction.WORSE if contrast.diverges_more > 0 else Direction.BETTER
     return Verdict(
         contrast=contrast,

@@ -179,7 +179,7 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
                 finding.verdict.contrast.estimate or 0.0, finding.verdict.interval
             )
             effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()
-            effect += " in the median" if finding.verdict.contrast.by_median else ""
+            effect += " in the median" if finding.verdict.contrast.uses_median else ""
             evidence = _format_evidence(finding.verdict, comparison)
             line = Markup("{} {}{}{}{}").format(finding.name, effect, against, evidence, finding.remarks)
         else:

@@ -26,30 +26,26 @@ def describe_decided(comparison: Comparison) -> str:
     If there are several metrics, the phrase names the one that decides. A gate or a proposal ends by a rule
     of its own, and has none.
     """
-    if not comparison.arms_with_declared_contrast or comparison.gate or comparison.proposal:
+    if not comparison.judged_arms or comparison.gate or comparison.proposal:
         return ""
-    verdicts = [arm.verdict for arm in comparison.arms_with_declared_contrast if arm.decided and arm.verdict]
+    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.decided and arm.verdict]
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
-    decided = sum(arm.decided for arm in comparison.arms_with_declared_contrast)
+    decided = sum(arm.decided for arm in comparison.judged_arms)
     by = f" by {comparison.title}" if comparison.other_views else ""
-    return (
-        f"{decided} of {plural(len(comparison.arms_with_declared_contrast), 'contrast')} decided{by}{sizes}"
-    )
+    return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{by}{sizes}"
 
 
 def describe_seen_data(comparison: Comparison) -> str:
     """Return sentences on contrasts that had results before the plan was declared; "" for none."""
-    exploratory = [
-        arm for arm in comparison.arms_with_declared_contrast if arm.name in comparison.design.seen_pairs
-    ]
+    exploratory = [arm for arm in comparison.judged_arms if arm.name in comparison.design.seen_pairs]
     if not exploratory:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
     fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
     if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
-    contrasts = plural(len(comparison.arms_with_declared_contrast), "contrast")
+    contrasts = plural(len(comparison.judged_arms), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
     return (
         f"The results of {len(exploratory)} of {contrasts} had been seen when this plan was declared: "
@@ -59,7 +55,7 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
     """Return a sentence on the futile contrasts; "" for none."""
-    names = [arm.name for arm in comparison.arms_with_declared_contrast if arm.verdict and arm.verdict.futile]
+    names = [arm.name for arm in comparison.judged_arms if arm.verdict and arm.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -74,15 +70,15 @@ def describe_trials(comparison: Comparison) -> str:
     """Return how many trials finished, failed or are missing: "40 of 45 trials finished, 5 failed"."""
     total = sum(arm.seeds_wanted for arm in comparison.arms)
     status_counts = {
-        "diverged": sum(arm.diverged for arm in comparison.arms),
-        "failed": sum(arm.failed for arm in comparison.arms),
-        "not trained yet": sum(arm.not_ended for arm in comparison.arms),
-        "trained for a look that is not complete": sum(arm.for_next_look for arm in comparison.arms),
+        "diverged": sum(arm.diverged_count for arm in comparison.arms),
+        "failed": sum(arm.failed_count for arm in comparison.arms),
+        "not trained yet": sum(arm.missing_count for arm in comparison.arms),
+        "trained for a look that is not complete": sum(arm.waiting_count for arm in comparison.arms),
     }
     phrases = [f"{number} {status}" for status, number in status_counts.items() if number]
     if not comparison.design.is_study:
         return ", of which ".join(filter(None, [plural(total, "row"), " and ".join(phrases)]))
-    finished = f"{sum(arm.done for arm in comparison.arms)} of {total} trials finished"
+    finished = f"{sum(arm.done_count for arm in comparison.arms)} of {total} trials finished"
     return ", ".join([finished, *(phrases or ["none failed"])])
 
 
@@ -90,11 +86,11 @@ def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]
     """Return the arms with failures: "2 of 10 diverged (95 % CI [0.025, 0.556]), 1 failed"."""
     failures = []
     for arm in comparison.arms:
-        phrases = [f"{arm.failed} failed"] if arm.failed else []
-        if arm.diverged:
-            trials = arm.done + arm.diverged
-            ends = format_interval(divergence_interval(arm.diverged, trials), 3)
-            phrases.insert(0, f"{arm.diverged} of {trials} diverged (95 % CI {ends})")
+        phrases = [f"{arm.failed_count} failed"] if arm.failed_count else []
+        if arm.diverged_count:
+            trials = arm.done_count + arm.diverged_count
+            ends = format_interval(divergence_interval(arm.diverged_count, trials), 3)
+            phrases.insert(0, f"{arm.diverged_count} of {trials} diverged (95 % CI {ends})")
         if phrases:
             failures.append((arm, ", ".join(phrases)))
     return tuple(failures)
@@ -155,7 +151,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         )
     if comparison.sequential:
         phrases += _CAVEATS_OF_LOOKS
-    if any(arm.diverged for arm in comparison.arms):
+    if any(arm.diverged_count for arm in comparison.arms):
         phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")
     if any(arm.measured.marked_exploratory for arm in comparison.arms):
         phrases.append("Arms marked exploratory suggest and do not confirm.")
@@ -168,13 +164,13 @@ OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong mo
 def describe_declaration(comparison: Comparison) -> str:
     """Return when the plan was declared, and whether its contrasts had results by then."""
     design = comparison.design
-    if not design.planned:
+    if not design.declared_at:
         return "declared at an unknown date: a table of results has none"
-    date = f"declared on {format_time(design.planned)}"
+    date = f"declared on {format_time(design.declared_at)}"
     if design.first_declared is not None:
         first = format_time(design.first_declared)
-        date = f"first declared on {first} and in this form on {format_time(design.planned)}"
-    arms = comparison.arms_with_declared_contrast
+        date = f"first declared on {first} and in this form on {format_time(design.declared_at)}"
+    arms = comparison.judged_arms
     if number := sum(arm.name in design.seen_pairs for arm in arms):
         return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
     if design.ships:
@@ -186,22 +182,18 @@ def list_earlier_attempts(comparison: Comparison) -> list[str]:
     """Return a line for each earlier plan of each contrast, in the order of the arms."""
     return [
         line
-        for arm in comparison.arms_with_declared_contrast
+        for arm in comparison.judged_arms
         for line in comparison.design.earlier_attempts.get(arm.name, ())
     ]
 
 
 def describe_attempts(comparison: Comparison) -> str:
     """Return sentences on contrasts that were planned before, and what that means; "" for none."""
-    repeated = [
-        arm
-        for arm in comparison.arms_with_declared_contrast
-        if comparison.design.earlier_attempts.get(arm.name)
-    ]
+    repeated = [arm for arm in comparison.judged_arms if comparison.design.earlier_attempts.get(arm.name)]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"
-    contrasts = plural(len(comparison.arms_with_declared_contrast), "contrast")
+    contrasts = plural(len(comparison.judged_arms), "contrast")
     return f"{len(repeated)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
 
 

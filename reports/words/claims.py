@@ -75,7 +75,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     phrases = []
     show = partial(comparison.scale.format_difference, interval=arm.interval, sign=True)
     if contrast.estimate is not None:
-        median = "median " if contrast.by_median else ""
+        median = "median " if contrast.uses_median else ""
         phrases = [
             "" if median else comparison.scale.format_change(contrast.base_mean, contrast.arm_mean),
             f"{median}{comparison.scale.describe_difference(contrast.estimate, arm.interval)}",

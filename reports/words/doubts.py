@@ -30,7 +30,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
             settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
-    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_declared_contrast]
+    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.is_judged]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
         describe_warned_trials(comparison),
@@ -77,7 +77,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
         seeds = [seed for seed, result in arm.measured.results.items() if result.done]
         is_one_run = have_equal_fingerprints(arm.measured, seeds, comparison.design)
-        is_one_value = values and arm.done >= FEWEST_SEEDS and is_one_run
+        is_one_value = values and arm.done_count >= FEWEST_SEEDS and is_one_run
         if (
             is_one_value
             and arm.measured.uses_seed

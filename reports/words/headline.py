@@ -122,8 +122,8 @@ def _describe_pair(finding: Finding, levels: Markup, comparison: Comparison) -> 
             levels, finding.name, claim, format_brackets(finding.evidence_remarks)
         )
     decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
-    level = phrase_mean(comparison.scale.format_level(contrast.arm_mean, decimals), comparison)
-    base_level = comparison.scale.format_level(contrast.base_mean, decimals)
+    level = phrase_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
+    base_level = comparison.scale.format_value(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].name)
     claim = _describe_gain(finding, comparison) + format_brackets(finding.evidence_remarks)
     return Markup("{} {}, {} {}: {}").format(finding.name, level, base, base_level, claim)
@@ -138,6 +138,6 @@ def _describe_gain(finding: Finding, comparison: Comparison) -> str:
         return f"the same within δ over {seeds}" if verdict.kind == "same" else f"open after {seeds}"
     scale = comparison.scale
     size = f"{scale.format_size(contrast.estimate or 0.0, verdict.interval)} {scale.difference_unit}".rstrip()
-    median = " in the median" if contrast.by_median else ""
+    median = " in the median" if contrast.uses_median else ""
     remark = {Size.MORE: "", Size.LESS: ", which is less than δ", Size.UNSETTLED: ", maybe by less than δ"}
     return f"{verdict.direction} by {size}{median} over {seeds}{remark[verdict.size]}"

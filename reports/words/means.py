@@ -112,9 +112,7 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     for arm in comparison.arms:
         if arm.contrast and not arm.measured.is_aa_arm:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
-    grid = len(lines) > 1 and all(
-        len(line) > 2 and not line[0].has_declared_contrast for line in lines.values()
-    )
+    grid = len(lines) > 1 and all(len(line) > 2 and not line[0].is_judged for line in lines.values())
     return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
 
 
@@ -136,7 +134,7 @@ def list_means(
     """
     decimals = 0 if comparison.scale.level_phrase else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
-    means = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
+    means = [comparison.scale.format_value(arm.summary.mean, decimals) for _, arm in named_arms]
     means[:1] = [phrase_mean(mean, comparison) for mean in means[:1]]
     if len(set(numbers)) > 1 or count_seeds:
         means = [

@@ -96,13 +96,13 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
     if FIRST_LOOK in comparison.table:
         notes.append(ONLY_FIRST_LOOK)
     notes += few_or_copied
-    if any(arm.diverged for arm in comparison.arms):
+    if any(arm.diverged_count for arm in comparison.arms):
         notes.append(
             DIVERGED
             if comparison.design.pairing_column and not comparison.design.test_share
             else DIVERGED_DEPENDENT
         )
-    if any(arm.failed or unpaired[arm.name] for arm in comparison.arms):
+    if any(arm.failed_count or unpaired[arm.name] for arm in comparison.arms):
         notes.append(LOST_RUNS_COUNT_AGAINST)
     notes += [
         f"WARNING: {sentence}."

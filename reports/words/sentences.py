@@ -102,9 +102,13 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
         else ""
     )
     effect = f"{show(contrast.estimate)}{ends} over seeds"
-    if not contrast.by_median:
+    if not contrast.uses_median:
         return "; ".join(filter(None, (effect, describe_unbiased(verdict, show))))
-    mean = "" if contrast.mean is None else f"; given convergence the mean is {show(contrast.mean)}"
+    mean = (
+        ""
+        if contrast.mean_difference is None
+        else f"; given convergence the mean is {show(contrast.mean_difference)}"
+    )
     return f"median {effect}{mean}"
 
 
@@ -167,7 +171,7 @@ def describe_aa_check(contrast: Contrast) -> str:
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
     judged = f"p {format_p(contrast.p)}, judged at {format_p(SELF_CHECK_ALPHA)}"
     passed = f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
-    if contrast.by_signs or contrast.sd is None:
+    if contrast.uses_signs or contrast.sd is None:
         return passed
     noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.delta
     power = f"with 80 % power it would notice, at {format_p(SELF_CHECK_ALPHA)}"
@@ -200,7 +204,7 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison in which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
-    most = max(arm.contrast.pairs for arm in comparison.arms_with_declared_contrast if arm.contrast)
+    most = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
     is_one_run = any(arm.is_one_run for arm in comparison.arms)  # one run makes one pair of all its seeds
     noun = "pair" if is_one_run else comparison.design.noun
     pairs = f"One {noun}" if most == 1 else plural(most, noun)

@@ -93,7 +93,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> Non
     first, second = (row.name for row in rows)
     forward = unrolled.compare("small", first, second, folder=project / "results")
     backward = unrolled.compare("small", second, first, folder=project / "results")
-    assert forward.contrast.mean == -backward.contrast.mean
+    assert forward.contrast.mean_difference == -backward.contrast.mean_difference
     assert "unadjusted p" in str(forward)
     assert forward.exploratory, "the study does not declare this contrast"
     assert not comparison.exploratory and "exploratory" not in str(comparison)

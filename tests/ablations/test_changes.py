@@ -163,7 +163,7 @@ from unrolled.reports.factorial import find_factorial, find_parts
 from unrolled.reports.render import answer_lines
 
 def describe_part(part):
-    return [part.factor.name, *(v and [v.kind, v.contrast.mean] for v in part.verdicts.values())]
+    return [part.factor.name, *(v and [v.kind, v.contrast.mean_difference] for v in part.verdicts.values())]
 
 descriptions = {}
 for study in ("regularization", "models"):

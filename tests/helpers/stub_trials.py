@@ -322,7 +322,7 @@ def run_study(
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
         )
     print(tally, flush=True)
-    sys.exit(130 if tally.interrupted else int(tally.failed > 0))
+    sys.exit(130 if tally.interrupted else int(tally.failed_count > 0))
 
 
 if __name__ == "__main__":

@@ -76,10 +76,10 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
 
 def test_a_difference_that_is_a_median_is_called_one():
     c = compare(make_realistic_study())
-    by_median = {row.name: row.contrast.by_median for row in c.arms_with_contrast}
+    uses_median = {row.name: row.contrast.uses_median for row in c.arms_with_contrast}
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
-    assert {name: "| median " in lines[name] for name in by_median} == by_median
-    assert [name for name, median in by_median.items() if median] == ["lr 3e-2"]  # another lost a pair
+    assert {name: "| median " in lines[name] for name in uses_median} == uses_median
+    assert [name for name, median in uses_median.items() if median] == ["lr 3e-2"]  # another lost a pair
 
 
 def test_every_interval_has_its_level_beside_it():
@@ -91,7 +91,7 @@ def test_every_interval_has_its_level_beside_it():
     assert draw_intervals(c).count(" % CI") == len(levels)
     for name, ends in levels.items():
         assert re.search(rf"\[.*\\\] {ends.percent} \|", lines[name])
-        assert float(records[name]["valid_loss_delta_level"]) == ends.level
+        assert float(records[name]["valid_loss_delta_level"]) == ends.confidence
         assert records[name]["valid_loss_mean_level"] == "0.95"
     assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
 
@@ -126,9 +126,9 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     by_name = {row.name: row for row in compare(make_realistic_study()).arms}
     reset = by_name["no reset"]
     swift = by_name["lr 3e-2"]
-    assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
+    assert (reset.done_count, reset.failed_count, reset.diverged_count, reset.contrast.pairs) == (9, 1, 0, 9)
     assert 7 not in reset.summary.values  # although the killed trial left a number behind
-    assert (swift.done, swift.failed, swift.diverged) == (9, 0, 1)
+    assert (swift.done_count, swift.failed_count, swift.diverged_count) == (9, 0, 1)
     assert swift.contrast.given_convergence
 
 
@@ -136,7 +136,7 @@ def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page(
     base, second = make_pair_study().arms
     design = replace(make_pair_study(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
     row = compare(design).arms[1]
-    assert (row.diverged, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
+    assert (row.diverged_count, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
     assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
 
@@ -175,7 +175,11 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
     complete = compare(make_study(arms + later))
     interim = complete.arms[1]
     waiting = complete.arms[2]
-    assert (waiting.reason_not_compared, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
+    assert (waiting.reason_not_compared, waiting.missing_count, waiting.verdict) == (
+        "no results yet",
+        10,
+        None,
+    )
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
     assert (single.decided, interim.decided, interim.verdict.adjusted_difference.p) == (
         True,

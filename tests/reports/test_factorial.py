@@ -127,7 +127,9 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
         "TAR": (0.0, 0.0, 0.0),
     }
     for name, means in expected.items():
-        means_by_context = [name_parts()[name].verdicts[context].contrast.mean for context in CONTEXTS]
+        means_by_context = [
+            name_parts()[name].verdicts[context].contrast.mean_difference for context in CONTEXTS
+        ]
         assert means_by_context == pytest.approx(means, abs=0.006)
     assert name_parts()["weight decay"].verdicts[AVERAGE] is None  # no factor of the factorial
     assert list(name_parts()) == ["tying", "dropout", "AR", "TAR", "weight decay"]
@@ -276,7 +278,7 @@ def test_a_part_is_beside_the_others_where_all_others_are_on_and_alone_where_all
         arms.append(make_arm(str(values), effect, 0.004, settings=settings, changes=changes))
     c = compare(make_study(tuple(arms)))
     parts = {part.factor.key: part for part in find_parts(c, find_factorial(c))}
-    shown = {context: parts["clip"].verdicts[context].contrast.mean for context in (BESIDE, ALONE)}
+    shown = {context: parts["clip"].verdicts[context].contrast.mean_difference for context in (BESIDE, ALONE)}
     is_faster_on = parts["lr"].factor.on == 0.02
     assert is_faster_on is (clip == 0.0), "it is off in a baseline of which all parts are off"
     assert shown[ALONE] == pytest.approx(0.2, abs=0.01)

@@ -127,7 +127,7 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     slow = replace(make_arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
     c = compare(make_study((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
     strong = c.arms[1]
-    assert strong.done == 15
+    assert strong.done_count == 15
     assert strong.contrast.pairs == 10
     assert strong.describe_seeds_of_mean() == "10"
     assert c.arms[2].describe_seeds_of_mean() == "15 of 20"
@@ -170,7 +170,7 @@ def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     arms = make_arm("base", 0.0, **seeds), make_arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
     c = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     v = c.arms[1].verdict
-    assert v.unbiased != v.contrast.mean
+    assert v.unbiased != v.contrast.mean_difference
     assert not v.decided
     text = " ".join((*write_claims(c), write_verdict_sentence(v, "weak", "base", c.scale)))
     assert "early" not in text
@@ -230,7 +230,7 @@ def ladder(render_study):
 
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder):
     c, page = ladder
-    means = {row.name: row.contrast.mean for row in c.arms if row.contrast}
+    means = {row.name: row.contrast.mean_difference for row in c.arms if row.contrast}
     gained = list_differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert describe_decided(c).endswith(
@@ -242,7 +242,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 
 def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
-    assert "counts" not in [row.name for row in c.arms_with_declared_contrast]
+    assert "counts" not in [row.name for row in c.judged_arms]
     assert "others are compared with it" in read_page_text(page)
     curves = [svg for svg in parse_svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(c.per_metric)

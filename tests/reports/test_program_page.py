@@ -37,8 +37,8 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
 
 
 def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
-    percent = Scale(multiplier=100.0, level_unit="%", decimals=1)
-    columns = {"train_loss": FigureColumn("Loss", percent.format_level)}
+    percent = Scale(multiplier=100.0, value_unit="%", decimals=1)
+    columns = {"train_loss": FigureColumn("Loss", percent.format_value)}
     design = replace(make_program_study(ERROR), presentation=Presentation(figure_columns=columns))
     page = render(compare(design), tmp_path).read_text()
     cells = re.findall(r'<td class="num cost" data-head="loss" [^>]*>([^<]*)</td>', page)
@@ -112,5 +112,5 @@ def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     design = replace(design, arms=(base, set_metrics(second, error=0.0)))
     row = compare(design).arms[1]
     assert row.reason_not_compared.startswith("open: seed 0 has no error to judge")
-    assert row.failed == 0
+    assert row.failed_count == 0
     assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"

@@ -47,7 +47,7 @@ def test_a_difference_is_claimed_in_one_study_of_noise_in_twenty_at_most():
     wrong = dict.fromkeys((metric.name for metric in METRICS), 0)
     for _ in range(STUDIES):
         for view in compare(make_noise_study(rng)).per_metric:
-            words = [row.verdict.kind for row in view.arms_with_declared_contrast if row.verdict]
+            words = [row.verdict.kind for row in view.judged_arms if row.verdict]
             assert len(words) == ARMS
             wrong[view.metric.name] += any(word in DIFFERENCES for word in words)
     for metric, studies in wrong.items():

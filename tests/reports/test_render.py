@@ -231,7 +231,7 @@ SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, na
             id="of an arm with a question and a note",
         ),
         pytest.param(
-            make_pair_study(planned=1_770_000_000.0, first_declared=1_770_000_000.0 - 86400),
+            make_pair_study(declared_at=1_770_000_000.0, first_declared=1_770_000_000.0 - 86400),
             [
                 "first declared on 2026-02-01 02:40:00 UTC",
                 "in this form on 2026-02-02 02:40:00 UTC",
@@ -268,7 +268,7 @@ def test_a_failed_trial_never_shows_as_a_result(html, text):
 
 
 def test_means_beside_a_median_say_which_pairs_they_are_of(text):
-    row = next(row for row in compare(make_realistic_study()).arms if row.diverged)
+    row = next(row for row in compare(make_realistic_study()).arms if row.diverged_count)
     k = row.contrast
     assert k.estimate != pytest.approx(k.arm_mean - k.base_mean, abs=1e-3)
     levels = f"{k.base_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"

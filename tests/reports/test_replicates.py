@@ -171,7 +171,7 @@ def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> N
     assert row.contrast.pairs == 10
     assert not row.is_one_run
     assert row.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
-    assert (row.done, row.describe_seeds_of_mean(), row.summary.mean, row.summary.sd) == (
+    assert (row.done_count, row.describe_seeds_of_mean(), row.summary.mean, row.summary.sd) == (
         10,
         "10 alike",
         0.5,

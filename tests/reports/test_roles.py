@@ -47,7 +47,7 @@ def test_the_parts_of_all_roles_add_up_to_the_difference():
     parts = split_difference(c.arms[1], c)
     targets = {TITLES.get(role, role): number for role, number in TARGETS.items()}
     assert [part.role for part in parts] == list(targets)
-    assert sum(part.part for part in parts) == pytest.approx(c.arms[1].contrast.mean, abs=1e-12)
+    assert sum(part.part for part in parts) == pytest.approx(c.arms[1].contrast.mean_difference, abs=1e-12)
     total = sum(TARGETS.values())
     for part in parts:
         share = targets[part.role] / total

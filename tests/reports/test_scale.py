@@ -102,7 +102,7 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     assert SECONDS.describe_difference(-half) == "100 % higher"
     assert SECONDS.format_interval(ends) == "95 % CI [−60, −20]"
     share = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 5.0, ratio=True))
-    assert share.format_level(100 * math.log(0.876)) == "87.6 %"
+    assert share.format_value(100 * math.log(0.876)) == "87.6 %"
     assert share.describe_difference(half, ends) == "50 % lower"
 
 

@@ -256,8 +256,8 @@ def test_what_a_study_says_of_an_arm_is_a_warning_wherever_its_trials_are_compar
         for arm, shift in (("base", 0.0), ("a", -0.1), ("b", 0.1))
     }
     earlier = EarlierVerdict(
-        study="s", planned=0.0, arm="a", baseline="base", seeds=(0, 1, 2), metric="valid_loss",
-        delta="0.02", verdict="open", template="",
+        study="s", declared_at=0.0, arm="a", baseline="base", seeds=(0, 1, 2), metric="valid_loss",
+        delta="0.02", verdict="open", command_template="",
     )  # fmt: skip
     plan = build_plan(results, seen_pairs={"a": 8}, earlier_verdicts={"a": (earlier,)})
     for name in ("one", "two"):

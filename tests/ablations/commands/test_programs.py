@@ -17,7 +17,7 @@ from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.plans.retraining import attach_files
+from unrolled.ablations.plans.retraining import locate_files
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
@@ -122,7 +122,7 @@ def test_a_run_removes_the_checkpoint_of_a_trial_that_has_its_result(program_cop
 def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
     result = Result(trial=ProgramTrial(seed=0, run="./train", keep=("*.pt",)), status="done")
     program = ProgramFactory(ProgramTable(run="./train", folder="here"), {}, {})
-    new_result = attach_files(result, program)
+    new_result = locate_files(result, program)
     assert (new_result.trial.folder, new_result.trial.keep, new_result.trial.id) == (
         "here",
         (),

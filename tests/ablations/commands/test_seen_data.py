@@ -168,7 +168,7 @@ def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
         a.study for a in declare_plan(ledger, range(30, 40), study="no result yet").earlier_verdicts["b"]
     ] == ["s"]
     assert [a.study for a in declare_plan(ledger, range(40, 50), study="last").earlier_verdicts["b"]] == ["s"]
-    assert declare_plan(ledger, range(10), planned=1e9).earlier_verdicts == {}, (
+    assert declare_plan(ledger, range(10), declared_at=1e9).earlier_verdicts == {}, (
         "the first plan had none before it"
     )
 
@@ -194,7 +194,12 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
     facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
     for study, template, numbers_read in (("first", run, ""), ("second", f"{run} --verbose", numbers)):
         plan = store_results(
-            results(template, numbers_read), ledger, study=study, template=template, hash=study, **facts
+            results(template, numbers_read),
+            ledger,
+            study=study,
+            command_template=template,
+            hash=study,
+            **facts,
         )
         assert plan.seen_pairs == {}
         assert design_of_plan(plan, {}).seen_pairs == {}, "nothing is known before the results"
@@ -246,7 +251,7 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
         ]
         for arm, lr in (("base", 0.3), ("b", 0.1))
     }
-    facts = {"trainer_name": "program", "template": run}
+    facts = {"trainer_name": "program", "command_template": run}
     for name in ("lss", "loss", "finer"):
         plan = store_results(
             results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts

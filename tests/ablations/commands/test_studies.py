@@ -54,8 +54,12 @@ def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, ca
 def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder: Path, capsys) -> None:
     assert f"a new ledger begins in {folder}/results\n" in run_command(folder, "run", "small.toml").stdout
     summary = read_summary(find_page("small", folder / "out"))
-    assert summary is not None and (summary.done, summary.failed, summary.contrasts) == (10, 0, 1)
-    cells = ("10", "0", f"{summary.decided} of 1", summary.last_result, summary.answer[0])
+    assert summary is not None and (summary.done_count, summary.failed_count, summary.contrast_count) == (
+        10,
+        0,
+        1,
+    )
+    cells = ("10", "0", f"{summary.decided_count} of 1", summary.last_result, summary.answer[0])
     assert re.split("  +", list_studies(capsys)["small"]) == ["small", *cells]
     assert main(["plan", "small.toml", "--seeds", "0-9"]) == 0
     output = capsys.readouterr().out

@@ -171,7 +171,7 @@ def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_asid
 
 def make_plan(study: str, seeds: range, lr: float = 0.01, time: float = 0.0) -> Plan:
     """Return a plan of these seeds, declared at a time."""
-    facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "planned": time}
+    facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "declared_at": time}
     return replace(PLAN, seeds=tuple(seeds), arms=(make_arm(seeds, lr=lr),), **facts)
 
 
@@ -188,7 +188,7 @@ def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) ->
     store_plan(make_plan("s", range(1), time=1.0), ledger)
     record_trials(ledger, range(1))
     plan = store_plan(make_plan("s", range(10), time=2.0), ledger)
-    assert (plan.planned, [earlier.planned for earlier in plan.earlier_declarations]) == (2.0, [1.0])
+    assert (plan.declared_at, [earlier.declared_at for earlier in plan.earlier_declarations]) == (2.0, [1.0])
     record_trials(ledger, range(10))
     assert store_plan(make_plan("s", range(10), time=3.0), ledger) == plan, "the same plan again"
     assert load_plan("s", ledger) == plan
@@ -222,9 +222,9 @@ def test_a_plan_that_comes_back_after_another_keeps_its_first_time(tmp_path: Pat
     ledger = Ledger(tmp_path)
     store_plan(make_plan("s", range(10), time=1.0), ledger)
     record_trials(ledger, range(10))
-    assert store_plan(make_plan("s", range(1), time=2.0), ledger).planned == 2.0
-    assert store_plan(make_plan("s", range(10), time=3.0), ledger).planned == 1.0
-    assert store_plan(make_plan("s", range(20), time=4.0), ledger).planned == 4.0
+    assert store_plan(make_plan("s", range(1), time=2.0), ledger).declared_at == 2.0
+    assert store_plan(make_plan("s", range(10), time=3.0), ledger).declared_at == 1.0
+    assert store_plan(make_plan("s", range(20), time=4.0), ledger).declared_at == 4.0
 
 
 def test_a_plan_of_edited_code_forgets_earlier_ones_without_results(
@@ -234,4 +234,4 @@ def test_a_plan_of_edited_code_forgets_earlier_ones_without_results(
     store_plan(make_plan("s", range(3), time=1.0), ledger)
     new_plan = replace(make_plan("s", range(3), lr=0.02, time=2.0), hash=make_plan("s", range(3)).hash)
     stored = store_plan(new_plan, ledger)
-    assert (stored.planned, stored.earlier_declarations) == (2.0, ())
+    assert (stored.declared_at, stored.earlier_declarations) == (2.0, ())

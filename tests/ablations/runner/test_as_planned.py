@@ -63,7 +63,9 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
         )
     assert list(ledger.read_results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(original)
-    assert run_trials(trials, ledger, TrialConditions(preload=[WARM])) == Counts(done=2, skipped=1)
+    assert run_trials(trials, ledger, TrialConditions(preload=[WARM])) == Counts(
+        measured_count=2, skipped_count=1
+    )
     assert (
         len({result.trial.data for result in ledger.read_results(trial.id for trial in trials).values()}) == 1
     )

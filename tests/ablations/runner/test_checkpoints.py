@@ -65,7 +65,7 @@ def check_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None
     """Check that a killed driver's trial resumes to an undisturbed one's bits and leaves no checkpoint."""
     reference = Ledger(folder / "undisturbed")
     for target in (reference, ledger):
-        assert run_trials([trial], target, WARM) == Counts(done=1)
+        assert run_trials([trial], target, WARM) == Counts(measured_count=1)
     expected = reference.read_result(trial.id)
     result = ledger.read_result(trial.id)
     assert expected is not None and result is not None

@@ -62,7 +62,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
             TrialConditions(run_import=WORK, workers=4, limits=limits),
         )
         diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in group)  # which is a result
-        assert tally == Counts(done=len(group) + diverged, failed=len(group) - diverged)
+        assert tally == Counts(measured_count=len(group) + diverged, failed_count=len(group) - diverged)
     trials = [member for pair in pairs for member in pair]
     results = read_results(ledger, trials)
     for stub in faulty:
@@ -72,9 +72,9 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     assert [serialize_result(results[member.id]) for member in healthy] == [
         serialize_result(steady(member)) for member in healthy
     ]
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped=2 * len(FAULTS)), (
-        "nothing is tried for ever"
-    )
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
+        skipped_count=2 * len(FAULTS)
+    ), "nothing is tried for ever"
 
 
 def test_an_exception_is_not_tried_again_and_keeps_its_traceback() -> None:

@@ -110,7 +110,7 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
         for seed in range(places)
     ]
     conditions = TrialConditions(workers=places, gpus=visible_gpus())
-    assert run_trials(trials, ledger, conditions) == Counts(done=places)
+    assert run_trials(trials, ledger, conditions) == Counts(measured_count=places)
     provenances = [result.provenance for result in ledger.read_results(trial.id for trial in trials).values()]
     visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
     assert sorted(visible) == sorted(provenance["gpu_uuid"] for provenance in provenances)

@@ -31,7 +31,9 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     begun_trials: list[ChapterTrial] = []
     results: list[Result] = []
     words = {"is_wanted": lambda trial: not begun_trials.append(trial), "on_result": results.append}
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=3), **words) == Counts(done=6)
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=3), **words) == Counts(
+        measured_count=6
+    )
     assert begun_trials == trials
     stored = read_results(ledger, trials)
     assert {serialize_result(result) for result in stored.values()} == {
@@ -46,7 +48,7 @@ def test_a_trial_listed_twice_is_trained_once_and_no_trials_are_a_finished_study
     assert run_trials([], ledger, TrialConditions(run_import=WORK)) == Counts()
     assert run_trials(
         [make_trial(), make_trial(), make_trial(1)], ledger, TrialConditions(run_import=WORK)
-    ) == Counts(done=2)
+    ) == Counts(measured_count=2)
 
 
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
@@ -66,13 +68,15 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
         is_wanted=check_alone,
         on_result=check_alone,
     )
-    assert tally == Counts(done=8)
+    assert tally == Counts(measured_count=8)
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
     trials = [make_trial(0, "raises"), make_trial(1)]
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(done=1, failed=1)
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped=2)
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
+        measured_count=1, failed_count=1
+    )
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped_count=2)
     ledger.record_result(
         failed_result(make_trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
@@ -83,13 +87,13 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
         TrialConditions(run_import=WORK),
         should_retrain=lambda stored: stored.status == "failed",
     )
-    assert counts == Counts(failed=1, skipped=2)
+    assert counts == Counts(failed_count=1, skipped_count=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
     trials = [make_trial(0), make_trial(1, "raises"), make_trial(2), make_trial(3)]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK), fail_fast=True) == Counts(
-        done=1, failed=1, left=2
+        measured_count=1, failed_count=1, left_count=2
     )
 
 
@@ -104,9 +108,9 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     trials = [make_trial(3, sleep=3600), *(make_trial(seed) for seed in range(3)), make_trial(4)]
     with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), TrialConditions(run_import=WORK, workers=2))
-    assert run_trials(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(done=1, skipped=2), (
-        "resumed"
-    )
+    assert run_trials(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(
+        measured_count=1, skipped_count=2
+    ), "resumed"
 
 
 def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
@@ -164,7 +168,9 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     clean_process = read_fresh_process()
     random.seed(0)
-    assert run_trials([make_trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(done=1)
+    assert run_trials([make_trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(
+        measured_count=1
+    )
     next_process = read_fresh_process()
     assert next_process.pop("pid") != clean_process.pop("pid")
     assert next_process == clean_process
@@ -179,7 +185,9 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     signal_file.touch()
     code, output = study.wait_for_end()
     assert code == 130
-    assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in output
+    assert (
+        "Counts(measured_count=2, failed_count=0, skipped_count=0, left_count=48, interrupted=True)" in output
+    )
     assert study.living_pids() == []
     next_study = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
     assert next_study.wait_for_end()[0] == 0
@@ -199,7 +207,9 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
         study.interrupt()
     code, output = study.wait_for_end()
     assert code == 130
-    assert "Counts(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
+    assert (
+        "Counts(measured_count=0, failed_count=0, skipped_count=0, left_count=50, interrupted=True)" in output
+    )
     assert study.living_pids() == []
 
 
@@ -210,7 +220,7 @@ def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
     )
     thread.start()
     thread.join()
-    assert tallies == [Counts(done=1)]
+    assert tallies == [Counts(measured_count=1)]
 
 
 def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:

@@ -45,7 +45,10 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results
         wait_for(lambda: "waiting for 2 trials that another run trains" in warnings)
         for seed in (0, 1):
             (tmp_path / str(seed)).touch()
-    assert (first.result(), second.result()) == (Counts(done=2, skipped=2), Counts(done=2, skipped=2))
+    assert (first.result(), second.result()) == (
+        Counts(measured_count=2, skipped_count=2),
+        Counts(measured_count=2, skipped_count=2),
+    )
     assert len(log.read_text().splitlines()) == 4, "no trial was started twice"
     assert sorted(result.trial.seed for result in foreign_results) == [0, 1, 2, 3]
     assert not list(ledger.checkpoints.iterdir())
@@ -56,7 +59,7 @@ def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, fore
     tally = run_trials(
         [make_trial()], ledger, TrialConditions(run_import=WORK), is_wanted=lambda _: next(calls) < 2
     )
-    assert tally == Counts(left=1)
+    assert tally == Counts(left_count=1)
 
 
 @pytest.mark.usefixtures("foreign_lock")
@@ -65,4 +68,4 @@ def test_ctrl_c_ends_the_wait_for_another_run(ledger: Ledger, start_study: Calla
     study.read_until("waiting for 1 trial that another run trains")
     study.interrupt()
     code, output = study.wait_for_end()
-    assert code == 130 and "left=1, interrupted=True" in output
+    assert code == 130 and "left_count=1, interrupted=True" in output

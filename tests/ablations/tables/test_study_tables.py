@@ -41,8 +41,8 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(row.has_declared_contrast for row in comparison.arms)
-    open_rows = [row for row in comparison.arms_with_declared_contrast if not row.decided]
+    assert len(unrolled.verdicts(table)) == sum(row.is_judged for row in comparison.arms)
+    open_rows = [row for row in comparison.judged_arms if not row.decided]
     assert all(row.verdict.futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows)
 
 
@@ -164,10 +164,10 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
         pd.read_csv(file, keep_default_na=False, na_values=[""])
     )
     for row, table_row in zip(comparison.arms, table_comparison.arms, strict=True):
-        assert (row.name, row.done, row.diverged) == (
+        assert (row.name, row.done_count, row.diverged_count) == (
             table_row.name,
-            table_row.done,
-            table_row.diverged,
+            table_row.done_count,
+            table_row.diverged_count,
         )
         assert (row.verdict and row.verdict.text) == (table_row.verdict and table_row.verdict.text)
         assert row.summary.values == pytest.approx(table_row.summary.values, abs=1e-6)

@@ -42,7 +42,7 @@ def compare_sleep(pair: str, frame: pd.DataFrame = SLEEP, **columns: str) -> Com
 def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
     c = compare_sleep("ID").arms[1].contrast  # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
     ends = c.interval()  # the other end is Hall's, as the pairs are skewed
-    assert (round(c.p, 6), round(c.mean, 2), round(ends.low, 7)) == (0.002833, 1.58, 0.7001142)
+    assert (round(c.p, 6), round(c.mean_difference, 2), round(ends.low, 7)) == (0.002833, 1.58, 0.7001142)
     assert ends.high > 2.4598858
 
 
@@ -50,7 +50,7 @@ def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_say
     # t = -1.8608, df = 17.776, p-value = 0.07939, of 1 minus 2: −3.3654832 to 0.2054832
     comparison = compare_sleep("")
     c = comparison.arms[1].contrast
-    assert (round(c.mean / c.error, 4), round(c.df, 3)) == (1.8608, 17.776)
+    assert (round(c.mean_difference / c.error, 4), round(c.df, 3)) == (1.8608, 17.776)
     ends = c.interval()
     assert c.p == pytest.approx(0.08145, abs=0.01)
     assert c.p >= 0.07939  # of all 184,756 permutations
@@ -139,7 +139,7 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     k = comparison.arms[1].contrast
     single = compare_sleep("ID").arms[1].contrast
     assert k.pairs == 10
-    assert (k.mean, k.p) == pytest.approx((single.mean, single.p))
+    assert (k.mean_difference, k.p) == pytest.approx((single.mean_difference, single.p))
     for text in (format_screen(comparison), read_page_text(render(comparison, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text
     assert "mean of 1 to 2 rows" in format_screen(
@@ -189,7 +189,7 @@ def fail_runs(number: int, arm: str = "2") -> pd.DataFrame:
 def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int, word: str) -> None:
     comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
     row = comparison.arms[1]
-    assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
+    assert (row.verdict.kind, row.failed_count, row.contrast.pairs) == (word, number, 16 - number)
     assert ("10 of 16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
     assert ("counted against it" in comparison_markdown(comparison)) is (number > 0)
 
@@ -246,7 +246,7 @@ def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> No
 
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
     diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
-    assert compare_sleep("ID", diverged).arms[1].diverged == 2
+    assert compare_sleep("ID", diverged).arms[1].diverged_count == 2
 
 
 @pytest.mark.parametrize("column", ["Status", "State", "state"])
@@ -264,7 +264,7 @@ def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
 def test_a_run_that_failed_without_its_pair_counts_and_one_without_an_arm_is_named() -> None:
     frame = fail_runs(6)
     frame["ID"] = frame.ID.mask(frame.status == "failed").astype(object)
-    assert compare_sleep("ID", frame).arms[1].failed == 6
+    assert compare_sleep("ID", frame).arms[1].failed_count == 6
     frame["group"] = frame.group.mask(frame.status == "failed")
     assert find_unnamed_failures(frame, GROUP, "elsewhere.csv").sum() == 6
 
@@ -352,7 +352,7 @@ def test_a_run_whose_loss_is_infinite_diverged_by_every_metric() -> None:
     metrics = (Metric("accuracy", 0.02), Metric("loss", 0.02))
     found = compare_table(pd.concat([base, arm]), Columns(("arm",), ("seed",), metrics))
     assert [view.arms[1].verdict.divergence_direction for view in found.per_metric] == ["worse", "worse"]
-    assert [view.arms[1].diverged for view in found.per_metric] == [7, 7]
+    assert [view.arms[1].diverged_count for view in found.per_metric] == [7, 7]
     assert not any("perfect" in doubt for doubt in found.design.doubts)
     finite = compare_table(
         pd.concat([base, arm.assign(loss=base.loss)]), Columns(("arm",), ("seed",), metrics)

@@ -59,7 +59,7 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
             else frame.assign(status=np.where(lacking_rows, "failed", "done"))
         )
         row = compare_table(table, BY_SEED).arms[1]
-        assert abs(row.contrast.mean) < 0.02
+        assert abs(row.contrast.mean_difference) < 0.02
         assert row.contrast.lost_count == 0
         different += row.verdict.kind in ("better", "worse")
     assert different <= 1
@@ -104,7 +104,7 @@ def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_the_clai
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])
     complete, row = (compare_table(f, BY_SEED).arms[1] for f in (frame, one_a_seed))
     assert row.verdict.kind == complete.verdict.kind == "better"
-    assert row.contrast.mean == pytest.approx(complete.contrast.mean, abs=2e-3)
+    assert row.contrast.mean_difference == pytest.approx(complete.contrast.mean_difference, abs=2e-3)
     equal = make_documents(np.random.default_rng(3), 10, 30)
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
     remaining = equal.drop(index=worst.index[worst])
@@ -146,7 +146,10 @@ def test_a_copied_run_that_lacks_a_document_is_one_run() -> None:
     assert not comparison.arms[1].verdict.claims
     third = frame[frame.group == "2"].assign(group="3", document=lambda f: "other " + f.document)
     three_arms = compare_table(pd.concat([frame, third]), BY_SEED)
-    assert three_arms.arms[1].verdict.contrast.mean == compare_table(frame, BY_SEED).arms[1].contrast.mean
+    assert (
+        three_arms.arms[1].verdict.contrast.mean_difference
+        == compare_table(frame, BY_SEED).arms[1].contrast.mean_difference
+    )
     assert three_arms.arms[2].verdict is None, "no document in common"
 
 
@@ -201,7 +204,7 @@ def test_rows_that_are_judged_by_their_ratio_have_a_geometric_mean(item: str) ->
     ratio = replace(BY_SEED, metrics=(Metric("extra", 5.0, "lower", ratio=True),), item=(item,))
     contrast = compare_table(frame, ratio).arms[1].contrast
     logs = compare_table(frame.assign(extra=lambda f: 100 * np.log(f.extra)), replace(BY_SEED, item=(item,)))
-    assert contrast.mean == pytest.approx(logs.arms[1].contrast.mean)
+    assert contrast.mean_difference == pytest.approx(logs.arms[1].contrast.mean_difference)
     frame.loc[3, "extra"] = 0.0
     assert compare_table(frame, ratio).arms[1].contrast.rows_lacking == (0, 1), "zero has no ratio"
 

@@ -253,7 +253,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     assert get_outcome(d, "late") == ("better", 15)
     v = d.verdicts["turning"]["valid_accuracy"]
     assert v.adjusted_difference.p <= 0.05
-    assert v.contrast.mean < 0  # significant, by the look where it was positive
+    assert v.contrast.mean_difference < 0  # significant, by the look where it was positive
     assert v.kind == "open"
     assert not v.decided
 

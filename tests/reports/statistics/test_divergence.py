@@ -27,7 +27,9 @@ def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others()
     assert round(c.p, 3) == 0.289
     assert (c.arm_diverged, c.base_diverged) == (2, 0)
     assert list(c.differences) == [0, 1, 3, 4, 5, 7]
-    assert c.mean == pytest.approx(np.mean([A[s] - B[s] for s in c.differences]))  # given convergence
+    assert c.mean_difference == pytest.approx(
+        np.mean([A[s] - B[s] for s in c.differences])
+    )  # given convergence
 
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
@@ -86,10 +88,12 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
     assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
         ends = lost.interval(alpha)
-        (low, high) = stats.t.interval(1 - alpha, 18, lost.mean, stats.sem([*lost.differences.values()]))
+        (low, high) = stats.t.interval(
+            1 - alpha, 18, lost.mean_difference, stats.sem([*lost.differences.values()])
+        )
         assert ends.low <= low and high <= ends.high, "that of the mean of the pairs that are left"
         assert (ends.low <= 0 <= ends.high) == (alpha < lost.p), "word and interval agree"
-    assert lost.estimate == lost.mean, "what is shown is what subtracts"
+    assert lost.estimate == lost.mean_difference, "what is shown is what subtracts"
 
 
 def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> None:

@@ -55,7 +55,9 @@ def test_an_open_proposal_says_which_base_failed_on_a_seed(failed_arm: str) -> N
     names = ("incumbent", "candidate", "last keep")
     arms = [make_arm(name, 0.0, changes={"lr": i / 10} if i else {}) for i, name in enumerate(names)]
     arms = [break_trials(x, failed=(2,)) if x.name == failed_arm else x for x in arms]
-    design = make_study((*arms,), looks=(5, 10), stopping_rule="proposal", level=0.01, simpler_level=0.01)
+    design = make_study(
+        (*arms,), looks=(5, 10), stopping_rule="proposal", gain_level=0.01, simpler_level=0.01
+    )
     proposal = compare(design).proposal
     assert proposal is not None
     assert proposal.stalled == f"seed 2 failed at the {failed_arm}"

@@ -135,10 +135,14 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         ends = c.interval(0.01, sides_)
         expected = mean_interval(moments(d), 2 * tail)
         assert (ends.low, ends.high) == pytest.approx(expected)
-    assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
+    assert (c.interval().confidence, c.interval(0.01).confidence, c.interval(sides=1).confidence) == (
+        0.95,
+        0.99,
+        0.9,
+    )
     plain = compare_pairs(*sides, delta=0.02, family_size=4)
     assert plain.look is FIXED
-    assert (c.p, c.equivalence_p, c.mean) == (plain.p, plain.equivalence_p, plain.mean)
+    assert (c.p, c.equivalence_p, c.mean_difference) == (plain.p, plain.equivalence_p, plain.mean_difference)
     assert c.mde > plain.mde
     assert c.seeds_needed > plain.seeds_needed
 

@@ -40,7 +40,7 @@ def test_one_arm_gives_mean_sd_and_t_interval() -> None:
     assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
     assert round_ends(b.interval, 5) == (1.24032, 1.33718)
     assert b.interval is not None
-    assert b.interval.level == 0.95
+    assert b.interval.confidence == 0.95
     assert b.median == pytest.approx(1.28)
 
 
@@ -63,8 +63,8 @@ def compute_hall_t(d: np.ndarray, mu: float) -> float:
 
 def test_a_contrast_gives_the_paired_t() -> None:
     c = compare_pairs(A, B, delta=0.02)
-    assert c.mean == pytest.approx(-0.045)
-    assert c.estimate == c.mean
+    assert c.mean_difference == pytest.approx(-0.045)
+    assert c.estimate == c.mean_difference
     assert (c.arm_mean, c.base_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
     assert (c.pairs_better, c.pairs_worse, c.pairs) == (8, 0, 8)
@@ -122,13 +122,18 @@ def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
     c = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
-    assert (c.pairs, c.seeds_without_partner, c.mean) == (8, (80, 81, 90), pytest.approx(-0.045))
+    assert (c.pairs, c.seeds_without_partner, c.mean_difference) == (8, (80, 81, 90), pytest.approx(-0.045))
 
 
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
     ab = compare_pairs(A, B, delta=0.02)
     ba = compare_pairs(B, A, delta=0.02)
-    assert (ba.mean, ba.p, ba.pairs_better, ba.pairs_worse) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
+    assert (ba.mean_difference, ba.p, ba.pairs_better, ba.pairs_worse) == (
+        -(ab.mean_difference or 0),
+        pytest.approx(ab.p),
+        0,
+        8,
+    )
     assert ab.swap_sides() == replace(ba, r=ab.r)
     accuracy = compare_pairs(B, A, delta=0.02, lower_is_better=False)
     assert (accuracy.pairs_better, accuracy.pairs_worse) == (8, 0)
@@ -161,7 +166,7 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
     c = compare_pairs(B, dict(B), delta=0.01, computed_alike=True)
     assert c.computed_alike
     assert c.has_constant_difference
-    assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
+    assert (c.mean_difference, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
     assert c.interval() == Interval(0.0, 0.0, 0.95)
     assert (c.mde, c.seeds_needed) == (None, None)
 
@@ -172,8 +177,8 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
     assert c.has_constant_difference
     assert not c.computed_alike
     assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
-    assert c.mean == pytest.approx(0.1)
-    assert c.estimate == c.mean
+    assert c.mean_difference == pytest.approx(0.1)
+    assert c.estimate == c.mean_difference
 
 
 def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
@@ -229,7 +234,7 @@ def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     assert c.r is None
     assert c.pairs == n
     assert c.p >= 0.05
-    assert (c.mean is None) == (n == 0)
+    assert (c.mean_difference is None) == (n == 0)
     assert (c.mde is None, c.seeds_needed is None) == (n < 2, n < 2)
 
 

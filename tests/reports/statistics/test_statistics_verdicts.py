@@ -22,7 +22,7 @@ from unrolled.reports.statistics.verdicts import (
 )
 from unrolled.reports.words.sentences import describe_aa_check, describe_lost, write_verdict_sentence
 
-NATS = Scale(level_unit="nats", difference_unit="nats")
+NATS = Scale(value_unit="nats", difference_unit="nats")
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
@@ -107,7 +107,7 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     for sign in (1, -1):
         v = judge_differences([sign * x for x in tail])
         assert v.kind == "open"
-        assert abs(v.contrast.mean) > stats.sem(tail) * stats.t.ppf(0.975, 9)
+        assert abs(v.contrast.mean_difference) > stats.sem(tail) * stats.t.ppf(0.975, 9)
         assert v.open_by_skewness
     plain = judge_differences([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
     assert plain.kind == "open"
@@ -127,11 +127,11 @@ def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
         "wide": make_contrast(0.01, 0.05),
     }
     v = judge_contrasts(family_size)
-    levels = {name: 1 - x.interval.level for name, x in v.items()}
+    levels = {name: 1 - x.interval.confidence for name, x in v.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
     same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]
     assert same.kind == "same"
-    assert 1 - same.interval.level == pytest.approx(2 * ALPHA / 2)
+    assert 1 - same.interval.confidence == pytest.approx(2 * ALPHA / 2)
 
 
 def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:

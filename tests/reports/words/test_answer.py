@@ -105,7 +105,7 @@ def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
     row = c.arms[1]
     reading = math.exp(row.contrast.arm_mean), math.exp(row.contrast.base_mean)
     levels = "LMModel7 has a perplexity of {:.2f}, LMModel6 {:.2f}".format(*reading)
-    change = 100 * (1 - math.exp(row.contrast.mean))
+    change = 100 * (1 - math.exp(row.contrast.mean_difference))
     assert in_per_cent[0].startswith(f"{levels}: better by {change:.1f} % over 10 seeds")
     ends = sorted(100 * (1 - math.exp(x)) for x in (row.interval.low, row.interval.high))
     assert in_per_cent[1] == "LMModel7 saves {:.1f} %, 99.4 % CI [{:.1f}, {:.1f}]".format(change, *ends)
@@ -137,7 +137,9 @@ def test_a_ladder_names_its_largest_step_its_best_arm_and_what_each_is_compared_
     first, second, *lower_rungs = write_texts(make_laddered_study())
     step, levels = first.split("; ")
     gains = {
-        row.name: row.contrast.mean for row in compare(make_laddered_study()).same_task_arms if row.contrast
+        row.name: row.contrast.mean_difference
+        for row in compare(make_laddered_study()).same_task_arms
+        if row.contrast
     }
     largest = max(gains, key=gains.__getitem__)
     assert step.startswith(f"{largest} shows the largest gain over ")
@@ -313,7 +315,7 @@ def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
 def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
     arms = [make_arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 14)]
     c = compare(make_study((make_arm("base", 0.0, 0.01), *arms)))
-    sizes = sorted((abs(r.contrast.mean) for r in c.arms_with_contrast), reverse=True)
+    sizes = sorted((abs(r.contrast.mean_difference) for r in c.arms_with_contrast), reverse=True)
     assert all(row.verdict.kind == "worse" for row in c.arms_with_contrast)
     _, *named_arms, remainder = write_lines(c)
     assert len(named_arms) == 8

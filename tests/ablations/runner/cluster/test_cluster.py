@@ -44,7 +44,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     tally = run_trials(
         trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), is_wanted=is_wanted
     )
-    assert tally == Counts(done=8, failed=1)
+    assert tally == Counts(measured_count=8, failed_count=1)
     assert begun_trials == trials
     results = read_results(ledger, trials)
     assert [serialize_result(results[stub.id]) for stub in trials[:8]] == [
@@ -53,7 +53,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     assert results[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in results[trials[8].id].output
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")) == Counts(
-        skipped=9
+        skipped_count=9
     )
 
 
@@ -77,7 +77,10 @@ def interrupted_driver(start_driver, processes, gate, wait_for: Callable) -> sub
 def test_ctrl_c_lets_the_trials_under_way_finish(interrupted_driver, processes, gate) -> None:
     gate.open_for(*range(50))
     assert interrupted_driver.wait(60) == 130
-    assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in processes.logs[-1].read_text()
+    assert (
+        "Counts(measured_count=2, failed_count=0, skipped_count=0, left_count=48, interrupted=True)"
+        in processes.logs[-1].read_text()
+    )
     assert len(gate.list_attempts()) == 2
 
 
@@ -86,11 +89,11 @@ def test_ctrl_c_twice_ends_the_trials_on_the_workers(
 ) -> None:
     os.killpg(interrupted_driver.pid, signal.SIGINT)
     assert interrupted_driver.wait(60) == 130
-    assert "left=50, interrupted=True" in processes.logs[-1].read_text()
+    assert "left_count=50, interrupted=True" in processes.logs[-1].read_text()
     wait_for(lambda: not any(is_alive(process) for _, process, _ in gate.list_attempts()))
     gate.open_for(*range(50))
     assert start_driver(3).wait(60) == 0, "the workers are there for the next driver"
-    assert "Counts(done=3, failed=0" in processes.logs[-1].read_text()
+    assert "Counts(measured_count=3, failed_count=0" in processes.logs[-1].read_text()
 
 
 def test_a_killed_driver_takes_its_trials_with_it(
@@ -104,7 +107,10 @@ def test_a_killed_driver_takes_its_trials_with_it(
     wait_for(lambda: not any(is_alive(process) for _, process, _ in gate.list_attempts()))
     gate.open_for(1, 2, 3, 4)
     assert start_driver(5).wait(60) == 0
-    assert "Counts(done=4, failed=0, skipped=1, left=0" in processes.logs[-1].read_text()
+    assert (
+        "Counts(measured_count=4, failed_count=0, skipped_count=1, left_count=0"
+        in processes.logs[-1].read_text()
+    )
 
 
 def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
@@ -169,7 +175,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     killer = make_trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     killer = replace(killer, corpus=text, data=data_hash(text))
     assert run_trials([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
-        done=1
+        measured_count=1
     )
     result = ledger.read_result(killer.id)
     assert result is not None and result.provenance["text"] == "one two"
@@ -198,7 +204,7 @@ def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: s
             pool.submit(run_trials, [program_trial], ledger, TrialConditions(cluster=two_workers))
             for ledger in ledgers
         ]
-    assert [driver.result() for driver in drivers] == [Counts(done=1)] * 2
+    assert [driver.result() for driver in drivers] == [Counts(measured_count=1)] * 2
     assert [
         ledger.read_results([program_trial.id])[program_trial.id].metrics["loss"] for ledger in ledgers
     ] == [
@@ -244,7 +250,7 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
         start_gpu_worker("--resources", "GPU=1", visible=index)
     trials = [make_gpu_trial(seed, sleep=0.3) for seed in range(4)]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)) == Counts(
-        done=4
+        measured_count=4
     )
     results = ledger.read_results(trial.id for trial in trials).values()
     assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
@@ -264,4 +270,4 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
         run_trials([make_gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
     assert run_trials(
         [make_gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
-    ) == Counts(done=1)
+    ) == Counts(measured_count=1)

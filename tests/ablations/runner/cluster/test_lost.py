@@ -22,7 +22,7 @@ def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
         os.kill(victim[2], signal.SIGKILL)
         wait_for(lambda: gate.count_attempts(victim[0]) == 2)
         gate.open_for(*range(6))
-    assert results.tally == Counts(done=6)
+    assert results.tally == Counts(measured_count=6)
     check_every_trial_is_stored_once(results, ledger, trials)
     assert sorted(seed for seed, *_ in gate.list_attempts()) == sorted([*range(6), victim[0]])
 
@@ -32,7 +32,7 @@ def test_a_trial_whose_worker_dies_has_three_attempts_and_fails_alone(processes,
     trials = [make_trial(0), make_trial(1, "kills_its_worker"), *(make_trial(seed) for seed in range(2, 12))]
     with drive_trials(trials, ledger, processes.address) as results:
         pass
-    assert results.tally == Counts(done=11, failed=1)
+    assert results.tally == Counts(measured_count=11, failed_count=1)
     check_every_trial_is_stored_once(results, ledger, trials)
     killer = ledger.read_result(trials[1].id)
     assert killer is not None
@@ -57,7 +57,7 @@ def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
     processes.start_cluster(1)
     with drive_trials(trials, ledger, processes.address) as next_results:
         pass
-    assert next_results.tally == Counts(done=2, skipped=1)
+    assert next_results.tally == Counts(measured_count=2, skipped_count=1)
     check_every_trial_is_stored_once(DriverResults([*results, *next_results]), ledger, trials)
 
 
@@ -83,5 +83,5 @@ def test_a_worker_that_hangs_and_comes_back_late_changes_nothing(
         wait_for(lambda: not (is_alive(process) or is_alive(worker)))
         assert len(results) == 2, "the late result was not taken"
         gate.open_for(third)
-    assert results.tally == Counts(done=3)
+    assert results.tally == Counts(measured_count=3)
     check_every_trial_is_stored_once(results, ledger, trials)
