@@ -172,11 +172,15 @@ def _judge_after_looks(
 ) -> dict[str, dict[str, Verdict]]:
     """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took.
 
-    A verdict does not end its contrast. All contrasts are decided when the gate or the proposal has ended.
+    A verdict does not end its contrast. All contrasts are decided when the gate or the proposal has ended;
+    `fault` is the reason only of those that are open.
     """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {
-        name: {metric: replace(v, decided=has_ended, blocked_reason=fault) for metric, v in by_metric.items()}
+        name: {
+            metric: replace(verdict, decided=has_ended, blocked_reason="" if verdict.claims else fault)
+            for metric, verdict in by_metric.items()
+        }
         for name, by_metric in judged.verdicts.items()
     }
 

@@ -240,7 +240,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
         "p": contrast and contrast.p,
-        "p_adjusted": verdict and verdict.adjusted_difference.p,
+        "p_adjusted": verdict and verdict.difference_p,
         "p_equivalent": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
         "wins": contrast.pairs_better if contrast and contrast.is_paired else None,

@@ -31,11 +31,27 @@ def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
                 groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, arm)
+    sweeps = [arms for arms in groups.values() if len(arms) > 1]
     return tuple(
-        (next(iter(arms.values())).measured.title, tuple((lr, arms[lr].summary) for lr in sorted(arms)))
-        for arms in groups.values()
-        if len(arms) > 1
+        (title, tuple((lr, arms[lr].summary) for lr in sorted(arms)))
+        for title, arms in zip(_title_sweeps(sweeps), sweeps, strict=True)
     )
+
+
+def _title_sweeps(sweeps: Sequence[Mapping[float, ComparedArm]]) -> list[str]:
+    """Return a title for each sweep, with the settings in which sweeps of one title differ."""
+    arms = [next(iter(by_rate.values())).measured for by_rate in sweeps]
+    settings = [arm.example_trial.flat_settings() if arm.example_trial else {} for arm in arms]
+    titles = []
+    for arm, own_settings in zip(arms, settings, strict=True):
+        namesakes = [other for twin, other in zip(arms, settings, strict=True) if twin.title == arm.title]
+        differing = [
+            f"{name} {value}"
+            for name, value in own_settings.items()
+            if name not in _RATES and any(other.get(name) != value for other in namesakes)
+        ]
+        titles.append(", ".join([arm.title, *differing]))
+    return titles
 
 
 def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:

@@ -19,6 +19,7 @@ from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.findings import format_brackets
 from unrolled.reports.words.sentences import describe_aa_check
 
 
@@ -42,7 +43,8 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
         metrics = {name: round_number(number) for name, number in numbers.items()}
         verdict = compared.reason_not_compared or ("A/A check" if compared.index else "baseline")
         if compared.verdict:
-            verdict = f"{compared.verdict.text}{' (provisional)' if compared.verdict.provisional else ''}"
+            marks = [*compared.standing, *(["provisional"] if compared.verdict.provisional else [])]
+            verdict = f"{compared.verdict.text}{format_brackets(', '.join(marks))}"
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
 

@@ -29,7 +29,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
     earlier_dates = [
         earlier.declared_at
         for earlier in plan.earlier_declarations
-        if not set(earlier.trial_ids).isdisjoint(plan.ids)
+        if earlier.declared_at < plan.declared_at and not set(earlier.trial_ids).isdisjoint(plan.ids)
     ]
     earlier_attempts = {
         arm: [verdict.describe(plan.command_template) for verdict in verdicts]

@@ -220,7 +220,7 @@ class Plan:
 
     @property
     def irreproducible(self) -> dict[str, float]:
-        """By metric that is no judged quality, how much two runs of a trial may differ; ∞ for judged costs."""
+        """By metric that is no judged quality, how much two runs of it may differ; ∞ for judged costs."""
         costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
         return {**self.unjudged_nondeterminism, **costs}
 

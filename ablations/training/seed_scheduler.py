@@ -49,7 +49,12 @@ class SeedScheduler:
             name: verdict.blocked_reason for name, verdict in verdicts.items() if not verdict.decided
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
-        self.status_line = _describe_status(look, len(self._plan.looks), len(verdicts), reasons_by_arm)
+        stage = _describe_stage(look, len(self._plan.looks))
+        if own_rule:  # it judges all contrasts together
+            state = "ended" if self.has_ended else "open"
+            self.status_line = f"{stage}the {self._plan.stopping_rule} is {state}"
+        else:
+            self.status_line = f"{stage}{_describe_contrasts(len(verdicts), reasons_by_arm)}"
         sides = [
             (side, seeds) for name, seeds in seeds_requested.items() for side in (name, design.bases[name])
         ]
@@ -125,23 +130,28 @@ def _find_turn(arm: int, seed: int, arms: int) -> int:
     return arms - 1 - turn if seed % 2 else turn
 
 
-def _describe_status(look: int, looks: int, contrasts: int, reasons_by_arm: Mapping[str, str]) -> str:
-    """Describe how far a study is: the look being trained for, the decided contrasts, and the open ones.
+def _describe_stage(look: int, looks: int) -> str:
+    """Return the look that is trained for: "after look 2 of 5, "; "" if `look` is 0: nothing asks for seeds.
 
-    `look` counts from 1; it is 0 if no contrast asks for seeds. `reasons_by_arm` has, for each open contrast,
-    why it cannot go on, or "".
+    `look` counts from 1.
     """
-    parts = []
-    if look and looks > 1:
-        parts.append(f"after look {look - 1} of {looks}, " if look > 1 else f"before look 1 of {looks}, ")
-    if contrasts:
-        parts.append(f"{contrasts - len(reasons_by_arm)} of {plural(contrasts, 'contrast')} decided")
-    else:
-        parts.append("no contrast to decide")
-    if reasons_by_arm:
-        names = [
-            quote_name(make_visible(name)) + (reason and f" ({shorten(reason, 40)})")
-            for name, reason in reasons_by_arm.items()
-        ]
-        parts.append(f"; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}")
-    return "".join(parts)
+    if not look or looks == 1:
+        return ""
+    return f"after look {look - 1} of {looks}, " if look > 1 else f"before look 1 of {looks}, "
+
+
+def _describe_contrasts(contrasts: int, reasons_by_arm: Mapping[str, str]) -> str:
+    """Return how many contrasts are decided, and which are open: "3 of 5 contrasts decided; open: …".
+
+    `reasons_by_arm` has, for each open contrast, why it cannot go on, or "".
+    """
+    if not contrasts:
+        return "no contrast to decide"
+    decided = f"{contrasts - len(reasons_by_arm)} of {plural(contrasts, 'contrast')} decided"
+    if not reasons_by_arm:
+        return decided
+    names = [
+        quote_name(make_visible(name)) + (reason and f" ({shorten(reason, 40)})")
+        for name, reason in reasons_by_arm.items()
+    ]
+    return f"{decided}; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}"

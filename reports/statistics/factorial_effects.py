@@ -83,7 +83,7 @@ def factorial_effects(
     judged = judge_contrasts(contrasts)
     if diverged:
         judged = {name: verdict.withdraw_claim() for name, verdict in judged.items()}
-    left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))
+    left_out = tuple(sorted({*failed, *(seed for cell in cells.values() for seed in cell)} - set(seeds)))
     return tuple(
         Effect(
             factors=tuple(factors[i] for i in columns), verdict=verdict, left_out=left_out, diverged=diverged

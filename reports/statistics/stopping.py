@@ -163,8 +163,10 @@ def median_unbiased(
     high = mean + reach
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
+        # each simulated contrast counts with its mirror image, so that their median is 0
         larger = _final_means(stages, middle / sd, delta / sd, until_size) >= mean / sd
-        if larger.mean() < 0.5:
+        mirrored = _final_means(stages, -middle / sd, delta / sd, until_size) <= -mean / sd
+        if larger.mean() + mirrored.mean() < 1:
             low = middle
         else:
             high = middle

@@ -1,6 +1,6 @@
 """Sentences on a comparison as a whole: its progress, its declaration and its limits."""
 
-from unrolled.bench.metric import judges_cost
+from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compared_arm import ComparedArm
@@ -42,7 +42,7 @@ def describe_seen_data(comparison: Comparison) -> str:
     if not exploratory:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
-    fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
+    fresh = f"--seeds {first}-{first + max(len(comparison.design.seeds), FEWEST_SEEDS) - 1}"
     if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.judged_arms), "contrast")

@@ -19,7 +19,8 @@ from unrolled.reports.words.means import (
 )
 from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_sizes
 
-KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # headings of arms that are no better
+NO_GAIN = ("diverges less often", "worse", "diverges more often", "the same within δ", "open")
+"""The kinds of findings that are no gain, in the order in which they are counted."""
 
 
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
@@ -44,9 +45,9 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     better = [
         finding
         for finding in findings
-        if finding.verdict.kind == Direction.BETTER and not (ladder and finding.other_task)
+        if finding.verdict.direction is Direction.BETTER and not (ladder and finding.other_task)
     ]
-    better.sort(key=lambda finding: (not finding.has_effect, -absolute_difference(finding.verdict)))
+    better.sort(key=lambda finding: -absolute_difference(finding.verdict))
     names_best = ladder and bool(better)
     levels = list_means(
         [
@@ -79,15 +80,23 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         )
         too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
         return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
-    kinds = Counter(finding.verdict.kind for finding in findings)
-    few = Counter(finding.verdict.kind for finding in findings if finding.verdict.provisional)
+    kinds = Counter(map(_name_kind, findings))
+    few = Counter(_name_kind(finding) for finding in findings if finding.verdict.provisional)
     counts = [
-        f"{kinds[kind]} {phrase}{format_brackets(f'{few[kind]} provisional' if few[kind] else '')}"
-        for kind, phrase in KINDS.items()
+        f"{kinds[kind]} {kind}{format_brackets(f'{few[kind]} provisional' if few[kind] else '')}"
+        for kind in NO_GAIN
         if kinds[kind]
     ]
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
     return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
+
+
+def _name_kind(finding: Finding) -> str:
+    """Return the kind of a finding that is no gain, one of `NO_GAIN`."""
+    verdict = finding.verdict
+    if verdict.direction is Direction.NONE and verdict.divergence_direction is not Direction.NONE:
+        return verdict.text
+    return {"same": "the same within δ"}.get(verdict.kind, verdict.kind)
 
 
 def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
@@ -112,13 +121,11 @@ def _describe_pair(finding: Finding, levels: Markup, comparison: Comparison) -> 
     """
     contrast = finding.verdict.contrast
     if contrast.given_convergence:
-        diverges = not finding.has_effect and finding.verdict.divergence_direction is not Direction.NONE
-        claim = (
-            f"{finding.verdict.kind}, {describe_divergence(finding.verdict)}"
-            if diverges
-            else _describe_gain(finding, comparison)
-        )
-        return Markup("{}; {} is {}{}").format(
+        if not finding.has_effect and finding.verdict.divergence_direction is not Direction.NONE:
+            claim = f"{finding.verdict.text}: {describe_divergence(finding.verdict)}"
+        else:
+            claim = f"is {_describe_gain(finding, comparison)}"
+        return Markup("{}; {} {}{}").format(
             levels, finding.name, claim, format_brackets(finding.evidence_remarks)
         )
     decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
@@ -134,8 +141,8 @@ def _describe_gain(finding: Finding, comparison: Comparison) -> str:
     verdict = finding.verdict
     contrast = verdict.contrast
     seeds = describe_sizes(contrast, comparison.design.noun)
-    if not finding.has_effect:
-        return f"the same within δ over {seeds}" if verdict.kind == "same" else f"open after {seeds}"
+    if not finding.has_effect:  # a difference without a size is infinite
+        return f"{verdict.text} over {seeds}" if verdict.claims else f"open after {seeds}"
     scale = comparison.scale
     size = f"{scale.format_size(contrast.estimate or 0.0, verdict.interval)} {scale.difference_unit}".rstrip()
     median = " in the median" if contrast.uses_median else ""

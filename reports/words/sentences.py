@@ -82,7 +82,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
 def _name_open_part(verdict: Verdict, first_metric: str) -> str:
     """Return which part of a contrast with a claim is open, such as "its size is "; "" without a claim."""
     subjects = {
-        None: f"{first_metric} is ",
+        None: f"by {first_metric} the contrast is ",
         StoppingRule.SIZE: "its size is ",
         StoppingRule.GATE: "the gate is ",
         StoppingRule.PROPOSAL: "the proposal is ",
@@ -227,7 +227,9 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
         f"{describe_lost(contrast)}, counted against any claim" if contrast.lost_count else "",
         _describe_progress(arm, verdict, comparison),
         "open only because the pairs are skewed" if verdict.open_by_skewness else "",
-        "one side failed more often, so that the two are not the same" if _fails_unequally(verdict) else "",
+        "one side failed more often, so that they are not called the same"
+        if _fails_unequally(verdict)
+        else "",
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s" if verdict.provisional else "",
     ]
     return "; ".join(filter(None, phrases))
@@ -256,7 +258,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if verdict.is_widened_to_zero:
         return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, noun)}"
     if contrast.fails_unequally:
-        return "one side failed more often, so that the two are not the same"
+        return "one side failed more often, so that they are not called the same"
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
     if not verdict.decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason

@@ -312,6 +312,13 @@ def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
     assert [lr for lr, _ in points] == [0.003, 0.01, 0.03]
 
 
+def test_sweeps_of_one_model_are_told_apart_by_the_settings_in_which_they_differ():
+    rates = [{"lr": lr, "clip": clip} for clip in (1.0, 2.0) for lr in (0.003, 0.01)]
+    arms = [make_arm(f"{settings}", 0.1 * i, settings=settings) for i, settings in enumerate(rates)]
+    titles = [title for title, _ in section_rows.find_sweeps(compare(make_study(tuple(arms))))]
+    assert [title.partition(", ")[2] for title in titles] == ["clip 1.0", "clip 2.0"]
+
+
 def test_roles_are_pooled_over_finished_seeds():
     names, lines = average_roles(compare(make_realistic_study()))
     assert names == tuple(TITLES[role] for role in SHARE)

@@ -64,6 +64,18 @@ def test_the_answer_has_the_effect_of_each_arm_the_best_first_and_the_open_ones_
     assert undecided == "Open: tying, no reset and from scratch"
 
 
+def test_an_arm_that_only_diverges_less_often_is_called_neither_better_nor_best():
+    base = break_trials(make_arm("base", 0.0, 0.0, seeds=30), diverged=tuple(range(9)))
+    steady = make_arm("steady", 0.1, 0.0, seeds=30, settings={"clip": 1.0})
+    worse = make_arm("worse", 0.9, 0.0, seeds=30, settings={"clip": 2.0})
+    assert (
+        "steady diverges less often: diverged 0 of 30 against 9 of 30"
+        in write_texts(make_study((base, steady)))[0]
+    )
+    headline = write_texts(make_study((base, steady, worse)))[0]
+    assert headline.startswith("No arm is shown to be better: 1 diverges less often, 1 worse")
+
+
 def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
     design = make_looked_study()
     base, strong = ([r.metrics["valid_accuracy"] for r in a.results.values()] for a in design.arms[:2])
