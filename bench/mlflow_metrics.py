@@ -51,4 +51,4 @@ class MlflowMetrics:
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 
 
-PROGRAM = MlflowMetrics()
+PROGRAM_MLFLOW = MlflowMetrics()

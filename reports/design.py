@@ -18,7 +18,7 @@ from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.study_design import Audit, StoppingRule
 from unrolled.bench.trial import Result, Scalar, Trial
-from unrolled.reports.presentation import PLAIN, Presentation
+from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.types import SeedValues
 
@@ -137,7 +137,7 @@ class Design:
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
-    presentation: Presentation = PLAIN
+    presentation: Presentation = PROGRAM_PAGES
     audit: Audit | None = None  # of a study whose arms are the changes of a branch
 
     def find_scale(self, metric: Metric) -> Scale:

@@ -193,7 +193,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
-        "seeds": arm.seeds_wanted,
+        "seeds_wanted": arm.seeds_wanted,
         "diverged": arm.diverged_count,
         "failed": arm.failed_count,
         "verdict": arm.verdict and arm.verdict.text,
@@ -228,22 +228,22 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     if second:
         cells[second.title] = _skip_none(second.convert_level)(arm.summary.mean)
     cells |= {
-        "pair_mean": level(contrast and contrast.arm_mean),
-        "pair_baseline": level(contrast and contrast.base_mean),
-        "delta": change(contrast and contrast.estimate),
-        **_name_ends("delta", arm.interval, change),
-        "delta_unbiased": change(verdict and verdict.unbiased),
+        "arm_mean": level(contrast and contrast.arm_mean),
+        "baseline_mean": level(contrast and contrast.base_mean),
+        "difference": change(contrast and contrast.estimate),
+        **_name_ends("difference", arm.interval, change),
+        "unbiased": change(verdict and verdict.unbiased),
     }
     if second:
         ratio = _skip_none(second.convert_level)
         cells["ratio"] = ratio(contrast and contrast.estimate)
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
-        "p": contrast and contrast.p,
-        "p_adjusted": verdict and verdict.difference_p,
-        "p_equivalent": verdict and verdict.equivalence_p,
+        "p_uncorrected": contrast and contrast.p,
+        "p": verdict and verdict.difference_p,
+        "p_same": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "wins": contrast.pairs_better if contrast and contrast.is_paired else None,
+        "better": contrast.pairs_better if contrast and contrast.is_paired else None,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,
@@ -259,7 +259,7 @@ def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | Non
 def _name_ends(
     name: str, interval: Interval | None, convert: Callable[[Any], float | None]
 ) -> dict[str, float | None]:
-    """Return the cells of an interval: {"delta_low": …, "delta_high": …, "delta_level": 0.95}."""
+    """Return the cells of an interval: {"mean_low": …, "mean_high": …, "mean_level": 0.95}."""
     low = convert(interval and interval.low)
     high = convert(interval and interval.high)
     return {

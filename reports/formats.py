@@ -18,7 +18,7 @@ def shorten(value: object, limit: int = 28) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def decimals_for_delta(delta: float) -> int:
+def count_table_decimals(delta: float) -> int:
     """Return two decimals more than δ has, at most 20: 0.02 → 4."""
     return min(20, max(0, 2 - math.floor(math.log10(delta))))
 

@@ -56,5 +56,5 @@ class Presentation:
         return self.scales.get(metric, Scale(title=metric.replace("_", " ")))
 
 
-PLAIN = Presentation()
+PROGRAM_PAGES = Presentation()
 """The presentation of any program."""

@@ -38,10 +38,10 @@ class Page:
 
     # the answer
     answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
-    gate: str  # outcome of a gate
+    gate_sentence: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
-    proposal: str  # outcome of a proposal
-    audit: str  # outcome of an audit
+    proposal_sentence: str  # outcome of a proposal
+    audit_sentence: str  # outcome of an audit
     audit_rows: Sequence[AuditRow]
     audit_notes: Sequence[str]
     contrast_tally: str  # how many contrasts are decided
@@ -162,10 +162,10 @@ def _make_page(comparison: Comparison) -> Page:
         design=comparison.design,
         extras=extras,
         answers=_write_answers(comparison, parts, factorial),
-        gate=gate.describe_gate(comparison),
+        gate_sentence=gate.describe_gate(comparison),
         gate_rows=gate.list_gate_rows(comparison),
-        proposal=chain.describe_proposal(comparison),
-        audit=audit.describe_audit(comparison),
+        proposal_sentence=chain.describe_proposal(comparison),
+        audit_sentence=audit.describe_audit(comparison),
         audit_rows=audit.list_audit_rows(comparison),
         audit_notes=audit.list_notes(comparison),
         contrast_tally=caveats.describe_decided(comparison),

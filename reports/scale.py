@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from unrolled.bench.metric import Metric
 from unrolled.bench.numbers import safe_exp
-from unrolled.reports.formats import MINUS, decimals_for_delta, format_number
+from unrolled.reports.formats import MINUS, count_table_decimals, format_number
 from unrolled.reports.statistics.types import Interval
 
 
@@ -41,11 +41,11 @@ class Scale:
 
     def adapt_to(self, metric: Metric) -> "Scale":
         """Return the scale with this metric's δ, and decimals to fit; a ratio has differences in per cent."""
-        places = decimals_for_delta(metric.delta)
+        places = count_table_decimals(metric.delta)
         scale = replace(self, delta=metric.zone, table_decimals=places)
         if metric.ratio:
             return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
-        by_delta = max(0, decimals_for_delta(self.multiplier * metric.delta) - 1)
+        by_delta = max(0, count_table_decimals(self.multiplier * metric.delta) - 1)
         decimals, most_decimals = (
             by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
         )

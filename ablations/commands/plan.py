@@ -13,7 +13,7 @@ from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.ablations.study.checkouts import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import Device, choose_device
+from unrolled.ablations.training.device import DeviceChoice, choose_device
 from unrolled.ablations.training.estimates import (
     SPREAD,
     TRUTHS,
@@ -47,7 +47,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     return 0
 
 
-def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
+def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     """Print one study's arms, the seeds that each may need, its trials, the expected time and the device."""
     has_plan = study.of_program or ledger.find_result_files()
     plan, planned_trials = make_plan(study, "", device.kind) if has_plan else (None, [])
@@ -105,7 +105,7 @@ def _has_ended(plan: Plan, results: Mapping[str, Result]) -> bool:
 
 def _print_costs(
     study: Study,
-    device: Device,
+    device: DeviceChoice,
     needs: Sequence[Mapping[str, float]],
     missing: Sequence[Mapping[str, float]],
     seconds: Mapping[str, float],
@@ -134,7 +134,7 @@ def _print_costs(
 
 
 def _explain_columns(
-    study: Study, device: Device, *, has_spreads: bool, measured_arms: Collection[str]
+    study: Study, device: DeviceChoice, *, has_spreads: bool, measured_arms: Collection[str]
 ) -> None:
     """Print what the columns of the table mean. Trials of the `measured_arms` have results."""
     metric = study.metrics[0]

@@ -34,7 +34,7 @@ FALSE_SIMPLER_SHARE = 0.05
 """The same for candidates that are accepted as simpler: one that is δ worse is a false one."""
 FEWEST_SPREAD_PAIRS = 8
 """The fewest pairs of a chain that estimate the spread of paired differences."""
-FOLDER = "chains"
+CHAINS_FOLDER = "chains"
 Stored = TypeVar("Stored")
 _CURE = "restore it from a copy, or begin a new chain"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,57}")
@@ -227,7 +227,7 @@ def find_folder(name: str, ledger: Ledger) -> Path:
     """Return the folder of a chain. Raises BadInput for a name that is no plain word."""
     cure = "letters, digits, - and _, such as --chain night"
     require(_NAME.fullmatch(name), "is no name of a chain", place=f"--chain {name!r}", cure=cure)
-    return ledger.root / FOLDER / name
+    return ledger.root / CHAINS_FOLDER / name
 
 
 def has_chain(folder: Path) -> bool:
@@ -258,7 +258,7 @@ def read_chain(folder: Path) -> ChainRecord:
 def read_chains(ledger: Ledger) -> list[ChainRecord]:
     """Return every chain of a ledger that can be read, by name."""
     records = []
-    for path in sorted((ledger.root / FOLDER).glob("*/chain.json")):
+    for path in sorted((ledger.root / CHAINS_FOLDER).glob("*/chain.json")):
         try:
             records.append(read_chain(path.parent))
         except BadInput as error:

@@ -11,7 +11,7 @@ from unrolled.bench.phrases import plural
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
-from unrolled.reports.presentation import PLAIN
+from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.render import write_index
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gain_test import ProposalOutcome
@@ -47,7 +47,7 @@ def describe_proposal(entry: ChainEntry) -> str:
 
 def find_scale(metric: Metric) -> Scale:
     """Return how the metric of a chain is read."""
-    return PLAIN.find_scale(metric.name).adapt_to(metric)
+    return PROGRAM_PAGES.find_scale(metric.name).adapt_to(metric)
 
 
 def describe_numbers(proposal: Proposal, scale: Scale) -> str:

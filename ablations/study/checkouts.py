@@ -17,7 +17,7 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.commits.checkout import Checkout, check_out
 from unrolled.bench.program.commits.repository import Commit, Repository
 
-FOLDER = "commits"
+CHECKOUTS_FOLDER = "commits"
 """The folder of the results that has the checkouts, if they lie in no repository."""
 
 
@@ -27,7 +27,7 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
     Programs that search the folders above them, such as pytest for its settings, would find those of the work
     tree if a checkout lay in it.
     """
-    folder = Path(os.path.realpath(results)) / FOLDER
+    folder = Path(os.path.realpath(results)) / CHECKOUTS_FOLDER
     if repository.find_subfolder(folder) is None:
         return folder
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "unrolled")
@@ -72,7 +72,7 @@ def list_checked_out_commits(factory: TrialFactory) -> list[Commit]:
 def open_repository(folder: Path, results: Path) -> Repository:
     """Return the repository that has a folder. Raises BadInput where there is none that git reads."""
     make_output_folder(results)
-    return Repository.containing(folder, results / FOLDER / "objects")
+    return Repository.containing(folder, results / CHECKOUTS_FOLDER / "objects")
 
 
 def find_place(table: ProgramTable, repository: Repository) -> str:

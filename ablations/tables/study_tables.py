@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from unrolled.reports.design import Design
     from unrolled.reports.foreign.columns import Columns
 
-FOLDER = resources.files("unrolled.ablations.studies")
+SHIPPED_FOLDER = resources.files("unrolled.ablations.studies")
 REQUIRED_COLUMNS = ("study", "design", "arm", "seed", "status")
 """Columns that make a table the table of a study."""
 DIGITS = 6  # decimals of a metric
@@ -45,7 +45,7 @@ def shipped(study: str) -> pd.DataFrame:
     (whether the trial enters a contrast), the settings in which arms differ and the study's metrics.
     """
     loading.load_study(study)
-    file = FOLDER / f"{study}.csv"
+    file = SHIPPED_FOLDER / f"{study}.csv"
     require(
         file.is_file(),
         "has no results that come with Unrolled",

@@ -48,16 +48,9 @@ def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Co
 
 
 _CELLS = {
-    "arm_mean": "pair_mean",
-    "baseline_mean": "pair_baseline",
-    "difference": "delta",
-    "unbiased": "delta_unbiased",
-    "low": "delta_low",
-    "high": "delta_high",
-    "level": "delta_level",
-    "better": "wins",
-    "p": "p_adjusted",
-    "p_same": "p_equivalent",
+    **{name: name for name in ("arm_mean", "baseline_mean", "difference", "unbiased")},
+    **{end: f"difference_{end}" for end in ("low", "high", "level")},
+    **{name: name for name in ("better", "p", "p_same")},
 }
 """For columns of `verdicts`, the columns of a page's CSV that hold the same numbers."""
 

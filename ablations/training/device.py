@@ -10,7 +10,7 @@ from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
 
 
-class Device(NamedTuple):
+class DeviceChoice(NamedTuple):
     """The device of a study's trials, and the number of trials at a time on this machine."""
 
     kind: str  # cpu | cuda
@@ -26,17 +26,17 @@ class Device(NamedTuple):
         return f"device {self.kind}: {self.reason}{gpus}"
 
 
-def device_of_trial(trial: Trial, options: WorkerOptions) -> Device:
+def device_of_trial(trial: Trial, options: WorkerOptions) -> DeviceChoice:
     """Return the device on which to train a trial again. Raises BadInput for too few GPUs."""
     gpus = _local_gpus(options)
     if not options.cluster:
         check_gpus(gpus, trial.gpu_count, with_torch=trial.uses_torch)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
     hides_gpus = trial.uses_torch or bool(gpus or options.cluster)
-    return Device(trial.device, "as it was trained", slots, gpus, hides_gpus)
+    return DeviceChoice(trial.device, "as it was trained", slots, gpus, hides_gpus)
 
 
-def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
+def choose_device(study: Study, options: PlanOptions, stored: str) -> DeviceChoice:
     """Choose a study's device: that of --device, else of its stored plan, else the default.
 
     The default is the CPU, and for a program the visible GPUs, if there are any. On a cluster it is always
@@ -61,7 +61,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
         reason += "; one trial at a time, as speed is judged"
     # if NVML lists no GPU, a program may still have one, such as an instance of a divided GPU
     hides_gpus = trial.uses_torch or bool(is_requested or gpus or options.cluster)
-    return Device(kind, reason, slots, gpus, hides_gpus)
+    return DeviceChoice(kind, reason, slots, gpus, hides_gpus)
 
 
 def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gpu, ...]) -> tuple[str, str]:

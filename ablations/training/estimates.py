@@ -15,7 +15,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan, awaits_repetition, list_first_trials
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import Device, count_slots
+from unrolled.ablations.training.device import DeviceChoice, count_slots
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.trial import ProgramTrial
@@ -131,7 +131,7 @@ def count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, 
 
 
 def describe_costs(
-    plan: Plan, program: ProgramTrial, ended: int, seconds: float | None, device: Device
+    plan: Plan, program: ProgramTrial, ended: int, seconds: float | None, device: DeviceChoice
 ) -> list[str]:
     """Return lines on a program's study: its cost, what its identity consists of, and the first checks.
 
@@ -162,7 +162,7 @@ def describe_costs(
     ]
 
 
-def count_workers(device: Device, gpu_count: int) -> tuple[int, str]:
+def count_workers(device: DeviceChoice, gpu_count: int) -> tuple[int, str]:
     """Return how many trials are trained at a time if each gets `gpu_count` GPUs, and on what: "4 cores"."""
     workers = min(device.slots, count_slots(gpu_count, device.gpus))
     return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")

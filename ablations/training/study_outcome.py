@@ -37,7 +37,7 @@ def print_outcome(
     A fault is a trial that failed, or that has no result although neither Ctrl-C nor the budget kept it from
     starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
     """
-    from unrolled.ablations.training.arm_table import print_arms  # imports pandas
+    from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)

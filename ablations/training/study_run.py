@@ -22,7 +22,7 @@ from unrolled.ablations.runner.parallel import (
     run_trials,
 )
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.training.device import Device
+from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
@@ -84,7 +84,7 @@ class StudyRun:
     ledger: Ledger
     writer: Writer
     options: RunOptions
-    device: Device
+    device: DeviceChoice
     budget: Budget
     trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
@@ -189,7 +189,7 @@ class StudyRun:
         """Yield a function that renders and prints the results so far, on a thread of its own."""
 
         def show_results(status_line: str) -> None:
-            from unrolled.ablations.training.arm_table import print_arms  # imports pandas
+            from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
@@ -233,7 +233,7 @@ def find_unchecked_arms(
 
 
 def check_first_batches(
-    arms: Mapping[str, Trial], options: RunOptions, device: Device, budget: Budget
+    arms: Mapping[str, Trial], options: RunOptions, device: DeviceChoice, budget: Budget
 ) -> frozenset[str]:
     """Train a batch of each arm, within half of the budget. Returns the names of arms that were not reached.
 
@@ -270,7 +270,7 @@ def check_first_batches(
 
 
 def trial_conditions(
-    trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: Device
+    trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: DeviceChoice
 ) -> TrialConditions:
     """Return how and where these trials are run, by the options and on this device."""
     trials = list(trials)

@@ -49,4 +49,4 @@ class ChapterMlflowMetrics(MlflowMetrics):
             )
 
 
-CHAPTER = ChapterMlflowMetrics()
+CHAPTER_MLFLOW = ChapterMlflowMetrics()

@@ -44,8 +44,8 @@ class ChapterTrial(Trial):
     """
 
     trainer: ClassVar[str] = "chapter"
-    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER"
-    presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
+    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER_MLFLOW"
+    presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER_PAGES"
     run_import: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     first_batch_import: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True

@@ -39,8 +39,8 @@ class ProgramTrial(Trial):
     """
 
     trainer: ClassVar[str] = "program"
-    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM"
-    presentation_import: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
+    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"
+    presentation_import: ClassVar[str] = "unrolled.reports.presentation:PROGRAM_PAGES"
     run_import: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     unhashed_fields: ClassVar[tuple[str, ...]] = (
         "folder",

@@ -105,16 +105,16 @@ def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[Comp
     """
     if comparison.has_too_few_pairs:
         return comparison.rank_arms(arms)
-    ladder = any(arm.measured.against for arm in comparison.arms_with_contrast)
-    return sorted(arms, key=lambda arm: _make_sort_key(arm, comparison, ladder))
+    is_ladder = any(arm.measured.against for arm in comparison.arms_with_contrast)
+    return sorted(arms, key=lambda arm: _make_sort_key(arm, comparison, is_ladder))
 
 
 def _make_sort_key(
-    arm: ComparedArm, comparison: Comparison, ladder: bool
+    arm: ComparedArm, comparison: Comparison, is_ladder: bool
 ) -> tuple[bool, bool, bool, float, int]:
     effect = arm.contrast.estimate if arm.contrast and arm.contrast.estimate is not None else math.inf
     gain = effect if comparison.metric.lower_is_better else -effect
-    if ladder or not math.isfinite(effect):
+    if is_ladder or not math.isfinite(effect):
         gain = 0.0
     ignores_seed = arm.remark is ArmRemark.WITHOUT_SEED
     return arm.index > 0, arm.index > 0 and arm.measured.is_aa_arm, ignores_seed, gain, arm.index

@@ -15,7 +15,7 @@ from unrolled.reports.words.means import (
     list_first,
     list_means,
     phrase_mean,
-    rank_arms,
+    rank_named_arms,
 )
 from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_sizes
 
@@ -35,20 +35,20 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     """
     ranked = any(finding.verdict.claims for finding in findings)
     if ranked and (lines := find_grid_lines(comparison)):
-        best = rank_arms(
-            [named_arm for line in lines for named_arm in rank_arms(line, comparison)[:1]], comparison
+        best = rank_named_arms(
+            [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]], comparison
         )
         return Markup("The best mean of each line: {}").format(list_means(best, comparison))
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
-    ladder = any(finding.against for finding in findings)
-    best = rank_arms([(format_name(arm.name), arm) for arm in arms], comparison)
+    is_ladder = any(finding.against for finding in findings)
+    best = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
     better = [
         finding
         for finding in findings
-        if finding.verdict.direction is Direction.BETTER and not (ladder and finding.other_task)
+        if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.other_task)
     ]
     better.sort(key=lambda finding: -absolute_difference(finding.verdict))
-    names_best = ladder and bool(better)
+    names_best = is_ladder and bool(better)
     levels = list_means(
         [
             (name, arm)
@@ -60,14 +60,14 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     )
     if not levels or not findings:
         return levels
-    if better and (context or ladder):
+    if better and (context or is_ladder):
         first = better[0]
         base = format_name(first.against or comparison.arms[0].name)
-        over = Markup(" over {}").format(base) if ladder else f" {context}"
+        over = Markup(" over {}").format(base) if is_ladder else f" {context}"
         gain = _describe_gain(first, comparison) + format_brackets(first.evidence_remarks)
         scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
         return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, first.name, over, gain, levels)
-    if better or (len(findings) == 1 and not context and not ladder):
+    if better or (len(findings) == 1 and not context and not is_ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
         names = join_names(

@@ -58,7 +58,8 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
             phrases.append(phrase.format(Markup("; ").join(list_first(pair_names))))
     means = [
         Markup("On {} {}").format(
-            task, list_means(rank_arms([(names[key], by_key[key]) for key in names], comparison), comparison)
+            task,
+            list_means(rank_named_arms([(names[key], by_key[key]) for key in names], comparison), comparison),
         )
         for task, by_key in tasks.items()
     ]
@@ -101,7 +102,7 @@ def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
     for group in comparison.arms_by_task:
         arms = [arm for arm in group if arm.index == 0 or not arm.measured.is_aa_arm]
-        if ranked := rank_arms([(format_name(arm.name), arm) for arm in arms], comparison):
+        if ranked := rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
             yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
 
@@ -116,7 +117,7 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
 
 
-def rank_arms(
+def rank_named_arms(
     named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison
 ) -> list[tuple[Markup, ComparedArm]]:
     """Return the arms that have a mean, the best first."""

@@ -11,14 +11,14 @@ from scipy import optimize, stats
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = (
-    "pair_mean",
-    "pair_baseline",
-    "delta",
-    "delta_low",
-    "delta_high",
+    "arm_mean",
+    "baseline_mean",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_uncorrected",
     "p",
-    "p_adjusted",
-    "p_equivalent",
+    "p_same",
 )
 
 

@@ -21,12 +21,12 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, AuditedChange
 from unrolled.bench.trial import Result, failed_result
 from unrolled.reports import comparison
-from unrolled.reports.chapter import CHAPTER
+from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.foreign.columns import Columns, arrange_table
 from unrolled.reports.foreign.design import make_design
-from unrolled.reports.presentation import PLAIN
+from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.estimators import mean_tails, moments
 from unrolled.reports.trial_frame import tabulate_results
 
@@ -207,7 +207,7 @@ def make_study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: A
         "plan_hash": "9f86d081884c7d65",
         "declared_at": 1_770_000_000.0,
         "command": "unrolled run regularization -j 2",
-        "presentation": CHAPTER,
+        "presentation": CHAPTER_PAGES,
     }
     fields |= facts
     return Design(arms=arms, **{"looks": (len(fields["seeds"]),), **fields})
@@ -343,7 +343,7 @@ def make_program_study(*metrics: Metric) -> Design:
             curves = dict.fromkeys(("train_loss", "error"), curve)
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
-    return make_study(tuple(arms), study="program", metrics=metrics, presentation=PLAIN)
+    return make_study(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
 
 
 def make_audited_study() -> Design:

@@ -62,11 +62,14 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
     base, row = read_rows(comparison_csv(compare(two_arms)))
     summary = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
     assert summary == pytest.approx([1.28875, 0.057925], abs=1e-6)
-    contrast = [float(row[f"valid_loss_{key}"]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
+    contrast = [
+        float(row[f"valid_loss_{key}"])
+        for key in ("difference", "difference_low", "difference_high", "ratio", "r")
+    ]
     assert contrast == pytest.approx([-0.045, -0.06032, -0.03318, 0.9560, 0.977], abs=5e-5)
-    pairs = [float(row[f"valid_loss_pair_{key}"]) for key in ("mean", "baseline")]
+    pairs = [float(row[f"valid_loss_{key}"]) for key in ("arm_mean", "baseline_mean")]
     assert pairs[0] - pairs[1] == pytest.approx(contrast[0])
-    assert (row["valid_loss_wins"], row["pairs"], row["verdict"], base["verdict"]) == (
+    assert (row["valid_loss_better"], row["pairs"], row["verdict"], base["verdict"]) == (
         "8",
         "8",
         "better by more than δ",
@@ -91,7 +94,7 @@ def test_every_interval_has_its_level_beside_it():
     assert draw_intervals(c).count(" % CI") == len(levels)
     for name, ends in levels.items():
         assert re.search(rf"\[.*\\\] {ends.percent} \|", lines[name])
-        assert float(records[name]["valid_loss_delta_level"]) == ends.confidence
+        assert float(records[name]["valid_loss_difference_level"]) == ends.confidence
         assert records[name]["valid_loss_mean_level"] == "0.95"
     assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
 
@@ -216,7 +219,7 @@ def test_nothing_to_report_is_refused_in_one_line(facts, key):
 def test_a_spreadsheet_gets_text_and_never_a_formula():
     table = read_rows(comparison_csv(compare(make_hostile_study())))
     assert table[4]["arm"] == "'=1+1"
-    assert table[4]["valid_loss_delta"].startswith(("0.", "-0."))  # numbers stay numbers
+    assert table[4]["valid_loss_difference"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
     assert csv_cell(-1.5) == -1.5
 

@@ -21,7 +21,7 @@ from tests.helpers.synthetic_studies import (
     parse_svgs,
     read_page_text,
 )
-from unrolled.ablations.training.arm_table import print_arms
+from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
 from unrolled.reports.formats import format_number
 from unrolled.reports.render import render, write_index
@@ -113,7 +113,7 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
         mean = fmean(strong[s].metrics[metric.name] for s in range(10))
         assert float(rows["strong"][f"{metric.name}_mean"]) == pytest.approx(mean)
         delta = fmean(list_differences(c.design, "strong", metric.name, 10))
-        assert float(rows["strong"][f"{metric.name}_delta"]) == pytest.approx(delta)
+        assert float(rows["strong"][f"{metric.name}_difference"]) == pytest.approx(delta)
         assert format_number(delta, sign=True) in comparison_markdown(c)
     states = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
     assert states == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
@@ -147,7 +147,7 @@ def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, desi
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     c = compare(make_looked_study(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
     (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
-    delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("delta", "delta_unbiased"))
+    delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("difference", "unbiased"))
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
     (line,) = [claim.text for claim in list_claims(c) if claim.arm.name == "near"]
     assert f"+{100 * unbiased:.1f} allowing for the early stop" in line

@@ -91,14 +91,16 @@ def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
         shown = match.groupdict()
         metric, read_level, read_difference = UNITS[shown["unit"]]
         expected = recomputed[metric][arm]
-        delta, *ends = (read_difference(expected[name]) for name in ("delta", "delta_low", "delta_high"))
+        delta, *ends = (
+            read_difference(expected[name]) for name in ("difference", "difference_low", "difference_high")
+        )
         low, high = ends if match.re is ROW else sorted(map(abs, ends))
         assert is_rounded(shown["size"], abs(delta)), match[0]
         assert is_rounded(shown["low"], low) and is_rounded(shown["high"], high), match[0]
         assert (shown["way"] in ("higher", "gains", "costs")) == (delta > 0), match[0]
         if match.re is ROW:
-            assert is_rounded(shown["before"], read_level(expected["pair_baseline"])), match[0]
-            assert is_rounded(shown["after"], read_level(expected["pair_mean"])), match[0]
+            assert is_rounded(shown["before"], read_level(expected["baseline_mean"])), match[0]
+            assert is_rounded(shown["after"], read_level(expected["arm_mean"])), match[0]
             assert int(shown["pairs"]) == expected["pairs"]
     in_rows, in_sentences = ({arm for arm, match in parts if match.re is form} for form in (ROW, SENTENCE))
     assert in_rows == set(recomputed["valid_accuracy"])

@@ -10,16 +10,16 @@ from tests.helpers.synthetic_studies import compare_table
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter import CHAPTER
+from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.exports import format_screen
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
-from unrolled.reports.presentation import PLAIN
+from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.caveats import format_zone
 
-ACCURACY = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
-SECONDS = PLAIN.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
+ACCURACY = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
+SECONDS = PROGRAM_PAGES.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, hig
     ],
 )
 def test_an_end_is_shown_as_delta_only_where_it_is_delta(low, high, text) -> None:
-    top1 = PLAIN.find_scale("top1").adapt_to(Metric("top1", 0.01))
+    top1 = PROGRAM_PAGES.find_scale("top1").adapt_to(Metric("top1", 0.01))
     assert top1.format_interval(Interval(low, high, 0.95)) == f"95 % CI {text}"
 
 
@@ -60,10 +60,13 @@ def test_two_levels_subtract_to_their_difference(before, after, text) -> None:
 
 def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
     loss = Metric("valid_loss", 0.05)
-    assert CHAPTER.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 nats lower"
-    assert PLAIN.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 lower"
     assert (
-        PLAIN.find_scale("top1").adapt_to(Metric("top1", 0.5)).format_change(92.31, 93.0) == "92.31 → 93.00"
+        CHAPTER_PAGES.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 nats lower"
+    )
+    assert PROGRAM_PAGES.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 lower"
+    assert (
+        PROGRAM_PAGES.find_scale("top1").adapt_to(Metric("top1", 0.5)).format_change(92.31, 93.0)
+        == "92.31 → 93.00"
     )
 
 
@@ -101,7 +104,7 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     assert SECONDS.describe_difference(half, ends) == "50 % lower"
     assert SECONDS.describe_difference(-half) == "100 % higher"
     assert SECONDS.format_interval(ends) == "95 % CI [−60, −20]"
-    share = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 5.0, ratio=True))
+    share = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 5.0, ratio=True))
     assert share.format_value(100 * math.log(0.876)) == "87.6 %"
     assert share.describe_difference(half, ends) == "50 % lower"
 

@@ -44,8 +44,8 @@ def test_every_kind_of_file_gives_the_same_verdicts(compare, name: str) -> None:
         "worse": "worse by more than δ",
     }
     expected = FRAME[FRAME.model == "better"].accuracy.mean() - FRAME[FRAME.model == "base"].accuracy.mean()
-    assert table.accuracy_delta["better"] == pytest.approx(expected)
-    assert table.accuracy_wins["better"] == 10
+    assert table.accuracy_difference["better"] == pytest.approx(expected)
+    assert table.accuracy_better["better"] == 10
     for text in (
         output,
         *(Path(f"out/compare-runs/{name}").read_text() for name in ("comparison.md", "index.html")),
@@ -81,8 +81,8 @@ def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> 
     for pairs in (("--pair", "seed"), ("--pair", "repeat,fold", "--test-share", "0.2")):
         compare(*words, *pairs)
         row = read_arms().loc["better"]
-        intervals.append(row.accuracy_delta_high - row.accuracy_delta_low)
-        assert row.accuracy_wins == 10
+        intervals.append(row.accuracy_difference_high - row.accuracy_difference_low)
+        assert row.accuracy_better == 10
     assert intervals[1] / intervals[0] == pytest.approx((1 + 10 / 4) ** 0.5)
 
 
@@ -125,7 +125,7 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str, end: 
     code, _, errors = compare(f"mlflow:{client.tracking_uri}", *words)
     assert code == 0
     row = read_arms().loc["new"]
-    assert (row.seeds_ok, row.seeds, row.failed) == (10, 16, 6)
+    assert (row.seeds_ok, row.seeds_wanted, row.failed) == (10, 16, 6)
     assert row.verdict == "open"
     assert "1 failed run without arm: of no arm, and left out" in errors
     assert ("6 runs are still RUNNING: " in errors) is (end == "RUNNING")
@@ -207,7 +207,7 @@ def test_arms_of_two_files_with_several_rows_a_pair_are_matched_by_their_item(co
     flags = (*FLAGS[2:], "--item", "document", "--baseline", "better.csv")
     assert compare("base.csv", "better.csv", *flags)[0] == 3
     row = read_arms().loc["base.csv"]
-    assert (row.pairs, row.accuracy_wins) == (10, 0)
+    assert (row.pairs, row.accuracy_better) == (10, 0)
 
 
 def test_parts_of_one_table_are_read_together(compare) -> None:

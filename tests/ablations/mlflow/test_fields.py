@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs
-from unrolled.bench.chapter.mlflow_metrics import CHAPTER
+from unrolled.bench.chapter.mlflow_metrics import CHAPTER_MLFLOW
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def write_result(study, store, make_result, read_run):
 
 def list_points(result):
     """Return the points that MLflow gets of a result."""
-    return fields.metric_points(CHAPTER.curve_points(result), CHAPTER.final_numbers(result), 0.0, 1.0)
+    return fields.metric_points(
+        CHAPTER_MLFLOW.curve_points(result), CHAPTER_MLFLOW.final_numbers(result), 0.0, 1.0
+    )
 
 
 def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, make_result):

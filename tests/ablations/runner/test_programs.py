@@ -12,7 +12,7 @@ from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.run_program import run_program
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.training.device import Device
+from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.listener import PIPE_SECONDS
@@ -203,7 +203,7 @@ def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_pa
 
 def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> None:
     endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
-    device = Device("cpu", "", 1)
+    device = DeviceChoice("cpu", "", 1)
     assert trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf
     assert endless.disk == 0
     assert trial_conditions([limited], RunOptions(), device).limits.time_limit == 90

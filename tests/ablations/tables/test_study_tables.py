@@ -26,11 +26,11 @@ from unrolled.bench.trial import Result, failed_result
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.render import render
 
-STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
+STUDIES = sorted(path.stem for path in Path(str(study_tables.SHIPPED_FOLDER)).glob("*.csv"))
 
 
 def test_what_ships_is_small() -> None:
-    sizes = [len((study_tables.FOLDER / f"{name}.csv").read_bytes()) for name in STUDIES]
+    sizes = [len((study_tables.SHIPPED_FOLDER / f"{name}.csv").read_bytes()) for name in STUDIES]
     assert len(sizes) >= 12
     assert max(sizes) < 100_000
     assert sum(sizes) < 500_000
@@ -52,7 +52,7 @@ def test_the_number_of_averaged_rows_is_no_metric_of_a_table() -> None:
 
 
 def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
-    process = run_command(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
+    process = run_command(tmp_path, "compare", str(study_tables.SHIPPED_FOLDER / "order.csv"))
     assert process.returncode == 3, "an arm is worse"
     table = unrolled.verdicts(unrolled.shipped("order"))
     lines = [line for line in process.stdout.splitlines() if line.endswith(tuple(table.verdict))]
@@ -62,7 +62,7 @@ def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
 
 
 def test_only_columns_that_ask_a_studys_question_are_judged_by_its_looks(tmp_path) -> None:
-    file = str(study_tables.FOLDER / "order.csv")
+    file = str(study_tables.SHIPPED_FOLDER / "order.csv")
     command = "compare", file, "--arm", "arm", "--pair", "seed", "--metric"
     assert run_command(tmp_path, *command, "valid_accuracy=0.03", "--metric", "valid_loss=0.05").stdout == (
         run_command(tmp_path, "compare", file).stdout
@@ -93,7 +93,7 @@ def test_another_question_than_the_studys_is_told_from_it(change) -> None:
 def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_not_ask(
     tmp_path, capsys
 ) -> None:
-    path = study_tables.FOLDER / "models.csv"
+    path = study_tables.SHIPPED_FOLDER / "models.csv"
     page = render(study_tables.compare_study_table(unrolled.shipped("models")), tmp_path)
     options = CompareOptions(arm="arm", pair="seed", metric=("valid_loss=0.01",))
     last_words = {"LMModel1", "LMModel2", "LMModel3"}
@@ -104,7 +104,7 @@ def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_no
             assert last_words <= names if is_of_last_words else not last_words & names
             assert ("LMModel7" in names) is not is_of_last_words
             assert "of another task" in capsys.readouterr().err
-    sources = [str(path), str(study_tables.FOLDER / "toggles.csv")]
+    sources = [str(path), str(study_tables.SHIPPED_FOLDER / "toggles.csv")]
     compared = compare_sources(sources, replace(options, arm="arm,source"))
     assert not last_words & {arm.name.split(",")[0] for arm in compared.arms}
     by_columns = compare_sources([str(path)], replace(options, arm="model", pair=""))

@@ -44,7 +44,7 @@ def make_study(name: str, **program) -> Study:
     return loading.declare_study("mine", program=table, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
 
 
-def choose_device(name: str, requested: str = "auto", stored: str = "", **flags) -> device.Device:
+def choose_device(name: str, requested: str = "auto", stored: str = "", **flags) -> device.DeviceChoice:
     """Return the device that is chosen for a study."""
     return device.choose_device(make_study(name), PlanOptions(device=requested, **flags), stored)
 

@@ -24,8 +24,8 @@ from tests.helpers.processes import ProgramGroup, wait_for
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.training.arm_table import print_arms
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
+from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
 from unrolled.reports.words.doubts import list_warnings

@@ -25,7 +25,7 @@ from tests.helpers.synthetic_studies import (
 )
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.ablations.training.arm_table import print_arms
+from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exports import comparison_markdown, format_screen
 from unrolled.reports.render import answer_lines, render
