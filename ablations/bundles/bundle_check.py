@@ -269,7 +269,7 @@ def _list_program_files(trial: ProgramTrial) -> set[Path]:
 
 def _reads_elsewhere(program: ProgramTrial) -> bool:
     """Return True if a program names files outside of its folder, which are not read unless it is trusted."""
-    patterns = [Path(pattern) for pattern in (*program.code, *program.data_files)]
+    patterns = [Path(pattern) for pattern in (*program.code_patterns, *program.data_patterns)]
     return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
 
 

@@ -108,7 +108,7 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
     """Return the outcome as the fields of --json."""
     record = entry.record
     proposal = entry.proposal
-    base = record.find_candidate(proposal.incumbent)
+    base = record.find_candidate(proposal.incumbent_number)
     return {
         "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,

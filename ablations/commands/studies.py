@@ -81,7 +81,7 @@ def _make_chain_row(record: ChainRecord, plans: Mapping[str, Plan], trained_ids:
     """Return the row of a chain of proposals."""
     names = [name_study(record.chain.name, proposal.number) for proposal in record.proposals]
     result_count = sum(len(trained_ids & {*plans[name].ids}) for name in names if name in plans)
-    end_times = [proposal.ended for proposal in record.proposals if proposal.ended]
+    end_times = [proposal.ended_at for proposal in record.proposals if proposal.ended_at]
     decided = f"{len(end_times)} of {len(names)}"
     day = format_day(max(end_times)) if end_times else "–"
     return (record.chain.name, f"{result_count:,}", "–", decided, day, record.answer)

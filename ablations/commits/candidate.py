@@ -72,7 +72,7 @@ def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger
     if has_chain(folder):
         record = read_chain(folder)
         _check_options(record, options, repository)
-        chain_study = parse_chain_study(record.chain.study, file_path, repository)
+        chain_study = parse_chain_study(record.chain.study_text, file_path, repository)
     else:
         chain_study, record = _begin_chain(file_path, repository, options, ledger)
     return _Candidate(record, chain_study, commit, options, ledger).find_entry()
@@ -98,13 +98,13 @@ def _begin_chain(
     study = chain_study.check_out(chain_study.make_study(commits), commits, pair, options.results)
     chain = Chain(
         name=options.chain,
-        study=chain_study.text,
+        study_text=chain_study.text,
         frozen=chain_study.hash_frozen_files(pair),
         looks=chain_study.looks,
         rule="family-wise" if options.family_wise else "saffron",
         alpha=FALSE_KEEP_SHARE,
-        first=identify_content(study, INCUMBENT, first),
-        began=time.time(),
+        first_incumbent=identify_content(study, INCUMBENT, first),
+        began_at=time.time(),
     )
     repository.keep_tree(first.tree)
     return chain_study, begin_chain(chain, find_folder(options.chain, ledger))
@@ -156,7 +156,7 @@ class _Candidate:
             return self._end_untrained(ProposalOutcome.CRASH, f"cannot be run: {error}")
         if reason := self._explain_old_content(candidate):
             return self._end_untrained(ProposalOutcome.REFUSED, reason, candidate)
-        if proposal := self._find_judged_proposal(candidate.content):
+        if proposal := self._find_judged_proposal(candidate.content_hash):
             return self._resume_proposal(replace(proposal, candidate=candidate), study, pair)
         return self._add_proposal(candidate, study, pair)
 
@@ -167,11 +167,11 @@ class _Candidate:
         """
         *replaced_numbers, present_number = self.record.incumbent_numbers
         for number in replaced_numbers:
-            if self.record.find_candidate(number).content == candidate.content:
+            if self.record.find_candidate(number).content_hash == candidate.content_hash:
                 return f"is an earlier incumbent, {self._describe_commit(number)}: was the branch rewound?"
         incumbent = self.record.incumbent
         is_judged_again = present_number > 0 and candidate.commit.tree == incumbent.commit.tree
-        if candidate.content == incumbent.content and not is_judged_again:
+        if candidate.content_hash == incumbent.content_hash and not is_judged_again:
             return "no file that counts differs from the incumbent's"
         return ""
 
@@ -190,7 +190,7 @@ class _Candidate:
         commits = {INCUMBENT: pair.base}
         present = identify_content(self._check_out(commits, pair), INCUMBENT, pair.base)
         require(
-            present.content == self.record.incumbent.content,
+            present.content_hash == self.record.incumbent.content_hash,
             "has other data, or other code beside its commit, than it had when it became the incumbent",
             place=f"--chain {self.options.chain}",
             key=f"incumbent {self._describe_commit(self.record.incumbent_number)}",
@@ -207,7 +207,7 @@ class _Candidate:
         judged_proposals = [
             proposal
             for proposal in self.record.proposals
-            if proposal.candidate.content == content
+            if proposal.candidate.content_hash == content
             and (proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED)
         ]
         return judged_proposals[-1] if judged_proposals else None
@@ -215,7 +215,7 @@ class _Candidate:
     def _resume_proposal(self, proposal: Proposal, study: Study, pair: CommitPair) -> ChainEntry:
         """Return an earlier proposal: as it ended or, if it is open, to be trained with its seeds."""
         is_retried = proposal.outcome == ProposalOutcome.CRASH and proposal.is_tested and self.options.retry
-        has_same_incumbent = proposal.incumbent == self.record.incumbent_number
+        has_same_incumbent = proposal.incumbent_number == self.record.incumbent_number
         if proposal.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
             self.chain_study.repository.keep_tree(proposal.candidate.commit.tree)
             return self._save_proposal(replace(proposal, accepted=True), is_old=True)
@@ -224,7 +224,7 @@ class _Candidate:
         if not has_same_incumbent:
             reason = "another candidate became the incumbent before it was judged"
             return self._save_proposal(
-                replace(proposal, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
+                replace(proposal, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended_at=time.time())
             )
         return self._save_with_study(replace(proposal, outcome="", reason=""), study, pair)
 
@@ -286,15 +286,15 @@ class _Candidate:
                     self.record, proposal, self._metric, self.chain_study.repository, is_old=True
                 )
         proposal = self._make_proposal(candidate or CandidateContent(commit=self.commit))
-        return self._save_proposal(replace(proposal, outcome=outcome, reason=reason, ended=time.time()))
+        return self._save_proposal(replace(proposal, outcome=outcome, reason=reason, ended_at=time.time()))
 
     def _make_proposal(self, candidate: CandidateContent) -> Proposal:
         return Proposal(
             number=len(self.record.proposals) + 1,
             candidate=candidate,
-            incumbent=self.record.incumbent_number,
-            last_keep=self.record.last_keep_number,
-            began=time.time(),
+            incumbent_number=self.record.incumbent_number,
+            last_keep_number=self.record.last_keep_number,
+            began_at=time.time(),
         )
 
     def _save_proposal(self, proposal: Proposal, *, is_old: bool = False) -> ChainEntry:
@@ -305,8 +305,8 @@ class _Candidate:
     def _save_with_study(self, proposal: Proposal, study: Study, pair: CommitPair) -> ChainEntry:
         """Record a proposal that is to be trained, and return it with its study."""
         entry = self._save_proposal(proposal)
-        if proposal.simpler_level and proposal.incumbent != proposal.last_keep:
-            last_keep = self.record.find_candidate(proposal.last_keep).commit
+        if proposal.simpler_level and proposal.incumbent_number != proposal.last_keep_number:
+            last_keep = self.record.find_candidate(proposal.last_keep_number).commit
             commits = {
                 INCUMBENT: pair.base,
                 CANDIDATE: replace(self.commit, name=CANDIDATE),

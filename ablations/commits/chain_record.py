@@ -46,7 +46,7 @@ class CandidateContent:
     """A commit, the hash of its content and its size."""
 
     commit: Commit
-    content: str = ""  # hash of the files, data and settings that count; "" if they cannot be read
+    content_hash: str = ""  # hash of the files, data and settings that count; "" if they cannot be read
     lines: int = 0  # number of lines of code
 
     __pydantic_config__ = _STRICT
@@ -57,13 +57,13 @@ class Chain:
     """The rules of a chain, which no proposal changes."""
 
     name: str
-    study: str  # text of the study file
+    study_text: str  # text of the study file
     frozen: Mapping[str, str]  # mode and blob of each frozen file of the repository, by its path
     looks: tuple[int, ...]
     rule: str  # saffron | family-wise: how the levels of proposals are set, see `reports.statistics.online`
     alpha: float
-    first: CandidateContent  # the first incumbent
-    began: float  # unix seconds
+    first_incumbent: CandidateContent  # the first incumbent
+    began_at: float  # unix seconds
 
     __pydantic_config__ = _STRICT
 
@@ -77,8 +77,8 @@ class Proposal:
 
     number: int
     candidate: CandidateContent
-    incumbent: int = 0  # number of the proposal that was the incumbent; 0 for the first incumbent
-    last_keep: int = 0  # number of the last proposal that was kept because it helps; 0 for none
+    incumbent_number: int = 0  # number of the proposal that was the incumbent; 0 for the first incumbent
+    last_keep_number: int = 0  # number of the last proposal that was kept because it helps; 0 for none
     level: float = 0.0
     simpler_level: float = 0.0  # 0 if the candidate is not simpler
     seeds: tuple[int, ...] = ()
@@ -93,8 +93,8 @@ class Proposal:
     reason: str = ""
     remarks: tuple[str, ...] = ()
     accepted: bool = False  # whether a simpler candidate has become the incumbent
-    began: float = 0.0  # unix seconds
-    ended: float = 0.0
+    began_at: float = 0.0  # unix seconds
+    ended_at: float = 0.0
 
     __pydantic_config__ = _STRICT
 
@@ -136,7 +136,7 @@ class ChainRecord:
 
     def find_candidate(self, number: int) -> CandidateContent:
         """Return the candidate of a proposal; the first incumbent for 0."""
-        return self.proposals[number - 1].candidate if number else self.chain.first
+        return self.proposals[number - 1].candidate if number else self.chain.first_incumbent
 
     @property
     def incumbent(self) -> CandidateContent:

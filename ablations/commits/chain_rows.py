@@ -63,7 +63,7 @@ def describe_numbers(proposal: Proposal, scale: Scale) -> str:
 def write_page(record: ChainRecord, ledger: Ledger, out: Path) -> Path:
     """Write the page of a chain, and the index that links it. Returns the page's path."""
     page = out / record.chain.name / "index.html"
-    file = parse_study(record.chain.study)
+    file = parse_study(record.chain.study_text)
     metric = file.metrics[0].metric
     chain = ChainPage(
         name=record.chain.name,
@@ -93,7 +93,7 @@ def _list_facts(record: ChainRecord) -> list[str]:
         f"{record.compute_budget():.3g} of the error budget is left, which began at {chain.alpha:g}.",
         f"The next proposal has level {level:.2g}.",
         f"Looks after {looks} pairs, on seeds that are drawn for each proposal.",
-        f"Since {format_day(chain.began)} {pairs} and {format_duration(seconds)} of training.",
+        f"Since {format_day(chain.began_at)} {pairs} and {format_duration(seconds)} of training.",
         "Verdicts hold for this evaluation data.",
     ]
 
@@ -103,7 +103,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     scale = find_scale(metric)
     commit = proposal.candidate.commit
     is_measured = proposal.difference is not None
-    lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent).lines
+    lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent_number).lines
     sign = -1 if metric.lower_is_better else 1
     gain, least_gain = (
         None if number is None else sign * number / metric.zone
@@ -121,7 +121,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
         pairs=proposal.pairs,
         level=f"{proposal.level:.2g}" if proposal.is_tested else "",
         p=format_p(proposal.p) if proposal.is_tested and proposal.outcome else "",
-        lines=f"{lines:+}".replace("-", MINUS) if proposal.candidate.content and lines else "",
+        lines=f"{lines:+}".replace("-", MINUS) if proposal.candidate.content_hash and lines else "",
         seconds=format_duration(proposal.seconds) if proposal.seconds else "",
         remark="; ".join(filter(None, [proposal.reason, *proposal.remarks])),
         page=str(study_page.relative_to(page.parent)) if study_page.exists() else "",
@@ -157,5 +157,5 @@ def _list_others(record: ChainRecord, study: str, ledger: Ledger) -> list[ChainS
             keeps=rival.count_keeps(),
         )
         for rival in read_chains(ledger)
-        if rival.chain.name != record.chain.name and parse_study(rival.chain.study).name == study
+        if rival.chain.name != record.chain.name and parse_study(rival.chain.study_text).name == study
     ]

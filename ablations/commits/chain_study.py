@@ -142,7 +142,7 @@ def identify_content(study: Study, name: str, commit: Commit) -> CandidateConten
     assert isinstance(trial, ProgramTrial)
     return CandidateContent(
         commit=commit,
-        content=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
+        content_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         lines=count_code_lines(facts.path for facts in trial.snapshot.code.values()),
     )
 

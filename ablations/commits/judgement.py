@@ -116,12 +116,12 @@ def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: f
     if decision.crash or decision.refusal:
         outcome = ProposalOutcome.CRASH if decision.crash else ProposalOutcome.REFUSED
         reason = decision.crash or decision.refusal
-        return replace(proposal, outcome=outcome, reason=reason, ended=time.time())
+        return replace(proposal, outcome=outcome, reason=reason, ended_at=time.time())
     return replace(
         proposal,
         outcome=verdict.outcome,
         p=verdict.p_value,
         simpler_p=1.0 if verdict.simpler_p is None else verdict.simpler_p,
         reason=decision.discard_reason,
-        ended=time.time(),
+        ended_at=time.time(),
     )

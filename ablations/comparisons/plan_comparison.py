@@ -5,7 +5,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
-from unrolled.ablations.plans.seen_results import count_pairs, fingerprint_numbers
+from unrolled.ablations.plans.seen_results import count_repeated_pairs
 from unrolled.bench.trial import Result, StudyResult, trial_type
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
@@ -55,7 +55,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         command=plan.command,
         ships=plan.ships,
         first_declared=min(earlier_dates, default=None),
-        seen_pairs={**_count_pairs_of_other_command(plan, results), **plan.seen_pairs},
+        seen_pairs={**count_repeated_pairs(plan, results), **plan.seen_pairs},
         earlier_attempts=earlier_attempts,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
@@ -64,18 +64,6 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         nondeterminism=plan.nondeterminism if plan.of_program else {},
         irreproducible=plan.irreproducible,
     )
-
-
-def _count_pairs_of_other_command(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
-    """Count, by arm, the pairs that had results under another command line when the plan was declared.
-
-    The count is 0 if a new result has other numbers than the earlier ones, because it is then another
-    program.
-    """
-    earlier = {id: prints for id, prints in plan.earlier_fingerprints.items() if id in results}
-    if not all(fingerprint_numbers(results[id]) in prints for id, prints in earlier.items()):
-        return {}
-    return count_pairs(plan.arm_pairs, earlier)
 
 
 def find_presentation(plan: Plan) -> Presentation:

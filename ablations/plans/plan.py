@@ -121,11 +121,11 @@ class Plan:
     """Titles of the settings that arms change: alpha is AR."""
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
     """By arm, the pairs that had results when the plan was declared: see `seen_results`. {} if it `ships`."""
-    earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
-    """By trial, the fingerprints of results that had its settings and seed under another command line.
+    earlier_arms: tuple[Mapping[int, str], ...] = ()
+    """The judged numbers of arms that were shown before, hashed, by seed.
 
-    If every new result of an arm has a fingerprint of these, the edit of the command line changed no number.
-    The arm's pairs then count as seen before the plan was declared.
+    They are of trials with another identity. If both sides of a contrast repeat them, an edit of the command
+    line or of the settings changed no number, and the pairs count as seen.
     """
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""

@@ -15,9 +15,9 @@ from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, se
 from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
-    find_earlier_fingerprints,
     find_seen_contrasts,
-    find_shown_trials,
+    find_shown_results,
+    list_earlier_arms,
 )
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
@@ -44,7 +44,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
             plan,
             declared_at=stored_plan.declared_at,
             seen_pairs=stored_plan.seen_pairs,
-            earlier_fingerprints=stored_plan.earlier_fingerprints,
+            earlier_arms=stored_plan.earlier_arms,
             ships=stored_plan.ships,
             earlier_verdicts=stored_plan.earlier_verdicts,
             earlier_declarations=stored_plan.earlier_declarations,
@@ -89,7 +89,9 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     then the verdicts of plans before that date.
     """
     declarations: list[Declaration] = []
-    if stored_plan:
+    if stored_plan and stored_plan.refusal:  # its trials were not shown
+        declarations = [*stored_plan.earlier_declarations]
+    elif stored_plan:
         declaration = Declaration(
             hash=stored_plan.hash,
             declared_at=stored_plan.declared_at,
@@ -129,14 +131,13 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
         )
     if plan.ships:
         return plan
-    shown_trials = find_shown_trials(read_plans(ledger)[0], ledger)
+    shown_results = find_shown_results(read_plans(ledger)[0], ledger)
+    shown_trials = [result.trial for result in shown_results]
     contrasts = find_seen_contrasts(plan.arm_pairs, shown_trials, trials)
-    sides = {id for arms in contrasts for arm in arms for id in arm.trial_ids.values()}
-    trials_of_sides = [trial for trial in trials if trial.id in sides]
     return replace(
         plan,
         seen_pairs=count_seen_pairs(contrasts, shown_trials, trials),
-        earlier_fingerprints=find_earlier_fingerprints(trials_of_sides, shown_trials, ledger),
+        earlier_arms=list_earlier_arms(shown_results, plan),
     )
 
 

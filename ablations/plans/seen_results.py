@@ -1,7 +1,8 @@
 """Results that existed when a plan was declared: whoever has seen them cannot confirm anything by them."""
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
@@ -11,26 +12,32 @@ SEEN_PAIRS = 3
 """Pairs with results that make a contrast count as seen. A first run of one or two seeds does not."""
 
 
-def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
-    """Return the trials whose results a page may have shown.
+def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:
+    """Return the results that a page may have shown.
 
     A trial was shown if at least one plan counts it as done or diverged. A study that was refused showed
-    nothing. Nor did one whose judged metric is misspelt, since all of its trials count as failed.
+    nothing but what an earlier plan of it had. Nor did one whose judged metric is misspelt, since all of its
+    trials count as failed.
     """
     plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
     for plan in plans:
         for id in plan.ids:
             plans_by_trial[id].append(plan)
-    shown_trials = []
+    declared_before = {
+        id for plan in plans for declaration in plan.earlier_declarations for id in declaration.trial_ids
+    }
+    shown_results = []
     for result in ledger.read_all_results():
         study_results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
             study_results = [
-                plan.make_study_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+                plan.make_study_result(result)
+                for plan in plans_by_trial[result.trial.id]
+                if not plan.refusal or result.trial.id in declared_before
             ]
         if any(counted.status != "failed" for counted in study_results):
-            shown_trials.append(result.trial)
-    return shown_trials
+            shown_results.append(result)
+    return shown_results
 
 
 def find_seen_contrasts(
@@ -81,28 +88,67 @@ def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int
     return {name: count for name, count in counts.items() if count}
 
 
-def find_earlier_fingerprints(
-    trials: Sequence[Trial], shown_trials: Sequence[Trial], ledger: Ledger
-) -> dict[str, tuple[str, ...]]:
-    """Return by trial the fingerprints of results whose trial differs only in the command line's template.
+def list_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict[int, str], ...]:
+    """Return the judged numbers of each earlier arm on the seeds of a plan, hashed, by seed.
 
-    A further flag that changes no number, such as --verbose, does not make a seen trial unseen. Whether it
-    changed a number shows once the trial has its own result.
+    An earlier arm is what was trained with one program or model, its settings and data.
     """
-    command_trials = [trial for trial in trials if trial.command_template]
-    by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in command_trials}
-    fingerprints: dict[str, tuple[str, ...]] = {}
-    for earlier_trial in shown_trials:
-        trial = by_settings.get((canonical_json(earlier_trial.comparable_content), earlier_trial.seed))
-        if trial and trial.command_template != earlier_trial.command_template:
-            for result in ledger.read_results([earlier_trial.id]).values():
-                fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), fingerprint_numbers(result))
-    return fingerprints
+    seeds = {seed + arm.seed_offset for seed in plan.seeds for arm in plan.arms}
+    by_content: dict[bytes, dict[int, str]] = defaultdict(dict)
+    for result in shown_results:
+        trial = result.trial
+        numbers = hash_judged_numbers(result, plan)
+        if numbers and trial.seed in seeds and trial.trainer == plan.trainer_name:
+            content = canonical_json([trial.comparable_content, trial.command_template, trial.source])
+            by_content[content][trial.seed] = numbers
+    return tuple(numbers for numbers in by_content.values() if len(numbers) >= SEEN_PAIRS)
 
 
-def fingerprint_numbers(result: Result) -> str:
-    """Return the fingerprint of all numbers of a program's result, costs apart; its status if it failed."""
-    return result.fingerprints.get("numbers", result.status)
+def count_repeated_pairs(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
+    """Return by arm the number of seeds on which both sides repeat the numbers of two earlier arms.
+
+    Both were shown before the plan was declared, as trials that had another identity: a setting or a flag was
+    added or renamed, or a file was named as data. At least SEEN_PAIRS seeds have to agree, and all that were
+    trained in both.
+    """
+    by_arm = {arm.name: _find_repeated_arms(arm, plan, results) for arm in plan.arms}
+    counts = {}
+    for arm, base in plan.arm_pairs:
+        seeds = {
+            seed
+            for index, arm_seeds in by_arm[arm.name].items()
+            for other_index, base_seeds in by_arm[base.name].items()
+            if index != other_index
+            for seed in arm_seeds & base_seeds
+        }
+        if len(seeds) >= SEEN_PAIRS and not arm.seed_offset:
+            counts[arm.name] = len(seeds)
+    return counts
+
+
+def _find_repeated_arms(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) -> dict[int, set[int]]:
+    """Return the seeds on which an arm repeats an earlier arm, by the index of that arm."""
+    numbers = {
+        seed: hash_judged_numbers(results[id], plan) for seed, id in arm.trial_ids.items() if id in results
+    }
+    repeated = {}
+    for index, earlier_numbers in enumerate(plan.earlier_arms):
+        seeds = numbers.keys() & {seed - arm.seed_offset for seed in earlier_numbers}
+        if len(seeds) >= SEEN_PAIRS and all(
+            numbers[seed] == earlier_numbers[seed + arm.seed_offset] for seed in seeds
+        ):
+            repeated[index] = set(seeds)
+    return repeated
+
+
+def hash_judged_numbers(result: Result, plan: Plan) -> str:
+    """Return the hash of the qualities that a plan judges, or "diverged"; "" if one of them is missing."""
+    if result.diverged:
+        return "diverged"
+    numbers = [result.metrics.get(name) for name in plan.qualities]
+    if not result.done or not numbers or None in numbers:
+        return ""
+    return hashlib.sha256(canonical_json(numbers)).hexdigest()[:16]
 
 
 def _describe_content(trial: Trial) -> bytes:

@@ -263,7 +263,7 @@ class ProgramFactory:
         return replace(
             trial,
             keep=self.table.keep,
-            disk=self.table.disk,
+            disk_limit=self.table.disk,
             time_limit=self.table.time_limit,
             gpus=1 if device == "cpu" else self.table.gpus,
         )
@@ -279,8 +279,8 @@ class ProgramFactory:
             folder=str(checkout.folder) if checkout else self.table.folder,
             checkout=checkout,
             study_folder=study_folder,
-            code=self.table.code,
-            data_files=self.table.data,
+            code_patterns=self.table.code,
+            data_patterns=self.table.data,
             packages=self.table.packages,
             keep=(),
         )

@@ -30,8 +30,8 @@ class ProgramTrial(Trial):
     """A program, or a function, with one seed.
 
     `run` is the template of its command line. In its place, `function` names a function as "module:name",
-    which is called with the settings and the seed. Either runs in `folder`; `code` and `data_files` are
-    patterns of files there. The folder is not stored: a ledger from elsewhere must not start programs.
+    which is called with the settings and the seed. Either runs in `folder`; `code_patterns` and
+    `data_patterns` match files there. The folder is not stored: no ledger from elsewhere may start programs.
     `snapshot` is what `identify` read. `commit` is the study's name for a commit, whose files are in
     `checkout`; the identity has the files, not the name. `import_roots` are folders of the checkout in which
     Python looks for modules first. Trials with another `occasion` are other trials, so that they are trained
@@ -45,15 +45,15 @@ class ProgramTrial(Trial):
     unhashed_fields: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",
-        "code",
-        "data_files",
+        "code_patterns",
+        "data_patterns",
         "packages",
         "keep",
-        "disk",
+        "disk_limit",
         "time_limit",
         "commit",
         "import_roots",
-        "kinds",
+        "file_modes",
         "study_folder",
         "checkout",
     )
@@ -68,25 +68,25 @@ class ProgramTrial(Trial):
     threads: int = 1
     gpus: int = 1  # number of GPUs that a trial on device cuda gets
     folder: str = ""
-    code: tuple[str, ...] = ()  # () for the files of `select_default_code`
-    data_files: tuple[str, ...] = ()
+    code_patterns: tuple[str, ...] = ()  # () for the files of `select_default_code`
+    data_patterns: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # () for the packages that the code imports
     keep: tuple[str, ...] = ()  # patterns of files in the trial's folder that are kept
-    disk: int = 0  # limit of its folder in MiB; 0 sets no limit
+    disk_limit: int = 0  # limit of its folder in MiB; 0 sets no limit
     time_limit: float = 0.0  # limit of an attempt in seconds; 0 sets no limit
     occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, str], ...] = ()  # `Checkout.file_modes`
+    file_modes: tuple[tuple[str, str], ...] = ()  # `Checkout.file_modes`
     study_folder: str = ""  # folder of the study file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make tuples of lists and sort the settings, so that a trial read from JSON equals its original."""
-        for name in ("code", "data_files", "packages", "keep", "import_roots"):
+        for name in ("code_patterns", "data_patterns", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "kinds", tuple((name, kind) for name, kind in self.kinds))
+        object.__setattr__(self, "file_modes", tuple((name, kind) for name, kind in self.file_modes))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,7 +172,9 @@ class ProgramTrial(Trial):
         """Return the trial with the hashes of its files and the versions. Raises BadInput."""
         identity = self._compute_identity()
         kinds = self.checkout.file_modes if self.checkout else ()
-        trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
+        trial = replace(
+            self, import_roots=identity.import_roots, file_modes=kinds, snapshot=identity.snapshot
+        )
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def confirm_identity(self) -> Mapping[Path, FileState]:
@@ -207,8 +209,8 @@ class ProgramTrial(Trial):
             self.layout,
             self.run,
             self.settings,
-            code=self.code,
-            data=self.data_files,
+            code=self.code_patterns,
+            data=self.data_patterns,
             packages=self.packages,
         )
 
@@ -292,7 +294,9 @@ class ProgramTrial(Trial):
     @property
     def outside_paths(self) -> list[str]:
         """What `read_files_to_ship` leaves out: absolute paths and patterns, and sources of packages."""
-        patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
+        patterns = [
+            pattern for pattern in (*self.code_patterns, *self.data_patterns) if Path(pattern).is_absolute()
+        ]
         words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
@@ -310,10 +314,10 @@ class ProgramTrial(Trial):
             return trial
         paths = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(study)]
         names = sorted(path.relative_to(root).as_posix() for path in paths)
-        for name, kind in self.kinds:
+        for name, kind in self.file_modes:
             if kind == "executable" and name in names:  # a forged result may name any file
                 (root / name).chmod(0o755)
-        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.kinds))
+        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.file_modes))
 
     @property
     def _shipped_folder(self) -> str:

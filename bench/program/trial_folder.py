@@ -45,19 +45,19 @@ def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> t
 
 @contextmanager
 def limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
-    """Raise Failure inside the block once the folder holds more than `trial.disk` MiB; 0 sets no limit.
+    """Raise Failure inside the block once the folder holds more than `trial.disk_limit` MiB; 0 sets no limit.
 
     The program is still running then. The runner ends its processes together with the trial's.
     """
-    if not trial.disk:
+    if not trial.disk_limit:
         yield
         return
-    limit = trial.disk << 20
+    limit = trial.disk_limit << 20
     ended = threading.Event()
 
     def raise_failure(*_: object) -> None:
         raise Failure(
-            f"{DISK_LIMIT} of {trial.disk:,} MiB: write less to {{out}}, or raise `disk` in [program]"
+            f"{DISK_LIMIT} of {trial.disk_limit:,} MiB: write less to {{out}}, or raise `disk` in [program]"
         )
 
     def watch_size() -> None:

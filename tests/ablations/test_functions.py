@@ -111,7 +111,7 @@ def test_an_edit_of_a_module_that_it_imports_trains_it_again(
 ) -> None:
     module = write_module(CODE)
     trial = declare_study("mine", module.train, metrics=METRICS).baseline.make_unidentified_trial().identify()
-    assert {Path(name).name for name in trial.code} == {f"{module.__name__}.py", "helper.py"}
+    assert {Path(name).name for name in trial.code_patterns} == {f"{module.__name__}.py", "helper.py"}
     (tmp_path / "helper.py").write_text("scale = 0.2\n")
     assert (
         declare_study("mine", module.train, metrics=METRICS).baseline.make_unidentified_trial().identify().id

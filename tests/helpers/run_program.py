@@ -12,7 +12,7 @@ from unrolled.bench.trial import Result
 def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: object) -> Result:
     """Run a program with one seed and return its result."""
     (folder / "train.py").write_text(program)
-    fields = {"run": "python train.py {seed} {out}", "code": ("train.py",), **changes}
+    fields = {"run": "python train.py {seed} {out}", "code_patterns": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
     conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)

@@ -84,7 +84,7 @@ def rename_data_files(pattern: str) -> Spoil:
     def change(files: dict[str, bytes]) -> None:
         for name in [name for name in files if name.startswith("ledger/trials")]:
             body = unseal(files[name])
-            body["result"]["trial"]["data_files"] = [pattern]
+            body["result"]["trial"]["data_patterns"] = [pattern]
             files[name] = seal({key: value for key, value in body.items() if key != "sha256"})
 
     return change

@@ -173,6 +173,57 @@ def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
     )
 
 
+@pytest.mark.parametrize("edit", ["added", "renamed", "data"])
+def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edit):
+    def make_results(settings_of, **facts):
+        return {
+            arm: [
+                Result(
+                    trial=ProgramTrial(seed=seed, run="python train.py", settings=settings_of(lr), **facts),
+                    status="done",
+                    metrics={"accuracy": 0.8 + lr / 10 + seed / 1000},
+                )
+                for seed in range(5)
+            ]
+            for arm, lr in (("base", 0.3), ("b", 0.1))
+        }
+
+    ledger = Ledger(tmp_path)
+    facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
+    store_results(first := make_results(lambda lr: {"lr": lr}), ledger, hash="first", **facts)
+    for result in (*first["base"], *first["b"]):
+        ledger.record_result(result)
+    edits = {
+        "added": make_results(lambda lr: {"lr": lr, "wd": 0.0}),
+        "renamed": make_results(lambda lr: {"rate": lr}),
+        "data": make_results(lambda lr: {"lr": lr}, data="0f"),
+    }
+    plan = store_results(edits[edit], ledger, study="second", hash="second", **facts)
+    for result in (*edits[edit]["base"], *edits[edit]["b"]):
+        ledger.record_result(result)
+    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    assert c.arms[1].is_exploratory
+    assert describe_seen_data(c).startswith(WARNING)
+
+
+def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
+    results = make_results(range(10))
+    results["b"] = [replace(r, trial=replace(r.trial, wd=0.5)) for r in results["base"]]
+    plan = store_results(results, ledger, study="dead", hash="dead")
+    for result in results["b"]:
+        ledger.record_result(result)
+    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    assert not c.arms[1].is_exploratory
+
+
+def test_a_refused_study_hides_no_result_of_its_earlier_plans(ledger):
+    arms = make_results(range(10))
+    arms["c"] = [replace(r, trial=replace(r.trial, lr=0.3)) for r in arms["b"]]
+    refused = store_results(arms, ledger, hash="with c")
+    plan_store.store_plan(replace(refused, refusal="arm 'c': the setting has no effect"), ledger)
+    assert declare_plan(ledger, range(10), hash="without c").seen_pairs == {"b": 10}
+
+
 @pytest.mark.parametrize(("numbers", "expected"), [("", {"b": 5}), ("others", {})])
 def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers, expected):
     def results(run, numbers):
@@ -181,7 +232,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
                 Result(
                     trial=ProgramTrial(seed=seed, run=run, settings={"lr": lr}, source="s"),
                     status="done",
-                    metrics={"accuracy": 0.8 + lr / 10 + seed / 1000},
+                    metrics={"accuracy": 0.8 + lr / 10 + seed / 1000 + len(numbers) / 1e6},
                     fingerprints={"numbers": f"{lr} {seed} {numbers}"},
                 )
                 for seed in range(5)

@@ -117,7 +117,9 @@ def test_what_is_simpler_becomes_the_incumbent_where_that_is_accepted(project: P
     code, facts = judge(project, "--accept-simpler")
     assert (code, facts["outcome"]) == (0, "simpler")
     plan = read_record(project).proposals[1]
-    assert (plan.incumbent, plan.last_keep) == (1, 0), "and is compared with main, the last that was kept"
+    assert (plan.incumbent_number, plan.last_keep_number) == (1, 0), (
+        "and is compared with main, the last that was kept"
+    )
     page = (project / "out" / "night" / "night-0002" / "index.html").read_text()
     assert "last keep" in page
 

@@ -104,7 +104,11 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
 ) -> None:
     nvml.has(gpus)
     (tmp_path / "train.py").write_text(MEETS)
-    fields = {"run": "python train.py {out} {places}", "settings": {"places": places}, "code": ("train.py",)}
+    fields = {
+        "run": "python train.py {out} {places}",
+        "settings": {"places": places},
+        "code_patterns": ("train.py",),
+    }
     trials = [
         ProgramTrial(seed=seed, device="cuda", gpus=2, folder=str(tmp_path), **fields).identify()
         for seed in range(places)

@@ -91,20 +91,20 @@ TOO_LARGE = CHECKPOINTED.replace("    saved.write", WRITES).replace("step == 2 a
 def test_a_program_that_a_limit_stopped_resumes_under_a_higher_one(
     tmp_path: Path,
 ) -> None:
-    stopped_result = run_program(tmp_path, TOO_LARGE, disk=3)
+    stopped_result = run_program(tmp_path, TOO_LARGE, disk_limit=3)
     (folder,) = tmp_path.glob("results/checkpoints/*.out")
     assert stopped_result.stopped_by_limit and str(folder) in stopped_result.reason
-    result = run_program(tmp_path, TOO_LARGE, disk=30)
+    result = run_program(tmp_path, TOO_LARGE, disk_limit=30)
     assert result.done and result.metrics["began"] == 6
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5], "those told before, too"
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
 def test_a_checkpoint_of_another_kind_of_machine_is_removed_with_a_word(tmp_path: Path) -> None:
-    run_program(tmp_path, TOO_LARGE, disk=3)
+    run_program(tmp_path, TOO_LARGE, disk_limit=3)
     (kind,) = tmp_path.glob("results/checkpoints/*.kind")
     kind.write_text(json.dumps({**json.loads(kind.read_text()), "ATEN_CPU_CAPABILITY": "default"}))
-    result = run_program(tmp_path, TOO_LARGE, disk=30)
+    result = run_program(tmp_path, TOO_LARGE, disk_limit=30)
     assert result.done and result.metrics["began"] == 0
     assert "ATEN_CPU_CAPABILITY default / not set" in result.provenance["restart"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())

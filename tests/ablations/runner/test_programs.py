@@ -155,7 +155,7 @@ def test_no_result_is_stored_where_a_file_was_edited_while_it_trained_and_put_ba
     """Neither a failure is, which the edit may have caused."""
     for name in ("helper.py", "data.txt"):
         (tmp_path / name).write_text("LOSS = 1")
-    patterns = {"code": ("*.py",), "data_files": ("*.txt",)}
+    patterns = {"code_patterns": ("*.py",), "data_patterns": ("*.txt",)}
     with pytest.raises(BadInput, match=f"{file} was written while it trained"):
         run_program(tmp_path, EDITS_ITSELF, run=f"python train.py {file} {code} {{seed}}", **patterns)
     assert not Ledger(tmp_path / "results").find_result_files()
@@ -205,7 +205,7 @@ def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> 
     endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
     device = DeviceChoice("cpu", "", 1)
     assert trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf
-    assert endless.disk == 0
+    assert endless.disk_limit == 0
     assert trial_conditions([limited], RunOptions(), device).limits.time_limit == 90
     assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.time_limit == 5
 
@@ -213,7 +213,9 @@ def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> 
 def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.sh").write_text("python train.py")
     program = "print('{\"loss\": 1.0}')"
-    script_result = run_program(tmp_path, program, run="bash run.sh {seed}", code=("train.py", "run.sh"))
+    script_result = run_program(
+        tmp_path, program, run="bash run.sh {seed}", code_patterns=("train.py", "run.sh")
+    )
     python_result = run_program(tmp_path, program, run="python train.py {seed}")
     assert "bash" in script_result.provenance["packages are"]
     assert "packages are" not in python_result.provenance

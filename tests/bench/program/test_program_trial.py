@@ -23,7 +23,7 @@ def trial(tmp_path: Path) -> ProgramTrial:
     (tmp_path / "venv" / "installed.py").write_text("")
     (tmp_path / "data.csv").write_text("1,2\n")
     run = "python train.py --lr {lr} --seed {seed}"
-    patterns = {"code": ("**/*.py",), "data_files": ("*.csv",)}
+    patterns = {"code_patterns": ("**/*.py",), "data_patterns": ("*.csv",)}
     return ProgramTrial(seed=0, run=run, settings={"lr": 0.1}, folder=str(tmp_path), **patterns).identify()
 
 
@@ -45,7 +45,7 @@ def test_a_moved_folder_hidden_files_and_what_is_kept_do_not_count(
     for hidden in (".hidden/other.py", "venv/installed.py"):
         (tmp_path / hidden).write_text("edited = True\n")
     new_folder = tmp_path.rename(tmp_path.with_name("moved"))
-    new_trial = replace(trial, folder=str(new_folder), keep=("*.png",), disk=5).identify()
+    new_trial = replace(trial, folder=str(new_folder), keep=("*.png",), disk_limit=5).identify()
     assert new_trial.id == trial.id
 
 
@@ -136,12 +136,12 @@ def test_a_forged_result_changes_the_mode_of_no_file_outside_of_its_folder(tmp_p
     victim.write_text("")
     victim.chmod(0o600)
     forged = (("../../../victim.sh", "executable"), (str(victim), "executable"))
-    trial = ProgramTrial(seed=0, settings={}, run="python train.py", commit="a" * 40, kinds=forged)
+    trial = ProgramTrial(seed=0, settings={}, run="python train.py", commit="a" * 40, file_modes=forged)
     place = trial.relocate_to(tmp_path / "files").folder
     Path(place).mkdir(parents=True)
     (Path(place) / "run.sh").write_text("")
     (Path(place) / "run.sh").chmod(0o600)
-    replace(trial, kinds=(*forged, ("run.sh", "executable"))).relocate_to(tmp_path / "files")
+    replace(trial, file_modes=(*forged, ("run.sh", "executable"))).relocate_to(tmp_path / "files")
     assert [path.stat().st_mode & 0o777 for path in (victim, Path(place) / "run.sh")] == [0o600, 0o755]
 
 

@@ -196,7 +196,10 @@ print(json.dumps({"loss": len(os.listdir(out))}))
 def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: str, tmp_path: Path) -> None:
     (tmp_path / "meeting").mkdir()
     (tmp_path / "train.py").write_text(MEETS)
-    words = {"run": f"python train.py {{seed}} {tmp_path / 'meeting'} {{out}}", "code": ("train.py",)}
+    words = {
+        "run": f"python train.py {{seed}} {tmp_path / 'meeting'} {{out}}",
+        "code_patterns": ("train.py",),
+    }
     program_trial = ProgramTrial(seed=0, folder=str(tmp_path), **words).identify()
     ledgers = [Ledger(tmp_path / "one"), Ledger(tmp_path / "two")]
     with ThreadPoolExecutor() as pool:

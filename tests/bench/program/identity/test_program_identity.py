@@ -153,7 +153,7 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
     write(tmp_path / "study/pkg/part.py", "from .deep.er import x\nfrom . import near\n")
     write(tmp_path / "study/pkg/deep/er.py")
     write(tmp_path / "study/pkg/near.py")
-    imported = program(tmp_path / "study", code=("train.py",)).list_hashed_files()
+    imported = program(tmp_path / "study", code_patterns=("train.py",)).list_hashed_files()
     assert sorted(imported) == [
         "helper.py",
         *("pkg/__init__.py", "pkg/deep/er.py", "pkg/fast.cpython-311-x86_64-linux-gnu.so"),
@@ -209,7 +209,7 @@ def test_python_that_cannot_be_read_is_refused_where_it_is_run(tmp_path: Path) -
             with pytest.raises(BadInput) as refusal:
                 program(tmp_path, **fields)
             assert refusal.value.place == str(tmp_path / name)
-    assert "numpy" in versions(program(tmp_path, code=("old.py",), packages=("numpy",)))
+    assert "numpy" in versions(program(tmp_path, code_patterns=("old.py",), packages=("numpy",)))
 
 
 def test_a_python_that_cannot_be_asked_is_refused_in_a_line(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
     write(tmp_path / "study/train.py", "import first\n")
     write(tmp_path / "study/large.bin", "3 GB")
     run = f"{environment}/bin/python train.py {{seed}}"
-    trial = program(tmp_path / "study", run, data_files=("large.bin",))
+    trial = program(tmp_path / "study", run, data_patterns=("large.bin",))
     read: list[Path] = []
     real = file_facts._read_imports
     monkeypatch.setattr(file_facts, "_read_imports", lambda path: [read.append(path), real(path)][1])
