@@ -17,7 +17,7 @@ class Adjusted(NamedTuple):
 
 
 def holm(ps: Sequence[float]) -> list[Adjusted]:
-    """Return p values that keep the chance of any false claim in the family (Holm 1979).
+    """Return p values adjusted so that any false claim in the family has a chance of at most .05 (Holm 1979).
 
     The interval of a rejected hypothesis has the level of its own step: .05 divided by the number of
     hypotheses that were open there. The interval of an open hypothesis has the level of the step that failed.
@@ -30,9 +30,10 @@ def holm(ps: Sequence[float]) -> list[Adjusted]:
 
 
 def benjamini_hochberg(ps: Sequence[float]) -> list[Adjusted]:
-    """Return p values that control the share of false claims; only for exploratory sections.
+    """Return p values adjusted so that at most .05 of claims are expected to be false; for exploratory arms.
 
-    The intervals are those of Benjamini and Yekutieli (2005), which control the share that does not cover.
+    From Benjamini and Hochberg (1995). The intervals are those of Benjamini and Yekutieli (2005): at most .05
+    of the claims' intervals are expected to miss the true difference.
     """
     if not len(ps):
         return []
