@@ -202,7 +202,7 @@ class CompareOptions(RunOptions):
     """The column that pairs rows of two arms, such as seed."""
     item: Annotated[str, Parameter(group=TABLES)] = ""
     """A column that tells the rows of one arm and pair apart, such as document; equal items of two arms are
-    compared. none: rows are independent samples."""
+    compared. Write none if the rows are independent samples."""
     test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (
         None
     )

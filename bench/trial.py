@@ -74,7 +74,7 @@ class Trial:
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """The settings and the data, by which an arm is found again under another study, seed or code."""
+        """The settings and the data: equal for the trials of an arm, whatever their study, seed or code."""
         settings = {name: value for name, value in self.declared_fields.items() if name != "seed"}
         return {**settings, "data": self.data}
 

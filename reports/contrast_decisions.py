@@ -71,7 +71,7 @@ def decide_contrasts(
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
     families = [
         _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else FUTILE_CHANCE),
-        # no exploratory contrast is futile: futility is predicted for the steps of Holm
+        # exploratory contrasts are never given up, as `find_futile` assumes the steps of Holm
         _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]
     return Decisions(

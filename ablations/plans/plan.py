@@ -122,10 +122,10 @@ class Plan:
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
     """By arm, the pairs that had results when the plan was declared: see `seen_results`. {} if it `ships`."""
     earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
-    """By trial, the fingerprints of results that had its settings and seed under another command line.
+    """By trial, the fingerprints of earlier results with its settings and seed, but another command line.
 
-    If every new result of an arm has a fingerprint of these, the edit of the command line changed no number.
-    The arm's pairs then count as seen before the plan was declared.
+    If every new result of an arm has a fingerprint of its trial's earlier results, the edit of the command
+    line changed no number, and the arm's pairs count as seen before the plan was declared.
     """
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
@@ -138,7 +138,7 @@ class Plan:
     decide: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Whether contrasts unlikely to be decided get all seeds. Not part of `hash`: it adds no claim."""
+    """Whether contrasts unlikely to be decided get all seeds. Not in `hash`: error rates hold either way."""
     repeat: bool = True
     """Whether `nondeterminism` is measured. Not part of `hash`: without it the plan makes fewer claims."""
     refusal: str = ""

@@ -19,7 +19,7 @@ class ArmDescription:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     """Settings that differ from those of its baseline, by their flat names.
 
-    A change of the model includes that model's chapter settings.
+    If the model differs, they include the settings that differ with it, such as its number of layers.
     """
     question: str = ""
     note: str = ""

@@ -1,9 +1,10 @@
-"""The first trials of a program: whether its seed and its settings have an effect, before the others.
+"""The first trials of a program, which show whether its seed and its settings have an effect.
 
 They have an effect if the judged qualities change: other reports of a program (its settings, a time, a path)
-do not count. If an arm is another commit, unchanged metrics or a failure are results, not errors. The first
-two seeds of every arm are trained, and the baseline's first seed twice; three more seeds are trained if the
-judged numbers are the same.
+do not count. If an arm is another commit, unchanged metrics or a failure are results, not errors.
+
+The first two seeds of every arm are trained, and the baseline's first seed twice. If the judged numbers of
+two arms, or of the baseline's seeds, are the same, three more seeds are trained.
 """
 
 import math

@@ -235,7 +235,7 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
     summary = read_summary(page)
     if summary and summary.plan != plan.hash:
         print_line(
-            f"{make_visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it"
+            f"{make_visible(page)}: will be replaced, as its seeds or settings differ; --out FOLDER keeps it"
         )
 
 

@@ -276,7 +276,7 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout
     assert read_trial_counts(process.stdout) == TrialCounts(trained=4, left=2)
-    assert "2 trials of this look not begun, as the time is up" in process.stderr
+    assert "2 trials of this look: not begun, as the time is up" in process.stderr
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(trained=2, stored=4)
 
 
