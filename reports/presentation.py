@@ -36,7 +36,7 @@ class Presentation:
     Two fields are import names of functions, so that a study runs without loading them:
 
     - `extras_import`: from a Comparison to its Extras
-    - `curves_import`: from a Result to learning curves, {metric: points (step, value)}, in place of its own
+    - `curves_import`: from a Result to its curves, {metric: points (step, value)}, instead of `Result.curves`
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)

@@ -89,7 +89,7 @@ class EarlierVerdict:
     __pydantic_config__ = _STRICT
 
     def describe(self, template: str) -> str:
-        """Return it in a line, with its command line if the template of that differs from `template`."""
+        """Return the verdict in a line, with its command line if its template is not `template`."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
         judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.template}`" if self.template != template else ""

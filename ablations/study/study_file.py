@@ -225,8 +225,8 @@ default the accuracy, δ 0.02, then the loss, δ 0.05 nats"""
     """how many (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without `looks` \
 all are trained; by default as many as the last look needs"""
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
-    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40], with `seeds` after all of \
-them"""
+    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40] or, with `seeds`, once, \
+after all of them"""
     decide: Literal["direction", "size"] = "direction"
     """a contrast stops once the arm is better, worse or the same within δ; with `"size"` once the \
 difference is also shown to be more or less than δ"""

@@ -92,7 +92,9 @@ def predict_contrast(
     The contrast is judged at .05/family, Holm's first step, so that it needs fewer seeds in truth, and its
     chances are higher. With `until_size` it goes on until a difference is shown to be more or less than δ. It
     gets no more seeds after a look at which its chance to be decided is below `futility`, where the other
-    contrasts of the family are taken to be like it. Raises ValueError unless sd, δ and the family are positive.
+    contrasts of the family are taken to be like it.
+
+    Raises ValueError unless sd, δ and the family are positive.
     """
     if not (sd > 0 and delta > 0 and family_size > 0):
         raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family_size}")
