@@ -31,7 +31,7 @@ from unrolled.reports.statistics.online import LAMBDA, next_level
 FALSE_KEEP_SHARE = 0.1
 """The share of keeps that may be false; with alpha spending, the chance that any keep is false."""
 FALSE_SIMPLER_SHARE = 0.05
-"""The same for candidates that are accepted as simpler: one that is δ worse is a false one."""
+"""The share of candidates accepted as simpler that may be false: δ worse, or more, than the last keep."""
 FEWEST_SPREAD_PAIRS = 8
 """The fewest pairs of a chain that estimate the spread of paired differences."""
 FOLDER = "chains"

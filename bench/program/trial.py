@@ -77,7 +77,7 @@ class ProgramTrial(Trial):
     occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
-    kinds: tuple[tuple[str, str], ...] = ()  # `Checkout.file_modes`
+    kinds: tuple[tuple[str, str], ...] = ()  # of a commit: links and executable files, see `Checkout`
     study_folder: str = ""  # folder of the study file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)

@@ -1,8 +1,8 @@
 """Identity of a program: hashes of the files that decide its numbers, and versions of packages.
 
 The files are those that the study's patterns or the command line name, and the modules that they import. The
-packages are those that these import, with their versions in the program's own Python. The versions begin with
-a hash of Unrolled's code that reads numbers.
+packages are those that the files import, with their versions in the program's own Python. The versions begin
+with a hash of Unrolled's code that reads numbers.
 """
 
 import os
