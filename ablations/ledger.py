@@ -119,7 +119,7 @@ class Ledger:
         return self._read_file(id, details=True)
 
     def read_results(self, ids: Iterable[str]) -> dict[str, Result]:
-        """Return the results of trials, without details, by id in this order; a trial without one is left out.
+        """Return the results of trials, without details, by id; trials without a result are left out.
 
         Sets results aside and raises as `read_result` does. Files of details are not opened.
         """

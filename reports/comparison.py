@@ -191,7 +191,7 @@ class Comparison:
 
     @property
     def bases_phrase(self) -> str:
-        """What arms are compared with, such as "lm1", or "lm1 or the arm that each names"."""
+        """The base of the arms in words: "lm1", or "lm1 or the arm that each names"."""
         has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
         if has_other_base:
             return f"{self.arms[0].name} or the arm that each names"

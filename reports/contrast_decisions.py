@@ -28,8 +28,8 @@ from unrolled.reports.statistics.verdicts import Verdict
 def decide_looks(design: Design) -> Decisions[str]:
     """Return the state of every contrast of a study after the looks whose results are complete.
 
-    While trials are trained the verdicts come from here, as pandas takes half a second to load; the verdicts
-    of a page come from `comparison.compare`, which reads the table of the same results. Both call
+    While trials are trained, the verdicts come from here, as pandas takes half a second to load. The verdicts
+    of a page come from `comparison.compare`, which reads a table of the results. Both call
     `decide_contrasts`, and tests/reports/test_exports.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}

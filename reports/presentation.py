@@ -18,7 +18,7 @@ class FigureColumn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What only the pages of one trainer show. A subclass adds fields, which the trainer's template reads."""
+    """Parts that only the pages of one trainer have. A subclass adds fields, which the template reads."""
 
     sentence: str = ""  # sentence below the main figure
     warnings: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What equal numbers show: arms that computed the same, and arms that are one run, copied for every seed."""
+"""Finding arms of equal numbers: two that computed the same, and one run that is copied for every seed."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence

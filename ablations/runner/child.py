@@ -52,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessConditions:
-    """What the process of a trial loads and calls, and its limits."""
+    """The modules that the process of a trial loads, the function that it calls, and its limits."""
 
     run_import: str = ""  # import name of the function that it calls; "" for the trial's own function
     preload: Sequence[str] = ()  # modules by name, plug-ins by path

@@ -1,4 +1,4 @@
-"""What it takes to decide a study: seeds, trials and time, expected before they are trained.
+"""Estimates, before the training, of the seeds, trials and time that decide a study.
 
 The expected seeds follow from the spread of the paired differences: the spread of results so far, or
 `SPREAD`.

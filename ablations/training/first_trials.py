@@ -77,7 +77,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, StudyResult]:
-    """Train those of these trials that have no result or failed in training. Returns the results of all.
+    """Train the trials without a result, and those whose training failed. Returns the results of all.
 
     Raises BadInput for a trial that fails, of any arm except another commit.
     """

@@ -291,7 +291,7 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """What `read_files_to_ship` leaves out: absolute paths and patterns, and sources of packages."""
+        """The paths that `read_files_to_ship` leaves out: absolute ones, patterns, sources of packages."""
         patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
         words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [

@@ -26,7 +26,7 @@ _HALVINGS = 24  # halvings of the range in which an estimate is sought
 
 @dataclass(frozen=True)
 class ExpectedContrast:
-    """What to expect of a contrast by the last look."""
+    """The expected course of a contrast up to the last look."""
 
     seeds: float  # mean number of seeds
     decided: float  # chance that it is decided

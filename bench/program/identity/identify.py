@@ -52,7 +52,7 @@ _STARTUP_MODULES = ("sitecustomize", "usercustomize")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What planning has read. It is given to the processes of trials, which read only what has changed."""
+    """The facts that planning has read. The processes of trials get them, and read only changed files."""
 
     code: Mapping[str, FileFacts] = field(default_factory=dict)  # facts by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)

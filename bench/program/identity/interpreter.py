@@ -28,7 +28,7 @@ class Module(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a Python has installed. The answer holds as long as the `watched` files keep their state."""
+    """The modules and packages of a Python. The answer holds while the `watched` files keep their state."""
 
     python: str  # "python 3.11.2"
     modules: Mapping[str, Module | None]  # None for a module that does not exist

@@ -237,7 +237,7 @@ def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(
     full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     output = study.run("-j", "1", "--budget", "1s", SLEEP="0.15")  # all of it would take 5.5 s
-    assert "as the time is up: run again" in output or "looks: not run: no time was left" in output
+    assert "as the time is up; run again" in output or "looks: not run: no time was left" in output
     assert "looks: not run: no time was left" in study.run("--budget", "0.001s")
     study.run("-j", "2")
     assert study.outcome() == full_study.outcome()
