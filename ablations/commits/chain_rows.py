@@ -46,7 +46,7 @@ def describe_proposal(entry: ChainEntry) -> str:
 
 
 def find_scale(metric: Metric) -> Scale:
-    """Return how values of a chain's metric are written."""
+    """Return how the metric of a chain is read."""
     return PLAIN.find_scale(metric.name).adapt_to(metric)
 
 

@@ -225,7 +225,7 @@ class Contrast:
         return -low, high
 
     def _compute_tails(self, mu: float) -> tuple[float, float]:
-        """Return the one-sided p of the nulls that the difference is at most mu, and at least mu."""
+        """Return the one-sided p that the difference is at most mu, and that it is at least mu."""
         if not self.by_signs:
             return self._mean_tails(mu)
         of_median = median_tails(*self._bound_differences(), mu)

@@ -172,7 +172,7 @@ def evaluate_looks(
 
 @dataclass(frozen=True)
 class _StudyEvidence(Generic[Key]):
-    """The values, lost seeds and looks of a study, of which each look reads a part. Look k counts from 0."""
+    """What the looks of a study read: values, lost seeds and looks. Look k is counted from 0."""
 
     sides_by_contrast: Mapping[Key, Mapping[str, SidePair]]
     seeds: Sequence[int]
