@@ -9,7 +9,7 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT_LINE = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
-"""The line that `git revert` writes. It counts only below a subject of `_REVERT_SUBJECT`: others quote it."""
+"""The line that `git revert` writes. Below a subject that is not of `_REVERT_SUBJECT`, it is a quotation."""
 _REVERT_SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
 
 

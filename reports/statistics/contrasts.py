@@ -333,7 +333,7 @@ class Contrast:
 
     @property
     def seeds_needed(self) -> int | None:
-        """The last look that would detect a difference of δ with 80 % power, in seeds; None as for `mde`."""
+        """The seeds of a last look that would detect δ with 80 % power and this SD; None as for `mde`."""
         if self.sd is None or self.by_signs or self._incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)

@@ -194,9 +194,10 @@ class Unpaired(ErrorContrast):
 
 
 def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOptions]) -> Unpaired:
-    """Compare two independent samples. The options are those of `compare_pairs`.
+    """Compare two independent samples (Welch 1947). The options are those of `compare_pairs`.
 
-    Samples with fewer than two values, or with an infinite value, have no test.
+    Samples with fewer than two values, or with an infinite value, have no test. Raises ValueError as
+    `compare_pairs` does for its options.
     """
     a, b = map(select_finite, (arm, base))
     error = math.nan
@@ -254,7 +255,7 @@ def compare_folds(
 ) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
-    The options are those of `compare_pairs`.
+    The options, and the ValueError for wrong values, are those of `compare_pairs`.
     """
     plain = compare_pairs(arm, base, **options)
     error = math.nan

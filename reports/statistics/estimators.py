@@ -136,7 +136,7 @@ def median_tails(low: Floats, high: Floats, mu: float = 0.0) -> tuple[float, flo
 
 
 def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, float]:
-    """Return the medians that neither tail of `median_tails` rejects at alpha/2: two values, or infinite."""
+    """Return the lowest and highest median that no tail rejects at alpha/2; infinite for few values."""
     n = low.size
     rejecting = np.flatnonzero(special.bdtr(np.arange(n), n, 0.5) <= alpha / 2)
     if not rejecting.size:

@@ -21,7 +21,8 @@ def holm(ps: Sequence[float]) -> list[Adjusted]:
 
     The interval of a rejected hypothesis has the level of its own step: .05 divided by the number of
     hypotheses that were open there. The interval of an open hypothesis has the level of the step that failed.
-    For p = .001, .02, .9 these are .05/3 (rejected), .05/2 (rejected) and .05/1.
+    For p = .001, .02, .9 the levels are .05/3 (rejected), .05/2 (rejected) and .05/1. Raises ValueError for a
+    p outside of 0 to 1.
     """
     adjusted = step_down(_check_p_values(ps))
     rank = np.argsort(np.argsort(ps, kind="stable"), kind="stable")
@@ -33,7 +34,7 @@ def benjamini_hochberg(ps: Sequence[float]) -> list[Adjusted]:
     """Return p values adjusted so that at most .05 of claims are expected to be false; for exploratory arms.
 
     From Benjamini and Hochberg (1995). The intervals are those of Benjamini and Yekutieli (2005): at most .05
-    of the claims' intervals are expected to miss the true difference.
+    of the claims' intervals are expected to miss the true difference. Raises ValueError as `holm` does.
     """
     if not len(ps):
         return []

@@ -93,7 +93,7 @@ def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Propo
     """Test at each look whether the mean gains of proposals, (proposals, pairs), are above 0.
 
     Each look takes the larger p of Student's t and Hall's t. A proposal ends when its p over the looks so far
-    is at most its level, and when it is futile.
+    is at most its level, and when it is futile. Raises ValueError for looks that end before 5 pairs.
     """
     tests = select_tests(looks)
     size = len(gains)
