@@ -215,7 +215,7 @@ def verdicts(
     - `better`: the number of pairs in which the arm is better than its baseline
     - `p` of a difference, and `p_same` of equality within ±δ
     - `direction`, `size` and, in words, `verdict`
-    - `exploratory`: whether the study marks the arm so, or results of both sides existed before the plan
+    - `exploratory`: whether the study marks the arm, or results of both sides existed before the plan
     - `attempt`: 1, plus the number of earlier plans of the contrast
     - `provisional`: whether the verdict claims something on fewer than ten pairs
     - `open_because`: why the verdict is open; "" if it is not

@@ -78,7 +78,7 @@ class Ledger:
 
     @property
     def nearest_ledger_hint(self) -> str:
-        """A hint at the ledger in the nearest folder above this one that has one; "" if none has."""
+        """A hint at the nearest folder above this one that has a ledger; "" if none has."""
         for folder in self.root.absolute().parent.parents:
             results = folder / "results"
             if (results / "plans").is_dir():
@@ -119,7 +119,7 @@ class Ledger:
         return self._read_file(id, details=True)
 
     def read_results(self, ids: Iterable[str]) -> dict[str, Result]:
-        """Return the results, without details, of those of these trials that have one, by id in their order.
+        """Return the results of trials, without details, by id; trials without a result are left out.
 
         Sets results aside and raises as `read_result` does. Files of details are not opened.
         """

@@ -89,7 +89,7 @@ class LimitOptions:
     """The limits of one trial."""
 
     time_limit: Positive | None = None
-    """Time limit of one trial in seconds (default: 3600; of a program, that of its study, or none)."""
+    """Time limit of one trial in seconds (default: 3600; for a program, its study's limit, if any)."""
     memory_limit: Annotated[int, Ge(0), Parameter(validator=validators.Number(gte=0))] = 0
     """Memory limit of one trial on the CPU in MiB (default: 0, no limit)."""
 
@@ -97,7 +97,7 @@ class LimitOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(WorkerOptions):
-    """What to change in a study before it is planned."""
+    """Changes of a study before it is planned."""
 
     seeds: str | int | None = None
     """Seeds to train, such as 0-9 or 0,3,5."""
@@ -135,7 +135,7 @@ TRAINING_FLAGS = frozenset(field.name for field in fields(RunOptions)) - {"resul
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class GateOptions(RunOptions):
-    """What a gate compares; its rules are the base's."""
+    """The two commits that a gate compares; the base decides the rules."""
 
     base: Annotated[str, Parameter(group=GATE)] = ""
     """The branch, tag or commit to compare with, by its merge base with the head (default: GITHUB_BASE_REF, \
@@ -202,7 +202,7 @@ class CompareOptions(RunOptions):
     """The column that pairs rows of two arms, such as seed."""
     item: Annotated[str, Parameter(group=TABLES)] = ""
     """A column that tells the rows of one arm and pair apart, such as document; equal items of two arms are
-    compared. none: rows are independent samples."""
+    compared. Write none if the rows are independent samples."""
     test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (
         None
     )
@@ -226,7 +226,7 @@ class CompareOptions(RunOptions):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions(StoredOptions):
-    """What is shown of a trial, or of a corpus."""
+    """The part of a trial, or of a corpus, that is shown."""
 
     generate: Annotated[Count | None, Parameter(group="For a trial")] = None
     """Train it again and generate this number of tokens."""

@@ -93,7 +93,7 @@ def _read_cpu_model() -> str:
 
 @functools.cache
 def _describe_torch_build() -> str:
-    """Hash of torch's build configuration, without the CPU capability, which is a separate fact."""
+    """Return a hash of torch's build configuration, without the CPU capability, which is a separate fact."""
     import torch
 
     built = [line for line in torch.__config__.show().splitlines() if "CPU capability usage" not in line]

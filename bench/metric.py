@@ -149,9 +149,9 @@ class Metric:
 
     @property
     def highest(self) -> float:
-        """The highest value of a known share, 1, or 100 where a δ of 1 or more shows that it is in per cent.
+        """The highest possible value of a known share; infinity for any other metric.
 
-        Returns infinity for any other metric.
+        It is 1, or 100 if δ is 1 or more: an accuracy with a δ of 2 is in per cent.
         """
         if self.ratio or not SHARES & {*_known_names(self.name)}:
             return math.inf

@@ -98,10 +98,10 @@ class ReadAudit:
 
     @contextmanager
     def refuse_other_files(self, counted: Iterable[str], place: str) -> Iterator[None]:
-        """Refuse all files, in the block and before it, but for those that are, or lie in, one of `counted`.
+        """Refuse files that this process read, before the block or in it, if they are not `counted`.
 
-        Raises BadInput as a file is opened or a program is started and, if the code of the block caught that
-        error, again at the end of the block.
+        A folder in `counted` stands for the files directly in it. Raises BadInput when a file is opened or a
+        program is started and, if the code of the block caught the error, again at the end of the block.
         """
         self._allowed = {os.path.realpath(path) for path in counted if path}
         self._place = place

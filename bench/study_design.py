@@ -1,4 +1,4 @@
-"""What a study's plan stores and its page reads: when contrasts end, and the changes of an audit."""
+"""Facts that a study's plan stores and its page reads: when contrasts end, and the changes of an audit."""
 
 from dataclasses import dataclass
 from enum import StrEnum

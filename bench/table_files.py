@@ -161,7 +161,7 @@ def _parse_cell(cell: str) -> float | str | None:
 
 
 def read_json(path: Path, rows_key: str = "") -> list[Row]:
-    """Return the rows of a list of objects, or the single row of an object, or the list at this key of it.
+    """Return the rows of a file: a list of objects, a single object, or the list at `rows_key` of an object.
 
     Raises ValueError for other data.
     """

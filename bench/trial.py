@@ -74,7 +74,7 @@ class Trial:
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """The settings and the data, by which an arm is found again under another study, seed or code."""
+        """The settings and the data: equal for the trials of an arm, whatever their study, seed or code."""
         settings = {name: value for name, value in self.declared_fields.items() if name != "seed"}
         return {**settings, "data": self.data}
 
@@ -95,7 +95,7 @@ class Trial:
 
     @property
     def comparable_class(self) -> str:
-        """What the settings configure. Trials in which it is equal differ in their settings alone."""
+        """What the settings configure, such as a class: trials of one class differ in settings alone."""
         return ""
 
     @property
@@ -331,7 +331,7 @@ def failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields
 
 
 def canonical_json(data: Any) -> bytes:
-    """ASCII JSON with sorted keys and no spaces: equal data gives equal bytes.
+    """Return ASCII JSON with sorted keys and no spaces: equal data gives equal bytes.
 
     Python writes floats so that they read back to the same bits; JSON has no NaN and no infinity, so
     these become the strings "nan", "inf" and "-inf", which `float()` reads.

@@ -90,7 +90,7 @@ class ComparedArm:
 
     @property
     def interval(self) -> Interval | None:
-        """The interval of its verdict; the A/A check, without a verdict, has one at a level of its own."""
+        """The interval of its verdict; of the A/A check, which has no verdict, the 99 % interval."""
         if self.verdict:
             return self.verdict.interval
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
@@ -112,8 +112,8 @@ class ComparedArm:
     def describe_seeds_of_mean(self) -> str:
         """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
 
-        With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. For
-        an arm that ignores its seed it says "10 alike".
+        With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. An
+        arm of n-gram counts, which use no seed, has "10 alike".
         """
         if self.done_count and not self.measured.uses_seed:
             return f"{self.done_count} alike"
@@ -194,7 +194,7 @@ def make_compared_arm(
 
 
 def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
-    """Return what weakens a claim that rests on several arms: all that weakens one of theirs."""
+    """Return what weakens a claim on several arms: one exploratory arm, and the highest attempt."""
     return phrase_standing(any(arm.is_exploratory for arm in arms), max(arm.attempt for arm in arms))
 
 
@@ -246,7 +246,7 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
 def summarise_arm(
     arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
 ) -> ArmSummary:
-    """Return the summary of an arm's values by seed. An arm that ignores its seed has no SD and no interval.
+    """Return the summary of an arm's values by seed. An arm that uses no seed has no SD and no interval.
 
     `lower_is_better` matters only to the median, and only if a seed diverged.
     """

@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def per_unit(self) -> tuple["Comparison", ...]:
-        """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …."""
+        """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …"""
         return tuple(
             replace(view, other_scale=other_scale) if other_scale else view
             for view in self.per_metric
@@ -108,7 +108,7 @@ class Comparison:
 
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
-        """The seeds that count and finished in every arm that finished any."""
+        """The seeds that count and finished in every arm, apart from arms without a finished trial."""
         by_arm = [{seed for seed, r in arm.measured.results.items() if r.done} for arm in self.arms]
         return tuple(s for s in self.design.seeds if all(s in finished for finished in by_arm if finished))
 
@@ -119,7 +119,7 @@ class Comparison:
     def judge_pairs(self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]]) -> dict[Name, Verdict]:
         """Return the verdicts on pairs of arms, the first against the second.
 
-        A contrast that the study declares has its verdict there. The others are judged as undeclared ones.
+        A contrast that the study declares keeps its verdict. The others are judged by `judge_undeclared`.
         """
         declared = {}
         undeclared = {}
@@ -191,7 +191,7 @@ class Comparison:
 
     @property
     def bases_phrase(self) -> str:
-        """What arms are compared with, such as "lm1", or "lm1 or the arm that each names"."""
+        """The base of the arms in words: "lm1", or "lm1 or the arm that each names"."""
         has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
         if has_other_base:
             return f"{self.arms[0].name} or the arm that each names"

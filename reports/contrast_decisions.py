@@ -28,8 +28,8 @@ from unrolled.reports.statistics.verdicts import Verdict
 def decide_looks(design: Design) -> Decisions[str]:
     """Return the state of every contrast of a study after the looks whose results are complete.
 
-    While trials are trained the verdicts come from here, as pandas takes half a second to load; the verdicts
-    of a page come from `comparison.compare`, which reads the table of the same results. Both call
+    While trials are trained, the verdicts come from here, as pandas takes half a second to load. The verdicts
+    of a page come from `comparison.compare`, which reads a table of the results. Both call
     `decide_contrasts`, and tests/reports/test_exports.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
@@ -71,7 +71,7 @@ def decide_contrasts(
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
     families = [
         _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else FUTILE_CHANCE),
-        # no exploratory contrast is futile: futility is predicted for the steps of Holm
+        # exploratory contrasts are never given up, as `find_futile` assumes the steps of Holm
         _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]
     return Decisions(

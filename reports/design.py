@@ -45,7 +45,7 @@ class MeasuredArm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # results by seed, failures included
     trial: Trial | None = None  # one of its trials, which is read while there are no results
-    marked_exploratory: bool = False  # whether the study marks it so: Benjamini–Hochberg instead of Holm
+    marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
     against: str = ""  # name of its base, which `changes` are relative to; "" for the baseline
     uses_seed: bool = True  # False if every seed gives the same numbers, as for a model fitted by counting
 
@@ -132,7 +132,7 @@ class Design:
     about: str = ""  # what the study is about, in sentences
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
-    # the same of what is not judged; infinite for judged costs
+    # difference of equal trials by metric that is not judged; infinite for judged costs
     irreproducible: Mapping[str, float] = field(default_factory=dict)
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
@@ -155,7 +155,7 @@ class Design:
         return self.seeds[: self.looks[0]] if self.looks else self.seeds
 
     def is_exploratory(self, arm: MeasuredArm) -> bool:
-        """Return True if the study marks an arm so, or if its results were seen before the plan."""
+        """Return True if the study marks an arm, or if its results were seen before the plan."""
         return arm.marked_exploratory or arm.name in self.seen_pairs
 
     def count_attempts(self, arm: MeasuredArm) -> int:
@@ -246,9 +246,9 @@ def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRem
 
 
 def _has_same_weights(base: MeasuredArm, arm: MeasuredArm) -> bool:
-    """Return True if an arm with its base's model and other settings has its weights on every shared seed.
+    """Return True if an arm has the weights of its base on every shared seed, though its settings differ.
 
-    Two models may have equal weights, as one may be the other written anew.
+    Arms of two models are left out, as one may be the other written anew.
     """
     of_arm, of_base = (
         {r.trial.seed: weights for r in side.finished_results if (weights := r.fingerprints.get("weights"))}

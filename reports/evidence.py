@@ -1,4 +1,4 @@
-"""What each contrast is judged by: the numbers of both sides, the seeds that were lost, and why."""
+"""The evidence on each contrast: the numbers of both sides, the seeds that were lost, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from unrolled.reports.statistics.types import SidePair, select_seeds
 
 @dataclass(frozen=True)
 class Evidence:
-    """What each contrast of a design is judged by. A contrast has the name of its arm."""
+    """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
 
     statuses: Statuses
     values: Values  # without the copies of one run: see `replicates.drop_copies`
@@ -75,7 +75,7 @@ class Evidence:
         return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
     def limit_to_looks(self, looks_taken: int) -> "Evidence":
-        """Return the evidence of the seeds of these looks, or of the first look if none was taken."""
+        """Return the evidence on the seeds of the looks taken so far, or of the first look if none was."""
         seeds = self.design.seeds[: self.design.looks[max(0, looks_taken - 1)]]
         values = {
             metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}

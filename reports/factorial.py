@@ -23,7 +23,7 @@ BESIDE = "beside all the others"
 ALONE = "alone"
 AVERAGE = "on average"
 CONTEXTS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
-"""Context → the name of its design. A context is what the other parts are while one is switched on."""
+"""Context → the name of its design. A context says how the other factors are set while one is switched on."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""
@@ -226,7 +226,7 @@ def _list_differences(arm: ComparedArm, settings: Mapping[str, Scalar]) -> list[
 def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, ComparedArm]:
     """Return, by setting, the arm that differs from this one in that setting alone.
 
-    A setting is left out if several arms do so, at different levels.
+    A setting is left out if arms differ in it at several levels.
     """
     settings = _read_settings(arm)
     arms_by_level: dict[str, dict[Scalar, ComparedArm]] = {}

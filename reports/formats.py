@@ -126,7 +126,7 @@ def pipe_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 REPEATED = "whether the same trial gives the same numbers twice"
-"""What a repeated training of a program's first trial shows."""
+"""The question that a second training of a program's first trial answers."""
 
 
 def describe_distances(differences: Mapping[str, float]) -> str:

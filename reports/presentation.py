@@ -18,7 +18,7 @@ class FigureColumn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What only the pages of one trainer show. A subclass adds fields, which the trainer's template reads."""
+    """Parts that only the pages of one trainer have. A subclass adds fields, which the template reads."""
 
     sentence: str = ""  # sentence below the main figure
     warnings: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Presentation:
     Two fields are import names of functions, so that a study runs without loading them:
 
     - `extras_import`: from a Comparison to its Extras
-    - `curves_import`: from a Result to learning curves, {metric: points (step, value)}, in place of its own
+    - `curves_import`: from a Result to its curves, {metric: points (step, value)}, instead of `Result.curves`
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)

@@ -30,7 +30,7 @@ from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What the template of a page reads, by these names. A sentence or phrase is "" where there is none."""
+    """The names that the template of a page reads. A sentence or phrase is "" where there is none."""
 
     comparison: Comparison
     design: Design
@@ -48,7 +48,7 @@ class Page:
     futile: str  # sentence on contrasts that are given up
     seen_data: str  # sentence on contrasts whose results were seen before the plan
     attempts: str  # sentences on contrasts that were planned before
-    earlier_attempts: Sequence[str]  # a line for each of these plans
+    earlier_attempts: Sequence[str]  # a line for each earlier plan of a contrast
     tally: str  # how many trials finished
     failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
     warnings: Sequence[str]

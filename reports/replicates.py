@@ -1,4 +1,4 @@
-"""What equal numbers show: arms that computed the same, and arms that are one run, copied for every seed."""
+"""Finding arms of equal numbers: two that computed the same, and one run that is copied for every seed."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -79,8 +79,9 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
-    A number that rises evenly with the seed counts as equal. One that differs between equal trials, and is no
-    known cost, tells runs apart if its range over seeds is over `FAR` times that difference.
+    A number that rises evenly with the seed counts as equal. A number in which equal trials differ is ignored
+    if it is a known cost, or if its range over the seeds is small. If equal trials differ by .001, a range
+    above `FAR` · .001 = 1 shows different runs.
     """
     for name, distance in design.irreproducible.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
@@ -119,22 +120,22 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
         a    .812  .843  .790  .835  .821   five runs
         b    .852  .852  .852  .852  .852   one run, copied     → {"b": 0}
 
-    All rows of a table are read, and the seeds of a study's first look with five or more. The numbers of a
-    run that is repeated may differ a little: they are one value if their range is at most the noise. s is the
-    widest spread of any arm.
+    Of a study, only the seeds of the first look with five or more are read. The numbers of a run that is
+    repeated may differ a little: they are one value if their range is at most the noise. s is the widest
+    spread of any arm (.04 in the examples), and ε is δ/100 or `LAST_DIGITS` of the numbers, the smaller one.
+    Two equal trials differ by d.
 
-    | trials | noise | example |
+    | trials | noise | one value |
     |---|---|---|
-    | equal trials give equal numbers | 0, and fingerprints are equal | .852 |
-    | two equal trials differ by d | √(d · s), as one d may be far too small | d .001, s .04: .850 to .856 |
-    | the same, s < `COPY_FACTOR`² · d | that of a table, as seeds differ no more than equal trials | |
-    | d was not measured | s / `COPY_FACTOR` | s .04: .850 to .860 |
-    | a table from elsewhere | `LAST_DIGITS` of its size, δ/100 at most | .852000 to .852008 |
-    | the same, s is a hundred times that | ten times that, or `measure_printing_noise` | |
+    | d = 0 | 0; fingerprints must be equal, too | .852 |
+    | d > 0, s > `COPY_FACTOR`² d | √(d s), as one d may be far too small | d .001: .850 to .856 |
+    | d > 0, s is smaller | ε, as seeds differ no more than equal trials | d .01: .852000 to .852008 |
+    | d was not measured | s / `COPY_FACTOR` | .850 to .860 |
+    | a table from elsewhere | s/100, but at least ε and at most ten times `LAST_DIGITS` | .85200 to .85208 |
 
-    Fingerprints that differ between equal trials, or that count the seeds, are ignored. An arm is left out if
-    its model declares that no seed changes it, or if it has the best possible value on every seed, which
-    several runs may reach.
+    Numbers of a table that are printed with few digits may differ by `measure_printing_noise`. An arm is left
+    out if its model declares that no seed changes it, or if it has the best possible value on every seed,
+    which several runs may reach.
     """
     metrics = select_qualities(design.metrics)
     if not metrics:

@@ -72,7 +72,7 @@ def _judge_rows(
 
 
 def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
-    """Return the verdict that counts lost runs, without any claim that the survivors alone do not show."""
+    """Return the verdict that counts lost runs; its claim stays only if the survivors alone show it, too."""
     if not with_lost_runs.claims or with_lost_runs.kind == of_survivors.kind:
         return with_lost_runs
     return with_lost_runs.withdraw_claim() if of_survivors.claims else of_survivors

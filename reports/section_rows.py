@@ -1,4 +1,8 @@
-"""The rows of the page's later sections: sweeps, costs, devices. No rows, no section."""
+"""The rows of the page's later sections: sweeps, costs, devices. A section without rows is left out.
+
+Without a trial on a GPU, the page has no section of devices, and its table of costs has no columns of
+`Presentation.gpu_costs`: of the chapter, this is tokens/s after the first epoch.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What only the chapter has: `show models` and `corpus`, generated text, and the book's notebook."""
+"""Commands for the chapter alone: `show models` and `corpus`, generated text, and the book's notebook."""
 
 import textwrap
 from collections.abc import Sequence

@@ -260,7 +260,7 @@ class _Candidate:
         if pairs is not None and pairs <= looks.last:
             return ""
         number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"
-        return f"a gain of {metric.shown_delta} takes {number}; the budget has {looks.last}"
+        return f"a gain of {metric.shown_delta} takes {number}; the last look has {looks.last}"
 
     def _list_remarks(self) -> list[str]:
         """Return a remark if the candidate's commit does not come after the incumbent's in the history."""

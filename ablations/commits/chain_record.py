@@ -31,7 +31,7 @@ from unrolled.reports.statistics.online import LAMBDA, next_level
 FALSE_KEEP_SHARE = 0.1
 """The share of keeps that may be false; with alpha spending, the chance that any keep is false."""
 FALSE_SIMPLER_SHARE = 0.05
-"""The same for candidates that are accepted as simpler: one that is δ worse is a false one."""
+"""The share of candidates accepted as simpler that may be false: δ worse, or more, than the last keep."""
 FEWEST_SPREAD_PAIRS = 8
 """The fewest pairs of a chain that estimate the spread of paired differences."""
 CHAINS_FOLDER = "chains"
@@ -171,9 +171,9 @@ class ChainRecord:
     def compute_levels(self) -> tuple[float, float]:
         """Return the levels of the next proposal: of the test that it helps, and that it is simpler.
 
-        The rule computes the levels of all earlier proposals again. They may differ from the levels by which
-        proposals were judged, if two were open at once. A kept proposal enters with p = 0 and any other with
-        p ≥ λ, so that recomputed levels change no outcome.
+        The rule computes the levels of all earlier proposals again, in the order of their numbers. If two
+        proposals were open at once, the second one was judged at another level than is computed now. A kept
+        proposal enters with p = 0 and any other with p ≥ λ, so that recomputed levels change no outcome.
         """
         ps = [
             0.0 if proposal.outcome == ProposalOutcome.KEEP else max(proposal.p, LAMBDA)

@@ -160,8 +160,8 @@ def draw_seeds(number: int, used_seeds: Collection[int]) -> tuple[int, ...]:
 def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     """Return the study of a proposal under its name, with its own seeds.
 
-    If a time, a speed or memory is judged, its trials are marked as of this occasion, so that none of another
-    proposal stands in for them.
+    If a time, a speed or memory is judged, the name enters the identity of the trials, so that no trial of
+    another proposal is used again.
     """
     occasion = {"occasion": name} if judges_cost(study.metrics) else {}
     arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]

@@ -44,7 +44,7 @@ class Clone:
     def take_back(
         self, commits: Sequence[LoggedCommit], is_kept: Callable[[str], bool] = lambda _: False
     ) -> str | None:
-        """Return the hash of the tree without these commits; None if later changes conflict with that.
+        """Return the hash of the tree without these commits; None if that conflicts with later changes.
 
         The last commit is reverted first, a merge against its first parent. A file that conflicts stays as it
         is if `is_kept` returns True for its path.

@@ -75,9 +75,10 @@ def list_base_patterns(factory: ProgramFactory, study_place: str | None, pair: C
 
 
 def find_program_folder(path: str) -> Path:
-    """Return the folder whose repository has the program, by the present text of the study's file.
+    """Return the folder whose repository has the program, as the study's file in the work tree says.
 
-    If the file is missing or has a mistake, that is the file's own folder: the base's version decides later.
+    If the file is missing or has a mistake, return the folder of the file. The study itself is read later,
+    from the base.
     """
     folder = Path(path).parent
     with suppress(BadInput):

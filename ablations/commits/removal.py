@@ -85,7 +85,7 @@ class Checkouts:
 
     @property
     def factory(self) -> ProgramFactory:
-        """What makes the trials of the program, with all checkouts."""
+        """The factory of the program's trials, with all checkouts."""
         checkouts = {name: factory.checkouts[name] for name, factory in self._by_name.items()}
         return replace(next(iter(self._by_name.values())), checkouts=checkouts)
 
@@ -190,7 +190,7 @@ class TreeBuilder:
 def _name_tree(changes: Sequence[Change]) -> str:
     """Return the name of a tree without these changes: "without 1a2b3c4 + 5d6e7f8".
 
-    The name of a removal's own tree has the subject of its change, and is never the same.
+    The arm of a removal has another name, with the subject of its change: "without 1a2b3c4 Add AR".
     """
     names = [change.short for change in changes]
     if len(names) > 4:
@@ -209,7 +209,7 @@ def list_removals(history: History) -> list[Removal]:
 
 
 def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_ATTEMPTS sets of later changes: none, then those of the same files first."""
+    """Yield at most MOST_ATTEMPTS sets of later changes: none, then first changes of the same files."""
     files = history.list_files(change)
     overlapping = [edit for edit in later if not files.isdisjoint(history.list_files(edit))]
     linked_changes = []  # changes linked by files of one another

@@ -15,9 +15,9 @@ def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Earlier
 
     Contrasts are the same if both sides have the same program, settings and data; study, seeds and code may
     differ. A plan has no verdict if it has too few seeds or no pair of results, or if its first trials
-    stopped it. The studies that ship were declared together. One of them has no earlier verdict that rests on
-    its own trials alone: "no tying" of `regularization` and of `toggles` are the same trials, and not two
-    attempts.
+    stopped it. The studies that ship were declared together, so that trials which two of them share are one
+    attempt: "no tying" of `regularization` and of `toggles`. Of a shipped `plan`, verdicts that rest on its
+    own trials alone are therefore left out.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys

@@ -153,7 +153,7 @@ def _format_title(arm: MeasuredArm, metric: Metric, unit: Scale) -> str:
 def _name_numbers(
     name: str, mean: float | None, sd: float | None, interval: Interval | None
 ) -> dict[str, float]:
-    """Return the finite ones of these numbers by name: "loss", "loss sd", "loss low", "loss high"."""
+    """Return the finite numbers among them by name: "loss", "loss sd", "loss low", "loss high"."""
     low, high = (interval.low, interval.high) if interval else (None, None)
     numbers = {"": mean, " sd": sd, " low": low, " high": high}
     return {

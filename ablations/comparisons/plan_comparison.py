@@ -25,7 +25,7 @@ def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison"
 
 
 def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
-    """Return what a plan's arms are compared by, and each arm with its results."""
+    """Return the design by which a plan's arms are compared, with the results of each arm."""
     earlier_dates = [
         earlier.declared_at
         for earlier in plan.earlier_declarations

@@ -35,7 +35,7 @@ STANDING_TAG = f"unrolled.{STANDING}"
 
 @dataclass(frozen=True, kw_only=True)
 class RunContent:
-    """What is written of a run. Names become MLflow's keys, and long values are cut, with a mark."""
+    """The content of a run. Names become MLflow's keys, and long values are cut, with a mark."""
 
     title: str
     tags: Mapping[str, str]  # empty ones are not written

@@ -89,7 +89,7 @@ class EarlierVerdict:
     __pydantic_config__ = _STRICT
 
     def describe(self, template: str) -> str:
-        """Return it in a line, with its command line if the template of that differs from `template`."""
+        """Return the verdict in a line, with its command line if its template is not `template`."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
         judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.command_template}`" if self.command_template != template else ""
@@ -138,7 +138,7 @@ class Plan:
     stopping_rule: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Whether contrasts unlikely to be decided get all seeds. Not part of `hash`: it adds no claim."""
+    """Whether contrasts unlikely to be decided get all seeds. Not in `hash`: error rates hold either way."""
     repeat: bool = True
     """Whether `nondeterminism` is measured. Not part of `hash`: without it the plan makes fewer claims."""
     refusal: str = ""

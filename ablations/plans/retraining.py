@@ -41,7 +41,7 @@ def find_result(id: str, ledger: Ledger) -> Result:
 
 
 def identify_today(trial: Trial) -> tuple[Trial | None, str]:
-    """Return a stored trial with the identity that present code and data give it, and how that differs.
+    """Return a stored trial as present code and data identify it, and what has changed since.
 
     The trial is None if more than the versions of packages differ: it would be another experiment.
     """

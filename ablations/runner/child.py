@@ -27,7 +27,7 @@ from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
 from unrolled.bench.module_sources import ReadAudit
 from unrolled.bench.trial import FileState, Result, Trial, canonical_json, failed_result
 
-# This module is loaded with the others in the driver, and before the others in a trial's process.
+# the files as this process loads them: later edits do not change what its trials are identified by
 record_contents(RUNNER)
 
 BAD_INPUT = f"{BadInput.__name__}: "
@@ -38,7 +38,7 @@ LOCK = ".lock"  # suffix of the file that locks a trial, beside its checkpoints
 SAFE_PATH = "PYTHONSAFEPATH"
 """The variable that keeps the working folder off the module path of `python -c` and `python -m`."""
 SAFE_PATH_OF_SERVER = "of the fork server"
-"""Its value in the fork server, unless the user has set it: a trial and its programs do not inherit it."""
+"""The value of SAFE_PATH in the fork server, unless the user has set one. Trials do not inherit it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessConditions:
-    """What the process of a trial loads and calls, and its limits."""
+    """The modules that the process of a trial loads, the function that it calls, and its limits."""
 
     run_import: str = ""  # import name of the function that it calls; "" for the trial's own function
     preload: Sequence[str] = ()  # modules by name, plug-ins by path

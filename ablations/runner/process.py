@@ -88,10 +88,10 @@ def run_alone(
 ) -> Result | None:
     """Run a trial in a fresh process, and in another process if that is killed. Returns its result.
 
-    The fork server imports the modules to preload, or that of the work if there are none; the trial's process
-    imports the plug-ins. `checkpoints` is where the trial may keep its state between epochs, for the next
-    attempt. The process sees only these `gpus`. Without any it sees none, unless the conditions leave them
-    visible.
+    The fork server imports the modules to preload, or the one with the function to call if there are none;
+    the trial's process imports the plug-ins. `checkpoints` is where the trial may keep its state between
+    epochs, for the next attempt. The process sees only these `gpus`. Without any it sees none, unless the
+    conditions leave them visible.
 
     Returns None if `stop` became readable before the end. Raises BadInput if the trial cannot be computed as
     planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose driver maps

@@ -95,7 +95,7 @@ def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
 def read_files_to_ship(
     trials: Sequence[Trial], preload: Sequence[str]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return the user's texts and plug-ins by their paths on a worker, and there the name of each `preload`.
+    """Return texts and plug-ins by their paths on a worker, and the worker's name of each in `preload`.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """

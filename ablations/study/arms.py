@@ -61,7 +61,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
         base = by_name[table.against]
         require(
             base.trial_fields != trial_fields,
-            f"{table.against!r} is set to the very same",
+            f"{table.against!r} has the same settings",
             key="against",
             cure="change something",
         )
@@ -98,9 +98,9 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
 def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:
     """Return the arms, with arms of equal `content` merged into the first of them.
 
-    The names of the others become its `other_names`. An `against` that names one of them now names the first.
-    An `against` that names the baseline counts as none. An arm may have no name, as the cell of a factorial
-    that equals the baseline does. Raises BadInput for two arms of one name.
+    The names of the merged arms become the `other_names` of the first arm, which also takes their place in
+    every `against`. An `against` that names the baseline is dropped. An arm may have no name, as the cell of
+    a factorial that equals the baseline does. Raises BadInput for two arms of one name.
     """
     merged_arms: dict[bytes, Arm] = {}
     names: dict[str, str] = {}  # name of an arm → name of the arm into which it was merged

@@ -19,7 +19,7 @@ class ArmDescription:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     """Settings that differ from those of its baseline, by their flat names.
 
-    A change of the model includes that model's chapter settings.
+    If the model differs, they include the settings that differ with it, such as its number of layers.
     """
     question: str = ""
     note: str = ""
@@ -109,8 +109,8 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: compared arm → the arm that it is compared with.
 
-        These arms have none: the A/A check, an arm of another task, and, without an `against` of its own, an
-        arm that others name in `against` or that no seed changes.
+        These arms have none: the A/A check; an arm of another task; and, unless it has an `against` itself,
+        an arm that others name in `against`, or that no seed changes.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -56,8 +56,8 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """`["model"]`: each arm is compared with its own model's baseline cell. In general, a list of settings \
-of the grid: an arm is compared with the one that has its levels of these, and of others the baseline's"""
+    """settings of the grid: each arm is compared with the cell that has the same levels of these settings, \
+and the baseline's of all others; `["model"]` compares each arm with the baseline cell of its own model"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -94,8 +94,8 @@ exploratory arms alone"""
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """an earlier arm to compare this one with, in place of the baseline. If arm B has `against = "A"`, \
-B is compared with A; A then has no comparison unless it has an `against`, which may name the baseline"""
+    """an earlier arm to compare this one with, in place of the baseline: `against = "A"`. A itself is then \
+compared with nothing, unless it has an `against` of its own, such as the baseline's name"""
 
 
 def _check_delta(value: Any) -> float | str:
@@ -225,8 +225,8 @@ default the accuracy, δ 0.02, then the loss, δ 0.05 nats"""
     """how many (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without `looks` \
 all are trained; by default as many as the last look needs"""
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
-    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40], with `seeds` after all of \
-them"""
+    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40] or, with `seeds`, once, \
+after all of them"""
     decide: Literal["direction", "size"] = "direction"
     """a contrast stops once the arm is better, worse or the same within δ; with `"size"` once the \
 difference is also shown to be more or less than δ"""

@@ -130,9 +130,9 @@ def _check_settings(table: pd.DataFrame, design: "Design") -> None:
 
 
 def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison | None":
-    """Return the study's own comparison if these columns ask for it, by their metrics; else None.
+    """Return the study's own comparison, by the metrics of these columns; None if they ask something else.
 
-    They do so if they name the study's arms and baseline, pairs by seed, and its metrics with their δ.
+    They ask for it if they name the study's arms and baseline, pair by seed, and have δ as the study has it.
     """
     study = load_study_of_table(table)
     is_paired_by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)

@@ -96,8 +96,8 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
     """Return the rows without failed runs that name no arm. A line on stderr counts the dropped runs."""
     is_unnamed = find_unnamed_failures(source.rows, columns, source.name)
     if is_unnamed.any():
-        runs = f"{source.name}: {plural(int(is_unnamed.sum()), 'failed run')}"
-        print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
+        runs = f"{source.name}: left out {plural(int(is_unnamed.sum()), 'failed run')}"
+        print(f"{runs} without a value of {' and '.join(columns.arm)}", file=sys.stderr)
     return source.rows[~is_unnamed]
 
 

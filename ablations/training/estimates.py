@@ -1,4 +1,4 @@
-"""What it takes to decide a study: seeds, trials and time, expected before they are trained.
+"""Estimates, before the training, of the seeds, trials and time that decide a study.
 
 The expected seeds follow from the spread of the paired differences: the spread of results so far, or
 `SPREAD`.
@@ -108,10 +108,10 @@ def estimate_chances(
 
 
 def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> dict[str, float]:
-    """Return the expected seeds of every arm, which gets the seeds of a look if one of its contrasts does.
+    """Return the expected seeds of every arm: it gets the seeds of a look if any of its contrasts reaches it.
 
-    For looks n₁, n₂, … and contrasts that are taken as independent and reach look k with the chance rₖ:
-    n₁ + Σ (nₖ − nₖ₋₁) · (1 − Π (1 − rₖ)), the product over the contrasts of the arm.
+    The looks are after n₁, n₂, … seeds, and each contrast reaches look k with a chance rₖ. Contrasts are
+    taken as independent: n₁ + Σ (nₖ − nₖ₋₁) · (1 − Π (1 − rₖ)), the product over the contrasts of the arm.
     """
     miss_chances = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
     for name, base in study.contrasts.items() if chances else ():

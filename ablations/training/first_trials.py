@@ -1,9 +1,10 @@
-"""The first trials of a program: whether its seed and its settings have an effect, before the others.
+"""The first trials of a program, which show whether its seed and its settings have an effect.
 
 They have an effect if the judged qualities change: other reports of a program (its settings, a time, a path)
-do not count. If an arm is another commit, unchanged metrics or a failure are results, not errors. The first
-two seeds of every arm are trained, and the baseline's first seed twice; three more seeds are trained if the
-judged numbers are the same.
+do not count. If an arm is another commit, unchanged metrics or a failure are results, not errors.
+
+The first two seeds of every arm are trained, and the baseline's first seed twice. If the judged numbers of
+two arms, or of the baseline's seeds, are the same, three more seeds are trained.
 """
 
 import math
@@ -76,7 +77,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
 
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, StudyResult]:
-    """Train those of these trials that have no result or failed in training. Returns the results of all.
+    """Train the trials without a result, and those whose training failed. Returns the results of all.
 
     Raises BadInput for a trial that fails, of any arm except another commit.
     """

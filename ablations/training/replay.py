@@ -26,7 +26,7 @@ from unrolled.reports.formats import describe_distances, join_names, shorten
 REPLAY_FACTOR = 4
 """A stored result may be this many times as far from a new one as the results of equal trials are apart."""
 MOST_TRAININGS = 4
-"""The most trainings of one trial to measure that distance: the distance of two may be small by chance."""
+"""The most trainings of one trial to measure how far equal trials are apart: two may agree by chance."""
 
 
 class Replay(NamedTuple):

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """What became of studies that were run."""
+    """The outcome of running studies."""
 
     comparisons: "Mapping[str, Comparison]"  # comparisons by study; a study that ran out of time has none
     has_faults: bool  # whether trials failed, or have no result without a reason
@@ -167,8 +167,8 @@ def _train_study(study_run: StudyRun) -> bool:
 def _prepare_training(study_run: StudyRun) -> None:
     """Prepare a study for its first trial.
 
-    Check that the trials can be trained, print why some are trained again, store the plan and open it in
-    MLflow, print the costs, give the budget the times of finished trials, and remove their checkpoints.
+    Check that the trials can be trained, and print why some are trained again. Store the plan, open it in
+    MLflow and print the costs. Give the budget the times of finished trials, and remove their checkpoints.
     """
     todo = study_run.missing_trials()
     plan = study_run.plan
@@ -233,7 +233,7 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
     summary = read_summary(page)
     if summary and summary.plan != plan.hash:
         print_line(
-            f"{make_visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it"
+            f"{make_visible(page)}: will be replaced, as its seeds or settings differ; --out FOLDER keeps it"
         )
 
 

@@ -64,12 +64,12 @@ def print_outcome(
         print_line(f"  {make_visible(line)}")
     if not missing_count:
         return status_counts["failed"]
-    reason = "left without a result"
+    reason = "no result yet"
     if interrupted:
         reason += ", as the run was interrupted"
     elif timed_out:
         reason = "not begun, as the time is up"
-    print_line(f"{plural(missing_count, 'trial')} of this look {reason}: run again", sys.stderr)
+    print_line(f"{plural(missing_count, 'trial')} of this look: {reason}; run again", sys.stderr)
     return status_counts["failed"] + (0 if interrupted or timed_out else missing_count)
 
 

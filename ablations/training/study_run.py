@@ -157,7 +157,7 @@ class StudyRun:
         return replace(trial_conditions(trials, self.options, self.device), resumes=resumes)
 
     def has_time_for(self, trial: Trial) -> bool:
-        """Return True if a trial is expected to end in time, or is of a program that was not measured yet."""
+        """Return True if a trial is expected to end in time or, of an unmeasured program, if time is left."""
         if self.plan.of_program and not self.budget.has_measurement:
             return self.budget.allows_trial(0.0)
         return self.budget.allows_trial(trial.expected_seconds)

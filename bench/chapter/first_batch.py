@@ -140,7 +140,7 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
 
 
 def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
-    """Check that the model is a LanguageModel, and has the parts of which its options' witnesses are."""
+    """Check that the model is a LanguageModel, and has the parts that the witnesses of its options read."""
     require(
         isinstance(model, LanguageModel),
         f"is a {type(model).__name__}",

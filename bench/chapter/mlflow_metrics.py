@@ -1,4 +1,4 @@
-"""What MLflow shows of the chapter's trials: language models, with curves by epoch."""
+"""The metrics of the chapter's trials in MLflow: language models, with curves by epoch."""
 
 from collections.abc import Iterator
 

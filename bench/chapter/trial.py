@@ -13,7 +13,7 @@ from unrolled.bench.trial import PLANNED_FIELDS, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
 TRAIN_SHARE = 0.8  # share of the windows that train; the rest, at the end of the text, validate
-ROWS_PER_VALID_BLOCK = 4  # a training block is one row, so that one block in five validates
+ROWS_PER_VALID_BLOCK = 4  # rows of a validation block; a training block is one: of five blocks, one validates
 
 
 @dataclass(frozen=True)

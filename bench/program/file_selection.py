@@ -92,10 +92,10 @@ def select_tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 
 
 def _is_document(path: Path) -> bool:
-    """Return True for a document: a notice such as README.md, and those of the folder docs at the top.
+    """Return True for a notice such as README.md, and for a text in the folder docs at the top.
 
-    Files for git, for editors and for services, such as .gitignore, are documents as well. A program
-    may read any other text.
+    Files for git, for editors and for services, such as .gitignore, count as documents, too. Any other text
+    may be one that the program reads.
     """
     is_text = path.suffix.lower() in DOCUMENTS
     is_documentation = path.parts[0] in ("doc", "docs")
@@ -156,7 +156,7 @@ class Exclusions:
         return self._folders[folder]
 
     def has_file(self, path: Path) -> bool:
-        """Return True for a file in such a folder, for MLflow's database and for the file of a study."""
+        """Return True for a file in a folder of `has_folder`, for MLflow's database and for a study file."""
         folders = [folder for folder in path.parents if not self._root.is_relative_to(folder)]
         return any(map(self.has_folder, folders)) or _is_uncounted(path)
 

@@ -44,7 +44,7 @@ class ReportedMetrics:
         self._journal = path
 
     def add_row(self, row: Mapping[str, Any]) -> None:
-        """Record the numbers of a row by name. A value of another type is ignored."""
+        """Record the numbers of a row by name. Other values are ignored, but for a mapping of `settings`."""
         numbers: dict[str, float] = {}
         for name, value in row.items():
             number = _number_of(value)

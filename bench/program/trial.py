@@ -77,7 +77,7 @@ class ProgramTrial(Trial):
     occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
-    file_modes: tuple[tuple[str, str], ...] = ()  # `Checkout.file_modes`
+    file_modes: tuple[tuple[str, str], ...] = ()  # of links and executable files of a commit, see `Checkout`
     study_folder: str = ""  # folder of the study file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
@@ -293,7 +293,7 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """What `read_files_to_ship` leaves out: absolute paths and patterns, and sources of packages."""
+        """The paths that `read_files_to_ship` leaves out: absolute ones, patterns, sources of packages."""
         patterns = [
             pattern for pattern in (*self.code_patterns, *self.data_patterns) if Path(pattern).is_absolute()
         ]

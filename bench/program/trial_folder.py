@@ -23,9 +23,9 @@ CHECK_SECONDS = 1.0  # seconds between two checks of the folder's size
 def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
     """Return the trial's folder, and facts about an earlier attempt for the provenance.
 
-    If an earlier attempt left files, the fact is {"resumed": True}. If it ran on another kind of machine,
-    which a file beside the folder names, its files are removed, since a result must not mix numbers of two
-    kinds; the fact is then {"restart": why}.
+    If an earlier attempt left files, the fact is {"resumed": True}. A file beside the folder names the kind
+    of machine of that attempt. If this one is of another kind, the attempt's files are removed, since a
+    result must not mix numbers of two kinds, and the fact is {"restart": why}.
     """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())

@@ -17,7 +17,7 @@ SHADOWED = "Of two changes that do the same, neither shows a loss when it alone 
 
 
 class ChangeEffect(StrEnum):
-    """What a change does to the tip, or to the commit before it."""
+    """The effect of a change on the tip, or on the commit before it."""
 
     HELPS = "helps"
     HURTS = "hurts"
@@ -28,7 +28,7 @@ class ChangeEffect(StrEnum):
 
 
 class AuditRow(NamedTuple):
-    """What is shown of one change; texts, with their units."""
+    """The row of one change; numbers are texts with their units."""
 
     change: str
     lines: str  # lines added and deleted

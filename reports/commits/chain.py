@@ -16,7 +16,7 @@ from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalRow:
-    """What is shown of one proposal; texts, with their units."""
+    """The row of one proposal; measured numbers are texts with their units."""
 
     number: int
     commit: str  # hash and subject of the commit
@@ -36,7 +36,7 @@ class ProposalRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ChainSummary:
-    """What a page says of another chain of the same study."""
+    """Another chain of the same study, as the page of a chain lists it."""
 
     name: str
     page: str
@@ -46,7 +46,7 @@ class ChainSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ChainPage:
-    """What the page of a chain shows."""
+    """The content of the page of a chain."""
 
     name: str
     question: str

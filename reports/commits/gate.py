@@ -12,7 +12,7 @@ from unrolled.reports.statistics.non_inferiority import GateOutcome
 
 
 class GateRow(NamedTuple):
-    """What is shown of one metric at one variant of the other settings; texts, with their units."""
+    """The row of one metric at one variant of the other settings; numbers are texts with their units."""
 
     metric: str
     arm: str  # name of the head's arm

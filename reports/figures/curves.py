@@ -49,8 +49,8 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """Return, by metric and by the arm's index, a picture of the arm's learning curves.
 
-    The pictures of a metric have one scale. The metrics are the judged ones that have curves or, if none of
-    these has, the first metric that has.
+    The pictures of a metric have one scale. The metrics are the judged ones that have curves or, if there
+    are none, the first metric with a curve.
     """
     curves_import = comparison.design.presentation.curves_import
     read_curves = resolve_name(curves_import) if curves_import else attrgetter("curves")

@@ -98,7 +98,7 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
 
 
 def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[ComparedArm]:
-    """Return the arms of a task, the largest gain first; those of a ladder in declared order.
+    """Return the arms of a task, the largest gain first; in a ladder, the declared order.
 
     The baseline is first. Models fitted by counting, and then the A/A check, are last. If nothing is decided,
     all arms are ranked by their means.
@@ -146,7 +146,7 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
     """Return the strip of an arm: zone, dots, a drawn mark, mean and intervals.
 
     The interval of a difference is drawn around the base's mean plus the difference. An arm that is not
-    compared has no zone, and one that ignores its seed has a single dot.
+    compared has no zone, and an arm that uses no seed, such as n-gram counts, has a single dot.
     """
     contrast = arm.contrast
     kind = arm.verdict.kind if arm.verdict else ""
@@ -240,7 +240,7 @@ def _draw_intervals(
 ) -> list[str]:
     """Return the plain interval of a difference and the corrected one, both moved by the mean of its base.
 
-    Those of a share end at its `highest` value.
+    The intervals of a share end at its `highest` value.
     """
     bars = []
     for css_class, interval in (("plain", contrast.plain_interval), ("ends", corrected)):

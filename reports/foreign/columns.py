@@ -34,7 +34,7 @@ class Columns:
     item: tuple[str, ...] = ()  # columns that tell rows of one arm and pair apart; or (SAMPLES,)
 
 
-STATUS = "status"  # column that says how a run ended, in tables that have it, in any case; or "State"
+STATUS = "status"  # column that says how a run ended, in upper or lower case; see `_find_status_column`
 SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
     **dict.fromkeys(("done", "finished", "complete", "completed", "success", "succeeded", "ok"), "done"),

@@ -182,9 +182,10 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
-    """Return the arms of which each row occurs twice, or three times, or in multiples of that.
+    """Yield the arms of which each row occurs twice, or three times, or in multiples of that.
 
-    Coarse numbers may be equal by chance: five rows are needed, or two if another arm has no equal rows.
+    Coarse numbers may be equal by chance: an arm needs five different rows, or two if another arm has five
+    rows or more and no equal ones.
     """
     rows = table.dropna(subset=metrics)
     sizes = rows.groupby(["arm", *metrics], sort=False).size().groupby(level="arm", sort=False)
@@ -195,7 +196,7 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 
 
 def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Return the arms of which half of the numbers or more are repeats, and too fine to be so by chance.
+    """Yield the arms of which half of the numbers or more repeat another, and are too fine for chance.
 
     Another arm has to have five numbers or more that all differ. Arms with one number in all rows are not
     returned: see `find_copies`.

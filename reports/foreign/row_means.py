@@ -22,7 +22,7 @@ from unrolled.bench.result_table import ROWS_AVERAGED
 from unrolled.reports.row_matches import ARM_LACKS, BASE_LACKS, name_match_columns
 
 PAIR = ["arm", "seed"]  # columns whose values the rows of one arm and pair share
-BY_CHANCE = 0.001  # items that agree by chance with a greater probability do not make an arm a copy
+BY_CHANCE = 0.001  # an arm is no copy if its items agree by chance with a greater probability
 _MOST_LACKING = 0.5  # a pair that lacks this share of its rows is lost
 
 
@@ -61,10 +61,10 @@ def find_copied_arms(
 
     The means of such an arm may differ from pair to pair if rows failed. An arm is not called a copy
 
-    - if its items may agree by chance: if max(a, b)ʳ > `BY_CHANCE`. Items of a few easy questions may, and so
-      may those of an arm that is always right. r is the number of the arm's values that repeat an item; a is
-      the chance that two values drawn from all of the arm's are equal; b is, of the most constant arm that
-      varies, 1 − (items with several values) / r;
+    - if its items may agree by chance, as three easy questions may: if cʳ > `BY_CHANCE`. r counts the values
+      of the arm that repeat an item: 12 for three questions in five pairs. c is the chance that one repeat
+      agrees, the larger of two estimates: the chance that two values drawn from the arm are equal, and the
+      largest 1 − (items with several values) / r of any arm that varies. With c = .9, .9¹² = .28.
     - if no arm varies from pair to pair, unless half of its items are in five pairs or more.
     """
     if items is None or not metrics:
@@ -118,7 +118,7 @@ def _match_items(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -
 
 
 def _count_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the same as `_match_items` for independent samples; only failed rows are lacking."""
+    """Return the columns of `_match_items` for independent samples, of which only failed rows are lacking."""
     rows = pd.concat({"arm": arm_rows, "base": base_rows}, names=["side"])
     values = rows[metric].where(rows.status != "failed")
     is_lacking = (rows.status == "failed").groupby([rows.seed, "side"], sort=False)

@@ -31,7 +31,7 @@ from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
-FEWEST_FAILURES = 3  # by so many more failures than the other, a side is said to fail more often
+FEWEST_FAILURES = 3  # a side with this many more failures than the other fails more often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class Contrast:
     - Usually the mean's.
     - If a side diverged or a pair was lost, the mean's and the sign test of the median: p is the larger one,
       and the interval covers both.
-    - If all pairs have one difference, there is no spread, and only the sign test is left. Equality within ±δ
-      is then shown by the number of ties: see `ties_p`.
+    - If all pairs have the same difference, there is no spread, and only the sign test is left. Equality
+      within ±δ is then shown by the number of pairs: see `ties_p`.
     """
 
     seeds: tuple[int, ...]
@@ -142,7 +142,7 @@ class Contrast:
 
     @property
     def divergence_differs(self) -> bool:
-        """True if that test without the lost pairs, and unadjusted, rejects at .05."""
+        """True if the unadjusted p of divergence, without lost pairs, is at most .05."""
         return self._divergence_p(0) <= ALPHA
 
     @property
@@ -169,8 +169,8 @@ class Contrast:
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
         """Return the differences that the test at this look does not reject; None under 3 pairs.
 
-        The intervals of all looks hold together with a confidence of 1 − alpha. With `sides` = 1, alpha is
-        the error rate of each of two one-sided tests, and the confidence is 1 − 2 alpha. With one look, and
+        The confidence holds for the intervals of all looks together. For an alpha of .05 it is 95 %, or 90 %
+        with `sides` = 1, where alpha is the error rate of each of two one-sided tests. With one look, and
         without skewness, it is the usual t interval.
         """
         # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
@@ -188,9 +188,9 @@ class Contrast:
         return replace(self, look=FIXED).interval()
 
     def ties_interval(self, alpha: float = ALPHA) -> Interval | None:
-        """Return the interval of the mean that n pairs with one difference show: see `ties_end`.
+        """Return the interval of the mean difference if all pairs have one difference: see `ties_end`.
 
-        If it holds 0, return None: the signs then show a direction, and no size.
+        Return None if it includes 0: the signs may then show a direction, but no size.
         """
         low, high = self._ties_ends(self.look.compute_level(alpha))
         return None if low <= 0 <= high else Interval(low, high, 1 - alpha)
@@ -327,7 +327,10 @@ class Contrast:
 
     @property
     def mde(self) -> float | None:
-        """The mean difference that this look detects with 80 % power at .05/family; None if by signs."""
+        """The mean difference that this look detects with 80 % power at .05/family.
+
+        None without an SD, with lost pairs or rows, or if the sign test judges.
+        """
         if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.compute_level(ALPHA / self.family_size)
@@ -335,7 +338,7 @@ class Contrast:
 
     @property
     def seeds_needed(self) -> int | None:
-        """The seeds that would detect a difference of δ at the last look, with this spread and power."""
+        """The seeds of a last look that would detect δ with 80 % power and this SD; None as for `mde`."""
         if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)

@@ -115,9 +115,9 @@ def evaluate_looks(
     on without it. The other metrics are judged at the looks of the first, in families of their own.
 
     A futile contrast is one whose chance to be decided by the last look is below `futility`. It gets no more
-    seeds. Holm's correction of its p may still become milder, as the p of other contrasts fall, and decide
-    it. Withholding seeds loses claims and adds none, so that error rates hold with any `futility`: a study
-    may be judged again with another one, such as 0, once it has the seeds.
+    seeds. It may still be decided later, because Holm's correction is milder after other contrasts have been
+    rejected. Withholding seeds loses claims and adds none, so that error rates hold with any `futility`: a
+    study may be judged again with a `futility` of 0, once it has the seeds.
 
     Raises ValueError without metrics, or with fewer seeds than the last look.
     """

@@ -35,7 +35,7 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
 from unrolled.reports.statistics.values import highest_of, select_finite
 
-ENOUGH_SKEWED = 30  # values of the side with the wider spread from which on skewness is mostly seen
+ENOUGH_SKEWED = 30  # so many values of the side with the wider spread mostly show its skewness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,8 @@ class ErrorContrast(Contrast):
 class Unpaired(ErrorContrast):
     """An arm minus its base as two independent samples. `mean_difference` is the difference of their means.
 
-    There are no pairs, and so no differences, and none better or worse. The skewness is that of the side that
-    is more skewed for its size: see `skewness_ratio`.
+    There are no pairs, so that `differences` is empty. The skewness is that of the side that is more skewed
+    for its size: see `skewness_ratio`.
     """
 
     sizes: tuple[int, int]  # numbers of values of the arm and of its base
@@ -95,11 +95,11 @@ class Unpaired(ErrorContrast):
 
     @property
     def equivalence_p(self) -> float:
-        """The p of the test that the difference is within ±δ. A side of equal values shows what ties show."""
+        """The p of the test that the difference is within ±δ; at least `ties_p` of a side of equal values."""
         return max(super().equivalence_p, self._constant_p(self.delta))
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
-        """Return the interval as for pairs; that for equivalence allows for a side of equal values."""
+        """Return `Contrast.interval`; for equivalence it covers ±`ties_end` of a side of equal values."""
         interval = super().interval(alpha, sides)
         size = self._constant.size
         if interval is None or not size or sides == 2:
@@ -109,7 +109,7 @@ class Unpaired(ErrorContrast):
 
     @property
     def has_unequal_spreads(self) -> bool:
-        """True if one side's SD is twice the other's, of values too few to show whether they are skewed."""
+        """True if one side's SD is twice the other's or more, and of fewer than `ENOUGH_SKEWED` values."""
         if min(map(len, self.samples)) < FEWEST_SEEDS or self._constant.size:
             return False
         narrow, wide = sorted(self.samples, key=lambda side: float(side.std(ddof=1)))
@@ -196,9 +196,10 @@ class Unpaired(ErrorContrast):
 
 
 def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOptions]) -> Unpaired:
-    """Compare two independent samples. The options are those of `compare_pairs`.
+    """Compare two independent samples (Welch 1947). The options are those of `compare_pairs`.
 
-    Samples with fewer than two values, or with an infinite value, have no test.
+    Samples with fewer than two values, or with an infinite value, have no test. Raises ValueError as
+    `compare_pairs` does for its options.
     """
     a, b = map(select_finite, (arm, base))
     error = math.nan
@@ -245,7 +246,7 @@ def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
 
 
 class FoldContrast(ErrorContrast):
-    """An arm minus its base over folds. It asks for no more folds, as more of the same data show little."""
+    """An arm minus its base over folds. No number of folds is called enough, as all share the same data."""
 
     mde = None
     seeds_needed = None
@@ -256,7 +257,7 @@ def compare_folds(
 ) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
-    The options are those of `compare_pairs`.
+    The options, and the ValueError for wrong values, are those of `compare_pairs`.
     """
     plain = compare_pairs(arm, base, **options)
     error = math.nan

@@ -17,7 +17,7 @@ from unrolled.reports.statistics.power import ALPHA
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-13  # largest relative difference that is only rounding
-SINGLE_ROUNDING = 2e-7  # the same, if one side was stored in single precision
+SINGLE_ROUNDING = 2e-7  # largest relative difference that is only rounding to single precision
 _SMALLEST = 1e-100  # smaller differences have cubes that underflow
 
 
@@ -51,7 +51,7 @@ def prediction_p(x: ArrayLike, y: float) -> Floats:
 
 
 class Moments(NamedTuple):
-    """What the test of a mean needs of samples of n values; each field has one number a sample."""
+    """The moments of samples of n values; the fields after n have one number for each sample."""
 
     n: int
     mean: Floats
@@ -69,7 +69,7 @@ def moments(x: ArrayLike) -> Moments:
 
 
 def mean_tails(m: Moments, mu: float = 0.0) -> tuple[Floats, Floats]:
-    """Return the one-sided p that the mean is at most mu, and that it is at least mu.
+    """Return the one-sided p of the nulls that the mean is at most mu, and that it is at least mu.
 
     Each is the larger p of Student's t and of t corrected for skewness: Hall, "On the Removal of Skewness by
     Transformation" (1992), J. R. Statist. Soc. B 54.
@@ -126,7 +126,7 @@ def tails_to_p(above: ArrayLike, below: ArrayLike) -> Floats:
 
 
 def median_tails(low: Floats, high: Floats, mu: float = 0.0) -> tuple[float, float]:
-    """Return the one-sided p by signs that the median is at most mu, and that it is at least mu.
+    """Return the one-sided p, by signs, of the nulls that the median is at most mu, and at least mu.
 
     `low` (S,) and `high` (S,) are the lowest and the highest possible values; they differ if some are
     unknown.
@@ -136,7 +136,7 @@ def median_tails(low: Floats, high: Floats, mu: float = 0.0) -> tuple[float, flo
 
 
 def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, float]:
-    """Return the medians that neither tail of `median_tails` rejects at alpha/2: two values, or infinite."""
+    """Return the lowest and highest median that no tail rejects at alpha/2; infinite for few values."""
     n = low.size
     rejecting = np.flatnonzero(special.bdtr(np.arange(n), n, 0.5) <= alpha / 2)
     if not rejecting.size:
@@ -150,8 +150,9 @@ def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
 
         ((highest − mu) / (highest − d)) ** n
 
-    No difference is more than `highest`, so that a true mean of mu needs other differences than d in a share
-    of pairs of (mu − d) / (highest − d) at least. Without a highest value the chance may be 1.
+    No difference exceeds `highest`, so that a true mean of mu needs at least (mu − d) / (highest − d) of all
+    pairs to differ from d. Ten ties (d = 0) of an accuracy have a chance of at most .95¹⁰ = .6 if mu is .05.
+    Without a highest value the chance may be 1.
     """
     if difference >= mu or highest == math.inf:
         return 1.0

@@ -17,11 +17,12 @@ class Adjusted(NamedTuple):
 
 
 def holm(ps: Sequence[float]) -> list[Adjusted]:
-    """Return p values that keep the chance of any false claim in the family (Holm 1979).
+    """Return p values adjusted so that any false claim in the family has a chance of at most .05 (Holm 1979).
 
     The interval of a rejected hypothesis has the level of its own step: .05 divided by the number of
     hypotheses that were open there. The interval of an open hypothesis has the level of the step that failed.
-    For p = .001, .02, .9 these are .05/3 (rejected), .05/2 (rejected) and .05/1.
+    For p = .001, .02, .9 the levels are .05/3 (rejected), .05/2 (rejected) and .05/1. Raises ValueError for a
+    p outside of 0 to 1.
     """
     adjusted = step_down(_check_p_values(ps))
     rank = np.argsort(np.argsort(ps, kind="stable"), kind="stable")
@@ -30,9 +31,10 @@ def holm(ps: Sequence[float]) -> list[Adjusted]:
 
 
 def benjamini_hochberg(ps: Sequence[float]) -> list[Adjusted]:
-    """Return p values that control the share of false claims; only for exploratory sections.
+    """Return p values adjusted so that at most .05 of claims are expected to be false; for exploratory arms.
 
-    The intervals are those of Benjamini and Yekutieli (2005), which control the share that does not cover.
+    From Benjamini and Hochberg (1995). The intervals are those of Benjamini and Yekutieli (2005): at most .05
+    of the claims' intervals are expected to miss the true difference. Raises ValueError as `holm` does.
     """
     if not len(ps):
         return []

@@ -31,7 +31,7 @@ FUTILE_CHANCE = 0.1
 
 tests/simulations/simulate_futility.py shows what this saves and loses.
 """
-MOST_SEEDS = 1_000  # most seeds that are said to decide a contrast; then "more than 1,000"
+MOST_SEEDS = 1_000  # larger numbers of seeds are shown as "more than 1,000"
 
 _FAVOURABLE = 1 / 6  # chance that the truth is more favourable than what is assumed
 
@@ -143,8 +143,9 @@ _ZERO = np.zeros(())
 def find_futile(contrasts: Mapping[Key, tuple[LastLookTest, Moments]], bound: float) -> dict[Key, int | None]:
     """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
-    Each is tested at the step of Holm that it is expected to reach by the last look. Every other contrast
-    takes a step away with its chance to be decided, which is computed as if all others were decided.
+    Each is tested at the step of Holm that it is expected to reach by the last look. If two others have the
+    chances .9 and .4 to be decided, this is .05 / (3 − 1.3). The chance of each is computed as if all others
+    were decided.
     """
     other_contrasts = len(contrasts) - 1
     chances = {

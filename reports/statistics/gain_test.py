@@ -3,10 +3,10 @@
 The decision is a pure function of the gains so far, one for each pair of runs with the same seed, and of the
 level that the chain gave to the proposal (`online`). Looks, p values and tests are those of studies
 (`sequential`, `estimators`), but one-sided: the null is that the mean gain is at most 0. With normal pairs
-the p value is super-uniform given the past, wherever the proposal stops.
+the p value is super-uniform given the past, P(p ≤ x) ≤ x, wherever the proposal stops.
 
 A candidate is given up as hopeless if Student's t of the gains is below a bound that rises from look to look.
-This rule takes keeps away and makes none.
+Giving up prevents some keeps and adds none.
 """
 
 import math
@@ -25,7 +25,7 @@ from unrolled.reports.statistics.sequential import Look, Looks
 
 CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
 FUTILE_T = 0.0, 0.7, 1.2, 1.7
-"""At look k a proposal with a t below the k-th of these is given up; the last holds at later looks."""
+"""Lowest t that goes on after looks 1, 2, 3 and 4; the last of these bounds holds at later looks, too."""
 SIMULATED_PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
 _CONSTANT = 1e-9  # gains that differ by less than this share of the largest gain differ by rounding
 _LARGEST_GAIN = 64.0  # largest gain that is sought, in SDs
@@ -48,7 +48,7 @@ class ProposalVerdict:
     """The outcome of a proposal, and the numbers it rests on."""
 
     outcome: ProposalOutcome
-    # p of a mean gain of at most 0; once it has ended, the levels of later proposals use it, and until then 1
+    # p of a mean gain of at most 0; the levels of later proposals use it, or 1 until this proposal has ended
     p_value: float = 1.0
     simpler_p: float | None = None  # p of a mean gain of at most −δ; None if that was not tested
     pairs: int = 0  # number of pairs that the verdict rests on
@@ -93,7 +93,7 @@ def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Propo
     """Test at each look whether the mean gains of proposals, (proposals, pairs), are above 0.
 
     Each look takes the larger p of Student's t and Hall's t. A proposal ends when its p over the looks so far
-    is at most its level, and when it is futile.
+    is at most its level, and when it is futile. Raises ValueError for looks that end before 5 pairs.
     """
     tests = select_tests(looks)
     size = len(gains)
@@ -255,9 +255,9 @@ def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> fl
 def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the budget of pairs with which a true mean gain is kept with a chance of .8.
 
-    It is the first of the looks that suffices as the last one, or more pairs than they have: see `fit_looks`.
-    Returns None if no gain is kept at such a level. Raises ValueError unless gain and spread are
-    positive.
+    It is the first look that suffices as the last one: see `fit_looks`. If none does, it is the last look
+    times (`smallest_gain` / gain)². Returns None if no gain is kept at such a level. Raises ValueError unless
+    gain and spread are positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")

@@ -26,8 +26,8 @@ _FARTHEST = 1e6  # distance, in half widths of Welch's interval, of an end that 
 class Permutations:
     """Two samples whose values change sides, two values or more each; differences are first minus second.
 
-    A group is a set of values that stands for the smaller sample. The first group is that sample itself. What
-    is left of a sample once it is cut into blocks stays where it is.
+    A group is a set of values that stands for the smaller sample. The first group is that sample itself.
+    Values that are too few to fill a block never change sides.
     """
 
     def __init__(self, first: Floats, second: Floats) -> None:
@@ -53,7 +53,7 @@ class Permutations:
         self._totals = ((values - center).sum(), ((values - center) ** 2).sum())
 
     def compute_tails(self, mu: float) -> tuple[float, float]:
-        """Return the one-sided p that the difference of means is at most mu, and that it is at least mu."""
+        """Return the one-sided p of the nulls that the difference of means is at most, and at least, mu."""
         t = self._compute_statistics(self._sign * mu)
         near = _ROUNDING * max(1.0, abs(float(t[0])))
         above = float((t >= t[0] - near).mean())

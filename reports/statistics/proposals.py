@@ -56,7 +56,10 @@ def decide_proposal(
     - `simpler_level`: the error rate of the test that it is less than δ worse than the last keep; 0 for none
     - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent or the last keep lost,
       with the reason: ({3: "failed"}, {4: "failed at the incumbent"})
-    - `equal`: the seeds on which both computed the same
+    - `equal`: the seeds on which candidate and incumbent computed the same
+    - `ignores_seed`: whether all seeds of the candidate are copies of one run
+
+    Raises ValueError for looks that end before 5 pairs.
     """
     gains = _list_gains(sides, seeds, metric)
     over_keep = None

@@ -1,9 +1,10 @@
 """Tests at several looks: how small p must get when results are looked at while they come in.
 
-Look k sees the first n_k pairs and takes their p at the weight w_k = √(n_k/N). The judged statistic is
-Q = min over the looks so far of p_k/w_k. Without a difference, and with normal pairs, the distribution of the
-minimum over all looks depends on the looks alone, since a t statistic has no nuisance parameter. It is
-simulated once, and a p taken from it is valid wherever a study stops, for whatever reason.
+Look k sees the first n_k of N pairs, whose p has the weight w_k = √(n_k/N). The judged statistic is the
+minimum Q of p_k/w_k over the looks so far: p = .02 at 10 of 40 pairs gives .02/.5 = .04. Without a
+difference, and with normal pairs, the distribution of the minimum over all looks depends on the looks alone,
+since a t statistic has no nuisance parameter. It is simulated once, and a p taken from it is valid wherever a
+study stops, for whatever reason.
 
 `unrolled plan` imports this module, which therefore imports only numpy and scipy.special.
 """
@@ -24,7 +25,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 DRAWS = 1_000_000  # simulated studies behind the p values of looks that have no stored table
 _CHUNK = 100_000  # studies simulated at a time: under 10 MB
-_EXACT = 500  # so many smallest draws are all kept; of larger ones, those 1 % of their rank apart
+_EXACT = 500  # the smallest draws, which are all kept; of the larger ones, those 1 % of their rank apart
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _HALVINGS = 24  # halvings of the range in which an estimate is sought
 
 @dataclass(frozen=True)
 class ExpectedContrast:
-    """What to expect of a contrast by the last look."""
+    """The expected course of a contrast up to the last look."""
 
     seeds: float  # mean number of seeds
     decided: float  # chance that it is decided
@@ -87,12 +87,14 @@ def predict_contrast(
 ) -> ExpectedContrast:
     """Return what to expect of a contrast with this true difference and this SD of its pairs' differences.
 
-    Both are in the unit of δ, and pairs are normal.
+    `sd`, `delta` and `effect` have one unit, and pairs are normal.
 
-    The contrast is judged at .05/family, Holm's first step, so that seeds err on the high side and chances on
-    the low side. With `until_size` it goes on until a difference is shown to be more or less than δ. It gets
-    no more seeds after a look at which its chance to be decided is below `futility`, if the other contrasts
-    of the family are like it. Raises ValueError unless sd, δ and the family are positive.
+    The contrast is judged at .05/family, Holm's first step, so that it needs fewer seeds in truth, and its
+    chances are higher. With `until_size` it goes on until a difference is shown to be more or less than δ. It
+    gets no more seeds after a look at which its chance to be decided is below `futility`, where the other
+    contrasts of the family are taken to be like it.
+
+    Raises ValueError unless sd, δ and the family are positive.
     """
     if not (sd > 0 and delta > 0 and family_size > 0):
         raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family_size}")

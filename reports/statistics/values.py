@@ -56,15 +56,13 @@ def are_computed_alike(
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
-    Values are fine if at least 80 % of them are distinct, and if
+    Two arms that differ by δ are equal on all n seeds with a chance of about exp(−n δ / step), where the step
+    is the smallest distance of two values. Values are too fine if this is at most .05 / family_size, and if
+    at least 80 % of them are distinct. With n = 10 and δ = .02, a step of .05 is fine enough (.018), and a
+    step of .1 is not (.14).
 
-        n δ ≥ −ln(.05 / family_size) · step.
-
-    A change of δ on all n seeds moves values by n δ / step steps in all, and moves none with a chance of
-    exp(−n δ / step). For one contrast three steps are needed, as exp(−3) = .05. The step is the smallest
-    distance of two values, or an eighth of their range if that is more, because the mean of a few items'
-    scores has finer values than each score. A change that acts on few seeds, or on few items, can still move
-    none.
+    The step is at least an eighth of the range, because means of a few items' scores have finer values than
+    each score. A change that acts on few seeds, or on few items, can still leave all values equal.
     """
     levels = np.unique([*arm.values()])
     if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):

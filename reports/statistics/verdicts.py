@@ -130,7 +130,7 @@ class Verdict:
 
     @property
     def is_widened_to_zero(self) -> bool:
-        """True if it is open, and its interval would not reach zero without what it allows for skewness."""
+        """True if it is open, and its interval reaches zero only because it is widened for skewness."""
         interval = self.interval
         mean = self.contrast.mean_difference
         if self.claims or self.contrast.uses_signs or mean is None:

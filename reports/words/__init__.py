@@ -1,1 +1,1 @@
-"""What pages and the terminal say of a comparison, in words."""
+"""Sentences on a comparison, for pages and the terminal."""

@@ -50,7 +50,7 @@ class Claim:
 
 
 def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
-    """Return one claim a contrast: better arms first, then worse ones, each with the largest effect first."""
+    """Return a claim for each contrast: better, worse, same and open arms, the largest effects first."""
     order = ("better", "worse", "same", "open")
     claims = [
         Claim(arm=arm, verdict=arm.verdict, comparison=comparison)

@@ -20,9 +20,8 @@ STOPPED = (
     "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
 )
 UNPAIRED = (
-    " Rows are not paired (Welch's test and a permutation test). Where rows of two arms share what moves "
-    "both, such as a seed or a document, --pair COLUMN compares them within it; a column of mere row "
-    "numbers pairs nothing."
+    " Rows are not paired (Welch's test and a permutation test). If rows of two arms share a seed or a "
+    "document, which moves both, name its column with --pair. A column of row numbers pairs nothing."
 )
 FOLDS = (
     "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "
@@ -33,9 +32,9 @@ DIVERGED = (
     "better (sign test) has to agree with the means."
 )
 DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. An arm that has such rows, or whose baseline has, gets no "
-    "verdict by its mean, as its rows are not independent pairs. Without any pairs, a test compares "
-    "how often both sides diverge."
+    "Means leave out the rows that diverged. An arm gets no verdict by its mean if it or its baseline "
+    "has such rows, as its rows are not independent pairs. Without any pairs, a test compares how often "
+    "both sides diverge."
 )
 ONLY_FIRST_LOOK = (
     "The rows are trials of a study, which gets seeds until it is decided. Only the trials of its first look "

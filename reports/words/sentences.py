@@ -62,7 +62,7 @@ def describe_diverged(contrast: Contrast) -> str:
 def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> str:
     """Return where in its looks a contrast stands: "decided at 15 of 40 seeds"; "" if there is one look.
 
-    Why it claims nothing is said by `explain_open`.
+    `explain_open` says why it claims nothing.
     """
     if verdict.blocked_reason:
         return f"open: {verdict.blocked_reason}"
@@ -214,7 +214,7 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
 def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
     """Return the state of the arm's contrast, or why it has none; "" if there is nothing to remark.
 
-    What `describe_too_few_pairs` says of all arms is not said again.
+    The sentence of `describe_too_few_pairs` on all arms is not repeated.
     """
     verdict = arm.verdict
     contrast = arm.contrast

@@ -45,7 +45,7 @@ class LMModel1(LMModel2):
     """The same network written out for three words. Every batch starts from zeros."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll; `tokens` is (b, 3). It keeps no state. Raises BadInput."""
+        """See LanguageModel.unroll; it keeps no state. Raises BadInput unless `tokens` is (b, 3)."""
         rule = f"reads three tokens at a time and got {tokens.shape[1]}"
         cure = "set window = 3 and leave detach_every out, or take lm2"
         require(tokens.shape[1] == 3, rule, place="model 'lm1'", cure=cure)

@@ -3,7 +3,7 @@
 Static checks cannot see modules that a program imports by a computed name. So each process, as it ends, lists
 
 - "own": files of the commit's checkout, all of which have to count in the trial's identity
-- "foreign": files of the user's work tree in whose place the commit has a file that should have been loaded
+- "foreign": files of the user's work tree that were loaded although the commit has a file at the same place
 
 This file is run by the program's Python, 3.8 or newer, and imports nothing else of the project.
 """

@@ -1,1 +1,1 @@
-"""What decides a program's numbers: its files, what they import, and the packages of its Python."""
+"""The identity of a program: its files, the modules that they import, and the packages of its Python."""

@@ -44,7 +44,7 @@ _FIRST_LINES = re.compile(rb"""#!\s*(?:\S*/env\s+(?:-S\s+)?)?([^\s'"]+)(?:\s*'''
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What a command line shows of the files and the Python that decide a program's numbers."""
+    """The files and the Python that a command line names, and that decide a program's numbers."""
 
     interpreter: str  # the Python that runs the program; "" if another program chooses it
     is_assumed: bool = False  # whether Unrolled's Python is taken because nothing names one

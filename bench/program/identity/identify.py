@@ -1,8 +1,8 @@
 """Identity of a program: hashes of the files that decide its numbers, and versions of packages.
 
 The files are those that the study's patterns or the command line name, and the modules that they import. The
-packages are those that these import, with their versions in the program's own Python. The versions begin with
-a hash of Unrolled's code that reads numbers.
+packages are those that the files import, with their versions in the program's own Python. The versions begin
+with a hash of Unrolled's code that reads numbers.
 """
 
 import os
@@ -52,7 +52,7 @@ _STARTUP_MODULES = ("sitecustomize", "usercustomize")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What planning has read. It is given to the processes of trials, which read only what has changed."""
+    """The facts that planning has read. The processes of trials get them, and read only changed files."""
 
     code: Mapping[str, FileFacts] = field(default_factory=dict)  # facts by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)

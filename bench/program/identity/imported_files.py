@@ -74,7 +74,7 @@ class ImportedFiles:
         for folder in self._module_folders:
             new_files += self._add_module(folder, name)
             if self._list_modules(folder).get(top) or self._list_modules(folder / top).get("__init__"):
-                return new_files  # a folder without __init__.py yields to a package found elsewhere
+                return new_files  # of a folder without __init__.py, Python prefers a later package
         self.missing.add(top)
         return new_files
 

@@ -28,7 +28,7 @@ class Module(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a Python has installed. The answer holds as long as the `watched` files keep their state."""
+    """The modules and packages of a Python. The answer holds while the `watched` files keep their state."""
 
     python: str  # "python 3.11.2"
     modules: Mapping[str, Module | None]  # None for a module that does not exist
@@ -90,7 +90,7 @@ def remember_answers(answers: Mapping[Question, Answer]) -> None:
 
 
 def _run_description(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
-    """Return the answer of the Python, which is started unless the answer is clear. Raises BadInput."""
+    """Return the answer; for the standard library of this Python, none is started. Raises BadInput."""
     is_this_python = question.interpreter == sys.executable and not any(question.variables)
     is_standard = sys.stdlib_module_names.issuperset(question.modules)
     if is_this_python and is_standard and not (question.packages or question.wants_sys_path):

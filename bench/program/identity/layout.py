@@ -102,7 +102,7 @@ class Layout:
 
     @property
     def separate_study_folder(self) -> Path | None:
-        """The study's folder; None if the program's folder in the work tree is the same or below it."""
+        """The study's folder; None if it is the program's folder in the work tree, or a folder above that."""
         if self.work_tree_folder and self.work_tree_folder.is_relative_to(self.study_folder):
             return None
         return self.study_folder

@@ -127,7 +127,7 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str, end: 
     row = read_arms().loc["new"]
     assert (row.seeds_ok, row.seeds_wanted, row.failed) == (10, 16, 6)
     assert row.verdict == "open"
-    assert "1 failed run without arm: of no arm, and left out" in errors
+    assert "left out 1 failed run without a value of arm" in errors
     assert ("6 runs are still RUNNING: " in errors) is (end == "RUNNING")
 
 
@@ -136,7 +136,7 @@ def test_a_crash_without_an_arm_is_left_out_and_other_rows_keep_their_numbers(co
     frame = pd.concat([crashes, FRAME.assign(status="ok")])
     frame.to_csv("runs.csv", index=False)
     code, _, errors = compare("runs.csv", *FLAGS)
-    assert code == 3 and "2 failed runs without model: of no arm, and left out" in errors
+    assert code == 3 and "left out 2 failed runs without a value of model" in errors
     frame.accuracy = frame.accuracy.mask((frame.model == "better") & (frame.seed == 0))
     frame.to_csv("runs.csv", index=False)
     assert "accuracy: row 13: is empty" in compare("runs.csv", *FLAGS)[2]

@@ -135,7 +135,7 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
         process = run_command(folder, "run", "small.toml", "-j", "1", "--seeds", "0")
     assert process.returncode == 1, process.stderr
     assert read_trial_counts(process.stdout) == TrialCounts(trained=1, left=2)
-    assert "2 trials of this look left without a result: run again\n" in process.stderr
+    assert "2 trials of this look: no result yet; run again\n" in process.stderr
     output = check_command(folder, "run", "small.toml", "--seeds", "0")
     assert read_trial_counts(output) == TrialCounts(trained=2, stored=1)
 

@@ -61,7 +61,7 @@ def test_what_is_there_is_not_trained_again_until_the_program_is_edited(program_
     for output in (preview, process.stdout):
         assert "the code was edited: 6 trials to train" in output
         assert "its newest file is train.py" in output
-    assert "index.html: is of other seeds or settings and is replaced" in process.stdout
+    assert "index.html: will be replaced, as its seeds or settings differ" in process.stdout
 
 
 def test_a_page_is_said_to_be_replaced_where_it_is(program_copy: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_page_is_said_to_be_replaced_where_it_is(program_copy: Path) -> None:
     (program_copy / "train.py").write_text(PROGRAM)
     output = check_command(program_copy, *words)
     assert read_trial_counts(output).trained == 0
-    assert "index.html: is of other seeds or settings and is replaced" in output
+    assert "index.html: will be replaced, as its seeds or settings differ" in output
     assert page.read_bytes() != page_bytes
     assert "is replaced" not in check_command(program_copy, *words)
 

@@ -165,7 +165,7 @@ def test_what_cannot_be_shown_is_not_trained(tmp_path: Path) -> None:
     commit_change(project, "other", model__py=model_source(STREAM="3"))
     code, facts = judge(project)
     assert (code, facts["outcome"], facts["level"], facts["seeds"]) == (4, "undecided", 0, [])
-    assert "a gain of 0.001 takes" in facts["reason"] and "the budget has 6" in facts["reason"]
+    assert "a gain of 0.001 takes" in facts["reason"] and "the last look has 6" in facts["reason"]
     assert count_trials(project) == trials
 
 

@@ -237,7 +237,7 @@ def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(
     full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     output = study.run("-j", "1", "--budget", "1s", SLEEP="0.15")  # all of it would take 5.5 s
-    assert "as the time is up: run again" in output or "looks: not run: no time was left" in output
+    assert "as the time is up; run again" in output or "looks: not run: no time was left" in output
     assert "looks: not run: no time was left" in study.run("--budget", "0.001s")
     study.run("-j", "2")
     assert study.outcome() == full_study.outcome()
@@ -276,7 +276,7 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout
     assert read_trial_counts(process.stdout) == TrialCounts(trained=4, left=2)
-    assert "2 trials of this look not begun, as the time is up" in process.stderr
+    assert "2 trials of this look: not begun, as the time is up" in process.stderr
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(trained=2, stored=4)
 
 
