@@ -199,6 +199,11 @@ class ChainRecord:
         spent = sum(proposal.level for proposal in self.tested_proposals if proposal.p > LAMBDA)
         return earned - spent / (1 - LAMBDA)
 
+    @property
+    def first_budget(self) -> float:
+        """The error budget before the first proposal."""
+        return replace(self, proposals=()).compute_budget()
+
     def measure_spread(self) -> float | None:
         """Return the median over proposals of the SD of paired differences; None for too few pairs."""
         spreads = [(proposal.sd, proposal.pairs) for proposal in self.tested_proposals if proposal.sd]

@@ -17,8 +17,8 @@ from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 RULES = {
-    "saffron": "At most {:g} of the keeps are expected to be false (SAFFRON).",
-    "family-wise": "The chance of any false keep is at most {:g} (alpha spending).",
+    "saffron": "At most {:g} of the keeps are expected to be false, if differences are normal (SAFFRON).",
+    "family-wise": "Some keep is false in at most {:g} of chains, if differences are normal (alpha spending).",
 }
 
 
@@ -40,7 +40,7 @@ def describe_proposal(entry: ChainEntry) -> str:
         proposal.reason,
         *proposal.remarks,
         "as it was judged before" if entry.is_old else "",
-        f"error budget left {record.compute_budget():.3g}, which began at {record.chain.alpha:g}",
+        f"error budget left {record.compute_budget():.3g}, which began at {record.first_budget:g}",
     ]
     return f"{outcome}: {commit.hash[:10]} {commit.subject}: {'; '.join(filter(None, parts))}"
 
@@ -90,7 +90,7 @@ def _list_facts(record: ChainRecord) -> list[str]:
     looks = ", ".join(map(str, chain.looks))
     return [
         RULES[chain.rule].format(chain.alpha),
-        f"{record.compute_budget():.3g} of the error budget is left, which began at {chain.alpha:g}.",
+        f"{record.compute_budget():.3g} of the error budget is left, which began at {record.first_budget:g}.",
         f"The next proposal has level {level:.2g}.",
         f"Looks after {looks} pairs, on seeds that are drawn for each proposal.",
         f"Since {format_day(chain.began_at)} {pairs} and {format_duration(seconds)} of training.",

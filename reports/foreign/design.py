@@ -21,6 +21,7 @@ FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been cho
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
 MOST_ITEMS = 1000  # two shares of so many items, or of fewer, may be equal by chance
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
+_REPEATS = {"repeat", "repeats", "repetition", "repetitions"}  # columns that tell repeated validations apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
 
@@ -106,6 +107,13 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
+    elif not columns.test_share and (repeats := [name for name in columns.pair if name.lower() in _REPEATS]):
+        cure = "compare the folds of one repeat, with --test-share"
+        yield f"if {repeats[0]}s validate on one data set, their means are not independent: {cure}"
+    runs = [name for name in map(str, frame.columns) if name.lower() in _RUNS]
+    distinct = frame.drop_duplicates()  # rows that were written twice have a warning of their own
+    if not columns.pair and runs and distinct.groupby([*columns.arm, runs[0]]).size().max() > 1:
+        yield f"rows of one {runs[0]} are not independent: --pair {runs[0]}"
     fold = find_fold([*map(str, frame.columns)])
     if not columns.pair and fold and frame[fold].nunique() > 1:
         yield f"rows of several {fold} values share training rows, and are not independent: {FOLDS_CURE}"

@@ -134,3 +134,14 @@ def test_a_delta_in_another_unit_than_a_share_is_doubted(scale: float, delta: fl
     frame = frame.assign(accuracy=scale * accuracies)
     found = compare_table(frame, Columns(("arm",), ("seed",), (Metric("accuracy", delta),)))
     assert len(found.design.doubts) == count
+
+
+def test_rows_of_one_seed_without_pairs_and_means_of_repeated_validations_are_warned_of() -> None:
+    runs = make_runs(documents=5)
+    (doubt,) = find_doubts(runs)
+    assert doubt.endswith("--pair seed")
+    assert find_doubts(make_runs()) == ()
+    repeats = make_runs().rename(columns={"seed": "repeat"})
+    (doubt,) = find_doubts(repeats, "repeat")
+    assert "not independent" in doubt
+    assert find_doubts(repeats, "repeat", test_share=0.1) == ()
