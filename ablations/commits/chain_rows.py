@@ -18,7 +18,7 @@ from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 RULES = {
     "saffron": "At most {:g} of the keeps are expected to be false, if differences are normal (SAFFRON).",
-    "family-wise": "Some keep is false in at most {:g} of chains, if differences are normal (alpha spending).",
+    "family-wise": "At most {:g} of chains have a false keep, if differences are normal (alpha spending).",
 }
 
 
