@@ -92,6 +92,7 @@ def run_in_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session", autouse=True)
 def share_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let all workers find the files that the first of them made."""
     folder = tmp_path_factory.getbasetemp()
     command_process.shared_folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 

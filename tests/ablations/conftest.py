@@ -1,3 +1,5 @@
+"""Ledgers, databases and studies in processes, for the tests of `ablations`."""
+
 import json
 import os
 import signal
@@ -96,6 +98,7 @@ def warnings() -> list[str]:
 
 @pytest.fixture
 def ledger(tmp_path: Path, warnings: list[str]) -> Ledger:
+    """Return an empty ledger, whose warnings `warnings` keeps."""
     return Ledger(tmp_path / "results", warnings.append)
 
 
@@ -133,11 +136,13 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(database: Path) -> str:
+    """Return the address of the empty database, as MLflow writes it."""
     return f"sqlite:///{database}"
 
 
 @pytest.fixture
 def wait_for() -> Callable[..., None]:
+    """Return the function that waits until something holds."""
     return processes.wait_for
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import make_trial, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import RESULT_FORMAT, Result, canonical_json, failed_result
 
 
@@ -37,7 +37,7 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
     assert list_files(ledger.root) == [f"details/{stem}.{mark[:16]}.json", f"trials/{stem}.json"]
 
 
-def test_equal_parts_of_results_are_in_memory_once_and_numbers_keep_their_types(ledger: Ledger) -> None:
+def test_equal_parts_of_results_are_in_memory_once(ledger: Ledger) -> None:
     witness = {"ok": True, "declared": 1, "seen": 1}
     for seed, value in enumerate((witness, witness, {**witness, "seen": 1.0}, {**witness, "seen": True})):
         ledger.record_result(
@@ -95,9 +95,7 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
 
 
 @pytest.mark.parametrize("status", ["done", "diverged"])
-def test_a_failure_never_replaces_a_training_that_ended_and_is_replaced_by_one(
-    ledger: Ledger, status: str
-) -> None:
+def test_a_failure_never_replaces_a_finished_training(ledger: Ledger, status: str) -> None:
     finished = replace(steady(make_trial()), status=status)
     failure = failed_result(make_trial(), "killed by signal 9")
     for result in (failure, finished, failure):
@@ -160,9 +158,8 @@ def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
 @pytest.mark.parametrize("format", [RESULT_FORMAT - 1, RESULT_FORMAT + 1])
 def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, format: int) -> None:
     path = write_in_format(ledger, format, {"something": "else"})
-    with pytest.raises(BadInput) as excinfo:
+    with raises_bad_input(f"format {format}", place=path):
         ledger.read_result(make_trial().id)
-    assert excinfo.value.place == str(path) and excinfo.value.cure
     assert path.exists()
 
 
@@ -181,16 +178,15 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
 ) -> None:
     earlier = steady(make_trial())
     ledger.record_result(earlier)
+    _, details_file = ledger.find_trial_files(make_trial().id)
 
     def raise_error(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", raise_error)
-        with pytest.raises(BadInput, match=os.strerror(number)) as excinfo:
+        with raises_bad_input(os.strerror(number), place=details_file):
             ledger.record_result(replace(earlier, seconds=9.0))
-    assert "\n" not in str(excinfo.value)
-    assert str(ledger.find_trial_files(make_trial().id)[1]) in str(excinfo.value)
     assert ledger.read_result(make_trial().id) == earlier
     assert len(list_files(ledger.root)) == 2, "the half-written files are gone"
 
@@ -199,7 +195,7 @@ def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk
     with small_disk(tmp_path / "disk", "128k"):
         ledger = Ledger(tmp_path / "disk" / "results")
         trials = [make_trial(seed) for seed in range(40)]
-        with pytest.raises(BadInput, match=r"No space left on device.* make room"):
+        with raises_bad_input(os.strerror(errno.ENOSPC)):
             for stub in trials:
                 ledger.record_result(steady(stub))
         results = ledger.read_results(stub.id for stub in trials)
@@ -212,7 +208,7 @@ def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk
         assert len(ledger.read_results(stub.id for stub in trials)) == 40
 
 
-def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written(
+def test_a_read_only_disk_can_be_read_and_refuses_writes(
     tmp_path: Path, small_disk, warnings: list[str]
 ) -> None:
     with small_disk(tmp_path / "disk", "1m"):
@@ -224,30 +220,31 @@ def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
         assert ledger.read_result(make_trial().id) == steady(make_trial())
         assert ledger.read_result(make_trial(9).id) is None and empty_file.exists()
-        assert "could not be moved (Read-only file system)" in warnings[0]
+        assert os.strerror(errno.EROFS) in warnings[0]
         for seed in range(2):  # of an existing folder, and of one to be made
-            with pytest.raises(BadInput, match="Read-only file system"):
+            with raises_bad_input(os.strerror(errno.EROFS)):
                 ledger.record_result(steady(make_trial(seed)))
-        with pytest.raises(BadInput, match="Read-only file system"), ledger.lock_study("study"):
+        with raises_bad_input(os.strerror(errno.EROFS)), ledger.lock_study("study"):
             pass
 
 
-def test_what_is_in_the_way_of_a_file_is_one_clear_line(tmp_path: Path, ledger: Ledger) -> None:
-    (tmp_path / "taken").write_text("in the way")
-    with pytest.raises(BadInput, match=r"taken: is a file; give the folder of the results"):
-        Ledger(tmp_path / "taken").record_result(steady(make_trial()))
-    ledger.result_path(make_trial().id).mkdir(parents=True)
-    with pytest.raises(BadInput, match="cannot be read"):
+def test_a_file_or_folder_in_the_way_is_refused_by_name(tmp_path: Path, ledger: Ledger) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("in the way")
+    with raises_bad_input(place=taken):
+        Ledger(taken).record_result(steady(make_trial()))
+    path = ledger.result_path(make_trial().id)
+    path.mkdir(parents=True)
+    with raises_bad_input(os.strerror(errno.EISDIR), place=path):
         ledger.read_result(make_trial().id)
 
 
 def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, start_study) -> None:
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("start")
-    message = rf"'stub' is already being run by process {study.process.pid};"
-    with pytest.raises(BadInput, match=message), ledger.lock_study("stub"):
+    with raises_bad_input("'stub'", study.process.pid), ledger.lock_study("stub"):
         pass
-    with pytest.raises(BadInput, match=r"^a study of this ledger is being run; wait"), ledger.lock_all():
+    with raises_bad_input("a study of this ledger"), ledger.lock_all():
         pass
     with ledger.lock_study("another study"):
         pass
@@ -256,12 +253,11 @@ def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, s
     stale = next(path for path in locks if path.read_text() == f"{study.process.pid}\n")
     with ledger.lock_study("stub"), ledger.lock_study("another study"):
         assert stale.read_text() == f"{os.getpid()}\n"
-    message = rf"^old results are being removed from it by process {os.getpid()}; wait"
-    with ledger.lock_all(), pytest.raises(BadInput, match=message), ledger.lock_study("stub"):
+    with ledger.lock_all(), raises_bad_input("removed", os.getpid()), ledger.lock_study("stub"):
         pass
 
 
-def test_a_lock_is_free_after_its_block_and_a_hostile_name_stays_in_the_folder(ledger: Ledger) -> None:
+def test_a_lock_is_free_after_its_block_whatever_its_name(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.lock_study(""):
         1 / 0  # noqa: B018
     for name in ("../../etc/passwd", "a\0b", "x" * 5000, "", "<script>"):

@@ -29,9 +29,7 @@ def start_process(program: str) -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
-    tmpdir: Path, wait_for: Callable[..., None]
-) -> None:
+def test_the_next_process_removes_what_killed_ones_left(tmpdir: Path, wait_for: Callable[..., None]) -> None:
     program = "import time; (run_folder.open_run_folder() / 'file').touch(); time.sleep(600)"
     victim, victim_folder = start_process(program)
     survivor, survivor_folder = start_process(program)
@@ -62,7 +60,7 @@ def test_a_path_that_is_too_long_for_a_socket_is_not_taken(tmp_path: Path, monke
     assert folder.parent == Path("/tmp")
 
 
-def test_temporary_files_have_a_place_in_the_folder_which_goes_with_its_process(tmpdir: Path) -> None:
+def test_temporary_files_go_with_their_process(tmpdir: Path) -> None:
     process, folder = start_process(
         "import tempfile\nwith run_folder.use_run_folder(): print(tempfile.mkdtemp())"
     )

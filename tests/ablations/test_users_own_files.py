@@ -70,7 +70,7 @@ width = [2]
     ],
     ids=["the command", "a function, from Python"],
 )
-def test_files_of_the_working_folder_and_of_the_study_s_folder_are_not_imported(
+def test_files_of_the_users_folders_are_not_imported(
     tmp_path: Path, words: list[str], files: dict[str, str], own_files: list[str]
 ) -> None:
     """A folder that a script lies in is on its own path, so there only our names can be in the way."""

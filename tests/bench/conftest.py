@@ -1,3 +1,5 @@
+"""Small trials, plug-ins and the corpus for the tests of `bench`."""
+
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -67,7 +67,7 @@ def test_times_speeds_and_memory_that_unrolled_measures_are_not_compared() -> No
     assert find_differences(RESULT, slower) == []
 
 
-def test_a_metric_of_the_program_s_own_is_compared_whatever_words_are_in_its_name() -> None:
+def test_a_programs_metric_is_compared_whatever_its_name() -> None:
     names = ("time_series_mae", "memory_recall", "system_prompt_score", "ms_per_step")
     forged = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 5.0)})
     result = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 0.0)})
@@ -75,7 +75,7 @@ def test_a_metric_of_the_program_s_own_is_compared_whatever_words_are_in_its_nam
     assert find_differences(result, forged, names) == []
 
 
-def test_what_one_side_lacks_is_named_and_nan_is_itself() -> None:
+def test_a_value_that_one_side_lacks_is_a_difference() -> None:
     nan = replace(RESULT, metrics={"valid_loss": float("nan")})
     assert find_differences(nan, replace(nan)) == []
     assert ("valid_loss at 3", "0.5", "none") in find_differences(RESULT, replace(RESULT, curves={}))

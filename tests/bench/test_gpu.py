@@ -57,7 +57,7 @@ def start_trial(settings: dict[str, Any], **variables: str) -> Callable[[], Resu
 
 @engines
 @pytest.mark.parametrize("name", NEURAL)
-def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name: str, engine: str) -> None:
+def test_a_trial_on_a_gpu_has_the_same_bits_twice(name: str, engine: str) -> None:
     settings = make_settings(name, engine=engine)
     first, second = (wait() for wait in [start_trial(settings), start_trial(settings)])
     assert first.fingerprints == second.fingerprints

@@ -10,6 +10,7 @@ import pytest
 
 import unrolled.bench.identity
 from tests.helpers.loaded_files import loaded_files
+from tests.helpers.new_process import forget_read_files
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -63,15 +64,13 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for package in ("bench", "ablations"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=no_cache)
     monkeypatch.setattr(identity, "BENCH", folder)
-    monkeypatch.setattr(unrolled.bench.identity, "_CONTENTS", {})
     yield folder
-    identity.hash_source.cache_clear()
+    forget_read_files()
 
 
 def identify_zoo(engine: str = "learner") -> dict[str, str]:
     """Return the identities of the zoo as a process that starts now would have them."""
-    identity.hash_source.cache_clear()
-    unrolled.bench.identity._CONTENTS.clear()
+    forget_read_files()
     return {name: ChapterTrial(model=name, seed=0, engine=engine).identify().id for name in ZOO}
 
 
@@ -92,9 +91,7 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("file", "models"), EDITS, ids=[file for file, _ in EDITS])
-def test_editing_a_file_changes_the_trials_whose_numbers_it_makes_and_no_others(
-    copy: Path, file: str, models: set[str]
-) -> None:
+def test_an_edit_of_a_file_changes_only_the_trials_it_trains(copy: Path, file: str, models: set[str]) -> None:
     assert find_changed_models(copy / file) == models
 
 

@@ -11,7 +11,7 @@ from unrolled.bench.chapter import torch_device
 from unrolled.bench.trial import canonical_json
 
 
-def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
+def test_the_facts_of_a_machine_hold_no_secret_path_or_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     secrets = {"MLFLOW_TRACKING_PASSWORD": "hunter2", "USER": "someone-here", "HOME": "/home/someone-here"}

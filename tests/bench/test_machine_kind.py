@@ -48,7 +48,7 @@ NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_U
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_alone(name: str) -> None:
+def test_the_workspace_of_a_gpu_is_part_of_its_kind_alone(name: str) -> None:
     set_ = {"variables": {name: "1"}}
     unset = {"variables": {}}
     on_gpu, on_cpu = (
@@ -58,7 +58,7 @@ def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_a
     assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
 
 
-def test_the_cpu_capability_variable_is_of_the_kind_where_its_effect_is_unknown() -> None:
+def test_a_cpu_capability_of_unknown_effect_is_of_the_kind() -> None:
     unset = {"device": "cpu", "variables": {}}
     set_ = {"device": "cpu", "variables": {"ATEN_CPU_CAPABILITY": "default"}}
     difference = "ATEN_CPU_CAPABILITY not set / default"
@@ -73,14 +73,14 @@ def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     assert machine_difference([find_machine_kind(first), find_machine_kind(second)]) == f"{FACTS[name]} a / b"
 
 
-def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
+def test_a_trial_on_the_cpu_has_another_kind_than_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
     first = {"device": "cpu"}
     second = {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
     assert machine_difference([find_machine_kind(first), find_machine_kind(second)]) == "device cpu / cuda"
 
 
-def test_what_is_not_known_is_not_claimed_to_differ() -> None:
+def test_an_unknown_fact_is_no_difference() -> None:
     for kinds in ([{}, {"cpu": "a"}], [{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}]):
         assert machine_difference(kinds) == ""
     assert find_machine_kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}

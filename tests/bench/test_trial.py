@@ -48,7 +48,7 @@ def make_result(**changes: object) -> Result:
     return Result(**{"trial": TRIAL, **facts, **changes})
 
 
-def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> None:
+def test_all_but_the_corpus_path_is_part_of_the_identity() -> None:
     names = [f.name for f in fields(ChapterTrial) if f.name != "corpus"]
     ids = {replace(TRIAL, **{name: change_value(getattr(TRIAL, name))}).id for name in names}
     assert len(ids) == len(names)

@@ -1,3 +1,5 @@
+"""What benchmarks measure with: a profile of sizes, processes and their environment."""
+
 import json
 import os
 import subprocess

@@ -4,10 +4,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from unrolled.bench import identity
 from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
+from unrolled.bench.program.identity import file_facts, interpreter
 
 
 @contextmanager
@@ -30,3 +32,10 @@ def _forget() -> None:
     plugins._LOADED.clear()
     for cached in (hash_source, corpus.tokenize_corpus, text.text_of, costs._measure_text):
         cached.cache_clear()
+
+
+def forget_read_files() -> None:
+    """Have identities read every file and ask every Python again, as in a process that starts now."""
+    hash_source.cache_clear()
+    for memory in (identity._CONTENTS, file_facts._FACTS, interpreter._ANSWERS):
+        memory.clear()

@@ -30,17 +30,17 @@ class Looks:
         file = ROOT / "reports/statistics" / f"looks_{'_'.join(map(str, numbers))}.npy"
         self.p, self.one_sided, self.two_sided = np.load(file)
 
-    def level(self, alpha, n, sides):
+    def find_level(self, alpha, n, sides):
         """Return the part of alpha that a test at n pairs may take."""
         return math.sqrt(n / self.numbers[-1]) * np.interp(alpha, self.p, getattr(self, f"{sides}_sided"))
 
-    def over_all(self, p_by_n, sides):
+    def compute_p(self, p_by_n, sides):
         """Return the p of all looks together."""
         smallest = min(p / math.sqrt(n / self.numbers[-1]) for n, p in p_by_n.items())
         return np.interp(min(smallest, 1), getattr(self, f"{sides}_sided"), self.p)
 
 
-def statistics(d, mu):
+def compute_statistics(d, mu):
     """Return Student's t and Hall's T (1992) of the mean's distance from mu."""
     deviations = d - d.mean()
     n = len(d)
@@ -49,19 +49,19 @@ def statistics(d, mu):
     return math.sqrt(n) * w, math.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / 6 / n)
 
 
-def tails(d, mu):
+def compute_tails(d, mu):
     """Return the p that the mean is at most mu, and at least mu, each the larger of both tests."""
-    t_values = statistics(d, mu)
+    t_values = compute_statistics(d, mu)
     return stats.t.sf(min(t_values), len(d) - 1), stats.t.cdf(max(t_values), len(d) - 1)
 
 
-def interval(d, alpha):
+def find_interval(d, alpha):
     """Return the means that neither tail rejects at alpha/2."""
     critical = stats.t.isf(alpha / 2, len(d) - 1)
     reach = 20 * d.std(ddof=1)
     ends = d.mean() - reach, d.mean() + reach
-    low = optimize.brentq(lambda mu: min(statistics(d, mu)) - critical, *ends, xtol=1e-14)
-    return low, optimize.brentq(lambda mu: max(statistics(d, mu)) + critical, *ends, xtol=1e-14)
+    low = optimize.brentq(lambda mu: min(compute_statistics(d, mu)) - critical, *ends, xtol=1e-14)
+    return low, optimize.brentq(lambda mu: max(compute_statistics(d, mu)) + critical, *ends, xtol=1e-14)
 
 
 def holm(ps):
@@ -90,27 +90,29 @@ class Judge:
         self.p_same = {}
         self.pairs = {}
 
-    def look(self, arm, base, n):
+    def take_look(self, arm, base, n):
         """Evaluate a contrast at its first n pairs."""
         pairs = self.values[[arm, base]].iloc[:n]
         d = (pairs[arm] - pairs[base]).to_numpy()
         self.pairs[arm] = pairs[arm].mean(), pairs[base].mean(), d
-        self.p.setdefault(arm, {})[n] = min(1.0, 2 * min(tails(d, 0)))
-        self.p_same.setdefault(arm, {})[n] = max(tails(d, -self.delta)[0], tails(d, self.delta)[1])
+        self.p.setdefault(arm, {})[n] = min(1.0, 2 * min(compute_tails(d, 0)))
+        self.p_same.setdefault(arm, {})[n] = max(
+            compute_tails(d, -self.delta)[0], compute_tails(d, self.delta)[1]
+        )
 
     def verdicts(self):
         """Return every contrast's numbers and words after the looks so far."""
-        differs, levels = holm({arm: self.looks.over_all(p, "two") for arm, p in self.p.items()})
-        same, same_levels = holm({arm: self.looks.over_all(p, "one") for arm, p in self.p_same.items()})
+        differs, levels = holm({arm: self.looks.compute_p(p, "two") for arm, p in self.p.items()})
+        same, same_levels = holm({arm: self.looks.compute_p(p, "one") for arm, p in self.p_same.items()})
         rows = {}
         for arm, (mean, base, d) in self.pairs.items():
-            low, high = interval(d, self.looks.level(levels[arm], len(d), "two"))
+            low, high = find_interval(d, self.looks.find_level(levels[arm], len(d), "two"))
             words = "open"
             if differs[arm] <= 0.05 and (low > 0 or high < 0):
                 words = "better" if (high < 0) == self.lower_is_better else "worse"
                 words += self.size(low, high)
             elif same[arm] <= 0.05:
-                inner = interval(d, 2 * self.looks.level(same_levels[arm], len(d), "one"))
+                inner = find_interval(d, 2 * self.looks.find_level(same_levels[arm], len(d), "one"))
                 if max(-inner[0], inner[1]) < self.delta:
                     words = "the same within δ"
                     (low, high) = inner
@@ -142,7 +144,7 @@ def recompute(table, numbers, metrics):
             break
         for judge in judges.values():
             for arm in waiting:
-                judge.look(arm, bases[arm], n)
+                judge.take_look(arm, bases[arm], n)
         current = judges[first].verdicts()
         done |= {
             arm: current[arm] for arm in waiting if current[arm]["verdict"] != "open" or n == numbers[-1]

@@ -1,16 +1,12 @@
 """Synthetic studies (effects that are known, failures, names that bite), and what tests read of a page."""
 
-import html
 import math
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -361,25 +357,3 @@ def make_audited_study() -> Design:
 def make_pair_study(**facts: Any) -> Design:
     """Return a study of a baseline and an arm that is .1 worse."""
     return make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), **facts)
-
-
-def read_page_text(page: Path) -> str:
-    """Return what a reader sees, pictures apart, with single spaces."""
-    bare = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", page.read_text(encoding="utf-8"))
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
-
-
-def parse_svgs(markup: str) -> list[ET.Element]:
-    """Return the pictures of a page."""
-    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", markup, re.S)]
-
-
-def list_labels(svg: ET.Element) -> list[str]:
-    """Return the texts of a picture."""
-    return [t.text or "" for t in svg.iter("text")]
-
-
-def is_self_contained(page: str) -> bool:
-    """Return whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
-    links = r"""(?:src|href)=["'](?!#|(?:(?:[\w-]+|\.\.)/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
-    return "default-src &#39;none&#39;" in page and not re.search(rf"{links}|\sstyle=|url\((?!#)", page)

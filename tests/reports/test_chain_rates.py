@@ -54,7 +54,7 @@ def test_t_at_one_look_finds_what_it_found_elsewhere(helps, looks, share) -> Non
 
 
 @pytest.mark.parametrize(("helps", "share", "pairs"), [(0.5, 0.16, 8.9), (1.0, 0.96, 8.0), (2.0, 1.00, 7.0)])
-def test_a_chain_finds_what_t_finds_and_takes_half_a_pair_more_at_most(helps, share, pairs) -> None:
+def test_a_chain_finds_what_t_finds_with_few_more_pairs(helps, share, pairs) -> None:
     course = judge_chain(draw_gains(CHAINS, helps=helps, hurts=True))
     assert course.found == pytest.approx(share, abs=find_tolerance(share))
     assert pairs - 0.2 < course.runs.mean() / 2 < pairs + 0.7
@@ -76,7 +76,7 @@ def test_keeping_what_is_better_keeps_ln_n_or_half_of_useless_proposals() -> Non
 
 
 @pytest.mark.parametrize("law", ["exponential, rare bad runs", "lognormal, rare bad runs"])
-def test_both_tests_from_ten_pairs_on_keep_a_quarter_of_what_t_keeps_of_skewed_nulls(law: str) -> None:
+def test_both_tests_keep_a_quarter_of_the_skewed_nulls_of_t(law: str) -> None:
     course = judge_chain(NULL, SKEWED[law])
     with one_sided_t(first=10):
         by_t = judge_chain(NULL, SKEWED[law])
@@ -93,5 +93,5 @@ def test_adversaries_gain_nothing_from_a_chain() -> None:
     assert simplify(100, against_keep=True) < 0.7
 
 
-def test_seeds_that_are_used_again_break_the_bound_and_fresh_ones_do_not(null_course: Course) -> None:
+def test_seeds_that_are_used_again_break_the_bound(null_course: Course) -> None:
     assert judge_chain(NULL, shared=0.5).ratio > 0.15 > null_course.ratio

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.pages import read_page_text
 from tests.helpers.synthetic_studies import (
     break_trials,
     compare,
@@ -14,7 +15,6 @@ from tests.helpers.synthetic_studies import (
     make_program_study,
     make_realistic_study,
     make_study,
-    read_page_text,
     set_metrics,
 )
 from unrolled.bench.metric import Metric
@@ -30,7 +30,7 @@ def average_costs(design):
     }
 
 
-def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(render_study):
+def test_costs_have_their_difference_from_the_baseline(render_study):
     text = read_page_text(render_study("realistic"))
     costs = average_costs(make_realistic_study())
     gflops = 6 * 752640 / 1e9  # for each parameter of the synthetic trials
@@ -42,7 +42,7 @@ def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_base
     assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= cost.keys()
 
 
-def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(render_study, tmp_path):
+def test_costs_show_a_gpu_only_where_there_was_one(render_study, tmp_path):
     text = read_page_text(render_study("pair"))
     cpu_section = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
     assert "GPU" not in cpu_section
@@ -122,5 +122,8 @@ def test_an_arm_that_is_compared_with_none_has_no_difference_of_costs():
 def test_costs_have_the_decimals_with_which_they_subtract_to_their_difference(seconds, decimals):
     arms = make_arm("base", 0.0), make_arm("other", 0.1)
     timed = [set_metrics(a, seconds=x) for a, x in zip(arms, (0.66, seconds), strict=True)]
-    c = compare(make_study(tuple(timed)))
-    assert section_rows.count_cost_decimals(section_rows.average_costs(c), c)["seconds"] == decimals
+    comparison = compare(make_study(tuple(timed)))
+    assert (
+        section_rows.count_cost_decimals(section_rows.average_costs(comparison), comparison)["seconds"]
+        == decimals
+    )

@@ -41,7 +41,7 @@ def test_equal_accuracies_of_a_few_items_are_no_equality(n: int) -> None:
 
 
 @pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.5, 0.99**299), (1.0, 0.99**299), (50.0, 1.0)])
-def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(value: float, p: float) -> None:
+def test_a_delta_of_points_tells_per_cents_from_a_share(value: float, p: float) -> None:
     equal = dict.fromkeys(range(299), value)
     share = Metric("error_rate", 0.01)
     points = Metric("error_rate", 1.0)
@@ -51,7 +51,7 @@ def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(val
     assert [c.equivalence_p for c in contrasts] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
 
-def test_equal_numbers_too_fine_for_chance_are_of_arms_that_computed_the_same() -> None:
+def test_equal_fine_numbers_are_of_one_computation() -> None:
     items = np.random.default_rng(0).binomial(25, 0.9, 10) / 25
     fine = 1.3 + np.random.default_rng(1).random(10)
     loss = Metric("loss", 0.1)
@@ -80,7 +80,7 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
 
 
 @pytest.mark.parametrize(("items", "kind"), [(25, "open"), (10_000, "same")])
-def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: int, kind: str) -> None:
+def test_equal_scores_are_the_same_only_where_fine(items: int, kind: str) -> None:
     """Of a program nothing else is known: it may have got other items right."""
     scores = dict(enumerate(np.random.default_rng(0).binomial(items, 0.8, 40) / items))
     base = set_metrics(make_arm("base", 0.0, seeds=40), accuracy=scores)

@@ -3,13 +3,12 @@
 import csv
 import io
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.synthetic_studies import (
-    LM7_OPTIONS,
-    LM7_SETTINGS,
     A,
     B,
     compare,
@@ -20,20 +19,14 @@ from tests.helpers.synthetic_studies import (
     make_looked_study,
     make_pair_study,
     make_realistic_study,
-    make_result,
     make_study,
     set_metrics,
 )
-from unrolled.ablations.study.loading import load_study
-from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import make_visible
-from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
-from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.contrast_decisions import decide_looks
-from unrolled.reports.design import ArmRemark, MeasuredArm
+from unrolled.reports.design import ArmRemark
 from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
@@ -78,20 +71,20 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
 
 
 def test_a_difference_that_is_a_median_is_called_one():
-    c = compare(make_realistic_study())
-    uses_median = {row.name: row.contrast.uses_median for row in c.arms_with_contrast}
-    lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
+    comparison = compare(make_realistic_study())
+    uses_median = {row.name: row.contrast.uses_median for row in comparison.arms_with_contrast}
+    lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(comparison).splitlines()}
     assert {name: "| median " in lines[name] for name in uses_median} == uses_median
     assert [name for name, median in uses_median.items() if median] == ["lr 3e-2"]  # another lost a pair
 
 
 def test_every_interval_has_its_level_beside_it():
-    c = compare(make_realistic_study())
-    lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
-    records = {row["arm"]: row for row in read_rows(comparison_csv(c))}
-    levels = {row.name: row.interval for row in c.arms_with_contrast}
+    comparison = compare(make_realistic_study())
+    lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(comparison).splitlines()}
+    records = {row["arm"]: row for row in read_rows(comparison_csv(comparison))}
+    levels = {row.name: row.interval for row in comparison.arms_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
-    assert draw_intervals(c).count(" % CI") == len(levels)
+    assert draw_intervals(comparison).count(" % CI") == len(levels)
     for name, ends in levels.items():
         assert re.search(rf"\[.*\\\] {ends.percent} \|", lines[name])
         assert float(records[name]["valid_loss_difference_level"]) == ends.confidence
@@ -103,17 +96,17 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
     strong = make_arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = make_arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = make_arm("base", 0.0, seeds=9), strong, weak
-    c = compare(make_study(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
-    _, strong_row, undecided = read_rows(comparison_csv(c))
+    comparison = compare(make_study(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
+    _, strong_row, undecided = read_rows(comparison_csv(comparison))
     labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
     assert labels == [("True", "True"), ("False", "False")]
     assert strong_row["valid_loss_open_because"] == ""
     reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
     assert undecided["valid_loss_open_because"] == reason
-    for text in (format_screen(c), comparison_markdown(c)):
+    for text in (format_screen(comparison), comparison_markdown(comparison)):
         assert "exploratory; provisional: under 10 seeds" in text
         assert "not decided at 9 seeds" in text
-    assert write_answer(c)[1].striptags().endswith(" (exploratory, provisional)")
+    assert write_answer(comparison)[1].striptags().endswith(" (exploratory, provisional)")
 
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
@@ -135,7 +128,7 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     assert swift.contrast.given_convergence
 
 
-def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page():
+def test_a_number_whose_powers_overflow_diverged():
     base, second = make_pair_study().arms
     design = replace(make_pair_study(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
     row = compare(design).arms[1]
@@ -143,7 +136,7 @@ def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page(
     assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
 
-def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
+def test_a_failed_trial_has_no_number_in_the_tables():
     assert (
         trials_csv(compare(make_study((make_arm("base", 0.0, seeds=0),)))) == "arm,seed,status,first_look\n"
     )
@@ -164,11 +157,13 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
-def test_an_arm_says_whether_it_waits_for_its_own_results_or_for_those_of_its_base():
-    c = compare(
+def test_an_arm_says_whose_results_it_waits_for():
+    comparison = compare(
         make_study((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
     )
-    assert c.arms[1].reason_not_compared != c.arms[2].reason_not_compared == "no results yet"
+    assert (
+        comparison.arms[1].reason_not_compared != comparison.arms[2].reason_not_compared == "no results yet"
+    )
 
 
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
@@ -201,18 +196,19 @@ def test_a_table_to_paste_says_which_results_had_been_seen():
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
-    c = compare(make_study(arms))
-    assert [row.contrast.family_size for row in c.arms_with_contrast] == [2, 2, 3, 3, 3]
-    assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
-    assert list_limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
+    comparison = compare(make_study(arms))
+    assert [row.contrast.family_size for row in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
+    assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(comparison)
+    assert list_limits(comparison, {})[-1] == "Arms marked exploratory suggest and do not confirm."
     assert "Benjamini" not in comparison_markdown(compare(make_study(arms[:3])))
 
 
 @pytest.mark.parametrize(
-    ("facts", "key"), [({"arms": ()}, "arms"), ({"metrics": (Metric("valid_loss", 0.0),)}, "δ of valid_loss")]
+    ("facts", "key", "named"),
+    [({"arms": ()}, "arms", "baseline"), ({"metrics": (Metric("valid_loss", 0.0),)}, "", "δ of valid_loss")],
 )
-def test_nothing_to_report_is_refused_in_one_line(facts, key):
-    with pytest.raises(BadInput, match=f"'regularization': {key}"):
+def test_nothing_to_report_is_refused(facts, key, named):
+    with raises_bad_input(named, place="study 'regularization'", key=key):
         compare(replace(make_study((make_arm("base", 0.0),)), **facts))
 
 
@@ -239,7 +235,7 @@ def test_hostile_names_stay_text_in_markdown():
     assert "\0" not in markdown
 
 
-def test_what_cannot_be_seen_becomes_something_that_can():
+def test_an_invisible_character_becomes_a_visible_one():
     assert make_visible("a\0b\x1b\u202e\ud800\u0085\nc") == "a␀b␛\ufffd\ufffd\ufffd c"
 
 
@@ -255,120 +251,62 @@ def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
     assert format_count(37598) == "37\u202f598"
 
 
-@pytest.mark.parametrize("name", BOOK)
-def test_each_published_accuracy_is_a_whole_number_of_hits(name):
-    # Hits as the chapter's rows imply them.
-    hits = {"lm1": 2080, "lm2": 1979, "lm3": 2450, "lm4": 7865, "lm5": 5995, "lm6": 9320, "lm7": 10683}
-    row = BOOK[name]
-    assert row.hits == hits[name]
-    assert row.hits / row.targets == pytest.approx(row.accuracy, abs=5.1e-7)
-
-
-def change_each_setting(model):
-    """Return the chapter's trial of a model once for each of its settings, with another value there."""
-    chapter = spec_of(model).make_chapter_trial()
-    for name in (field.name for field in fields(ChapterTrial) if "setting" in field.metadata):
-        yield name, replace(chapter, **{name: change_value(getattr(chapter, name))})
-    for name, value in {**chapter.options, "a_penalty": 0.0}.items():
-        yield name, replace(chapter, options={**chapter.options, name: change_value(value)})
-
-
-def change_value(value):
-    """Return another value of the same type."""
-    if isinstance(value, str | tuple):
-        return value * 2
-    return not value if isinstance(value, bool) else value + 1
-
-
-@pytest.mark.parametrize("name", BOOK)
-def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
-    alike = {setting for setting, trial in change_each_setting(name) if has_book_settings(trial, name)}
-    chapter = spec_of(name).make_chapter_trial()
-    off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
-    assert alike == {"engine"}
-    assert has_book_settings(off, name)
-    shipped = [
-        arm.make_unidentified_trial()
-        for arm in load_study("models").arms
-        if arm.trial_fields["model"] == name
-    ]
-    assert shipped
-    assert all(has_book_settings(trial, name) for trial in shipped)
-
-
-def test_the_book_is_compared_with_arms_of_its_own_settings():
-    lm7 = {"model": "lm7", "options": LM7_OPTIONS, "settings": LM7_SETTINGS}
-    arms = (
-        make_arm("LMModel6", 0.0),
-        make_arm("LMModel6 again", 0.0, changes={}, options={"hidden": 8}),
-        make_arm("LMModel7", -0.5, **lm7),
-        make_arm("no AR", -0.4, **{**lm7, "settings": {**LM7_SETTINGS, "alpha": 0.0}}),
-        make_arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
-    )
-    values = compare_with_book(compare(make_study(arms)))
-    assert [h.arm.name for h in values] == ["LMModel6", "LMModel7"]
-    # 1.368 is near 1.30, .458 not near .80
-    assert [h.prediction.plausible for h in values] == [True, False]
-
-
-def test_a_page_says_why_the_book_s_values_differ_where_ours_are_equal():
-    def make_book_arm(model, effect):
-        chapter = spec_of(model).make_chapter_trial()
-        losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
-        results = {seed: make_result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
-        return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
-
-    c = compare(make_study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
-    _, _, reason = describe_fits(compare_with_book(c), c).rpartition("; ")
-    assert reason.startswith("those of LMModel1 and LMModel2 differ where ours are identical")
-    c = compare(make_study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
-    assert "identical" not in describe_fits(compare_with_book(c), c)
-
-
-def test_two_arms_are_one_task_whatever_the_path_of_their_text():
+def test_the_path_of_a_text_makes_no_other_task():
     arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
     assert compare(make_study(arms)).arms[1].contrast
 
 
-def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
+def test_arms_of_another_task_are_not_ranked_with_the_baseline():
     window = {"target": "last", "window": 3}
     base = make_arm("three words", 0.5, settings=window)
     third = replace(make_arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
-    c = compare(
+    comparison = compare(
         make_study((make_arm("baseline", 0.0), make_arm("wd", 0.1, settings={"wd": 0.0}), base, third))
     )
-    assert [row.name for row in c.arms_with_contrast] == ["wd", "held"]
-    assert [row.name for row in c.same_task_arms] == ["baseline", "wd"]
+    assert [row.name for row in comparison.arms_with_contrast] == ["wd", "held"]
+    assert [row.name for row in comparison.same_task_arms] == ["baseline", "wd"]
 
 
-def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
+@pytest.fixture(scope="module")
+def three_bases():
+    """Return the comparison of `second` with `other`, `named` with the baseline, and `other` with none."""
     base = make_arm("other", 0.5, settings={"clip": 1.0})
     second = replace(make_arm("second", 0.3, settings={"clip": 2.0}), against="other")
     third = replace(make_arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
-    c = compare(make_study((make_arm("baseline", 0.0), base, second, third)))
+    return compare(make_study((make_arm("baseline", 0.0), base, second, third)))
+
+
+def test_arms_may_be_compared_with_one_another(three_bases):
     pairs = {"second": "other", "named": "baseline"}
-    assert {row.name: c.find_base(row).name for row in c.arms_with_contrast} == pairs
-    assert {row.contrast.family_size for row in c.arms_with_contrast} == {len(pairs)}
-    assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
-    _, reference, second_row, _ = c.arms
+    assert {row.name: three_bases.find_base(row).name for row in three_bases.arms_with_contrast} == pairs
+    assert {row.contrast.family_size for row in three_bases.arms_with_contrast} == {len(pairs)}
+    assert "baseline or the arm that each names" in comparison_markdown(three_bases)
+
+
+def test_a_verdict_is_against_the_arm_that_is_named(three_bases):
+    baseline, _, second, _ = three_bases.arms
+    assert second.summary.mean > baseline.summary.mean
+    assert second.verdict.kind == "better"
+    assert second.describe_changes().endswith("against other")
+    assert "against other" not in list_claims(three_bases)[0].text  # the names stand beside the sentence
+
+
+def test_an_arm_that_is_only_a_base_is_a_reference(three_bases):
+    reference = three_bases.arms[1]
     assert reference.contrast is None
     assert "others are compared with it" in reference.reason_not_compared
-    assert second_row.summary.mean > c.arms[0].summary.mean
-    assert second_row.verdict.kind == "better"
-    assert second_row.describe_changes().endswith("against other")
-    assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
 
 
-def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
+def test_counts_are_one_value_and_compared_where_they_name_an_arm():
     against_counts = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
     second_counts = replace(make_counting_arm("named", 0.5), against="baseline")
-    c = compare(
+    comparison = compare(
         make_study(
             (make_arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts)
         )
     )
-    _, counts, first_row, second_row = c.arms
+    _, counts, first_row, second_row = comparison.arms
     assert counts.contrast is None
     assert counts.remark is ArmRemark.WITHOUT_SEED
     assert (counts.describe_seeds_of_mean(), counts.summary.sd, counts.summary.interval) == (
@@ -379,22 +317,22 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     assert first_row.contrast.pairs == second_row.contrast.pairs == 10
     assert first_row.contrast.family_size == 2
     assert first_row.contrast.sd == pytest.approx(first_row.summary.sd)
-    assert describe_trials(c) == "40 of 40 trials finished, none failed"
-    listed = [row["arm"] for row in read_rows(trials_csv(c))]
+    assert describe_trials(comparison) == "40 of 40 trials finished, none failed"
+    listed = [row["arm"] for row in read_rows(trials_csv(comparison))]
     assert listed.count("bigrams") == 10
     assert len(listed) == 40
 
 
-def test_an_aa_arm_has_the_seeds_that_it_was_trained_with_in_table_figure_and_page(tmp_path):
+def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     repeated = make_arm("again", 0.1)
     shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
-    c = compare(make_study((make_arm("base", 0.0), replace(repeated, results=shifted))))
-    rows = read_rows(trials_csv(c))
+    comparison = compare(make_study((make_arm("base", 0.0), replace(repeated, results=shifted))))
+    rows = read_rows(trials_csv(comparison))
     assert [row["trained_seed"] for row in rows] == [
-        str(r.trial.seed) for row in c.arms for r in row.measured.results.values()
+        str(r.trial.seed) for row in comparison.arms for r in row.measured.results.values()
     ]
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
-    html = render(c, tmp_path).read_text(encoding="utf-8")
+    html = render(comparison, tmp_path).read_text(encoding="utf-8")
     cell = '<td class="num" data-value="3">3<span class="sub">trained with 1003</span></td>'
     assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html

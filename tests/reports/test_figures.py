@@ -7,19 +7,18 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from tests.helpers.pages import list_labels, parse_svgs
 from tests.helpers.synthetic_studies import (
     BOTH,
     SEEN,
     break_trials,
     compare,
-    list_labels,
     make_arm,
     make_counting_arm,
     make_program_study,
     make_realistic_study,
     make_study,
     make_switched_study,
-    parse_svgs,
     set_metrics,
 )
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -40,10 +39,10 @@ def page_pictures(render_study):
     return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
-def draw_strips(c, extras=None):
+def draw_strips(comparison, extras=None):
     """Return by panel the strip of each arm by name."""
     by_panel = {}
-    for panel in forest.make_panels(c, extras or Extras()):
+    for panel in forest.make_panels(comparison, extras or Extras()):
         strips = {row.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
         by_panel[panel.view.title] = strips
     return by_panel
@@ -91,40 +90,63 @@ def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(page_pictures
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
 
 
-def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
-    c = compare(make_realistic_study())
-    by_panel = draw_strips(c)
-    converged = [row for row in c.arms[:-1] if not row.summary.diverged]
-    for row in converged:  # the last is of another task, and beyond the scale
-        strip = by_panel["validation loss"][row.name]
-        summary = row.summary
-        finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
-        assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
-        (tick,) = find_marks(strip, "mean")
+@pytest.fixture(scope="module")
+def rows_with_strips():
+    """Return the rows of the realistic study of which no seed diverged, with their strips."""
+    comparison = compare(make_realistic_study())
+    strips = draw_strips(comparison)["validation loss"]
+    one_task = comparison.arms[:-1]  # the last is of another task, and beyond the scale
+    return [(row, strips[row.name]) for row in one_task if not row.summary.diverged]
+
+
+def list_finite_values(row):
+    """Return by seed the finite values of an arm."""
+    return {seed: x for seed, x in row.summary.values.items() if math.isfinite(x)}
+
+
+def fit_scale(row, strip):
+    """Return slope and zero of a strip's scale, in per cent of the width, on which all of its marks stand."""
+    contrast = row.contrast
+    (tick,) = find_marks(strip, "mean")
+    values = [*list_finite_values(row).values(), contrast.arm_mean if contrast else row.summary.mean]
+    marks = [(tick, "x1")]
+    if contrast:
+        for kind, ends in (("ends", row.interval), ("plain", contrast.plain_interval)):
+            values += [contrast.base_mean + ends.low, contrast.base_mean + ends.high]
+            (bar,) = find_marks(strip, kind)
+            marks += [(bar, "x1"), (bar, "x2")]
+    places = [*list_places(strip), *(float(mark.get(end).removesuffix("%")) for mark, end in marks)]
+    slope, zero = np.polyfit(values, places, 1)
+    assert np.allclose(np.polyval((slope, zero), values), places, atol=0.05)
+    return slope, zero
+
+
+def test_a_strip_has_a_dot_for_each_finite_seed(rows_with_strips):
+    for row, strip in rows_with_strips:
+        assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(list_finite_values(row))
+
+
+def test_a_difference_has_both_intervals_in_the_colour_of_its_verdict(rows_with_strips):
+    for row, strip in rows_with_strips:
         bars = find_marks(strip, "ends")
-        k = row.contrast
-        assert len(find_marks(strip, "plain")) == bool(k)
-        positions = [*list_places(strip), float(tick.get("x1")[:-1])]
-        origin = k.base_mean if k else summary.mean
-        loss = [*finite.values(), origin + k.estimate if k else origin]
-        assert len(bars) == bool(k)  # an interval is that of a difference
-        if bars:
-            if not math.isfinite(row.interval.high - row.interval.low):
-                continue  # of an arm that lost a pair
-            for bar, ends in ((bars[0], row.interval), (find_marks(strip, "plain")[0], k.plain_interval)):
-                positions += [float(bar.get(end)[:-1]) for end in ("x1", "x2")]
-                loss += [origin + ends.low, origin + ends.high]
-            assert k.plain_interval.high - k.plain_interval.low <= row.interval.high - row.interval.low
-        slope, zero = np.polyfit(loss, positions, 1)
-        assert np.allclose(np.polyval((slope, zero), loss), positions, atol=0.05)  # in % of the width
+        assert len(bars) == len(find_marks(strip, "plain")) == bool(row.contrast)
         if row.verdict:
             assert row.verdict.kind in bars[0].get("class").split()
-        if not row.reason_not_compared:
-            (band,) = find_marks(strip, "band")
-            middle = slope * origin + zero
-            width = 2 * c.metric.delta * slope
-            assert float(band.get("width")[:-1]) == pytest.approx(width, abs=0.05)
-            assert float(band.get("x")[:-1]) + width / 2 == pytest.approx(middle, abs=0.05)
+            assert row.contrast.plain_interval.low >= row.interval.low
+            assert row.contrast.plain_interval.high <= row.interval.high
+
+
+def test_marks_and_the_zone_of_delta_stand_on_one_scale(rows_with_strips):
+    delta = make_realistic_study().metrics[0].delta
+    for row, strip in rows_with_strips:
+        if row.failed_count:
+            continue  # its interval has no ends
+        slope, zero = fit_scale(row, strip)
+        (band,) = find_marks(strip, "band")
+        width = 2 * delta * slope
+        middle = slope * (row.contrast.base_mean if row.contrast else row.summary.mean) + zero
+        assert float(band.get("width").removesuffix("%")) == pytest.approx(width, abs=0.05)
+        assert float(band.get("x").removesuffix("%")) + width / 2 == pytest.approx(middle, abs=0.05)
 
 
 def test_a_perplexity_stands_where_its_loss_stands():
@@ -145,23 +167,23 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
     close_arms = [make_arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
     far = make_arm("far", 4.0, settings={"wd": 0.0})
     lone = set_metrics(make_arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
-    c = compare(make_study((make_arm("base", 0.0), *close_arms, far, lone)))
-    by_arm = draw_strips(c)["validation loss"]
-    assert list_labels(by_arm["far"]) == [f"{c.arms[6].summary.mean:.2f} nats ▸"]
+    comparison = compare(make_study((make_arm("base", 0.0), *close_arms, far, lone)))
+    by_arm = draw_strips(comparison)["validation loss"]
+    assert list_labels(by_arm["far"]) == [f"{comparison.arms[6].summary.mean:.2f} nats ▸"]
     assert not list_places(by_arm["far"])
     assert list_labels(by_arm["lone"]) == ["1 ▸"]
     assert len(list_places(by_arm["lone"])) == 9
     assert float(find_marks(by_arm["base"], "band")[0].get("width")[:-1]) > 5
 
 
-def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_seeds():
+def test_an_infinite_median_is_shown_as_diverged_seeds():
     often = break_trials(make_arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
     by_arm = draw_strips(compare(make_study((make_arm("base", 0.0), often))))["validation loss"]
     assert list_labels(by_arm["often"]) == ["8 ✕"]
 
 
-def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_path):
-    c = compare(
+def test_counts_are_a_row_and_the_books_value_a_diamond(tmp_path):
+    comparison = compare(
         make_study(
             (
                 make_arm("LMModel6", 0.0),
@@ -170,12 +192,14 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
             )
         )
     )
-    panel, _ = forest.make_panels(c, find_extras(c))
+    panel, _ = forest.make_panels(comparison, find_extras(comparison))
     (rows,) = panel.groups
     assert [row.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
     assert panel.has_marks
-    assert f">{c.arms[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
-    by_arm = draw_strips(c, find_extras(c))["validation loss"]
+    assert f">{comparison.arms[1].summary.mean:.2f} nats</td>" in render(comparison, tmp_path).read_text(
+        "utf-8"
+    )
+    by_arm = draw_strips(comparison, find_extras(comparison))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
     assert [len(find_marks(svg, "band")) for svg in by_arm.values()] == [1, 1, 0]
     assert [len(find_marks(svg, "mark")) for svg in by_arm.values()] == [1, 0, 0]  # 1.368
@@ -199,9 +223,9 @@ def test_a_diverged_seed_is_marked_and_not_dropped(page_pictures):
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():
-    c = compare(make_switched_study())
-    factorial = find_factorial(c)
-    ticks, strips = forest.draw_effects(factorial, c)
+    comparison = compare(make_switched_study())
+    factorial = find_factorial(comparison)
+    ticks, strips = forest.draw_effects(factorial, comparison)
     assert "0" in [label for _, label in ticks]
     assert len(strips) == len(factorial.effects)
     zero = next(place for place, label in ticks if label == "0")
@@ -227,7 +251,7 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown(page_pictures):
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 
-def test_curves_are_those_of_the_seeds_of_pairs_also_in_the_a_a_arm():
+def test_the_curves_of_an_aa_arm_are_of_its_pairs():
     base = make_arm("base", 0.0)
     repeated = make_arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
@@ -271,6 +295,6 @@ def test_trials_without_a_finite_point_have_no_curve():
     assert draw_curves(compare(make_study(tuple(lost)))) == {"valid_loss": {}}
 
 
-def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
-    c = compare(make_study((make_arm("base", 0.0, settings={"epochs": 2000}),)))
-    assert len(draw_curves(c)["valid_loss"][0]) < 60_000
+def test_curves_of_a_long_training_keep_few_points():
+    comparison = compare(make_study((make_arm("base", 0.0, settings={"epochs": 2000}),)))
+    assert len(draw_curves(comparison)["valid_loss"][0]) < 60_000

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.synthetic_studies import compare, make_hostile_study, make_pair_study, read_page_text
+from tests.helpers.pages import read_page_text
+from tests.helpers.synthetic_studies import compare, make_hostile_study, make_pair_study
 from unrolled.reports import render as render_module
 from unrolled.reports.design import find_page
 from unrolled.reports.render import render, write_index
@@ -20,7 +21,7 @@ def name_folder(name):
     return find_page(name, Path("out")).parent.relative_to("out").as_posix()
 
 
-def test_a_studys_folder_has_the_letters_of_its_name_and_never_its_path():
+def test_a_studys_folder_is_never_a_path():
     assert name_folder("learning-rate_2") == "learning-rate_2"
     begins = {"digits dropout": "digits-dropout-", "größe, 2×": "groe-2-", "x" * 65: "x" * 64 + "-"}
     begins |= {"../../etc": "etc-", "a/b": "a-b-", "-rf": "rf-"}
@@ -84,7 +85,7 @@ def change_page(summary):
 
 
 @pytest.mark.parametrize("spoil", [delete_summary, cut_summary, write_other_types, make_folder, change_page])
-def test_a_page_whose_summary_is_missing_broken_or_older_has_a_link_and_no_answer(three_pages, spoil):
+def test_a_page_without_a_sound_summary_has_only_a_link(three_pages, spoil):
     folder, (first, *ranked) = three_pages
     page = folder / ranked[0]
     spoil(page.with_name("summary.json"))
@@ -101,7 +102,7 @@ def test_the_index_says_what_failed(render_study, tmp_path):
     assert "No study has results yet" in read_page_text(write_index(tmp_path))
 
 
-def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_path, monkeypatch):
+def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
     fill = render_module.fill_template
     later = [compare(make_pair_study(study="later"))]
 

@@ -9,6 +9,7 @@ from statistics import fmean
 import pytest
 from rich.console import Console
 
+from tests.helpers.pages import parse_svgs, read_arm_rows, read_page_text
 from tests.helpers.synthetic_studies import (
     BOTH,
     LOOKS,
@@ -18,8 +19,6 @@ from tests.helpers.synthetic_studies import (
     make_laddered_study,
     make_looked_study,
     make_study,
-    parse_svgs,
-    read_page_text,
 )
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
@@ -37,7 +36,7 @@ from unrolled.reports.words.sentences import describe_state, write_verdict_sente
 
 
 @pytest.fixture(scope="module")
-def c():
+def comparison():
     """Return the comparison of the study that looked twice."""
     return compare(make_looked_study())
 
@@ -54,36 +53,41 @@ def list_differences(design, name, metric, seeds, baseline="base"):
     return [other_arm.results[s].metrics[metric] - base.results[s].metrics[metric] for s in range(seeds)]
 
 
-def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
-    assert describe_decided(c) == "1 of 3 contrasts decided by validation accuracy"
-    assert "1 of 3 contrasts decided by validation accuracy" in text
+def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(comparison, text):
+    counts = "1 of 3 contrasts decided by validation accuracy"
+    assert describe_decided(comparison) == counts
+    assert counts in text
     assert "45 of 60 trials finished, 5 failed" in text
     assert describe_decided(compare(make_study((make_arm("base", 0.0),)))) == ""
 
 
-def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text):
-    texts = {x.arm.name: x.text for x in list_claims(c)}
+def test_a_claim_says_at_how_many_seeds_it_was_decided(comparison):
+    texts = {x.arm.name: x.text for x in list_claims(comparison)}
     assert texts["strong"].endswith("better on 10 of 10 seeds, decided at 10 of 40 seeds")
     assert texts["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
     assert "5 pairs lost, the arm's 5, its baseline's 0" in texts["lost"]
     assert texts["lost"].endswith("open: seed 0 failed, seed 1 failed and 3 more")
-    assert "open after 15 of 40 seeds" in text
-    assert "open: seed 0 failed, seed 1 failed and 3 more" in text
 
 
-def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_path):
+def test_a_row_that_is_open_says_why(render_study):
+    rows = read_arm_rows(render_study("looked"))
+    assert rows["weak"]["verdict"].endswith("open after 15 of 40 seeds")
+    assert rows["lost"]["verdict"].endswith("open: seed 0 failed, seed 1 failed and 3 more")
+
+
+def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     noisy = make_arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
-    c = compare(make_looked_study(noisy))
-    row = c.arms[-1]
+    comparison = compare(make_looked_study(noisy))
+    row = comparison.arms[-1]
     assert row.verdict.futile
     assert row.state == "open"
     assert row.contrast.pairs == 15
     assert row.seeds_wanted == 15
-    (claim,) = [x for x in list_claims(c) if x.arm.name == "noise"]
+    (claim,) = [x for x in list_claims(comparison) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
-    assert "seeds would decide it" in write_verdict_sentence(row.verdict, "noise", "base", c.scale)
-    page = read_page_text(render(c, tmp_path))
-    assert describe_futile_contrasts(c) in page
+    assert "seeds would decide it" in write_verdict_sentence(row.verdict, "noise", "base", comparison.scale)
+    page = read_page_text(render(comparison, tmp_path))
+    assert describe_futile_contrasts(comparison) in page
     assert "noise; run again with --to-the-end" in page
     for design in (
         make_looked_study(noisy, to_the_end=True),
@@ -93,44 +97,44 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
         assert describe_futile_contrasts(compare(design)) == ""
 
 
-def test_a_claim_has_the_levels_of_both_sides_over_the_same_seeds_and_the_loss(c):
-    accuracy, loss = (list_differences(c.design, "strong", m.name, 10) for m in BOTH)
-    base = fmean(c.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
-    (claim,) = [x for x in list_claims(c) if x.arm.name == "strong"]
+def test_a_claim_has_the_levels_of_both_sides_over_the_same_seeds(comparison):
+    accuracy, loss = (list_differences(comparison.design, "strong", m.name, 10) for m in BOTH)
+    base = fmean(comparison.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
+    (claim,) = [x for x in list_claims(comparison) if x.arm.name == "strong"]
     levels = f"{100 * base:.2f} → {100 * (base + fmean(accuracy)):.2f} %"  # 67.2 → 78.4 would make 11.2
     assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher, 98.3 % CI [+")
     (by_loss,) = claim.other_metrics
     assert ": ▲ better by more than δ, " in by_loss
     assert f" nats, {-fmean(loss):.3f} nats lower, 9" in by_loss
-    (strong_line,) = [line for line in write_claims(c) if "strong" in line]
+    (strong_line,) = [line for line in write_claims(comparison) if "strong" in line]
     assert strong_line == f"▲ better by more than δ — strong against base: {claim.text}; {by_loss}."
 
 
-def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
-    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(comparison_csv(c)))}
+def test_the_tables_show_both_metrics_over_the_seeds_that_count(comparison):
+    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(comparison_csv(comparison)))}
     for metric in BOTH:
-        strong = next(a for a in c.design.arms if a.name == "strong").results
+        strong = next(a for a in comparison.design.arms if a.name == "strong").results
         mean = fmean(strong[s].metrics[metric.name] for s in range(10))
         assert float(rows["strong"][f"{metric.name}_mean"]) == pytest.approx(mean)
-        delta = fmean(list_differences(c.design, "strong", metric.name, 10))
+        delta = fmean(list_differences(comparison.design, "strong", metric.name, 10))
         assert float(rows["strong"][f"{metric.name}_difference"]) == pytest.approx(delta)
-        assert format_number(delta, sign=True) in comparison_markdown(c)
+        assert format_number(delta, sign=True) in comparison_markdown(comparison)
     states = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
     assert states == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
-    by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
-    assert "| 10 decided |" in by_accuracy and "| 10 |" in by_loss, "the first metric decides"
-    assert "| 12/" not in by_accuracy + by_loss
+    tables = comparison_markdown(comparison).split("validation loss (")
+    seeds = [dict(re.findall(r"(?m)^\| (\w+) \| ([^|]*) \|", table))["strong"] for table in tables]
+    assert seeds == ["10 decided", "10"], "of 12 that were trained; the first metric decides"
 
 
 def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = replace(make_arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
     slow = replace(make_arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
-    c = compare(make_study((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
-    strong = c.arms[1]
+    comparison = compare(make_study((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
+    strong = comparison.arms[1]
     assert strong.done_count == 15
     assert strong.contrast.pairs == 10
     assert strong.describe_seeds_of_mean() == "10"
-    assert c.arms[2].describe_seeds_of_mean() == "15 of 20"
+    assert comparison.arms[2].describe_seeds_of_mean() == "15 of 20"
 
 
 @pytest.mark.parametrize("design", [make_looked_study(), make_laddered_study()])
@@ -145,15 +149,17 @@ def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, desi
 
 
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
-    c = compare(make_looked_study(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
-    (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
+    comparison = compare(make_looked_study(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
+    (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(comparison))) if row["arm"] == "near"]
     delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("difference", "unbiased"))
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
-    (line,) = [claim.text for claim in list_claims(c) if claim.arm.name == "near"]
+    (line,) = [claim.text for claim in list_claims(comparison) if claim.arm.name == "near"]
     assert f"+{100 * unbiased:.1f} allowing for the early stop" in line
-    near_row = next(row for row in c.arms if row.name == "near")
-    assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(near_row.verdict, "near", "base", c.scale)
-    by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
+    near_row = next(row for row in comparison.arms if row.name == "near")
+    assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(
+        near_row.verdict, "near", "base", comparison.scale
+    )
+    by_accuracy, by_loss = comparison_markdown(comparison).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
     assert "| near |" in by_loss
     three_seeds = make_study(
@@ -165,42 +171,46 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     )
 
 
-def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
+def test_a_study_at_its_last_look_did_not_stop_early():
     seeds = {"seeds": 40}
     arms = make_arm("base", 0.0, **seeds), make_arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
-    c = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
-    v = c.arms[1].verdict
-    assert v.unbiased != v.contrast.mean_difference
-    assert not v.decided
-    text = " ".join((*write_claims(c), write_verdict_sentence(v, "weak", "base", c.scale)))
+    comparison = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
+    verdict = comparison.arms[1].verdict
+    assert verdict.unbiased != verdict.contrast.mean_difference
+    assert not verdict.decided
+    text = " ".join(
+        (*write_claims(comparison), write_verdict_sentence(verdict, "weak", "base", comparison.scale))
+    )
     assert "early" not in text
     assert "open at the last look, 40 of 40 seeds" in text
 
 
-def test_a_direction_whose_size_is_open_at_the_last_look_is_not_called_undecided():
+def test_a_direction_of_open_size_is_not_called_undecided():
     noisy = make_arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
     facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
-    c = compare(make_study((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
-    assert c.arms[1].verdict.text == "better, size not settled"
-    assert describe_state(c.arms[1], c) == "its size is not decided at 10 seeds"
+    comparison = compare(make_study((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
+    assert comparison.arms[1].verdict.text == "better, size not settled"
+    assert describe_state(comparison.arms[1], comparison) == "its size is not decided at 10 seeds"
 
 
-def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):
+def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
-    assert c.beyond_looks == 1 + 2 + 2 + 2
+    assert comparison.beyond_looks == 1 + 2 + 2 + 2
     assert "7 beyond the looks that were taken do not count" in text
-    uncounted = list(c.table.loc[~c.table.counts, ["arm", "seed"]].itertuples(index=False, name=None))
+    uncounted = list(
+        comparison.table.loc[~comparison.table.counts, ["arm", "seed"]].itertuples(index=False, name=None)
+    )
     early = [(name, seed) for name in ("lost", "strong") for seed in (10, 11)]
     assert sorted(uncounted) == sorted([*early, ("base", 15), ("weak", 15), ("weak", 16)])
-    listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(c)))}
+    listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(comparison)))}
     assert listed
     assert not listed.intersection(uncounted)
-    assert describe_trials(c).endswith(
+    assert describe_trials(comparison).endswith(
         ", 3 trained for a look that is not complete"
     )  # one of base, two of weak
 
 
-def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(text, tmp_path):
+def test_sentences_on_looks_stand_once_and_only_where_there_are_several(text, tmp_path):
     sentences = (
         "Stopping early exaggerates differences a little",
         "corrected separately for each metric and each test",
@@ -217,8 +227,8 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
     assert "not exactly normal" in " ".join(list_limits(compare(make_looked_study()), {}))
 
 
-def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(c, text):
-    assert len(c.common_seeds) == 5  # ten were trained in every arm
+def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(comparison, text):
+    assert len(comparison.common_seeds) == 5  # ten were trained in every arm
     assert "the 5 seeds that finished in every arm shown here" in text  # the learning curves
 
 
@@ -228,41 +238,41 @@ def ladder(render_study):
     return compare(make_laddered_study()), render_study("laddered")
 
 
-def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder):
-    c, page = ladder
-    means = {row.name: row.contrast.mean_difference for row in c.arms if row.contrast}
-    gained = list_differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
+def test_each_rung_of_a_ladder_is_compared_with_the_one_before(ladder):
+    comparison, page = ladder
+    means = {row.name: row.contrast.mean_difference for row in comparison.arms if row.contrast}
+    gained = list_differences(comparison.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
-    assert describe_decided(c).endswith(
+    assert describe_decided(comparison).endswith(
         "4 of 6 contrasts decided by validation accuracy, 1 in direction only"
     )
-    assert "rung 3 against rung 2" in read_page_text(page)
+    assert "rung 3 against rung 2" in read_arm_rows(page)
     assert "rung 3 gains 7.4 points over rung 2, 9" in read_page_text(write_index(page.parents[1]))
 
 
-def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
-    c, page = ladder
-    assert "counts" not in [row.name for row in c.judged_arms]
-    assert "others are compared with it" in read_page_text(page)
+def test_counts_that_are_a_base_are_a_line_among_the_curves(ladder):
+    comparison, page = ladder
+    assert "counts" not in [row.name for row in comparison.judged_arms]
+    assert read_arm_rows(page)["counts"]["verdict"].startswith("reference")
     curves = [svg for svg in parse_svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
-    assert len(curves) == len(c.per_metric)
+    assert len(curves) == len(comparison.per_metric)
     for svg in curves:
         assert [path for path in svg.iter("path") if path.get("stroke-dasharray")]
 
 
 def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
-    c = compare(make_looked_study(seen_pairs={"strong": 12}))
-    sentence = describe_seen_data(c)
+    comparison = compare(make_looked_study(seen_pairs={"strong": 12}))
+    sentence = describe_seen_data(comparison)
     assert "1 of 3 contrasts" in sentence
     assert "exploratory" in sentence
     assert "--seeds 40-79" in sentence
-    gate = replace(c, design=replace(c.design, stopping_rule="gate"))
+    gate = replace(comparison, design=replace(comparison.design, stopping_rule="gate"))
     assert "--seeds" not in describe_seen_data(gate), "a gate refuses it"
-    text = read_page_text(render(c, tmp_path))
+    text = read_page_text(render(comparison, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]
     assert "1 of its 3 contrasts" in text
-    assert [x.arm.name for x in list_claims(c) if x.arm.is_exploratory] == ["strong"]
-    assert "strong against base (exploratory): " in write_claims(c)[0]
+    assert [x.arm.name for x in list_claims(comparison) if x.arm.is_exploratory] == ["strong"]
+    assert "strong against base (exploratory): " in write_claims(comparison)[0]
     assert "before any of its contrasts" not in text
     assert describe_seen_data(compare(make_looked_study())) == ""
     assert "before any of its contrasts had results" in read_page_text(
@@ -273,15 +283,15 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
 def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     lost = break_trials(make_arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
     arms = [measured for measured in make_looked_study().arms if measured.name != "lost"]
-    c = compare(make_study((*arms, lost), metrics=BOTH, **LOOKS))
-    assert c.arms[-1].reason_not_compared == "open: seed 0 failed, seed 1 failed and 8 more", (
+    comparison = compare(make_study((*arms, lost), metrics=BOTH, **LOOKS))
+    assert comparison.arms[-1].reason_not_compared == "open: seed 0 failed, seed 1 failed and 8 more", (
         "of the first look"
     )
 
 
-def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
-    rows = {row.name: row for row in c.arms}
-    verdict = c.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
+def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(comparison):
+    rows = {row.name: row for row in comparison.arms}
+    verdict = comparison.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
     assert (verdict.contrast.pairs_worse, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
 
 
@@ -290,14 +300,16 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     """Looked at after every five seeds, two equal arms of a study of forty were called different in .19."""
     arms = [make_arm("base", 0.0), make_arm("a", 0.3, settings={"clip": 1.0})]
     late = make_arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
-    c = compare(make_study((*arms, late), metrics=BOTH, **LOOKS))
-    rows = {row.name: row for row in c.arms}
-    verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
+    comparison = compare(make_study((*arms, late), metrics=BOTH, **LOOKS))
+    rows = {row.name: row for row in comparison.arms}
+    verdicts = comparison.judge_undeclared(
+        {"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])}
+    )
     assert ("late" in verdicts) is judged
     assert verdicts["whole"].adjusted_difference.alpha == 0.025 or judged, "both are in the family_size"
 
 
-def test_a_contrast_whose_pairs_failed_in_part_has_no_look_left_after_the_last_one() -> None:
+def test_a_contrast_with_failed_pairs_is_undecided_at_the_last_look() -> None:
     base = make_arm("base", 0.0, seeds=20)
     weak = break_trials(make_arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
     design = make_study((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))

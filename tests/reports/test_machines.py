@@ -24,7 +24,7 @@ def move_trials(arm: MeasuredArm, provenance: dict, seeds: range) -> MeasuredArm
 
 
 @pytest.fixture(scope="module")
-def c():
+def two_machines():
     """Return ten seeds of a baseline and two arms; three seeds of one arm are of another kind of machine."""
     base, same, third = (
         move_trials(make_arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
@@ -33,18 +33,18 @@ def c():
     return compare(make_study((base, same, move_trials(third, THERE, range(3)))))
 
 
-def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_index(c, tmp_path) -> None:
-    sentence = doubts.describe_mixed_machines(c)
+def test_pairs_of_two_kinds_of_machine_are_named_on_page_and_index(two_machines, tmp_path) -> None:
+    sentence = doubts.describe_mixed_machines(two_machines)
     assert "3 of 20 pairs" in sentence
     assert f"({APART})" in sentence
-    assert sentence in doubts.list_warnings(c)
-    page = render(c, tmp_path).read_text()
+    assert sentence in doubts.list_warnings(two_machines)
+    page = render(two_machines, tmp_path).read_text()
     assert sentence in page[page.index('id="answer"') : page.index("</section>")]
     assert sentence in write_index(tmp_path).read_text()
 
 
-def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> None:
-    alike = compare(replace(c.design, arms=c.design.arms[:2]))
+def test_arms_of_one_kind_or_of_none_have_no_sentence(two_machines) -> None:
+    alike = compare(replace(two_machines.design, arms=two_machines.design.arms[:2]))
     silent = compare(
         replace(alike.design, arms=tuple(move_trials(a, {}, range(5)) for a in alike.design.arms))
     )
@@ -52,10 +52,10 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
         assert doubts.describe_mixed_machines(comparison) == ""
 
 
-def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:
-    base, same, third = c.design.arms
+def test_speeds_are_paired_on_like_machines_only(two_machines, tmp_path) -> None:
+    base, same, third = two_machines.design.arms
     fast = set_metrics(third, speed_train=dict.fromkeys(range(3), 9e9))
-    comparison = compare(replace(c.design, arms=(base, same, fast)))
+    comparison = compare(replace(two_machines.design, arms=(base, same, fast)))
     ratios = [ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]]
     assert [(ratio.ratio, ratio.pairs) for ratio in ratios] == [(1, 10), (1, 7)]
     speeds = base.collect_metric("speed_train")
@@ -65,21 +65,23 @@ def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_pat
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
     assert chapter.describe_unlike_speeds(comparison) == reason
     assert f"{reason}." in render(comparison, tmp_path).read_text()
-    unlike = compare(replace(c.design, arms=(base, same, move_trials(third, THERE, range(10)))))
+    unlike = compare(replace(two_machines.design, arms=(base, same, move_trials(third, THERE, range(10)))))
     assert [ratio is None for _, _, ratio in chapter.measure_throughput(unlike)[1:]] == [False, True]
-    assert chapter.describe_unlike_speeds(compare(replace(c.design, arms=(base, same)))) == ""
+    assert chapter.describe_unlike_speeds(compare(replace(two_machines.design, arms=(base, same)))) == ""
 
 
-def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
-    arms = tuple(move_trials(arm, {}, range(10)) for arm in c.design.arms[:2])
-    comparison = compare(replace(c.design, arms=arms))
+def test_a_speed_of_an_unknown_machine_is_compared_with_none(two_machines) -> None:
+    arms = tuple(move_trials(arm, {}, range(10)) for arm in two_machines.design.arms[:2])
+    comparison = compare(replace(two_machines.design, arms=arms))
     assert chapter.measure_throughput(comparison)[1][2] is None
     sentence = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
     assert sentence in chapter.describe_unlike_speeds(comparison)
 
 
-def test_seconds_are_held_against_those_of_like_machines_alone(c) -> None:
-    base, same, third_costs = (baseline_costs for _, _, baseline_costs in section_rows.average_costs(c))
+def test_seconds_are_compared_on_like_machines_only(two_machines) -> None:
+    base, same, third_costs = (
+        baseline_costs for _, _, baseline_costs in section_rows.average_costs(two_machines)
+    )
     assert "seconds" in base
     assert "seconds" in same
     assert "seconds" not in third_costs

@@ -37,7 +37,7 @@ UNITS: dict[str, tuple[str, Callable[[float], float], Callable[[float], float]]]
 
 
 @pytest.mark.parametrize("study", ["order", "gru"])
-def test_comparison_csv_is_what_pandas_and_scipy_make_of_the_table_of_trials(study: str) -> None:
+def test_comparison_csv_is_recomputed_by_pandas_and_scipy(study: str) -> None:
     table = shipped(study)
     design = loading.load_study(study).file
     table_of_page = pd.read_csv(StringIO(comparison_csv(study_tables.compare_study_table(table)))).set_index(
@@ -78,15 +78,13 @@ def read_first_screen(page: Path, arms: list[str]) -> list[tuple[str, re.Match[s
 
 
 @pytest.mark.parametrize("study", ["order", "toggles"])
-def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
-    study: str, tmp_path: Path
-) -> None:
+def test_a_page_has_the_numbers_of_its_table_of_trials(study: str, tmp_path: Path) -> None:
     table = shipped(study)
     file = loading.load_study(study).file
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in file.metrics]
     recomputed = recompute(table, tuple(file.looks), metrics)
-    c = study_tables.compare_study_table(table)
-    parts = read_first_screen(render(c, tmp_path), [row.name for row in c.arms])
+    comparison = study_tables.compare_study_table(table)
+    parts = read_first_screen(render(comparison, tmp_path), [row.name for row in comparison.arms])
     for arm, match in parts:
         shown = match.groupdict()
         metric, read_level, read_difference = UNITS[shown["unit"]]
@@ -107,7 +105,7 @@ def test_rows_and_sentences_of_a_page_have_the_numbers_of_the_table_of_trials(
     assert len(in_sentences) > 4
 
 
-def test_the_order_of_arms_on_two_tasks_agrees_with_the_verdicts_of_their_rows() -> None:
+def test_the_order_on_two_tasks_agrees_with_the_verdicts() -> None:
     comparison = study_tables.compare_study_table(shipped("split"))
     arms = {arm.name: arm for arm in comparison.arms}
     gru = [arm for name, arm in arms.items() if name.endswith("nn.GRU")]

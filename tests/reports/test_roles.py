@@ -4,14 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.synthetic_studies import (
-    break_trials,
-    compare,
-    make_arm,
-    make_study,
-    read_page_text,
-    set_metrics,
-)
+from tests.helpers.pages import read_page_text
+from tests.helpers.synthetic_studies import break_trials, compare, make_arm, make_study, set_metrics
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
 from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference
@@ -43,11 +37,15 @@ def make_change(**changed: tuple[int, ...]) -> MeasuredArm:
 
 
 def test_the_parts_of_all_roles_add_up_to_the_difference():
-    c = compare(make_study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
-    parts = split_difference(c.arms[1], c)
+    comparison = compare(
+        make_study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY)
+    )
+    parts = split_difference(comparison.arms[1], comparison)
     targets = {TITLES.get(role, role): number for role, number in TARGETS.items()}
     assert [part.role for part in parts] == list(targets)
-    assert sum(part.part for part in parts) == pytest.approx(c.arms[1].contrast.mean_difference, abs=1e-12)
+    assert sum(part.part for part in parts) == pytest.approx(
+        comparison.arms[1].contrast.mean_difference, abs=1e-12
+    )
     total = sum(TARGETS.values())
     for part in parts:
         share = targets[part.role] / total
@@ -56,16 +54,16 @@ def test_the_parts_of_all_roles_add_up_to_the_difference():
 
 def test_a_decided_difference_names_the_roles_on_which_seeds_agree(tmp_path):
     lost = {"lead digit": (10, 20)}
-    c = compare(make_study((BASELINE, make_change(**lost)), metrics=ACCURACY))
-    page = render(c, tmp_path)
+    comparison = compare(make_study((BASELINE, make_change(**lost)), metrics=ACCURACY))
+    page = render(comparison, tmp_path)
     assert "Where: all on first digits (92.7 → 10.0 %)" in read_page_text(page)
     assert page.read_text(encoding="utf-8").count('class="part worse"') == 1
     mixed = make_change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
-    parts = split_difference(compare(make_study((BASELINE, mixed), metrics=ACCURACY)).arms[1], c)
+    parts = split_difference(compare(make_study((BASELINE, mixed), metrics=ACCURACY)).arms[1], comparison)
     assert {part.role for part in parts if part.is_consistent} == {"first digits"}
 
 
-def test_a_difference_that_is_open_or_has_a_seed_without_numbers_is_not_explained(tmp_path):
+def test_an_open_or_incomplete_difference_is_not_explained(tmp_path):
     open_arm = make_change(**{"lead digit": (139, 140)})
     failed = break_trials(make_change(**{"lead digit": (10, 20)}), diverged=(3,))
     unmeasured = make_change(**{"lead digit": (10, 20)})
@@ -73,9 +71,9 @@ def test_a_difference_that_is_open_or_has_a_seed_without_numbers_is_not_explaine
         unmeasured, results={s: replace(r, records={}) for s, r in unmeasured.results.items()}
     )
     for second in (open_arm, failed, unmeasured):
-        c = compare(make_study((BASELINE, second), metrics=ACCURACY))
-        assert not find_extras(c).reasons
-    assert "Small bars" not in read_page_text(render(c, tmp_path))
+        comparison = compare(make_study((BASELINE, second), metrics=ACCURACY))
+        assert not find_extras(comparison).reasons
+    assert "Small bars" not in read_page_text(render(comparison, tmp_path))
 
 
 def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.synthetic_studies import compare_table
 from unrolled.ablations.study.loading import declare_study
-from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.exports import format_screen
@@ -32,7 +32,7 @@ SECONDS = PROGRAM_PAGES.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ra
         (1e-9, 0.02, "[0.000, +2.000]"),
     ],
 )
-def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, high, text) -> None:
+def test_only_a_tiny_end_of_an_interval_is_shown_as_zero(low, high, text) -> None:
     assert ACCURACY.format_interval(Interval(low, high, 0.95)) == f"95 % CI {text}"
 
 
@@ -70,7 +70,7 @@ def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
     )
 
 
-def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
+def test_a_ratio_is_judged_by_its_logarithm() -> None:
     metric = Metric("seconds", 5.0, ratio=True)
     assert metric.to_judged_scale(math.e) == pytest.approx(100)
     assert metric.to_judged_scale(math.inf) == math.inf
@@ -78,7 +78,7 @@ def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> No
     assert Metric("seconds", 5.0).to_judged_scale(2.0) == 2.0
 
 
-def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> None:
+def test_a_share_is_a_ratio_that_its_fall_undoes() -> None:
     half_more = Metric("seconds", 50.0, ratio=True)
     assert half_more.zone == pytest.approx(100 * math.log(1.5))
     assert Metric("seconds", 5.0).zone == 5.0
@@ -118,7 +118,7 @@ def test_tables_have_what_was_measured_and_per_cent() -> None:
 
 @pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])
 def test_a_delta_that_is_no_number_and_no_share_is_refused(delta: object) -> None:
-    with pytest.raises(BadInput) as refusal:
+    with raises_bad_input(place="study 'mine'") as refusal:
         declare_study("mine", baseline={"model": "lm4"}, metrics=[{"name": "valid_loss", "delta": delta}])
     assert refusal.value.key.startswith("metrics.0.delta = ")
 

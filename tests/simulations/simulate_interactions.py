@@ -21,7 +21,7 @@ OFF = (False,) * PARTS
 ON = (True,) * PARTS
 
 
-def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
+def draw_additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
     """Return losses of all combinations of parts that each save `effect` δ, by seed; pairs differ by `sd`."""
     luck = rng.normal(size=SEEDS)
     cells = {}
@@ -58,10 +58,10 @@ def _switch_part(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:
     return tuple(level is not (place == part) for place, level in enumerate(levels))
 
 
-def rates(effect: float, sd: float, studies: int, seed: int = 0) -> tuple[float, float]:
+def simulate_rates(effect: float, sd: float, studies: int, seed: int = 0) -> tuple[float, float]:
     """Return the shares of studies, by the words and by the interactions."""
     rng = np.random.default_rng(seed)
-    designs = [additive_study(effect, sd, rng) for _ in range(studies)]
+    designs = [draw_additive_study(effect, sd, rng) for _ in range(studies)]
     word_rule, interaction_rule = (
         [rule(cells) for cells in designs] for rule in (words_differ, interaction_shown)
     )
@@ -72,5 +72,5 @@ if __name__ == "__main__":
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     print(f"{'effects that add up, each of':32}{'SD':>6}{'before':>8}{'now':>8}")
     for size, spread in product((0.5, 1.0, 1.5), (1.0, 1.5)):
-        old, new = rates(size, spread, number)
+        old, new = simulate_rates(size, spread, number)
         print(f"{f'{size:g} δ':32}{f'{spread:g} δ':>6}{old:8.3f}{new:8.3f}")

@@ -30,34 +30,34 @@ Rates = tuple[float, float]  # before, and now
 Both = tuple[np.ndarray, np.ndarray]  # one-sided p on either side
 
 
-def sign_tails(low: np.ndarray, high: np.ndarray) -> Both:
+def compute_sign_tails(low: np.ndarray, high: np.ndarray) -> Both:
     """Return the p by signs that medians are at most 0, and at least 0; pairs at their ends."""
     n = low.shape[-1]
     return special.bdtr((low <= 0).sum(-1), n, 0.5), special.bdtr((high >= 0).sum(-1), n, 0.5)
 
 
-def append(x: np.ndarray, ends: np.ndarray | float, lost: int) -> np.ndarray:
+def append_values(x: np.ndarray, ends: np.ndarray | float, lost: int) -> np.ndarray:
     """Return samples with so many values more."""
     return np.concatenate([x, np.broadcast_to(ends, (len(x), lost))], axis=1)
 
 
-def signs_of_lost(x: np.ndarray, lost: int) -> Both:
+def compute_signs_of_lost(x: np.ndarray, lost: int) -> Both:
     """Before: signs alone, with each lost pair against the claim."""
-    return sign_tails(append(x, -math.inf, lost), append(x, math.inf, lost))
+    return compute_sign_tails(append_values(x, -math.inf, lost), append_values(x, math.inf, lost))
 
 
-def tails_of_lost(x: np.ndarray, lost: int) -> Both:
+def compute_tails_of_lost(x: np.ndarray, lost: int) -> Both:
     """Now: the mean has to agree, with each lost pair as the worst of the others."""
-    signs = signs_of_lost(x, lost)
-    low, high = (append(x, end[:, None], lost) for end in (x.min(1), x.max(1)))
+    signs = compute_signs_of_lost(x, lost)
+    low, high = (append_values(x, end[:, None], lost) for end in (x.min(1), x.max(1)))
     return np.maximum(signs[0], both_tails(low)[0]), np.maximum(signs[1], both_tails(high)[1])
 
 
-def lost_pair(law: str, studies: int, seed: int) -> Rates:
+def simulate_lost_pair(law: str, studies: int, seed: int) -> Rates:
     """Return how often a difference is claimed where there is none and the first look lost one pair."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     rates = []
-    for tails in (signs_of_lost, tails_of_lost):
+    for tails in (compute_signs_of_lost, compute_tails_of_lost):
         q = np.ones(studies)
         for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
             q = np.minimum(q, tails_to_p(*tails(d[:, 1:n], 1)) / weight)
@@ -65,7 +65,7 @@ def lost_pair(law: str, studies: int, seed: int) -> Rates:
     return rates[0], rates[1]
 
 
-def missing_runs(missing: int, studies: int, seed: int) -> Rates:
+def simulate_missing_runs(missing: int, studies: int, seed: int) -> Rates:
     """Return how often an arm is better than its equal, whose best runs of 16 were left out.
 
     Before they counted for the arm among the signs, and not at all in the mean.
@@ -73,12 +73,14 @@ def missing_runs(missing: int, studies: int, seed: int) -> Rates:
     arm, baseline = np.random.default_rng(seed).standard_normal((2, studies, 16))
     remaining = np.argsort(baseline, axis=1)[:, missing:]  # losses: the best are the lowest
     d = np.take_along_axis(arm - baseline, remaining, axis=1)
-    better = append(d, -math.inf, missing)
-    sign_p = np.maximum(both_tails(d)[1], sign_tails(better, better)[1])
-    return float(np.mean(sign_p <= ALPHA / 2)), float(np.mean(tails_of_lost(d, missing)[1] <= ALPHA / 2))
+    better = append_values(d, -math.inf, missing)
+    sign_p = np.maximum(both_tails(d)[1], compute_sign_tails(better, better)[1])
+    return float(np.mean(sign_p <= ALPHA / 2)), float(
+        np.mean(compute_tails_of_lost(d, missing)[1] <= ALPHA / 2)
+    )
 
 
-def table_by_columns(studies: int, seed: int) -> Rates:
+def simulate_table_by_columns(studies: int, seed: int) -> Rates:
     """Return how often equal arms differ on a study's table: by the plain p of all seeds, and by its looks.
 
     The SD of a pair is 2.5 δ.
@@ -101,7 +103,7 @@ def table_by_columns(studies: int, seed: int) -> Rates:
     return float(np.mean(plain <= ALPHA)), float(wrong.mean())
 
 
-def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
+def simulate_ties(studies: int, seed: int) -> tuple[Rates, Rates]:
     """Return how often arms that differ by δ = .01 are the same: each of 25 items is lost in .01 of seeds.
 
     Of one contrast, and of some one of fifteen.
@@ -118,12 +120,12 @@ def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
         ties_now = np.where(x[:, 0] == 0, ties_p(n, 0.0, delta, 1.0), 1.0)
         q = np.minimum(q, np.where(equal, [of_zeros, ties_now], p) / weight)
     old_p, new_p = (LOOKS.compute_p(np.minimum(quantile, 1.0), 1) for quantile in q)
-    single_rates, family_size = ((np.mean(old_p <= a), np.mean(new_p <= a)) for a in (ALPHA, ALPHA / 15))
-    some = tuple(float(1 - (1 - rate) ** 15) for rate in family_size)
-    return (float(single_rates[0]), float(single_rates[1])), (some[0], some[1])
+    single, holm = ((np.mean(old_p <= a), np.mean(new_p <= a)) for a in (ALPHA, ALPHA / 15))
+    some_of_fifteen = tuple(float(1 - (1 - rate) ** 15) for rate in holm)
+    return (float(single[0]), float(single[1])), (some_of_fifteen[0], some_of_fifteen[1])
 
 
-def copied_run(studies: int, seed: int) -> Rates:
+def simulate_copied_run(studies: int, seed: int) -> Rates:
     """Return how often an arm that is one run, copied ten times, differs from its equal."""
     rng = np.random.default_rng(seed)
     d = rng.standard_normal((studies, 1)) - rng.standard_normal((studies, 10))
@@ -137,7 +139,7 @@ def copied_run(studies: int, seed: int) -> Rates:
     return float(np.mean(tails_to_p(*both_tails(d)) <= ALPHA)), claims / tables
 
 
-def same_though_failed(arm_rate: float, base_rate: float, studies: int, seed: int) -> Rates:
+def simulate_failures(arm_rate: float, base_rate: float, studies: int, seed: int) -> Rates:
     """Return how often arms of equal numbers are the same in 20 pairs, of which shares crash; SD .25 δ."""
     rng = np.random.default_rng(seed)
     same = np.zeros(2)
@@ -160,7 +162,7 @@ SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "
 MEANS = {"exponential": 1.0, "lognormal": math.exp(0.5)}
 
 
-def without_pairs(law: str, studies: int, seed: int, spread: float = 1.0) -> Rates:
+def simulate_unpaired(law: str, studies: int, seed: int, spread: float = 1.0) -> Rates:
     """Return how often five values differ from fifty of one law and mean, but for their spread."""
     rng = np.random.default_rng(seed)
     wrong = np.zeros(2)
@@ -174,7 +176,7 @@ def without_pairs(law: str, studies: int, seed: int, spread: float = 1.0) -> Rat
     return float(wrong[0] / studies), float(wrong[1] / studies)
 
 
-def share_of_warnings(law: str, studies: int, seed: int) -> Rates:
+def simulate_warnings(law: str, studies: int, seed: int) -> Rates:
     """Return the share of wrong claims on five pairs that come with a warning of skewness."""
     wrong = 0
     counts = np.zeros(2)
@@ -186,7 +188,7 @@ def share_of_warnings(law: str, studies: int, seed: int) -> Rates:
     return float(counts[0] / wrong), float(counts[1] / wrong)
 
 
-def power_of_detectable(n: int, family_size: int, studies: int, seed: int) -> Rates:
+def simulate_power(n: int, family_size: int, studies: int, seed: int) -> Rates:
     """Return the power at the effect that is called detectable with .80."""
     draws = np.random.default_rng(seed).standard_normal((studies, n))
     low, _ = mean_interval(moments(draws), ALPHA / family_size)
@@ -201,7 +203,7 @@ def simulate_stretch(n: int, alpha: float, studies: int, seed: int = 0) -> float
     return float(np.quantile(-low, POWER) / t_detectable_effect(n, alpha))
 
 
-def rows_left_out(studies: int, seed: int) -> Rates:
+def simulate_left_out_rows(studies: int, seed: int) -> Rates:
     """Return how often a head that is worse by δ passes, whose worst 12 of 30 rows were left out."""
     worse = 1.0 + np.random.default_rng(seed).standard_normal((studies, 30))
     remaining = np.sort(worse, axis=1)[:, :18]
@@ -218,14 +220,14 @@ GATES = {
 """Known answers: how often unchanged code passes, and one worse by δ, at SDs of .5, 1 and 1.5 δ."""
 
 
-def gate(law: str, sd: float, gates: int, seed: int) -> tuple[Chance, Chance, Chance]:
+def simulate_gate(law: str, sd: float, gates: int, seed: int) -> tuple[Chance, Chance, Chance]:
     """Return a gate's chance to pass at a true difference of 0, δ and 2 δ."""
     worse = gate_law(law, sd, gates, seed)
     same, margin, double = (simulate_gates(worse + effect, LOOKS, 1.0) for effect in (0.0, 1.0, 2.0))
     return same, margin, double
 
 
-def unbiased_tails(x: np.ndarray, mu: float = 0.0) -> Both:
+def compute_unbiased_tails(x: np.ndarray, mu: float = 0.0) -> Both:
     """Not taken: the larger p of t and of Hall's t with the skewness freed of bias, constant beyond t = 8."""
     n = x.shape[-1]
     m = moments(x)

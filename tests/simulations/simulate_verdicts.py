@@ -38,7 +38,9 @@ class Ends:
     sd: np.ndarray
 
 
-def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: Looks = LOOKS) -> Ends:
+def judge_at_looks(
+    d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: Looks = LOOKS
+) -> Ends:
     """Look at differences (studies, N) until a difference or the equivalence within ±δ is significant."""
     studies = len(d)
     look = np.full(studies, len(looks.numbers) - 1)
@@ -61,7 +63,7 @@ def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: 
     return Ends(look, different, same, means, sds)
 
 
-def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
+def simulate_skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
     """Return how often a difference is claimed where there is none: of one contrast, and of fifteen."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     q = np.ones(studies)
@@ -71,7 +73,7 @@ def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[
     return float(np.mean(p <= ALPHA)), float(1 - (1 - np.mean(p <= ALPHA / 15)) ** 15)
 
 
-def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
+def simulate_same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
     """Return how often "the same" is claimed at a true difference of −δ on the long side, the SD being δ."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     d = d / math.sqrt(np.mean(d**2)) + 1 if law != "normal" else d + 1
@@ -82,10 +84,10 @@ def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
     return float(np.mean(LOOKS.compute_p(q, 1) <= ALPHA))
 
 
-def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
+def simulate_words(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of the words of before, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ends = end(d, 1.0, t_tails)
+    ends = judge_at_looks(d, 1.0, t_tails)
     return {
         "improves": float(np.mean(ends.different & ~ends.same)),
         "negligible": float(np.mean(ends.different & ends.same)),
@@ -93,10 +95,10 @@ def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, flo
     }
 
 
-def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
+def simulate_sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of directions and sizes by the interval, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ends = end(d, 1.0, both_tails)
+    ends = judge_at_looks(d, 1.0, both_tails)
     shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.numbers):
         at_look = ends.different & (ends.look == k)
@@ -112,7 +114,7 @@ def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, fl
     return {name: count / studies for name, count in shares.items()} | same
 
 
-def any_wrong_size(contrasts: int, studies: int, seed: int = 0) -> float:
+def simulate_wrong_sizes(contrasts: int, studies: int, seed: int = 0) -> float:
     """Return how often some size is wrong among contrasts of δ, SD δ and forty seeds, Holm over all."""
     d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last))
     m = moments(d)
@@ -127,13 +129,13 @@ def any_wrong_size(contrasts: int, studies: int, seed: int = 0) -> float:
     return float(wrong.mean())
 
 
-def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
+def simulate_undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
     """Return how often equal arms differ by plain t: on seeds that a decision chose, and on the first look's.
 
     The decision is on a contrast that is nearly the same: its baseline is the other arm but for a little.
     """
     arm, baseline, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last))
-    look = end(arm - baseline, 0.6, t_tails).look
+    look = judge_at_looks(arm - baseline, 0.6, t_tails).look
     wrong = np.zeros(studies, bool)
     d = arm - baseline - 0.3 * little
     for k, n in enumerate(LOOKS.numbers):
@@ -142,7 +144,7 @@ def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
     return float(wrong.mean()), float(first.mean())
 
 
-def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, float]:
+def simulate_divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, float]:
     """Return how often an arm of which a share of 30 seeds diverges is better by signs: before, and now."""
     n = 30
     rng = np.random.default_rng(seed)
@@ -153,10 +155,12 @@ def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, 
     return float(better.mean()), float((better & (mcnemar > ALPHA)).mean())
 
 
-def exaggeration(effect: float, sd: float, family_size: int, studies: int, seed: int = 0) -> dict[str, float]:
+def simulate_exaggeration(
+    effect: float, sd: float, family_size: int, studies: int, seed: int = 0
+) -> dict[str, float]:
     """Return how large the mean and the corrected estimate of claims are on average, and how often above."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ends = end(d, 1.0, both_tails, family_size)
+    ends = judge_at_looks(d, 1.0, both_tails, family_size)
     level = ALPHA / family_size
     corrected = np.array(
         [
@@ -173,33 +177,35 @@ def exaggeration(effect: float, sd: float, family_size: int, studies: int, seed:
     }
 
 
-def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
+def tabulate_claims(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
     """Return the rates of claims, by the rules of before, and by those of today."""
     rows = []
     for law in LAWS:
-        old_rates, new_rates = (skewed_errors(law, studies, tails, seed) for tails in (t_tails, both_tails))
+        old_rates, new_rates = (
+            simulate_skewed_errors(law, studies, tails, seed) for tails in (t_tails, both_tails)
+        )
         rows += [
             (f"a difference where there is none: {law}, {number}", f"{old:.3f}", f"{new:.3f}")
             for number, old, new in zip(("one", "fifteen"), old_rates, new_rates, strict=True)
         ]
     for law in ("normal", "exponential", "a collapse in 5 %"):
-        old, new = (same_at_delta(law, studies, tails, seed) for tails in (t_tails, both_tails))
+        old, new = (simulate_same_at_delta(law, studies, tails, seed) for tails in (t_tails, both_tails))
         rows.append((f"the same at a difference of δ: {law}", f"{old:.3f}", f"{new:.3f}"))
-    for word, share in race(0.6, 0.5, studies, seed).items():
+    for word, share in simulate_words(0.6, 0.5, studies, seed).items():
         rows.append((f"{word}, at .6 δ with an SD of .5 δ", f"{share:.2f}", ""))
-    for word, share in sizes(0.6, 0.5, studies, seed).items():
+    for word, share in simulate_sizes(0.6, 0.5, studies, seed).items():
         rows.append((f"{word}, at .6 δ with an SD of .5 δ", "", f"{share:.2f}"))
-    size_rates = sizes(1.0, 1.0, studies, seed)
+    size_rates = simulate_sizes(1.0, 1.0, studies, seed)
     wrong = size_rates["more"] + size_rates["less"] + size_rates["same"]
     rows.append(("a size at a difference of δ, SD δ", "", f"{wrong:.3f}"))
-    wrong = any_wrong_size(15, studies // 10, seed)
+    wrong = simulate_wrong_sizes(15, studies // 10, seed)
     rows.append(("a wrong size among fifteen of δ, SD δ, 40 seeds", "", f"{wrong:.3f}"))
-    old, new = undeclared_errors(studies, seed)
+    old, new = simulate_undeclared_errors(studies, seed)
     rows.append(("a difference of equal arms, not declared", f"{old:.3f}", f"{new:.3f}"))
-    old, new = divergence_claims(8 / 30, studies, seed)
+    old, new = simulate_divergence_claims(8 / 30, studies, seed)
     rows.append(("better, though 8 of 30 seeds diverge on average", f"{old:.3f}", f"{new:.3f}"))
     for effect in (0.5, 1.0):
-        ratios = exaggeration(effect, 1.5, 15, studies // 20, seed)
+        ratios = simulate_exaggeration(effect, 1.5, 15, studies // 20, seed)
         claims = ("mean of claims", "corrected, of claims")
         ends = ("mean too large", "corrected too large")
         design = f"{effect:g} δ, SD 1.5 δ, fifteen"
@@ -208,34 +214,40 @@ def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
     return rows
 
 
-def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rates]]:
+def tabulate_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rates]]:
     """Yield lost pairs, columns, ties, copies, samples without pairs, power, warnings and missing rows."""
     for law in LAWS:
-        yield f"different, with one pair lost: {law}", rules.lost_pair(law, studies, seed)
+        yield f"different, with one pair lost: {law}", rules.simulate_lost_pair(law, studies, seed)
     for missing in (2, 4, 6):
         label = f"better, without the baseline's best {missing} of 16"
-        yield label, rules.missing_runs(missing, studies, seed)
-    yield "different, where a study's table is asked by columns", rules.table_by_columns(studies, seed)
-    single, fifteen = rules.ties(studies, seed)
+        yield label, rules.simulate_missing_runs(missing, studies, seed)
+    yield (
+        "different, where a study's table is asked by columns",
+        rules.simulate_table_by_columns(studies, seed),
+    )
+    single, fifteen = rules.simulate_ties(studies, seed)
     yield "the same at a difference of δ, 25 items: one", single
     yield "the same at a difference of δ, 25 items: fifteen", fifteen
-    yield "different, one run copied ten times", rules.copied_run(studies, seed)
+    yield "different, one run copied ten times", rules.simulate_copied_run(studies, seed)
     for arm_rate, base_rate in ((0.2, 0.0), (0.3, 0.0), (0.05, 0.05)):
         label = f"the same in 20 pairs, crashes {arm_rate}, {base_rate}"
-        yield label, rules.same_though_failed(arm_rate, base_rate, studies // 20, seed)
+        yield label, rules.simulate_failures(arm_rate, base_rate, studies // 20, seed)
     for law in rules.SAMPLES:
         for spread in (1, 2, 4):
             label = f"different without pairs, 5 against 50, spread {spread} to 1: {law}"
-            yield label, rules.without_pairs(law, studies // 20, seed, spread)
+            yield label, rules.simulate_unpaired(law, studies // 20, seed, spread)
     for family_size in (1, 15):
         for n in (5, 10, 20):
             label = f"power at what {n} pairs detect, of {family_size}"
-            yield label, rules.power_of_detectable(n, family_size, studies, seed)
+            yield label, rules.simulate_power(n, family_size, studies, seed)
     yield (
         "wrong claims on five lognormal pairs that are warned of",
-        rules.share_of_warnings("lognormal", studies // 10, seed),
+        rules.simulate_warnings("lognormal", studies // 10, seed),
     )
-    yield "passes the gate, worse by δ, worst 12 of 30 rows left out", rules.rows_left_out(studies, seed)
+    yield (
+        "passes the gate, worse by δ, worst 12 of 30 rows left out",
+        rules.simulate_left_out_rows(studies, seed),
+    )
 
 
 def print_gates(gates: int, seed: int) -> None:
@@ -244,7 +256,7 @@ def print_gates(gates: int, seed: int) -> None:
     print(f"\n{head:54}{'unchanged':>14}{'δ':>14}{'2 δ':>14}  known")
     for law, chances in rules.GATES.items():
         for sd, (same, margin) in zip((0.5, 1.0, 1.5), chances, strict=True):
-            cells = (f"{x.passes:.3f} ({x.pairs:.0f})" for x in rules.gate(law, sd, gates, seed))
+            cells = (f"{x.passes:.3f} ({x.pairs:.0f})" for x in rules.simulate_gate(law, sd, gates, seed))
             print(
                 f"{f'{law}, SD {sd:g} δ':54}{''.join(f'{cell:>14}' for cell in cells)}  {same:g}, {margin:g}"
             )
@@ -254,7 +266,10 @@ def print_skewness(studies: int, seed: int) -> None:
     """Print the rates of today's correction for skewness and of the one that was not taken."""
     print(f"\n{'skewness without bias, constant beyond t = 8':54}{'today':>16}{'not taken':>16}")
     for law in LAWS:
-        rates = [skewed_errors(law, studies, tails, seed) for tails in (both_tails, rules.unbiased_tails)]
+        rates = [
+            simulate_skewed_errors(law, studies, tails, seed)
+            for tails in (both_tails, rules.compute_unbiased_tails)
+        ]
         cells = "".join(f"{f'{single:.3f}, {fifteen:.3f}':>16}" for single, fifteen in rates)
         print(f"{f'a difference where there is none: {law}':54}{cells}")
 
@@ -263,9 +278,9 @@ if __name__ == "__main__":
     contrasts = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
     chosen_seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     print(f"{'rates':62}{'before':>8}{'now':>8}")
-    for line, *rates in table(contrasts, chosen_seed):
+    for line, *rates in tabulate_claims(contrasts, chosen_seed):
         print(f"{line:62}{rates[0]:>8}{rates[1]:>8}")
-    for line, (old_rate, new_rate) in table_of_rules(contrasts, chosen_seed):
+    for line, (old_rate, new_rate) in tabulate_rules(contrasts, chosen_seed):
         print(f"{line:62}{old_rate:>8.3f}{new_rate:>8.3f}")
     print_gates(min(contrasts, 4_000), chosen_seed)
     print_skewness(contrasts, chosen_seed)

@@ -1,3 +1,5 @@
+"""Projects that commands have run: a program, its copy, a bundle and its author's folder."""
+
 import shutil
 from collections.abc import Callable
 from functools import partial

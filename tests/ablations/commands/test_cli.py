@@ -45,7 +45,7 @@ COMMANDS = [name for name in app if not name.startswith("-")]
         (["plan", "x" * 10_000], f"'{'x' * 59}…"),
     ],
 )
-def test_what_is_mistyped_is_one_line_with_the_cure(words: list[str], message: str, capsys) -> None:
+def test_a_mistyped_command_is_one_line_with_the_cure(words: list[str], message: str, capsys) -> None:
     assert main(words) == 2
     streams = capsys.readouterr()
     assert streams.err.startswith("unrolled: ") and message in streams.err

@@ -1,14 +1,16 @@
-"""`new program FILE --for SCRIPT`: what is read of scripts in the styles of public ones, in our own words."""
+"""`new program FILE --for SCRIPT`: flags, seed and metrics are read from scripts of many styles."""
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.helpers.command_call import check_command, read_trial_counts, run_command
+from tests.helpers.bad_input import raises_bad_input
+from tests.helpers.command_call import check_command, read_trial_counts, refuse_command
 from unrolled.ablations.drafting.draft import draft_study
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.loading import load_study
-from unrolled.bench.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -78,23 +80,24 @@ model, training = HfArgumentParser((ModelArguments, TrainingArguments)).parse_ar
 """
 
 
-def write_draft(folder: Path, source: str) -> tuple[str, str]:
-    """Write the study of a script and return its text and the lines on it."""
+def write_draft(folder: Path, source: str) -> tuple[dict[str, Any], str]:
+    """Write the study of a script and return its tables and the lines on it."""
     (folder / "train.py").write_text(source)
     text, lines = draft_study("mine", folder / "train.py", folder)
     (folder / "mine.toml").write_text(text)
-    return text, "\n".join(lines)
+    return tomllib.loads(text), "\n".join(lines)
 
 
-def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(tmp_path: Path) -> None:
+def test_the_study_of_a_script_that_prints_json_runs_as_drafted(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "it's {x}.py").write_text(JSON + "print('ran', file=open('runs', 'a'))\n")
-    output = check_command(tmp_path, "new", "program", "studies.toml", "--for", "sub/it's {x}.py")
-    assert "--seed: gets the seed\n" in output and "valid_loss: decides\n" in output
+    check_command(tmp_path, "new", "program", "studies.toml", "--for", "sub/it's {x}.py")
     assert not (tmp_path / "runs").exists(), "it is read and not run"
     check_command(tmp_path, "plan", "studies.toml")
     assert read_trial_counts(check_command(tmp_path, "run", "studies.toml", "--seeds", "0-1")).trained == 4
     study = load_study(tmp_path / "studies.toml")
+    assert "--seed={seed}" in study.file.program.run
+    assert [metric.name for metric in study.metrics] == ["valid_loss"]
     assert dict(study.baseline.make_unidentified_trial().flat_settings()) == {
         "lr": 0.1,
         "depth": 2,
@@ -111,7 +114,7 @@ def test_a_study_elsewhere_names_its_script_from_its_own_folder(tmp_path: Path) 
 
 
 def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tmp_path: Path) -> None:
-    _, lines = write_draft(tmp_path, PRINTS)
+    write_draft(tmp_path, PRINTS)
     study = load_study(tmp_path / "mine.toml")
     assert [metric.name for metric in study.metrics] == ["test_loss"]
     program = study.file.program
@@ -120,7 +123,6 @@ def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tm
         *words
     }
     assert set(program.patterns) == {"loss", "train_loss", "test_loss"}
-    assert "--work-dir: gets {out}" in lines and "--random_seed: gets the seed" in lines
     assert [arm.changes for arm in study.arms[1:]] == [{"learning_rate": 1e-3}]
 
 
@@ -140,31 +142,38 @@ def test_patterns_find_what_the_script_prints(tmp_path: Path, script: str, value
     assert losses == pytest.approx(values, abs=1e-3)
 
 
-def test_globals_that_a_configurator_overrides_are_flags_and_a_missing_seed_is_told(tmp_path: Path) -> None:
-    text, lines = write_draft(tmp_path, GLOBALS)
-    assert "--eval_only=True:--eval_only=False}" in text and "learning_rate = 0.0006\n" in text
-    assert "seed_offset" not in text
-    assert "--batch_size, --device: left out" in lines and "no flag for a seed" in lines
-    assert "# no flag for a seed" in text
-    assert "names no {seed}" in run_command(tmp_path, "plan", "mine.toml").stderr
-    (tmp_path / "mine.toml").write_text(text.replace("--out_dir={out}", "--out_dir={out} --seed={seed}"))
-    assert load_study(tmp_path / "mine.toml").metrics[0].name == "val_loss"
+def test_globals_that_a_configurator_overrides_are_flags(tmp_path: Path) -> None:
+    draft, lines = write_draft(tmp_path, GLOBALS)
+    assert "{eval_only?--eval_only=True:--eval_only=False}" in draft["program"]["run"]
+    assert draft["baseline"] == {"eval_only": False, "learning_rate": 0.0006}
+    assert "--batch_size, --device" in lines, "their values are no literals"
 
 
-def test_what_is_tested_decides_and_a_count_is_no_metric(tmp_path: Path) -> None:
+def test_a_script_without_a_seed_has_a_study_without_one(tmp_path: Path) -> None:
+    draft, lines = write_draft(tmp_path, GLOBALS)
+    assert "seed" not in draft["program"]["run"]
+    assert "no flag for a seed" in lines
+    study = tmp_path / "mine.toml"
+    with raises_bad_input("{seed}"):
+        load_study(study)
+    study.write_text(study.read_text().replace("--out_dir={out}", "--out_dir={out} --seed={seed}"))
+    assert load_study(study).metrics[0].name == "val_loss"
+
+
+def test_the_loss_of_the_test_set_decides(tmp_path: Path) -> None:
     write_draft(tmp_path, FORMATTED)
     study = load_study(tmp_path / "mine.toml")
     assert study.metrics[0].name == "test_loss"
     assert {*study.file.program.patterns} == {"test_loss", "train_loss"}
 
 
-def test_flags_that_another_library_reads_are_told_and_metrics_are_a_choice(tmp_path: Path) -> None:
-    text, lines = write_draft(tmp_path, HUGGING_FACE)
-    assert "--seed={seed}" in text and "--output_dir={out}" in text
-    assert "HfArgumentParser: the flags that it reads were not read" in lines
-    assert "no metric was found" in lines
-    assert '\n# metrics = "{out}/**/trainer_state.json"\n# rows = "log_history"\n' in text
-    assert "metrics: is missing" in run_command(tmp_path, "plan", "mine.toml").stderr
+def test_flags_that_another_library_reads_are_named_and_metrics_are_a_choice(tmp_path: Path) -> None:
+    draft, lines = write_draft(tmp_path, HUGGING_FACE)
+    assert {"--seed={seed}", "--output_dir={out}"} < {*draft["program"]["run"].split()}
+    assert "HfArgumentParser" in lines
+    assert '\n# metrics = "{out}/**/trainer_state.json"\n' in (tmp_path / "mine.toml").read_text()
+    with raises_bad_input(key="metrics"):
+        load_study(tmp_path / "mine.toml")
 
 
 def flag_source(words: str) -> str:
@@ -187,26 +196,27 @@ def flag_source(words: str) -> str:
     ],
 )
 def test_a_flag_is_typed_as_its_parser_reads_it(tmp_path: Path, words: str, argument: str) -> None:
-    text, _ = write_draft(tmp_path, flag_source(words))
-    assert argument in text.replace(" \\\n ", "")
+    draft, _ = write_draft(tmp_path, flag_source(words))
+    assert argument in " ".join(draft["program"]["run"].split())
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("flag", "facts"),
     [
-        "'--steps', type=int",
-        "'--steps', type=int, default=1e6",
-        "'--fast', action='store_true', default=True",
-        "'--fast', type=bool, default=False",
-        "'--lr', type=float, default=RATE",
-        "'--lr', type=float, default=float('inf')",
-        "'-v', action='count', default=0",
-        "'--layers', nargs='+', default=3",
+        ("--steps", "type=int"),
+        ("--steps", "type=int, default=1e6"),
+        ("--fast", "action='store_true', default=True"),
+        ("--fast", "type=bool, default=False"),
+        ("--lr", "type=float, default=RATE"),
+        ("--lr", "type=float, default=float('inf')"),
+        ("-v", "action='count', default=0"),
+        ("--layers", "nargs='+', default=3"),
     ],
 )
-def test_a_flag_whose_default_cannot_be_typed_is_left_out_and_told(tmp_path: Path, words: str) -> None:
-    text, lines = write_draft(tmp_path, flag_source(words))
-    assert 'train.py"""' in text and f"{words.split(chr(39))[1]}: left out" in lines
+def test_a_flag_whose_default_cannot_be_typed_is_left_out(tmp_path: Path, flag: str, facts: str) -> None:
+    draft, lines = write_draft(tmp_path, flag_source(f"{flag!r}, {facts}"))
+    assert draft["program"]["run"] == "python train.py"
+    assert f"{flag}: left out" in lines
 
 
 @pytest.mark.parametrize(
@@ -217,12 +227,10 @@ def test_a_flag_whose_default_cannot_be_typed_is_left_out_and_told(tmp_path: Pat
         (["--a-seed", "--b-seed"], ""),
     ],
 )
-def test_the_seed_is_the_flag_of_a_known_name_or_the_only_one_with_seed_in_it(
-    tmp_path: Path, flags: list[str], seed: str
-) -> None:
+def test_the_flag_of_the_seed_is_found_by_its_name(tmp_path: Path, flags: list[str], seed: str) -> None:
     source = "".join(flag_source(f"{name!r}, type=int") for name in flags)
-    _, lines = write_draft(tmp_path, source)
-    assert f"{seed}: gets the seed" in lines if seed else "no flag for a seed" in lines
+    draft, _ = write_draft(tmp_path, source)
+    assert draft["program"]["run"].split()[2:] == ([f"{seed}={{seed}}"] if seed else [])
 
 
 @pytest.mark.parametrize(
@@ -246,9 +254,9 @@ def test_the_seed_is_the_flag_of_a_known_name_or_the_only_one_with_seed_in_it(
     ],
 )
 def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: str) -> None:
-    text, lines = write_draft(tmp_path, f"import json, mlflow\n{line}\n")
-    assert f"{metric}: decides" in lines if metric else "no metric was found" in lines
-    assert ('\nmetrics = "mlflow"\n' in text) is line.startswith("mlflow")
+    draft, _ = write_draft(tmp_path, f"import json, mlflow\n{line}\n")
+    assert [judged["name"] for judged in draft.get("metrics", [])] == ([metric] if metric else [])
+    assert (draft["program"].get("metrics") == "mlflow") is line.startswith("mlflow")
 
 
 @pytest.mark.parametrize(
@@ -265,9 +273,7 @@ def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: s
         ("w.add_scalar('Loss/val', x)\nprint(f'train loss: {x}')", "Loss/val", "events.out.tfevents.*"),
     ],
 )
-def test_what_a_logger_gets_is_read_where_that_writes_it_and_validation_decides(
-    tmp_path: Path, source: str, key: str, files: str
-) -> None:
+def test_what_a_logger_gets_is_read_from_its_files(tmp_path: Path, source: str, key: str, files: str) -> None:
     write_draft(tmp_path, f"{flag_source(repr('--seed'))}{source}\n")
     study = load_study(tmp_path / "mine.toml")
     assert study.metrics[0].name == key
@@ -275,42 +281,46 @@ def test_what_a_logger_gets_is_read_where_that_writes_it_and_validation_decides(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "rule"),
+    ("name", "content", "named"),
     [
         ("nowhere.py", None, "no such file"),
         ("broken.py", b"def f(:\n", "line 1"),
-        ("nul.py", b"x = '\0'\n", "no Python that can be read"),
+        ("nul.py", b"x = '\0'\n", "null bytes"),
     ],
 )
-def test_a_script_that_cannot_be_read_is_refused_in_one_line(
-    tmp_path: Path, name: str, content: bytes | None, rule: str
+def test_a_script_that_cannot_be_read_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, named: str
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(BadInput) as error:
+    with raises_bad_input(named, place=tmp_path / name):
         draft_study("mine", tmp_path / name, tmp_path)
-    assert rule in error.value.rule
-    assert error.value.place == str(tmp_path / name)
-    assert error.value.cure
 
 
-def test_of_a_script_of_another_language_the_plain_study_is_written(tmp_path: Path) -> None:
+def test_a_script_of_another_language_has_a_plain_study(tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("python train.py --lr 0.1\n")
     output = check_command(tmp_path, "new", "program", "mine.toml", "--for", "train.sh")
-    assert "train.sh: is no Python, so that no flag was read" in output
+    assert "train.sh: is no Python" in output
     assert 'run = """bash train.sh"""' in (tmp_path / "mine.toml").read_text()
 
 
-def test_a_file_that_exists_is_refused_and_a_script_is_for_programs_alone(tmp_path: Path) -> None:
+def test_an_existing_file_is_never_overwritten_by_a_draft(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(JSON)
     (tmp_path / "mine.toml").write_text("mine\n")
-    for words in (("program", "mine.toml"), ("study", "other.toml"), ("cell", "my_cell.py")):
-        assert run_command(tmp_path, "new", *words, "--for", "train.py").returncode == 2
-    assert not {"other.toml", "mine.py", "my_cell.py"} & {path.name for path in tmp_path.iterdir()}
+    refuse_command(tmp_path, "new", "program", "mine.toml", "--for", "train.py")
     assert (tmp_path / "mine.toml").read_text() == "mine\n"
 
 
-def test_a_plan_of_a_study_that_has_ended_says_that_nothing_is_left(program_copy: Path) -> None:
+@pytest.mark.parametrize(("kind", "file"), [("study", "other.toml"), ("cell", "my_cell.py")])
+def test_a_script_is_read_for_a_program_alone(tmp_path: Path, kind: str, file: str) -> None:
+    (tmp_path / "train.py").write_text(JSON)
+    assert refuse_command(tmp_path, "new", kind, file, "--for", "train.py").startswith(
+        "unrolled: --for train.py: "
+    )
+    assert not (tmp_path / file).exists()
+
+
+def test_the_plan_of_a_finished_study_has_nothing_left(program_copy: Path) -> None:
     output = check_command(program_copy, "plan", "mine.toml")
     assert "nothing is left to train" in output
     assert "trials expected" not in output

@@ -73,7 +73,7 @@ def test_ledger_and_bundle_are_verified_by_the_distance_of_new_trials(
         assert output.endswith("3 of 3 within 4 times the distance of equal trials\n")
 
 
-def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
+def test_numbers_beyond_the_distance_of_new_trials_differ(
     finished_run: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished_run[0], tmp_path / "copy")

@@ -68,7 +68,7 @@ def remove_data(files: dict[str, bytes]) -> None:
         (remove_data, "/: .*words.txt"),
     ],
 )
-def test_a_program_that_was_changed_is_a_fault_though_it_is_not_run(
+def test_a_changed_program_is_a_fault_though_it_is_not_run(
     program_bundle: Path, spoil: Spoil, message: str
 ) -> None:
     forge(program_bundle, spoil)

@@ -22,7 +22,7 @@ def test_mlflow_has_every_trial_with_its_curve(program_folder: Path) -> None:
         assert dict(counts.fetchall()) == {"accuracy": 9, "seconds": 3}, "3 arms of 3 epochs"
 
 
-def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_path: Path) -> None:
+def test_each_study_decides_by_its_metric_which_results_diverged(tmp_path: Path) -> None:
     metrics = '"loss": float("nan") if given.dropout and given.seed == 1 else 1 - accuracy, "accuracy"'
     folder = write_project(tmp_path / "project", PROGRAM.replace('"accuracy"', metrics))
     (folder / "other.toml").write_text(STUDY.replace('"accuracy"', '"loss"').replace('"mine"', '"other"'))
@@ -46,7 +46,7 @@ def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_pat
         assert dict(db.execute(query).fetchall()) == {"done": 11, "diverged": 1}
 
 
-def test_a_program_is_measured_within_any_budget_and_its_plan_then_knows_its_seconds(tmp_path: Path) -> None:
+def test_a_plan_knows_the_seconds_of_a_program_that_was_measured(tmp_path: Path) -> None:
     """Though it keeps a copy of its source, and its patterns match results, pages and MLflow's database."""
     program = PROGRAM + "import os, shutil\nshutil.copy(__file__, os.environ['UNROLLED_OUT'])\n"
     study = STUDY.replace(

@@ -38,7 +38,7 @@ def lock_ledger(folder: Path) -> None:
         (lock_ledger, ("trials/ab/abcd.json", "plans/study.json", "checkpoints/abcd.cpu.pt")),
     ],
 )
-def test_the_next_report_or_run_removes_them_and_none_of_a_process_that_lives(
+def test_the_next_report_or_run_removes_drafts_of_dead_processes_alone(
     remove_drafts, files: tuple[str, ...], tmp_path: Path
 ) -> None:
     drafts = set()
@@ -90,7 +90,7 @@ def test_an_index_has_each_answer_and_a_report_compares_only_named_studies(
     assert (tmp_path / "fresh" / "index.html").read_text() == read_index(tmp_path)
 
 
-def test_results_for_a_page_have_the_drawn_curves_and_a_passage_an_arm(
+def test_results_for_a_page_keep_curves_and_one_passage_an_arm(
     tmp_path: Path,
 ) -> None:
     records = {"roles": {"digit": [1.0, 2, 3]}, "passage": [{"token": "one", "guess": "two", "p": 0.5}]}

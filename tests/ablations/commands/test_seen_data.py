@@ -142,16 +142,14 @@ def test_fresh_seeds_of_seen_arms_confirm(ledger):
 def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     plan = declare_plan(ledger, range(10, 20), study="confirms")
     record_results(ledger, range(10, 20))
-    c = compare_plan(plan, read_page_results(plan, ledger))
-    assert describe_attempts(c).startswith(
-        "1 of 1 contrast was planned before in this ledger. Each attempt has"
-    )
-    (line,) = list_earlier_attempts(c)
+    comparison = compare_plan(plan, read_page_results(plan, ledger))
+    assert describe_attempts(comparison).startswith("1 of 1 contrast was planned before")
+    (line,) = list_earlier_attempts(comparison)
     assert line.startswith("b against base in study s, seeds 0-9: worse by more than δ")
     assert "valid_loss, δ 0.02" in line
-    assert "before any of its contrasts had results of both sides" in describe_declaration(c)
-    assert "b against base (attempt 2)" in write_claims(c)[0]
-    assert markdown_cell(line) in comparison_markdown(c)
+    assert "before any of its contrasts had results of both sides" in describe_declaration(comparison)
+    assert "b against base (attempt 2)" in write_claims(comparison)[0]
+    assert markdown_cell(line) in comparison_markdown(comparison)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
     third = declare_plan(ledger, range(10, 20), study="again")
     lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
@@ -257,16 +255,16 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         for of_arm in results(template, numbers_read).values():
             for result in of_arm:
                 ledger.record_result(result)
-    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
-    assert c.design.seen_pairs == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
+    comparison = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    assert comparison.design.seen_pairs == expected and list_earlier_attempts(comparison)[0].endswith(
+        f", run as `{run}`"
+    )
 
 
 @pytest.mark.parametrize(
     ("planned_seeds", "trained_seeds", "expected"), [(2, 2, {}), (2, 5, {"b": 5}), (2, 10, {"b": 5})]
 )
-def test_a_short_run_makes_no_later_plan_exploratory_nor_is_it_an_attempt(
-    tmp_path, planned_seeds, trained_seeds, expected
-):
+def test_a_run_too_short_for_a_verdict_is_no_attempt(tmp_path, planned_seeds, trained_seeds, expected):
     ledger = Ledger(tmp_path)
     declare_plan(ledger, range(planned_seeds))
     record_results(ledger, range(trained_seeds))  # by that plan, and maybe by others
@@ -289,7 +287,7 @@ def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     assert declare_plan(ledger, range(5), study="last").earlier_verdicts
 
 
-def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
+def test_trials_without_a_judged_number_were_no_attempt(tmp_path):
     ledger = Ledger(tmp_path)
     run = "python train.py --lr {lr} --seed {seed}"
     metrics = {"loss": 1.0}
@@ -323,7 +321,7 @@ def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger
     assert declare_plan(ledger, range(10)).seen_pairs == {}, "the first plan was declared before its results"
 
 
-def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was_not(tmp_path):
+def test_a_shipped_study_was_declared_before_its_results_unlike_its_copy(tmp_path):
     ledger = Ledger(tmp_path)
     study = loading.load_study("lstm")
     plan, trials = make_plan(study, "unrolled run lstm")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger
@@ -15,12 +16,12 @@ from unrolled.ablations.plans.retraining import find_result
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result, failed_result
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
+    """Return a folder with a small text."""
     path = tmp_path_factory.mktemp("inside")
     (path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
     return path
@@ -28,6 +29,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def make_trial(folder: Path) -> Callable[..., ChapterTrial]:
+    """Return a function that makes a trial on the small text."""
+
     def make(**changes: object) -> ChapterTrial:
         settings = {"model": "lm4", "seed": 0, "corpus": str(folder / "text.txt"), "epochs": 2, "batch": 4}
         settings |= {"window": 8, "options": {"hidden": 8}}
@@ -73,7 +76,7 @@ def test_a_trial_is_shown_with_its_settings_numbers_witnesses_and_fingerprints(r
     assert all(value in output for value in result.fingerprints.values())
 
 
-def test_a_failed_trial_is_shown_with_its_reason_and_what_it_printed(run_unrolled, results) -> None:
+def test_a_failed_trial_is_shown_with_its_reason_and_output(run_unrolled, results) -> None:
     code, output, _ = run_unrolled("show", results["failed"].trial.id)
     assert code == 0 and "FAILED: time limit of 5 s" in output
     assert "  step 1\n  ␛[31mstep 2\n" in output  # an escape character cannot steer the terminal
@@ -92,10 +95,13 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, make_t
     for trial in trials:
         ledger.record_result(failed_result(trial, "stub"))
     ((digit, number),) = Counter(trial.id[0] for trial in trials).most_common(1)  # 40 trials, 16 digits
-    rules = dict.fromkeys(("nothing", "", "../trials"), "no trial in .* has this identity")
-    rules[digit] = f"{number} identities begin so .*; write more of it"
-    for id, rule in rules.items():
-        with pytest.raises(BadInput, match=f"^trial '{id}': {rule}"):
+    for id, named in {
+        "nothing": ledger.root,
+        "": ledger.root,
+        "../trials": ledger.root,
+        digit: number,
+    }.items():
+        with raises_bad_input(named, place=f"trial '{id}'"):
             find_result(id, ledger)
 
 
@@ -115,7 +121,7 @@ def test_a_witness_that_says_no_stands_out(results) -> None:
 
 
 @pytest.mark.parametrize("engine", ["learner", "loop"])
-def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
+def test_the_learner_has_the_ledgers_weights_and_trains_on(
     folder: Path, results, engine: str, capsys
 ) -> None:
     id = results[engine].trial.id
@@ -129,7 +135,7 @@ def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
     assert learn.validate()[0] < loss
 
 
-def test_other_bits_are_told_with_the_step_at_which_they_part(results) -> None:
+def test_other_bits_have_the_step_at_which_they_part(results) -> None:
     learner_result = results["learner"]
     loop_result = results["loop"]
     altered = replace(learner_result, fingerprints=loop_result.fingerprints, trace=loop_result.trace)
@@ -138,14 +144,13 @@ def test_other_bits_are_told_with_the_step_at_which_they_part(results) -> None:
     assert "NOT the ledger's: they differ from step " in str(model)
 
 
-def test_what_has_no_model_to_give_back_says_why(results, folder: Path) -> None:
-    with pytest.raises(BadInput, match="has no model, as its training did not finish: time limit of 5 s"):
-        retrain_model(results["failed"])
-    with pytest.raises(BadInput, match="fitted by counting; there is nothing to train"):
-        retrain_model(results["counted"])
+def test_a_trial_without_a_model_says_why(results) -> None:
     altered = replace(results["loop"], trial=replace(results["loop"].trial, source="0" * 64))
-    with pytest.raises(BadInput, match="its code or text have changed since"):
-        retrain_model(altered)
+    causes = {"failed": "time limit of 5 s", "counted": "ngram-2", "altered": "run its study again"}
+    for name, cause in causes.items():
+        result = {**results, "altered": altered}[name]
+        with raises_bad_input(cause, place=f"trial {result.trial.id}"):
+            retrain_model(result)
 
 
 def test_a_continuation_is_the_models_own_and_always_the_same(run_unrolled, results) -> None:

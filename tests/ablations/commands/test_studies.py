@@ -33,6 +33,7 @@ from unrolled.reports.summary import read_summary
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
+    """Return the folder of a study's file, in which this process works."""
     monkeypatch.chdir(write_study(tmp_path))
     return tmp_path
 
@@ -51,7 +52,7 @@ def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, ca
 
 
 @pytest.mark.usefixtures("skip_mlflow")
-def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder: Path, capsys) -> None:
+def test_a_finished_study_is_listed_with_its_answer(folder: Path, capsys) -> None:
     assert f"a new ledger begins in {folder}/results\n" in run_command(folder, "run", "small.toml").stdout
     summary = read_summary(find_page("small", folder / "out"))
     assert summary is not None and (summary.done_count, summary.failed_count, summary.contrast_count) == (
@@ -73,9 +74,7 @@ def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder:
     assert "measured" not in capsys.readouterr().out, "trials with other settings"
 
 
-def test_a_study_without_a_page_of_its_plan_has_its_question_in_place_of_the_answer(
-    tmp_path: Path, capsys
-) -> None:
+def test_a_study_without_a_page_is_listed_with_its_question(tmp_path: Path, capsys) -> None:
     store_results(tmp_path, many_trials.make_arms(seeds=3, arms=2))
     flags = ("--results", str(tmp_path), "--out", str(tmp_path / "out"))
     line = list_studies(capsys, *flags)["width"]
@@ -103,7 +102,7 @@ def test_a_study_without_a_page_of_its_plan_has_its_question_in_place_of_the_ans
         ("compare lm6 lstm", "'lstm-gates' or 'lstm-chunk'"),
     ],
 )
-def test_what_is_misspelt_is_answered_with_what_is_near(
+def test_a_misspelt_name_is_refused_with_the_nearest(
     folder: Path, capsys, words: str, suggestion: str
 ) -> None:
     Path("small.zip").touch()

@@ -11,7 +11,7 @@ WORKFLOW = Path(__file__).parents[3] / "docs" / "github-actions" / "gate.yml"
 
 @pytest.fixture
 def workflow() -> dict[Any, Any]:
-    # MLflow brings it
+    """Return the workflow's file, which is read by a package that MLflow brings."""
     parsed_file: dict[Any, Any] = pytest.importorskip("yaml").safe_load(WORKFLOW.read_text())
     return parsed_file
 

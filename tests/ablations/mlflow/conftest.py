@@ -26,6 +26,7 @@ STARTED = 1_700_000_000.25  # unix seconds
 
 @pytest.fixture
 def study():
+    """Return the plan of a study without trials."""
     return build_plan(study="regularization", question="What carries the gain?")
 
 

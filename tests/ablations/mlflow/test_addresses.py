@@ -37,7 +37,7 @@ def test_a_secret_in_an_address_is_printed_nowhere(
 
 
 @pytest.mark.parametrize("address", ["mlflow.db", "ftp://u:SECRET@host", ""])
-def test_an_address_of_no_store_is_told_with_one_that_is(address: str, call_command, monkeypatch) -> None:
+def test_an_address_of_no_store_is_refused_with_an_example(address: str, call_command, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address or "x.db")
     flags = ("--arm", "arm", "--metric", "acc=0.1")
     for words in (("compare", f"mlflow:{address}", *flags), ("ui",)):

@@ -45,7 +45,7 @@ def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, make_r
     assert {f"unrolled.{name}": value for name, value in params.items()}.items() <= run.tags.items()
 
 
-def test_curves_have_a_point_an_epoch_from_1_at_the_time_when_it_ended(write_result):
+def test_curves_have_a_point_for_each_epoch_at_its_end(write_result):
     curves = write_result().curves
     ends = [1_700_000_004_250, 1_700_000_007_250, 1_700_000_010_250]
     assert curves["valid/loss"] == list(zip([1, 2, 3], [3.0, 2.0, 1.5], ends, strict=True))
@@ -155,7 +155,7 @@ def test_a_study_of_any_name_can_be_written(store, make_result):
         ], name
 
 
-def test_a_trial_names_its_data_set_without_its_folder_and_by_its_content(client, study, store, make_result):
+def test_a_data_set_is_named_by_its_content_without_a_folder(client, study, store, make_result):
     trial_result = make_result()
     trial_result = replace(trial_result, trial=replace(trial_result.trial, corpus="/home/me/texts/my.txt"))
     write_to_mlflow(study, {"baseline": [trial_result]}, store)

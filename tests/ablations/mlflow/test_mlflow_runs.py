@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs, views
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.tables import table_reader
-from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns, arrange_table
 
@@ -75,7 +75,7 @@ def test_more_trials_than_a_page_are_read(study, store, make_result, shrink_page
     assert write_to_mlflow(study, results, store)[1] == 5
 
 
-def test_trials_behind_one_that_is_half_written_are_read_and_none_is_written_twice(
+def test_a_half_written_run_is_completed_and_none_is_written_twice(
     client, study, store, make_result, read_runs, shrink_pages
 ):
     results = {"baseline": [make_result(seed=s) for s in range(5)]}
@@ -97,7 +97,7 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
     assert sorted(arrange_table(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
     for run in client.search_runs([client.get_experiment_by_name("unrolled/s").experiment_id]):
         client.delete_tag(run.info.run_id, "unrolled.first_look")
-    with pytest.raises(BadInput, match="unrolled sync"):
+    with raises_bad_input("`unrolled sync STUDY`", place="runs"):
         arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(
         ArmRun(name=name, trial_ids=tuple(r.trial.id for r in arm_results))
@@ -134,9 +134,7 @@ def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, mak
 # the study's own run
 
 
-def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
-    study, store, tmp_path, read_run, report_folder, read_reports
-):
+def test_the_report_is_an_artifact_of_one_run(study, store, tmp_path, read_run, report_folder, read_reports):
     arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
     for page in ("an earlier page", "the report"):
         (report_folder / "index.html").write_text(page)
@@ -175,7 +173,7 @@ def report(report_folder):
     return report_folder, ("▲ better by more than δ — no dropout against baseline",), ()
 
 
-def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_changes(
+def test_both_descriptions_have_the_answers_until_the_plan_changes(
     study, store, make_result, read_run, read_description, report
 ):
     write_to_mlflow(study, {"baseline": [make_result()]}, store, report)
@@ -204,7 +202,7 @@ def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_cha
         "databricks",
     ],
 )
-def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(uri, monkeypatch):
+def test_every_kind_of_store_of_mlflow_is_accepted(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert tracking_uri() == uri
     monkeypatch.delenv("MLFLOW_TRACKING_URI")

@@ -44,7 +44,7 @@ def test_the_arms_are_sorted_by_the_studys_metric_the_best_first():
     )
 
 
-def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_its_runs():
+def test_a_view_shows_one_plan_without_a_mean_of_runs():
     for view, role in ((views.ARMS, "= 'arm'"), (views.TRIALS, "!= 'study'")):
         state = read_state(make_plan(), view)
         assert state["searchFilter"] == f"tags.`unrolled.plan` = '{MARK}' and tags.`unrolled.role` {role}"
@@ -64,7 +64,7 @@ def test_a_gpus_columns_are_there_where_a_study_has_one():
     assert not {*metrics, *machine} & {*read_state(make_plan())["selectedColumns"]}
 
 
-def test_the_view_has_a_column_for_each_setting_that_the_arms_change_up_to_eight():
+def test_the_view_has_a_column_for_up_to_eight_changed_settings():
     columns = read_state(make_plan(settings=("dropout", "lr")))["selectedColumns"]
     assert {"params.`dropout`", "params.`lr`", "attributes.`Dataset`"} <= set(columns)
     columns = read_state(make_plan(settings=tuple(f"f{i}" for i in range(30))))["selectedColumns"]

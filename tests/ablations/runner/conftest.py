@@ -1,3 +1,5 @@
+"""A new fork server for each module of the runner's tests."""
+
 import pytest
 
 

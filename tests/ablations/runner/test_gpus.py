@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.stub_trials import WORK, make_gpu_trial
 from unrolled.ablations.ledger import Ledger
@@ -14,7 +15,6 @@ from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.devices import visible_gpus
-from unrolled.bench.errors import BadInput
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
@@ -88,9 +88,7 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     assert record.read_text() == uuid(0)
 
 
-def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
-    nvml: Machine, ledger: Ledger
-) -> None:
+def test_a_trial_out_of_gpu_memory_fails_alone_with_a_cure(nvml: Machine, ledger: Ledger) -> None:
     nvml.has(1)
     results = run_on_gpus(ledger, [make_gpu_trial(0, "has_no_gpu_memory"), make_gpu_trial(1)], 1)
     assert (results[0].status, results[0].attempts, results[1].status) == ("failed", 1, "done")
@@ -99,7 +97,7 @@ def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
 
 
 @pytest.mark.parametrize(("gpus", "places"), [(2, 1), (5, 2)])
-def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
+def test_each_trial_has_the_gpus_of_its_study_for_itself(
     nvml: Machine, ledger: Ledger, tmp_path: Path, gpus: int, places: int
 ) -> None:
     nvml.has(gpus)
@@ -121,7 +119,7 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
     assert sorted(visible) == [f"{uuid(first)},{uuid(first + 1)}" for first in range(0, 2 * places, 2)]
 
 
-def test_trials_that_want_several_gpus_each_wait_for_one_another_and_all_get_them(nvml: Machine) -> None:
+def test_trials_of_several_gpus_each_take_turns(nvml: Machine) -> None:
     nvml.has(3)
     slots = GpuSlots(visible_gpus(), 1)
     running = 0
@@ -141,7 +139,7 @@ def test_trials_that_want_several_gpus_each_wait_for_one_another_and_all_get_the
     assert maximum == 1 and {len({*indexes}) for indexes in indexes_by_trial} == {2}
 
 
-def test_more_gpus_than_there_are_are_refused_before_a_trial_waits_for_them(nvml: Machine) -> None:
+def test_more_gpus_than_are_visible_are_refused_at_once(nvml: Machine) -> None:
     nvml.has(2)
-    with pytest.raises(BadInput, match="each trial gets 3 GPUs"), GpuSlots(visible_gpus(), 1).hold_gpus(3):
+    with raises_bad_input("3 GPUs", "only 2", place="device cuda"), GpuSlots(visible_gpus(), 1).hold_gpus(3):
         pass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.fork_server import new_fork_server
 from tests.helpers.processes import is_alive, wait_for
 from tests.helpers.run_program import run_program
@@ -14,7 +15,6 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.study_run import trial_conditions
-from unrolled.bench.errors import BadInput
 from unrolled.bench.program.listener import PIPE_SECONDS
 from unrolled.bench.program.trial import ProgramTrial
 
@@ -57,14 +57,14 @@ def test_metrics_come_from_the_file_that_is_named(tmp_path: Path, file: str, met
     assert run_program(tmp_path, code, metrics_source=file).reason.endswith(f"{{out}} has {file}")
 
 
-def test_a_file_of_metrics_without_a_number_is_told_of_with_its_first_row(tmp_path: Path) -> None:
+def test_a_file_without_numbers_is_shown_by_its_first_row(tmp_path: Path) -> None:
     code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.json').write_text('{\"eval\": {\"loss\": 1}}')"
     reason = run_program(tmp_path, code, metrics_source="{out}/m.json").reason
     assert "its m.json has no number" in reason and "{'eval': {'loss': 1}}" in reason
 
 
 @pytest.mark.parametrize("metrics", ["", "{out}/m.jsonl"])
-def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path, metrics: str) -> None:
+def test_the_rows_of_a_program_that_failed_stay_in_its_result(tmp_path: Path, metrics: str) -> None:
     code = "import sys\nfile = open(sys.argv[2] + '/m.jsonl', 'w') if len(sys.argv) > 3 else sys.stdout\n"
     code += "print('{\"step\": 1, \"loss\": NaN}', file=file, flush=True)\nsys.exit('no number')"
     run_line = "python train.py {seed} {out}" + (" file" if metrics else "")
@@ -77,7 +77,7 @@ def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path
     assert result.trial.make_study_result(result, ["loss"]).diverged
 
 
-def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:
+def test_a_programs_own_seconds_replace_no_measured_ones(tmp_path: Path) -> None:
     result = run_program(tmp_path, 'print(\'{"loss": 1, "seconds": 9999, "memory_peak": -1}\')')
     assert result.metrics["seconds"] < 999 and result.metrics["memory_peak"] > 0
 
@@ -106,7 +106,7 @@ def test_python_is_the_interpreter_that_runs_unrolled_also_behind_env(tmp_path: 
 
 
 @pytest.mark.parametrize("users", ["", "1"])
-def test_the_fork_server_s_safe_path_reaches_a_program_only_if_the_user_has_set_it(
+def test_safe_path_reaches_a_program_only_if_the_user_sets_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str
 ) -> None:
     monkeypatch.setenv("PYTHONSAFEPATH", users)
@@ -127,7 +127,7 @@ def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Pat
     assert (seed, threads, gpus) == ("3", "2", "") and result.trial.id in out
 
 
-def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:
+def test_a_programs_children_end_with_it(tmp_path: Path) -> None:
     code = "import subprocess; child = subprocess.Popen(['sleep', '99'])\nprint('{\"loss\": %d}' % child.pid)"
     result = run_program(tmp_path, code)
     wait_for(lambda: not is_alive(int(result.metrics["loss"])))
@@ -149,14 +149,14 @@ raise SystemExit(int(sys.argv[2]))
 
 
 @pytest.mark.parametrize(("file", "code"), [("helper.py", 0), ("data.txt", 0), ("helper.py", 1)])
-def test_no_result_is_stored_where_a_file_was_edited_while_it_trained_and_put_back(
+def test_a_file_edited_while_it_trained_and_put_back_leaves_no_result(
     tmp_path: Path, file: str, code: int
 ) -> None:
     """Neither a failure is, which the edit may have caused."""
     for name in ("helper.py", "data.txt"):
         (tmp_path / name).write_text("LOSS = 1")
     patterns = {"code_patterns": ("*.py",), "data_patterns": ("*.txt",)}
-    with pytest.raises(BadInput, match=f"{file} was written while it trained"):
+    with raises_bad_input(file, "run the study again"):
         run_program(tmp_path, EDITS_ITSELF, run=f"python train.py {file} {code} {{seed}}", **patterns)
     assert not Ledger(tmp_path / "results").find_result_files()
     assert not list((tmp_path / "results" / "checkpoints").iterdir()), (
@@ -195,13 +195,13 @@ with mlflow.start_run():
 
 
 @pytest.mark.slow
-def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_path: Path) -> None:
+def test_metrics_that_a_program_logs_to_mlflow_are_read(tmp_path: Path) -> None:
     result = run_program(tmp_path, LOGS_TO_MLFLOW, metrics_source="mlflow")
     assert result.done, result.reason
     assert result.metrics["val/loss"] == 3.5
 
 
-def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> None:
+def test_a_program_has_only_the_limits_of_its_study() -> None:
     endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
     device = DeviceChoice("cpu", "", 1)
     assert trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf

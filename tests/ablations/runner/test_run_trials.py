@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
@@ -26,7 +27,7 @@ def read_fresh_process(**options) -> dict:
     return dict(run_in_process(make_trial(0, "inspects_its_process"), **options).provenance)
 
 
-def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
+def test_trials_start_in_order_and_end_in_the_ledger(ledger: Ledger) -> None:
     trials = [make_trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
     begun_trials: list[ChapterTrial] = []
     results: list[Result] = []
@@ -42,7 +43,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     assert {result.trial.id for result in results} == set(stored)
 
 
-def test_a_trial_listed_twice_is_trained_once_and_no_trials_are_a_finished_study(
+def test_a_trial_listed_twice_is_trained_once(
     ledger: Ledger,
 ) -> None:
     assert run_trials([], ledger, TrialConditions(run_import=WORK)) == Counts()
@@ -106,7 +107,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
 
     # One place is taken by the long trial, so that the other three follow one another in the other place.
     trials = [make_trial(3, sleep=3600), *(make_trial(seed) for seed in range(3)), make_trial(4)]
-    with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
+    with raises_bad_input("no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), TrialConditions(run_import=WORK, workers=2))
     assert run_trials(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(
         measured_count=1, skipped_count=2
@@ -133,7 +134,7 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     assert 1.5 <= results[1].seconds < 100
 
 
-def test_each_trial_has_a_new_process_with_the_pinned_environment_and_few_modules() -> None:
+def test_each_trial_has_a_new_process_with_a_pinned_environment() -> None:
     first = read_fresh_process()
     second = read_fresh_process()
     assert len({first["pid"], second["pid"], os.getpid()}) == 3
@@ -165,7 +166,7 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     assert read_state() == state
 
 
-def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
+def test_a_leak_of_a_trial_does_not_reach_the_next(ledger: Ledger) -> None:
     clean_process = read_fresh_process()
     random.seed(0)
     assert run_trials([make_trial(0, "leaks")], ledger, TrialConditions(run_import=WORK)) == Counts(

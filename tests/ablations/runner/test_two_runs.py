@@ -24,7 +24,7 @@ def foreign_lock(ledger: Ledger) -> Path:
         yield path
 
 
-def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results(
+def test_trials_that_two_runs_share_are_trained_once(
     ledger: Ledger, warnings: list[str], tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     trials = [make_trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]

@@ -1,3 +1,5 @@
+"""Studies from a text."""
+
 from collections.abc import Callable
 from pathlib import Path
 

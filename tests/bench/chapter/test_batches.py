@@ -10,7 +10,7 @@ from unrolled.bench.chapter.training import train
 from unrolled.bench.chapter.trial import ChapterTrial
 
 
-def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_one(numbers: Corpus) -> None:
+def test_the_target_of_every_word_of_a_window_is_the_next(numbers: Corpus) -> None:
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0), numbers)
     starts = range(0, 63_095 - 16 - 1, 16)  # the chapter's range(0, len(nums)-sl-1, sl)
     assert train.positions[:, 0].tolist() == [start + 1 for start in starts]
@@ -64,7 +64,7 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     assert stride or "nine thousand" in words  # what the chapter's own split never trains on
 
 
-def test_the_blocks_make_as_many_updates_and_ask_for_as_many_words_as_the_tail(numbers: Corpus) -> None:
+def test_the_split_blocks_has_as_many_updates_as_the_tail(numbers: Corpus) -> None:
     tail, blocks = (
         make_batches(ChapterTrial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks")
     )
@@ -96,7 +96,7 @@ def read_passes(make_small_trial: Callable[..., ChapterTrial]) -> Callable[..., 
     return read
 
 
-def test_a_shuffled_order_differs_by_pass_and_by_seed_and_not_by_arm(
+def test_a_shuffled_order_differs_by_pass_and_seed_alone(
     read_passes: Callable[..., list[list[int]]],
 ) -> None:
     first, second = read_passes(order="shuffled")
@@ -109,7 +109,7 @@ def test_a_shuffled_order_differs_by_pass_and_by_seed_and_not_by_arm(
 @pytest.mark.parametrize(
     "changes", [{"order": "sequential"}, {"split": "tail"}, {"split": "blocks"}], ids=str
 )
-def test_other_orders_and_splits_are_the_same_at_every_pass_and_under_every_seed(
+def test_a_fixed_order_is_the_same_in_every_pass_and_seed(
     read_passes: Callable[..., list[list[int]]], changes: dict[str, str]
 ) -> None:
     first, second = read_passes(**changes)

@@ -87,7 +87,7 @@ def build_small(name: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("tying", [False, True])
 @pytest.mark.parametrize("name", TWINS)
-def test_a_cell_with_the_built_in_s_weights_begins_as_torchs_module_does(name: str, tying: bool) -> None:
+def test_a_cell_with_built_in_weights_begins_as_torchs_module(name: str, tying: bool) -> None:
     scratch = build_small(name, init="built-in", tying=tying, **SMALL)
     builtin = build_small(TWINS[name], tying=tying, **SMALL)
     for part in ("i_h.weight", "h_o.weight", "h_o.bias"):

@@ -66,7 +66,7 @@ def test_the_diagnostic_measures_the_gradient_of_one_long_pass(name: str) -> Non
 
 @models
 @pytest.mark.parametrize("detach_every", INTERVALS)
-def test_the_numbers_of_a_pass_are_those_of_any_detach_every_to_the_bit(name: str, detach_every: int) -> None:
+def test_a_pass_has_the_same_bits_under_any_detach_every(name: str, detach_every: int) -> None:
     """Also while the weights move: a replay has the gradient of today's weights, not their numbers."""
     usual = build_small(name, WINDOW)
     changed = build_small(name, detach_every)

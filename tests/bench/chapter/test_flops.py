@@ -65,7 +65,7 @@ def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(name: str) -> None:
+def test_an_update_costs_about_three_forward_passes(name: str) -> None:
     trial = make_trial(name)
     model = build_model(trial, VOCAB)
     hidden_weights = [w for name, w in model.named_parameters() if "hh" in name and w.dim() == 2]
@@ -83,7 +83,7 @@ def test_reaching_beyond_the_window_pays_for_what_is_read_again(detach_every: in
     assert count_training_flops(trial, model, windows) == 3 * forward
 
 
-def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none() -> None:
+def test_no_window_is_read_again_after_an_epoch_or_a_reset() -> None:
     model = build_model(make_trial("lm6"), VOCAB)
     longer = make_trial("lm6", detach_every=4 * WINDOW)
     flops = count_training_flops(longer, model, 5)

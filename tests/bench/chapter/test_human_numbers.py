@@ -16,7 +16,7 @@ SHA256 = (
 )
 
 
-def test_the_two_files_are_fastais_to_the_byte_and_have_the_hash_that_planning_uses() -> None:
+def test_the_two_files_are_fastais_to_the_byte() -> None:
     parts = [text.encode() for text in generate_human_numbers()]
     assert [len(part) for part in parts] == [280_599, 74_884]
     assert tuple(hashlib.sha256(part).hexdigest() for part in parts) == SHA256
@@ -47,7 +47,7 @@ def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(number
     assert numbers.decode(numbers.ids[:6]) == ["one", ".", "two", ".", "three", "."]
 
 
-def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
+def test_the_last_4207_of_21031_pairs_validate(
     numbers: Corpus,
 ) -> None:
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
@@ -79,7 +79,7 @@ def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
     assert len(train) == len(train.all_inputs) * 4 // 5 // 64
 
 
-def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:
+def test_the_role_of_a_token_follows_from_word_and_place(numbers: Corpus) -> None:
     roles = [numbers.role_names[i] for i in numbers.roles.tolist()]
     words: dict[str, set[str]] = {role: set() for role in numbers.role_names}
     for word, role in zip(numbers.decode(numbers.ids), roles, strict=True):

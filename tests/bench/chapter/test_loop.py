@@ -140,7 +140,7 @@ class TwoReaders(LMModel2):
         return Output(layer(hidden), hidden, hidden)
 
 
-def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None:
+def test_an_unused_weight_keeps_its_momentum_in_both_engines() -> None:
     models = []
     for engine in (learner.train_model, loop.train_model):
         _, train, valid = prepare_training(make_trial("lm4"), 20)
@@ -211,7 +211,7 @@ def test_every_update_has_the_bits_of_torchs_fused_adamw(monkeypatch: pytest.Mon
     assert largest_distance(model, reference) == 0.0
 
 
-def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_missing(
+def test_torchs_class_updates_weights_of_two_types(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     single = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
@@ -246,7 +246,7 @@ def test_a_trained_model_has_ordinary_parameters(name: str) -> None:
         assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
 
 
-def test_divergence_is_told_at_the_same_step() -> None:
+def test_both_engines_diverge_at_the_same_step() -> None:
     trial = make_trial("lm4", lr=1e6, epochs=2)
     reasons = []
     for engine in (learner.train_model, loop.train_model):

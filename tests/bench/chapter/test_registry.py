@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
-from unrolled.bench.errors import BadInput
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
@@ -37,7 +37,7 @@ def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
     assert trial.target == ("last" if name in ("lm1", "lm2", "lm3") else "every")
 
 
-def test_an_option_that_a_model_of_the_class_lacks_is_no_change_at_its_default(monkeypatch) -> None:
+def test_an_option_at_its_default_is_no_change(monkeypatch) -> None:
     options = {**ZOO["lm7"].options, "bias": True}
     monkeypatch.setitem(ZOO, "lm7", replace(ZOO["lm7"], options=options))
     trials = [ZOO["lm7"].make_chapter_trial(options={"bias": bias}) for bias in (True, False)]
@@ -62,5 +62,5 @@ def test_the_registry_and_the_text_are_read_without_torch() -> None:
 
 
 def test_a_name_like_no_other_is_refused_with_the_list() -> None:
-    with pytest.raises(BadInput, match=r"model 'transformer': is not in the zoo; .* known: lm1, lm2, "):
+    with raises_bad_input("lm1, lm2, ", place="model 'transformer'"):
         spec_of("transformer")

@@ -54,7 +54,7 @@ def test_few_updates_are_no_reason_to_doubt(
 
 
 @engines
-def test_tar_acts_in_a_single_row_and_is_a_dead_toggle_on_windows_of_one_word(
+def test_tar_is_a_dead_toggle_only_on_windows_of_one_word(
     make_small_trial: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""
@@ -102,7 +102,7 @@ def test_witnesses_leave_the_random_numbers_alone(
     assert torch.equal(*states)
 
 
-def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
+def test_a_fingerprint_changes_with_name_type_shape_and_bit() -> None:
     weights = {"b": torch.zeros(2, 3), "a": torch.ones(2)}
     reordered = dict(reversed(weights.items()))
     changed_weights: list[dict[str, torch.Tensor]] = [

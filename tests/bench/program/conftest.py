@@ -1,3 +1,5 @@
+"""A repository whose commits the tests of programs check out."""
+
 from pathlib import Path
 
 import pytest

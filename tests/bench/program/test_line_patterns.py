@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.line_patterns import LinePatterns, compile_pattern
 from unrolled.bench.program.output import read_metrics_files, read_mlflow
@@ -26,7 +27,7 @@ def test_a_pattern_finds_a_number_and_its_step(pattern: str, line: str, row: dic
     assert LinePatterns({"loss": pattern}).match_line(line) == [row]
 
 
-def test_two_patterns_of_one_line_and_step_make_one_row_and_other_steps_others() -> None:
+def test_patterns_of_one_step_make_one_row() -> None:
     patterns = LinePatterns(
         {
             "a": r"(?P<step>\d+) a (?P<value>\S+)",
@@ -37,7 +38,7 @@ def test_two_patterns_of_one_line_and_step_make_one_row_and_other_steps_others()
     assert patterns.match_line("3 a 1 b 2 c 4") == [{"step": 3, "a": 1, "b": 2}, {"c": 4}]
 
 
-def test_of_a_pattern_that_matches_nothing_the_three_most_similar_lines_are_known() -> None:
+def test_a_pattern_without_a_match_has_three_similar_lines() -> None:
     patterns = LinePatterns({"loss": r"test loss: (?P<value>\S+)", "other": r"other (?P<value>\d)"})
     for line in ["loading", "other 1", *(f"step {n} | test-loss {n}" for n in range(5)), "bye", "loss 3"]:
         patterns.match_line(line)
@@ -48,17 +49,16 @@ def test_of_a_pattern_that_matches_nothing_the_three_most_similar_lines_are_know
 
 @pytest.mark.parametrize("pattern", ["(", r"loss (\S+)", r"(?P<value>\d)(?P<steps>\d)", "*"])
 def test_a_pattern_that_cannot_be_used_is_refused_with_its_key(pattern: str) -> None:
-    with pytest.raises(BadInput) as error:
+    with raises_bad_input(key="patterns.loss"):
         compile_pattern("loss", pattern)
-    assert error.value.key == "patterns.loss"
 
 
-def test_a_list_within_a_json_object_and_a_file_of_text_have_rows(tmp_path: Path) -> None:
+def test_a_list_in_a_json_object_has_rows(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text('{"best": 1, "log_history": [{"step": 1, "eval_loss": 2.5}]}')
     assert read_metrics_files(str(tmp_path / "state.json"), "log_history", LinePatterns({}))[0] == [
         {"step": 1, "eval_loss": 2.5}
     ]
-    with pytest.raises(BadInput, match="best, log_history"):
+    with raises_bad_input("best, log_history", place="its state.json"):
         read_metrics_files(str(tmp_path / "state.json"), "history", LinePatterns({}))
     (tmp_path / "log.txt").write_text(
         "step 1 train loss: 3 test loss: 2\nstep 2 train loss: 2 test loss: 1\n"
@@ -77,7 +77,7 @@ def test_tensorboards_events_have_a_row_for_each_scalar(tmp_path: Path) -> None:
     assert rows == [{"step": 0, "Loss/test": 1.0}, {"step": 1, "Loss/test": 0.5}]
 
 
-def test_what_is_logged_to_mlflow_is_read_by_its_name_and_nothing_logged_is_refused(tmp_path: Path) -> None:
+def test_metrics_logged_to_mlflow_are_read_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         read_mlflow(tmp_path)
     metrics = tmp_path / "0" / "run" / "metrics" / "val"

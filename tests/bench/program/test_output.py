@@ -29,7 +29,7 @@ def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
     assert parse_row(line) is None
 
 
-def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor() -> None:
+def test_a_metric_is_a_number_or_an_array_of_one() -> None:
     other_values = {
         "name": "a",
         "ok": True,
@@ -45,20 +45,20 @@ def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor()
     assert not metrics.curves
 
 
-def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
+def test_a_step_repeated_after_a_restart_counts_once() -> None:
     metrics = report_rows({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
     assert metrics.curves == {"loss": {1.0: 3.0, 2.0: 2.0}}
     assert metrics.last == {"loss": 2.0}
 
 
 @pytest.mark.parametrize("step", [math.nan, math.inf, 1e300, "a", None, [1]])
-def test_a_row_whose_step_is_no_place_on_a_curve_counts_as_the_last_value(step: object) -> None:
+def test_a_row_without_a_usable_step_is_the_last_value(step: object) -> None:
     metrics = report_rows({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
     assert metrics.last["loss"] == 1.0
     assert metrics.curves == {"loss": {1: 2.0}}
 
 
-def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
+def test_a_curve_is_read_by_last_best_or_mean_of_end() -> None:
     metrics = report_rows(
         *({"epoch": i, "loss": x} for i, x in enumerate([4.0, 1.0, math.inf, 2.0, 3.0])), {"acc": 5.0}
     )
@@ -110,15 +110,16 @@ def test_a_link_that_leads_nowhere_is_no_file_of_metrics(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", [None, "[1]", "{", b"\xff"])
-def test_a_file_that_is_missing_or_cannot_be_read_is_told_by_its_name(tmp_path: Path, text: object) -> None:
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path: Path, text: object) -> None:
     if text is not None:
         (tmp_path / "m.json").write_bytes(text if isinstance(text, bytes) else str(text).encode())
-    with pytest.raises(BadInput, match=r"m\.json"):
+    with pytest.raises(BadInput) as excinfo:
         read_metrics_files(str(tmp_path / "m.json"))
+    assert "m.json" in (excinfo.value.place or excinfo.value.rule)
 
 
 @pytest.mark.parametrize("cell", ["0,5", "12%", "n/a", "0.\x003", "True"])
-def test_text_in_a_column_of_numbers_is_told_by_row_and_file(tmp_path: Path, cell: str) -> None:
+def test_text_among_numbers_is_named_by_row_and_file(tmp_path: Path, cell: str) -> None:
     (tmp_path / "m.csv").write_text(f'loss,note\n0.5,a\n,b\n"{cell}",c\n')
     (tmp_path / "m.json").write_text(json.dumps([{"loss": 0.5, "note": "1"}, {}, {"loss": cell}]))
     for name in ("m.csv", "m.json"):

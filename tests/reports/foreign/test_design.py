@@ -39,7 +39,7 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
     )
 
 
-def test_arms_of_a_study_that_are_of_another_task_than_the_baseline_are_warned_of() -> None:
+def test_arms_of_another_task_than_the_baseline_have_a_warning() -> None:
     frame = pd.read_csv(io.StringIO(trials_csv(compare(make_realistic_study()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
     doubts = compare_table(frame, columns).design.doubts
@@ -89,14 +89,14 @@ def test_runs_that_are_items_and_steps_that_are_pairs_are_warned_of(columns: dic
     assert any(word in sentence for sentence in sentences) if word else sentences == ()
 
 
-def test_an_infinite_value_of_which_higher_is_better_is_warned_of() -> None:
+def test_an_infinite_best_value_has_a_warning() -> None:
     """The PSNR of an equal image is infinite, and no divergence."""
     frame = make_runs().assign(psnr=lambda f: f.loss.mask(f.index == 12, np.inf))
     comparison = compare_table(frame, Columns(("arm",), ("seed",), (Metric("psnr", 1.0),)))
     assert any("inf of psnr in 1 row" in sentence for sentence in comparison.design.doubts)
 
 
-def test_two_runs_each_under_five_seeds_are_warned_of_beside_an_arm_of_ten() -> None:
+def test_an_arm_of_two_runs_each_under_five_seeds_has_a_warning() -> None:
     frame = make_runs()
     losses = frame.loss.where(frame.arm == "a", 0.1 + frame.seed % 2)
     (doubt,) = find_doubts(frame.assign(loss=losses), "seed")
@@ -111,7 +111,7 @@ def test_seeds_that_repeat_the_numbers_of_others_are_warned_of() -> None:
 
 
 @pytest.mark.parametrize(("first", "word"), [("low", "lowest"), ("middle", ""), ("high", "highest")])
-def test_a_baseline_that_nobody_named_and_results_may_have_chosen_is_warned_of(first: str, word: str) -> None:
+def test_a_baseline_that_results_may_have_chosen_has_a_warning(first: str, word: str) -> None:
     """Sixteen equal arms, best mean first: some one is called different in .14 of tables of thirty seeds."""
     means = {"low": 0.0, "middle": 1.0, "high": 2.0}
     order = [first, *(name for name in means if name != first)]
@@ -132,8 +132,8 @@ def test_a_delta_in_another_unit_than_a_share_is_doubted(scale: float, delta: fl
     accuracies = np.random.default_rng(0).normal(0.8, 0.02, 20)
     frame = make_runs().iloc[:20].assign(arm=["a"] * 10 + ["b"] * 10, seed=[*range(10)] * 2)
     frame = frame.assign(accuracy=scale * accuracies)
-    found = compare_table(frame, Columns(("arm",), ("seed",), (Metric("accuracy", delta),)))
-    assert len(found.design.doubts) == count
+    comparison = compare_table(frame, Columns(("arm",), ("seed",), (Metric("accuracy", delta),)))
+    assert len(comparison.design.doubts) == count
 
 
 def test_rows_of_one_seed_without_pairs_and_means_of_repeated_validations_are_warned_of() -> None:

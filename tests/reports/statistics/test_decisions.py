@@ -58,31 +58,33 @@ PAIRS = {
 }
 
 
-def get_outcome(d: Decisions[str], name: str) -> tuple[str, int]:
+def get_outcome(decisions: Decisions[str], name: str) -> tuple[str, int]:
     """Return the kind of a contrast's verdict and its number of pairs."""
-    v = d.verdicts[name]["valid_accuracy"]
-    return v.kind, v.contrast.pairs
+    verdict = decisions.verdicts[name]["valid_accuracy"]
+    return verdict.kind, verdict.contrast.pairs
 
 
-def get_blocked_reasons(d: Decisions[str]) -> dict[str, str]:
+def get_blocked_reasons(decisions: Decisions[str]) -> dict[str, str]:
     """Return why contrasts stay open, by name."""
-    return {name: by_metric["valid_accuracy"].blocked_reason for name, by_metric in d.verdicts.items()}
+    return {
+        name: by_metric["valid_accuracy"].blocked_reason for name, by_metric in decisions.verdicts.items()
+    }
 
 
 def test_each_contrast_ends_at_its_own_look() -> None:
-    d = run_looks(PAIRS)
-    assert get_outcome(d, "better") == ("better", 10)
-    assert get_outcome(d, "same") == ("same", 10)
-    assert get_outcome(d, "worse")[0] == "worse"
-    assert 10 < get_outcome(d, "worse")[1] < 40
-    assert get_outcome(d, "wide") == ("open", 40)
-    assert d.looks_taken == 5
-    assert set(d.seeds_requested.values()) == {0}
-    assert not any(get_blocked_reasons(d).values())
-    assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
+    decisions = run_looks(PAIRS)
+    assert get_outcome(decisions, "better") == ("better", 10)
+    assert get_outcome(decisions, "same") == ("same", 10)
+    assert get_outcome(decisions, "worse")[0] == "worse"
+    assert 10 < get_outcome(decisions, "worse")[1] < 40
+    assert get_outcome(decisions, "wide") == ("open", 40)
+    assert decisions.looks_taken == 5
+    assert set(decisions.seeds_requested.values()) == {0}
+    assert not any(get_blocked_reasons(decisions).values())
+    assert [decisions.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
 
 
-def test_what_lies_beyond_a_look_changes_nothing() -> None:
+def test_seeds_beyond_a_look_change_nothing() -> None:
     rng = np.random.default_rng(5)
     for trial in range(6):
         pairs = {f"{i}": make_arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
@@ -106,19 +108,24 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
 
 def test_a_look_waits_for_every_open_contrast() -> None:
     some = {**cut_pairs(PAIRS, 10), "wide": cut_pairs(PAIRS, 9)["wide"]}
-    d = run_looks(some)
-    assert d.looks_taken == 0
-    assert set(d.seeds_requested.values()) == {10}
-    v = d.verdicts["better"]["valid_accuracy"]
-    assert (v.kind, v.adjusted_difference.p, v.adjusted_equivalence.p, v.contrast.pairs) == (
+    decisions = run_looks(some)
+    assert decisions.looks_taken == 0
+    assert set(decisions.seeds_requested.values()) == {10}
+    verdict = decisions.verdicts["better"]["valid_accuracy"]
+    assert (
+        verdict.kind,
+        verdict.adjusted_difference.p,
+        verdict.adjusted_equivalence.p,
+        verdict.contrast.pairs,
+    ) == (
         "open",
         1.0,
         1.0,
         10,
     )
-    assert not v.decided
-    assert "open after 10 of 40 seeds" in describe_stage(v)
-    assert v.contrast.interval() and v.interval is None, "no look has been taken yet"
+    assert not verdict.decided
+    assert "open after 10 of 40 seeds" in describe_stage(verdict)
+    assert verdict.contrast.interval() and verdict.interval is None, "no look has been taken yet"
     one_metric = {
         **cut_pairs(PAIRS, 10),
         "wide": {"valid_accuracy": cut_pairs(PAIRS, 10)["wide"]["valid_accuracy"]},
@@ -136,9 +143,9 @@ def test_a_look_waits_for_every_open_contrast() -> None:
 
 
 def test_contrasts_without_results_are_in_the_family() -> None:
-    d = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
-    assert d.looks_taken == 0
-    assert d.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    decisions = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
+    assert decisions.looks_taken == 0
+    assert decisions.verdicts["0"]["valid_loss"].contrast.pairs == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     single = run_looks({"alone": PAIRS["worse"]})
     family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost_reasons=lost)
@@ -151,42 +158,42 @@ def drop_seeds(pair: dict[str, SidePair], *seeds: int) -> dict[str, SidePair]:
     return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
 
 
-def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> None:
+def test_a_contrast_that_lost_a_seed_goes_on_by_signs() -> None:
     pairs = {
         **PAIRS,
         "better": drop_seeds(PAIRS["better"], SEEDS[2]),
         "wide": drop_seeds(PAIRS["wide"], SEEDS[12]),
     }
     failures = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
-    d = run_looks(pairs, lost_reasons=failures)
-    v = d.verdicts["better"]["valid_accuracy"]
-    assert get_outcome(d, "better") == ("better", 14)  # 10 pairs with one lost: p .021
-    assert v.contrast.lost_count == 1
-    assert v.interval.low in v.contrast.differences.values()
-    assert get_outcome(d, "wide") == ("open", 39)
-    assert not any(get_blocked_reasons(d).values())
-    assert get_outcome(d, "worse") == get_outcome(run_looks(PAIRS), "worse")
+    decisions = run_looks(pairs, lost_reasons=failures)
+    verdict = decisions.verdicts["better"]["valid_accuracy"]
+    assert get_outcome(decisions, "better") == ("better", 14)  # 10 pairs with one lost: p .021
+    assert verdict.contrast.lost_count == 1
+    assert verdict.interval.low in verdict.contrast.differences.values()
+    assert get_outcome(decisions, "wide") == ("open", 39)
+    assert not any(get_blocked_reasons(decisions).values())
+    assert get_outcome(decisions, "worse") == get_outcome(run_looks(PAIRS), "worse")
 
 
 def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
     arm, baseline = PAIRS["better"]["valid_loss"]
     partial = {**PAIRS["better"], "valid_loss": ({s: x for s, x in arm.items() if s != SEEDS[2]}, baseline)}
-    d = run_looks(
+    decisions = run_looks(
         {**PAIRS, "better": partial}, lost_reasons={"better": {SEEDS[2]: "has no valid_loss to judge"}}
     )
-    assert get_outcome(d, "better") == ("better", 10)
-    assert [v.contrast.lost_count for v in d.verdicts["better"].values()] == [0, 1]
+    assert get_outcome(decisions, "better") == ("better", 10)
+    assert [v.contrast.lost_count for v in decisions.verdicts["better"].values()] == [0, 1]
 
 
-def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
+def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
     failed_seeds = SEEDS[6:16]
     pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}
-    d = run_looks(pairs, lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed")})
-    assert get_blocked_reasons(d)["wide"] == "seed 16 failed, seed 17 failed and 7 more"
-    assert d.seeds_requested["wide"] == 0
-    assert get_outcome(d, "wide") == ("open", 6)
-    assert get_outcome(d, "worse")[0] == "worse"
-    assert "open: seed 16 failed" in describe_stage(d.verdicts["wide"]["valid_accuracy"])
+    decisions = run_looks(pairs, lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed")})
+    assert get_blocked_reasons(decisions)["wide"] == "seed 16 failed, seed 17 failed and 7 more"
+    assert decisions.seeds_requested["wide"] == 0
+    assert get_outcome(decisions, "wide") == ("open", 6)
+    assert get_outcome(decisions, "worse")[0] == "worse"
+    assert "open: seed 16 failed" in describe_stage(decisions.verdicts["wide"]["valid_accuracy"])
     later = run_looks(
         cut_pairs(PAIRS, 10),
         lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed"), "worse": {SEEDS[30]: "failed"}},
@@ -202,24 +209,24 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
     rng = np.random.default_rng(8)
     baseline_values = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
     arm_values = {s: math.inf if s % 4 else x - 0.001 for s, x in baseline_values.items()}
-    d = evaluate_looks(
+    decisions = evaluate_looks(
         {"x": {"valid_loss": (arm_values, baseline_values)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,)
     )
-    v = d.verdicts["x"]["valid_loss"]
-    assert v.decided
-    assert v.divergence_direction == "worse"
-    assert v.contrast.pairs < 40
+    verdict = decisions.verdicts["x"]["valid_loss"]
+    assert verdict.decided
+    assert verdict.divergence_direction == "worse"
+    assert verdict.contrast.pairs < 40
 
 
 def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     pairs = {"x": make_arm(0.03, 0.03, 12), "same": PAIRS["same"]}
     by_direction, by_size = (run_looks(pairs, stopping_rule=x) for x in ("direction", "size"))
-    v, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
-    assert v.text == "better, size not settled"
-    assert v.decided
+    early, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
+    assert early.text == "better, size not settled"
+    assert early.decided
     assert settled.text == "better by more than δ"
     assert settled.decided
-    assert v.contrast.pairs < settled.contrast.pairs
+    assert early.contrast.pairs < settled.contrast.pairs
     assert get_outcome(by_size, "same") == get_outcome(by_direction, "same")
 
 
@@ -230,14 +237,14 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
         assert by_metric["valid_loss"].contrast.delta == 0.05
         assert by_metric["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
-    v = run_looks(loud).verdicts["x"]["valid_loss"]
-    assert v.decided
-    assert v.kind == "open"
-    assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(v)
+    verdict = run_looks(loud).verdicts["x"]["valid_loss"]
+    assert verdict.decided
+    assert verdict.kind == "open"
+    assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(verdict)
     going_on = {"x": {**cut_pairs(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
-    v = run_looks(going_on).verdicts["x"]["valid_loss"]
-    assert v.claims
-    assert describe_stage(v) == "the first metric is open after 10 of 40 seeds"
+    verdict = run_looks(going_on).verdicts["x"]["valid_loss"]
+    assert verdict.claims
+    assert describe_stage(verdict) == "by the first metric the contrast is open after 10 of 40 seeds"
 
 
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
@@ -251,43 +258,48 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     pairs = {"turning": turning, "late": make_sides((10, 0.06, 0.1), (5, 0.1, 0.0))}
     d = evaluate_looks(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
     assert get_outcome(d, "late") == ("better", 15)
-    v = d.verdicts["turning"]["valid_accuracy"]
-    assert v.adjusted_difference.p <= 0.05
-    assert v.contrast.mean_difference < 0  # significant, by the look where it was positive
-    assert v.kind == "open"
-    assert not v.decided
+    verdict = d.verdicts["turning"]["valid_accuracy"]
+    assert verdict.adjusted_difference.p <= 0.05
+    assert verdict.contrast.mean_difference < 0  # significant, by the look where it was positive
+    assert verdict.kind == "open"
+    assert not verdict.decided
 
 
 def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     same = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}
     baseline_values = dict.fromkeys(SEEDS, 0.7)
     blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, baseline_values)}
-    d = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
-    v = d.verdicts["x"]["valid_accuracy"]
-    assert v.adjusted_equivalence.p <= 0.05
-    assert v.contrast.pairs == 40
-    assert v.kind == "open"
+    decisions = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
+    verdict = decisions.verdicts["x"]["valid_accuracy"]
+    assert verdict.adjusted_equivalence.p <= 0.05
+    assert verdict.contrast.pairs == 40
+    assert verdict.kind == "open"
 
 
-def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_first() -> None:
+def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
     baseline_values = PAIRS["same"]["valid_accuracy"][1]
     tied = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (dict(baseline_values), baseline_values))}
-    d = run_looks(tied)
-    assert get_outcome(d, "x") == ("open", 40)  # .98 to the 40th is .45
-    assert d.verdicts["x"]["valid_accuracy"].adjusted_equivalence.p == pytest.approx(
+    decisions = run_looks(tied)
+    assert get_outcome(decisions, "x") == ("open", 40)  # .98 to the 40th is .45
+    assert decisions.verdicts["x"]["valid_accuracy"].adjusted_equivalence.p == pytest.approx(
         LOOKS.compute_p(0.98**40, 1), abs=1e-3
     )
     assert get_outcome(run_looks(tied, equal={"x": SEEDS}), "x") == ("same", 10)
     assert get_outcome(run_looks(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
 
 
-def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None:
+def test_arms_that_lost_seeds_are_not_the_same() -> None:
     baseline_values = PAIRS["same"]["valid_accuracy"][1]
     arm_values = {s: x for s, x in baseline_values.items() if s not in SEEDS[:4]}
     sides = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (arm_values, baseline_values))}
-    d = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
-    v = d.verdicts["x"]["valid_accuracy"]
-    assert (v.kind, v.contrast.pairs, v.contrast.lost_count, v.contrast.computed_alike) == (
+    decisions = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
+    verdict = decisions.verdicts["x"]["valid_accuracy"]
+    assert (
+        verdict.kind,
+        verdict.contrast.pairs,
+        verdict.contrast.lost_count,
+        verdict.contrast.computed_alike,
+    ) == (
         "open",
         6,
         4,
@@ -296,9 +308,9 @@ def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:
-    d = run_looks({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
-    v = d.verdicts["x"]["valid_accuracy"]
-    assert (v.kind, v.contrast.pairs, v.provisional) == ("better", 6, True)
+    decisions = run_looks({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
+    verdict = decisions.verdicts["x"]["valid_accuracy"]
+    assert (verdict.kind, verdict.contrast.pairs, verdict.provisional) == ("better", 6, True)
 
 
 def test_one_look_is_the_fixed_design() -> None:
@@ -307,9 +319,9 @@ def test_one_look_is_the_fixed_design() -> None:
         for name, by_metric in cut_pairs(PAIRS, 10).items()
     }
     fixed = judge_contrasts(contrasts)
-    d = run_looks(PAIRS, looks=Looks((10,)))
+    decisions = run_looks(PAIRS, looks=Looks((10,)))
     for name, v in fixed.items():
-        same = d.verdicts[name]["valid_accuracy"]
+        same = decisions.verdicts[name]["valid_accuracy"]
         assert (same.kind, same.adjusted_difference.p, same.adjusted_equivalence.p) == (
             v.kind,
             v.adjusted_difference.p,

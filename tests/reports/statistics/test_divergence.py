@@ -15,39 +15,43 @@ from unrolled.reports.statistics.types import Interval
 A, B = (dict(enumerate(values)) for values in (synthetic_studies.A, synthetic_studies.B))
 
 
-def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others() -> None:
-    c = compare_pairs({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
-    assert c.given_convergence
-    assert c.estimate == pytest.approx(-0.04)
-    of_converged = compare_pairs({s: A[s] for s in c.differences}, B, delta=0.02)
+def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
+    contrast = compare_pairs({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
+    assert contrast.given_convergence
+    assert contrast.estimate == pytest.approx(-0.04)
+    of_converged = compare_pairs({s: A[s] for s in contrast.differences}, B, delta=0.02)
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
-    assert c.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
+    assert contrast.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
     assert of_converged.interval().low < -0.07
-    assert (c.pairs_better, c.pairs_worse, c.pairs) == (6, 2, 8)
-    assert round(c.p, 3) == 0.289
-    assert (c.arm_diverged, c.base_diverged) == (2, 0)
-    assert list(c.differences) == [0, 1, 3, 4, 5, 7]
-    assert c.mean_difference == pytest.approx(
-        np.mean([A[s] - B[s] for s in c.differences])
-    )  # given convergence
+    assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs) == (6, 2, 8)
+    assert round(contrast.p, 3) == 0.289
+    assert (contrast.arm_diverged, contrast.base_diverged) == (2, 0)
+    assert list(contrast.differences) == [0, 1, 3, 4, 5, 7]
+    mean_given_convergence = np.mean([A[s] - B[s] for s in contrast.differences])
+    assert contrast.mean_difference == pytest.approx(mean_given_convergence)
 
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
-    c = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
-    assert (c.pairs_better, c.pairs_worse, c.pairs, len(c.differences)) == (7, 0, 8, 7)
-    assert c.p == 2 * (1 + 8) / 2**8  # a tie counts against the claim
-    assert c.divergence_p == 1.0
+    contrast = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
+    assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs, len(contrast.differences)) == (
+        7,
+        0,
+        8,
+        7,
+    )
+    assert contrast.p == 2 * (1 + 8) / 2**8  # a tie counts against the claim
+    assert contrast.divergence_p == 1.0
 
 
 def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
-    c = compare_pairs(
+    contrast = compare_pairs(
         {0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False
     )
-    assert (c.pairs_better, c.pairs_worse, c.estimate) == (2, 1, pytest.approx(0.1))
+    assert (contrast.pairs_better, contrast.pairs_worse, contrast.estimate) == (2, 1, pytest.approx(0.1))
     assert summarise_values({0: math.inf}, lower_is_better=False).median == -math.inf
 
 
-def test_a_summary_counts_diverged_seeds_in_the_median_and_not_in_the_mean() -> None:
+def test_diverged_seeds_count_in_the_median_alone() -> None:
     s = summarise_values({0: 1.0, 1: math.inf, 2: 2.0, 3: math.inf})
     assert (s.n, s.diverged, s.mean, s.median) == (4, 2, 1.5, math.inf)
 
@@ -77,7 +81,7 @@ def test_the_interval_of_the_median_holds_what_signs_do_not_reject() -> None:
     assert median_interval(worst, best, 0.0001) == (-math.inf, math.inf)
 
 
-def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> None:
+def test_mean_and_signs_have_to_agree_where_a_pair_is_lost() -> None:
     """Sixteen of twenty pairs favour the arm, their mean does not; a lost pair makes no claim of that."""
     differences = [*(-0.2 - 0.02 * i for i in range(16)), 0.6, 0.9, 1.2, 1.4]
     arm = dict(enumerate(differences))
@@ -96,12 +100,12 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
     assert lost.estimate == lost.mean_difference, "what is shown is what subtracts"
 
 
-def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> None:
+def test_a_lost_pair_counts_as_the_worst_of_the_others() -> None:
     noise = np.random.default_rng(8).standard_normal(14)
     signs = [*(0.4 + 0.1 * noise), 0.1]
-    c = compare_pairs(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost_count=1)
+    contrast = compare_pairs(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost_count=1)
     filled = compare_pairs(dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), delta=0.02)
-    assert c.p == pytest.approx(max(filled.p, stats.binomtest(15, 16).pvalue))
+    assert contrast.p == pytest.approx(max(filled.p, stats.binomtest(15, 16).pvalue))
 
 
 @pytest.mark.parametrize(("arm", "both_sides", "n"), [(8, 0, 30), (3, 2, 20), (0, 1, 8)])
@@ -109,10 +113,10 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int
     """McNemar's exact test: only pairs of which one side diverged tell anything."""
     arm_values = {s: math.inf if s < arm + both_sides else 1.0 + 0.01 * s for s in range(n)}
     baseline_values = {s: math.inf if s < both_sides else 1.1 for s in range(n)}
-    c = compare_pairs(arm_values, baseline_values, delta=0.02)
+    contrast = compare_pairs(arm_values, baseline_values, delta=0.02)
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
-    assert c.divergence_p == c.swap_sides().divergence_p == pytest.approx(expected)
-    assert (c.diverges_more, c.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
+    assert contrast.divergence_p == contrast.swap_sides().divergence_p == pytest.approx(expected)
+    assert (contrast.diverges_more, contrast.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
 
 
 def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:

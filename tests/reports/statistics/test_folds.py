@@ -15,29 +15,29 @@ ZEROS = dict.fromkeys(DIFFERENCES, 0.0)
 
 
 def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
-    c = compare_folds(DIFFERENCES, ZEROS, delta=0.05, test_share=0.1)
+    contrast = compare_folds(DIFFERENCES, ZEROS, delta=0.05, test_share=0.1)
     d = np.array([*DIFFERENCES.values()])
     error = d.std(ddof=1) * np.sqrt(1 / 10 + 1 / 9)
     law = stats.t(9)
-    ends = c.interval()
-    assert c.p == pytest.approx(2 * law.sf(d.mean() / error))
+    ends = contrast.interval()
+    assert contrast.p == pytest.approx(2 * law.sf(d.mean() / error))
     assert (ends.low, ends.high) == pytest.approx(
         (d.mean() - law.ppf(0.975) * error, d.mean() + law.ppf(0.975) * error)
     )
-    assert c.equivalence_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
-    assert compare_pairs(DIFFERENCES, ZEROS, delta=0.05).p < c.p
+    assert contrast.equivalence_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
+    assert compare_pairs(DIFFERENCES, ZEROS, delta=0.05).p < contrast.p
 
 
 @pytest.mark.parametrize(
     "odd", [{0: float("inf")}, dict.fromkeys(range(6), float("inf")), dict.fromkeys(DIFFERENCES, 0.03)]
 )
 def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
-    c = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
-    assert (c.p, c.equivalence_p, c.divergence_p) == (1.0, 1.0, 1.0)
+    contrast = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
+    assert (contrast.p, contrast.equivalence_p, contrast.divergence_p) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("identical", [True, False])
-def test_folds_are_the_same_where_both_arms_computed_the_same_and_not_by_ties(identical) -> None:
+def test_folds_are_the_same_by_computation_and_not_by_ties(identical) -> None:
     options = {"delta": 0.02, "test_share": 0.1, "highest": 1.0, "computed_alike": identical}
     verdict = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
     assert verdict.text == ("the same within δ" if identical else "open")
@@ -49,7 +49,7 @@ def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:
     assert plain > 0.2, "as independent pairs they would be"
 
 
-def test_where_a_row_was_lost_neither_folds_nor_samples_have_an_interval() -> None:
+def test_folds_and_samples_with_a_lost_row_have_no_interval() -> None:
     """Beside a p of 1 stood the interval of the rows that were left."""
     arm = {fold: 1.0 + 0.01 * (fold % 3) for fold in range(9)}
     base = {fold: 0.9 + 0.01 * (fold % 4) for fold in range(10)}

@@ -99,7 +99,7 @@ def make_differences(mean: float, sd: float) -> np.ndarray:
     return np.tile(mean + sd * ten / ten.std(ddof=1), 4)
 
 
-def test_a_noisy_contrast_is_given_up_and_says_how_many_seeds_would_decide_it() -> None:
+def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
     study = {
         "noise": make_differences(0, 4),
         "great noise": make_differences(1, 40),
@@ -124,7 +124,7 @@ def test_a_noisy_contrast_is_given_up_and_says_how_many_seeds_would_decide_it() 
     assert bounded["clear"].contrast.family_size == 3
 
 
-def test_nothing_is_given_up_before_the_first_look_by_signs_or_on_few_pairs() -> None:
+def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
     noise = make_differences(0, 4)
     assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].futile
     assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pairs == 40
@@ -134,41 +134,41 @@ def test_nothing_is_given_up_before_the_first_look_by_signs_or_on_few_pairs() ->
     lost = {seed: x for seed, x in enumerate(noise.tolist()) if seed != 3}
     for arm, failures in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
-        d = evaluate_looks(
+        decisions = evaluate_looks(
             pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost_reasons=failures, futility=FUTILE_CHANCE
         )
-        v = d.verdicts["x"][DELTA.name]
-        assert v.contrast.pairs >= 39
-        assert not v.futile
+        verdict = decisions.verdicts["x"][DELTA.name]
+        assert verdict.contrast.pairs >= 39
+        assert not verdict.futile
 
 
-def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it() -> None:
+def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
     metrics = (DELTA, Metric("y", 1.0, "higher"))
     zero = dict.fromkeys(range(20), 0.0)
     pairs = {
         name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
         for name, x in (("noise", make_differences(0, 4)), ("some", make_differences(1, 2)))
     }
-    d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=FUTILE_CHANCE)
-    assert d.looks_taken == 3
-    assert d.seeds_requested == {"noise": 0, "some": 30}
-    assert d.verdicts["noise"]["y"].futile
-    assert not d.verdicts["some"]["y"].futile
+    decisions = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=FUTILE_CHANCE)
+    assert decisions.looks_taken == 3
+    assert decisions.seeds_requested == {"noise": 0, "some": 30}
+    assert decisions.verdicts["noise"]["y"].futile
+    assert not decisions.verdicts["some"]["y"].futile
 
 
 @pytest.mark.parametrize("rule", ["direction", "size"])
-def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled(rule: str) -> None:
+def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
     pairs = {
         "x": {DELTA.name: (dict(enumerate(make_differences(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}
     }
-    d = evaluate_looks(
+    decisions = evaluate_looks(
         pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], stopping_rule=rule, futility=FUTILE_CHANCE
     )
-    v = d.verdicts["x"][DELTA.name]
-    assert v.text == "better, size not settled"
-    assert v.contrast.pairs < 40
-    assert v.decided is (rule == "direction") is not v.futile
-    assert v.blocked_reason in ("", "more than 1,000 seeds would settle its size")
+    verdict = decisions.verdicts["x"][DELTA.name]
+    assert verdict.text == "better, size not settled"
+    assert verdict.contrast.pairs < 40
+    assert verdict.decided is (rule == "direction") is not verdict.futile
+    assert verdict.blocked_reason in ("", "more than 1,000 seeds would settle its size")
 
 
 @pytest.mark.parametrize("law", ["normal", "exponential"])
@@ -186,7 +186,7 @@ def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> Non
 
 
 def test_without_a_difference_a_plan_expects_less_than_half_of_the_seeds() -> None:
-    """Return a referee's figure by conditional power: 39.9 and 13.3 seeds."""
+    """Conditional power, computed apart, gives 39.9 and 13.3 seeds."""
     wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family_size": 9}
     assert predict_contrast(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
     assert predict_contrast(LOOKS, **wide, futility=FUTILE_CHANCE).seeds == pytest.approx(16.9, abs=0.3)

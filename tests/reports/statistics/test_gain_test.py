@@ -39,7 +39,7 @@ def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
 
 
 @pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
-def test_p_is_super_uniform_at_a_mean_gain_of_zero_wherever_a_proposal_stops(looks: Looks) -> None:
+def test_p_is_super_uniform_at_no_gain(looks: Looks) -> None:
     null = np.random.default_rng(2).standard_normal((40_000, looks.last))
     for pairs in looks.numbers:
         p = evaluate_gains(null[:, :pairs], looks, 1e-9).p
@@ -47,14 +47,14 @@ def test_p_is_super_uniform_at_a_mean_gain_of_zero_wherever_a_proposal_stops(loo
             assert (p <= alpha).mean() <= alpha + four_errors(alpha, len(null))
 
 
-def test_a_null_is_kept_as_often_as_its_level_says_but_for_what_futility_and_skewness_take() -> None:
+def test_a_null_is_kept_as_often_as_its_level_says() -> None:
     null = np.random.default_rng(3).standard_normal((40_000, 40))
     for alpha in (0.01, 0.05):
         rate = evaluate_gains(null, CHAIN_LOOKS, alpha).shown.mean()
         assert 0.5 * alpha < rate <= alpha + four_errors(alpha, len(null))
 
 
-def test_the_p_of_one_test_is_the_larger_of_t_and_halls_t() -> None:
+def test_p_is_the_larger_of_t_and_halls_t() -> None:
     x = 0.8 + NOISE[0, :8]
     p = judge_proposal(x, level=1e-9, looks=SHORT).p_value
     assert p >= stats.ttest_1samp(x, 0, alternative="greater").pvalue
@@ -96,7 +96,7 @@ def test_futility_takes_keeps_away_and_makes_none(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("bound", "pairs"), [*zip(FUTILE_T, CHAIN_LOOKS.numbers[:-1], strict=True)])
-def test_a_proposal_is_given_up_where_t_is_below_the_bound_of_its_look(bound: float, pairs: int) -> None:
+def test_a_proposal_is_given_up_below_the_bound_of_its_look(bound: float, pairs: int) -> None:
     noise = np.sort(NOISE[7, :pairs] - NOISE[7, :pairs].mean())[::-1]  # t falls from look to look
     error = noise.std(ddof=1) / math.sqrt(pairs)
     for difference, futile in ((-0.01, True), (0.01, False)):
@@ -104,7 +104,7 @@ def test_a_proposal_is_given_up_where_t_is_below_the_bound_of_its_look(bound: fl
         assert (verdict.pairs, verdict.futile) == (pairs, futile)
 
 
-def test_a_proposal_asks_for_the_pairs_of_its_next_look_and_for_none_beyond_its_end() -> None:
+def test_a_proposal_asks_for_the_pairs_of_its_next_look() -> None:
     gains = 0.45 + NOISE[11]
     requested = [judge_proposal(gains[:n], level=0.0001).pairs_requested for n in range(41)]
     ends = judge_proposal(gains, level=0.0001)
@@ -116,7 +116,7 @@ def test_a_proposal_asks_for_the_pairs_of_its_next_look_and_for_none_beyond_its_
     assert (before.outcome, before.p_value, before.gain) == (ProposalOutcome.UNDECIDED, 1.0, None)
 
 
-def test_nothing_is_kept_from_fewer_than_ten_pairs_if_there_may_be_more() -> None:
+def test_nothing_is_kept_early_from_fewer_than_ten_pairs() -> None:
     certain = 9 + NOISE[0]
     assert judge_proposal(certain, level=LEVEL).pairs == 16
     assert judge_proposal(certain[:8], level=LEVEL).outcome is ProposalOutcome.UNDECIDED
@@ -149,7 +149,7 @@ def test_equal_gains_are_as_sure_as_their_signs() -> None:
     assert judge_proposal(np.zeros(40), level=LEVEL).outcome is ProposalOutcome.DISCARD
 
 
-def test_a_candidate_of_fewer_lines_that_is_less_than_delta_worse_is_simpler() -> None:
+def test_a_shorter_candidate_within_delta_is_simpler() -> None:
     gains = -0.1 + 0.2 * NOISE[4]
     options = {"level": LEVEL, "delta": 0.5, "simpler_level": 0.01}
     assert judge_proposal(gains, **options).outcome is ProposalOutcome.DISCARD
@@ -176,7 +176,7 @@ def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
     assert judge_proposal(slight[: pair + 1], **options).outcome is ProposalOutcome.DISCARD
 
 
-def test_a_candidate_that_is_worse_by_delta_is_simpler_once_in_twenty_at_most() -> None:
+def test_a_candidate_worse_by_delta_is_rarely_simpler() -> None:
     verdicts = [
         judge_proposal(x - 1, level=LEVEL, fewer_lines=True, delta=1.0, simpler_level=0.05)
         for x in NOISE[:1_000]
@@ -186,7 +186,7 @@ def test_a_candidate_that_is_worse_by_delta_is_simpler_once_in_twenty_at_most() 
 
 
 @pytest.mark.parametrize("budget", [8, 16, 40])
-def test_the_smallest_gain_of_a_budget_is_kept_with_a_chance_of_four_in_five(budget: int) -> None:
+def test_the_smallest_gain_of_a_budget_is_kept_in_four_of_five(budget: int) -> None:
     looks = fit_looks(budget)
     gain = smallest_gain(0.5, LEVEL, looks)
     fresh = np.random.default_rng(5).standard_normal((4_000, looks.last))
@@ -197,7 +197,7 @@ def test_the_smallest_gain_of_a_budget_is_kept_with_a_chance_of_four_in_five(bud
     assert more is not None and more > budget
 
 
-def test_a_gain_that_takes_more_pairs_than_the_last_look_has_is_kept_by_later_looks() -> None:
+def test_a_small_gain_is_kept_by_later_looks() -> None:
     pairs = pairs_to_show(0.5, 1.0, LEVEL)
     assert pairs is not None and 60 < pairs < 90
     assert pairs_to_show(0.25, 1.0, LEVEL) == pytest.approx(4 * pairs, abs=4)
@@ -205,7 +205,7 @@ def test_a_gain_that_takes_more_pairs_than_the_last_look_has_is_kept_by_later_lo
     assert expected.kept == pytest.approx(0.8, abs=0.02)
 
 
-def test_looks_end_at_the_budget_and_begin_later_with_more_pairs_than_they_have() -> None:
+def test_looks_end_at_the_budget() -> None:
     assert [fit_looks(n).numbers for n in (8, 20, 40, 80)] == [
         (4, 8),
         (4, 8, 16, 20),
@@ -214,7 +214,7 @@ def test_looks_end_at_the_budget_and_begin_later_with_more_pairs_than_they_have(
     ]
 
 
-def test_no_gain_is_kept_at_a_level_that_is_below_all_p_values() -> None:
+def test_no_gain_is_kept_at_a_level_below_every_p() -> None:
     assert smallest_gain(1.0, 1e-8) == math.inf
     assert pairs_to_show(1.0, 1.0, 1e-8) is None
 

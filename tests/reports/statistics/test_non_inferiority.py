@@ -54,10 +54,8 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
 
 
 @pytest.mark.parametrize(("sd", "pairs", "unchanged"), [(0.5, 10, 1.0), (1.0, 13, 1.0), (1.5, 19, 0.98)])
-def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delta(
-    sd, pairs, unchanged
-) -> None:
-    """Return the known answers of an independent simulation, with its pairs."""
+def test_a_gate_passes_normal_pairs_at_its_rates(sd, pairs, unchanged) -> None:
+    """The rates are those of an independent simulation, on its pairs."""
     same, at_delta, above_delta = (
         expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
     )
@@ -92,7 +90,7 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
     assert rate > 0.55 or law in LAWS, "what ten pairs did not show"
 
 
-def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> None:
+def test_the_bound_is_the_smallest_repeated_one_sided_one() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
     ends = compare_pairs(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
     assert (fixed.upper, fixed.lower, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
@@ -105,7 +103,7 @@ def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> No
     assert bounds[-1] >= wide.bounds["", "loss"].upper > 1.0
 
 
-def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> None:
+def test_a_metric_of_higher_values_is_judged_in_reverse() -> None:
     def make_accuracies(worse: float) -> dict[str, dict[str, SidePair]]:
         return {"": {"accuracy": make_pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
@@ -117,7 +115,7 @@ def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> N
         assert (bound.upper < 0.02) is passed
 
 
-def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_once() -> None:
+def test_every_metric_at_every_level_has_to_pass() -> None:
     good = make_pair(0.2 * NOISE)
     bad = make_pair(5 + 0.2 * NOISE)
     wide = make_pair(1 + 3 * NOISE)
@@ -134,7 +132,7 @@ def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_
     assert "small: error" in gate.fault and gate.bounds["small", "loss"].pairs == 10, "shown at its look"
 
 
-def test_a_gate_asks_for_the_seeds_of_its_next_look_and_reads_none_beyond() -> None:
+def test_a_gate_asks_for_the_seeds_of_its_next_look() -> None:
     gate = judge_gate((3 * NOISE)[:10])
     assert (gate.passed, gate.fault, gate.looks_taken, gate.seeds_requested) == (False, "", 1, 15)
     lost_seeds = {"": {40: "failed", 12: "failed"}}
@@ -181,7 +179,7 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     assert gate.fault == "loss: more than δ worse"
 
 
-def test_the_same_numbers_pass_where_they_are_fine_and_coarse_ties_do_not() -> None:
+def test_equal_numbers_pass_only_where_they_are_fine() -> None:
     coarse = np.arange(40) % 2 / 2
     for equal, passes in ((None, False), ({"": SEEDS}, True)):
         ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}

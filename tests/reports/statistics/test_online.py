@@ -104,7 +104,7 @@ def test_a_smaller_p_value_never_lowers_a_later_level() -> None:
     assert (rule.compute_levels(smaller) >= rule.compute_levels(p_values) - 1e-15).all()
 
 
-def test_alpha_spending_spends_alpha_at_most_whatever_is_found() -> None:
+def test_alpha_spending_spends_alpha_at_most() -> None:
     p_values = np.zeros(5_100)
     levels = AlphaSpending(alpha=0.1).compute_levels(p_values)
     assert levels.sum() == pytest.approx(0.1)

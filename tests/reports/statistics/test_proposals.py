@@ -30,7 +30,7 @@ def flat(number: int = 10) -> dict[int, float]:
     return dict.fromkeys(SEEDS[:number], 0.0)
 
 
-def test_a_better_candidate_is_kept_and_a_worse_one_given_up_by_either_direction() -> None:
+def test_a_better_candidate_is_kept_in_either_direction() -> None:
     assert decide(shift(-0.5), flat()).verdict.outcome is ProposalOutcome.KEEP
     worse = decide(shift(0.5), flat())
     assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (ProposalOutcome.DISCARD, 4, 1)
@@ -38,7 +38,7 @@ def test_a_better_candidate_is_kept_and_a_worse_one_given_up_by_either_direction
     assert decide(shift(0.5), flat(), metric=Metric("accuracy", 0.1)).verdict.outcome is ProposalOutcome.KEEP
 
 
-def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
+def test_a_failed_seed_of_the_next_look_is_a_crash() -> None:
     candidate = shift(-0.5, 5)
     open_one = decide(candidate, flat(5))
     assert (open_one.has_ended, open_one.seeds_requested) == (False, 10)

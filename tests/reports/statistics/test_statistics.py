@@ -62,35 +62,35 @@ def compute_hall_t(d: np.ndarray, mu: float) -> float:
 
 
 def test_a_contrast_gives_the_paired_t() -> None:
-    c = compare_pairs(A, B, delta=0.02)
-    assert c.mean_difference == pytest.approx(-0.045)
-    assert c.estimate == c.mean_difference
-    assert (c.arm_mean, c.base_mean) == pytest.approx((1.24375, 1.28875))
-    assert round(c.r or 0, 3) == 0.977
-    assert (c.pairs_better, c.pairs_worse, c.pairs) == (8, 0, 8)
-    ends = c.interval()
-    d = np.array([*c.differences.values()])
+    contrast = compare_pairs(A, B, delta=0.02)
+    assert contrast.mean_difference == pytest.approx(-0.045)
+    assert contrast.estimate == contrast.mean_difference
+    assert (contrast.arm_mean, contrast.base_mean) == pytest.approx((1.24375, 1.28875))
+    assert round(contrast.r or 0, 3) == 0.977
+    assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs) == (8, 0, 8)
+    ends = contrast.interval()
+    d = np.array([*contrast.differences.values()])
     low, high = stats.ttest_1samp(d, 0).confidence_interval()
     assert (round(low, 5), round(high, 5)) == (-0.05682, -0.03318)  # the t interval alone
     assert ends is not None
     assert ends.low < low
     assert ends.high == pytest.approx(high)
-    assert c.p == pytest.approx(4.27e-5, abs=5e-8)  # Hall's is smaller
+    assert contrast.p == pytest.approx(4.27e-5, abs=5e-8)  # Hall's is smaller
 
 
-def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
+def test_p_and_interval_are_of_t_and_halls_corrected_t() -> None:
     rng = np.random.default_rng(3)
     for law in (rng.standard_normal, rng.standard_exponential):
         d = law(9) - 0.9
         for sign in (1, -1):
             x = sign * d
-            c = compare_pairs(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
+            contrast = compare_pairs(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
             t = stats.ttest_1samp(x, 0)
             corrected = 2 * stats.t.sf(abs(compute_hall_t(x, 0)), 8)
             agree = t.statistic * compute_hall_t(x, 0) > 0
-            assert c.p == pytest.approx(max(t.pvalue, corrected) if agree else 1.0)
+            assert contrast.p == pytest.approx(max(t.pvalue, corrected) if agree else 1.0)
             for alpha in (0.3, 0.05, 0.001):
-                ends = c.interval(alpha)
+                ends = contrast.interval(alpha)
                 cut = stats.t.ppf(1 - alpha / 2, 8)
                 low, high = t.confidence_interval(1 - alpha)
                 assert ends is not None
@@ -100,10 +100,10 @@ def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
                     assert compute_hall_t(x, ends.low) == pytest.approx(cut)
                 if ends.high > high + 1e-9:
                     assert compute_hall_t(x, ends.high) == pytest.approx(-cut)
-            for alpha in (c.p * 0.99, min(0.999, c.p * 1.01)):  # word and interval agree
-                ends = c.interval(alpha)
+            for alpha in (contrast.p * 0.99, min(0.999, contrast.p * 1.01)):  # word and interval agree
+                ends = contrast.interval(alpha)
                 assert ends is not None
-                assert (ends.low <= 0 <= ends.high) == (alpha < c.p)
+                assert (ends.low <= 0 <= ends.high) == (alpha < contrast.p)
 
 
 def test_samples_without_spread_or_skewness_have_none() -> None:
@@ -121,11 +121,15 @@ def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
 
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
-    c = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
-    assert (c.pairs, c.seeds_without_partner, c.mean_difference) == (8, (80, 81, 90), pytest.approx(-0.045))
+    contrast = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
+    assert (contrast.pairs, contrast.seeds_without_partner, contrast.mean_difference) == (
+        8,
+        (80, 81, 90),
+        pytest.approx(-0.045),
+    )
 
 
-def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
+def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
     ab = compare_pairs(A, B, delta=0.02)
     ba = compare_pairs(B, A, delta=0.02)
     assert (ba.mean_difference, ba.p, ba.pairs_better, ba.pairs_worse) == (
@@ -153,8 +157,15 @@ def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
 
 
 def test_differences_whose_powers_underflow_are_none() -> None:
-    c = compare_pairs({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
-    assert (c.p, c.has_constant_difference, c.all_tied, judge_contrasts({"x": c})["x"].text) == (
+    contrast = compare_pairs(
+        {**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01
+    )
+    assert (
+        contrast.p,
+        contrast.has_constant_difference,
+        contrast.all_tied,
+        judge_contrasts({"x": contrast})["x"].text,
+    ) == (
         1.0,
         True,
         True,
@@ -163,22 +174,22 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    c = compare_pairs(B, dict(B), delta=0.01, computed_alike=True)
-    assert c.computed_alike
-    assert c.has_constant_difference
-    assert (c.mean_difference, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
-    assert c.interval() == Interval(0.0, 0.0, 0.95)
-    assert (c.mde, c.seeds_needed) == (None, None)
+    contrast = compare_pairs(B, dict(B), delta=0.01, computed_alike=True)
+    assert contrast.computed_alike
+    assert contrast.has_constant_difference
+    assert (contrast.mean_difference, contrast.sd, contrast.p, contrast.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
+    assert contrast.interval() == Interval(0.0, 0.0, 0.95)
+    assert (contrast.mde, contrast.seeds_needed) == (None, None)
 
 
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
-    c = compare_pairs(shifted, B, delta=0.01)
-    assert c.has_constant_difference
-    assert not c.computed_alike
-    assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
-    assert c.mean_difference == pytest.approx(0.1)
-    assert c.estimate == c.mean_difference
+    contrast = compare_pairs(shifted, B, delta=0.01)
+    assert contrast.has_constant_difference
+    assert not contrast.computed_alike
+    assert (contrast.p, contrast.equivalence_p) == (0.0078125, 1.0)
+    assert contrast.mean_difference == pytest.approx(0.1)
+    assert contrast.estimate == contrast.mean_difference
 
 
 def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
@@ -188,14 +199,15 @@ def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
 
 
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
-def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n: int) -> None:
-    c = make_ties(n)
-    assert c.all_tied
-    assert not c.computed_alike
-    assert c.p == 1.0
-    assert c.equivalence_p == pytest.approx(0.98**n)  # of pairs that differ by 1 in .02 of cases none is seen
-    assert judge_contrasts({"x": c})["x"].text == ("the same within δ" if n > 148 else "open")
-    low, high = round_ends(c.interval(0.05, sides=1), 9)
+def test_ties_of_a_share_show_what_their_number_allows(n: int) -> None:
+    contrast = make_ties(n)
+    assert contrast.all_tied
+    assert not contrast.computed_alike
+    assert contrast.p == 1.0
+    # of pairs that differ by 1 in .02 of cases none is seen
+    assert contrast.equivalence_p == pytest.approx(0.98**n)
+    assert judge_contrasts({"x": contrast})["x"].text == ("the same within δ" if n > 148 else "open")
+    low, high = round_ends(contrast.interval(0.05, sides=1), 9)
     assert (-low, high) == pytest.approx((1 - 0.05 ** (1 / n),) * 2)
 
 
@@ -211,15 +223,15 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
 
 
 def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
-    c = make_ties(5, 0.001)
-    assert c.p == 2**-4  # the least that signs of five pairs can give
-    assert c.equivalence_p == pytest.approx((0.98 / 0.999) ** 5)
+    contrast = make_ties(5, 0.001)
+    assert contrast.p == 2**-4  # the least that signs of five pairs can give
+    assert contrast.equivalence_p == pytest.approx((0.98 / 0.999) ** 5)
     assert make_ties(5, 0.02).equivalence_p == 1.0
-    assert c.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
-    assert c.interval(0.05, sides=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
+    assert contrast.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
+    assert contrast.interval(0.05, sides=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
 
 
-def test_rounding_is_told_from_a_real_spread() -> None:
+def test_rounding_is_no_spread() -> None:
     noisy = np.array([0.1, 0.1 + 1e-16, 0.1 - 1e-16])
     assert np.ptp(without_rounding(noisy, 1.3)) == 0
     real = np.array([0.1, 0.1 + 1e-9, 0.1])
@@ -229,13 +241,13 @@ def test_rounding_is_told_from_a_real_spread() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     arm = {s: A[s] for s in range(n)}
-    c = compare_pairs(arm, B, delta=0.02)
-    assert c.interval() is None
-    assert c.r is None
-    assert c.pairs == n
-    assert c.p >= 0.05
-    assert (c.mean_difference is None) == (n == 0)
-    assert (c.mde is None, c.seeds_needed is None) == (n < 2, n < 2)
+    contrast = compare_pairs(arm, B, delta=0.02)
+    assert contrast.interval() is None
+    assert contrast.r is None
+    assert contrast.pairs == n
+    assert contrast.p >= 0.05
+    assert (contrast.mean_difference is None) == (n == 0)
+    assert (contrast.mde is None, contrast.seeds_needed is None) == (n < 2, n < 2)
 
 
 def test_holm_corrects_the_family() -> None:
@@ -248,7 +260,7 @@ def test_holm_corrects_the_family() -> None:
 
 
 @pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
-def test_a_p_is_significant_where_it_is_at_most_the_level_of_its_interval(adjust) -> None:
+def test_p_is_significant_up_to_the_level_of_its_interval(adjust) -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
         ps = rng.beta(0.3, 2, rng.integers(1, 12)).tolist()
@@ -270,12 +282,13 @@ def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
 
 
 def test_equivalence_depends_on_the_zone() -> None:
-    c = compare_pairs(C, B, delta=0.01)
+    contrast = compare_pairs(C, B, delta=0.01)
     d = np.array([C[s] - B[s] for s in B])
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
-    assert round_ends(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
-    assert round(c.equivalence_p, 5) == 0.00923
+    # these pairs have no skewness
+    assert round_ends(contrast.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)
+    assert round(contrast.equivalence_p, 5) == 0.00923
     assert round(compare_pairs(C, B, delta=0.005).equivalence_p, 4) == 0.0852
 
 
@@ -283,7 +296,7 @@ def test_equivalence_depends_on_the_zone() -> None:
 def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
     a = np.array(list(A.values()))
     b = np.array(list(B.values()))
-    c = compare_pairs(A, B, delta=delta)
+    contrast = compare_pairs(A, B, delta=delta)
     d = a - b
     corrected = max(stats.t.sf(compute_hall_t(d, -delta), 7), stats.t.cdf(compute_hall_t(d, delta), 7))
-    assert c.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))
+    assert contrast.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

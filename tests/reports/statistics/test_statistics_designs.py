@@ -48,10 +48,10 @@ def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
         for side in (True, False)
     )
     expected = stats.ttest_rel(on, off)
-    c = tying.verdict.contrast
-    assert c.p == pytest.approx(expected.pvalue, rel=0.6)
-    assert c.p >= expected.pvalue  # allows for skewness
-    ends = c.interval()
+    contrast = tying.verdict.contrast
+    assert contrast.p == pytest.approx(expected.pvalue, rel=0.6)
+    assert contrast.p >= expected.pvalue  # allows for skewness
+    ends = contrast.interval()
     assert ends is not None
     assert ends.low == pytest.approx(expected.confidence_interval().low, abs=1e-3)
 
@@ -102,7 +102,7 @@ def test_a_speed_that_cannot_be_compared_is_refused() -> None:
         speed_ratio([(1, 1), (2, 2), (0, 3)])
 
 
-def test_a_published_value_is_held_against_the_prediction_interval() -> None:
+def test_a_published_value_is_compared_with_the_prediction_interval() -> None:
     prediction = predict_value(OURS, 0.640055)
     far = predict_value(OURS, 0.70)
     assert prediction is not None

@@ -70,7 +70,7 @@ def test_the_effect_that_t_detects_is_statsmodels(n: int) -> None:
     assert power.t_detectable_effect(n) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_huge_need_is_told_at_once() -> None:
+def test_a_huge_number_of_seeds_is_computed_at_once() -> None:
     # beyond 10,000 seeds t is normal: (1.959964 + .841621)²/dz²
     assert power.seeds_needed(1e-4) == pytest.approx(2.801585**2 * 1e8, rel=1e-6)
 
@@ -101,5 +101,5 @@ def test_pairs_that_signs_judge_have_no_detectable_difference(
     draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
     base = dict.fromkeys(range(lost, 12), 0.0)
     arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
-    c = compare_pairs(arm, base, delta=0.1, lost_count=lost)
-    assert (c.mde, c.seeds_needed) == (None, None)
+    contrast = compare_pairs(arm, base, delta=0.1, lost_count=lost)
+    assert (contrast.mde, contrast.seeds_needed) == (None, None)

@@ -36,9 +36,9 @@ def make_contrast(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, *
     )
 
 
-def judge_alone(c: Contrast) -> Verdict:
+def judge_alone(contrast: Contrast) -> Verdict:
     """Return the verdict on a contrast that is the only one."""
-    return judge_contrast(c, Adjusted(c.p, ALPHA), Adjusted(c.equivalence_p, ALPHA))
+    return judge_contrast(contrast, Adjusted(contrast.p, ALPHA), Adjusted(contrast.equivalence_p, ALPHA))
 
 
 BETTER = Direction.BETTER
@@ -59,15 +59,15 @@ WORSE = Direction.WORSE
     ],
 )
 def test_each_verdict_has_its_case_and_its_symbol(mean: float, sd: float, text: str) -> None:
-    v, turned = (
+    verdict, turned = (
         judge_alone(make_contrast(mean, sd)),
         judge_alone(make_contrast(mean, sd, lower=False)),
     )  # of an accuracy
-    assert v.text == text
+    assert verdict.text == text
     swapped = {"better": "worse", "worse": "better"}
     assert turned.text == re.sub("better|worse", lambda m: swapped[m[0]], text)
-    assert v.swap_sides().text == turned.text
-    assert (v.swap_sides().symbol == v.symbol) == (v.text == turned.text)
+    assert verdict.swap_sides().text == turned.text
+    assert (verdict.swap_sides().symbol == verdict.symbol) == (verdict.text == turned.text)
 
 
 def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
@@ -89,12 +89,12 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
 
 
 def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> None:
-    c = make_contrast(0.008, 0.009)
-    low, high = (getattr(c.interval(ALPHA, sides=1), end) for end in ("low", "high"))
+    contrast = make_contrast(0.008, 0.009)
+    low, high = (getattr(contrast.interval(ALPHA, sides=1), end) for end in ("low", "high"))
     assert low > 0
-    v = judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
-    assert v.kind == "same"
-    assert (v.interval.low, v.interval.high) == (0.0, high)
+    verdict = judge_contrast(contrast, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
+    assert verdict.kind == "same"
+    assert (verdict.interval.low, verdict.interval.high) == (0.0, high)
 
 
 def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
@@ -105,10 +105,10 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
 
     tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
     for sign in (1, -1):
-        v = judge_differences([sign * x for x in tail])
-        assert v.kind == "open"
-        assert abs(v.contrast.mean_difference) > stats.sem(tail) * stats.t.ppf(0.975, 9)
-        assert v.open_by_skewness
+        verdict = judge_differences([sign * x for x in tail])
+        assert verdict.kind == "open"
+        assert abs(verdict.contrast.mean_difference) > stats.sem(tail) * stats.t.ppf(0.975, 9)
+        assert verdict.open_by_skewness
     plain = judge_differences([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
     assert plain.kind == "open"
     assert not plain.contrast.skewed
@@ -126,8 +126,8 @@ def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
         "open": make_contrast(0.02, 0.05),
         "wide": make_contrast(0.01, 0.05),
     }
-    v = judge_contrasts(family_size)
-    levels = {name: 1 - x.interval.confidence for name, x in v.items()}
+    verdicts = judge_contrasts(family_size)
+    levels = {name: 1 - x.interval.confidence for name, x in verdicts.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
     same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]
     assert same.kind == "same"
@@ -135,16 +135,16 @@ def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
 
 
 def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
-    c = make_contrast(-0.05, 0.02)
-    assert c.p < 0.05
-    assert judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
+    contrast = make_contrast(-0.05, 0.02)
+    assert contrast.p < 0.05
+    assert judge_contrast(contrast, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
 
 
 def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open() -> None:
-    c = make_contrast(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
-    different = judge_contrast(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA))
+    contrast = make_contrast(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
+    different = judge_contrast(contrast, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA))
     assert (different.text, different.difference_p, different.equivalence_p) == ("open", None, 1.0)
-    same = judge_contrast(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))
+    same = judge_contrast(contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))
     assert (same.text, same.difference_p, same.equivalence_p) == ("open", 1.0, None)
     assert (
         judge_contrast(make_contrast(-0.05, 0.02), Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).difference_p
@@ -155,9 +155,9 @@ def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open() -> None:
 @pytest.mark.parametrize(("mean", "sd"), [(-0.5, 0.001), (0.0, 0.0), (0.0, 0.001)])  # the second is identical
 def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
-    v = judge_contrast(make_contrast(mean, sd, n=4), *sure)
-    assert v.text == "open"
-    assert "under 5 seeds nothing is decided" in write_verdict_sentence(v, "x", "y", NATS)
+    verdict = judge_contrast(make_contrast(mean, sd, n=4), *sure)
+    assert verdict.text == "open"
+    assert "under 5 seeds nothing is decided" in write_verdict_sentence(verdict, "x", "y", NATS)
     assert judge_contrast(make_contrast(mean, sd, n=5), *sure).claims
 
 
@@ -173,10 +173,18 @@ def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30)
 def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     assert make_diverging(8).p < 0.05
     assert make_diverging(8).divergence_p == 2**-7
-    (v,) = judge_contrasts({0: make_diverging(8)}).values()
-    assert (v.direction, v.divergence_direction, v.text) == (Direction.NONE, WORSE, "diverges more often")
+    (verdict,) = judge_contrasts({0: make_diverging(8)}).values()
+    assert (verdict.direction, verdict.divergence_direction, verdict.text) == (
+        Direction.NONE,
+        WORSE,
+        "diverges more often",
+    )
     evidence = "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
-    assert (v.kind, v.harmful, evidence in write_verdict_sentence(v, "x", "y", NATS)) == ("worse", True, True)
+    assert (verdict.kind, verdict.harmful, evidence in write_verdict_sentence(verdict, "x", "y", NATS)) == (
+        "worse",
+        True,
+        True,
+    )
     among = judge_contrasts({0: make_diverging(8)} | {i: make_contrast(0.0, 0.2) for i in range(1, 9)})[0]
     assert among.adjusted_divergence.p > 0.05
     assert among.text == "open"  # Holm's p claims; the plain one forbids
@@ -186,9 +194,13 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
 
 
 def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -> None:
-    (v,) = judge_contrasts({0: make_diverging(0, 8, gain=-0.02)}).values()
-    assert (v.direction, v.divergence_direction, v.text) == (Direction.NONE, BETTER, "diverges less often")
-    assert not v.harmful
+    (verdict,) = judge_contrasts({0: make_diverging(0, 8, gain=-0.02)}).values()
+    assert (verdict.direction, verdict.divergence_direction, verdict.text) == (
+        Direction.NONE,
+        BETTER,
+        "diverges less often",
+    )
+    assert not verdict.harmful
     (worse,) = judge_contrasts({0: make_diverging(8, gain=-0.02)}).values()
     assert (worse.direction, worse.divergence_direction) == (WORSE, WORSE)
     (good,) = judge_contrasts({0: make_diverging(0, 8)}).values()
@@ -199,17 +211,17 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
     ("pairs", "failed", "kind"),
     [(60, 0, "same"), (60, 5, "same"), (60, 6, "open"), (20, 2, "same"), (20, 3, "open"), (30, 5, "open")],
 )
-def test_arms_of_which_one_failed_more_often_are_not_the_same(pairs: int, failed: int, kind: str) -> None:
+def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, kind: str) -> None:
     """McNemar's p is .0625 for five failures against none. Three pairs are enough if they are a tenth."""
     rng = np.random.default_rng(4)
     arm, base = ({s: 1 + 0.001 * x for s, x in enumerate(rng.standard_normal(pairs))} for _ in range(2))
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            v = judge_alone(compare_pairs(*pair, delta=0.02, lost_count=failed))
-            assert v.kind == kind
-            assert v.contrast.fails_unequally is (kind == "open")
-    assert f"the arm's 0, its baseline's {failed}" in describe_lost(v.contrast) or not failed
+            verdict = judge_alone(compare_pairs(*pair, delta=0.02, lost_count=failed))
+            assert verdict.kind == kind
+            assert verdict.contrast.fails_unequally is (kind == "open")
+    assert f"the arm's 0, its baseline's {failed}" in describe_lost(verdict.contrast) or not failed
 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
@@ -218,14 +230,15 @@ def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
 
 
 def test_a_diverged_seed_leaves_no_equivalence() -> None:
-    c = make_contrast(0.0, 0.01)
-    arm = {s: 1.3 + d for s, d in c.differences.items()}
+    contrast = make_contrast(0.0, 0.01)
+    arm = {s: 1.3 + d for s, d in contrast.differences.items()}
     baseline = dict.fromkeys(arm, 1.3)
     assert judge_alone(compare_pairs(arm, baseline, delta=0.02)).kind == "same"
-    v = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, delta=0.02))
-    earlier = judge_contrast(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
-    assert v.kind == earlier.kind == "open"
-    sentence = write_verdict_sentence(v, "x", "y", NATS)
+    verdict = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, delta=0.02))
+    earlier_p = Adjusted(0.01, ALPHA)  # of a look before it
+    earlier = judge_contrast(verdict.contrast, Adjusted(1.0, ALPHA), earlier_p)
+    assert verdict.kind == earlier.kind == "open"
+    sentence = write_verdict_sentence(verdict, "x", "y", NATS)
     assert "diverged 1 of 10 against 0 of 10" in sentence
     assert "given convergence" in sentence
     assert "median" in sentence
@@ -233,15 +246,20 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
 
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
-    v = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
-    assert (v.direction, v.divergence_direction, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
-    assert "median ∞ nats" in write_verdict_sentence(v, "x", "y", NATS)
+    verdict = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
+    assert (verdict.direction, verdict.divergence_direction, verdict.kind, verdict.harmful) == (
+        Direction.NONE,
+        WORSE,
+        "worse",
+        True,
+    )
+    assert "median ∞ nats" in write_verdict_sentence(verdict, "x", "y", NATS)
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
-    c = make_contrast(-0.05, 0.02)
+    contrast = make_contrast(-0.05, 0.02)
     sentence = write_verdict_sentence(
-        judge_contrast(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
+        judge_contrast(contrast, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
     )
     assert sentence.startswith("▲ better by more than δ — lstm against rnn: −0.0500 nats, ")
     assert "95 % CI [−0.0643, −0.0349]" in sentence  # half width t(.975, 9)·.02/√10 = .0143
@@ -267,7 +285,7 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
         (compare_pairs({0: 1.0}, {1: 1.0}, delta=0.02), "? open — x against y: no seed in common; Holm p 1;"),
     ],
 )  # fmt: skip
-def test_a_sentence_says_what_was_found_and_what_would_decide(c: Contrast, part: str) -> None:
+def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: str) -> None:
     sentence = write_verdict_sentence(judge_alone(c), "x", "y", NATS)
     assert part in sentence
     assert "?" not in sentence or not re.search(
@@ -285,11 +303,13 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
 
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
-    c = make_contrast(0.01, 0.012)
-    assert 0.01 < c.p < 0.05
-    assert describe_aa_check(c).startswith("A/A check passed on 10 seeds")
+    contrast = make_contrast(0.01, 0.012)
+    assert 0.01 < contrast.p < 0.05
+    assert describe_aa_check(contrast).startswith("A/A check passed on 10 seeds")
     # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
-    assert describe_aa_check(c).endswith("; with 80 % power it would notice, at .010, a difference of 0.9 δ")
+    assert describe_aa_check(contrast).endswith(
+        "; with 80 % power it would notice, at .010, a difference of 0.9 δ"
+    )
     assert describe_aa_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
     assert "undecided on 4 seeds" in describe_aa_check(make_contrast(0.5, 0.001, n=4))
 
@@ -309,11 +329,11 @@ def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
     """Ten accuracies, all .04 higher, had an interval from .04 to .04, and an unsettled size."""
     arm = dict.fromkeys(range(n), 0.84)
     base = dict.fromkeys(range(n), 0.80)
-    v = judge_alone(
+    verdict = judge_alone(
         compare_pairs(arm, base, delta=delta, lower_is_better=False, structural=structural, highest=1.0)
     )
-    assert v.text == text
-    ends = v.interval and (v.interval.low, v.interval.high)
+    assert verdict.text == text
+    ends = verdict.interval and (verdict.interval.low, verdict.interval.high)
     assert ends == (interval and pytest.approx(interval, abs=0.001))
 
 

@@ -50,12 +50,12 @@ def test_a_chance_counts_right_decisions_alone() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"delta": -0.1}, {"family_size": 0}])
-def test_what_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
+def test_a_number_that_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         predict_contrast(LOOKS, **({"sd": 0.03, "delta": 0.02, "effect": 0.0} | wrong))
 
 
-def test_the_estimate_that_allows_for_the_stop_is_the_mean_where_nothing_stops_early() -> None:
+def test_the_unbiased_estimate_is_the_mean_without_an_early_stop() -> None:
     levels = {"delta": 0.02, "alpha": 0.05 / 15, "alpha_same": 0.05 / 15}
     assert median_unbiased(Looks((10,)), 1, 0.03, 0.02, **levels) == 0.03
     assert median_unbiased(LOOKS, 1, 0.03, 0.02, **levels) == 0.03
@@ -63,7 +63,7 @@ def test_the_estimate_that_allows_for_the_stop_is_the_mean_where_nothing_stops_e
     assert sure == pytest.approx(0.3, abs=0.001)
 
 
-def test_an_estimate_leans_back_by_more_the_less_sure_its_early_stop_was() -> None:
+def test_a_less_sure_early_stop_is_corrected_more() -> None:
     levels = {"delta": 0.02, "alpha": 0.05 / 15, "alpha_same": 0.05 / 15}
     lean = [m - median_unbiased(LOOKS, 5, m, 0.03, **levels) for m in (0.06, 0.05, 0.04)]
     assert 0 < lean[0] < lean[1] < lean[2] < 0.02

@@ -7,8 +7,8 @@ from statistics import fmean
 
 import pytest
 from markupsafe import escape
-from rich.console import Console
 
+from tests.helpers.answers import write_lines, write_texts
 from tests.helpers.synthetic_studies import (
     BOTH,
     HOSTILE,
@@ -20,30 +20,17 @@ from tests.helpers.synthetic_studies import (
     make_looked_study,
     make_realistic_study,
     make_study,
-    read_page_text,
     set_metrics,
 )
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.design import MeasuredArm
-from unrolled.reports.exports import comparison_markdown, format_screen
-from unrolled.reports.render import answer_lines, render
+from unrolled.reports.render import answer_lines
 from unrolled.reports.words.answer import write_answer
-from unrolled.reports.words.claims import list_claims, write_claims
+from unrolled.reports.words.claims import list_claims
 
 
-def write_texts(design):
-    """Return the lines of the answer to a study, without markup."""
-    return write_lines(compare(design))
-
-
-def write_lines(c):
-    """Return the lines of the answer to a comparison, without markup."""
-    return [line.striptags() for line in write_answer(c)]
-
-
-def test_the_answer_has_the_effect_of_each_arm_the_best_first_and_the_open_ones_last():
+def test_the_answer_has_the_effects_of_arms_the_best_first():
     headline, *changes, undecided = write_texts(make_realistic_study())
     assert headline == (
         "LMModel7 has a validation loss of 0.82 nats, LMModel6 1.31 nats: better by 0.490 nats over "
@@ -98,7 +85,7 @@ def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
         ),
     ],
 )
-def test_the_headline_says_which_arm_is_better_or_that_none_is_shown_to_be(effects, headline):
+def test_the_headline_says_which_arm_is_better_or_none(effects, headline):
     spreads = {0.02: 0.05}
     arms = [
         make_arm(name, effect, spreads.get(effect, 0.003), settings={"clip": 1.0 + i})
@@ -108,11 +95,11 @@ def test_the_headline_says_which_arm_is_better_or_that_none_is_shown_to_be(effec
 
 
 def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
-    c = compare(make_realistic_study())
-    in_nats, in_per_cent = (write_lines(view) for view in c.per_unit)
+    comparison = compare(make_realistic_study())
+    in_nats, in_per_cent = (write_lines(view) for view in comparison.per_unit)
     assert len(in_nats) == len(in_per_cent)
     assert not any("nats" in line or "loss" in line for line in in_per_cent)
-    row = c.arms[1]
+    row = comparison.arms[1]
     reading = math.exp(row.contrast.arm_mean), math.exp(row.contrast.base_mean)
     levels = "LMModel7 has a perplexity of {:.2f}, LMModel6 {:.2f}".format(*reading)
     change = 100 * (1 - math.exp(row.contrast.mean_difference))
@@ -143,24 +130,28 @@ def test_a_line_says_where_the_second_metric_disagrees():
     )
 
 
-def test_a_ladder_names_its_largest_step_its_best_arm_and_what_each_is_compared_with():
-    first, second, *lower_rungs = write_texts(make_laddered_study())
-    step, levels = first.split("; ")
-    gains = {
-        row.name: row.contrast.mean_difference
-        for row in compare(make_laddered_study()).same_task_arms
-        if row.contrast
-    }
+def test_a_ladder_names_its_largest_step_and_its_best_arm():
+    step, levels = write_texts(make_laddered_study())[0].split("; ")
+    same_task_arms = compare(make_laddered_study()).same_task_arms
+    gains = {row.name: row.contrast.mean_difference for row in same_task_arms if row.contrast}
     largest = max(gains, key=gains.__getitem__)
     assert step.startswith(f"{largest} shows the largest gain over ")
     assert f": better by {100 * gains[largest]:.0f}" in step
     assert re.findall(r"(rung \d|strong|base)\D*(\d+) %", levels) == [("rung 3", "88"), ("base", "68")]
-    assert second.startswith("rung 1 gains 14")
+
+
+def test_every_rung_names_what_it_is_compared_with():
+    _, largest, *lower_rungs = write_texts(make_laddered_study())
+    assert largest.startswith("rung 1 gains 14")
     assert any(line.startswith("rung 3 gains 7.4 points over rung 2, 9") for line in lower_rungs)
+
+
+def test_an_arm_that_loses_names_what_it_is_compared_with():
     worse = replace(make_arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")
-    text = "\n".join(write_texts(replace(make_laddered_study(), arms=(*make_laddered_study().arms, worse))))
-    assert "\ndown loses " in text
-    assert " against rung 3, 9" in text
+    ladder = make_laddered_study()
+    (line,) = [x for x in write_texts(replace(ladder, arms=(*ladder.arms, worse))) if x.startswith("down")]
+    assert line.startswith("down loses ")
+    assert " against rung 3, 9" in line
     base = make_arm("chunked, two layers", -0.9, settings={"clip": 4.0})
     texts = write_texts(make_looked_study(base, replace(worse, against=base.name)))
     assert any(" against “chunked, two layers”, 9" in line for line in texts)
@@ -189,7 +180,7 @@ def test_an_arm_that_diverges_is_not_the_best_of_its_line():
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 2", "1.52"), ("a 0", "1.82")]
 
 
-def test_names_in_plain_text_are_quoted_where_they_have_a_comma_and_never_escaped():
+def test_names_with_a_comma_are_quoted_and_never_escaped():
     arms = make_arm("base", 0.0), make_arm("o'neil's & <co>, new", -0.9, settings={"clip": 1.0})
     texts = answer_lines(compare(make_study(arms)))
     assert "“o'neil's & <co>, new”" in texts[0]
@@ -202,31 +193,43 @@ def test_the_baseline_under_other_seeds_is_no_answer():
     )
 
 
-def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_places():
-    def split_arms(name: str, effects: tuple[float, ...]) -> list[MeasuredArm]:
-        clips = [{"clip": float(i), "split": name} for i in range(len(effects))]
-        return [make_arm(f"{name[0]}{i}", e, settings=clips[i]) for i, e in enumerate(effects)]
+def split_arms(name: str, effects: tuple[float, ...]) -> list[MeasuredArm]:
+    """Return arms on this split of the text, called by its first letter and their number."""
+    clips = [{"clip": float(i), "split": name} for i in range(len(effects))]
+    return [make_arm(f"{name[0]}{i}", effect, settings=clips[i]) for i, effect in enumerate(effects)]
 
-    tail = split_arms("tail", (0.0, 0.2, 0.4, 0.4))
-    blocks = split_arms("blocks", (-0.9, -0.5, -0.7, -0.7))
-    design = make_study((*tail, *(replace(a, against="b0") for a in blocks)))
-    order, changed, unsure, tail_levels, block_levels = write_texts(design)
+
+TAIL = split_arms("tail", (0.0, 0.2, 0.4, 0.4))
+BLOCKS = [replace(arm, against="b0") for arm in split_arms("blocks", (-0.9, -0.5, -0.7, -0.7))]
+
+
+def test_pairs_of_arms_keep_their_order_on_two_tasks_or_change_places():
+    order, changed, unsure, *_ = write_texts(make_study((*TAIL, *BLOCKS)))
     assert order.startswith("3 of 6 pairs")
     assert changed.startswith("t1 and t2; t1 and t3 change")
     assert unsure.endswith(" for t2 and t3")
+
+
+def test_each_of_two_tasks_has_the_levels_of_its_arms():
+    *_, tail_levels, block_levels = write_texts(make_study((*TAIL, *BLOCKS)))
+    best = fmean(r.metrics["valid_loss"] for r in BLOCKS[0].results.values())
     assert tail_levels.startswith("On split tail t0 ")
-    best = fmean(r.metrics["valid_loss"] for r in blocks[0].results.values())
     assert block_levels.startswith("On split blocks t0 ")
     assert f"{best:.2f} nats, t3 0." in block_levels
-    results = {a.name: {s: r for s, r in a.results.items() if s < 9 or a.name != "b3"} for a in blocks}
-    waiting = make_study((*tail, *(replace(a, against="b0", results=results[a.name]) for a in blocks)))
-    # one seed of b3 has not ended: no declared contrast has had its first look
-    order, changed, unsure, *_ = write_texts(waiting)
+
+
+def test_no_pair_keeps_its_order_before_the_first_look_has_ended():
+    *others, last = BLOCKS
+    waiting = replace(last, results={s: r for s, r in last.results.items() if s < 9})  # of ten seeds
+    order, changed, unsure, *_ = write_texts(make_study((*TAIL, *others, waiting)))
     assert order.startswith("0 of 6 pairs")
     assert changed.startswith("t1 and t2 change")
     assert unsure.endswith(" for t0 and t1; t0 and t2; t0 and t3; t1 and t3; t2 and t3")
-    one_task = make_study((*tail, *(replace(a, against="b1") for a in blocks[1:2])))
-    assert "order" not in write_texts(one_task)[0]  # one arm alone is on both
+
+
+def test_one_arm_on_both_tasks_has_no_order():
+    one_task = make_study((*TAIL, replace(BLOCKS[1], against="b1")))
+    assert "order" not in write_texts(one_task)[0]
 
 
 @pytest.mark.parametrize("task", [{"tokens": "char"}, {"vocab": 100}, {"split": "blocks"}])
@@ -251,93 +254,36 @@ def test_each_setting_that_defines_the_task_makes_another_task(task):
         ([break_trials(make_arm("few", 0.0, 0.0, model="lm6b"), failed=(0, 1, 2, 3))], "Open: few"),
     ],
 )
-def test_what_has_no_effect_to_quote_is_said_in_words(arms, words):
+def test_an_arm_without_an_effect_is_described_in_words(arms, words):
     texts = write_texts(make_study((make_arm("base", 0.0, 0.0), *arms)))
     assert words in texts
     assert len(texts) == 2
 
 
-@pytest.mark.parametrize(("seeds", "words"), [(1, "the one seed"), (2, "both seeds"), (4, "all 4 seeds")])
-def test_an_arm_that_equals_its_base_on_too_few_seeds_is_open_as_in_the_table(seeds, words):
-    twin = make_arm("twin", 0.0, 0.0, seeds=seeds, model="lm6b")
-    worse = make_arm("other", 0.9, settings={"clip": 1.0})
-    _, equality, undecided = write_texts(make_study((make_arm("base", 0.0, 0.0), worse, twin)))
-    assert equality.startswith("twin equals base ")
-    assert equality.endswith(f" on {words}")
-    assert undecided == "Open: other and twin"
+MANY = [make_arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 14)]
+"""Thirteen arms, each worse than the one before."""
 
 
-@pytest.mark.parametrize(("seeds", "number"), [(1, "One seed"), (4, "4 seeds")])
-def test_too_few_seeds_rank_all_arms_and_say_once_that_nothing_is_decided(seeds, number, tmp_path):
-    arms = [
-        make_arm(name, effect, 0.0, seeds=seeds, settings={"clip": effect})
-        for name, effect in (("base", 0.0), ("bad", 0.9), ("good", -0.5), ("middling", 0.4))
-    ]
-    elsewhere_arm = make_arm("elsewhere", -0.9, 0.0, seeds=seeds, settings={"split": "blocks"})
-    c = compare(make_study((*arms, elsewhere_arm), seeds=tuple(range(seeds)), metrics=BOTH[::-1]))
-    levels = {row.name: f"{row.summary.mean:.2f} nats" for row in c.arms}
-    ranked = f"base {levels['base']}, middling {levels['middling']}, bad {levels['bad']}"
-    undecided, ranking, elsewhere = write_lines(c)
-    assert undecided.startswith(f"{number}: ")
-    assert undecided.endswith(" at least 5")
-    assert ranking.startswith("good ")
-    assert ranking.endswith(f" {levels['good']}, {ranked}")
-    assert elsewhere.startswith("On another task elsewhere ")
-    assert elsewhere.endswith(f" {levels['elsewhere']}")
-    page = render(c, tmp_path)
-    figure = page.read_text(encoding="utf-8").partition('<table class="arms')[2]
-    rows = re.findall(r'<tr data-arm="(\d)"', figure.partition("</table>")[0])
-    assert rows == ["2", "0", "3", "1", "4"]
-    texts = (read_page_text(page).partition("Learning curves")[0], format_screen(c), comparison_markdown(c))
-    for text in (*texts, "\n".join(write_claims(c))):
-        assert text.count("nothing is decided") == text.count(f"{number}: ") > 0
-    assert all(text.count("nothing is decided") == 1 for text in texts[1:])
-    assert all(text.count("at least") == text.count("nothing is decided") for text in texts)
-
-
-def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
-    def compare_arms(*arms):
-        return compare(make_study(arms, delta=0.02, seeds=tuple(range(40))))
-
-    def make_diverged_arm(name, effect, *diverged):
-        clip = {"settings": {"clip": 1.0}} if name != "base" else {}
-        return break_trials(make_arm(name, effect, 0.0003, seeds=40, **clip), diverged=diverged)
-
-    rates = "diverged 5 of 40 against 0 of 40"  # McNemar's p is .0625
-    for effect, line in ((-0.01, "{} changes less than 0.02 nats"), (0.0, "Open: {}")):
-        c = compare_arms(make_diverged_arm("base", 0.0), make_diverged_arm("near", effect, 3, 9, 11, 20, 31))
-        assert write_lines(c)[1] == line.format(f"near ({rates})")
-        assert rates in write_claims(c)[0]
-        assert "5 diverged" in format_screen(c)
-        assert "5 diverged" in comparison_markdown(c)
-    c = compare_arms(make_diverged_arm("base", 0.0, 3, 9, 11, 20, 31), make_diverged_arm("other", 0.0))
-    headline, undecided = write_lines(c)
-    assert headline.endswith("nats (5 of 40 diverged); other is open after 40 seeds")
-    assert undecided == "Open: other (diverged 0 of 40 against 5 of 40)"
-    texts = write_lines(
-        compare_arms(
-            make_diverged_arm("base", 0.0), *(make_diverged_arm(f"wd {i}", -0.01, 0) for i in range(10))
-        )
-    )
-    assert texts[1].endswith("and 2 others (seeds of 2 diverged) change less than 0.02 nats")
-
-
-def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
-    arms = [make_arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 14)]
-    c = compare(make_study((make_arm("base", 0.0, 0.01), *arms)))
-    sizes = sorted((abs(r.contrast.mean_difference) for r in c.arms_with_contrast), reverse=True)
-    assert all(row.verdict.kind == "worse" for row in c.arms_with_contrast)
-    _, *named_arms, remainder = write_lines(c)
+def test_many_arms_are_named_by_effect_and_the_others_counted():
+    comparison = compare(make_study((make_arm("base", 0.0, 0.01), *MANY)))
+    sizes = sorted((abs(row.contrast.mean_difference) for row in comparison.arms_with_contrast), reverse=True)
+    _, *named_arms, remainder = write_lines(comparison)
     assert len(named_arms) == 8
     assert remainder == f"5 others cost {sizes[-1]:.3f} to {sizes[8]:.2f} nats"
-    nine_lines = write_lines(compare(make_study((make_arm("base", 0.0, 0.01), *arms[:9]))))
-    assert len(nine_lines) == 10
-    assert "others" not in "".join(nine_lines)
+
+
+def test_nine_arms_are_all_named():
+    lines = write_lines(compare(make_study((make_arm("base", 0.0, 0.01), *MANY[:9]))))
+    assert len(lines) == 10
+    assert "others" not in "".join(lines)
+
+
+def test_arms_that_are_not_named_are_counted_by_cost_and_by_divergence():
     diverged = [
         break_trials(make_arm(f"wd {i}", 0.0, settings={"wd": float(i)}), diverged=tuple(range(10)))
         for i in range(11)
     ]
-    *_, last_cost, divergence = write_texts(make_study((make_arm("base", 0.0, 0.01), *arms[:1], *diverged)))
+    *_, last_cost, divergence = write_texts(make_study((make_arm("base", 0.0, 0.01), *MANY[:1], *diverged)))
     assert last_cost == "1 other costs 0.096 nats"
     assert divergence == "3 others differ by how often seeds diverge"
 
@@ -350,9 +296,9 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
     assert "\0" not in text
 
 
-def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_among_which():
-    c = compare_study_table(shipped("models"))
-    for view in c.per_unit:
+def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
+    comparison = compare_study_table(shipped("models"))
+    for view in comparison.per_unit:
         claims = [
             x for x in list_claims(view) if not x.arm.measured.find_task_differences(view.arms[0].measured)
         ]
@@ -367,17 +313,3 @@ def test_what_brings_the_most_does_so_among_all_contrasts_or_the_sentence_says_a
     assert write_texts(ladder)[0].startswith(
         "Of the decided contrasts, rung 1 shows the largest gain over counts"
     )
-
-
-def test_a_claim_on_few_seeds_is_marked_provisional_wherever_it_stands(capsys):
-    def make_comparison(effect: float):
-        arms = make_arm("base", 0, 0, seeds=6), make_arm("b", effect, effect / 20, seeds=6, model="lm7")
-        return compare(make_study(arms, seeds=tuple(range(6))))
-
-    for effect in (-0.3, 0.3, 0.0):
-        c = make_comparison(effect)
-        assert all("provisional" in line for line in write_lines(c)), effect
-        assert "provisional" in list_claims(c)[0].sentence
-        print_arms(c, Console(width=80))
-        row, note = capsys.readouterr().out.splitlines()[-2:]
-        assert row.rstrip().endswith("*") and note == "* provisional: under 10 seeds"

@@ -104,37 +104,41 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     base = make_pair_study().arms[0]
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = set_metrics(make_arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
-    c = compare(make_study((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    states = {row.name: describe_state(row, c) for row in c.arms if row.verdict}
-    assert [row.verdict.kind for row in c.arms[1:]] == ["open", "open"]
+    comparison = compare(make_study((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
+    states = {row.name: describe_state(row, comparison) for row in comparison.arms if row.verdict}
+    assert [row.verdict.kind for row in comparison.arms[1:]] == ["open", "open"]
     assert ["skewed" in states[name] for name in ("rare", "wide")] == [True, False]
 
 
 def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
     rare = set_metrics(make_arm("an arm with a long name", -0.5, settings={"clip": 1.0}), valid_loss={3: 3.0})
-    c = compare(make_study((make_pair_study().arms[0], rare)))
-    (warning,) = list_warnings(c)
-    skewness = c.arms[1].contrast.skewness
+    comparison = compare(make_study((make_pair_study().arms[0], rare)))
+    (warning,) = list_warnings(comparison)
+    skewness = comparison.arms[1].contrast.skewness
     assert f"an arm with a long name (skewness {skewness:.1f} over 10 seeds);" in warning
 
 
 def test_trials_that_are_still_to_come_are_counted():
-    c = compare(make_study((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0}))))
-    assert re.findall(r"\d+", describe_trials(c)) == ["14", "20", "6"]
-    assert "14 of 20 trials finished" in describe_trials(c)
+    comparison = compare(
+        make_study((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0})))
+    )
+    assert re.findall(r"\d+", describe_trials(comparison)) == ["14", "20", "6"]
+    assert "14 of 20 trials finished" in describe_trials(comparison)
 
 
-def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number():
+def test_a_factor_without_effect_in_some_seeds_has_a_warning():
     late = make_arm("late", 0.1, settings={"reset": "never"})
     for seed, result in late.results.items():
         proof = {"ok": seed > 1, "declared": "never", "seen": "never" if seed > 1 else "epoch"}
         late.results[seed] = replace(result, witnesses={"reset": proof})
-    c = compare(make_study((make_arm("base", 0.0), late)))
-    assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(c)
-    assert list(map(str, c.arms[1].shown_witnesses)) == ["✕ reset seen: epoch, not never (2 of 10 seeds)"]
+    comparison = compare(make_study((make_arm("base", 0.0), late)))
+    assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(comparison)
+    assert list(map(str, comparison.arms[1].shown_witnesses)) == [
+        "✕ reset seen: epoch, not never (2 of 10 seeds)"
+    ]
 
 
-def test_the_limits_name_the_machine_and_what_a_diverged_seed_does_to_a_mean():
+def test_the_limits_name_the_machine_and_diverged_seeds():
     limits = " ".join(list_limits(compare(make_realistic_study()), {"cpu": "Xeon"}))
     assert "converged seeds alone" in limits
     assert "this hardware: Xeon." in limits

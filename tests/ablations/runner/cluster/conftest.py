@@ -1,3 +1,5 @@
+"""Clusters of Dask on this machine, and trials that wait for a test."""
+
 import json
 import re
 import subprocess

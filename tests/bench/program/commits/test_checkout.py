@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.git_repository import git, read_texts
-from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
 from unrolled.bench.program.at_start.sitecustomize import REPORT
 from unrolled.bench.program.commits.checkout import Checkout, check_out
@@ -34,7 +34,7 @@ def test_commits_with_the_same_files_share_a_checkout_which_is_written_once(fold
     assert check_out_commit(folder, "main~2").root != first
 
 
-def test_edited_and_missing_files_of_a_checkout_are_restored_and_new_ones_stay(folder: Path) -> None:
+def test_edited_and_missing_files_of_a_checkout_are_restored(folder: Path) -> None:
     checkout = check_out_commit(folder, "main").root
     texts = read_texts(checkout)
     (checkout / "src/train.py").write_text("print(9)\n")
@@ -56,7 +56,7 @@ def test_data_that_git_does_not_have_are_linked_and_tracked_files_stay(
     assert not (plain / "weights.bin").exists()
 
 
-def test_a_program_below_the_top_runs_in_the_same_place_and_has_its_data_there(folder: Path) -> None:
+def test_a_program_below_the_top_has_its_place_and_data(folder: Path) -> None:
     (folder / "src" / "text.bin").write_bytes(b"text")
     checkout = check_out_commit(folder, "main", "src", "text.bin", "../weights.bin")
     assert checkout.folder == checkout.root / "src"
@@ -64,30 +64,35 @@ def test_a_program_below_the_top_runs_in_the_same_place_and_has_its_data_there(f
     assert (checkout.folder / "text.bin").exists()
     assert (checkout.root / "weights.bin").exists()
     (folder.parent / "outside.txt").write_text("")
-    for place, data in {"src": "../../outside.txt", "nowhere": "x"}.items():
-        with pytest.raises(BadInput) as error:
-            check_out_commit(folder, "main", place, data)
-        assert ("outside" if place == "src" else place) in str(error.value)
+    with raises_bad_input("outside", key="data: ../../outside.txt"):
+        check_out_commit(folder, "main", "src", "../../outside.txt")
+    with raises_bad_input("nowhere", place="commit 'main'"):
+        check_out_commit(folder, "main", "nowhere", "x")
 
 
-@pytest.mark.parametrize("linked", [False, True])
-def test_a_pointer_of_lfs_is_refused_unless_the_work_tree_has_its_file(folder: Path, linked: bool) -> None:
+@pytest.fixture
+def pointer(folder: Path) -> Path:
+    """Return a pointer of Git LFS to the bytes `weights`, in the last commit."""
+    path = folder / "model.pt"
     oid = hashlib.sha256(b"weights").hexdigest()
-    (folder / "model.pt").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\n")
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\n")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a pointer")
-    if linked:
-        (folder / "model.pt").write_bytes(b"weights")
-        checkout = check_out_commit(folder, "main", "", "model.pt")
-        assert (checkout.root / "model.pt").read_bytes() == b"weights"
-        (folder / "model.pt").write_bytes(b"weights of another version")
-        with pytest.raises(BadInput, match="another version"):
-            check_out_commit(folder, "main", "", "model.pt")
-    else:
-        with pytest.raises(BadInput) as error:
-            check_out_commit(folder, "main", "", "model.pt")
-        assert error.value.key == "model.pt"
-        assert "data" in error.value.cure
+    return path
+
+
+def test_a_pointer_of_lfs_is_refused(folder: Path, pointer: Path) -> None:
+    with raises_bad_input("`data`", place="commit 'main'", key="model.pt"):
+        check_out_commit(folder, "main", "", "model.pt")
+
+
+def test_the_version_of_an_lfs_pointer_is_linked(folder: Path, pointer: Path) -> None:
+    pointer.write_bytes(b"weights")
+    checkout = check_out_commit(folder, "main", "", "model.pt")
+    assert (checkout.root / "model.pt").read_bytes() == b"weights"
+    pointer.write_bytes(b"weights of another version")
+    with raises_bad_input("another version", place="commit 'main'", key="model.pt"):
+        check_out_commit(folder, "main", "", "model.pt")
 
 
 def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp_path: Path) -> None:
@@ -95,12 +100,11 @@ def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp
     git(folder, "submodule", "--quiet", "add", str(tmp_path / "other"), "library")
     git(folder, "commit", "-qm", "a submodule")
     check_out_commit(folder, "main", "src")
-    with pytest.raises(BadInput) as error:
+    with raises_bad_input(place="commit 'main'", key="library"):
         check_out_commit(folder, "main")
-    assert error.value.key == "library"
 
 
-def test_an_edit_that_puts_the_time_back_is_seen_and_foreign_modules_are_removed(folder: Path) -> None:
+def test_a_checkout_is_restored_though_an_edit_puts_times_back(folder: Path) -> None:
     checkout = check_out_commit(folder, "main").root
     texts = read_texts(checkout)
     train = checkout / "src/train.py"
@@ -112,7 +116,7 @@ def test_an_edit_that_puts_the_time_back_is_seen_and_foreign_modules_are_removed
     assert read_texts(checkout) == texts
 
 
-def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folder: Path) -> None:
+def test_data_behind_a_tracked_link_replace_no_file(folder: Path) -> None:
     (folder / "store").mkdir()
     (folder / "store" / "x.txt").write_text("first")
     (folder / "data").symlink_to("store")
@@ -123,7 +127,7 @@ def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folde
     assert (checkout / "data" / "x.txt").read_text() == "first"
 
 
-def test_what_reports_on_a_program_counts_as_no_file_of_it_in_unrolleds_own_work_tree(tmp_path: Path) -> None:
+def test_unrolleds_own_reporter_is_no_file_of_the_program(tmp_path: Path) -> None:
     place = tmp_path / "checkout" / AT_START_FOLDER.relative_to(ROOT)
     place.parent.mkdir(parents=True)
     shutil.copytree(AT_START_FOLDER, place)

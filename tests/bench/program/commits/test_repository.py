@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.git_repository import git, hash_files, read_texts
-from unrolled.bench.errors import BadInput
 from unrolled.bench.program.commits.repository import GITLINK, Repository, is_pointer
 
 
@@ -47,9 +47,7 @@ def test_the_files_of_a_commit_are_written_elsewhere_and_the_repository_stays(
     assert hash_files(folder) == hashes
 
 
-def test_a_clean_work_tree_has_the_tree_of_head_whatever_its_line_ends_and_modes(
-    folder: Path, repository: Repository
-) -> None:
+def test_a_clean_work_tree_has_the_tree_of_head(folder: Path, repository: Repository) -> None:
     (folder / ".gitattributes").write_text("*.py text eol=crlf\n")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "attributes")
@@ -80,24 +78,22 @@ def test_a_commit_tells_hash_subject_and_date(folder: Path) -> None:
     assert commit.author_date == git(folder, "show", "-s", "--format=%aI")
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(
-    folder: Path, repository: Repository
-) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest(folder: Path, repository: Repository) -> None:
     git(folder, "branch", "feature/rope")
-    with pytest.raises(BadInput) as error:
+    with raises_bad_input("'feature/rope'", key="commit 'feature/rpoe'"):
         repository.resolve("feature/rpoe")
-    assert "feature/rope" in error.value.cure
-    assert "feature/rpoe" in error.value.key
-    for name in ("--help", "-h", "", "main:src/train.py", "a b", "main\n"):
-        with pytest.raises(BadInput):
-            repository.resolve(name)
 
 
-def test_the_work_tree_of_a_repository_without_a_commit_is_refused_with_the_cure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["--help", "-h", "", "main:src/train.py", "a b", "main\n"])
+def test_a_text_that_is_no_name_of_a_commit_is_refused(repository: Repository, name: str) -> None:
+    with raises_bad_input(key=f"commit {name!r}"):
+        repository.resolve(name)
+
+
+def test_the_work_tree_of_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
-    with pytest.raises(BadInput, match="no commit") as error:
+    with raises_bad_input("commit its files", place=f"repository {tmp_path}", key="commit 'HEAD'"):
         Repository.containing(tmp_path, tmp_path / "objects").resolve("worktree")
-    assert "commit" in error.value.cure
 
 
 def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
@@ -111,20 +107,28 @@ def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
     assert open_repository(folder).root == folder
 
 
-def test_no_repository_and_one_of_another_user_are_refused_with_the_cure(
+def test_a_folder_outside_a_repository_is_refused(tmp_path: Path) -> None:
+    with raises_bad_input("git init", place=tmp_path):
+        open_repository(tmp_path)
+
+
+def test_a_repository_of_another_user_is_refused_until_the_cure_is_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BadInput, match="git init"):
-        open_repository(tmp_path)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.chdir(folder)
-    with pytest.raises(BadInput) as error:
+    with raises_bad_input(place=f"repository {folder}") as excinfo:
         open_repository(Path("src"))
-    git(tmp_path, *error.value.cure.split()[1:])
+    git(tmp_path, *excinfo.value.cure.split()[1:])
     assert open_repository(Path("src")).root == folder
+
+
+def test_a_machine_without_git_is_told_to_install_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadInput, match="git is not installed"):
+    with raises_bad_input("install git", place="commit"):
         open_repository(folder)
 
 
@@ -136,9 +140,8 @@ def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(
     assert repository.find_merge_base("main", "feature") == git(folder, "rev-parse", "main~1")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{folder}", str(clone))
-    with pytest.raises(BadInput) as error:
+    with raises_bad_input("--unshallow", key="commits origin/main and origin/feature"):
         open_repository(clone).find_merge_base("origin/main", "origin/feature")
-    assert "--unshallow" in error.value.cure
 
 
 def test_submodules_and_pointers_of_lfs_are_seen(

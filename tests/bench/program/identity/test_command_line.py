@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.bench.errors import BadInput
+from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.trial import Scalar
@@ -61,9 +61,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("run", FILES)
-def test_files_that_are_named_count_those_of_every_seed_and_none_of_the_trials_own(
-    study: Path, run: str
-) -> None:
+def test_named_files_count_unless_they_are_the_trials_own(study: Path, run: str) -> None:
     command = read_inputs(run, {"config": "conf.json", "long": "x" * 5000}, study)
     assert sorted(command.files) == FILES[run]
     assert read_inputs(f"{run} {study}/conf.json", {"config": "", "long": ""}, study).files["conf.json"]
@@ -107,15 +105,14 @@ def test_modules_that_are_run_by_name_are_known(study: Path) -> None:
     assert read_inputs("python train.py -m small {seed}", {}, study).modules == ()
 
 
-def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refused(study: Path) -> None:
-    for run in (
-        "../env/bin/python9 train.py {seed}",
-        "uv run train.py {seed}",
-        "conda run -n x python train.py",
-    ):
-        with pytest.raises(BadInput) as refusal:
+def test_a_missing_python_or_lock_file_is_refused(study: Path) -> None:
+    for run, missing in {
+        "../env/bin/python9 train.py {seed}": "../env/bin/python9",
+        "uv run train.py {seed}": "uv.lock",
+        "conda run -n x python train.py": "conda-lock.yml",
+    }.items():
+        with raises_bad_input(missing, key="run"):
             read_inputs(run, {}, study)
-        assert refusal.value.key == "run"
     (study.parent / "uv.lock").touch()
     (study / "environment.yml").touch()
     assert "../uv.lock" in read_inputs("uv run train.py {seed}", {}, study).files

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.bad_input import raises_bad_input
+from tests.helpers.new_process import forget_read_files
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import _CONTENTS
-from unrolled.bench.program.identity import file_facts, identify, interpreter
+from unrolled.bench.identity import record_content
+from unrolled.bench.program.identity import file_facts, identify
 from unrolled.bench.program.trial import ProgramTrial
 
 
@@ -35,6 +37,7 @@ def install(site: Path, name: str, version: str, code: str = "", **origin: objec
 
 @pytest.fixture(scope="module")
 def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an environment of Python without packages."""
     folder = tmp_path_factory.mktemp("environment")
     venv.EnvBuilder(symlinks=True).create(folder)
     return folder
@@ -42,35 +45,34 @@ def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(new_environment: Path, tmp_path: Path) -> Path:
-    """Another Python, which has the package `first` in version 1.0."""
+    """Return another Python, which has the package `first` in version 1.0."""
     folder = Path(shutil.copytree(new_environment, tmp_path / "env", symlinks=True))
-    install(site_of(folder), "first", "1.0")
+    install(find_site(folder), "first", "1.0")
     return folder
 
 
-def site_of(environment: Path) -> Path:
+def find_site(environment: Path) -> Path:
+    """Return the folder of an environment's packages."""
     return next(environment.glob("lib/*/site-packages"))
 
 
-def program(folder: Path, run: str = "python train.py {seed}", **fields: object) -> ProgramTrial:
-    """The program as a process that starts now identifies it."""
-    for cache in (file_facts._FACTS, interpreter._ANSWERS):
-        cache.clear()
+def identify_program(folder: Path, run: str = "python train.py {seed}", **fields: object) -> ProgramTrial:
+    """Return a trial of the program as a process that starts now identifies it."""
+    forget_read_files()
     return ProgramTrial(seed=0, run=run, folder=str(folder), **fields).identify()  # type: ignore[arg-type]
 
 
-def versions(trial: ProgramTrial) -> dict[str, str]:
+def read_versions(trial: ProgramTrial) -> dict[str, str]:
+    """Return the versions of the packages that count, by name."""
     return dict(pair.split(" ") for pair in trial.versions.split(", "))
 
 
-def test_the_packages_of_another_python_count_and_a_missing_one_until_it_is_there(
-    environment: Path, tmp_path: Path
-) -> None:
+def test_the_packages_of_another_python_count(environment: Path, tmp_path: Path) -> None:
     write(
         tmp_path / "study/train.py",
         "import first, json\ntry:\n    import second\nexcept ImportError:\n    pass\n",
     )
-    run, site = f"{environment}/bin/python train.py {{seed}}", site_of(environment)
+    run, site = f"{environment}/bin/python train.py {{seed}}", find_site(environment)
     ids = {}
     for change in ("nothing", "upgraded", "added", "from a folder", "from it again"):
         if change == "upgraded":
@@ -79,19 +81,19 @@ def test_the_packages_of_another_python_count_and_a_missing_one_until_it_is_ther
             install(site, "second", "2.0")
         elif change.startswith("from"):
             install(site, "second", "2.0", change, dir_info={})
-        trial = program(tmp_path / "study", run)
-        ids[trial.id] = versions(trial)
+        trial = identify_program(tmp_path / "study", run)
+        ids[trial.id] = read_versions(trial)
     assert [each.get("first") for each in ids.values()] == ["1.0", *["1.1"] * 4]
     assert [each["second"].partition("+")[0] for each in ids.values()] == ["absent", "absent", *["2.0"] * 3]
-    declared = program(tmp_path / "study", run, packages=("first",))
-    assert versions(declared).keys() == {"unrolled", "python", "first"}
+    declared = identify_program(tmp_path / "study", run, packages=("first",))
+    assert read_versions(declared).keys() == {"unrolled", "python", "first"}
     with pytest.raises(BadInput) as refusal:
-        program(tmp_path / "study", run, packages=("third",))
+        identify_program(tmp_path / "study", run, packages=("third",))
     assert refusal.value.key == "'third'"
 
 
 def test_a_required_package_counts_if_it_has_compiled_code(environment: Path, tmp_path: Path) -> None:
-    site = site_of(environment)
+    site = find_site(environment)
     with (site / "first-1.0.dist-info" / "METADATA").open("a") as metadata:
         for requirement in ("arrays>=1", "words", "plots; extra == 'all'", "absent ; sys_platform == 'x'"):
             print(f"Requires-Dist: {requirement}", file=metadata)
@@ -104,15 +106,13 @@ def test_a_required_package_counts_if_it_has_compiled_code(environment: Path, tm
             if name != "words":
                 with (site / f"{name}-{version}.dist-info" / "RECORD").open("a") as record:
                     print(f"{name}/core.cpython-311-x86_64-linux-gnu.so,,", file=record)
-        package_versions.append(versions(program(tmp_path / "study", run)))
+        package_versions.append(read_versions(identify_program(tmp_path / "study", run)))
     assert [each["arrays"] for each in package_versions] == ["1.0", "1.1"]
     assert {*package_versions[1]} == {"unrolled", "python", "first", "arrays"}
 
 
-def test_the_sources_of_an_editable_package_count_and_what_it_imports(
-    environment: Path, tmp_path: Path
-) -> None:
-    site = site_of(environment)
+def test_the_sources_of_an_editable_package_count(environment: Path, tmp_path: Path) -> None:
+    site = find_site(environment)
     install(site, "mylib", "0.1", dir_info={"editable": True})
     shutil.rmtree(site / "mylib")
     write(site / "__editable__.mylib.pth", str(tmp_path / "src"))
@@ -120,10 +120,10 @@ def test_the_sources_of_an_editable_package_count_and_what_it_imports(
     write(tmp_path / "src/mylib/core/rate.py", "sign = 1\n")
     write(tmp_path / "study/train.py", "import mylib\n")
     run = f"{environment}/bin/python train.py {{seed}}"
-    before = program(tmp_path / "study", run)
-    assert versions(before)["first"] == "1.0" and str(tmp_path / "src/mylib") in before.outside_paths
+    before = identify_program(tmp_path / "study", run)
+    assert read_versions(before)["first"] == "1.0" and str(tmp_path / "src/mylib") in before.outside_paths
     write(tmp_path / "src/mylib/core/rate.py", "sign = -1\n")
-    assert program(tmp_path / "study", run).id != before.id
+    assert identify_program(tmp_path / "study", run).id != before.id
 
 
 def test_modules_in_pythonpath_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,14 +134,14 @@ def test_modules_in_pythonpath_count(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
     ids = set()
     for name in ("path/lib/inner.py", "path/sitecustomize.py"):
-        ids.add(program(tmp_path / "study").id)
+        ids.add(identify_program(tmp_path / "study").id)
         write(tmp_path / name, "a = 2\n")
-    ids.add(program(tmp_path / "study").id)
+    ids.add(identify_program(tmp_path / "study").id)
     monkeypatch.delenv("PYTHONPATH")
-    by_word = program(tmp_path / "study", "env PYTHONPATH=../path python train.py {seed}")
+    by_word = identify_program(tmp_path / "study", "env PYTHONPATH=../path python train.py {seed}")
     assert len(ids) == 3 and any("inner.py" in name for name in by_word.list_hashed_files())
     write(tmp_path / "path/unused.py", "a = 3\n")
-    assert program(tmp_path / "study", by_word.run).id == by_word.id
+    assert identify_program(tmp_path / "study", by_word.run).id == by_word.id
 
 
 def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> None:
@@ -153,14 +153,14 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
     write(tmp_path / "study/pkg/part.py", "from .deep.er import x\nfrom . import near\n")
     write(tmp_path / "study/pkg/deep/er.py")
     write(tmp_path / "study/pkg/near.py")
-    imported = program(tmp_path / "study", code_patterns=("train.py",)).list_hashed_files()
+    imported = identify_program(tmp_path / "study", code_patterns=("train.py",)).list_hashed_files()
     assert sorted(imported) == [
         "helper.py",
         *("pkg/__init__.py", "pkg/deep/er.py", "pkg/fast.cpython-311-x86_64-linux-gnu.so"),
         *("pkg/near.py", "pkg/part.py", "train.py"),
     ]
     write(tmp_path / "below/train.py")
-    beside = program(tmp_path / "below", "python ../study/train.py {seed}")
+    beside = identify_program(tmp_path / "below", "python ../study/train.py {seed}")
     assert beside.identify().id == beside.id
     assert {"../study/helper.py", "../study/other.py"} & {*beside.list_hashed_files()} == {
         "../study/helper.py"
@@ -171,14 +171,14 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
 
 def test_modules_of_unrolled_count_that_a_program_imports_by_name(tmp_path: Path) -> None:
     write(tmp_path / "train.py", "from unrolled import declare_study, run\n")
-    assert list(program(tmp_path).list_hashed_files()) == ["train.py"]
+    assert list(identify_program(tmp_path).list_hashed_files()) == ["train.py"]
     write(tmp_path / "train.py", "from unrolled.bench.chapter.models import lstm\n")
-    trial = program(tmp_path)
+    trial = identify_program(tmp_path)
     hashed_files = trial.list_hashed_files()
     assert {"unrolled:bench/chapter/models/lstm.py", "unrolled:bench/chapter/models/recurrent.py"} <= {
         *hashed_files
     }
-    assert "torch" in versions(trial) and trial.outside_paths == []
+    assert "torch" in read_versions(trial) and trial.outside_paths == []
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_name_hides_an_installed_package_where_python_finds_it_first(
     write(tmp_path / "train.py", "import numpy\n")
     for name in files:
         write(tmp_path / name)
-    assert ("numpy" in versions(program(tmp_path))) is has_numpy
+    assert ("numpy" in read_versions(identify_program(tmp_path))) is has_numpy
 
 
 def test_python_that_cannot_be_read_is_refused_where_it_is_run(tmp_path: Path) -> None:
@@ -204,25 +204,24 @@ def test_python_that_cannot_be_read_is_refused_where_it_is_run(tmp_path: Path) -
     texts = {"old.py": "print 1\n", "deep.py": f"x = {'-' * 10_000}1\n", "sum.py": f"x = {'1+' * 10_000}1\n"}
     for name, text in {**texts, "open.py": f"x = {'(' * 10_000}", "nul.py": "\0"}.items():
         write(tmp_path / name, text)
-        assert name in program(tmp_path).list_hashed_files(), "it lies there, and no one runs it"
-        for fields in ({"run": f"python {name} {{seed}}"}, {"code": (name,)}):
-            with pytest.raises(BadInput) as refusal:
-                program(tmp_path, **fields)
-            assert refusal.value.place == str(tmp_path / name)
-    assert "numpy" in versions(program(tmp_path, code_patterns=("old.py",), packages=("numpy",)))
+        assert name in identify_program(tmp_path).list_hashed_files(), "it lies there, and no one runs it"
+        for fields in ({"run": f"python {name} {{seed}}"}, {"code_patterns": (name,)}):
+            with raises_bad_input(place=tmp_path / name):
+                identify_program(tmp_path, **fields)
+    assert "numpy" in read_versions(
+        identify_program(tmp_path, code_patterns=("old.py",), packages=("numpy",))
+    )
 
 
 def test_a_python_that_cannot_be_asked_is_refused_in_a_line(tmp_path: Path) -> None:
     write(tmp_path / "train.py", "import json\n")
     write(tmp_path / "python2", "#!/bin/sh\nexit 3\n")
     (tmp_path / "python2").chmod(0o755)
-    with pytest.raises(BadInput) as refusal:
-        program(tmp_path, "./python2 train.py {seed}")
-    assert refusal.value.key == "run" and refusal.value.cure
+    with raises_bad_input("3.8", key="run"):
+        identify_program(tmp_path, "./python2 train.py {seed}")
     write(tmp_path / "uv.lock")
-    with pytest.raises(BadInput) as refusal:
-        program(tmp_path, "uv run train.py {seed}", packages=("numpy",))
-    assert refusal.value.key == "packages"
+    with raises_bad_input(key="packages"):
+        identify_program(tmp_path, "uv run train.py {seed}", packages=("numpy",))
 
 
 def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
@@ -238,13 +237,13 @@ def settle_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("settle_files")
-def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_something_changed(
+def test_a_trials_process_reads_again_only_what_changed(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "study/train.py", "import first\n")
     write(tmp_path / "study/large.bin", "3 GB")
     run = f"{environment}/bin/python train.py {{seed}}"
-    trial = program(tmp_path / "study", run, data_patterns=("large.bin",))
+    trial = identify_program(tmp_path / "study", run, data_patterns=("large.bin",))
     read: list[Path] = []
     real = file_facts._read_imports
     monkeypatch.setattr(file_facts, "_read_imports", lambda path: [read.append(path), real(path)][1])
@@ -253,8 +252,7 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: [questions.append(a), answer(*a, **k)][1])
 
     def check() -> None:
-        for cache in (file_facts._FACTS, interpreter._ANSWERS):
-            cache.clear()  # as in a process that starts now
+        forget_read_files()
         for calls in (read, questions):
             calls.clear()
         trial.confirm_identity()
@@ -264,22 +262,23 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
     stat = (tmp_path / "study/large.bin").stat()
     write(tmp_path / "study/large.bin", "3 gb")
     os.utime(tmp_path / "study/large.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with pytest.raises(BadInput, match=r"data .* large\.bin"):
+    with raises_bad_input("data", "large.bin"):
         check()
     assert [path.name for path in read] == ["large.bin"]
     write(tmp_path / "study/large.bin", "3 GB")
-    install(site_of(environment), "first", "1.1")
-    with pytest.raises(BadInput, match=r"first 1\.0 → 1\.1"):
+    install(find_site(environment), "first", "1.1")
+    with raises_bad_input("first 1.0 → 1.1"):
         check()
     assert questions
 
 
-def test_an_edit_of_what_reads_its_numbers_makes_other_trials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_of_what_reads_its_numbers_makes_other_trials(tmp_path: Path) -> None:
     write(tmp_path / "train.py")
-    ids = {program(tmp_path).id}
+    ids = {identify_program(tmp_path).id}
     for path in identify.READERS:
-        monkeypatch.setitem(_CONTENTS, path, "of an edited file")
-        ids.add(program(tmp_path).id)
+        forget_read_files()
+        record_content(path, b"of an edited file")
+        trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path))
+        ids.add(trial.identify().id)
+    forget_read_files()
     assert len(ids) == 1 + len(identify.READERS)

@@ -1,0 +1,116 @@
+"""Runs that hardly differ: one run whose last digits jitter, or arms of small spread."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.synthetic_studies import (
+    compare_table,
+)
+from unrolled.bench.metric import Metric
+from unrolled.reports.foreign.columns import Columns
+
+COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
+
+
+@pytest.mark.parametrize("spread", [1e-6, 0.0])
+def test_seeds_of_small_spread_are_no_copies(spread: float) -> None:
+    """Six arms of which seeds collapse in .05: some honest one was called one run in .96 of tables."""
+    rng = np.random.default_rng(0)
+    rows = {"seed": np.arange(10), "accuracy": 0.985 + 0.0008 * rng.standard_normal(10)}
+    collapsed = {**rows, "accuracy": np.where(rows["seed"] == 3, 0.1, rows["accuracy"] - 0.01)}
+    comparison = compare_table(
+        pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **collapsed})]), COLUMNS
+    )
+    assert not any(row.is_one_run for row in comparison.arms)
+    single = {**rows, "accuracy": 0.985 + spread * rng.standard_normal(10)}
+    comparison = compare_table(
+        pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
+    )
+    assert comparison.arms[1].is_one_run, "one run whose last digits differ"
+
+
+def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None:
+    """Of sums of log-likelihoods, whose spread is small beside their size, all were called one run."""
+    rng = np.random.default_rng(0)
+    sums = {
+        name: -34567 + gain + 0.6 * rng.standard_normal(10) for name, gain in (("a", 0), ("b", 7), ("c", 0))
+    }
+    sums["c"][3] -= 800
+    frame = pd.concat(
+        [pd.DataFrame({"arm": name, "seed": range(10), "score": x}) for name, x in sums.items()]
+    )
+    comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
+    assert not any(row.is_one_run for row in comparison.arms)
+    assert comparison.arms[1].verdict.kind == "better"
+
+
+@pytest.mark.parametrize(("delta", "is_copied"), [(10.0, True), (1.0, False)])
+def test_runs_that_hardly_differ_are_one_run(delta, is_copied) -> None:
+    """Whatever the other arm's spread, as both may be such runs; a claim of "the same" is lost by it."""
+    scores = (10_000 + 0.009 * np.arange(10)).round(2)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"arm": name, "seed": range(10), "score": x})
+            for name, x in (("a", scores), ("b", scores[::-1]))
+        ]
+    )
+    comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", delta, "higher"),)))
+    assert [row.is_one_run for row in comparison.arms] == [is_copied, is_copied]
+    assert comparison.arms[1].verdict.kind == ("open" if is_copied else "same")
+
+
+def draw_beside(numbers: np.ndarray, spread: float) -> pd.DataFrame:
+    """Return a table of an arm with these numbers, and of one with such a spread about their mean."""
+    seeds = np.arange(len(numbers))
+    other = numbers.mean() + spread * np.linspace(-1, 1, len(numbers)) ** 3
+    decimals = max(len(str(x).partition(".")[2]) for x in numbers)
+    sides = (("a", other.round(decimals)), ("b", numbers))
+    return pd.concat([pd.DataFrame({"arm": a, "seed": seeds, "accuracy": x}) for a, x in sides])
+
+
+@pytest.mark.parametrize(
+    ("first", "unit", "spread", "is_copied"),
+    [
+        (0.7130, 1e-4, 0.2, True),
+        (86.13, 1e-2, 20.0, True),
+        (0.7130, 1e-4, 0.005, False),
+        (86.1, 1e-1, 40.0, False),
+        (0.71, 1e-2, 0.5, False),
+        (0.9980, 1e-4, 0.2, False),
+        (0.0130, 1e-4, 0.2, False),
+    ],
+    ids=["four decimals", "per cent", "spread", "tenths of per cent", "two decimals", "near 1", "near 0"],
+)
+def test_a_run_whose_last_decimal_jitters_is_a_copy(
+    first: float, unit: float, spread: float, is_copied: bool
+) -> None:
+    """Of equal arms, one of them such a run, .57 were called different."""
+    metric = Metric("accuracy", 0.02 if first < 1 else 0.5)
+    numbers = (first + unit * LAST_DECIMAL).round(4)
+    comparison = compare_table(draw_beside(numbers, spread), replace(COLUMNS, metrics=(metric,)))
+    assert comparison.arms[1].is_one_run is is_copied
+    assert (comparison.arms[1].verdict.kind == "open") or not is_copied
+
+
+LAST_DECIMAL = np.array([1, 1, 0, 0, 1, 0, 0, 0, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_doubted"),
+    [
+        ([0.6911] * 9 + [0.7012], True),
+        ([0.6911] * 7 + [0.7012] * 3, True),
+        ([0.6911] * 4 + [0.7012] * 3 + [0.6522] * 3, True),
+        ([0.6911, 0.6912, 0.6522, 0.7012, 0.6703, 0.6666, 0.6911, 0.6912, 0.71, 0.64], False),
+        ([1.0] * 9 + [0.9999], False),
+    ],
+)
+def test_rows_that_repeat_fine_numbers_are_doubted(numbers: list[float], is_doubted: bool) -> None:
+    """A copied run with one seed of its own is no copy on every seed; equal arms then differed in .57."""
+    comparison = compare_table(draw_beside(np.array(numbers), 0.2), COLUMNS)
+    assert any(" b" in doubt for doubt in comparison.design.doubts) is is_doubted
+    coarse = np.random.default_rng(0).binomial(20, 0.95, 10) / 20
+    assert not compare_table(draw_beside(coarse, 0.2), COLUMNS).design.doubts
