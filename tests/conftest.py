@@ -19,6 +19,7 @@ from tests.helpers import command_process
 from tests.helpers import nvml_stand_in as stand_in
 from tests.helpers.fork_server import new_fork_server
 from tests.helpers.new_process import new_process
+from unrolled.ablations.runner import process
 from unrolled.bench import devices
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
@@ -43,9 +44,12 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests hold what a CPU computes. Benchmarks see a GPU, and so do its own tests: FLAGS="-m gpu"."""
+    """Tests hold what a CPU computes, with one thread: their workers take all cores.
+
+    Benchmarks see a GPU, and so do its own tests: FLAGS="-m gpu".
+    """
     if config.option.markexpr != "gpu" and not config.getoption("benchmark_enable", default=False):
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -102,6 +106,14 @@ def skip_fsync() -> Iterator[None]:
     """No test takes the power away, and waiting for the disk would be a tenth of many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def share_fork_server() -> Iterator[None]:
+    """Fork programs' trials, too, from the server of the chapter's, which takes four seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "PRELOADED", [*process.PRELOADED, "unrolled.bench.program.run"])
         yield
 
 

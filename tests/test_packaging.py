@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import read_trial_counts
-from tests.helpers.command_process import make_environment
+from tests.helpers.command_process import COMMAND_LINES, make_environment
 
 pytestmark = pytest.mark.slow
 
@@ -94,10 +94,10 @@ def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are
     folder.mkdir()
     command = python.with_name("unrolled")
     place = {"cwd": folder, "env": make_environment(folder)}
-    read_output(command, "new", "program", "my.toml", **place)
-    assert read_trial_counts(read_output(command, "run", "my.toml", "--seeds", "0", **place)).trained == 4
-    read_output(command, "bundle", "my.toml", "-o", "my.zip", **place)
-    assert "1 of 1 bit-identical" in read_output(command, "verify", "my.zip", "--trust", "-n", "1", **place)
+    lines = "new program my.toml", "run my.toml --seeds 0", "bundle my.toml -o my.zip"
+    output = read_output(python, "-c", COMMAND_LINES, *lines, "verify my.zip --trust -n 1", **place)
+    assert read_trial_counts(output).trained == 4
+    assert "1 of 1 bit-identical" in output
     refused = subprocess.run(
         [command, "plan", "models"], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -10,13 +10,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import command_without_mlflow
-from tests.helpers.command_process import make_environment, write_study
+from tests.helpers.command_process import COMMAND_LINES, make_environment, write_study
 from unrolled.ablations.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +136,6 @@ FIGURE = [
         '{% call section("means", "Means of all arms", true) %}{{ means }}{% endcall %}\n{% if curves %}',
     ),
 ]
-COMMAND = ("-c", "import sys; from unrolled.ablations.cli import main; sys.exit(main())")
 PROGRAM = """import random, sys
 rate, seed, out = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 open(out, "w").write(f"loss={1 - rate + random.Random(seed).random() / 10}")
@@ -188,26 +186,22 @@ def changed_project(tmp_path_factory) -> Path:
     return copy
 
 
-def call_command(project: Path, folder: Path, *words: str, program: Sequence[str] = COMMAND) -> str:
-    """Call the command by the code of a project, maybe by another program; return what it prints."""
+def start_program(project: Path, folder: Path, *words: str) -> str:
+    """Start a program by the code of a project; return what it prints."""
     variables = make_environment(folder, PYTHONPATH=os.fspath(project))
-    line = [sys.executable, *program, *words]
+    line = [sys.executable, *words]
     process = subprocess.run(line, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
-
-
-def run_study(project: Path, folder: Path, study: str, program: Sequence[str] = COMMAND) -> str:
-    """Run a study by the code of a project; return its page."""
-    call_command(project, folder, "run", f"{study}.toml", program=program)
-    return (folder / "out" / study / "index.html").read_text()
 
 
 def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflow(changed_project, tmp_path):
     metric = 'metrics = [{ name = "valid_errors", delta = 0.02 }]\nseeds = 2'
     arms = "[design.one_at_a_time]\nbias = [false]\n"
     write_study(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, epochs=2)
-    page = run_study(changed_project, tmp_path, "small")
+    lines = "run small.toml", "verify small.toml -n 1"
+    output = start_program(changed_project, tmp_path, "-c", COMMAND_LINES, *lines)
+    page = (tmp_path / "out" / "small" / "index.html").read_text()
     assert "by wrong guesses" in page, "it judges"
     assert re.findall(r'multiples" data-metric="(\w+)"', page) == ["valid_errors"], "it has its own curve"
     assert ">missed words</th>" in page.lower(), "one that does not judge is a column"
@@ -217,8 +211,7 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
         (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
         options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
     assert number >= 4 and {value for (value,) in options} == {"True", "False"}
-    verified = call_command(changed_project, tmp_path, "verify", "small.toml", "-n", "1")
-    assert "1 of 1 bit-identical" in verified, "the new clock is not compared"
+    assert "1 of 1 bit-identical" in output, "the new clock is not compared"
 
 
 def describe_shipped(project: Path) -> dict[str, dict[str, list]]:
@@ -240,7 +233,7 @@ def test_a_new_option_of_one_model_changes_nothing_in_the_studies_that_ship(chan
 def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "pairs.toml").write_text(STUDY)
-    run_study(changed_project, tmp_path, "pairs", [command_without_mlflow.__file__])
+    start_program(changed_project, tmp_path, command_without_mlflow.__file__, "run", "pairs.toml")
     losses = [result.metrics["loss"] for result in Ledger(tmp_path / "results").read_all_results()]
     assert len(losses) == 4
     assert all(0.7 <= loss <= 1.0 for loss in losses), "1 - rate, and a tenth of noise"

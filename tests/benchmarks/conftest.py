@@ -133,10 +133,13 @@ def _start_process(environment: dict[str, str], *how: str) -> Iterator[Process]:
 
 
 @pytest.fixture
-def make_environment() -> Callable[[Path], dict[str, str]]:
-    """Return the environment of a command that keeps its results and its MLflow in a folder."""
+def make_environment(benchmark) -> Callable[[Path], dict[str, str]]:
+    """Return the environment of a command that keeps its results and its MLflow in a folder.
 
-    return lambda folder: {**_copy_environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    Where nothing is measured, that of the tests, with one thread.
+    """
+    environment = {**os.environ} if benchmark.disabled else _copy_environment()
+    return lambda folder: {**environment, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
 
 
 def _copy_environment() -> dict[str, str]:

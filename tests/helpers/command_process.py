@@ -17,6 +17,13 @@ shared_folder = Path()
 """A folder of this test run, which its workers share; a fixture of the session sets it."""
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
+COMMAND_LINES = """
+import sys
+from unrolled.ablations.cli import main
+
+sys.exit(max(main(line.split()) for line in sys.argv[1:]))
+"""
+"""A program that calls the command with each of its arguments, a line each: it is started once for them."""
 TEXT = "the cat sat on the mat and the dog sat on the log . " * 60
 
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 from unrolled.ablations.runner import process
+
+PRELOADED = process.PRELOADED
+"""What a user's fork server loads; that of the tests, which they share, loads more."""
 
 
 @contextmanager
@@ -11,6 +15,7 @@ def new_fork_server() -> Iterator[None]:
     """Have the first trial within the block start a fork server, and the first one after it another."""
     process._preloaded.clear()
     try:
-        yield
+        with patch.object(process, "PRELOADED", PRELOADED):
+            yield
     finally:
         process._preloaded.clear()

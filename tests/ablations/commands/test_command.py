@@ -1,7 +1,6 @@
 """The command as a user types it: real processes, real trials of a small text, a real MLflow database."""
 
 import io
-import json
 import os
 import re
 import signal
@@ -15,7 +14,6 @@ import pytest
 from tests.helpers import command_without_mlflow
 from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
 from tests.helpers.command_process import (
-    COMMAND,
     check_process,
     list_imports,
     make_environment,
@@ -24,6 +22,7 @@ from tests.helpers.command_process import (
     write_study,
 )
 from unrolled.ablations.cli import app, main
+from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.training import estimates, run_studies
 from unrolled.bench.devices import count_cores
 from unrolled.bench.phrases import plural
@@ -36,15 +35,6 @@ from unrolled.reports.statistics.stopping import predict_contrast
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(write_study(tmp_path, seeds="seeds = 2", widths=(8, 16)))
     return tmp_path
-
-
-def read_fingerprints(folder):
-    """Return status and fingerprints of every trial in a ledger, by its settings."""
-    files = (folder / "results" / "trials").rglob("*.json")
-    results = [json.loads(f.read_text())["result"] for f in files]
-    return {
-        f"{r['trial']['options']} {r['trial']['seed']}": (r["status"], r["fingerprints"]) for r in results
-    }
 
 
 # Of a program that has no network, and of its trials.
@@ -60,24 +50,16 @@ socket.socket.connect = connect
 """
 
 
-@pytest.fixture(scope="module")
-def complete_study(tmp_path_factory):
-    """Run a study as a user types it, without a network; return its folder and the output."""
-    folder = write_study(tmp_path_factory.mktemp("undisturbed"), seeds="seeds = 2", widths=(8, 16))
-    return folder, check_process(folder, "run", "small.toml", PYTHONPATH=write_sitecustomize(folder, BLOCKED))
-
-
-def test_a_study_is_trained_logged_and_reported_once_without_a_network(
-    complete_study,
-):
-    folder, output = complete_study
+def test_a_study_is_trained_logged_and_reported_once_without_a_network(folder):
+    output = check_process(folder, "run", "small.toml", PYTHONPATH=write_sitecustomize(folder, BLOCKED))
     assert not (folder / "dialled.txt").exists()
     assert read_trial_counts(output) == TrialCounts(trained=6)
     path = output.strip().splitlines()[-1].removeprefix("report: ")
     assert path in output.partition("[1/6]")[0], "it is told before the first trial, too"
     page = folder / path
     assert "Does a narrower network do worse?" in page.read_text()
-    assert len(read_fingerprints(folder)) == len(read_mlflow_runs(folder, "trial")) == 6
+    assert len(Ledger(folder / "results").find_result_files()) == 6
+    assert len(read_mlflow_runs(folder, "trial")) == 6
     page_bytes = page.read_bytes()
 
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(stored=6)
@@ -87,38 +69,6 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(
     assert run_command(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
     summary = "0 of 2 contrasts decided by validation accuracy; 6 of 6 trials finished, none failed"
     assert summary in read_facts(folder, "small"), "a refused study leaves the plan that was run"
-
-
-# Of a program that is to stand still once it has written two results to the ledger, before MLflow is told.
-STANDS_STILL = """
-import os, pathlib, time
-honest, results = os.replace, []
-def replace(source, target, **words):
-    honest(source, target, **words)
-    results.extend([target] if str(target).startswith("results/trials/") else [])
-    if len(results) == 2:
-        pathlib.Path("stands still").touch()
-        time.sleep(3600)
-os.replace = replace
-"""
-
-
-@pytest.mark.slow
-def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_one(
-    folder, complete_study, wait_for
-):
-    command = [COMMAND, "run", "small.toml", "-j", "1"]
-    python_path = write_sitecustomize(folder, STANDS_STILL)
-    options = {"cwd": folder, "env": make_environment(folder, PYTHONPATH=python_path)}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as driver:
-        try:
-            wait_for((folder / "stands still").exists)
-        finally:
-            driver.kill()
-    assert len(read_fingerprints(folder)) == 2
-    check_command(folder, "run", "small.toml")
-    assert read_fingerprints(folder) == read_fingerprints(complete_study[0])
-    assert len(read_mlflow_runs(folder, "trial")) == 6
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,11 @@ SMALLER = {
 }
 """By example: texts, each with what stands in its place, so that there is less to train."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("skip_mlflow_in_module")]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, need, restore_torch_state) -> Path:
+def folder(tmp_path_factory, need, restore_torch_state, skip_mlflow_in_module) -> Path:
     """Return a project in which all commands of the document were run."""
     need("bash")
     folder = tmp_path_factory.mktemp("project")

@@ -7,6 +7,7 @@ import shutil
 import time
 import urllib.parse
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -38,11 +39,13 @@ SEEDS = 6
 class Page:
     """MLflow's UI in a browser; texts are waited for, since the pages fill in slowly."""
 
-    def __init__(self, driver, server, study):
+    def __init__(self, driver, server, study, question):
         self.driver = driver
+        self.question = question
         self.client = MlflowClient(tracking_uri=server.store)
         self.experiment = self.client.get_experiment_by_name(f"unrolled/{study}").experiment_id
-        driver.get(server.address)  # and its assistant, which unfolds at the first visit, is closed
+        # Its assistant, which would unfold at the first visit, is closed, on the page that loads fastest.
+        driver.get(f"{server.address}/health")
         driver.execute_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'")
         self.runs = f"{server.address}/#/experiments/{self.experiment}/runs"
         self.trials = f"{self.runs}?workflowType=machine_learning"
@@ -69,18 +72,16 @@ class Page:
     def find_elements(self, path):
         return self.wait_until(lambda: self.driver.find_elements("xpath", path), path)
 
-    def open_description(self, question="What carries the gain?"):
+    @cached_property
+    def links(self):
         """Unfold the experiment's description and return the addresses of its links, by their words."""
         self.open_address(self.trials)
-        self.wait_for_words(question)
-        self.find_elements(f"//*[text() = '{question}']/following::button")[1].click()
+        self.wait_for_words(self.question)
+        self.find_elements(f"//*[text() = '{self.question}']/following::button")[1].click()
         self.wait_for_words("Charts by arm")
-        links = self.driver.execute_script(  # at once: the page may be drawn again in between
+        return self.driver.execute_script(  # at once: the page may be drawn again in between
             "return Object.fromEntries([...document.links].map(link => [link.innerText, link.href]))"
         )
-        return {
-            words: links[words] for words in ("Means by arm", "Charts by arm", "Arms and trials", "Report")
-        }
 
     def read_table(self, *columns):
         """Return the cells of the columns by the name of the run, once the table is filled."""
@@ -160,16 +161,16 @@ def server(browser, serve, small_results, large_results, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(server, browser):
-    return Page(browser, server, "regularization")
+    return Page(browser, server, "regularization", "What carries the gain?")
 
 
 @pytest.fixture(scope="module")
 def width_page(server, browser):
-    return Page(browser, server, "width")
+    return Page(browser, server, "width", "How wide?")
 
 
 def test_the_description_asks_and_answers(page):
-    page.open_description()
+    assert {"Means by arm", "Charts by arm", "Arms and trials", "Report"} <= page.links.keys()
     page.wait_for_words(
         "↓ worse, size not settled — no <b>dropout</b> against baseline",
         "1.0 nats higher",
@@ -210,7 +211,7 @@ def test_the_address_of_a_study_shows_each_arms_means_the_best_first(width_page,
 
 
 def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_page, large_results):
-    width_page.open_address(width_page.open_description("How wide?")["Charts by arm"])
+    width_page.open_address(width_page.links["Charts by arm"])
     width_page.wait_for_words("Arms\n(7)", "11 matching runs")
     means = [compute_means(large_results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
     numbers = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
@@ -227,7 +228,7 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_pa
 
 
 def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
-    width_page.open_address(width_page.open_description("How wide?")["Arms and trials"])
+    width_page.open_address(width_page.links["Arms and trials"])
     # MLflow loads a hundred runs at a time
     width_page.wait_for_words("hidden = 128", "100 matching runs", "Load more")
     width_page.find_elements("//button[. = 'Load more']")[0].click()
@@ -247,7 +248,7 @@ def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
 
 
 def test_the_report_works_inside_mlflow(page):
-    page.open_address(page.open_description()["Report"])
+    page.open_address(page.links["Report"])
     page.driver.switch_to.frame(page.find_elements("//iframe")[0])
     try:
         page.wait_for_words("What carries the gain?", "worse, size not settled", "no <b>dropout</b>")

@@ -129,7 +129,7 @@ STUDY = """
 name = "mine"
 question = "Is it worth it?"
 metrics = [{ name = "loss", delta = 0.01 }]
-seeds = 10
+seeds = 5
 [program]
 run = "python train.py {seed} {width}"
 [baseline]
@@ -140,17 +140,17 @@ width = [2, 3, 4]
 RANDOM = """
 import json, random, sys, time
 random.seed(int(sys.argv[1]))
-time.sleep(0.1)
+time.sleep(0.05)
 print(json.dumps({"loss": random.random() / int(sys.argv[2])}))
 """
 
 
 @pytest.mark.slow
-def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturbed(tmp_path: Path) -> None:
+def test_after_kills_of_driver_and_program_all_trials_are_as_if_undisturbed(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RANDOM)
     (tmp_path / "mine.toml").write_text(STUDY)
     dice = random.Random(5)
-    victims = ["driver", "program", "driver", "program", "driver"]
+    victims = ["driver", "program", "driver"]
     trials = tmp_path / "results" / "trials"
 
     def find_programs(group: ProgramGroup) -> list[int]:
@@ -179,7 +179,7 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
     assert driver.returncode == 0
     ledger = Ledger(tmp_path / "results")
     finished = list(ledger.read_results(ledger.find_result_files()).values())
-    assert len(finished) == 40
+    assert len(finished) == 20
     for result in finished:
         expected = random.Random(result.trial.seed).random() / int(result.trial.flat_settings()["width"])
         assert result.done and result.metrics["loss"] == expected

@@ -207,8 +207,12 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
 
 
 def stand_in_variables(folder: Path, nvml: Machine) -> dict[str, str]:
-    """Return the variables by which the processes of a command see stand-ins for GPUs."""
-    path = write_sitecustomize(folder, "import tests.helpers.cuda_stand_in")
+    """Return the variables by which the processes of a command see stand-ins for GPUs.
+
+    They are loaded by name, as a program's identity would follow an import to every file of this project.
+    """
+    code = "import importlib; importlib.import_module('tests.helpers.cuda_stand_in')"
+    path = write_sitecustomize(folder, code)
     return {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}", VARIABLE: str(nvml.path)}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, run_command
 from tests.helpers.command_process import write_study
-from tests.helpers.look_trials import StudyOnDisk
+from tests.helpers.look_study import StudyOnDisk
 from tests.helpers.processes import wait_for
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
@@ -34,7 +34,7 @@ from unrolled.reports.words.caveats import describe_trials
 
 LOOKS = 5, 6, 8
 STATES = {"hidden 8": "decided", "hidden 24": "open", "hidden 32": "decided"}
-"""What becomes of each contrast of `look_trials`."""
+"""What becomes of each contrast of `look_study`."""
 
 
 @pytest.fixture

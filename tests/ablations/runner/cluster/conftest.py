@@ -108,6 +108,15 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield group.address
 
 
+@pytest.fixture(scope="module")
+def two_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a cluster of one worker, which trains two trials at once and loads torch once."""
+    with open_processes(tmp_path_factory) as group:
+        group.start_scheduler()
+        group.start_worker("--nthreads", "2")
+        yield group.address
+
+
 class Gate:
     """The folder by which gated trials and a test communicate."""
 

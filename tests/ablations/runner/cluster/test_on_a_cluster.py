@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
 from tests.helpers.git_repository import git
-from tests.helpers.look_trials import StudyOnDisk
+from tests.helpers.look_study import StudyOnDisk
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -40,12 +40,12 @@ set = { hidden = 16 }
 
 
 @pytest.mark.slow
-def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two_workers: str, tmp_path: Path) -> None:
+def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two_places: str, tmp_path: Path) -> None:
     (tmp_path / "leaky.py").write_text(MODEL)
     (tmp_path / "leaky.toml").write_text(CELL)
     (tmp_path / "my.txt").write_text("the cat sat on a mat and saw another cat there . " * 60)
 
-    output = check_command(tmp_path, "run", "leaky.toml", "--cluster", two_workers, "--plugin", "leaky.py")
+    output = check_command(tmp_path, "run", "leaky.toml", "--cluster", two_places, "--plugin", "leaky.py")
     assert "[4/4] " in output
     assert read_trial_counts(output) == TrialCounts(trained=4)
     output = check_command(tmp_path, "verify", "leaky", "-n", "2", "--plugin", "leaky.py")
@@ -76,7 +76,7 @@ width = [2]
 
 @pytest.mark.slow
 def test_a_program_and_its_commits_have_the_same_numbers_on_a_cluster_and_here(
-    two_workers: str, tmp_path: Path
+    two_places: str, tmp_path: Path
 ) -> None:
     for name, text in {
         "train.py": PROGRAM,
@@ -85,7 +85,7 @@ def test_a_program_and_its_commits_have_the_same_numbers_on_a_cluster_and_here(
         "helper.py": "one = 1",
     }.items():
         (tmp_path / name).write_text(text)
-    run = "run", "mine.toml", "--cluster", two_workers
+    run = "run", "mine.toml", "--cluster", two_places
     assert read_trial_counts(check_command(tmp_path, *run)) == TrialCounts(trained=4)
     assert "4 of 4 bit-identical" in check_command(tmp_path, "verify", "mine.toml", "-n", "4")
     git(tmp_path, "init", "-q")
@@ -97,9 +97,9 @@ def test_a_program_and_its_commits_have_the_same_numbers_on_a_cluster_and_here(
 
 
 @pytest.mark.slow
-def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two_workers: str, tmp_path: Path) -> None:
+def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two_places: str, tmp_path: Path) -> None:
     outcomes = []
-    for name, flags in (("here", ("-j", "1")), ("there", ("--cluster", two_workers))):
+    for name, flags in (("here", ("-j", "1")), ("there", ("--cluster", two_places))):
         (tmp_path / name).mkdir()
         study = StudyOnDisk(tmp_path / name)
         study.run(*flags)
