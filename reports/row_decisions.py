@@ -89,7 +89,7 @@ def _explain_lost_runs(
         causes.append(_phrase_missing(lost_count, "run"))
     if match and any(match.lacks):
         causes.append(_phrase_missing(sum(match.lacks), "row"))
-    return f"“{of_survivors.text}” would not hold if {' and '.join(causes)} had been bad"
+    return f"“{of_survivors.text}” could be undone by {' and '.join(causes)}"
 
 
 def _phrase_missing(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """Earlier plans of a plan's contrasts in the same ledger: each had its own chance of a wrong claim."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from operator import attrgetter
 
 from unrolled.ablations.comparisons.plan_comparison import design_of_plan
@@ -9,35 +10,68 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import EarlierVerdict, Plan
 from unrolled.bench.metric import FEWEST_SEEDS
 
+Contrast = frozenset[str]  # hashes of the settings of both sides
 
-def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[EarlierVerdict, ...]]:
-    """Return, by arm, the verdicts of earlier plans on its contrast, oldest first.
+
+def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
+    """Return a plan with the verdicts of earlier plans on its contrasts, oldest first.
 
     Contrasts are the same if both sides have the same program, settings and data; study, seeds and code may
     differ. A plan has no verdict if it has too few seeds or no pair of results, or if its first trials
     stopped it. The studies that ship were declared together, so that trials which two of them share are one
     attempt: "no tying" of `regularization` and of `toggles`. Of a shipped `plan`, verdicts that rest on its
     own trials alone are therefore left out.
+
+    The plan replaces that of its study in the ledger, whose other contrasts go into `past_verdicts`.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
-    verdicts: dict[frozenset[str], dict[tuple[object, ...], EarlierVerdict]] = {}
+    verdicts: dict[Contrast, dict[tuple[object, ...], EarlierVerdict]] = {}
     for earlier in plan_store.load_plans(ledger):
-        keys = {arm: key for arm, key in earlier.contrast_keys.items() if key in contrasts.values()}
-        if not keys or plan_store.is_same_plan(earlier, plan):
+        if plan_store.is_same_plan(earlier, plan):
             continue
-        can_decide = len(earlier.seeds) >= FEWEST_SEEDS and not earlier.refusal
-        latest = _find_verdicts_of_plan(earlier, keys, shared_trials, ledger) if can_decide else {}
-        for arm, key in keys.items():
-            present = [latest[arm]] if arm in latest else []
-            # a later verdict replaces an older one
-            for verdict in (*earlier.earlier_verdicts.get(arm, ()), *present):
-                verdicts.setdefault(key, {})[verdict.study, verdict.declared_at, verdict.arm] = verdict
-    return {
-        arm: tuple(sorted(verdicts[key].values(), key=attrgetter("declared_at")))
-        for arm, key in contrasts.items()
-        if key in verdicts
+        keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.past_verdicts)}
+        if earlier.study != plan.study:  # that of the same study is replaced, with all that it knows
+            keys &= {*contrasts.values()}
+        for key, of_contrast in _list_verdicts(earlier, keys, shared_trials, ledger).items():
+            by_attempt = verdicts.setdefault(key, {})
+            for verdict in of_contrast:  # a later verdict replaces an older one
+                by_attempt[verdict.study, verdict.declared_at, verdict.arm] = verdict
+    ordered = {
+        key: tuple(sorted(by_attempt.values(), key=attrgetter("declared_at")))
+        for key, by_attempt in verdicts.items()
+        if by_attempt
     }
+    return replace(
+        plan,
+        earlier_verdicts={arm: ordered[key] for arm, key in contrasts.items() if key in ordered},
+        past_verdicts={
+            "\n".join(sorted(key)): of_contrast
+            for key, of_contrast in ordered.items()
+            if key not in contrasts.values()
+        },
+    )
+
+
+def _list_verdicts(
+    plan: Plan, keys: Collection[Contrast], shared_trials: Collection[str], ledger: Ledger
+) -> dict[Contrast, list[EarlierVerdict]]:
+    """Return, by contrast, the verdicts that a stored plan knows of, and its own as the last one."""
+    names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
+    can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.refusal
+    latest = _find_verdicts_of_plan(plan, names, shared_trials, ledger) if can_decide else {}
+    past = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.past_verdicts.items()}
+    verdicts = {key: of_contrast for key, of_contrast in past.items() if key in keys}
+    for arm in names:
+        own = [latest[arm]] if arm in latest else []
+        known = verdicts.setdefault(plan.contrast_keys[arm], [])
+        known += [*plan.earlier_verdicts.get(arm, ()), *own]
+    return verdicts
+
+
+def _parse_key(text: str) -> Contrast:
+    """Return the contrast of a key of `Plan.past_verdicts`."""
+    return frozenset(text.split("\n"))
 
 
 def _find_verdicts_of_plan(

@@ -131,6 +131,8 @@ class Plan:
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
+    past_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
+    """The same of contrasts that only earlier plans of the study had, by the two settings' hashes."""
     earlier_declarations: tuple[Declaration, ...] = ()
     """Earlier plans of the same study that have results."""
     device: str = "cpu"

@@ -47,6 +47,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
             earlier_arms=stored_plan.earlier_arms,
             ships=stored_plan.ships,
             earlier_verdicts=stored_plan.earlier_verdicts,
+            past_verdicts=stored_plan.past_verdicts,
             earlier_declarations=stored_plan.earlier_declarations,
         )
     else:

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.comparisons.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import (
     collect_report_parts,
@@ -180,7 +180,7 @@ def _prepare_training(study_run: StudyRun) -> None:
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
     _check_arms(todo, study_run)
-    plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
+    plan = add_earlier_verdicts(plan, ledger)
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
     study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):

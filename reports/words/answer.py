@@ -182,6 +182,11 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
             effect += " in the median" if finding.verdict.contrast.uses_median else ""
             evidence = _format_evidence(finding.verdict, comparison)
             line = Markup("{} {}{}{}{}").format(finding.name, effect, against, evidence, finding.remarks)
+        elif finding.verdict.direction is not Direction.NONE:  # by an infinite difference
+            evidence = _format_evidence(finding.verdict, comparison)
+            line = Markup("{} is {}{}{}{}").format(
+                finding.name, finding.verdict.text, against, evidence, finding.remarks
+            )
         else:
             remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
             line = Markup("{} {}{}{}").format(

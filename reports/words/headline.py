@@ -64,7 +64,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         first = better[0]
         base = format_name(first.against or comparison.arms[0].name)
         over = Markup(" over {}").format(base) if is_ladder else f" {context}"
-        gain = _describe_gain(first, comparison) + format_brackets(first.evidence_remarks)
+        gain = _describe_gain(first, comparison) + format_brackets(first.evidence_remarks, first.disagreement)
         scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
         return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, first.name, over, gain, levels)
     if better or (len(findings) == 1 and not context and not is_ladder):
@@ -126,13 +126,15 @@ def _describe_pair(finding: Finding, levels: Markup, comparison: Comparison) -> 
         else:
             claim = f"is {_describe_gain(finding, comparison)}"
         return Markup("{}; {} {}{}").format(
-            levels, finding.name, claim, format_brackets(finding.evidence_remarks)
+            levels, finding.name, claim, format_brackets(finding.evidence_remarks, finding.disagreement)
         )
     decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
     level = phrase_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_value(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].name)
-    claim = _describe_gain(finding, comparison) + format_brackets(finding.evidence_remarks)
+    claim = _describe_gain(finding, comparison) + format_brackets(
+        finding.evidence_remarks, finding.disagreement
+    )
     return Markup("{} {}, {} {}: {}").format(finding.name, level, base, base_level, claim)
 
 

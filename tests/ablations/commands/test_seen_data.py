@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import compare, verdicts
-from unrolled.ablations.comparisons.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.comparisons.plan_comparison import compare_plan, design_of_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
@@ -47,7 +47,7 @@ def declare_plan(ledger, seeds, code="v1", **facts):
 def store_results(results, ledger, **facts):
     """Store the plan of results, with its earlier verdicts, and return it."""
     plan = build_plan(results, {"b": {"lr": 0.1}}, **facts)
-    plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
+    plan = add_earlier_verdicts(plan, ledger)
     return plan_store.store_plan(
         plan, ledger, [r.trial for arm_results in results.values() for r in arm_results]
     )
@@ -156,6 +156,18 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
     assert describe_seen(third, ledger).endswith("--seeds 20-29")
     assert declare_plan(ledger, range(10, 20), study="again") == third, "resumed"
+
+
+def test_a_plan_of_other_arms_in_between_hides_no_attempt(ledger):
+    for first_seed in (10, 20):
+        seeds = range(first_seed, first_seed + 10)
+        attempts = declare_plan(ledger, seeds).earlier_verdicts["b"]
+        assert [attempt.seeds[0] for attempt in attempts] == [*range(0, first_seed, 10)]
+        record_results(ledger, seeds)
+        results = make_results(seeds)
+        results["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in results["b"]]
+        other_plan = build_plan(results, {"b": {"lr": 0.7}}, hash=f"other {seeds}")
+        plan_store.store_plan(add_earlier_verdicts(other_plan, ledger), ledger)
 
 
 def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
