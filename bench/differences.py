@@ -22,9 +22,9 @@ def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str
     kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else COST_KINDS
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
-        by_metric[name] = {f"{name} at {step:g}": _format_value(value) for step, value in points}
+        by_metric[name] = {f"{name} at {step:g}": _shorten_value(value) for step, value in points}
     for name, value in result.get("metrics", {}).items():
-        by_metric.setdefault(name, {})[name] = _format_value(value)
+        by_metric.setdefault(name, {})[name] = _shorten_value(value)
     return {name: values for name, values in by_metric.items() if kind_of(name, kinds) == "quality"}
 
 
@@ -53,16 +53,16 @@ def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = (
     A program's fingerprint `numbers` is left out: it is a hash of measurements, which are compared one by
     one.
     """
-    values = {name: _format_value(result.get(name, "")) for name in ("status", "reason")}
+    values = {name: _shorten_value(result.get(name, "")) for name in ("status", "reason")}
     values |= list_measurements(result, leave_out)
     for setting, witness in result.get("witnesses", {}).items():
-        values[f"witness {setting}"] = _format_value(witness)
+        values[f"witness {setting}"] = _shorten_value(witness)
     for name, record in result.get("records", {}).items():
-        values[name] = _format_value(record)
+        values[name] = _shorten_value(record)
     for name, fingerprint in result.get("fingerprints", {}).items():
         if name != "numbers":
-            values[f"fingerprint {name}"] = _format_value(fingerprint)
-    values["trace"] = _format_value(result.get("trace", {}))
+            values[f"fingerprint {name}"] = _shorten_value(fingerprint)
+    values["trace"] = _shorten_value(result.get("trace", {}))
     return values
 
 
@@ -74,6 +74,6 @@ def list_differences(left: Mapping[str, str], right: Mapping[str, str]) -> Itera
             yield name, *values
 
 
-def _format_value(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     text = canonical_json(value).decode()
     return text if len(text) <= _LONGEST else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"

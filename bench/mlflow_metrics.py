@@ -48,7 +48,7 @@ class MlflowMetrics:
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
         """Yield the points of a trial's curves. As a program reports no times, all are at the trial's end."""
         for name, curve in result.curves.items():
-            yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
+            yield from (CurvePoint(name, step, value, result.attempt_seconds) for step, value in curve)
 
 
 PROGRAM_MLFLOW = MlflowMetrics()

@@ -211,12 +211,12 @@ class Result:
 
     If the process of a trial is killed, another attempt follows. Seconds of a result:
 
-    - `seconds`: the last attempt alone, from the start of its process to its end, measured by the runner.
+    - `attempt_seconds`: the last attempt alone, from the start to the end of its process, by the runner.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
       from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
       adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
     - `training_seconds`: `metrics["seconds"]`; of a trial that failed before it had any, `total_seconds`.
-    - `total_seconds`: the larger of `seconds` and `metrics["seconds"]`.
+    - `total_seconds`: the larger of `attempt_seconds` and `metrics["seconds"]`.
 
     Keys of `records`, which only trials of the chapter have, about the validation set:
 
@@ -243,7 +243,7 @@ class Result:
     reason: str = ""
     attempts: int = 1
     started: float = 0.0  # unix seconds
-    seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
+    attempt_seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
     curves: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     witnesses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -271,7 +271,7 @@ class Result:
     @property
     def total_seconds(self) -> float:
         """Seconds that the result took: see Result."""
-        return max(self.seconds, self.metrics.get("seconds", 0.0))
+        return max(self.attempt_seconds, self.metrics.get("seconds", 0.0))
 
     @property
     def training_seconds(self) -> float:

@@ -85,7 +85,17 @@ MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
 OPTIONS_IN_FULL = re.compile(r"(\w+Options)\((?:[^()]|\([^()]*\))*\)")
 PUBLIC_ATTRIBUTES = {
     ChapterTrial: ("model", "options", "seed", "device", "id", "title"),
-    Result: ("trial", "status", "reason", "seconds", "metrics", "curves", "records", "witnesses", "output"),
+    Result: (
+        "trial",
+        "status",
+        "reason",
+        "attempt_seconds",
+        "metrics",
+        "curves",
+        "records",
+        "witnesses",
+        "output",
+    ),
     StudyReport: ("study", "folder", "page", "results", "verdicts"),
     ComparedPair: ("arm", "against", "metric", "exploratory", "verdict", "contrast"),
     Verdict: ("text", "direction", "size", "interval", "difference_p", "equivalence_p", "unbiased"),

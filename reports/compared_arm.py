@@ -189,7 +189,7 @@ def make_compared_arm(
         is_exploratory=design.is_exploratory(arm),
         attempt=design.count_attempts(arm),
         task_differences=tuple(differences),
-        witnesses=collect_witnesses(counted_arm.finished_results),
+        witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
 
 
@@ -222,7 +222,7 @@ def add_contrast(
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, is_judged=True, decided=verdict.decided, blocked_reason=verdict.blocked_reason)
+    arm = replace(arm, is_judged=True, decided=verdict.has_ended, blocked_reason=verdict.blocked_reason)
     if not arm.remark and verdict.contrast.pairs:
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
@@ -254,7 +254,7 @@ def summarise_arm(
     return summary if arm.uses_seed else replace(summary, sd=None, interval=None)
 
 
-def collect_witnesses(results: Iterable[Result]) -> tuple[ArmWitness, ...]:
+def collect_arm_witnesses(results: Iterable[Result]) -> tuple[ArmWitness, ...]:
     """Return, of finished trials, one witness for each setting that has any."""
     by_setting: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:

@@ -14,7 +14,7 @@ from unrolled.reports import formats
 from unrolled.reports.words import caveats, sentences
 
 
-def fill_template(template: str, context: dict[str, Any]) -> bytes:
+def fill_page_template(template: str, context: dict[str, Any]) -> bytes:
     """Return a page, from a template and the names that it reads.
 
     Style and script are inline. The page's policy (CSP) allows these two by their hashes and nothing else.

@@ -21,7 +21,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, find_page
 from unrolled.reports.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.figures import curves, forest
-from unrolled.reports.page_template import fill_template
+from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
 from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
@@ -92,7 +92,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     """
     path = find_page(comparison.design.study, out)
     page = _make_page(comparison)
-    html = fill_template(comparison.design.presentation.template, vars(page))
+    html = fill_page_template(comparison.design.presentation.template, vars(page))
     texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
     summary = _summarise_page(page, html)
     save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
@@ -103,7 +103,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
     results = _list_results(comparison)
-    ends = [result.started + result.seconds for result in results]
+    ends = [result.started + result.attempt_seconds for result in results]
     spent = sum(result.training_seconds for result in results)
     metrics = ", then ".join(view.title for view in comparison.per_metric)
     facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
@@ -135,7 +135,7 @@ def write_index(out: Path) -> Path:
     page = out / "index.html"
     written = None
     while (summaries := read_summaries(out)) != written:
-        save_file(page, fill_template("index.html", _index_context(summaries, out)))
+        save_file(page, fill_page_template("index.html", _index_context(summaries, out)))
         written = summaries
     return page
 
@@ -164,10 +164,10 @@ def _make_page(comparison: Comparison) -> Page:
         answers=_write_answers(comparison, parts, factorial),
         gate_sentence=gate.describe_gate(comparison),
         gate_rows=gate.list_gate_rows(comparison),
-        proposal_sentence=chain.describe_proposal(comparison),
+        proposal_sentence=chain.describe_proposal_state(comparison),
         audit_sentence=audit.describe_audit(comparison),
         audit_rows=audit.list_audit_rows(comparison),
-        audit_notes=audit.list_notes(comparison),
+        audit_notes=audit.list_audit_notes(comparison),
         contrast_tally=caveats.describe_decided(comparison),
         futile=caveats.describe_futile_contrasts(comparison),
         seen_data=caveats.describe_seen_data(comparison),
@@ -244,7 +244,7 @@ def answer_lines(comparison: Comparison) -> list[str]:
     if comparison.gate:
         return gate.write_gate_lines(comparison)
     if comparison.proposal:
-        return [f"{chain.describe_proposal(comparison)}."]
+        return [f"{chain.describe_proposal_state(comparison)}."]
     if comparison.design.audit:
         return audit.write_audit_lines(comparison)
     factorial = find_factorial(comparison)

@@ -67,7 +67,7 @@ def _judge_rows(
         else:
             reason = _explain_lost_runs(of_survivors[name], verdict, lost_counts[name], matched.get(name))
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(verdict, decided=verdict.claims, blocked_reason=reason)
+        verdicts[name] = replace(verdict, has_ended=verdict.claims, blocked_reason=reason)
     return verdicts
 
 

@@ -15,7 +15,7 @@ from unrolled.ablations.commits.chain_record import (
     has_chain,
     read_chain,
 )
-from unrolled.ablations.commits.chain_rows import describe_proposal
+from unrolled.ablations.commits.chain_rows import write_outcome_line
 from unrolled.ablations.commits.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
@@ -58,7 +58,7 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
         return INTERRUPTED
     code = INTERRUPTED if interrupted else _find_exit_code(entry.proposal)
     facts = _collect_facts(entry, code, options)
-    print(json.dumps(facts) if options.json else make_visible(describe_proposal(entry)))
+    print(json.dumps(facts) if options.json else make_visible(write_outcome_line(entry)))
     return code
 
 

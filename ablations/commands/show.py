@@ -11,7 +11,7 @@ from unrolled.ablations.plans.retraining import find_result
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result
-from unrolled.reports.compared_arm import collect_witnesses
+from unrolled.reports.compared_arm import collect_arm_witnesses
 from unrolled.reports.formats import format_duration
 
 
@@ -54,7 +54,7 @@ def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     yield from _format_section(
         "result", _wrap_parts([f"{name} {x:,.6g}" for name, x in result.metrics.items()])
     )
-    yield from _format_section("witnesses", [str(witness) for witness in collect_witnesses([result])])
+    yield from _format_section("witnesses", [str(witness) for witness in collect_arm_witnesses([result])])
     yield from _format_section(
         "fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()]
     )

@@ -22,7 +22,7 @@ RULES = {
 }
 
 
-def describe_proposal(entry: ChainEntry) -> str:
+def write_outcome_line(entry: ChainEntry) -> str:
     """Return the outcome of a proposal in a line."""
     proposal = entry.proposal
     record = entry.record

@@ -73,7 +73,7 @@ def _make_arm_run(
         curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics, mlflow_metrics.first_step),
         seeds=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
-        ended=max((result.started + result.seconds for result in results), default=0.0),
+        ended=max((result.started + result.attempt_seconds for result in results), default=0.0),
     )
 
 

@@ -108,7 +108,7 @@ def to_key(name: str) -> str:
     clean = posixpath.normpath(re.sub(r"[^/\w.\- ]", "_", name)).lstrip("/.") or "unnamed"
     if clean == name and len(name) <= NAME_LENGTH:
         return name
-    return f"{clean[:200].rstrip('/')}-{hash_text(name)[:8]}"
+    return f"{clean[:200].rstrip('/')}-{hash_value(name)[:8]}"
 
 
 def fit_text(value: str, longest: int) -> str:
@@ -116,11 +116,11 @@ def fit_text(value: str, longest: int) -> str:
     value = value.replace("\0", "␀").encode(errors="backslashreplace").decode()
     if len(value) <= longest:
         return value
-    mark = f" … [cut: {len(value):,} characters, sha256 {hash_text(value)}]"
+    mark = f" … [cut: {len(value):,} characters, sha256 {hash_value(value)}]"
     return value[: longest - len(mark)] + mark
 
 
-def hash_text(value: str) -> str:
+def hash_value(value: str) -> str:
     """Return the SHA-256 of a text, 64 hex digits."""
     return hashlib.sha256(value.encode(errors="backslashreplace")).hexdigest()
 

@@ -16,7 +16,7 @@ from unrolled.ablations.mlflow.experiment import (
 from unrolled.ablations.mlflow.fields import (
     TAG_LENGTH,
     fit_text,
-    hash_text,
+    hash_value,
     metric_points,
     round_number,
     to_milliseconds,
@@ -130,7 +130,7 @@ class MlflowRuns:
             name: number if name in judged_metrics else round_number(number)
             for name, number in mlflow_metrics.final_numbers(result).items()
         }
-        ended = result.started + result.seconds
+        ended = result.started + result.attempt_seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._study_tags(key)}
         content = RunContent(
             title=f"{fit_text(arm, 200)}/seed={result.trial.seed}",
@@ -173,7 +173,7 @@ class MlflowRuns:
 
         MLflow would keep the old value of a metric beside the new one.
         """
-        summary = hash_text(self._mark + canonical_json(asdict(arm)).decode())
+        summary = hash_value(self._mark + canonical_json(asdict(arm)).decode())
         for run_id, tags in self._summaries.items():
             if tags.get(SUMMARY) == summary:
                 return run_id
@@ -266,4 +266,4 @@ def _trial_key(arm: str, id: str) -> tuple[str, str]:
 
 def plan_mark(plan: Plan) -> str:
     """Return the `unrolled.plan` tag of a plan, which differs if its settings, code or data do."""
-    return fit_text(f"{plan.hash}-{hash_text(' '.join(sorted(plan.ids)))[:16]}", TAG_LENGTH)
+    return fit_text(f"{plan.hash}-{hash_value(' '.join(sorted(plan.ids)))[:16]}", TAG_LENGTH)

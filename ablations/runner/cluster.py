@@ -291,7 +291,7 @@ class _Driver:
         attempts = self.failures[trial.id] + 1
         if isinstance(answer, Result):
             # The start is by the driver's clock, because a worker reports only how long the trial took.
-            started = time.time() - answer.seconds
+            started = time.time() - answer.attempt_seconds
             self.record_result(replace(answer, attempts=answer.attempts + attempts - 1, started=started))
         elif attempts < self.conditions.limits.attempts:
             self.failures[trial.id] = attempts

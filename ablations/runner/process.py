@@ -124,7 +124,7 @@ def run_alone(
         reason=result.reason + _describe_checkpoint(checkpoints, result),
         attempts=number,
         started=attempt.started,
-        seconds=attempt.seconds,
+        attempt_seconds=attempt.seconds,
         output="" if has_quality else attempt.output.decode(errors="replace"),
         provenance={**result.provenance, **gpu_facts(gpus)},
     )
@@ -190,8 +190,8 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
     wrong = [name for name, type_ in types.items() if type(getattr(result, name)) is not type_]
     if wrong or result.status not in STATUSES:
         raise ValueError(*wrong or ["status"])
-    if type(result.seconds) not in (int, float) or not 0 <= result.seconds < inf:
-        raise ValueError("seconds")
+    if type(result.attempt_seconds) not in (int, float) or not 0 <= result.attempt_seconds < inf:
+        raise ValueError("attempt_seconds")
     if result.trial.id != trial.id:
         raise ValueError("it is of another trial")
     return replace(result, trial=trial)

@@ -84,7 +84,7 @@ def _combine_factors(names: list[str], baseline: Settings, factory: TrialFactory
             if level != levels[factor.key]:
                 changes[factor.key] = level
                 is_off = level == factor.off
-                words.append(factory.format_setting(factor.key, level) if is_off else f"+ {factor.title}")
+                words.append(factory.describe_setting(factor.key, level) if is_off else f"+ {factor.title}")
         yield _make_table(changes, ", ".join(words))
 
 

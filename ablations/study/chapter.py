@@ -209,7 +209,7 @@ def title_setting(key: str) -> str:
     return SETTINGS.get(key, SettingSpec("")).title or key.replace("_", " ")
 
 
-def format_setting(key: str, value: Any) -> str:
+def describe_setting(key: str, value: Any) -> str:
     """Return a setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
     setting = SETTINGS.get(key, SettingSpec(""))
     title = title_setting(key)

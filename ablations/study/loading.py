@@ -108,7 +108,7 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     name = file.baseline_name
     if name:  # without the corpus, whose path would make the name too long
         titles = [
-            factory.format_setting(key, value) for key, value in single_values.items() if key != "corpus"
+            factory.describe_setting(key, value) for key, value in single_values.items() if key != "corpus"
         ]
         name = ", ".join([name, *titles])
     old_name = file.baseline_name or title_changes(factory, file.baseline)

@@ -244,7 +244,7 @@ class ProgramFactory:
         """Return a setting with spaces between its words."""
         return key.replace("_", " ")
 
-    def format_setting(self, key: str, value: Any) -> str:
+    def describe_setting(self, key: str, value: Any) -> str:
         """Return a setting as reports name it: 'lr 0.001', 'no tying'; a commit by its name."""
         if key == "commit":
             return str(value)

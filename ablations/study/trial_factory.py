@@ -56,7 +56,7 @@ class TrialFactory(Protocol):
     def title_setting(self, key: str) -> str:
         """Return what reports call a setting: alpha is AR, detach_every 'detach every'."""
 
-    def format_setting(self, key: str, value: Any) -> str:
+    def describe_setting(self, key: str, value: Any) -> str:
         """Return a setting as reports name it: 'lr 0.001', 'no dropout'."""
 
     def make_trial(self, trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> Trial:
@@ -71,4 +71,4 @@ class TrialFactory(Protocol):
 
 def title_changes(factory: TrialFactory, changes: Settings) -> str:
     """Return the name of an arm that has none in the file: 'LMModel5, lr 0.003'."""
-    return ", ".join(factory.format_setting(key, value) for key, value in changes.items())
+    return ", ".join(factory.describe_setting(key, value) for key, value in changes.items())

@@ -50,7 +50,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     if not spec_of(trial.model).is_counting_model:
         with _naming_origin(_find_model_origin(trial)), run.unchanged_machine(trial.device):
             _check_model(trial, corpus, train, valid)
-    return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - start)
+    return Result(trial=trial, status="done", started=started, attempt_seconds=time.perf_counter() - start)
 
 
 def _check_model(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> None:

@@ -38,7 +38,7 @@ class ChapterMlflowMetrics(MlflowMetrics):
         """
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         epoch_seconds = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
-        elapsed = max(0.0, result.seconds - sum(seconds for _, seconds in epoch_seconds))
+        elapsed = max(0.0, result.attempt_seconds - sum(seconds for _, seconds in epoch_seconds))
         end_times = {}
         for epoch, seconds in epoch_seconds:
             elapsed += seconds

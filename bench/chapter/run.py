@@ -57,7 +57,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
     measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.measure_memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
-    return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
+    return Result(trial=trial, status=status, attempt_seconds=seconds, **facts, **measured)
 
 
 @contextmanager

@@ -178,10 +178,10 @@ def write_audit_lines(comparison: Comparison) -> list[str]:
         lines.append(
             f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, evidence, row.remark]))}"
         )
-    return [*lines, *list_notes(comparison)]
+    return [*lines, *list_audit_notes(comparison)]
 
 
-def list_notes(comparison: Comparison) -> list[str]:
+def list_audit_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how to read the rows."""
     audit = comparison.design.audit
     if audit is None:
@@ -209,7 +209,7 @@ def write_audit_markdown(comparison: Comparison) -> str:
     """Return the answer and a table of the changes as Markdown."""
     head = ("Change", "Lines", "Difference", "Interval", "Seeds", "Effect", "Remark")
     rows = [[markdown_cell(cell) for cell in row] for row in list_audit_rows(comparison)]
-    notes = escape_markdown(" ".join(list_notes(comparison)))
+    notes = escape_markdown(" ".join(list_audit_notes(comparison)))
     return f"**{escape_markdown(describe_audit(comparison))}.**\n\n{pipe_table([head, *rows])}\n{notes}\n"
 
 

@@ -10,7 +10,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.phrases import plural
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
-from unrolled.reports.page_template import fill_template
+from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 
@@ -65,7 +65,7 @@ _REACH = 4.0  # the axis shows at least ±1 δ, and at most this many δ
 
 def render_chain(chain: ChainPage, page: Path) -> None:
     """Write the page of a chain."""
-    save_file(page, fill_template("chain.html", {"chain": chain, "figure": draw_gains(chain.rows)}))
+    save_file(page, fill_page_template("chain.html", {"chain": chain, "figure": draw_gains(chain.rows)}))
 
 
 def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
@@ -108,7 +108,7 @@ def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
     )
 
 
-def describe_proposal(comparison: Comparison) -> str:
+def describe_proposal_state(comparison: Comparison) -> str:
     """Return a sentence on the outcome of a proposal; "" if the study is no proposal."""
     decision = comparison.proposal
     if decision is None:

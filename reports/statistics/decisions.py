@@ -141,7 +141,7 @@ def evaluate_looks(
         open_contrasts = [
             name
             for name, verdict in verdicts_of_first.items()
-            if not verdict.decided
+            if not verdict.has_ended
             and name not in futile_reasons
             and not evidence.explain_block(name, looks_taken)
         ]
@@ -149,13 +149,13 @@ def evaluate_looks(
             break
         evidence.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*open_contrasts, *futile_reasons):  # `decided` says who needs the next look
+        for name in (*open_contrasts, *futile_reasons):  # `has_ended` says who needs the next look
             verdicts_of_first[name] = replace(
-                judged[name], decided=_ends_contrast(judged[name], stopping_rule)
+                judged[name], has_ended=_ends_contrast(judged[name], stopping_rule)
             )
         looks_taken += 1
         futile_reasons = {
-            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].decided
+            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].has_ended
         }
         if futility and looks_taken < len(looks.numbers):
             futile_reasons |= _find_futile(
@@ -230,14 +230,14 @@ class _LookInput(Generic[Key]):
         for name, verdict in verdicts_of_first.items():
             reason = ""
             seeds_requested[name] = 0
-            if not verdict.decided:
+            if not verdict.has_ended:
                 reason = futile_reasons.get(name) or self.explain_block(name, next_look)
                 seeds_requested[name] = 0 if reason else seeds
             of_other = f"{reason} by the first metric" if name in futile_reasons else reason
             verdicts[name] = {  # the first metric decides for all: a contrast has the same seeds by each
                 metric: replace(
                     by_name[name],
-                    decided=verdict.decided,
+                    has_ended=verdict.has_ended,
                     blocked_reason=reason if metric == self.metrics[0].name else of_other,
                     futile=name in futile_reasons,
                 )
@@ -282,7 +282,7 @@ def _find_futile(
     candidates = {}
     for name, verdict in verdicts.items():
         contrast = verdict.contrast
-        if verdict.decided or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
+        if verdict.has_ended or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
             continue
         test = LastLookTest(
             looks=contrast.look.looks,

@@ -43,7 +43,7 @@ class AlphaSpending:
 
     def compute_levels(self, p_values: ArrayLike) -> Floats:
         """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1)."""
-        p = _check_p_values(p_values)
+        p = _read_p_values(p_values)
         levels = self.alpha * _select_gammas(self.gammas, np.arange(p.shape[-1] + 1))
         return np.broadcast_to(levels, (*p.shape[:-1], levels.size))
 
@@ -63,7 +63,7 @@ class Saffron:
 
     def compute_levels(self, p_values: ArrayLike) -> Floats:
         """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1)."""
-        p = _check_p_values(p_values)
+        p = _read_p_values(p_values)
         n = p.shape[-1]
         wealth = self.alpha / 2 if self.wealth is None else self.wealth
         spent = np.zeros((*p.shape[:-1], n + 1), dtype=int)  # number of earlier tests that have spent
@@ -102,7 +102,7 @@ def make_rule(name: str, alpha: float) -> Rule:
     raise ValueError(f'a chain\'s rule is "saffron" or "family-wise", not "{name}"')
 
 
-def _check_p_values(p_values: ArrayLike) -> Floats:
+def _read_p_values(p_values: ArrayLike) -> Floats:
     p = np.asarray(p_values, dtype=float)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p values must be between 0 and 1")

@@ -65,7 +65,7 @@ class Verdict:
     # "worse" if the arm is shown to diverge more often than its base
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
-    decided: bool = False  # whether it ended its contrast, or its gate or proposal has ended
+    has_ended: bool = False  # whether it ended its contrast, or its gate or proposal has ended
     blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
     futile: bool = False  # whether it is unlikely to be decided by the last look
 
@@ -80,7 +80,7 @@ class Verdict:
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
-        most_looks = len(looks.numbers) if self.decided else contrast.look.k + 1
+        most_looks = len(looks.numbers) if self.has_ended else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean_difference
         if not self.stopping_rule:

@@ -70,7 +70,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     if len(looks.numbers) == 1:
         return ""
     seeds = f"{verdict.contrast.look.seeds} of {looks.last} seeds"
-    if verdict.decided:
+    if verdict.has_ended:
         return (
             f"decided at {seeds}" if verdict.claims else f"open at {seeds}, where {first_metric} was decided"
         )
@@ -115,7 +115,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = verdict.contrast.look
-    if not verdict.decided or look.k + 1 == len(look.looks.numbers):
+    if not verdict.has_ended or look.k + 1 == len(look.looks.numbers):
         return ""
     mean = verdict.contrast.estimate
     unbiased = verdict.unbiased
@@ -238,7 +238,7 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
 def _fails_unequally(verdict: Verdict) -> bool:
     """Return True for a contrast that still gets seeds, and of which one side failed more often."""
     return verdict.contrast.fails_unequally and not (
-        verdict.claims or verdict.decided or verdict.blocked_reason
+        verdict.claims or verdict.has_ended or verdict.blocked_reason
     )
 
 
@@ -260,7 +260,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.fails_unequally:
         return "one side failed more often, so that they are not called the same"
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
-    if not verdict.decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
+    if not verdict.has_ended or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
     return f"{reason}, where {comparison.first_title} was decided"
 
@@ -272,9 +272,9 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     has_more_looks = contrast.look.k + 1 < len(looks.numbers)
     if comparison.has_too_few_pairs and not verdict.blocked_reason:
         return ""
-    if verdict.blocked_reason or (has_more_looks and not verdict.decided):
+    if verdict.blocked_reason or (has_more_looks and not verdict.has_ended):
         return describe_stage(verdict, comparison.first_title)
-    if verdict.decided:
+    if verdict.has_ended:
         return "" if verdict.claims else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:

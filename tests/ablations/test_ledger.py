@@ -75,7 +75,8 @@ def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, 
 def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledger) -> None:
     """Two studies may train one trial at once: a reader finds all of the one result or all of the other."""
     first, second = (
-        replace(steady(make_trial()), output=word * 9, seconds=s) for word, s in (("a", 1.0), ("b", 2.0))
+        replace(steady(make_trial()), output=word * 9, attempt_seconds=s)
+        for word, s in (("a", 1.0), ("b", 2.0))
     )
     stop = threading.Event()
 
@@ -186,7 +187,7 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", raise_error)
         with raises_bad_input(os.strerror(number), place=details_file):
-            ledger.record_result(replace(earlier, seconds=9.0))
+            ledger.record_result(replace(earlier, attempt_seconds=9.0))
     assert ledger.read_result(make_trial().id) == earlier
     assert len(list_files(ledger.root)) == 2, "the half-written files are gone"
 

@@ -18,7 +18,7 @@ RESULT = Result(
     fingerprints={"weights": "w", "metrics": "m"},
     trace={"tensors": ["loss"], "sums": "AAAA"},
 )
-NOT_COMPARED = {"trial", "attempts", "started", "seconds", "provenance", "output"}
+NOT_COMPARED = {"trial", "attempts", "started", "attempt_seconds", "provenance", "output"}
 """What is told of a result and computed by no trial; the trial is the identity under which both are kept."""
 
 CHANGED = {
@@ -62,7 +62,7 @@ def test_times_speeds_and_memory_that_unrolled_measures_are_not_compared() -> No
         curves={**RESULT.curves, "speed_train_seconds": ((1.0, 9.0),)},
         metrics={**RESULT.metrics, "speed_train": 1.0, "seconds": 7.0, "memory_peak": 1.0}
         | {"gpu_memory_peak": 5.0},
-        **{"seconds": 99.0, "started": 1e9, "attempts": 2},
+        **{"attempt_seconds": 99.0, "started": 1e9, "attempts": 2},
     )
     assert find_differences(RESULT, slower) == []
 

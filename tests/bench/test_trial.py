@@ -33,7 +33,7 @@ def make_result(**changes: object) -> Result:
     facts = {
         "status": "done",
         "started": 1.5,
-        "seconds": 0.25,
+        "attempt_seconds": 0.25,
         "curves": {"train_loss": ((0.0, math.inf), (1.0, -math.inf)), "valid_loss": ((0.0, 0.1),)},
         "metrics": {"valid_loss": 1.5, "valid_perplexity": math.inf, "tiny": 5e-324, "third": 1 / 3},
         "records": {

@@ -33,7 +33,7 @@ def make_result(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Res
         trial=ChapterTrial(model="lm4", seed=seed, options={"hidden": hidden}, source=source, data="5a" * 32),
         status="done",
         started=1_700_000_000.0 + 20 * seed + hidden / 100,
-        seconds=6.0,
+        attempt_seconds=6.0,
         curves=curves,
         metrics={**metrics, "speed_train": 2e6 / hidden + 10 * luck, "model_parameters": 1000.0 * hidden},
         **facts,

@@ -22,7 +22,7 @@ def make_result(
         trial=ChapterTrial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
         status="done",
         started=1_770_000_000.0 + seed,
-        seconds=2.0,
+        attempt_seconds=2.0,
         metrics={"valid_loss": loss, "speed_train": 9000 / slowdown * (1 + 0.001 * seed)},
         fingerprints={"weights": f"w{loss}", "metrics": f"m{loss}"},
         provenance={**MACHINE, **machine},

@@ -91,7 +91,9 @@ def read_results(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, 
 
 def serialize_result(result: Result) -> bytes:
     """Return the part of a result that must be the same in every run of the trial."""
-    return canonical_json(replace(result, attempts=0, started=0.0, seconds=0.0, provenance={}).to_dict())
+    return canonical_json(
+        replace(result, attempts=0, started=0.0, attempt_seconds=0.0, provenance={}).to_dict()
+    )
 
 
 def gated(trial: ChapterTrial) -> Result:

@@ -109,7 +109,7 @@ def make_result(
         trial=trial,
         status="done",
         started=1_770_000_100.0 + trial.seed,
-        seconds=8.2,
+        attempt_seconds=8.2,
         curves=curves,
         metrics=metrics,
         records={"roles": roles, "passage": passage, "continuation": WORDS[:6]},

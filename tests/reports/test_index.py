@@ -103,7 +103,7 @@ def test_the_index_says_what_failed(render_study, tmp_path):
 
 
 def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
-    fill = render_module.fill_template
+    fill = render_module.fill_page_template
     later = [compare(make_pair_study(study="later"))]
 
     def fill_and_render(template, context):
@@ -112,6 +112,6 @@ def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
             render(later.pop(), tmp_path)
         return filled
 
-    monkeypatch.setattr(render_module, "fill_template", fill_and_render)
+    monkeypatch.setattr(render_module, "fill_page_template", fill_and_render)
     render(compare(make_pair_study(study="earlier")), tmp_path)
     assert list_links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]

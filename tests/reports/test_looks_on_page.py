@@ -177,7 +177,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
     comparison = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
     assert verdict.unbiased != verdict.contrast.mean_difference
-    assert not verdict.decided
+    assert not verdict.has_ended
     text = " ".join(
         (*write_claims(comparison), write_verdict_sentence(verdict, "weak", "base", comparison.scale))
     )

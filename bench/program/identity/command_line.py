@@ -69,7 +69,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
     files = dict(_find_files(words, layout))
     scripts = [path for path in files.values() if is_python(path)]
     module_folders = tuple(dict.fromkeys(path.parent for path in scripts))
-    modules = tuple(_list_modules(command))
+    modules = tuple(_list_named_modules(command))
     if modules or not module_folders:
         module_folders = (*module_folders, folder)
     programs = [Path(word).name for before, word in pairwise((_SEPARATOR, *command)) if before == _SEPARATOR]
@@ -84,7 +84,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
         activated = [str(path.parent) for path in files.values() if path.name == "activate"]
         path = os.pathsep.join((*activated, variables.get("PATH", path)))
         interpreter, script = _find_interpreter(command, folder, path)
-        modules += tuple(_read_imports(script))
+        modules += tuple(_list_script_imports(script))
     is_assumed = not (launcher or interpreter)
     folders = tuple(_find_folders(words, folder))
     return CommandLine(
@@ -173,7 +173,7 @@ def _find_folders(words: Sequence[str], folder: Path) -> Iterator[str]:
             yield piece
 
 
-def _list_modules(command: Sequence[str]) -> Iterator[str]:
+def _list_named_modules(command: Sequence[str]) -> Iterator[str]:
     """Yield the module after `-m` and those that the source after `-c` imports, up to the first script."""
     for option, word in pairwise(takewhile(lambda word: not word.endswith(".py"), command)):
         if option == "-m":
@@ -183,7 +183,7 @@ def _list_modules(command: Sequence[str]) -> Iterator[str]:
                 yield from import_names(word)
 
 
-def _read_imports(script: Path | None) -> Iterator[str]:
+def _list_script_imports(script: Path | None) -> Iterator[str]:
     """Yield the modules that an installed script, such as torchrun, imports."""
     if script is not None:
         with suppress(OSError, *UNREADABLE):

@@ -54,7 +54,7 @@ def make_result():
             ),
             status=status,
             started=facts.pop("started", STARTED + 100 * seed),
-            seconds=3.0 * len(epochs) + 1.0,
+            attempt_seconds=3.0 * len(epochs) + 1.0,
             curves={name: tuple((float(i), e[name]) for i, e in enumerate(epochs)) for name in names},
             metrics=metrics,
             **facts,

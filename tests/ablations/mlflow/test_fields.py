@@ -103,7 +103,7 @@ def test_a_parameter_over_6000_characters_is_cut_visibly(write_result):
     text = "é" * 9000
     param = write_result(options={"words": text}).params["words"]
     assert len(param) == 6000
-    assert param.endswith(f"… [cut: 9,000 characters, sha256 {fields.hash_text(text)}]")
+    assert param.endswith(f"… [cut: 9,000 characters, sha256 {fields.hash_value(text)}]")
 
 
 def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(write_result):

@@ -12,7 +12,7 @@ from unrolled.ablations.options import parse_set
 from unrolled.ablations.study.chapter import (
     DEFAULTS,
     FACTORS,
-    format_setting,
+    describe_setting,
     inherit_settings,
     make_trial_fields,
 )
@@ -191,7 +191,7 @@ def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(settings: d
     ],
 )
 def test_settings_have_names_that_a_learner_reads(key: str, value: object, words: str) -> None:
-    assert format_setting(key, value) == words
+    assert describe_setting(key, value) == words
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_eighty_columns_hold_the_bar_the_time_left_and_the_trial() -> None:
     metrics = {"valid_loss": 1.5, "valid_accuracy": 0.25}
     remaining = Remaining(101, 9.0, 90.0)
     with show_progress(console, "regularization", names, metric_names, lambda: remaining) as show:
-        show(Result(trial=TRIAL, status="done", metrics=metrics, seconds=1.25))
+        show(Result(trial=TRIAL, status="done", metrics=metrics, attempt_seconds=1.25))
     output = strip_codes(console.file.getvalue())
     assert re.search(
         r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9.]+ s left, study ([0-9.]+ to )?[0-9.]+ s *$", output

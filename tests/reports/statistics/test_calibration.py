@@ -248,7 +248,7 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
         decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=FUTILE_CHANCE)
         v = decisions.verdicts["x"][METRIC.name]
         pairs_taken.append(v.contrast.pairs)
-        decided.append(v.decided)
+        decided.append(v.has_ended)
     plan = predict_contrast(LOOKS, sd=sd, delta=0.02, effect=effect, futility=FUTILE_CHANCE)
     assert np.mean(pairs_taken) == pytest.approx(
         plan.seeds, abs=4 * np.std(pairs_taken) / math.sqrt(studies) + 0.5
