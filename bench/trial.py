@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NewType, Self
 
 from unrolled.bench.metric import COST_KINDS, Kind
 
-RESULT_FORMAT = 9
+RESULT_FORMAT = 10
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
