@@ -52,7 +52,7 @@ def run_trial(trial: ChapterTrial) -> Result:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
             seconds = time.perf_counter() - start
-            return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
+            return failed_result(trial, str(error), status="diverged", attempt_seconds=seconds, **facts)
     seconds = time.perf_counter() - start
     all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
     measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.measure_memory_peak()}

@@ -67,7 +67,7 @@ def run_trial(trial: ProgramTrial) -> Result:
         end = time.perf_counter()
     facts = {
         "started": started,
-        "seconds": end - start,
+        "attempt_seconds": end - start,
         "provenance": provenance | reported.unread_metrics,
         **_collect_numbers(trial, reported, end - start),
     }
