@@ -26,7 +26,6 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
 from unrolled.ablations.plans.plan_store import load_plan
-from unrolled.ablations.plans.retraining import find_result
 from unrolled.ablations.study import chapter
 from unrolled.ablations.study.errors import check_fields
 from unrolled.ablations.study.loading import declare_study as declare_study
@@ -46,9 +45,9 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import Result
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import find_page
-from unrolled.reports.trial_frame import make_trial_record
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import find_page
+from unrolled.reports.compare.trial_frame import make_trial_record
 from unrolled.reports.words.claims import write_claims
 
 
@@ -156,7 +155,7 @@ def plugin(file: str | Path) -> None:
 
 def result(id: str, folder: str | Path = "results") -> Result:
     """Return a stored result, by the first digits of its identity."""
-    return find_result(id, Ledger(Path(folder)))
+    return Ledger(Path(folder)).find_result(id)
 
 
 def results(study: str | Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from unrolled.bench.atomic_files import (
     remove_abandoned_drafts,
     save_files,
 )
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, find_nearest, require
 from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result, canonical_json
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -131,6 +131,22 @@ class Ledger:
             with suppress(BadInput):
                 if result := self._read_file(id, details=False):
                     yield result
+
+    def find_result(self, id: str) -> Result:
+        """Return the result of the trial whose identity begins with `id`. Raises BadInput for none or several."""
+        ids = [name for name in self.find_result_files() if id and name.startswith(id.lower())]
+        if len(ids) > 1:
+            examples = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+            raise BadInput(
+                f"{len(ids)} identities begin so ({examples})", place=f"trial {id!r}", cure="write more of it"
+            )
+        result = self.read_result(ids[0]) if ids else None
+        if result is None:
+            cure = "a study's page lists its trials, `unrolled show models` the models"
+            if words := find_nearest(id, ["models", "corpus"]):
+                cure = f"did you mean {words[0]!r}?"
+            raise BadInput(f"no trial in {self.root} has this identity", place=f"trial {id!r}", cure=cure)
+        return result
 
     def read_details(self, id: str, digest: str) -> dict[str, Any]:
         """Return the details with this sha256 as plain data. Raises ValueError if missing or damaged."""

@@ -3,7 +3,8 @@
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def plural(number: int, noun: str) -> str:
@@ -38,3 +39,35 @@ def make_visible(value: object) -> str:
 def escape_markdown(text: str) -> str:
     """Return Markdown that shows a text as it is: no link, mention or HTML in it takes effect."""
     return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", html.escape(text, quote=False))
+
+
+def phrase_standing(is_exploratory: bool, attempt: int) -> tuple[str, ...]:
+    """Return the standing of a contrast: ("exploratory", "attempt 2"); () for a declared first attempt."""
+    words = ("exploratory",) if is_exploratory else ()
+    return (*words, f"attempt {attempt}") if attempt > 1 else words
+
+
+def describe_witness(setting: str, witness: Mapping[str, Any]) -> str:
+    """Return what a witness saw: "✓ tying seen: true", "✕ tying seen: false, not true".
+
+    For a penalty, whose strength is declared, it says that there is one: "✓ AR penalty seen: 0.91 > 0".
+    """
+    declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
+    subject = setting
+    if title := witness.get("penalty"):
+        penalty = float(witness["seen"])
+        subject = f"{title} penalty"
+        observed = f"{penalty:.2g}{' > 0' if penalty > 0 else ''}"
+        declared = "> 0" if float(witness["declared"]) > 0 else "0"
+    if witness.get("ok"):
+        return f"✓ {subject} seen: {observed}"
+    return f"✕ {subject} seen: {observed}, not {declared}"
+
+
+def _format_value(value: object) -> str:
+    """Return a witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_format_value, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,7 +12,7 @@ class StoppingRule(StrEnum):
     SIZE = "size"
     """Once it is also known whether a difference is larger than δ."""
     GATE = "gate"
-    """Once the gate is decided, which judges all contrasts together: `reports.statistics.non_inferiority`."""
+    """Once the gate is decided, which judges all contrasts together: `reports.statistics.gates`."""
     PROPOSAL = "proposal"
     """Once the proposal is kept or rejected: see `reports.statistics.proposals`."""
 

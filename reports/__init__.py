@@ -1,12 +1,12 @@
 """From a table of trials to verdicts, words and a page.
 
-The modules of this folder, in the order in which data passes them:
+Data passes the folders in this order:
 
-- `design`: the arms and rules of a comparison · `trial_frame`: the table, one row a trial
-- `replicates`, `evidence`: which runs are copies, and what each contrast may use
-- `contrast_decisions`, `row_decisions`: verdicts look by look, or on all rows at once
-- `compared_arm`, `comparison`: each arm beside its base, by every metric · `factorial`: effects of parts
-- `presentation`, `scale`, `formats`: how numbers are written · `words/`: sentences · `section_rows`: rows of
-  later tables
-- `exports`: CSV and Markdown · `render`, `page_template`, `summary`: the page, and the index of pages
+- `compare/`: a table of trials and a design → each arm beside its base, by every metric
+  (`statistics/` judges a contrast; `foreign/` arranges a table from elsewhere)
+- `words/`: sentences · `figures/`: pictures · `commits/`, `chapter/`: what only gates,
+  audits and chains say, and only pages of the chapter have
+- `page/`: the page, its tables as CSV and Markdown, and the index of pages (`templates/`: HTML)
+
+`presentation`, `scale` and `formats` say how numbers are written.
 """

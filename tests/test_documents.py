@@ -6,7 +6,7 @@ import pytest
 
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.comparison import Comparison
 
 ROOT = Path(__file__).parents[1]
 

@@ -25,7 +25,7 @@ from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, Ledger, explaining_
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.worker import distinct_trials
+from unrolled.ablations.runner.shipped_files import distinct_trials
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.bench.chapter.identity import hash_package
 from unrolled.bench.chapter.text import data_hash
@@ -36,7 +36,7 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 MAX_BYTES = 2**31  # most bytes of a bundle's files together
 MAX_FILES = 100_000
@@ -101,7 +101,7 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
 
 def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     """Print the verdicts and where their page is."""
-    from unrolled.reports.render import answer_lines  # imports matplotlib and pandas
+    from unrolled.reports.page.render import answer_lines  # imports matplotlib and pandas
 
     for line in answer_lines(comparison):
         print(f"  {make_visible(line)}")

@@ -19,7 +19,7 @@ from unrolled.ablations.ledger import Ledger, read_required
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.worker import trial_files
+from unrolled.ablations.runner.shipped_files import trial_files
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.plugins import find_companion_files
 from unrolled.bench.errors import BadInput, require

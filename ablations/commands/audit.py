@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.commands.plan import print_plan
 from unrolled.ablations.commands.run import exit_code, format_command_line
-from unrolled.ablations.commits.audit_study import prepare_audit
+from unrolled.ablations.commits.audit.audit_study import prepare_audit
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, refuse_flags
@@ -22,7 +22,7 @@ from unrolled.bench.phrases import make_visible
 from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 
 def audit(commits: str, study: str, options: AuditOptions) -> int:

@@ -7,8 +7,8 @@ from unrolled.ablations.bundles.bundle_file import check_parts, write_bundle
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
-from unrolled.ablations.plans.retraining import load_plan_and_factory, locate_files
-from unrolled.ablations.runner.worker import distinct_trials
+from unrolled.ablations.plans.program_files import load_plan_and_factory, locate_files
+from unrolled.ablations.runner.shipped_files import distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial

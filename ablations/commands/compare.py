@@ -15,8 +15,8 @@ from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.table_files import FORMATS
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.exports import format_screen
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.page.exports import format_screen
 
 WORSE = 3  # the exit code if an arm is worse
 

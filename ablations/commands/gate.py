@@ -15,8 +15,8 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.phrases import escape_markdown, make_visible
 from unrolled.reports.commits.gate import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
-from unrolled.reports.statistics.non_inferiority import expected_gate, expected_pairs
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.gates import expected_gate, expected_pairs
+from unrolled.reports.statistics.looks import Looks
 
 NOT_PASSED = 3  # exit code of a gate that is not passed
 _RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change the base's rules

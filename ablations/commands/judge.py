@@ -7,22 +7,22 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
-from unrolled.ablations.commits.candidate import ChainEntry
-from unrolled.ablations.commits.chain_record import (
+from unrolled.ablations.commits.chain.candidate import ChainEntry
+from unrolled.ablations.commits.chain.chain_record import (
     CandidateContent,
     Proposal,
     find_folder,
     has_chain,
     read_chain,
 )
-from unrolled.ablations.commits.chain_rows import write_outcome_line
-from unrolled.ablations.commits.judgement import judge_candidate
+from unrolled.ablations.commits.chain.chain_rows import write_outcome_line
+from unrolled.ablations.commits.chain.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports.statistics.gain_test import ProposalOutcome, smallest_gain
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.looks import Looks
 
 EXIT_CODES = {
     ProposalOutcome.KEEP: 0,

@@ -33,7 +33,7 @@ from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:
-    from unrolled.reports.statistics.stopping import ExpectedContrast
+    from unrolled.reports.statistics.expected_seeds import ExpectedContrast
 
 HOUR = 3600.0
 

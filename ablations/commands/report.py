@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unrolled.ablations.commits.chain_record import find_page_folder, read_chains
+from unrolled.ablations.commits.chain.chain_record import find_page_folder, read_chains
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
@@ -21,7 +21,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
         for plan in chosen
     ]
     if any(plan.stopping_rule == StoppingRule.PROPOSAL for plan in chosen):
-        from unrolled.ablations.commits.chain_rows import write_page
+        from unrolled.ablations.commits.chain.chain_rows import write_page
 
         for chain in read_chains(ledger):
             write_page(chain, ledger, out)

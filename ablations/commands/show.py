@@ -7,11 +7,10 @@ from unrolled.ablations.commands import chapter
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import ShowOptions, refuse_flags
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.plans.retraining import find_result
 from unrolled.ablations.study.loading import load_plugins
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result
-from unrolled.reports.compared_arm import collect_arm_witnesses
+from unrolled.reports.compare.compared_arm import collect_arm_witnesses
 from unrolled.reports.formats import format_duration
 
 
@@ -24,7 +23,7 @@ def show(name: str, options: ShowOptions) -> int:
         refuse_flags(options, ("generate",), f"{name} is no trial", "give the identity of one")
         return chapter.print_corpus(options) if name == "corpus" else chapter.print_models()
     ledger = Ledger(options.results)
-    result = find_result(name, ledger)
+    result = ledger.find_result(name)
     uses = [
         f"{plan.study}: {arm.name}, seed {seed}"
         for plan in plan_store.load_plans(ledger)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from unrolled.ablations.commits.chain_record import ChainRecord, name_study, read_chains
+from unrolled.ablations.commits.chain.chain_record import ChainRecord, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
@@ -17,9 +17,9 @@ from unrolled.ablations.study.study_reader import list_shipped_studies, parse_st
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import StoppingRule
-from unrolled.reports.design import find_page
+from unrolled.reports.compare.design import find_page
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
-from unrolled.reports.summary import read_summary
+from unrolled.reports.page.summary import read_summary
 
 HEADING = ("study", "results", "failed", "decided", "last result", "answer, or question")
 REFUSAL_LENGTH = 80  # characters of the reason why a study was stopped

@@ -10,7 +10,7 @@ from unrolled.ablations.bundles import bundle_check
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse_flags
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.plans.retraining import load_plan_and_factory, locate_files
+from unrolled.ablations.plans.program_files import load_plan_and_factory, locate_files
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.replay import replay_sample

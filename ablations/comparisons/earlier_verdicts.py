@@ -81,7 +81,7 @@ def _find_verdicts_of_plan(
 
     A verdict that rests on `shared_trials` alone is left out.
     """
-    from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
+    from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy
 
     results = plan.make_study_results(ledger.read_results(plan.ids))
     if not results:

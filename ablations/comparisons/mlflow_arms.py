@@ -11,9 +11,9 @@ from unrolled.ablations.mlflow.fields import round_number
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
-from unrolled.reports.compared_arm import ComparedArm, summarise_arm
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import MeasuredArm
+from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
 from unrolled.bench.trial import Result, StudyResult, trial_type
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 
 def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison":
     """Compare a plan's arms, by the results of its trials. A page needs those of `read_page_results`."""
-    from unrolled.reports.comparison import compare  # imports scipy and pandas
-    from unrolled.reports.trial_frame import tabulate_results
+    from unrolled.reports.compare.comparison import compare  # imports scipy and pandas
+    from unrolled.reports.compare.trial_frame import tabulate_results
 
     design = design_of_plan(plan, results)
     return compare(tabulate_results(design), design)

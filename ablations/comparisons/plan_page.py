@@ -16,7 +16,7 @@ from unrolled.bench.trial import StudyResult
 
 if TYPE_CHECKING:
     from unrolled.ablations.mlflow.mlflow_runs import ArmRun
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 
 def prepare_folder(out: Path) -> None:
@@ -35,7 +35,7 @@ def prepare_folder(out: Path) -> None:
 def render_page(comparison: "Comparison", out: Path) -> Path:
     """Render a study's page, and the index over the pages of its folder. Returns the page's path."""
     # imports matplotlib and pandas, which take two seconds, and training does not need them
-    from unrolled.reports.render import render, write_index
+    from unrolled.reports.page.render import render, write_index
 
     page = render(comparison, out)
     write_index(out)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import HELD_OUT_SPLITS
 from unrolled.bench.mlflow_metrics import CurvePoint
-from unrolled.bench.result_table import describe_witness
+from unrolled.bench.phrases import describe_witness
 from unrolled.bench.trial import Result, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence

@@ -19,9 +19,9 @@ from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import ArmDescription
 from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
+from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.result_table import phrase_standing
 from unrolled.bench.study_design import Audit, StoppingRule
 from unrolled.bench.trial import Result, StudyResult, Trial, trial_type
 

@@ -19,12 +19,12 @@ from math import inf
 from pathlib import Path
 
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, seal, unseal
-from unrolled.ablations.runner import worker
+from unrolled.ablations.runner import shipped_files, worker
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import check_result
+from unrolled.ablations.runner.shipped_files import store_files
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
-from unrolled.ablations.runner.worker import store_files
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Result, Trial, canonical_json, failed_result
@@ -110,7 +110,7 @@ def run_on_cluster(
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     or, for a while, every worker is lost.
     """
-    files, worker_names = worker.read_files_to_ship(trials, conditions.preload)
+    files, worker_names = shipped_files.read_files_to_ship(trials, conditions.preload)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):

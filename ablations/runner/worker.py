@@ -8,7 +8,7 @@ import multiprocessing
 import platform
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -19,7 +19,6 @@ from pathlib import Path
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
-from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
@@ -73,48 +72,6 @@ def find_gpu_fault(gpu_count: int, *, with_torch: bool) -> str:
 def _gpu_slots() -> GpuSlots:
     """Return one slot on each GPU that this worker sees."""
     return GpuSlots(visible_gpus(), 1)
-
-
-def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """Return one trial for each code and data: those that differ only in the seed have the same files."""
-    return list({(trial.source, trial.data, trial.data_name): trial for trial in trials}.values())
-
-
-def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
-    """Return the texts and programs of trials, by their paths below the folder of `Trial.relocate_to`.
-
-    Raises BadInput if one of them cannot be read.
-    """
-    return {
-        path: content
-        for trial in distinct_trials(trials)
-        for path, content in trial.read_files_to_ship().items()
-    }
-
-
-def read_files_to_ship(
-    trials: Sequence[Trial], preload: Sequence[str]
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return texts and plug-ins by their paths on a worker, and the worker's name of each in `preload`.
-
-    Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
-    """
-    files = trial_files(trials)
-    names = {name: name for name in preload}
-    for name in filter(plugins.is_plug_in, preload):
-        if companions := plugins.find_companion_files(name):
-            cure = "a plug-in for a cluster is a single file"
-            raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
-        content = Path(name).read_bytes()
-        names[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"
-        files[names[name]] = content
-    return files, names
-
-
-def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the shipped files, each in a folder named by its content's hash."""
-    for name, content in files.items():
-        save_file(folder / name, content)
 
 
 def run_trial(

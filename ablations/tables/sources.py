@@ -19,9 +19,9 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, STANDING
+from unrolled.reports.compare.trial_frame import tabulate_results
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
-from unrolled.reports.trial_frame import tabulate_results
 
 SOURCE = "source"
 """The column that says from which of several sources a row comes."""

@@ -28,8 +28,8 @@ from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK
 from unrolled.bench.trial import StudyResult, canonical_json
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
-    from unrolled.reports.design import Design
+    from unrolled.reports.compare.comparison import Comparison
+    from unrolled.reports.compare.design import Design
     from unrolled.reports.foreign.columns import Columns
 
 SHIPPED_FOLDER = resources.files("unrolled.ablations.studies")
@@ -86,7 +86,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     Raises BadInput for a table of another design, for a row that is no trial of the study or has other
     settings than its arm, and for a value that is no number.
     """
-    from unrolled.reports import comparison
+    from unrolled.reports.compare import comparison
     from unrolled.reports.foreign.columns import Columns, arrange_table
 
     design = _design_study(load_study_of_table(table))

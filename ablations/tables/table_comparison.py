@@ -15,8 +15,8 @@ from unrolled.ablations.tables.table_reader import is_trials_table
 from unrolled.bench.errors import require
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import plural
-from unrolled.reports import comparison
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare import comparison
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures, join_labels
 from unrolled.reports.foreign.design import list_other_tasks, make_design
 from unrolled.reports.formats import join_first_names

@@ -14,12 +14,12 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.exports import list_number_cells
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.trial_frame import list_metric_columns
+from unrolled.reports.page.exports import list_number_cells
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.trial_frame import list_metric_columns
 from unrolled.reports.words.sentences import write_verdict_sentence
 
 

@@ -23,7 +23,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names
 
 if TYPE_CHECKING:
-    from unrolled.reports.statistics.stopping import ExpectedContrast
+    from unrolled.reports.statistics.expected_seeds import ExpectedContrast
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 """The true differences for which a plan estimates the cost of a contrast: 0, δ and 2 δ."""
@@ -63,7 +63,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     if not results:
         return {}
     from unrolled.ablations.comparisons.plan_comparison import design_of_plan
-    from unrolled.reports.contrast_decisions import decide_looks  # imports scipy; not without results
+    from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy; not without results
 
     verdicts = decide_looks(design_of_plan(plan, plan.make_study_results(results))).verdicts
     return {
@@ -83,9 +83,9 @@ def estimate_chances(
     study: Study, spreads: Mapping[str, float], until_size: bool
 ) -> "list[dict[str, ExpectedContrast]]":
     """Return, for each of `TRUTHS`, the expectations of each contrast, by arm; {} if there is one seed."""
+    from unrolled.reports.statistics.expected_seeds import predict_contrast
     from unrolled.reports.statistics.futility import FUTILE_CHANCE
-    from unrolled.reports.statistics.sequential import Looks
-    from unrolled.reports.statistics.stopping import predict_contrast
+    from unrolled.reports.statistics.looks import Looks
 
     if study.looks[0] < 2:
         return [{} for _ in TRUTHS]

@@ -50,11 +50,11 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import StudyResult, Trial
-from unrolled.reports.design import find_page
-from unrolled.reports.summary import read_summary
+from unrolled.reports.compare.design import find_page
+from unrolled.reports.page.summary import read_summary
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 
 @dataclass(frozen=True, kw_only=True)

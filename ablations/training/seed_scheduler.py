@@ -33,7 +33,7 @@ class SeedScheduler:
 
     def _evaluate_looks(self) -> None:
         """Evaluate the looks whose results are complete."""
-        from unrolled.reports.contrast_decisions import decide_looks  # imports scipy
+        from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy
 
         design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(design)

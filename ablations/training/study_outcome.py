@@ -16,7 +16,7 @@ from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import StudyResult
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 MOST_LISTED_ATTEMPTS = 5  # earlier attempts that are listed before the rest is counted
 
@@ -38,7 +38,7 @@ def print_outcome(
     starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
     """
     from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
-    from unrolled.reports.render import answer_lines
+    from unrolled.reports.page.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
     missing_count = len(scheduler.pending_ids)

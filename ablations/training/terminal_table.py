@@ -5,8 +5,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.bench.phrases import make_visible
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict

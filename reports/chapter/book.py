@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.trial import Trial
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval

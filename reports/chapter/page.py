@@ -16,9 +16,9 @@ from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.chapter.roles import Accuracies, average_roles, describe_strips, explain_differences
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import ArmRemark
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.presentation import Extras
 from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, speed_ratio
 

@@ -8,9 +8,9 @@ from markupsafe import Markup, escape
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.trial import Result
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import MeasuredArm
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import MeasuredArm
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from unrolled.bench.phrases import escape_markdown, plural
 from unrolled.bench.study_design import AuditedChange
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quote_name
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 

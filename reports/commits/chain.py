@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.phrases import plural
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.statistics.gain_test import ProposalOutcome

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table
 from unrolled.reports.scale import Scale
-from unrolled.reports.statistics.non_inferiority import GateOutcome
+from unrolled.reports.statistics.gates import GateOutcome
 
 
 class GateRow(NamedTuple):

@@ -24,11 +24,11 @@ from matplotlib.ticker import EngFormatter
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.sweeps import Sweep
 from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg, pad_ends
 from unrolled.reports.formats import MINUS, shorten
-from unrolled.reports.section_rows import Sweep
 from unrolled.reports.statistics.estimators import t_interval
 
 _POINTS = 60  # most points of one learning curve

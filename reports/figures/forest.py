@@ -13,10 +13,10 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import ArmRemark
-from unrolled.reports.factorial import Factorial
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import ArmRemark
+from unrolled.reports.compare.factorial import Factorial
 from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import Extras
 from unrolled.reports.scale import Scale

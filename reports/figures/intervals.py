@@ -3,8 +3,8 @@
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg
 from unrolled.reports.formats import shorten
 

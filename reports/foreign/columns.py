@@ -14,8 +14,8 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST, Metric, select_qualities
 from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED
+from unrolled.reports.compare.row_matches import ONE_RUN
 from unrolled.reports.foreign.row_means import PAIR, average_rows, find_copied_arms
-from unrolled.reports.row_matches import ONE_RUN
 
 LONGEST_NAME = 200
 FOLDS_CURE = "write --pair repeat,fold --test-share 0.1, for ten folds"

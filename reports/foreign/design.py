@@ -9,11 +9,11 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.compare.design import Design, MeasuredArm
+from unrolled.reports.compare.replicates import measure_printing_noise
+from unrolled.reports.compare.row_matches import read_row_matches
 from unrolled.reports.foreign.columns import FOLDS_CURE, SAMPLES, Columns, find_fold, join_labels, read_ends
 from unrolled.reports.formats import join_first_names, shorten
-from unrolled.reports.replicates import measure_printing_noise
-from unrolled.reports.row_matches import read_row_matches
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.result_table import ROWS_AVERAGED
-from unrolled.reports.row_matches import ARM_LACKS, BASE_LACKS, name_match_columns
+from unrolled.reports.compare.row_matches import ARM_LACKS, BASE_LACKS, name_match_columns
 
 PAIR = ["arm", "seed"]  # columns whose values the rows of one arm and pair share
 BY_CHANCE = 0.001  # an arm is no copy if its items agree by chance with a greater probability

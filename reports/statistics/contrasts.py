@@ -26,8 +26,8 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
+from unrolled.reports.statistics.looks import FIXED, Look
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
-from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 

@@ -16,17 +16,17 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.estimators import Moments
-from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_futile
+from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import compare_pairs, make_options
-from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
-    from unrolled.reports.statistics.non_inferiority import GateDecision
+    from unrolled.reports.statistics.gates import GateDecision
     from unrolled.reports.statistics.proposals import ProposalDecision
 
 OWN_RULES = (StoppingRule.GATE, StoppingRule.PROPOSAL)

@@ -21,8 +21,8 @@ import numpy as np
 from scipy import special
 
 from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.power import ALPHA, POWER
-from unrolled.reports.statistics.sequential import Looks
 
 Key = TypeVar("Key", bound=Hashable)
 

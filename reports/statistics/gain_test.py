@@ -1,8 +1,8 @@
 """The test of one proposal of a chain: does the candidate gain over the incumbent?
 
 The decision is a pure function of the gains so far, one for each pair of runs with the same seed, and of the
-level that the chain gave to the proposal (`online`). Looks, p values and tests are those of studies
-(`sequential`, `estimators`), but one-sided: the null is that the mean gain is at most 0. With normal pairs
+level that the chain gave to the proposal (`chain_levels`). Looks, p values and tests are those of studies
+(`looks`, `estimators`), but one-sided: the null is that the mean gain is at most 0. With normal pairs
 the p value is super-uniform given the past, P(p ≤ x) ≤ x, wherever the proposal stops.
 
 A candidate is given up as hopeless if Student's t of the gains is below a bound that rises from look to look.
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats, mean_interval, mean_tails, moments
+from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.power import CLAIM_SEEDS, POWER
-from unrolled.reports.statistics.sequential import Look, Looks
 
 CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
 FUTILE_T = 0.0, 0.7, 1.2, 1.7

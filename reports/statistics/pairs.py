@@ -14,7 +14,7 @@ import numpy as np
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
-from unrolled.reports.statistics.sequential import FIXED, Look
+from unrolled.reports.statistics.looks import FIXED, Look
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.values import count_decimals, diverged_as_worst, highest_of, select_finite
 

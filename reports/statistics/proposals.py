@@ -13,7 +13,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.gain_test import ProposalOutcome, ProposalVerdict, judge_proposal
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.types import SidePair
 
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.families import Adjusted, holm
+from unrolled.reports.statistics.corrections import Adjusted, holm
+from unrolled.reports.statistics.expected_seeds import median_unbiased
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
-from unrolled.reports.statistics.stopping import median_unbiased
 from unrolled.reports.statistics.types import Interval
 
 Name = TypeVar("Name")

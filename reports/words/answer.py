@@ -6,8 +6,8 @@ from markupsafe import Markup
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.claims import list_claims

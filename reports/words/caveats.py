@@ -3,8 +3,8 @@
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.study_design import StoppingRule
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import (
     MINUS,
     REPEATED,

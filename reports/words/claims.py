@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from unrolled.bench.phrases import plural
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import phrase_all
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (

@@ -6,10 +6,10 @@ from itertools import groupby
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_reproducible
 from unrolled.bench.phrases import join_first, make_visible, plural
-from unrolled.reports.compared_arm import ArmWitness
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ArmWitness
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.replicates import have_equal_fingerprints
 from unrolled.reports.formats import format_number, join_first_names
-from unrolled.reports.replicates import have_equal_fingerprints
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns

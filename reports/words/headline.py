@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
 from unrolled.reports.words.findings import Finding, format_brackets

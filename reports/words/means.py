@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Scalar
-from unrolled.reports.compared_arm import ComparedArm, merge_standings
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 

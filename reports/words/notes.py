@@ -6,8 +6,8 @@ from typing import Any
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.result_table import FIRST_LOOK
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_first_names
 from unrolled.reports.words.doubts import describe_copied_arms, describe_perfect_arms, list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_aa_check

@@ -6,8 +6,8 @@ from functools import partial
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.study_design import StoppingRule
-from unrolled.reports.compared_arm import ComparedArm
-from unrolled.reports.comparison import Comparison
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast

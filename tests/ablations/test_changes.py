@@ -121,12 +121,12 @@ FIGURE = [
         "def _sample_points(",
     ),
     (
-        "reports/render.py",
+        "reports/page/render.py",
         "    curves: Mapping",
         "    means: Markup\n    curves: Mapping",
     ),
     (
-        "reports/render.py",
+        "reports/page/render.py",
         "        curves=",
         "        means=curves.draw_means(comparison),\n        curves=",
     ),
@@ -156,9 +156,9 @@ DESCRIBE = """
 import json
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.reports.exports import comparison_csv
-from unrolled.reports.factorial import find_factorial, find_parts
-from unrolled.reports.render import answer_lines
+from unrolled.reports.page.exports import comparison_csv
+from unrolled.reports.compare.factorial import find_factorial, find_parts
+from unrolled.reports.page.render import answer_lines
 
 def describe_part(part):
     return [part.factor.name, *(v and [v.kind, v.contrast.mean_difference] for v in part.verdicts.values())]

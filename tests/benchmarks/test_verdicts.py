@@ -10,7 +10,7 @@ from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.looks import Looks
 
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
 TOGGLES = load_study("toggles")

@@ -1,8 +1,8 @@
 """The answer to a study as a reader sees it, without markup."""
 
 from tests.helpers.synthetic_studies import compare
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import Design
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import Design
 from unrolled.reports.words.answer import write_answer
 
 

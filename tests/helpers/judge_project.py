@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.helpers.command_call import run_command
 from tests.helpers.git_repository import git
-from unrolled.ablations.commits.chain_record import ChainRecord, read_chain
+from unrolled.ablations.commits.chain.chain_record import ChainRecord, read_chain
 from unrolled.ablations.ledger import Ledger
 
 TRAIN = """

@@ -21,7 +21,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.runner.parallel import TrialConditions
 
 if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.compare.comparison import Comparison
 
 STUDY = """
 name = "looks"
@@ -129,7 +129,7 @@ class StudyOnDisk:
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict."""
-        from unrolled.reports.exports import comparison_csv
+        from unrolled.reports.page.exports import comparison_csv
 
         comparison = self.compare()
         views = (comparison, *comparison.other_views)

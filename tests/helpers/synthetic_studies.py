@@ -16,15 +16,15 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, AuditedChange
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports import comparison
 from unrolled.reports.chapter import CHAPTER_PAGES
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.compare import comparison
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import Design, MeasuredArm
+from unrolled.reports.compare.trial_frame import tabulate_results
 from unrolled.reports.foreign.columns import Columns, arrange_table
 from unrolled.reports.foreign.design import make_design
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.estimators import mean_tails, moments
-from unrolled.reports.trial_frame import tabulate_results
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}

@@ -11,7 +11,7 @@ import pytest
 def render_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that renders a study once: "pair" → the page of `make_pair_study()`."""
     from tests.helpers import synthetic_studies
-    from unrolled.reports.render import render
+    from unrolled.reports.page.render import render
 
     out = tmp_path_factory.mktemp("pages")
 

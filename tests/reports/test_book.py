@@ -17,7 +17,7 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.chapter.page import describe_fits
-from unrolled.reports.design import MeasuredArm
+from unrolled.reports.compare.design import MeasuredArm
 
 HITS = {"lm1": 2080, "lm2": 1979, "lm3": 2450, "lm4": 7865, "lm5": 5995, "lm6": 9320, "lm7": 10683}
 """The right predictions that the accuracies of the chapter's rows imply."""

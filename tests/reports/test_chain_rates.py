@@ -23,7 +23,7 @@ from tests.simulations.simulate_chain import (
     simplify,
     stop_when_ahead,
 )
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.looks import Looks
 
 CHAINS = 100
 NULL = np.zeros((CHAINS, PROPOSALS))

@@ -13,10 +13,10 @@ from tests.helpers.synthetic_studies import (
     make_realistic_study,
     make_study,
 )
-from unrolled.reports import section_rows
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
-from unrolled.reports.render import render
+from unrolled.reports.compare.sweeps import find_sweeps
+from unrolled.reports.page.render import render
 from unrolled.reports.words.doubts import list_warnings
 
 
@@ -45,14 +45,14 @@ def test_an_arm_is_worse_than_counting_by_verdict_alone():
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
-    ((_, points),) = section_rows.find_sweeps(compare(make_realistic_study()))
+    ((_, points),) = find_sweeps(compare(make_realistic_study()))
     assert [lr for lr, _ in points] == [0.003, 0.01, 0.03]
 
 
 def test_sweeps_of_one_model_are_told_apart_by_their_settings():
     rates = [{"lr": lr, "clip": clip} for clip in (1.0, 2.0) for lr in (0.003, 0.01)]
     arms = [make_arm(f"{settings}", 0.1 * i, settings=settings) for i, settings in enumerate(rates)]
-    titles = [title for title, _ in section_rows.find_sweeps(compare(make_study(tuple(arms))))]
+    titles = [title for title, _ in find_sweeps(compare(make_study(tuple(arms))))]
     assert [title.partition(", ")[2] for title in titles] == ["clip 1.0", "clip 2.0"]
 
 

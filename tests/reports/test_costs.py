@@ -18,15 +18,15 @@ from tests.helpers.synthetic_studies import (
     set_metrics,
 )
 from unrolled.bench.metric import Metric
-from unrolled.reports import section_rows
-from unrolled.reports.render import render
+from unrolled.reports.page import cost_rows
+from unrolled.reports.page.render import render
 
 
 def average_costs(design):
     """Return the mean cost of each arm, and of its baseline, by the arm's name."""
     return {
         row.name: (cost, baseline_cost)
-        for row, cost, baseline_cost in section_rows.average_costs(compare(design))
+        for row, cost, baseline_cost in cost_rows.average_costs(compare(design))
     }
 
 
@@ -124,6 +124,5 @@ def test_costs_have_the_decimals_with_which_they_subtract_to_their_difference(se
     timed = [set_metrics(a, seconds=x) for a, x in zip(arms, (0.66, seconds), strict=True)]
     comparison = compare(make_study(tuple(timed)))
     assert (
-        section_rows.count_cost_decimals(section_rows.average_costs(comparison), comparison)["seconds"]
-        == decimals
+        cost_rows.count_cost_decimals(cost_rows.average_costs(comparison), comparison)["seconds"] == decimals
     )

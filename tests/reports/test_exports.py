@@ -25,12 +25,12 @@ from tests.helpers.synthetic_studies import (
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import make_visible
-from unrolled.reports.contrast_decisions import decide_looks
-from unrolled.reports.design import ArmRemark
-from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.compare.contrast_decisions import decide_looks
+from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
-from unrolled.reports.render import render
+from unrolled.reports.page.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.page.render import render
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.caveats import describe_trials, list_limits

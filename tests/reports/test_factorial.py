@@ -16,8 +16,16 @@ from tests.helpers.synthetic_studies import (
     make_study,
     make_switched_study,
 )
-from unrolled.reports.factorial import ALONE, AVERAGE, BESIDE, CONTEXTS, Part, find_factorial, find_parts
-from unrolled.reports.render import render
+from unrolled.reports.compare.factorial import (
+    ALONE,
+    AVERAGE,
+    BESIDE,
+    CONTEXTS,
+    Part,
+    find_factorial,
+    find_parts,
+)
+from unrolled.reports.page.render import render
 from unrolled.reports.words.answer import write_answer
 
 compare_switched = cache(lambda: compare(make_switched_study()))

@@ -25,11 +25,11 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.page import find_extras, read_curves
-from unrolled.reports.factorial import find_factorial
+from unrolled.reports.compare.factorial import find_factorial
 from unrolled.reports.figures import forest
 from unrolled.reports.figures.curves import draw_curves
+from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
-from unrolled.reports.render import render
 
 
 @pytest.fixture(scope="module")

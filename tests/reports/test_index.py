@@ -11,9 +11,9 @@ import pytest
 from tests.helpers.pages import read_page_text
 from tests.helpers.synthetic_studies import compare, make_hostile_study, make_pair_study
 from unrolled.reports import render as render_module
-from unrolled.reports.design import find_page
-from unrolled.reports.render import render, write_index
-from unrolled.reports.summary import read_summary
+from unrolled.reports.compare.design import find_page
+from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.summary import read_summary
 
 
 def name_folder(name):

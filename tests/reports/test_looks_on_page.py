@@ -21,9 +21,9 @@ from tests.helpers.synthetic_studies import (
     make_study,
 )
 from unrolled.ablations.training.terminal_table import print_arms
-from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
 from unrolled.reports.formats import format_number
-from unrolled.reports.render import render, write_index
+from unrolled.reports.page.exports import comparison_csv, comparison_markdown, trials_csv
+from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.caveats import (
     describe_decided,
     describe_futile_contrasts,

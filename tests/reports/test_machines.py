@@ -6,10 +6,10 @@ from statistics import fmean
 import pytest
 
 from tests.helpers.synthetic_studies import compare, make_arm, make_realistic_study, make_study, set_metrics
-from unrolled.reports import section_rows
 from unrolled.reports.chapter import page as chapter
-from unrolled.reports.design import MeasuredArm
-from unrolled.reports.render import render, write_index
+from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.page import cost_rows
+from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words import doubts
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
@@ -80,7 +80,7 @@ def test_a_speed_of_an_unknown_machine_is_compared_with_none(two_machines) -> No
 
 def test_seconds_are_compared_on_like_machines_only(two_machines) -> None:
     base, same, third_costs = (
-        baseline_costs for _, _, baseline_costs in section_rows.average_costs(two_machines)
+        baseline_costs for _, _, baseline_costs in cost_rows.average_costs(two_machines)
     )
     assert "seconds" in base
     assert "seconds" in same

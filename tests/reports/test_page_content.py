@@ -14,7 +14,7 @@ from tests.helpers.synthetic_studies import (
     make_realistic_study,
     make_study,
 )
-from unrolled.reports.render import render, write_index
+from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.claims import write_claims
 from unrolled.reports.words.doubts import list_warnings
 

@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from tests.helpers.synthetic_studies import compare, compare_table, make_program_study, make_realistic_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.render import render, write_index
+from unrolled.reports.page.render import render, write_index
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

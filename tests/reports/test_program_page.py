@@ -10,11 +10,11 @@ import pytest
 from tests.helpers.pages import read_arm_rows, read_page_text
 from tests.helpers.synthetic_studies import compare, make_program_study, set_metrics
 from unrolled.bench.metric import Metric
-from unrolled.reports.contrast_decisions import decide_looks
-from unrolled.reports.exports import comparison_csv
+from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.figures.curves import draw_curves
+from unrolled.reports.page.exports import comparison_csv
+from unrolled.reports.page.render import render
 from unrolled.reports.presentation import FigureColumn, Presentation
-from unrolled.reports.render import render
 from unrolled.reports.scale import Scale
 from unrolled.reports.words.caveats import list_limits
 from unrolled.reports.words.doubts import list_warnings

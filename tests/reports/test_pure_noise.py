@@ -13,7 +13,7 @@ from tests.helpers.synthetic_studies import compare, four_errors, make_study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.compare.design import Design, MeasuredArm
 
 STUDIES = int(os.environ.get("STUDIES", 40))
 ARMS = 12

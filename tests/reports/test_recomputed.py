@@ -14,8 +14,8 @@ from tests.helpers.recompute import NUMBERS, recompute
 from unrolled import shipped
 from unrolled.ablations.study import loading
 from unrolled.ablations.tables import study_tables
-from unrolled.reports.exports import comparison_csv
-from unrolled.reports.render import render
+from unrolled.reports.page.exports import comparison_csv
+from unrolled.reports.page.render import render
 from unrolled.reports.words.answer import write_answer
 
 NUMBER = r"[+−]?\d+(?:\.\d+)?"

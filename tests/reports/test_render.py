@@ -26,10 +26,10 @@ from tests.helpers.synthetic_studies import (
     make_study,
     make_switched_study,
 )
-from unrolled.reports import page_template
 from unrolled.reports.chapter import page as chapter
+from unrolled.reports.page import page_template
+from unrolled.reports.page.render import Page, render
 from unrolled.reports.presentation import Extras
-from unrolled.reports.render import Page, render
 
 
 class Tags(HTMLParser):
@@ -112,7 +112,7 @@ def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(render_
     # Hash randomisation and a fresh import must not show.
     code = (
         "import sys, pathlib; from tests.helpers import synthetic_studies;"
-        "from unrolled.reports.render import render;"
+        "from unrolled.reports.page.render import render;"
         "render(synthetic_studies.compare(synthetic_studies.make_pair_study()), pathlib.Path(sys.argv[1]))"
     )
     variables = {**os.environ, "PYTHONPATH": helpers_path()}

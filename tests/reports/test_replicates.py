@@ -19,9 +19,9 @@ from tests.helpers.synthetic_studies import (
     set_metrics,
 )
 from unrolled.bench.metric import Metric
-from unrolled.reports.exports import comparison_csv, format_screen
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
+from unrolled.reports.page.exports import comparison_csv, format_screen
 from unrolled.reports.words.doubts import list_warnings
 from unrolled.reports.words.notes import list_notes
 

@@ -9,8 +9,8 @@ from tests.helpers.synthetic_studies import break_trials, compare, make_arm, mak
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
 from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference
-from unrolled.reports.design import MeasuredArm
-from unrolled.reports.render import render
+from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.page.render import render
 
 TARGETS = {"lead digit": 150, "digit": 350, "tens": 200, "rank 1–10": 300}
 ACCURACY = (Metric("valid_accuracy", 0.02),)

@@ -11,9 +11,9 @@ from tests.helpers.synthetic_studies import compare_table
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER_PAGES
-from unrolled.reports.exports import format_screen
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
+from unrolled.reports.page.exports import format_screen
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.caveats import format_zone

@@ -1,4 +1,4 @@
-"""What a chain of proposals keeps: by `reports.statistics.gain_test` and `online`, and by "keep if better".
+"""What a chain of proposals keeps: by `gain_test` and `chain_levels`, and by "keep if better".
 
     python tests/simulations/simulate_chain.py [CHAINS]
 
@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 
 from tests.helpers.noise_laws import LAWS, SDS, t_tails
 from unrolled.reports.statistics import gain_test
+from unrolled.reports.statistics.chain_levels import make_rule, next_level
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS, evaluate_gains, fit_looks, smallest_gain
-from unrolled.reports.statistics.online import make_rule, next_level
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.looks import Looks
 
 ALPHA = 0.1
 SCALES = {**SDS, "of 25 items": math.sqrt(2 * 0.9 * 0.1 / 25)}

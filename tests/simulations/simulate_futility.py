@@ -22,8 +22,8 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
-from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.stopping import predict_contrast
+from unrolled.reports.statistics.expected_seeds import predict_contrast
+from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.verdicts import Verdict
 
 BOUNDS = 0.02, 0.05, 0.1, 0.2

@@ -16,7 +16,8 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
-from unrolled.reports.statistics.non_inferiority import Chance, simulate_gates
+from unrolled.reports.statistics.gates import Chance, simulate_gates
+from unrolled.reports.statistics.looks import LOOKS
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import (
     ALPHA,
@@ -24,7 +25,6 @@ from unrolled.reports.statistics.power import (
     minimum_detectable_effect,
     t_detectable_effect,
 )
-from unrolled.reports.statistics.sequential import LOOKS
 
 Rates = tuple[float, float]  # before, and now
 Both = tuple[np.ndarray, np.ndarray]  # one-sided p on either side

@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 from tests.helpers.noise_laws import LAWS, Tails, both_tails, t_tails
 from tests.simulations import simulate_rules as rules
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
+from unrolled.reports.statistics.expected_seeds import median_unbiased
+from unrolled.reports.statistics.looks import LOOKS, Look, Looks
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
-from unrolled.reports.statistics.stopping import median_unbiased
 
 Flags = np.ndarray
 

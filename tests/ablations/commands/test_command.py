@@ -26,9 +26,9 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.training import estimates, run_studies
 from unrolled.bench.devices import count_cores
 from unrolled.bench.phrases import plural
+from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
-from unrolled.reports.statistics.sequential import LOOKS
-from unrolled.reports.statistics.stopping import predict_contrast
+from unrolled.reports.statistics.looks import LOOKS
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.plans.plan import EarlierVerdict
 from unrolled.bench.metric import Metric
-from unrolled.reports.exports import trials_csv
+from unrolled.reports.page.exports import trials_csv
 
 WRITERS = {
     "runs.csv": lambda path: FRAME.to_csv(path, index=False),

@@ -17,13 +17,13 @@ from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.plans.retraining import locate_files
+from unrolled.ablations.plans.program_files import locate_files
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.trial_frame import make_trial_record
+from unrolled.reports.compare.trial_frame import make_trial_record
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 

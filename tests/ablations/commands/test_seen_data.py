@@ -17,8 +17,8 @@ from unrolled.ablations.study import loading
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.exports import comparison_markdown
 from unrolled.reports.formats import markdown_cell
+from unrolled.reports.page.exports import comparison_markdown
 from unrolled.reports.words.caveats import (
     describe_attempts,
     describe_declaration,

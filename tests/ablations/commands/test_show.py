@@ -12,7 +12,6 @@ from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.plans.retraining import find_result
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -102,7 +101,7 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, make_t
         digit: number,
     }.items():
         with raises_bad_input(named, place=f"trial '{id}'"):
-            find_result(id, ledger)
+            ledger.find_result(id)
 
 
 def test_show_corpus_is_still_a_corpus(run_unrolled, folder: Path) -> None:

@@ -20,10 +20,10 @@ from unrolled.bench.chapter import corpus, text
 from unrolled.bench.chapter.costs import estimate_token_microseconds, expected_seconds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.reports.statistics import sequential
+from unrolled.reports.statistics import looks
+from unrolled.reports.statistics.expected_seeds import predict_contrast
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.sequential import Looks
-from unrolled.reports.statistics.stopping import predict_contrast
 
 NAMES = list_shipped_studies()
 STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
@@ -41,7 +41,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     ids_by_arm = [{arm.make_unidentified_trial(seed).id for seed in arm.seeds} for arm in study.arms]
     assert {len(ids) for ids in ids_by_arm} == {len(study.seeds)}
     assert len(set().union(*ids_by_arm)) == sum(map(len, ids_by_arm))
-    assert sequential._table_path(study.looks).exists(), "2 s of simulation less"
+    assert looks._table_path(study.looks).exists(), "2 s of simulation less"
 
 
 @pytest.mark.parametrize("name", NAMES)

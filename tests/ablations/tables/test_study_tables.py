@@ -24,7 +24,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, failed_result
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.render import render
+from unrolled.reports.page.render import render
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.SHIPPED_FOLDER)).glob("*.csv"))
 

@@ -29,7 +29,7 @@ from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.exports import trials_csv
+from unrolled.reports.page.exports import trials_csv
 from unrolled.reports.words.caveats import describe_trials
 
 LOOKS = 5, 6, 8

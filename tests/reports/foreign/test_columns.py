@@ -12,12 +12,12 @@ from tests.helpers.pages import read_arm_rows, read_page_text
 from tests.helpers.synthetic_studies import compare, compare_table, make_looked_study
 from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.metric import Metric
-from unrolled.reports.comparison import Comparison
-from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
+from unrolled.reports.page.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
-from unrolled.reports.render import render
 from unrolled.reports.words.caveats import describe_trials
 from unrolled.reports.words.doubts import list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_state, describe_too_few_pairs

@@ -8,8 +8,8 @@ import pytest
 
 from tests.helpers.synthetic_studies import compare, compare_table, make_arm, make_realistic_study, make_study
 from unrolled.bench.metric import Metric
-from unrolled.reports.exports import format_screen, trials_csv
 from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.page.exports import format_screen, trials_csv
 from unrolled.reports.words.doubts import list_warnings
 
 LOSS = Metric("loss", 0.02)

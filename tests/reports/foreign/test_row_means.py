@@ -9,8 +9,8 @@ import pytest
 from tests.helpers.synthetic_studies import compare_table
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.exports import format_screen
 from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.page.exports import format_screen
 
 
 def make_documents(

@@ -24,11 +24,11 @@ from unrolled.reports.statistics.estimators import (
     t_interval,
     tails_to_p,
 )
+from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
+from unrolled.reports.statistics.looks import LOOKS, Look, Looks
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
-from unrolled.reports.statistics.stopping import predict_contrast
 
 pytestmark = pytest.mark.slow
 STUDIES = 8_000

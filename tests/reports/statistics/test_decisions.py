@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.corrections import benjamini_hochberg
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
-from unrolled.reports.statistics.families import benjamini_hochberg
+from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import compare_pairs
-from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.types import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 from unrolled.reports.words.sentences import describe_stage

@@ -13,9 +13,9 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import Moments, mean_interval, moments
+from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLookTest
-from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.stopping import predict_contrast
+from unrolled.reports.statistics.looks import LOOKS, Looks
 
 TEST = LastLookTest(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000

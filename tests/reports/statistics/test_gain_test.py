@@ -19,7 +19,7 @@ from unrolled.reports.statistics.gain_test import (
     select_tests,
     smallest_gain,
 )
-from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.looks import Looks
 
 LEVEL = 0.01099  # of a chain's first proposal
 SHORT = fit_looks(8)

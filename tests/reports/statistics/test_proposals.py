@@ -8,8 +8,8 @@ import pytest
 from tests.helpers.synthetic_studies import break_trials, compare, make_arm, make_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.gain_test import ProposalOutcome
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
-from unrolled.reports.statistics.sequential import Looks
 
 SEEDS = tuple(range(100, 110))
 LOOKS = Looks((4, 10))

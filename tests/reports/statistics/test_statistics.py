@@ -13,11 +13,11 @@ from statsmodels.stats.weightstats import ttost_paired
 from tests.helpers import synthetic_studies
 from unrolled.reports.statistics.arm_summary import summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.estimators import (
     moments,
     without_rounding,
 )
-from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval

@@ -10,7 +10,7 @@ from scipy import stats
 
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.families import Adjusted
+from unrolled.reports.statistics.corrections import Adjusted
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import (

@@ -24,8 +24,8 @@ from tests.helpers.synthetic_studies import (
 )
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.reports.design import MeasuredArm
-from unrolled.reports.render import answer_lines
+from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.page.render import answer_lines
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.claims import list_claims
 

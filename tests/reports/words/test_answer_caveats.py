@@ -7,8 +7,8 @@ from tests.helpers.answers import write_lines, write_texts
 from tests.helpers.pages import read_arm_rows, read_page_text
 from tests.helpers.synthetic_studies import BOTH, break_trials, compare, make_arm, make_study
 from unrolled.ablations.training.terminal_table import print_arms
-from unrolled.reports.exports import comparison_markdown, format_screen
-from unrolled.reports.render import render
+from unrolled.reports.page.exports import comparison_markdown, format_screen
+from unrolled.reports.page.render import render
 from unrolled.reports.words.claims import list_claims, write_claims
 
 

@@ -14,7 +14,7 @@ from tests.helpers.synthetic_studies import (
     make_study,
     set_metrics,
 )
-from unrolled.reports.render import render, write_index
+from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.doubts import list_warnings

@@ -1,0 +1,1 @@
+"""The audit of a branch: which of its changes help."""

@@ -1,0 +1,1 @@
+"""Chains of proposals: a candidate is judged against the incumbent, and its outcome is recorded."""

@@ -1,0 +1,1 @@
+"""From a table of trials to arms that are compared: `comparison.compare`."""

@@ -1,0 +1,263 @@
+"""One arm of a comparison, by one metric: the rows that count, the contrast and the verdict."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import describe_witness, phrase_standing
+from unrolled.bench.trial import Result
+from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
+from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
+from unrolled.reports.statistics.types import Interval, select_seeds
+from unrolled.reports.statistics.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class ArmWitness:
+    """The witness of one setting in all finished trials of an arm: whether the setting took effect."""
+
+    setting: str
+    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of the setting, a trial each
+
+    @property
+    def failed(self) -> list[Mapping[str, Any]]:
+        """The observations of the trials in which the setting did not take effect."""
+        return [observation for observation in self.observations if not observation.get("ok")]
+
+    @property
+    def ok(self) -> bool:
+        """True if the setting took effect in every trial."""
+        return not self.failed
+
+    def describe_failed_seeds(self) -> str:
+        """Return on how many seeds the setting did not take effect: "2 of 10 seeds"; "" for none or all."""
+        failed = len(self.failed)
+        trials = len(self.observations)
+        return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
+
+    def __str__(self) -> str:
+        description = describe_witness(self.setting, (self.failed or self.observations)[0])
+        failed_seeds = self.describe_failed_seeds()
+        return f"{description} ({failed_seeds})" if failed_seeds else description
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedArm:
+    """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
+
+    index: int  # position in the study; 0 is the baseline
+    measured: MeasuredArm  # the arm with the results that count
+    seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
+    seeds_wanted: int  # seeds at the look that it waits for; of an ended arm, at its last look
+    done_count: int
+    diverged_count: int
+    failed_count: int  # number of trials that failed for another reason than divergence
+    waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
+    max_seeds: int  # number of seeds at the last look that it can get
+    summary: ArmSummary
+    contrast: Contrast | None = None
+    verdict: Verdict | None = None
+    remark: ArmRemark | None = None
+    task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
+    is_exploratory: bool = False  # see `Design.is_exploratory`
+    attempt: int = 1  # see `Design.count_attempts`
+    is_judged: bool = False  # False without a contrast, and for the A/A check
+    is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
+    decided: bool = False  # whether the study's first metric has decided its contrast
+    blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
+    witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.measured.name
+
+    @property
+    def correction(self) -> str:
+        """The method that adjusts the p values of its verdict."""
+        return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """What weakens its claim: ("exploratory", "attempt 2"); () if nothing does."""
+        return merge_standings([self])
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval of its verdict; of the A/A check, which has no verdict, the 99 % interval."""
+        if self.verdict:
+            return self.verdict.interval
+        return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
+
+    @property
+    def missing_count(self) -> int:
+        """The number of wanted trials that have not ended."""
+        return (
+            self.seeds_wanted - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
+        )
+
+    @property
+    def state(self) -> str:
+        """`decided` or `open`; "" for an arm that has no contrast to decide."""
+        if not self.is_judged:
+            return ""
+        return "decided" if self.decided else "open"
+
+    def describe_seeds_of_mean(self) -> str:
+        """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
+
+        With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. An
+        arm of n-gram counts, which use no seed, has "10 alike".
+        """
+        if self.done_count and not self.measured.uses_seed:
+            return f"{self.done_count} alike"
+        number = self.summary.n - self.summary.diverged
+        needed = self.summary.n if self.decided else self.seeds_wanted
+        return f"{number} of {needed}" if number < needed else str(number)
+
+    @property
+    def shown_witnesses(self) -> tuple[ArmWitness, ...]:
+        """The witnesses of the settings that the arm changes, and those that failed."""
+        changes = self.measured.changes
+        return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
+
+    @property
+    def is_dead(self) -> bool:
+        """True if the change had no effect: its weights equal those of its base."""
+        return self.remark is ArmRemark.DEAD
+
+    @property
+    def reason_not_compared(self) -> str:
+        """Why it is not compared, or not to be believed; "" if it is compared."""
+        if self.remark is ArmRemark.OTHER_TASK:
+            return f"{self.remark}: {', '.join(self.task_differences)}"
+        if self.remark is ArmRemark.BLOCKED:
+            return f"{self.remark}: {self.blocked_reason}"
+        return str(self.remark or "")
+
+    def describe_changes(self) -> str:
+        """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
+        changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
+        return f"{changes}, against {self.measured.against}" if self.measured.against else changes
+
+
+def make_compared_arm(
+    index: int,
+    metric: Metric,
+    design: Design,
+    *,
+    statuses: Mapping[Any, str],
+    values: Mapping[Any, float],
+    seeds: Collection[Any],
+    needed: int,
+    remark: ArmRemark | None,
+    is_one_run: bool,
+) -> ComparedArm:
+    """Return an arm without a contrast, which `add_contrast` adds.
+
+    `statuses` and `values` are by seed. Only `seeds` count. `needed` is the number of seeds at the next look.
+    """
+    arm = design.arms[index]
+    counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
+    counting = select_seeds(statuses, seeds)
+    values = select_seeds(values, seeds)
+    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
+    failed = sum(status not in ("done", "diverged") for status in counting.values())
+    seeds_wanted = max(len(counting), needed)
+    looks = design.looks or (seeds_wanted,)
+    is_other_task = remark is ArmRemark.OTHER_TASK
+    differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
+    return ComparedArm(
+        index=index,
+        measured=counted_arm,
+        seeds=tuple(counting),
+        seeds_wanted=seeds_wanted,
+        done_count=len(counting) - diverged - failed,
+        diverged_count=diverged,
+        failed_count=failed,
+        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
+        max_seeds=looks[0 if index and arm.is_aa_arm else -1],
+        summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
+        remark=remark,
+        is_one_run=is_one_run,
+        is_exploratory=design.is_exploratory(arm),
+        attempt=design.count_attempts(arm),
+        task_differences=tuple(differences),
+        witnesses=collect_arm_witnesses(counted_arm.finished_results),
+    )
+
+
+def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
+    """Return what weakens a claim on several arms: one exploratory arm, and the highest attempt."""
+    return phrase_standing(any(arm.is_exploratory for arm in arms), max(arm.attempt for arm in arms))
+
+
+def add_contrast(
+    arm: ComparedArm,
+    baseline: ComparedArm,
+    metric: Metric,
+    decisions: Decisions[str],
+    *,
+    is_base_one_run: bool = False,
+) -> ComparedArm:
+    """Return the arm with its contrast and verdict, or the reason why it has none.
+
+    If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
+    """
+    name = arm.name
+    if arm.measured.is_aa_arm:
+        contrast = compare_pairs(
+            arm.summary.values,
+            baseline.summary.values,
+            delta=metric.zone,
+            lower_is_better=metric.lower_is_better,
+        )
+        return _limit_to_pairs(arm, contrast, metric)
+    verdict = decisions.verdicts.get(name, {}).get(metric.name)
+    if verdict is None:
+        return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
+    arm = replace(arm, is_judged=True, decided=verdict.has_ended, blocked_reason=verdict.blocked_reason)
+    if not arm.remark and verdict.contrast.pairs:
+        if is_base_one_run and not arm.is_one_run:
+            return replace(arm, contrast=verdict.contrast, verdict=verdict)
+        return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
+    missing = ArmRemark.BLOCKED if verdict.blocked_reason else ArmRemark.NO_SHARED_SEED
+    return replace(arm, remark=arm.remark or missing)
+
+
+def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
+    """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
+
+    Then its mean, minus that of its base over the same pairs, is the difference that is shown.
+    """
+    if not contrast.is_paired:
+        return replace(arm, contrast=contrast)
+    values = select_seeds(arm.summary.values, contrast.seeds)
+    summary = summarise_arm(arm.measured, values, lower_is_better=metric.lower_is_better)
+    return replace(arm, contrast=contrast, summary=summary)
+
+
+def summarise_arm(
+    arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
+) -> ArmSummary:
+    """Return the summary of an arm's values by seed. An arm that uses no seed has no SD and no interval.
+
+    `lower_is_better` matters only to the median, and only if a seed diverged.
+    """
+    summary = summarise_values(values, lower_is_better=lower_is_better)
+    return summary if arm.uses_seed else replace(summary, sd=None, interval=None)
+
+
+def collect_arm_witnesses(results: Iterable[Result]) -> tuple[ArmWitness, ...]:
+    """Return, of finished trials, one witness for each setting that has any."""
+    by_setting: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        for setting, observation in result.witnesses.items():
+            by_setting.setdefault(setting, []).append(observation)
+    return tuple(ArmWitness(setting, observations) for setting, observations in by_setting.items())

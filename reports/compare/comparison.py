@@ -1,0 +1,291 @@
+"""From a table of rows and a design to a comparison: each arm against its base, by each metric.
+
+A study's contrasts are judged at its looks. The first metric decides: a contrast that it has decided gets no
+more seeds. Only the seeds of the looks that were taken count: other seeds enter no verdict and no mean. A
+table from elsewhere has no looks: all of its rows count.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
+from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
+from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
+from unrolled.reports.compare.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
+from unrolled.reports.compare.replicates import drop_copies, find_copies, find_equal_seeds
+from unrolled.reports.compare.row_decisions import compare_sides
+from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
+from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.gates import GateDecision
+from unrolled.reports.statistics.proposals import ProposalDecision
+from unrolled.reports.statistics.types import select_seeds
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
+
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Arms in declared order, compared by one metric; `other_views` compares them by the other metrics."""
+
+    table: pd.DataFrame  # a row a trial, with the columns of `result_table`, such as IS_COUNTED
+    design: Design
+    metric: Metric
+    arms: tuple[ComparedArm, ...]
+    looks_taken: int
+    other_views: tuple["Comparison", ...] = ()
+    gate: GateDecision[str] | None = None  # of a study that is a gate
+    proposal: ProposalDecision | None = None  # of a study that is a proposal
+    other_scale: Scale | None = None  # scale in place of the metric's own: perplexity for a loss
+
+    @property
+    def judged_arms(self) -> tuple[ComparedArm, ...]:
+        """The arms that have a contrast to decide: the A/A check has none."""
+        return tuple(arm for arm in self.arms if arm.is_judged)
+
+    @property
+    def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
+        """The arms that have a contrast."""
+        return tuple(arm for arm in self.arms if arm.contrast is not None)
+
+    @property
+    def has_too_few_pairs(self) -> bool:
+        """True if no contrast has the pairs that a verdict needs, so that nothing is decided."""
+        contrasts = [arm.contrast for arm in self.judged_arms if arm.contrast]
+        return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
+
+    @property
+    def arms_by_task(self) -> tuple[tuple[ComparedArm, ...], ...]:
+        """The arms of each task, those of the baseline's task first."""
+        groups = []
+        left = list(self.arms)
+        while left:
+            group = [arm for arm in left if not arm.measured.find_task_differences(left[0].measured)]
+            left = [arm for arm in left if arm not in group]
+            groups.append(tuple(group))
+        return tuple(groups)
+
+    @property
+    def per_metric(self) -> tuple["Comparison", ...]:
+        """The comparison by each metric, this one first."""
+        return self, *self.other_views
+
+    @property
+    def per_unit(self) -> tuple["Comparison", ...]:
+        """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …"""
+        return tuple(
+            replace(view, other_scale=other_scale) if other_scale else view
+            for view in self.per_metric
+            for other_scale in dict.fromkeys((None, view.scale.second_scale))
+        )
+
+    @property
+    def sequential(self) -> bool:
+        """True if the study looks more than once."""
+        return len(self.design.looks) > 1
+
+    @property
+    def stops_contrasts(self) -> bool:
+        """True if the study has several looks, and this is the metric that decides when a contrast stops.
+
+        The contrasts of a gate or a proposal stop by a rule of its own.
+        """
+        has_own_rule = bool(self.gate or self.proposal)
+        return self.sequential and not has_own_rule and self.metric == self.design.metrics[0]
+
+    @property
+    def beyond_looks(self) -> int:
+        """The number of rows that do not count, because their trials are beyond the looks that were taken."""
+        return len(self.table) - int(self.table[IS_COUNTED].sum())
+
+    @cached_property
+    def common_seeds(self) -> tuple[int, ...]:
+        """The seeds that count and finished in every arm, apart from arms without a finished trial."""
+        by_arm = [{seed for seed, r in arm.measured.results.items() if r.done} for arm in self.arms]
+        return tuple(s for s in self.design.seeds if all(s in finished for finished in by_arm if finished))
+
+    def has_first_look(self, arms: Iterable[ComparedArm]) -> bool:
+        """Return True if all of these arms have the results of the first look, failures included."""
+        return all(set(self.design.first_look_seeds) <= {*arm.seeds} for arm in arms)
+
+    def judge_pairs(self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]]) -> dict[Name, Verdict]:
+        """Return the verdicts on pairs of arms, the first against the second.
+
+        A contrast that the study declares keeps its verdict. The others are judged by `judge_undeclared`.
+        """
+        declared = {}
+        undeclared = {}
+        for name, (first, second) in pairs.items():
+            if first.verdict and self.find_base(first) is second:
+                declared[name] = first.verdict
+            elif second.verdict and self.find_base(second) is first:
+                declared[name] = second.verdict.swap_sides()
+            else:
+                undeclared[name] = first, second
+        return declared | self.judge_undeclared(undeclared)
+
+    def judge_undeclared(
+        self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
+    ) -> dict[Name, Verdict]:
+        """Return the verdicts on pairs (arm, base) that the study does not compare, corrected together.
+
+        They are over the seeds of the first look, whose number was fixed before there were results. A seed
+        that failed on a side is lost. Before all of these seeds have ended there is no verdict, because it
+        would be an extra look.
+        """
+        metric = metric or self.metric
+        names = {metric.name, *(declared.name for declared in self.design.metrics)}
+        values: Values = {name: collect_values(self.table, name, self.design) for name in names}
+        statuses = collect_statuses(self.table, self.design)
+        values = drop_copies(values, find_copies(statuses, values, self.design))
+        contrasts = {}
+        for name, pair in pairs.items():
+            seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
+            arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
+            equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
+            lost_count = len(set(seeds) - (arm.keys() & base.keys()))
+            contrasts[name] = compare_sides(
+                arm, base, metric, self.design, family_size=len(pairs), lost_count=lost_count, equal=equal
+            )
+        return judge_contrasts(contrasts)
+
+    def find_view(self, metric: str) -> "Comparison | None":
+        """Return the comparison by this metric; None if the study does not judge by it."""
+        return next((view for view in self.per_metric if view.metric.name == metric), None)
+
+    def find_base(self, arm: ComparedArm) -> ComparedArm:
+        """Return the arm that this one is compared with: the baseline, or the arm named in `against`."""
+        return self._arms_by_name.get(arm.measured.against, self.arms[0])
+
+    @cached_property
+    def _arms_by_name(self) -> dict[str, ComparedArm]:
+        return {arm.name: arm for arm in self.arms}
+
+    def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
+        """Return arms by their mean, the best first; those with diverged seeds or no mean come last."""
+        sign = 1 if self.metric.lower_is_better else -1
+
+        def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
+            mean = arm.summary.mean
+            return mean is None, arm.summary.diverged > 0, sign * (mean or 0.0)
+
+        return sorted(arms, key=sort_key)
+
+    @property
+    def same_task_arms(self) -> tuple[ComparedArm, ...]:
+        """The baseline, and the arms with a contrast that have its task: their numbers can be compared."""
+        first, *other_arms = self.arms
+        return first, *(
+            arm
+            for arm in other_arms
+            if arm.contrast and not arm.measured.find_task_differences(first.measured)
+        )
+
+    @property
+    def bases_phrase(self) -> str:
+        """The base of the arms in words: "lm1", or "lm1 or the arm that each names"."""
+        has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
+        if has_other_base:
+            return f"{self.arms[0].name} or the arm that each names"
+        return self.arms[0].name
+
+    @property
+    def scale(self) -> Scale:
+        """How values of the metric are written."""
+        return self.other_scale or self.design.find_scale(self.metric)
+
+    @property
+    def first_title(self) -> str:
+        """The title of the metric that decides, which is the first."""
+        return self.design.find_scale(self.design.metrics[0]).title
+
+    @property
+    def title(self) -> str:
+        """The title of this metric."""
+        return self.scale.title
+
+
+def compare(table: pd.DataFrame, design: Design) -> Comparison:
+    """Compare each arm of a table with its base, by every metric.
+
+    The columns are those of `reports.trial_frame`. Raises BadInput if there is no arm, or no δ.
+    """
+    place = f"study {design.study!r}"
+    if not design.arms:
+        raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
+    for metric in design.metrics:
+        if not metric.delta > 0:
+            raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
+    statuses = collect_statuses(table, design)
+    values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
+    remarks = find_arm_remarks(statuses, design)
+    matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
+    copies = find_copies(statuses, values, design)
+    if ONE_RUN in table:
+        first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
+        copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
+    decisions = decide_contrasts(arms_to_compare(remarks), statuses, values, design, copies, matches)
+    seeds, needed = _seeds_that_count(decisions, statuses, design)
+    is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    # bool even if there is no row
+    table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
+    if design.looks:
+        table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look_seeds)})
+    views = []
+    for metric in design.metrics:
+        arms: list[ComparedArm] = []
+        for index, name in enumerate(arm.name for arm in design.arms):
+            arm = make_compared_arm(
+                index,
+                metric,
+                design,
+                statuses=statuses[name],
+                values=values[metric.name][name],
+                seeds=seeds[name],
+                needed=needed[name],
+                remark=remarks.get(name),
+                is_one_run=name in copies,
+            )
+            if index:
+                is_base_one_run = design.bases[name] in copies
+                arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
+            arms.append(arm)
+        views.append(
+            Comparison(
+                table=table,
+                design=design,
+                metric=metric,
+                arms=tuple(arms),
+                looks_taken=decisions.looks_taken,
+            )
+        )
+    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
+
+
+def _seeds_that_count(
+    decisions: Decisions[str], statuses: Statuses, design: Design
+) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
+    """Return, by arm, the seeds that count, and the number of seeds at the next look.
+
+    A base has the seeds of the contrast that needs most.
+    """
+    if not design.looks:
+        return (
+            {name: by_seed.keys() for name, by_seed in statuses.items()},
+            {name: len(by_seed) for name, by_seed in statuses.items()},
+        )
+    first_metric = design.metrics[0].name
+    counted = {
+        name: by_metric[first_metric].contrast.look.seeds for name, by_metric in decisions.verdicts.items()
+    }
+    numbers = count_side_seeds(counted, design)
+    needed = count_side_seeds(decisions.seeds_requested, design)
+    return {name: design.seeds[:n] for name, n in numbers.items()}, needed

@@ -1,0 +1,259 @@
+"""All that a comparison is made from: the arms with their results, the metrics, the pairing and the looks.
+
+`MeasuredArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
+"""
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from unrolled.bench.metric import LARGEST, Metric
+from unrolled.bench.phrases import phrase_standing
+from unrolled.bench.study_design import Audit, StoppingRule
+from unrolled.bench.trial import Result, Scalar, Trial
+from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.types import SeedValues
+
+Statuses = Mapping[str, Mapping[Any, str]]
+"""How each row ended, by arm and seed."""
+
+Values = Mapping[str, Mapping[str, SeedValues]]
+"""Numbers by metric, arm and seed. That of a diverged trial is infinite; a trial that failed has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredArm:
+    """One arm: what it changes against the baseline, and the results of its trials so far, one a seed.
+
+    Verdicts are made from the table of rows. The results are what pages show, and their fingerprints tell
+    which arms computed the same. An arm of a table from elsewhere has no results.
+    """
+
+    name: str
+    model: str = ""
+    title: str = ""
+    question: str = ""
+    note: str = ""
+    changes: Mapping[str, Scalar] = field(default_factory=dict)
+    results: Mapping[int, Result] = field(default_factory=dict)  # results by seed, failures included
+    trial: Trial | None = None  # one of its trials, which is read while there are no results
+    marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
+    against: str = ""  # name of its base, which `changes` are relative to; "" for the baseline
+    uses_seed: bool = True  # False if every seed gives the same numbers, as for a model fitted by counting
+
+    def __post_init__(self) -> None:
+        """Put the results in the order of their seeds."""
+        object.__setattr__(self, "results", dict(sorted(self.results.items())))
+
+    @property
+    def finished_results(self) -> tuple[Result, ...]:
+        """The results of the trials that neither failed nor diverged, in the order of seeds."""
+        return tuple(result for result in self.results.values() if result.done)
+
+    @property
+    def example_trial(self) -> Trial | None:
+        """One trial of the arm, whichever: its trials differ in the seed alone."""
+        return next((result.trial for result in self.results.values()), self.trial)
+
+    @property
+    def is_aa_arm(self) -> bool:
+        """True if the arm repeats the baseline with other seeds; also true of the baseline itself."""
+        return not self.changes and not self.against and self.uses_seed
+
+    def find_trained_seed(self, seed: Any) -> Any:
+        """Return the seed that a pair's trial was trained with; in an A/A arm it differs from the pair's."""
+        return self.results[seed].trial.seed if seed in self.results else seed
+
+    def collect_metric(self, metric: str) -> dict[int, float]:
+        """Return the numbers of a metric by seed: infinite for a diverged trial, none for a failed one."""
+        numbers = {}
+        for seed, result in self.results.items():
+            if result.done and metric in result.metrics:
+                value = result.metrics[metric]
+                numbers[seed] = value if abs(value) <= LARGEST else math.inf
+            elif result.diverged:
+                numbers[seed] = math.inf
+        return numbers
+
+    def average_metric(self, metric: str) -> float | None:
+        """Return the mean of a metric over the finished trials; None if none has a finite number."""
+        values = [result.metrics[metric] for result in self.finished_results if metric in result.metrics]
+        numbers = [value for value in values if math.isfinite(value)]
+        return sum(numbers) / len(numbers) if numbers else None
+
+    def find_task_differences(self, other: "MeasuredArm") -> list[str]:
+        """Return the task settings in which two arms differ, such as ["corpus"]; [] if they have one task."""
+        trials = self.example_trial, other.example_trial
+        task, other_task = (trial.task if trial else {} for trial in trials)
+        return [name for name, value in task.items() if value != other_task.get(name, value)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """The input of `comparison.compare`, beside the table of rows: what is compared with what, and how.
+
+    A study gives arms with results, its plan's looks and declaration, and how its trainer presents metrics. A
+    table from elsewhere gives names of arms, and doubts. The first arm is the baseline.
+    """
+
+    study: str  # name of the study; of a table from elsewhere, the name of its page
+    metrics: tuple[Metric, ...]  # the first metric decides
+    arms: tuple[MeasuredArm, ...]
+    question: str = ""
+    # name of the column by which rows of two arms are paired; "" for none: two samples (Welch)
+    pairing_column: str = "seed"
+    test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
+    seeds: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()  # numbers of seeds after which contrasts are judged; () for all rows at once
+    # what ends a contrast: a verdict on its "direction" or "size", or the end of the "gate" or "proposal"
+    stopping_rule: StoppingRule = StoppingRule.DIRECTION
+    gain_level: float = 0.0  # of a proposal: error rate of the test that it gains
+    # of a proposal with fewer lines: error rate of the test that it is less than δ worse; 0 for others
+    simpler_level: float = 0.0
+    to_the_end: bool = False  # whether futile contrasts, too, go on to the last look
+    plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
+    declared_at: float = 0.0  # when the plan was declared, in unix seconds; 0 if unknown
+    command: str = ""  # the command that made the table
+    # number of pairs whose results were there before the plan, by arm
+    seen_pairs: Mapping[str, int] = field(default_factory=dict)
+    # earlier plans of an arm's contrast, by arm: a line of text each
+    earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
+    ships: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
+    first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
+    about: str = ""  # what the study is about, in sentences
+    # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
+    nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
+    # difference of equal trials by metric that is not judged; infinite for judged costs
+    irreproducible: Mapping[str, float] = field(default_factory=dict)
+    averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
+    doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
+    setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
+    presentation: Presentation = PROGRAM_PAGES
+    audit: Audit | None = None  # of a study whose arms are the changes of a branch
+
+    def find_scale(self, metric: Metric) -> Scale:
+        """Return how a judged metric is written: its unit, and decimals that fit its δ."""
+        return self.presentation.find_scale(metric.name).adapt_to(metric)
+
+    @property
+    def is_study(self) -> bool:
+        """True for a study with a plan; False for a table from elsewhere."""
+        return bool(self.plan_hash)
+
+    @property
+    def first_look_seeds(self) -> tuple[int, ...]:
+        """The seeds of the first look. Their number was fixed before there were results."""
+        return self.seeds[: self.looks[0]] if self.looks else self.seeds
+
+    def is_exploratory(self, arm: MeasuredArm) -> bool:
+        """Return True if the study marks an arm, or if its results were seen before the plan."""
+        return arm.marked_exploratory or arm.name in self.seen_pairs
+
+    def count_attempts(self, arm: MeasuredArm) -> int:
+        """Return how many plans an arm's contrast has had, this one included."""
+        return 1 + len(self.earlier_attempts.get(arm.name, ()))
+
+    def find_standing(self, arm: MeasuredArm) -> tuple[str, ...]:
+        """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
+        return phrase_standing(self.is_exploratory(arm), self.count_attempts(arm))
+
+    def describe_other_task(self, arm: MeasuredArm) -> str:
+        """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
+        task = arm.example_trial.task if arm.example_trial else {}
+        return ", ".join(f"{name}={task[name]}" for name in arm.find_task_differences(self.arms[0]))
+
+    @property
+    def noun(self) -> str:
+        """What a pair of rows is called, such as "seed" or "fold"; "row" where nothing is paired."""
+        return self.pairing_column or "row"
+
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """The name of the base of each arm but the baseline: the arm that it is compared with."""
+        first, *others = self.arms
+        return {a.name: a.against if a.against in self.arms_by_name else first.name for a in others}
+
+    def find_base(self, arm: MeasuredArm) -> MeasuredArm:
+        """Return the arm that this one is compared with."""
+        return self.arms_by_name[self.bases[arm.name]]
+
+    @cached_property
+    def arms_by_name(self) -> dict[str, MeasuredArm]:
+        """Its arms by name."""
+        return {arm.name: arm for arm in self.arms}
+
+
+def find_page(study: str, out: Path) -> Path:
+    """Return the path of a study's page: out/models/index.html.
+
+    The folder is the study's name. A name with spaces or other characters that folders should not have is
+    shortened to its letters and digits, and a hash keeps it unique: digits-dropout-5c0f1d2e.
+    """
+    plain = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode()
+    folder = re.sub(r"[^\w-]+", "-", plain)[:64].strip("-_")
+    if folder != study or not study:
+        mark = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        folder = f"{folder}-{mark}".lstrip("-")
+    return out / folder / "index.html"
+
+
+class ArmRemark(StrEnum):
+    """Why an arm is not compared, or is not to be believed, in the words that pages show."""
+
+    WITHOUT_SEED = "reference: the same on every seed"
+    REFERENCE = "reference: others are compared with it"
+    NO_RESULTS = "no results yet"
+    NO_BASE_RESULTS = "not compared: what it is compared with has no results yet"
+    OTHER_TASK = "another task"
+    DEAD = "dead toggle: the weights equal those of the arm that it is compared with"
+    NO_SHARED_SEED = "no result on a seed of the arm that it is compared with"
+    BLOCKED = "open"
+
+
+def find_arm_remarks(statuses: Statuses, design: Design) -> dict[str, ArmRemark | None]:
+    """Return the remark on each arm but the baseline; None for an arm that is compared."""
+    return {arm.name: _find_remark(arm, statuses, design) for arm in design.arms[1:]}
+
+
+def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
+    """Return the arms that are compared, or will be once there are results."""
+    compared = (None, ArmRemark.NO_RESULTS, ArmRemark.NO_BASE_RESULTS, ArmRemark.DEAD)
+    return [name for name, remark in remarks.items() if remark in compared]
+
+
+def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
+    base = design.find_base(arm)
+    if not arm.uses_seed and not arm.against:
+        return ArmRemark.WITHOUT_SEED
+    if not arm.against and any(rival.against == arm.name for rival in design.arms):
+        return ArmRemark.REFERENCE
+    if not statuses[arm.name]:
+        return ArmRemark.NO_RESULTS
+    if not statuses[base.name]:
+        return ArmRemark.NO_BASE_RESULTS
+    if arm.find_task_differences(base):
+        return ArmRemark.OTHER_TASK
+    return ArmRemark.DEAD if _has_same_weights(base, arm) else None
+
+
+def _has_same_weights(base: MeasuredArm, arm: MeasuredArm) -> bool:
+    """Return True if an arm has the weights of its base on every shared seed, though its settings differ.
+
+    Arms of two models are left out, as one may be the other written anew.
+    """
+    of_arm, of_base = (
+        {r.trial.seed: weights for r in side.finished_results if (weights := r.fingerprints.get("weights"))}
+        for side in (arm, base)
+    )
+    shared = of_arm.keys() & of_base.keys()
+    settings_alone = arm.model == base.model and bool(arm.changes)
+    return settings_alone and bool(shared) and all(of_arm[s] == of_base[s] for s in shared)

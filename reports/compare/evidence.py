@@ -1,0 +1,85 @@
+"""The evidence on each contrast: the numbers of both sides, the seeds that were lost, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unrolled.reports.compare.design import Design, Statuses, Values
+from unrolled.reports.compare.replicates import find_equal_seeds
+from unrolled.reports.statistics.types import SidePair, select_seeds
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
+
+    statuses: Statuses
+    values: Values  # without the copies of one run: see `replicates.drop_copies`
+    design: Design
+    copies: Mapping[str, Any]  # arms that ignore their seed, each with the seed of its one run
+
+    def select_sides(self, name: str) -> dict[str, SidePair]:
+        """Return the values of an arm and of its base by metric."""
+        base = self.design.bases[name]
+        return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in self.values.items()}
+
+    def find_equal_seeds(self, name: str) -> frozenset[Any]:
+        """Return the seeds on which an arm and its base computed the same."""
+        arm = self.design.arms_by_name[name]
+        return find_equal_seeds(arm, self.design.find_base(arm), self.values, self.design)
+
+    def explain_lost(self, name: str) -> dict[Any, str]:
+        """Return the seeds that a side of a contrast lost, with the reason: {3: "failed"}."""
+        lost = {}
+        repeats = "may repeat" if self.design.nondeterminism is None else "repeats"
+        for metric, numbers in self.values.items():
+            for side in (name, self.design.bases[name]):
+                for seed in self.statuses[side].keys() - numbers[side].keys():
+                    if side in self.copies:
+                        lost[seed] = f"{repeats} seed {self.copies[side]}"
+                    elif self.statuses[side][seed] != "done":
+                        lost[seed] = "failed"
+                    else:
+                        lost[seed] = f"has no {metric} to judge"
+        return lost
+
+    def explain_lost_of_gate(self, name: str) -> dict[Any, str]:
+        """Return the seeds that a gate lost, with the reason and the side: {3: "failed at the head"}."""
+        base = self.design.bases[name]
+        lost = {}
+        for seed, reason in self.explain_lost(name).items():
+            is_of_base = self._lacks(base, seed) and not self._lacks(name, seed)
+            lost[seed] = f"{reason} at the {'base' if is_of_base else 'head'}"
+        return lost
+
+    def describe_copied_sides(self, name: str) -> str:
+        """Return which sides of a gate ignore their seed: "the head ignores the seed"; "" if none does."""
+        sides = {"the head": name, "the base": self.design.bases[name]}
+        copied = [side for side, arm in sides.items() if arm in self.copies]
+        if not copied:
+            return ""
+        if self.design.nondeterminism is None:
+            return f"{' and '.join(copied)} may ignore the seed"
+        return f"{' and '.join(copied)} {'ignores' if len(copied) == 1 else 'ignore'} the seed"
+
+    def _lacks(self, arm: str, seed: Any) -> bool:
+        """Return True if a trial ended without a number of some metric."""
+        return seed in self.statuses[arm] and any(seed not in by_arm[arm] for by_arm in self.values.values())
+
+    def count_lost(self, name: str, sides: SidePair) -> int:
+        """Return the number of pairs without a number on some side; without pairing, of rows without one."""
+        arm = self.statuses[name].keys()
+        base = self.statuses[self.design.bases[name]].keys()
+        if not self.design.pairing_column:
+            return len(arm - sides[0].keys()) + len(base - sides[1].keys())
+        return len((arm | base) - (sides[0].keys() & sides[1].keys()))
+
+    def limit_to_looks(self, looks_taken: int) -> "Evidence":
+        """Return the evidence on the seeds of the looks taken so far, or of the first look if none was."""
+        seeds = self.design.seeds[: self.design.looks[max(0, looks_taken - 1)]]
+        values = {
+            metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
+            for metric, by_arm in self.values.items()
+        }
+        statuses = {name: select_seeds(by_seed, seeds) for name, by_seed in self.statuses.items()}
+        return replace(self, statuses=statuses, values=values)

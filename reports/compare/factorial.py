@@ -1,0 +1,257 @@
+"""The effect of each factor of a study: with all other factors on, alone, and averaged over the others.
+
+A factor is a setting with two levels, off and on:
+
+| levels of the baseline and of the other arms | off | on |
+|---|---|---|
+| 0 (or false) and 0.5 | 0 | 0.5 |
+| 0.5 and 0 | 0 | 0.5 |
+| "adam" and "sgd" | "sgd" | "adam", the baseline's |
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from unrolled.bench.trial import Scalar
+from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.statistics.factorial_effects import Cells, Effect, factorial_effects
+from unrolled.reports.statistics.types import select_seeds
+from unrolled.reports.statistics.verdicts import Verdict
+
+BESIDE = "beside all the others"
+ALONE = "alone"
+AVERAGE = "on average"
+CONTEXTS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
+"""Context → the name of its design. A context says how the other factors are set while one is switched on."""
+
+Change = tuple[str, Scalar]
+"""A setting, and the level that an arm gives it."""
+
+
+@dataclass(frozen=True)
+class MeasuredFactor:
+    """A setting, its name in reports, and its two levels."""
+
+    key: str
+    name: str
+    off: Scalar
+    on: Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factorial:
+    """A full 2^k of factors, whose arms have each combination of levels; its effects are one family."""
+
+    factors: tuple[MeasuredFactor, ...]
+    effects: tuple[Effect, ...]
+    standing: tuple[str, ...] = ()  # see `ComparedArm.standing`; all that weakens one of its arms
+
+    @property
+    def interactions(self) -> tuple[Effect, ...]:
+        """The effects of two factors together, beyond the sum of their two effects."""
+        return tuple(effect for effect in self.effects if len(effect.factors) == 2)
+
+    @property
+    def shown_interactions(self) -> tuple[Effect, ...]:
+        """The interactions that are shown to be better or worse, without those of less than δ."""
+        return tuple(
+            effect for effect in self.interactions if effect.verdict.kind_beyond_delta in ("better", "worse")
+        )
+
+    def partners(self, effect: Effect) -> tuple[str, ...]:
+        """Return the factors on which a main effect depends, as its interactions show."""
+        return tuple(
+            next(name for name in interaction.factors if name not in effect.factors)
+            for interaction in self.shown_interactions
+            if set(effect.factors) < set(interaction.factors)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One factor, with the verdict on switching it on in each context; None if no arms show it."""
+
+    factor: MeasuredFactor
+    verdicts: Mapping[str, Verdict | None]  # by context, of `CONTEXTS`
+    standings: Mapping[str, tuple[str, ...]]  # by context: see `ComparedArm.standing`
+
+
+def find_factorial(comparison: Comparison) -> Factorial | None:
+    """Return the largest full 2^k of factors, k ≥ 2, that the baseline and its arms form, or None.
+
+    Its effects are judged once the first look has ended, like contrasts that the study does not declare.
+    """
+    arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
+    for arm in comparison.same_task_arms:
+        if not arm.measured.against:  # the baseline comes first, so that an A/A arm does not take its place
+            arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
+    arm_count = len(arms_by_changes)
+    corners = [changes for changes in arms_by_changes if len(changes) > 1 and 2 ** len(changes) <= arm_count]
+    corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
+    for corner in corners:  # the arm at a corner changes all settings of its design
+        design_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
+        if len(design_arms) == 2 ** len(corner):
+            return _measure_design(comparison, corner, design_arms)
+    return None
+
+
+def _measure_design(
+    comparison: Comparison, corner: frozenset[Change], arms: Mapping[frozenset[Change], ComparedArm]
+) -> Factorial | None:
+    """Return the effects of a full design. Each of its arms has some of the corner's changes.
+
+    If an arm is one run, copied for every seed, the variance of its cell is unknown: there are no effects.
+    """
+    if not comparison.has_first_look(arms.values()) or any(arm.is_one_run for arm in arms.values()):
+        return None
+    ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
+    by_key = _make_factors(comparison, dict(ordered))
+    factors = {change: by_key[change[0]] for change in ordered}
+    seeds = comparison.design.first_look_seeds
+    table = {}
+    failed = set[int]()
+    for changes, arm in arms.items():
+        levels = tuple((change in changes) is (change[1] == factor.on) for change, factor in factors.items())
+        table[levels] = select_seeds(arm.summary.values, seeds)
+        failed |= {seed for seed in arm.seeds if seed in seeds} - table[levels].keys()
+    factorial = _measure_effects(comparison, tuple(factors.values()), table, failed)
+    return factorial and replace(factorial, standing=merge_standings(arms.values()))
+
+
+def _measure_effects(
+    comparison: Comparison, factors: tuple[MeasuredFactor, ...], table: Cells, failed: Collection[int]
+) -> Factorial | None:
+    try:
+        effects = factorial_effects(
+            table,
+            [factor.name for factor in factors],
+            delta=comparison.metric.zone,
+            lower_is_better=comparison.metric.lower_is_better,
+            failed=failed,
+        )
+    except ValueError:  # fewer than two seeds converged in every cell
+        return None
+    return Factorial(factors=factors, effects=effects)
+
+
+def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Part, ...]:
+    """Return the factors that have a verdict in more than one context.
+
+    P is adjusted by Holm over the factors of a context.
+    """
+    baseline = comparison.arms[0]
+    neighbours = _find_neighbours(comparison, baseline)
+    factors = _make_factors(comparison, {key: _read_settings(arm)[key] for key, arm in neighbours.items()})
+    pairs = {
+        BESIDE: _find_pairs(comparison, factors, {key: factor.on for key, factor in factors.items()}),
+        ALONE: _find_pairs(comparison, factors, {key: factor.off for key, factor in factors.items()}),
+    }
+    if len(factors) == 1:  # the same two arms: there is nothing beside a single factor
+        pairs[BESIDE] = {}
+    by_context = {
+        context: _judge_factors(comparison, arm_pairs, factors) for context, arm_pairs in pairs.items()
+    }
+    standings = {
+        context: {key: merge_standings(pair) for key, pair in arm_pairs.items()}
+        for context, arm_pairs in pairs.items()
+    }
+    by_context[AVERAGE] = {}
+    if factorial:
+        standings[AVERAGE] = {factor.key: factorial.standing for factor in factorial.factors}
+        by_context[AVERAGE] = {
+            factor.key: effect.verdict
+            for factor, effect in zip(factorial.factors, factorial.effects, strict=False)
+        }
+    verdicts = {
+        key: {context: by_factor.get(key) for context, by_factor in by_context.items()} for key in factors
+    }
+    return tuple(
+        Part(
+            factor=factors[key],
+            verdicts=verdicts_on_switch,
+            standings={context: by_factor.get(key, ()) for context, by_factor in standings.items()},
+        )
+        for key, verdicts_on_switch in verdicts.items()
+        if sum(verdict is not None for verdict in verdicts_on_switch.values()) > 1
+    )
+
+
+def _find_pairs(
+    comparison: Comparison, factors: Mapping[str, MeasuredFactor], levels: Mapping[str, Scalar]
+) -> dict[str, tuple[ComparedArm, ComparedArm]]:
+    """Return, by factor, the arms with it on and off whose other factors have these levels."""
+    baseline = comparison.arms[0]
+    arms = [arm for arm in comparison.same_task_arms if _is_same_implementation(arm, baseline)]
+    pairs = {}
+    for key, factor in factors.items():
+        sides = []
+        for level in (factor.on, factor.off):
+            settings = {**_read_settings(baseline), **levels, key: level}
+            sides += [arm for arm in arms if not _list_differences(arm, settings)][:1]
+        if len(sides) == 2 and sides[0] is not sides[1]:  # not a model that lacks the setting
+            pairs[key] = sides[0], sides[1]
+    return pairs
+
+
+def _judge_factors(
+    comparison: Comparison,
+    pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
+    factors: Mapping[str, MeasuredFactor],
+) -> dict[str, Verdict]:
+    """Return the verdict on each factor, on against off."""
+    on_and_off = {}
+    for key, pair in pairs.items():
+        first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != factors[key].on)
+        on_and_off[key] = first, second
+    return comparison.judge_pairs(on_and_off)
+
+
+def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
+    """Return an arm's settings without the model's name, as models of one class differ in settings alone."""
+    trial = arm.measured.example_trial
+    return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
+
+
+def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
+    trials = [arm.measured.example_trial, other.measured.example_trial]
+    return len({trial and trial.comparable_class for trial in trials}) == 1
+
+
+def _list_differences(arm: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:
+    """Return the names of the settings that both have with different values."""
+    return [key for key, value in _read_settings(arm).items() if settings.get(key, value) != value]
+
+
+def _find_neighbours(comparison: Comparison, arm: ComparedArm) -> dict[str, ComparedArm]:
+    """Return, by setting, the arm that differs from this one in that setting alone.
+
+    A setting is left out if arms differ in it at several levels.
+    """
+    settings = _read_settings(arm)
+    arms_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
+    for neighbour in comparison.same_task_arms:
+        differing = _list_differences(neighbour, settings)
+        if len(differing) == 1 and _is_same_implementation(neighbour, arm):
+            level = _read_settings(neighbour)[differing[0]]
+            arms_by_level.setdefault(differing[0], {}).setdefault(level, neighbour)
+    return {key: next(iter(arms.values())) for key, arms in arms_by_level.items() if len(arms) == 1}
+
+
+def _make_factors(comparison: Comparison, levels: Mapping[str, Scalar]) -> dict[str, MeasuredFactor]:
+    """Return the factor of each setting: its two levels are the baseline's and the one in `levels`.
+
+    0 or false is off. Where neither level is 0 or false, the baseline's is off if the baseline has all other
+    factors off, and on otherwise.
+    """
+    settings = _read_settings(comparison.arms[0])
+    baseline = {key: settings.get(key, level) for key, level in levels.items()}
+    switches = [key for key, level in levels.items() if bool(level) is not bool(baseline[key])]
+    has_parts_off = bool(switches) and not any(baseline[key] for key in switches)
+    titles = comparison.design.setting_titles
+    factors = {}
+    for key, level in levels.items():
+        is_off = not baseline[key] if key in switches else has_parts_off
+        off, on = (baseline[key], level) if is_off else (level, baseline[key])
+        factors[key] = MeasuredFactor(key, titles.get(key, key.replace("_", " ")), off, on)
+    return factors

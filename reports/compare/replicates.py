@@ -1,0 +1,254 @@
+"""Finding arms of equal numbers: two that computed the same, and one run that is copied for every seed."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_reproducible, select_qualities
+from unrolled.reports.compare.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.statistics.decisions import OWN_RULES
+from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
+from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
+
+COPY_FACTOR = 4
+"""If two equal trials differ by d, a third one differs from them by at most this multiple of d."""
+LAST_DIGITS = 1e-5
+"""The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
+LAST_UNITS = 2
+"""The largest difference of a run's printed numbers if it is repeated, in units of their last decimal."""
+FINE_GRAINED_UNITS = 1000
+"""Numbers of so many units of their last decimal are fine: several runs do not agree to `LAST_UNITS`."""
+FROM_BOUND = 25
+"""A share that is fewer units from its bound, such as 1, is not fine: seeds then differ by few items."""
+FAR = 1000
+"""A number whose range over seeds is so many times the difference of two equal trials is no noise."""
+
+
+def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
+    """Return the seeds on which two arms are known to have computed the same.
+
+    On such a seed all judged numbers are equal, except clocks, and so are the weights of both trials. For a
+    program or a table the weights are unknown. All logged numbers must then be equal, and on the seeds of the
+    first look one judged metric must be too fine to be equal by chance: see `are_computed_alike`.
+    """
+    sides = {
+        metric: (values[metric.name][arm.name], values[metric.name][base.name])
+        for metric in design.metrics
+        if metric.is_quality and is_reproducible(metric.name)
+    }
+    if not sides:
+        return frozenset()
+    equal = [
+        seed
+        for seed in next(iter(sides.values()))[0]
+        if all(_is_equal(*of_metric, seed) for of_metric in sides.values())
+        and _read_fingerprints(arm, seed, design) == _read_fingerprints(base, seed, design)
+    ]
+    if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
+        return frozenset(seed for seed in equal if _read_fingerprints(arm, seed, design))
+    first_seeds = _list_first_seeds(design) if design.looks else equal
+    equal_first = [seed for seed in equal if seed in first_seeds]
+    family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
+    is_fine_grained = any(
+        are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
+        for metric, of_metric in sides.items()
+    )
+    return frozenset(equal if is_fine_grained else ())
+
+
+def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
+    return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
+
+
+def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
+    """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
+
+    Numbers of known costs are left out, and those that two equal trials of the study have shown to differ.
+    """
+    if seed not in arm.results:
+        return {}
+    result = arm.results[seed]
+    if "numbers" not in result.fingerprints:
+        return dict(result.fingerprints)
+    computed = {name: x for name, x in result.metrics.items() if is_reproducible(name)}
+    return {f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.irreproducible}
+
+
+def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
+    """Return True if the trials of these seeds have equal fingerprints.
+
+    A number that rises evenly with the seed counts as equal. A number in which equal trials differ is ignored
+    if it is a known cost, or if its range over the seeds is small. If equal trials differ by .001, a range
+    above `FAR` · .001 = 1 shows different runs.
+    """
+    for name, distance in design.irreproducible.items():
+        numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
+        if numbers and is_reproducible(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
+            return False
+    by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
+    names = {name for fingerprints in by_seed.values() for name in fingerprints}
+    return all(
+        _are_equal_or_count({seed: fingerprints.get(name, "") for seed, fingerprints in by_seed.items()})
+        for name in names
+    )
+
+
+def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
+    """Return True for equal texts, and for numbers that rise evenly with the seed, such as 100, 110, 120."""
+    if len({*by_seed.values()}) == 1:
+        return True
+    try:
+        numbers = np.array([*map(float, by_seed.values())])
+    except ValueError:
+        return False
+    if not (np.abs(numbers) < LARGEST).all():
+        return False
+    rises = numbers - numbers[0]
+    steps = np.array([*by_seed], dtype=float) - next(iter(by_seed))
+    return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
+
+
+def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
+    """Return the arms that ignore their seed, each with the seed of its one run.
+
+    Such an arm has one value on all seeds, by every judged metric except clocks and known costs (these count
+    if nothing else is judged):
+
+        seed   0     1     2     3     4
+        a    .812  .843  .790  .835  .821   five runs
+        b    .852  .852  .852  .852  .852   one run, copied     → {"b": 0}
+
+    Of a study, only the seeds of the first look with five or more are read. The numbers of a run that is
+    repeated may differ a little: they are one value if their range is at most the noise. s is the widest
+    spread of any arm (.04 in the examples), and ε is δ/100 or `LAST_DIGITS` of the numbers, the smaller one.
+    Two equal trials differ by d.
+
+    | trials | noise | one value |
+    |---|---|---|
+    | d = 0 | 0; fingerprints must be equal, too | .852 |
+    | d > 0, s > `COPY_FACTOR`² d | √(d s), as one d may be far too small | d .001: .850 to .856 |
+    | d > 0, s is smaller | ε, as seeds differ no more than equal trials | d .01: .852000 to .852008 |
+    | d was not measured | s / `COPY_FACTOR` | .850 to .860 |
+    | a table from elsewhere | s/100, but at least ε and at most ten times `LAST_DIGITS` | .85200 to .85208 |
+
+    Numbers of a table that are printed with few digits may differ by `measure_printing_noise`. An arm is left
+    out if its model declares that no seed changes it, or if it has the best possible value on every seed,
+    which several runs may reach.
+    """
+    metrics = select_qualities(design.metrics)
+    if not metrics:
+        return {}
+    first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
+    widest = {
+        metric: _measure_widest([by_metric[metric] for by_metric in first_values.values()])
+        for metric in metrics
+    }
+    copies = {}
+    for arm in design.arms:
+        by_metric = first_values[arm.name]
+        seeds = [seed for by_seed in by_metric.values() for seed in by_seed]
+        noise = {
+            metric: _find_noise(metric, [*by_seed.values()], widest[metric], design)
+            for metric, by_seed in by_metric.items()
+        }
+        if not arm.uses_seed or not (any(noise.values()) or have_equal_fingerprints(arm, seeds, design)):
+            continue
+        is_one_run = all(
+            _is_one_value([*by_seed.values()], noise[metric]) for metric, by_seed in by_metric.items()
+        )
+        is_perfect = all(metric.are_best(by_seed.values()) for metric, by_seed in by_metric.items())
+        if is_one_run and not is_perfect:
+            copies[arm.name] = seeds[0]
+    return copies
+
+
+def _select_first_values(
+    arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
+) -> dict[Metric, dict[Any, float]]:
+    """Return the values of an arm by metric and seed, on the seeds that `find_copies` reads."""
+    seeds = _find_first_seeds(design, statuses[arm.name])
+    return {
+        metric: select_seeds(values[metric.name][arm.name], seeds)
+        for metric in select_qualities(design.metrics)
+    }
+
+
+def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
+    """Return the largest range of one value: see `find_copies`. `widest` is the widest spread of an arm."""
+    size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
+    if not design.is_study:
+        most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
+        return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
+    if design.nondeterminism is None:
+        return widest / COPY_FACTOR
+    distance = design.nondeterminism.get(metric.name, 0.0)
+    if not distance:
+        return 0.0
+    last_digits = min(LAST_DIGITS * size, metric.zone / 100)
+    if metric.ratio:
+        smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
+        distance = 100 * math.log1p(distance / smallest)
+    return max(last_digits, math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0)
+
+
+def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:
+    """Return the largest range of a run's printed numbers if it is repeated; 0 if they are not fine.
+
+    .85201 and .85203 are fine: they have 85,201 units of their last decimal or more, and may differ by
+    `LAST_UNITS`. .85 has 85 units, which several runs may agree on by chance.
+    """
+    printed = np.array([round(metric.from_judged_scale(x), 10) for x in select_finite(numbers)])
+    if not printed.size:
+        return 0.0
+    unit = 10.0 ** -count_decimals(printed)
+    smallest = float(np.abs(printed).min())
+    largest = float(np.abs(printed).max())
+    bound = metric.highest if largest <= metric.highest else 100.0  # a share in per cent, whose δ is under 1
+    if smallest < FINE_GRAINED_UNITS * unit or bound - largest < FROM_BOUND * unit:
+        return 0.0
+    noise = (LAST_UNITS + 0.1) * unit  # floats with that many decimals are not exact multiples of the unit
+    return 100 * noise / smallest if metric.ratio else noise
+
+
+def _measure_widest(arms: Iterable[SeedValues]) -> float:
+    """Return the widest spread of an arm: twice the range of its middle half, without outliers."""
+    spreads = [0.0]
+    for by_seed in arms:
+        numbers = select_finite(by_seed.values())
+        if numbers.size >= FEWEST_SEEDS:
+            low, high = np.percentile(numbers, (25, 75))
+            spreads.append(2 * float(high - low))
+    return max(spreads)
+
+
+def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
+    """Return the values with one seed alone for each arm that ignores its seed."""
+    if not copies:
+        return values
+    originals: dict[str, dict[str, SeedValues]] = {}
+    for metric, by_arm in values.items():
+        one_run = {name: select_seeds(by_arm[name], [seed]) for name, seed in copies.items()}
+        originals[metric] = {**by_arm, **one_run}
+    return originals
+
+
+def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:
+    """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
+    if not design.looks:
+        return statuses.keys()
+    seeds = _list_first_seeds(design)
+    return seeds if set(seeds) <= statuses.keys() else ()
+
+
+def _list_first_seeds(design: Design) -> Sequence[Any]:
+    """Return the seeds of the first look with five or more."""
+    return design.seeds[: next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])]
+
+
+def _is_one_value(numbers: Sequence[float], noise: float) -> bool:
+    """Return True if the numbers, five or more, are finite and have a range of at most the noise."""
+    if len(numbers) < FEWEST_SEEDS or not all(map(math.isfinite, numbers)):
+        return False
+    return max(numbers) - min(numbers) <= noise

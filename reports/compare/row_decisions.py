@@ -1,0 +1,128 @@
+"""Verdicts on all rows of a table at once: how a table from elsewhere is judged, which has no looks."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.compare.design import Design
+from unrolled.reports.compare.evidence import Evidence
+from unrolled.reports.compare.row_matches import RowMatch
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.error_contrasts import compare_folds, welch
+from unrolled.reports.statistics.pairs import ContrastOptions, compare_pairs, make_options
+from unrolled.reports.statistics.types import SeedValues
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
+
+Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
+
+
+def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matches) -> Decisions[str]:
+    """Return the verdicts on all rows; contrasts are corrected together within each metric."""
+    equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
+    verdicts: dict[str, dict[str, Verdict]] = {}
+    for metric in evidence.design.metrics:
+        of_arms = matches.get(metric.name, {})
+        matched = {name: match for name, match in of_arms.items() if name not in evidence.copies}
+        for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():
+            verdicts.setdefault(name, {})[metric.name] = verdict
+    return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
+
+
+def _judge_rows(
+    contrasts: Sequence[str],
+    evidence: Evidence,
+    metric: Metric,
+    equal: Mapping[str, Collection[Any]],
+    matched: Mapping[str, RowMatch],
+) -> dict[str, Verdict]:
+    """Judge the rows that have numbers; withdraw a claim that the lost rows could overturn."""
+    design = evidence.design
+    by_arm = evidence.values[metric.name]
+    arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
+    sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
+    lost_counts = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
+    compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
+    of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
+    judged = of_survivors
+    if any(lost_counts.values()) or any(any(match.lacks) for match in matched.values()):
+        with_lost_runs = judge_contrasts(
+            {
+                name: compare(
+                    *sides[name], lost_count=lost_counts[name], equal=equal[name], match=matched.get(name)
+                )
+                for name in contrasts
+            }
+        )
+        judged = {
+            name: _combine_verdicts(of_survivors[name], verdict) for name, verdict in with_lost_runs.items()
+        }
+    verdicts = {}
+    for name, verdict in judged.items():
+        copied = next((side for side in (name, design.bases[name]) if side in evidence.copies), "")
+        if copied:
+            reason = f"{copied} has one run's numbers on every {design.noun}"
+        else:
+            reason = _explain_lost_runs(of_survivors[name], verdict, lost_counts[name], matched.get(name))
+        # there is no other look: a contrast that claims nothing stays open
+        verdicts[name] = replace(verdict, has_ended=verdict.claims, blocked_reason=reason)
+    return verdicts
+
+
+def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
+    """Return the verdict that counts lost runs; its claim stays only if the survivors alone show it, too."""
+    if not with_lost_runs.claims or with_lost_runs.kind == of_survivors.kind:
+        return with_lost_runs
+    return with_lost_runs.withdraw_claim() if of_survivors.claims else of_survivors
+
+
+def _explain_lost_runs(
+    of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None
+) -> str:
+    """Return which lost runs keep open a contrast that the survivors would decide; "" for other contrasts."""
+    if judged.claims or not of_survivors.claims:
+        return ""
+    causes = []
+    if lost_count:
+        causes.append(_phrase_missing(lost_count, "run"))
+    if match and any(match.lacks):
+        causes.append(_phrase_missing(sum(match.lacks), "row"))
+    return f"“{of_survivors.text}” could be undone by {' and '.join(causes)}"
+
+
+def _phrase_missing(number: int, noun: str) -> str:
+    """Return "the missing run" or "the 2 missing runs": runs that failed, or that lack a partner."""
+    return f"the missing {noun}" if number == 1 else f"the {number} missing {noun}s"
+
+
+def compare_sides(
+    arm: SeedValues,
+    base: SeedValues,
+    metric: Metric,
+    design: Design,
+    *,
+    family_size: int,
+    lost_count: int = 0,
+    equal: Collection[Any] = (),
+    match: RowMatch | None = None,
+) -> Contrast:
+    """Return the contrast of two arms by one metric, as the design pairs them.
+
+    `lost_count` is the number of pairs without a number on a side. `equal` are the seeds on which both sides
+    computed the same. `match` has the averaged rows of the arm.
+    """
+    options: ContrastOptions = {
+        "family_size": family_size,
+        "lost_count": lost_count,
+        "computed_alike": arm.keys() & base.keys() <= {*equal},
+    }
+    if not design.pairing_column:
+        return welch([*arm.values()], [*base.values()], **make_options(metric), **options)
+    if match:
+        options["bounds"] = match.bounds
+        options["rows_lacking"] = match.lacks
+    if design.test_share:
+        return compare_folds(arm, base, test_share=design.test_share, **make_options(metric), **options)
+    return compare_pairs(arm, base, **make_options(metric), **options)

@@ -1,0 +1,45 @@
+"""Sweeps: arms that differ in the learning rate alone."""
+
+from collections.abc import Mapping, Sequence
+
+from unrolled.bench.trial import canonical_json
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.statistics.arm_summary import ArmSummary
+
+Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
+"""A model's title, and its summaries by learning rate, rising; all other settings are equal."""
+
+_RATES = "lr", "learning_rate", "learning-rate"
+
+
+def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
+    """Return groups of arms that differ in the learning rate alone."""
+    groups: dict[bytes, dict[float, ComparedArm]] = {}
+    for arm in comparison.arms:
+        if trial := arm.measured.example_trial:
+            settings = trial.flat_settings()
+            lr = next((settings.pop(name) for name in _RATES if name in settings), None)
+            if isinstance(lr, float):
+                groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, arm)
+    sweeps = [arms for arms in groups.values() if len(arms) > 1]
+    return tuple(
+        (title, tuple((lr, arms[lr].summary) for lr in sorted(arms)))
+        for title, arms in zip(_title_sweeps(sweeps), sweeps, strict=True)
+    )
+
+
+def _title_sweeps(sweeps: Sequence[Mapping[float, ComparedArm]]) -> list[str]:
+    """Return a title for each sweep, with the settings in which sweeps of one title differ."""
+    arms = [next(iter(by_rate.values())).measured for by_rate in sweeps]
+    settings = [arm.example_trial.flat_settings() if arm.example_trial else {} for arm in arms]
+    titles = []
+    for arm, own_settings in zip(arms, settings, strict=True):
+        namesakes = [other for twin, other in zip(arms, settings, strict=True) if twin.title == arm.title]
+        differing = [
+            f"{name} {value}"
+            for name, value in own_settings.items()
+            if name not in _RATES and any(other.get(name) != value for other in namesakes)
+        ]
+        titles.append(", ".join([arm.title, *differing]))
+    return titles

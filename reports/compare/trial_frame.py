@@ -1,0 +1,82 @@
+"""Trials as a table from which arms are compared: a frame with a row for each trial.
+
+| column | what it has |
+|---|---|
+| arm | the arm's name |
+| seed | the seed, or another thing that pairs the rows of two arms, such as a fold |
+| status | done, diverged or failed; without this column every row is done |
+| each metric | its number |
+
+The table of a study also has the settings, costs and identity of each trial.
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import repeat
+from typing import Any
+
+import pandas as pd
+
+from unrolled.bench.metric import LARGEST
+from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.trial import Result
+from unrolled.reports.compare.design import Design, Statuses
+
+
+def tabulate_results(design: Design) -> pd.DataFrame:
+    """Return the table of a study's results. A cell is NaN if its trial has no such number."""
+    records = [
+        make_trial_record(arm.name, seed, result)
+        for arm in design.arms
+        for seed, result in arm.results.items()
+    ]
+    return pd.DataFrame(records or {"arm": [], "seed": [], "status": []}, dtype=object)
+
+
+def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
+    """Return the row of a trial: outcome, settings and, if it is done, metrics."""
+    facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
+    facts |= {"reason": result.reason, "attempts": result.attempts}
+    measured = result.metrics if result.done else {}
+    facts["seconds"] = result.training_seconds if result.done else result.total_seconds
+    numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
+    settings = result.trial.flat_settings()
+    cells = {**numbers, **settings, **facts}  # values that a program logs replace neither
+    return {name: cells[name] for name in (*facts, *settings, *numbers)}
+
+
+def list_metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
+    """Return the columns that are metrics, `seconds` among them, and no facts or settings of a trial."""
+    settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.flat_settings()}
+    return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
+
+
+def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
+    """Return the status of every row, by arm and seed."""
+    by_arm: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
+    column = table.status if "status" in table else repeat("done", len(table))
+    for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
+        by_arm[arm][seed] = status
+    return by_arm
+
+
+def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
+    """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
+    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
+    numbers = read_numbers(table, metric)
+    if declared := next((m for m in design.metrics if m.name == metric and m.ratio), None):
+        numbers = numbers.map(declared.to_judged_scale)
+    is_present = numbers.notna()
+    for arm, seed, x in zip(table.arm[is_present], table.seed[is_present], numbers[is_present], strict=True):
+        by_arm[arm][seed] = x
+    return by_arm
+
+
+def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
+    """Return a metric's number in every row: infinite for a diverged trial, NaN for a failed one."""
+    column = table[metric] if metric in table else pd.Series(math.nan, table.index)
+    numbers = pd.to_numeric(column).astype(float)
+    numbers = numbers.mask(numbers.abs() > LARGEST, math.inf)
+    if "status" in table:
+        numbers = numbers.where(table.status == "done").mask(table.status == "diverged", math.inf)
+    return numbers

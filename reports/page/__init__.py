@@ -1,0 +1,1 @@
+"""From a comparison to one self-contained page, with its tables and its summary as files beside it."""

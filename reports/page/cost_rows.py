@@ -1,0 +1,106 @@
+"""The rows of the table of costs, and the machines behind them.
+
+Without a trial on a GPU, the page has no section of devices, and its table of costs has no columns of
+`Presentation.gpu_costs`, such as tokens/s after the first epoch.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from unrolled.bench.machine_kind import find_machine_kind, machine_difference
+from unrolled.bench.metric import COST_KINDS, kind_of
+from unrolled.bench.phrases import plural
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import ArmRemark, MeasuredArm
+from unrolled.reports.formats import merge_facts
+
+ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
+"""An arm, the mean costs of its trials by name, and those costs of its base that may be compared."""
+
+
+def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
+    """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
+
+    Costs in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and memory
+    are compared with those of the base only if both arms were trained on one kind of machine.
+    """
+    presentation = comparison.design.presentation
+    scales = presentation.costs
+    has_gpu = bool(describe_devices(comparison))
+    names = [name for name in scales if has_gpu or name not in presentation.gpu_costs]
+    costs = [
+        {
+            name: scales[name].multiplier * x
+            for name in names
+            if (x := _average_cost(arm.measured, name)) is not None
+        }
+        for arm in comparison.arms
+    ]
+    return tuple(
+        (arm, arm_costs, _select_comparable(costs[comparison.find_base(arm).index], arm, comparison))
+        for arm, arm_costs in zip(comparison.arms, costs, strict=True)
+        if arm_costs
+    )
+
+
+def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> dict[str, int]:
+    """Return the decimals of each cost, with one more if two rounded costs would not give their difference.
+
+    1.04 and 1.26 differ by 0.22: with one decimal, 1.0 and 1.3 would not give 0.2.
+    """
+    decimals_by_cost = {}
+    for name, scale in comparison.design.presentation.costs.items():
+        decimals = scale.decimals or 0
+        pairs = [(own[name], base[name]) for _, own, base in costs if name in own and name in base]
+        subtracts = all(
+            round(round(x, decimals) - round(y, decimals), decimals) == round(x - y, decimals)
+            for x, y in pairs
+        )
+        decimals_by_cost[name] = decimals if subtracts else decimals + 1
+    return decimals_by_cost
+
+
+def describe_devices(comparison: Comparison) -> tuple[str, ...]:
+    """Return a phrase for each kind of GPU: "3 trials on H100, driver 570, CUDA 12.8"; () without GPUs."""
+    trials = Counter(
+        tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
+        for arm in comparison.arms
+        for r in arm.measured.finished_results
+        if r.provenance.get("gpu")
+    )
+    return tuple(
+        f"{plural(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
+        for (gpu, driver, cuda), number in sorted(trials.items())
+    )
+
+
+def _select_comparable(
+    costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
+) -> dict[str, float]:
+    """Return those costs of the base that may be compared with the arm's; {} for an arm without a base.
+
+    If the two arms were trained on different kinds of machine, times, speeds and memory are left out.
+    """
+    if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
+        return {}
+    base = comparison.find_base(arm)
+    both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
+    difference = machine_difference(find_machine_kind(result.provenance) for result in both)
+    trial = arm.measured.example_trial
+    kinds = trial.metric_kinds() if trial else COST_KINDS
+    return {name: x for name, x in costs.items() if not difference or kind_of(name, kinds) == "quality"}
+
+
+def _average_cost(arm: MeasuredArm, name: str) -> float | None:
+    """Return the mean of a cost. Seconds are `Result.training_seconds`, which every result has."""
+    if name == "seconds":
+        durations = [r.training_seconds for r in arm.finished_results]
+        return sum(durations) / len(durations) if durations else None
+    return arm.average_metric(name)
+
+
+def merge_environments(comparison: Comparison) -> dict[str, str]:
+    """Return the facts of all machines by name, with all values: {"cpu": "EPYC | Xeon"}."""
+    results = [r for arm in comparison.arms for r in arm.measured.results.values()]
+    return dict(sorted(merge_facts(r.provenance for r in results).items()))

@@ -1,0 +1,275 @@
+"""The tables beside a page: the comparison as text, CSV and Markdown, and the trials as CSV."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from unrolled.bench.phrases import make_visible
+from unrolled.bench.result_table import IS_COUNTED, OTHER_TASK, STANDING
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.formats import (
+    align_columns,
+    csv_cell,
+    format_p,
+    markdown_cell,
+    pipe_table,
+    shorten,
+)
+from unrolled.reports.statistics.types import Interval
+from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
+from unrolled.reports.words.notes import UNBIASED, list_notes
+from unrolled.reports.words.sentences import (
+    describe_state,
+    describe_too_few_pairs,
+    explain_open,
+)
+
+
+def make_tables(comparison: Comparison) -> dict[str, str]:
+    """Return the tables by the name of their file. A table from elsewhere is not written again."""
+    tables = {"comparison.csv": comparison_csv(comparison), "comparison.md": comparison_markdown(comparison)}
+    if comparison.design.is_study:
+        tables["trials.csv"] = trials_csv(comparison)
+    return tables
+
+
+def format_screen(comparison: Comparison) -> str:
+    """Return the verdicts by every metric for a terminal."""
+    lines = [shorten(comparison.design.question or comparison.design.study, 200)]
+    if few := describe_too_few_pairs(comparison):
+        lines.append(f"{few}.")
+    for view in comparison.per_metric:
+        lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
+    return "\n".join([*lines, "", *map(make_visible, list_notes(comparison))]) + "\n"
+
+
+def _shorten_cells(row: Sequence[str]) -> list[str]:
+    """Return the cells of a row with long names, verdicts and remarks shortened; numbers stay whole."""
+    arm, against, *numbers, word, remarks = row
+    numbers = [shorten(cell, 80) for cell in numbers]
+    return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
+    paragraphs = [markdown_cell(write_caption(comparison))]
+    if few := describe_too_few_pairs(comparison):
+        paragraphs.append(markdown_cell(f"{few}."))
+    for view in comparison.per_metric:
+        if comparison.other_views:
+            paragraphs.append(markdown_cell(_name_metric(view)))
+        rows = [[markdown_cell(cell) for cell in row] for row in _format_rows(view)]
+        paragraphs.append(pipe_table(rows).rstrip())
+    attempts = [
+        f"{sentence}."
+        for sentence in (describe_seen_data(comparison), describe_attempts(comparison))
+        if sentence
+    ]
+    sentences = [*list_notes(comparison), *attempts, *list_earlier_attempts(comparison)]
+    return "\n\n".join([*paragraphs, *map(markdown_cell, sentences)]) + "\n"
+
+
+def _name_metric(view: Comparison) -> str:
+    direction = _name_direction(view)
+    return f"{view.title} ({direction} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
+
+
+def _name_direction(view: Comparison) -> str:
+    return "lower" if view.metric.lower_is_better else "higher"
+
+
+def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
+    """Return the table of a metric as text: a row of heads, and a row for each arm, the baseline first."""
+    head = (
+        "arm",
+        "against",
+        f"{view.design.noun}s",
+        "mean ± SD",
+        "Δ [interval] level",
+        UNBIASED,
+        "better in",
+        "p",
+        "p of ±δ",
+        "verdict",
+        "remarks",
+    )
+    rows = [head, *(_format_row(arm, view) for arm in view.arms)]
+    if view.stops_contrasts:
+        return rows
+    column = head.index(UNBIASED)
+    return [row[:column] + row[column + 1 :] for row in rows]
+
+
+def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
+    contrast = arm.contrast
+    v = arm.verdict
+    scale = view.scale
+    seeds = arm.describe_seeds_of_mean()
+    if view.stops_contrasts and arm.state:
+        seeds += f" {arm.state}"
+    if arm.diverged_count:
+        seeds += f", {arm.diverged_count} diverged"
+    if arm.failed_count:
+        seeds += f", {arm.failed_count} failed"
+    mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
+    cells = arm.name, arm.measured.against or "–", seeds, mean
+    if contrast is None:
+        return *cells, "–", "–", "–", "–", "–", arm.reason_not_compared or "baseline", "–"
+    effect = scale.format_difference_cell(contrast.estimate, sign=True)
+    if contrast.uses_median:
+        effect = f"median {effect}"
+    if arm.interval:
+        effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
+    better_in = "–"
+    if contrast.is_paired and not contrast.all_tied:
+        better_in = f"{contrast.pairs_better} of {contrast.pairs}"
+    if v is None:
+        return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
+    return (
+        *cells,
+        effect,
+        scale.format_difference_cell(v.unbiased, sign=True),
+        better_in,
+        format_p(v.difference_p),
+        format_p(v.equivalence_p),
+        f"{v.symbol} {v.label}",
+        "; ".join(filter(None, (*arm.standing, describe_state(arm, view)))) or "–",
+    )
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """Return a row for each arm with all digits of its numbers; a cell without a number is empty."""
+    table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
+    if not comparison.design.is_study:
+        table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
+    return _write_csv(table)
+
+
+def trials_csv(comparison: Comparison) -> str:
+    """Return a row for each trial that counts, failures included, with its settings and metrics.
+
+    `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
+    """
+    rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
+    arms = {arm.name: arm for arm in comparison.design.arms}
+    pairs = zip(rows.arm, rows.seed, strict=True)
+    trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
+    if trained_seeds != [*rows.seed]:
+        rows.insert([*rows.columns].index("seed") + 1, "trained_seed", trained_seeds)
+    standings = {name: ", ".join(comparison.design.find_standing(arm)) for name, arm in arms.items()}
+    tasks = {name: comparison.design.describe_other_task(arm) for name, arm in arms.items()}
+    for column, texts in ((STANDING, standings), (OTHER_TASK, tasks)):
+        if any(texts.values()):
+            rows[column] = rows.arm.map(texts)
+    absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
+    return _write_csv(rows.loc[:, ~absent] if len(rows) else rows)
+
+
+def write_caption(comparison: Comparison) -> str:
+    """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
+    judged_by = "; ".join(
+        f"{', '.join(filter(None, (view.title, view.scale.unit)))}, {_name_direction(view)} is better"
+        for view in comparison.per_metric
+    )
+    bases = comparison.bases_phrase
+    if bases == comparison.arms[0].name:
+        bases = "the baseline"
+    clause = comparison.design.presentation.interval_clause
+    return (
+        f"{comparison.design.study}: {judged_by}; intervals are over {comparison.design.noun}s{clause}; Δ is "
+        f"the arm minus {bases}"
+    )
+
+
+def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
+    """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
+    is_planned = arm.verdict is not None and comparison.design.is_study
+    record: dict[str, object] = {
+        "arm": arm.name,
+        "model": arm.measured.model,
+        "changed": arm.describe_changes(),
+        "against": comparison.find_base(arm).name if arm.contrast else "",
+        "parameters": arm.measured.average_metric("model_parameters"),
+        "seeds_ok": arm.done_count,
+        "seeds_wanted": arm.seeds_wanted,
+        "diverged": arm.diverged_count,
+        "failed": arm.failed_count,
+        "verdict": arm.verdict and arm.verdict.text,
+        "exploratory": arm.is_exploratory if is_planned else None,
+        "attempt": arm.attempt if is_planned else None,
+        "state": arm.state if comparison.design.looks else None,
+        "pairs": arm.contrast and arm.contrast.pairs,
+        "most_seeds": arm.max_seeds if comparison.design.looks else None,
+    }
+    for view in comparison.per_metric:
+        cells = list_number_cells(view.arms[arm.index], view)
+        record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
+    return record | {"note": arm.reason_not_compared, "witness": "; ".join(map(str, arm.shown_witnesses))}
+
+
+def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
+    """Return an arm's numbers by one metric, on the metric's scale.
+
+    Differences of a metric that is judged by its ratio are in per cent.
+    """
+    contrast = arm.contrast
+    verdict = arm.verdict
+    second = view.scale.second_scale
+    level = _skip_none(view.scale.convert_level)
+    change = _skip_none(view.scale.convert_difference)
+    cells: dict[str, Any] = {
+        "mean": level(arm.summary.mean),
+        "sd": change(arm.summary.sd),
+        **_name_ends("mean", arm.summary.interval, level),
+        "median": level(arm.summary.median),
+    }
+    if second:
+        cells[second.title] = _skip_none(second.convert_level)(arm.summary.mean)
+    cells |= {
+        "arm_mean": level(contrast and contrast.arm_mean),
+        "baseline_mean": level(contrast and contrast.base_mean),
+        "difference": change(contrast and contrast.estimate),
+        **_name_ends("difference", arm.interval, change),
+        "unbiased": change(verdict and verdict.unbiased),
+    }
+    if second:
+        ratio = _skip_none(second.convert_level)
+        cells["ratio"] = ratio(contrast and contrast.estimate)
+        cells |= _name_ends("ratio", arm.interval, ratio)
+    return cells | {
+        "p_uncorrected": contrast and contrast.p,
+        "p": verdict and verdict.difference_p,
+        "p_same": verdict and verdict.equivalence_p,
+        "p_divergence": verdict and verdict.adjusted_divergence.p,
+        "better": contrast.pairs_better if contrast and contrast.is_paired else None,
+        "r": contrast and contrast.r,
+        "verdict": verdict and verdict.text,
+        "provisional": verdict and verdict.provisional,
+        "open_because": explain_open(arm, view),
+    }
+
+
+def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
+    """Return a function that converts a number, and returns None for None."""
+    return lambda x: None if x is None else convert(x)
+
+
+def _name_ends(
+    name: str, interval: Interval | None, convert: Callable[[Any], float | None]
+) -> dict[str, float | None]:
+    """Return the cells of an interval: {"mean_low": …, "mean_high": …, "mean_level": 0.95}."""
+    low = convert(interval and interval.low)
+    high = convert(interval and interval.high)
+    return {
+        f"{name}_low": low,
+        f"{name}_high": high,
+        f"{name}_level": interval.confidence if interval else None,
+    }
+
+
+def _write_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV that a spreadsheet opens as data and never as code. NaN and None are empty."""
+    cells = table.astype(object).where(table.notna(), None).map(csv_cell)
+    return cells.rename(columns=csv_cell).to_csv(index=False, lineterminator="\n")

@@ -1,0 +1,277 @@
+"""From a comparison to one self-contained page, with its tables and its summary as files beside it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from markupsafe import Markup
+
+from unrolled.bench.atomic_files import save_file, save_files
+from unrolled.bench.metric import LARGEST
+from unrolled.bench.trial import Result
+from unrolled.reports import formats
+from unrolled.reports.commits import audit, chain, gate
+from unrolled.reports.commits.audit import AuditRow
+from unrolled.reports.commits.gate import GateRow
+from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import Design, find_page
+from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
+from unrolled.reports.compare.sweeps import Sweep, find_sweeps
+from unrolled.reports.figures import curves, forest
+from unrolled.reports.page import cost_rows, exports
+from unrolled.reports.page.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
+from unrolled.reports.page_template import fill_page_template
+from unrolled.reports.presentation import Extras, FigureColumn
+from unrolled.reports.scale import Scale
+from unrolled.reports.words import answer, caveats, claims, doubts, notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The names that the template of a page reads. A sentence or phrase is "" where there is none."""
+
+    comparison: Comparison
+    design: Design
+    extras: Extras
+
+    # the answer
+    answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
+    gate_sentence: str  # outcome of a gate
+    gate_rows: Sequence[GateRow]
+    proposal_sentence: str  # outcome of a proposal
+    audit_sentence: str  # outcome of an audit
+    audit_rows: Sequence[AuditRow]
+    audit_notes: Sequence[str]
+    contrast_tally: str  # how many contrasts are decided
+    futile: str  # sentence on contrasts that are given up
+    seen_data: str  # sentence on contrasts whose results were seen before the plan
+    attempts: str  # sentences on contrasts that were planned before
+    earlier_attempts: Sequence[str]  # a line for each earlier plan of a contrast
+    tally: str  # how many trials finished
+    failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
+    warnings: Sequence[str]
+
+    # the main figure, and the effect of each part
+    panels: Sequence[forest.Panel]
+    figure_columns: Mapping[str, FigureColumn]  # by metric
+    has_intervals: bool  # whether some row has an interval
+    parts: Sequence[Part]
+    contexts: Mapping[str, str]  # the contexts in which some part has a verdict, with their designs
+    has_complete_part: bool  # whether some part has a verdict in each context
+    factorial: Factorial | None
+    effects: tuple[Sequence[tuple[str, str]], Sequence[Markup]] | None  # ticks, and a strip for each effect
+
+    # pictures
+    curves: Mapping[str, Mapping[int, Markup]]  # by metric and arm's index
+    sweeps: Sequence[Sweep]
+    sweep_seeds: Sequence[int]  # the numbers of converged seeds that learning rates have, rising
+    sweep_pictures: Sequence[Markup]  # one for each of `sweeps`
+
+    # tables
+    columns: Mapping[str, Scale]  # scales of the table of all trials, by column
+    stopping_note: str
+    costs: Sequence[cost_rows.ArmCosts]
+    cost_columns: Mapping[str, Scale]  # scales of the table of costs, by cost
+    cost_decimals: Mapping[str, int]
+    devices: Sequence[str]  # a phrase for each kind of GPU
+
+    # limits and provenance
+    limits: Sequence[str]
+    declaration: str  # when the plan was declared
+    data: Sequence[str]  # hashes of the data
+    environments: Mapping[str, str]  # facts of the machines
+
+
+def render(comparison: Comparison, out: Path) -> Path:
+    """Write `out`/<study>/index.html, its tables and its summary; return the page's path.
+
+    The same results give the same bytes. Raises BadInput, and leaves the existing report in place, if these
+    cannot be written.
+    """
+    path = find_page(comparison.design.study, out)
+    page = _make_page(comparison)
+    html = fill_page_template(comparison.design.presentation.template, vars(page))
+    texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
+    summary = _summarise_page(page, html)
+    save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
+    return path
+
+
+def _summarise_page(page: Page, html: bytes) -> Summary:
+    """Return the summary of a page."""
+    comparison = page.comparison
+    results = _list_results(comparison)
+    ends = [result.started + result.attempt_seconds for result in results]
+    spent = sum(result.training_seconds for result in results)
+    metrics = ", then ".join(view.title for view in comparison.per_metric)
+    facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
+    if spent:
+        facts.append(f"{formats.format_duration(spent)} of training")
+    warnings = (page.seen_data, page.attempts, *page.warnings)
+    return Summary(
+        study=comparison.design.study,
+        question=comparison.design.question,
+        answer=tuple(line.removesuffix(".") for line in answer_lines(comparison)),
+        facts="; ".join(filter(None, facts)),
+        warnings=tuple(filter(None, warnings)),
+        done_count=sum(arm.done_count for arm in comparison.arms),
+        failed_count=sum(arm.failed_count for arm in comparison.arms),
+        decided_count=sum(arm.decided for arm in comparison.judged_arms),
+        contrast_count=len(comparison.judged_arms),
+        last_result=formats.format_day(max(ends)) if ends else "",
+        plan=comparison.design.plan_hash,
+        largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
+        page=hash_page(html),
+    )
+
+
+def write_index(out: Path) -> Path:
+    """Write `out`/index.html from the summaries of the pages there, with links to pages that have none.
+
+    It is rewritten while pages change, so that no page is missing when several runs end at the same time.
+    """
+    page = out / "index.html"
+    written = None
+    while (summaries := read_summaries(out)) != written:
+        save_file(page, fill_page_template("index.html", _index_context(summaries, out)))
+        written = summaries
+    return page
+
+
+def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
+    """Return what the index shows: studies, the largest effect first, and links to other pages."""
+    studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
+    links = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
+    links |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
+    studies.sort(key=lambda study: (-study[1].largest_effect, study[1].study))
+    return {"studies": studies, "others": sorted(links.items())}
+
+
+def _make_page(comparison: Comparison) -> Page:
+    factorial = find_factorial(comparison)
+    parts = find_parts(comparison, factorial)
+    extras_import = comparison.design.presentation.extras_import
+    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
+    sweeps = find_sweeps(comparison)
+    environments = cost_rows.merge_environments(comparison)
+    costs = cost_rows.average_costs(comparison)
+    return Page(
+        comparison=comparison,
+        design=comparison.design,
+        extras=extras,
+        answers=_write_answers(comparison, parts, factorial),
+        gate_sentence=gate.describe_gate(comparison),
+        gate_rows=gate.list_gate_rows(comparison),
+        proposal_sentence=chain.describe_proposal_state(comparison),
+        audit_sentence=audit.describe_audit(comparison),
+        audit_rows=audit.list_audit_rows(comparison),
+        audit_notes=audit.list_audit_notes(comparison),
+        contrast_tally=caveats.describe_decided(comparison),
+        futile=caveats.describe_futile_contrasts(comparison),
+        seen_data=caveats.describe_seen_data(comparison),
+        attempts=caveats.describe_attempts(comparison),
+        earlier_attempts=caveats.list_earlier_attempts(comparison),
+        tally=caveats.describe_trials(comparison),
+        failures=caveats.list_failures(comparison),
+        warnings=(*doubts.list_warnings(comparison), *extras.warnings),
+        panels=forest.make_panels(comparison, extras),
+        figure_columns=_find_figure_columns(comparison),
+        has_intervals=any(arm.interval for view in comparison.per_metric for arm in view.arms),
+        parts=parts,
+        contexts={
+            context: design
+            for context, design in CONTEXTS.items()
+            if any(part.verdicts[context] for part in parts)
+        },
+        has_complete_part=_has_complete_part(parts),
+        factorial=factorial,
+        effects=forest.draw_effects(factorial, comparison) if factorial else None,
+        curves=curves.draw_curves(comparison),
+        sweeps=sweeps,
+        sweep_seeds=sorted({summary.n - summary.diverged for _, points in sweeps for _, summary in points}),
+        sweep_pictures=curves.draw_sweeps(sweeps, comparison),
+        columns=_find_columns(comparison),
+        stopping_note=notes.STOPPED,
+        costs=costs,
+        cost_columns=_find_cost_columns(comparison, costs),
+        cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
+        devices=cost_rows.describe_devices(comparison),
+        limits=_list_limits(comparison, environments),
+        declaration=caveats.describe_declaration(comparison),
+        data=sorted({result.trial.data for result in _list_results(comparison)}),
+        environments=environments,
+    )
+
+
+def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequence[str]:
+    """Return what a study's page does not claim, or the notes on a table from elsewhere."""
+    if comparison.design.is_study:
+        return caveats.list_limits(comparison, environments)
+    return notes.list_notes(comparison)
+
+
+def _list_results(comparison: Comparison) -> list[Result]:
+    return [result for arm in comparison.design.arms for result in arm.results.values()]
+
+
+def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
+    """Return the columns beside the figure whose metrics some trial has."""
+    columns = comparison.design.presentation.figure_columns
+    arms = [arm.measured for arm in comparison.arms]
+    return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
+
+
+def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCosts]) -> dict[str, Scale]:
+    """Return the scales of the costs that some arm has."""
+    names = {name for _, arm_costs, _ in costs for name in arm_costs}
+    return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}
+
+
+def _find_columns(comparison: Comparison) -> dict[str, Scale]:
+    """Return the scales of the columns of the table of all trials: metrics that some trial has."""
+    judged = {metric.name: comparison.design.find_scale(metric) for metric in comparison.design.metrics}
+    presentation = comparison.design.presentation
+    not_judged = [name for name in presentation.columns if name not in judged]
+    scales = judged | {name: presentation.find_scale(name) for name in not_judged}
+    metric_names = {name for result in _list_results(comparison) for name in result.metrics}
+    return {name: scale for name, scale in scales.items() if name in metric_names}
+
+
+def answer_lines(comparison: Comparison) -> list[str]:
+    """Return the answer by the first metric in plain text: the lines that a page begins with."""
+    if comparison.gate:
+        return gate.write_gate_lines(comparison)
+    if comparison.proposal:
+        return [f"{chain.describe_proposal_state(comparison)}."]
+    if comparison.design.audit:
+        return audit.write_audit_lines(comparison)
+    factorial = find_factorial(comparison)
+    parts = find_parts(comparison, factorial)
+    return [_write_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]
+
+
+def _write_plain_text(line: Markup) -> str:
+    """Return a line of the answer without bold type; a name that has a comma is quoted."""
+    return Markup(re.sub(r"<b>([^<]*,[^<]*)</b>", r"“\1”", str(line))).striptags()
+
+
+def _write_answers(
+    comparison: Comparison, parts: Sequence[Part], factorial: Factorial | None
+) -> list[tuple[Markup, ...]]:
+    """Return the answer by each metric in each of its units; that by the first has the effects of parts."""
+    answers = []
+    for view in comparison.per_unit:
+        if view.metric == comparison.metric and _has_complete_part(parts):
+            answers.append(answer.write_answer(view, parts, factorial))
+        else:
+            answers.append(answer.write_answer(view))
+    return answers
+
+
+def _has_complete_part(parts: Sequence[Part]) -> bool:
+    """Return True if some part has a verdict in each context."""
+    return any(all(part.verdicts.values()) for part in parts)

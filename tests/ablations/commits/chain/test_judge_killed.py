@@ -1,0 +1,105 @@
+"""A judge that is killed loses nothing, and two at once do not share a chain."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_process import make_environment
+from tests.helpers.judge_project import (
+    STUDY,
+    commit_change,
+    count_trials,
+    judge,
+    make_project,
+    model_source,
+    read_record,
+)
+from unrolled.ablations.commits.chain.chain_record import read_chain
+from unrolled.ablations.commits.chain.chain_study import draw_seeds
+from unrolled.ablations.ledger import Ledger
+from unrolled.bench.errors import BadInput
+
+pytestmark = pytest.mark.usefixtures("skip_mlflow")
+
+WORDS = ("judge", "HEAD", "--chain", "night", "--incumbent", "main", "--json", "--workers", "1")
+
+
+def make_proposal(folder: Path, study: str = STUDY) -> Path:
+    """Make a repository in which a better program is proposed."""
+    make_project(folder, study)
+    commit_change(folder, "better", model__py=model_source(BASE="0.8", STREAM="1"))
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_proposal(tmp_path / "project")
+
+
+@pytest.fixture
+def long_project(tmp_path: Path) -> Path:
+    """Return a repository whose judge trains so many seeds that it can be killed meanwhile."""
+    return make_proposal(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 20]"))
+
+
+def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
+    long_project: Path, tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, command_without_mlflow.__file__, *WORDS],
+        cwd=long_project,
+        env=make_environment(long_project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_for(lambda: (long_project / "results/trials").exists() and count_trials(long_project) >= 3)
+    assert judge(long_project)[0] == 2, "another judge is on the chain"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (half_done,) = read_record(long_project).proposals
+    trained = count_trials(long_project)
+    assert half_done.outcome == ""
+    assert trained < 40
+    copy = tmp_path / "copy"  # has the record, and none of the trials
+    shutil.copytree(long_project, copy, symlinks=True)
+    shutil.rmtree(copy / "results" / "trials")
+    code, facts = judge(long_project)
+    assert (code, facts["outcome"], facts["proposal"]) == (0, "keep", 1)
+    assert tuple(facts["seeds"]) == half_done.seeds
+    assert facts["level"] == half_done.level
+    code, copy_facts = judge(copy)
+    same = ("outcome", "seeds", "difference", "bound", "p", "level", "pairs")
+    assert [copy_facts[key] for key in same] == [facts[key] for key in same]
+
+
+def test_a_chain_that_lacks_a_file_or_has_a_damaged_one_is_refused(project: Path) -> None:
+    for _ in range(2):
+        judge(project, candidate="main" if not (project / "results").exists() else "HEAD")
+    folder = project / "results" / "chains" / "night"
+    first = folder / "0001.json"
+    text = first.read_text()
+    first.write_text(text.replace("refused", "discard"))
+    with pytest.raises(BadInput, match="damaged"):
+        read_chain(folder)
+    first.unlink()
+    code, facts = judge(project)
+    assert code == 2 and "0001.json" in facts["reason"]
+
+
+def test_seeds_that_the_ledger_has_are_not_drawn(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge(project)
+    used = Ledger(project / "results").list_seeds()
+    proposal = read_record(project).proposals[0]
+    assert used <= {*proposal.seeds}
+    seed = min(used)
+    draws = iter([seed, seed + 1, seed + 1, seed + 2])
+    monkeypatch.setattr("secrets.randbelow", lambda _: next(draws))
+    assert draw_seeds(2, {seed}) == (seed + 1, seed + 2)
