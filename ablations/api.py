@@ -43,7 +43,7 @@ from unrolled.ablations.tables.verdict_table import (
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
-from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import find_page

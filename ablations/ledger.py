@@ -133,7 +133,10 @@ class Ledger:
                     yield result
 
     def find_result(self, id: str) -> Result:
-        """Return the result of the trial whose identity begins with `id`. Raises BadInput for none or several."""
+        """Return the result of the trial whose identity begins with `id`.
+
+        Raises BadInput for none or several.
+        """
         ids = [name for name in self.find_result_files() if id and name.startswith(id.lower())]
         if len(ids) > 1:
             examples = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")

@@ -98,7 +98,15 @@ PUBLIC_ATTRIBUTES = {
     ),
     StudyReport: ("study", "folder", "page", "results", "verdicts"),
     ComparedPair: ("arm", "against", "metric", "exploratory", "verdict", "contrast"),
-    Verdict: ("text", "direction", "size", "interval", "difference_p", "equivalence_p", "unbiased"),
+    Verdict: (
+        "text",
+        "direction",
+        "size",
+        "interval",
+        "difference_p",
+        "equivalence_p",
+        "unbiased_difference",
+    ),
     Contrast: ("pairs", "estimate", "arm_mean", "base_mean", "sd", "pairs_better", "pairs_worse"),
 }
 """What a notebook reads of the classes that the public functions return."""

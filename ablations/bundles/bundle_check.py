@@ -78,7 +78,8 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
                 page = render_page(comparison, out)
         print("".join(f"✗ {make_visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
-        print(f"{make_visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
+        faults_count = plural(len(faults), "fault")
+        print(f"{make_visible(plan.study)}: plan {plan.study_hash[:12]}, {count}, {faults_count}")
         print(f"not checked: {', '.join(_list_unchecked_parts(trials, root, trust))}")
         if page:
             _print_verdicts(comparison, page)

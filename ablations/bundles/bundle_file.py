@@ -137,7 +137,7 @@ def crate_facts(plan: Plan) -> dict[str, str]:
     return {
         "name": f"unrolled: {plan.study}",
         "description": plan.question,
-        "studyHash": plan.hash,
+        "studyHash": plan.study_hash,
         "planned": datetime.fromtimestamp(plan.declared_at, UTC).isoformat(),
     }
 

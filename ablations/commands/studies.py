@@ -59,11 +59,11 @@ def _print_list(ledger: Ledger, out: Path) -> None:
 
 def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
     """Return the row of a study that was run: its results, and the summary of its page."""
-    if plan.refusal:
-        reason = f"stopped by its first trials: {shorten(plan.refusal, REFUSAL_LENGTH)}"
+    if plan.stop_reason:
+        reason = f"stopped by its first trials: {shorten(plan.stop_reason, REFUSAL_LENGTH)}"
         return (plan.study, f"{result_count:,}", "–", "–", "–", reason)
     summary = read_summary(find_page(plan.study, out))
-    if summary is None or summary.plan != plan.hash:
+    if summary is None or summary.plan != plan.study_hash:
         return (plan.study, f"{result_count:,}", "–", "–", "–", plan.question)
     decided = f"{summary.decided_count} of {summary.contrast_count}"
     answer = summary.answer[0] if summary.answer else plan.question

@@ -22,7 +22,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     attempt: "no tying" of `regularization` and of `toggles`. Of a shipped `plan`, verdicts that rest on its
     own trials alone are therefore left out.
 
-    The plan replaces that of its study in the ledger, whose other contrasts go into `past_verdicts`.
+    The plan replaces that of its study in the ledger, whose other contrasts go into `dropped_verdicts`.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
@@ -30,7 +30,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     for earlier in plan_store.load_plans(ledger):
         if plan_store.is_same_plan(earlier, plan):
             continue
-        keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.past_verdicts)}
+        keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.dropped_verdicts)}
         if earlier.study != plan.study:  # that of the same study is replaced, with all that it knows
             keys &= {*contrasts.values()}
         for key, of_contrast in _list_verdicts(earlier, keys, shared_trials, ledger).items():
@@ -45,7 +45,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     return replace(
         plan,
         earlier_verdicts={arm: ordered[key] for arm, key in contrasts.items() if key in ordered},
-        past_verdicts={
+        dropped_verdicts={
             "\n".join(sorted(key)): of_contrast
             for key, of_contrast in ordered.items()
             if key not in contrasts.values()
@@ -58,9 +58,9 @@ def _list_verdicts(
 ) -> dict[Contrast, list[EarlierVerdict]]:
     """Return, by contrast, the verdicts that a stored plan knows of, and its own as the last one."""
     names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
-    can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.refusal
+    can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.stop_reason
     latest = _find_verdicts_of_plan(plan, names, shared_trials, ledger) if can_decide else {}
-    past = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.past_verdicts.items()}
+    past = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.dropped_verdicts.items()}
     verdicts = {key: of_contrast for key, of_contrast in past.items() if key in keys}
     for arm in names:
         own = [latest[arm]] if arm in latest else []
@@ -70,7 +70,7 @@ def _list_verdicts(
 
 
 def _parse_key(text: str) -> Contrast:
-    """Return the contrast of a key of `Plan.past_verdicts`."""
+    """Return the contrast of a key of `Plan.dropped_verdicts`."""
     return frozenset(text.split("\n"))
 
 

@@ -27,7 +27,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """Return every arm of a plan, as MLflow shows it, over its seeds.
 
     An arm with a diverged seed has no mean, because the mean of its other seeds would be listed beside
-    complete means. Instead, its `seeds` gives the median and the mean given convergence.
+    complete means. Instead, its `coverage` gives the median and the mean given convergence.
     """
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
@@ -71,7 +71,7 @@ def _make_arm_run(
         title=_format_title(measured, plan.metrics[0], scale),
         metrics=_collect_means(measured, plan),
         curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics, mlflow_metrics.first_step),
-        seeds=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
+        coverage=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.attempt_seconds for result in results), default=0.0),
     )
@@ -80,14 +80,14 @@ def _make_arm_run(
 def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
-    for view in comparison.per_metric:
+    for view in comparison.views:
         for arm in view.judged_arms:
             if (verdict := arm.verdict) and not verdict.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
                 contrast = verdict.contrast
                 numbers = _name_numbers(name, contrast.estimate, contrast.sd, verdict.interval)
-                if verdict.unbiased is not None and math.isfinite(verdict.unbiased):
-                    numbers[f"{name} unbiased"] = verdict.unbiased
+                if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):
+                    numbers[f"{name} unbiased"] = verdict.unbiased_difference
                 numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
                 numbers |= {f"{name} level": verdict.interval.confidence} if verdict.interval else {}
                 by_arm.setdefault(arm.name, {}).update(numbers)

@@ -28,7 +28,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
     """Return the design by which a plan's arms are compared, with the results of each arm."""
     earlier_dates = [
         earlier.declared_at
-        for earlier in plan.earlier_declarations
+        for earlier in plan.earlier_plans
         if earlier.declared_at < plan.declared_at and not set(earlier.trial_ids).isdisjoint(plan.ids)
     ]
     earlier_attempts = {
@@ -50,11 +50,11 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         to_the_end=plan.to_the_end,
         gain_level=plan.gain_level,
         simpler_level=plan.simpler_level,
-        plan_hash=plan.hash,
+        plan_hash=plan.study_hash,
         declared_at=plan.declared_at,
         command=plan.command,
-        ships=plan.ships,
-        first_declared=min(earlier_dates, default=None),
+        is_shipped=plan.is_shipped,
+        first_declared_at=min(earlier_dates, default=None),
         seen_pairs={**count_repeated_pairs(plan, results), **plan.seen_pairs},
         earlier_attempts=earlier_attempts,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
@@ -62,7 +62,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         presentation=find_presentation(plan),
         audit=plan.audit,
         nondeterminism=plan.nondeterminism if plan.of_program else {},
-        irreproducible=plan.irreproducible,
+        unjudged_distances=plan.unjudged_distances,
     )
 
 

@@ -8,7 +8,7 @@ from unrolled.ablations.drafting.script_flags import name_of
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_reproducible
 from unrolled.bench.program.output import MLFLOW
-from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.table_columns import STUDY_COLUMNS
 
 LOGGERS = {
     "mlflow.log_metric": MLFLOW,

@@ -24,7 +24,7 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.result_table import FIRST_LOOK, STANDING
+from unrolled.bench.table_columns import FIRST_LOOK, STANDING
 from unrolled.bench.trial import Scalar
 
 FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"

@@ -45,7 +45,7 @@ class ArmRun:
     """One arm over its seeds, with the report's numbers.
 
     `metrics` and `curves` are means over the finished seeds, by the names of Result.metrics; a curve is by
-    epoch or step. `seeds` counts the finished seeds and the others: "15 of 40, decided, 1 diverged".
+    epoch or step. `coverage` counts the finished seeds and the others: "15 of 40, decided, 1 diverged".
     """
 
     name: str
@@ -54,7 +54,7 @@ class ArmRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     title: str = ""  # the arm's name, with its mean and interval
-    seeds: str = ""
+    coverage: str = ""
     verdict: str = ""  # the verdict in words, such as "better by more than δ"
     claim: str = ""  # the report's sentence
     started: float = 0.0  # start of the first trial, in unix seconds
@@ -179,10 +179,10 @@ class MlflowRuns:
                 return run_id
         arm_tags = {
             **self._role_tags("arm", arm.name),
-            "unrolled.seeds": arm.seeds,
+            "unrolled.seeds": arm.coverage,
             "unrolled.verdict": arm.verdict,
             "unrolled.claim": arm.claim,
-            NOTE: views.describe_arm(arm.claim, arm.seeds),
+            NOTE: views.describe_arm(arm.claim, arm.coverage),
             SUMMARY: summary,
         }
         duration = arm.ended - arm.started
@@ -266,4 +266,4 @@ def _trial_key(arm: str, id: str) -> tuple[str, str]:
 
 def plan_mark(plan: Plan) -> str:
     """Return the `unrolled.plan` tag of a plan, which differs if its settings, code or data do."""
-    return fit_text(f"{plan.hash}-{hash_value(' '.join(sorted(plan.ids)))[:16]}", TAG_LENGTH)
+    return fit_text(f"{plan.study_hash}-{hash_value(' '.join(sorted(plan.ids)))[:16]}", TAG_LENGTH)

@@ -169,7 +169,7 @@ def describe_study(plan: Plan, claims: Sequence[str], links: Mapping[str, str]) 
         " · ".join(f"[{label}]({address})" for label, address in links.items()),
         escape_markdown(plan.about),
         arms and f"Arms: {arms}",
-        f"Plan {escape_markdown(plan.hash[:12])}" + (f", made by `{command}`" if command else ""),
+        f"Plan {escape_markdown(plan.study_hash[:12])}" + (f", made by `{command}`" if command else ""),
     ]
     return fit_text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 

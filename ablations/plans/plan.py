@@ -64,7 +64,7 @@ ArmPair = tuple[PlannedArm, PlannedArm]
 class Declaration:
     """An earlier plan of a study: when it was declared, its trials, and the pairs with results by then."""
 
-    hash: str
+    study_hash: str
     declared_at: float
     trial_ids: tuple[Id, ...]
     seen_pairs: Mapping[str, int]
@@ -107,7 +107,7 @@ class Plan:
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
     arms: tuple[PlannedArm, ...]
-    hash: str
+    study_hash: str
     """sha256 of the resolved study."""
     command: str
     """The command that was typed; "" if the study was run from Python."""
@@ -120,30 +120,30 @@ class Plan:
     setting_titles: Mapping[str, str] = field(default_factory=dict)
     """Titles of the settings that arms change: alpha is AR."""
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
-    """By arm, the pairs that had results when the plan was declared: see `seen_results`. {} if it `ships`."""
-    earlier_arms: tuple[Mapping[int, str], ...] = ()
+    """By arm, the pairs with results when the plan was declared: see `seen_results`; {} if `is_shipped`."""
+    earlier_number_hashes: tuple[Mapping[int, str], ...] = ()
     """The judged numbers of arms that were shown before, hashed, by seed.
 
     They are of trials with another identity. If both sides of a contrast repeat them, an edit of the command
     line or of the settings changed no number, and the pairs count as seen.
     """
-    ships: bool = False
+    is_shipped: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
-    past_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
+    dropped_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """The same of contrasts that only earlier plans of the study had, by the two settings' hashes."""
-    earlier_declarations: tuple[Declaration, ...] = ()
+    earlier_plans: tuple[Declaration, ...] = ()
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
     stopping_rule: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Whether contrasts unlikely to be decided get all seeds. Not in `hash`: error rates hold either way."""
+    """Whether contrasts unlikely to be decided get all seeds. `study_hash` lacks it: error rates stay."""
     repeat: bool = True
-    """Whether `nondeterminism` is measured. Not part of `hash`: without it the plan makes fewer claims."""
-    refusal: str = ""
+    """Whether `nondeterminism` is measured. `study_hash` lacks it: without it the plan makes fewer claims."""
+    stop_reason: str = ""
     """Why the first trials stopped the study; "" if they did not."""
     nondeterminism: Mapping[str, float] | None = None
     """By judged quality, how much two runs of the same trial of a program's baseline differ.
@@ -221,7 +221,7 @@ class Plan:
         return [metric.name for metric in self.metrics if metric.is_quality]
 
     @property
-    def irreproducible(self) -> dict[str, float]:
+    def unjudged_distances(self) -> dict[str, float]:
         """By metric that is no judged quality, how much two runs of it may differ; ∞ for judged costs."""
         costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
         return {**self.unjudged_nondeterminism, **costs}

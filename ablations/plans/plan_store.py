@@ -44,11 +44,11 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
             plan,
             declared_at=stored_plan.declared_at,
             seen_pairs=stored_plan.seen_pairs,
-            earlier_arms=stored_plan.earlier_arms,
-            ships=stored_plan.ships,
+            earlier_number_hashes=stored_plan.earlier_number_hashes,
+            is_shipped=stored_plan.is_shipped,
             earlier_verdicts=stored_plan.earlier_verdicts,
-            past_verdicts=stored_plan.past_verdicts,
-            earlier_declarations=stored_plan.earlier_declarations,
+            dropped_verdicts=stored_plan.dropped_verdicts,
+            earlier_plans=stored_plan.earlier_plans,
         )
     else:
         plan = _declare_plan(plan, stored_plan, ledger, trials)
@@ -75,12 +75,12 @@ def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
 def is_same_plan(plan: Plan, stored_plan: Plan) -> bool:
     """Return True if two plans have the same study, hash and trials. Other fields may change as they run."""
     same_trials = set(plan.ids) == set(stored_plan.ids)
-    return same_trials and (plan.study, plan.hash) == (stored_plan.study, stored_plan.hash)
+    return same_trials and (plan.study, plan.study_hash) == (stored_plan.study, stored_plan.study_hash)
 
 
 def is_shipped_plan(plan: Plan) -> bool:
     """Return True for the plan of a study that comes with Unrolled, unchanged."""
-    return plan.study in list_shipped_studies() and plan.hash == load_study(plan.study).plan_hash
+    return plan.study in list_shipped_studies() and plan.study_hash == load_study(plan.study).plan_hash
 
 
 def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
@@ -90,30 +90,30 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     then the verdicts of plans before that date.
     """
     declarations: list[Declaration] = []
-    if stored_plan and stored_plan.refusal:  # its trials were not shown
-        declarations = [*stored_plan.earlier_declarations]
+    if stored_plan and stored_plan.stop_reason:  # its trials were not shown
+        declarations = [*stored_plan.earlier_plans]
     elif stored_plan:
         declaration = Declaration(
-            hash=stored_plan.hash,
+            study_hash=stored_plan.study_hash,
             declared_at=stored_plan.declared_at,
             trial_ids=tuple(stored_plan.ids),
             seen_pairs=stored_plan.seen_pairs,
         )
-        declarations = [*stored_plan.earlier_declarations, declaration]
+        declarations = [*stored_plan.earlier_plans, declaration]
     ids = set(plan.ids)
     first_declaration = next(
         (
             declaration
             for declaration in declarations
-            if declaration.hash == plan.hash and ids <= set(declaration.trial_ids)
+            if declaration.study_hash == plan.study_hash and ids <= set(declaration.trial_ids)
         ),
         None,
     )
     results = ledger.find_result_files().keys()
     plan = replace(
         plan,
-        ships=is_shipped_plan(plan),
-        earlier_declarations=tuple(
+        is_shipped=is_shipped_plan(plan),
+        earlier_plans=tuple(
             declaration
             for declaration in declarations
             if declaration is not first_declaration and not results.isdisjoint(declaration.trial_ids)
@@ -130,7 +130,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
             seen_pairs=first_declaration.seen_pairs,
             earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
         )
-    if plan.ships:
+    if plan.is_shipped:
         return plan
     shown_results = find_shown_results(read_plans(ledger)[0], ledger)
     shown_trials = [result.trial for result in shown_results]
@@ -138,7 +138,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     return replace(
         plan,
         seen_pairs=count_seen_pairs(contrasts, shown_trials, trials),
-        earlier_arms=list_earlier_arms(shown_results, plan),
+        earlier_number_hashes=list_earlier_arms(shown_results, plan),
     )
 
 
@@ -226,7 +226,7 @@ def find_stored_device(study: str, ledger: Ledger) -> str:
 def keep_to_the_end(study: Study, ledger: Ledger) -> Study:
     """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
     plan = read_sound_plan(study.name, ledger)
-    if plan and plan.to_the_end and plan.hash == study.plan_hash:
+    if plan and plan.to_the_end and plan.study_hash == study.plan_hash:
         return replace(study, to_the_end=True)
     return study
 

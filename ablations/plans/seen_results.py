@@ -24,7 +24,7 @@ def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:
         for id in plan.ids:
             plans_by_trial[id].append(plan)
     declared_before = {
-        id for plan in plans for declaration in plan.earlier_declarations for id in declaration.trial_ids
+        id for plan in plans for declaration in plan.earlier_plans for id in declaration.trial_ids
     }
     shown_results = []
     for result in ledger.read_all_results():
@@ -33,7 +33,7 @@ def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:
             study_results = [
                 plan.make_study_result(result)
                 for plan in plans_by_trial[result.trial.id]
-                if not plan.refusal or result.trial.id in declared_before
+                if not plan.stop_reason or result.trial.id in declared_before
             ]
         if any(counted.status != "failed" for counted in study_results):
             shown_results.append(result)
@@ -132,7 +132,7 @@ def _find_repeated_arms(arm: PlannedArm, plan: Plan, results: Mapping[str, Resul
         seed: hash_judged_numbers(results[id], plan) for seed, id in arm.trial_ids.items() if id in results
     }
     repeated = {}
-    for index, earlier_numbers in enumerate(plan.earlier_arms):
+    for index, earlier_numbers in enumerate(plan.earlier_number_hashes):
         seeds = numbers.keys() & {seed - arm.seed_offset for seed in earlier_numbers}
         if len(seeds) >= SEEN_PAIRS and all(
             numbers[seed] == earlier_numbers[seed + arm.seed_offset] for seed in seeds

@@ -29,7 +29,7 @@ class Counts:
 
     measured_count: int = 0  # trials that are done or diverged
     failed_count: int = 0
-    skipped_count: int = 0  # trials with a result in the ledger
+    stored_count: int = 0  # trials with a result in the ledger
     left_count: int = 0  # trials not run, stopped or not wanted
     interrupted: bool = False
 
@@ -123,7 +123,7 @@ def run_trials(
     return Counts(
         measured_count=end_counts["done"] + end_counts["diverged"],
         failed_count=end_counts["failed"],
-        skipped_count=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
+        stored_count=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
         left_count=len(missing_trials) - end_counts.total(),
         interrupted=shutdown.interrupted,
     )

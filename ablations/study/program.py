@@ -19,7 +19,7 @@ from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.table_files import find_format
 from unrolled.bench.trial import Scalar
 

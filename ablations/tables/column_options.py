@@ -6,7 +6,7 @@ from math import inf
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import BETTER_CURE, Metric
-from unrolled.bench.result_table import TABLE_COLUMNS
+from unrolled.bench.table_columns import TABLE_COLUMNS
 from unrolled.reports.foreign.columns import FOLDS_CURE, Columns, find_fold
 
 

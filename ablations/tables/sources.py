@@ -18,7 +18,7 @@ from unrolled.ablations.tables.table_reader import is_trials_table, read_table
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, STANDING
+from unrolled.bench.table_columns import FIRST_LOOK, OTHER_TASK, STANDING
 from unrolled.reports.compare.trial_frame import tabulate_results
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines

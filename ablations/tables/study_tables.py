@@ -24,7 +24,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.table_reader import read_table
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED, OTHER_TASK
+from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED, OTHER_TASK
 from unrolled.bench.trial import StudyResult, canonical_json
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     has_own_baseline = columns.baseline in ("", study.arms[0].name)
     if not (is_paired_by_seed and has_own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
-    views = {view.metric: view for view in compare_study_table(table).per_metric}
+    views = {view.metric: view for view in compare_study_table(table).views}
     first_metric, *further_metrics = columns.metrics
     return replace(views[first_metric], other_views=tuple(views[metric] for metric in further_metrics))
 
@@ -157,7 +157,9 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, StudyResult])
     """Return the table of a study's results. `results` are by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
-        arm.name: comparison.find_base(arm).name for arm in comparison.arms if arm.contrast or arm.is_judged
+        arm.name: comparison.find_base(arm).name
+        for arm in comparison.arms
+        if arm.contrast or arm.gets_verdict
     }
     metrics = [metric.name for metric in plan.metrics]
     table = comparison.table.assign(

@@ -16,7 +16,7 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import plural
-from unrolled.bench.result_table import FIRST_LOOK, STANDING
+from unrolled.bench.table_columns import FIRST_LOOK, STANDING
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.formats import join_first_names

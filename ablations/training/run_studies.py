@@ -90,7 +90,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
         has_faults = has_faults or faults > 0
     if len(comparisons) > 1:
         contrasts = [arm for comparison in comparisons.values() for arm in comparison.judged_arms]
-        decided_count = sum(arm.decided for arm in contrasts)
+        decided_count = sum(arm.has_ended for arm in contrasts)
         page = options.out / "index.html"
         print(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
     return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)
@@ -223,7 +223,7 @@ def _train_first_trials(study_run: StudyRun) -> None:
     try:
         train_first_trials(study_run)
     except BadInput as error:
-        plan_store.store_plan(replace(study_run.plan, refusal=str(error)), study_run.ledger)
+        plan_store.store_plan(replace(study_run.plan, stop_reason=str(error)), study_run.ledger)
         raise
 
 
@@ -231,7 +231,7 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
     """Print a line if the study has a page already, of other seeds or settings."""
     page = find_page(plan.study, out)
     summary = read_summary(page)
-    if summary and summary.plan != plan.hash:
+    if summary and summary.plan != plan.study_hash:
         print_line(
             f"{make_visible(page)}: will be replaced, as its seeds or settings differ; --out FOLDER keeps it"
         )

@@ -28,7 +28,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    mean = "\n".join(["mean", *make_visible(comparison.title).split()])
+    mean = "\n".join(["mean", *make_visible(comparison.metric_title).split()])
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

@@ -79,7 +79,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
             "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
         reasons=explain_differences(comparison),
-        reasons_legend=describe_strips(roles[0], comparison.title) if roles else "",
+        reasons_legend=describe_strips(roles[0], comparison.metric_title) if roles else "",
         columns_legend=link if speeds else "",
         book_comparisons=fits,
         roles=roles,
@@ -161,12 +161,12 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
     The other arm is the worst trained arm, or the second best if the baseline is the best or the worst. The
     A/A check is left out.
     """
-    arms = comparison.arms_by_task[0]
+    arms = comparison.task_groups[0]
     samples = {
         arm.index: Sample(arm, r)
         for arm in arms
         for r in arm.measured.finished_results[::-1]  # reversed, so that the first seed is kept
-        if r.records.get("passage") and (arm.index == 0 or not arm.measured.is_aa_arm)
+        if r.records.get("passage") and (arm.index == 0 or not arm.measured.repeats_baseline)
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
     ranked = [

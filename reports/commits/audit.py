@@ -88,7 +88,7 @@ def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
     """
     if not comparison.metric.is_quality:
         return False
-    views = [view for view in comparison.per_metric if view.metric.is_quality]
+    views = [view for view in comparison.views if view.metric.is_quality]
     contrasts = [view.arms[arm.index].contrast for view in views]
     return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 
@@ -115,7 +115,7 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
         if verdict and verdict.kind_beyond_delta in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
             side = "with it" if comparison.design.audit and comparison.design.audit.forward else "without it"
-            remarks.append(f"{view.title} {side}: {size}, {verdict.text}")
+            remarks.append(f"{view.metric_title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
 
 
@@ -197,7 +197,7 @@ def list_audit_notes(comparison: Comparison) -> list[str]:
     )
     arms = [_find_arm(change, comparison) for change in audit.changes]
     provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
-    notes = [f"{side}; by {comparison.title}."]
+    notes = [f"{side}; by {comparison.metric_title}."]
     if shadowed:
         notes.append(f"{SHADOWED}.")
     if provisional:

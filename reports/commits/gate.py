@@ -61,7 +61,7 @@ def describe_gate(comparison: Comparison) -> str:
         return ""
     seeds = plural(comparison.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
     if gate.passed:
-        metrics = join_names([view.title for view in comparison.per_metric])
+        metrics = join_names([view.metric_title for view in comparison.views])
         return f"Passed after {seeds}: {GateOutcome.LESS} in {metrics}"
     if gate.fault:
         return f"Failed: {gate.fault}"

@@ -67,9 +67,9 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # see `Design.count_attempts`
-    is_judged: bool = False  # False without a contrast, and for the A/A check
+    gets_verdict: bool = False  # False without a contrast, and for the A/A check
     is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
-    decided: bool = False  # whether the study's first metric has decided its contrast
+    has_ended: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 
@@ -105,9 +105,9 @@ class ComparedArm:
     @property
     def state(self) -> str:
         """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        if not self.is_judged:
+        if not self.gets_verdict:
             return ""
-        return "decided" if self.decided else "open"
+        return "decided" if self.has_ended else "open"
 
     def describe_seeds_of_mean(self) -> str:
         """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
@@ -118,7 +118,7 @@ class ComparedArm:
         if self.done_count and not self.measured.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged
-        needed = self.summary.n if self.decided else self.seeds_wanted
+        needed = self.summary.n if self.has_ended else self.seeds_wanted
         return f"{number} of {needed}" if number < needed else str(number)
 
     @property
@@ -182,7 +182,7 @@ def make_compared_arm(
         diverged_count=diverged,
         failed_count=failed,
         waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
-        max_seeds=looks[0 if index and arm.is_aa_arm else -1],
+        max_seeds=looks[0 if index and arm.repeats_baseline else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         is_one_run=is_one_run,
@@ -211,7 +211,7 @@ def add_contrast(
     If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
     """
     name = arm.name
-    if arm.measured.is_aa_arm:
+    if arm.measured.repeats_baseline:
         contrast = compare_pairs(
             arm.summary.values,
             baseline.summary.values,
@@ -222,7 +222,7 @@ def add_contrast(
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, is_judged=True, decided=verdict.has_ended, blocked_reason=verdict.blocked_reason)
+    arm = replace(arm, gets_verdict=True, has_ended=verdict.has_ended, blocked_reason=verdict.blocked_reason)
     if not arm.remark and verdict.contrast.pairs:
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
@@ -49,7 +49,7 @@ class Comparison:
     @property
     def judged_arms(self) -> tuple[ComparedArm, ...]:
         """The arms that have a contrast to decide: the A/A check has none."""
-        return tuple(arm for arm in self.arms if arm.is_judged)
+        return tuple(arm for arm in self.arms if arm.gets_verdict)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
@@ -63,7 +63,7 @@ class Comparison:
         return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
 
     @property
-    def arms_by_task(self) -> tuple[tuple[ComparedArm, ...], ...]:
+    def task_groups(self) -> tuple[tuple[ComparedArm, ...], ...]:
         """The arms of each task, those of the baseline's task first."""
         groups = []
         left = list(self.arms)
@@ -74,7 +74,7 @@ class Comparison:
         return tuple(groups)
 
     @property
-    def per_metric(self) -> tuple["Comparison", ...]:
+    def views(self) -> tuple["Comparison", ...]:
         """The comparison by each metric, this one first."""
         return self, *self.other_views
 
@@ -83,7 +83,7 @@ class Comparison:
         """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …"""
         return tuple(
             replace(view, other_scale=other_scale) if other_scale else view
-            for view in self.per_metric
+            for view in self.views
             for other_scale in dict.fromkeys((None, view.scale.second_scale))
         )
 
@@ -102,7 +102,7 @@ class Comparison:
         return self.sequential and not has_own_rule and self.metric == self.design.metrics[0]
 
     @property
-    def beyond_looks(self) -> int:
+    def uncounted_count(self) -> int:
         """The number of rows that do not count, because their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table[IS_COUNTED].sum())
 
@@ -159,7 +159,7 @@ class Comparison:
 
     def find_view(self, metric: str) -> "Comparison | None":
         """Return the comparison by this metric; None if the study does not judge by it."""
-        return next((view for view in self.per_metric if view.metric.name == metric), None)
+        return next((view for view in self.views if view.metric.name == metric), None)
 
     def find_base(self, arm: ComparedArm) -> ComparedArm:
         """Return the arm that this one is compared with: the baseline, or the arm named in `against`."""
@@ -203,12 +203,12 @@ class Comparison:
         return self.other_scale or self.design.find_scale(self.metric)
 
     @property
-    def first_title(self) -> str:
+    def deciding_metric_title(self) -> str:
         """The title of the metric that decides, which is the first."""
         return self.design.find_scale(self.design.metrics[0]).title
 
     @property
-    def title(self) -> str:
+    def metric_title(self) -> str:
         """The title of this metric."""
         return self.scale.title
 
@@ -284,7 +284,8 @@ def _seeds_that_count(
         )
     first_metric = design.metrics[0].name
     counted = {
-        name: by_metric[first_metric].contrast.look.seeds for name, by_metric in decisions.verdicts.items()
+        name: by_metric[first_metric].contrast.look.seed_count
+        for name, by_metric in decisions.verdicts.items()
     }
     numbers = count_side_seeds(counted, design)
     needed = count_side_seeds(decisions.seeds_requested, design)

@@ -69,7 +69,7 @@ def decide_contrasts(
     if not design.looks:
         return decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
-    to_decide = [name for name in contrasts if not arms[name].is_aa_arm]
+    to_decide = [name for name in contrasts if not arms[name].repeats_baseline]
     if design.stopping_rule == StoppingRule.GATE:
         return _decide_gate(to_decide, evidence)
     if design.stopping_rule == StoppingRule.PROPOSAL:

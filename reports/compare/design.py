@@ -64,7 +64,7 @@ class MeasuredArm:
         return next((result.trial for result in self.results.values()), self.trial)
 
     @property
-    def is_aa_arm(self) -> bool:
+    def repeats_baseline(self) -> bool:
         """True if the arm repeats the baseline with other seeds; also true of the baseline itself."""
         return not self.changes and not self.against and self.uses_seed
 
@@ -127,13 +127,13 @@ class Design:
     # earlier plans of an arm's contrast, by arm: a line of text each
     earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
-    ships: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
-    first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
+    is_shipped: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
+    first_declared_at: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""  # what the study is about, in sentences
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
     # difference of equal trials by metric that is not judged; infinite for judged costs
-    irreproducible: Mapping[str, float] = field(default_factory=dict)
+    unjudged_distances: Mapping[str, float] = field(default_factory=dict)
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}

@@ -73,7 +73,9 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
     computed = {name: x for name, x in result.metrics.items() if is_reproducible(name)}
-    return {f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.irreproducible}
+    return {
+        f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.unjudged_distances
+    }
 
 
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
@@ -83,7 +85,7 @@ def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Desi
     if it is a known cost, or if its range over the seeds is small. If equal trials differ by .001, a range
     above `FAR` · .001 = 1 shows different runs.
     """
-    for name, distance in design.irreproducible.items():
+    for name, distance in design.unjudged_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
         if numbers and is_reproducible(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.design import Design, Statuses
 

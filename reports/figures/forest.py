@@ -69,7 +69,7 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
             (arm, _draw_arm(arm, view, axis, _draw_mark(axis, marks.get(arm.index))))
             for arm in _sort_arms(arms, view)
         )
-        for arms in view.arms_by_task
+        for arms in view.task_groups
     ]
     return Panel(
         view=view,
@@ -117,7 +117,7 @@ def _make_sort_key(
     if is_ladder or not math.isfinite(effect):
         gain = 0.0
     ignores_seed = arm.remark is ArmRemark.WITHOUT_SEED
-    return arm.index > 0, arm.index > 0 and arm.measured.is_aa_arm, ignores_seed, gain, arm.index
+    return arm.index > 0, arm.index > 0 and arm.measured.repeats_baseline, ignores_seed, gain, arm.index
 
 
 def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:

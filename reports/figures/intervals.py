@@ -20,7 +20,7 @@ def draw_intervals(comparison: Comparison) -> Markup:
     ]
     if not arms:
         return Markup("")
-    title = f"Differences in {comparison.title} from {comparison.bases_phrase}"
+    title = f"Differences in {comparison.metric_title} from {comparison.bases_phrase}"
     picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(arms, comparison))
     return Markup('<div style="{}">{}</div>').format(STYLE, picture)
 
@@ -44,5 +44,5 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
-    ax.set_xlabel(f"difference in {comparison.title}{unit}, and the zone that is too small to matter")
+    ax.set_xlabel(f"difference in {comparison.metric_title}{unit}, and the zone that is too small to matter")
     return figure

@@ -13,7 +13,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST, Metric, select_qualities
-from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED
+from unrolled.bench.table_columns import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.compare.row_matches import ONE_RUN
 from unrolled.reports.foreign.row_means import PAIR, average_rows, find_copied_arms
 

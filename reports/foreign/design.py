@@ -8,7 +8,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
 from unrolled.bench.phrases import join_first, plural
-from unrolled.bench.result_table import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
+from unrolled.bench.table_columns import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.compare.replicates import measure_printing_noise
 from unrolled.reports.compare.row_matches import read_row_matches

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.result_table import ROWS_AVERAGED
+from unrolled.bench.table_columns import ROWS_AVERAGED
 from unrolled.reports.compare.row_matches import ARM_LACKS, BASE_LACKS, name_match_columns
 
 PAIR = ["arm", "seed"]  # columns whose values the rows of one arm and pair share

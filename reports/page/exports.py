@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.result_table import IS_COUNTED, OTHER_TASK, STANDING
+from unrolled.bench.table_columns import IS_COUNTED, OTHER_TASK, STANDING
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import (
@@ -40,7 +40,7 @@ def format_screen(comparison: Comparison) -> str:
     lines = [shorten(comparison.design.question or comparison.design.study, 200)]
     if few := describe_too_few_pairs(comparison):
         lines.append(f"{few}.")
-    for view in comparison.per_metric:
+    for view in comparison.views:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
     return "\n".join([*lines, "", *map(make_visible, list_notes(comparison))]) + "\n"
 
@@ -57,7 +57,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     paragraphs = [markdown_cell(write_caption(comparison))]
     if few := describe_too_few_pairs(comparison):
         paragraphs.append(markdown_cell(f"{few}."))
-    for view in comparison.per_metric:
+    for view in comparison.views:
         if comparison.other_views:
             paragraphs.append(markdown_cell(_name_metric(view)))
         rows = [[markdown_cell(cell) for cell in row] for row in _format_rows(view)]
@@ -73,7 +73,9 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def _name_metric(view: Comparison) -> str:
     direction = _name_direction(view)
-    return f"{view.title} ({direction} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
+    return (
+        f"{view.metric_title} ({direction} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
+    )
 
 
 def _name_direction(view: Comparison) -> str:
@@ -130,7 +132,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     return (
         *cells,
         effect,
-        scale.format_difference_cell(v.unbiased, sign=True),
+        scale.format_difference_cell(v.unbiased_difference, sign=True),
         better_in,
         format_p(v.difference_p),
         format_p(v.equivalence_p),
@@ -170,8 +172,8 @@ def trials_csv(comparison: Comparison) -> str:
 def write_caption(comparison: Comparison) -> str:
     """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
-        f"{', '.join(filter(None, (view.title, view.scale.unit)))}, {_name_direction(view)} is better"
-        for view in comparison.per_metric
+        f"{', '.join(filter(None, (view.metric_title, view.scale.unit)))}, {_name_direction(view)} is better"
+        for view in comparison.views
     )
     bases = comparison.bases_phrase
     if bases == comparison.arms[0].name:
@@ -203,7 +205,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "pairs": arm.contrast and arm.contrast.pairs,
         "most_seeds": arm.max_seeds if comparison.design.looks else None,
     }
-    for view in comparison.per_metric:
+    for view in comparison.views:
         cells = list_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": arm.reason_not_compared, "witness": "; ".join(map(str, arm.shown_witnesses))}
@@ -232,7 +234,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "baseline_mean": level(contrast and contrast.base_mean),
         "difference": change(contrast and contrast.estimate),
         **_name_ends("difference", arm.interval, change),
-        "unbiased": change(verdict and verdict.unbiased),
+        "unbiased": change(verdict and verdict.unbiased_difference),
     }
     if second:
         ratio = _skip_none(second.convert_level)

@@ -107,7 +107,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     results = _list_results(comparison)
     ends = [result.started + result.attempt_seconds for result in results]
     spent = sum(result.training_seconds for result in results)
-    metrics = ", then ".join(view.title for view in comparison.per_metric)
+    metrics = ", then ".join(view.metric_title for view in comparison.views)
     facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
     if spent:
         facts.append(f"{formats.format_duration(spent)} of training")
@@ -120,7 +120,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         warnings=tuple(filter(None, warnings)),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
-        decided_count=sum(arm.decided for arm in comparison.judged_arms),
+        decided_count=sum(arm.has_ended for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
         last_result=formats.format_day(max(ends)) if ends else "",
         plan=comparison.design.plan_hash,
@@ -180,7 +180,7 @@ def _make_page(comparison: Comparison) -> Page:
         warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         panels=forest.make_panels(comparison, extras),
         figure_columns=_find_figure_columns(comparison),
-        has_intervals=any(arm.interval for view in comparison.per_metric for arm in view.arms),
+        has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
         parts=parts,
         contexts={
             context: design

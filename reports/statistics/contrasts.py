@@ -73,7 +73,7 @@ class Contrast:
     both_diverged: int
     all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
     computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
-    highest: float  # highest value of a metric whose lowest is 0; infinite if unknown
+    upper_limit: float  # highest value of a metric whose lowest is 0; infinite if unknown
     has_constant_difference: bool  # whether all pairs have one difference, so that a t test has no spread
     known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
     arm_mean: float | None
@@ -213,7 +213,7 @@ class Contrast:
         return (
             1.0
             if self._incomplete
-            else ties_p(self.pairs, abs(self.mean_difference or 0.0), mu, self.highest)
+            else ties_p(self.pairs, abs(self.mean_difference or 0.0), mu, self.upper_limit)
         )
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
@@ -222,7 +222,7 @@ class Contrast:
             return 0.0, 0.0
         if self.known_exactly and self.mean_difference is not None:
             return self.mean_difference, self.mean_difference
-        highest = math.inf if self._incomplete else self.highest
+        highest = math.inf if self._incomplete else self.upper_limit
         low, high = (
             ties_end(self.pairs, x, alpha / 2, highest)
             for x in (-(self.mean_difference or 0.0), self.mean_difference or 0.0)

@@ -104,7 +104,7 @@ class Unpaired(ErrorContrast):
         size = self._constant.size
         if interval is None or not size or sides == 2:
             return interval
-        end = ties_end(size, abs(self.mean_difference or 0.0), alpha, self.highest)
+        end = ties_end(size, abs(self.mean_difference or 0.0), alpha, self.upper_limit)
         return Interval(min(interval.low, -end), max(interval.high, end), interval.confidence)
 
     @property
@@ -131,7 +131,7 @@ class Unpaired(ErrorContrast):
     def _constant_p(self, mu: float) -> float:
         """Return the p, by the equal values of a side, of the test that the difference lies within ±mu."""
         size = self._constant.size
-        return ties_p(size, abs(self.mean_difference or 0.0), mu, self.highest) if size else 0.0
+        return ties_p(size, abs(self.mean_difference or 0.0), mu, self.upper_limit) if size else 0.0
 
     @cached_property
     def _permutations(self) -> Permutations:
@@ -218,7 +218,7 @@ def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOpt
         "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
         "base_diverged": len(base) - b.size,
-        "highest": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
+        "upper_limit": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
         "error": error,
         "df": df,
     }

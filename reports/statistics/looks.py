@@ -83,7 +83,7 @@ class Look:
         return self.looks.weights[self.k]
 
     @property
-    def seeds(self) -> int:
+    def seed_count(self) -> int:
         """The number of seeds at this look."""
         return self.looks.numbers[self.k]
 

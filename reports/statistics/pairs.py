@@ -121,7 +121,7 @@ def compare_pairs(
         all_tied=all_tied,
         computed_alike=all_tied and computed_alike,
         known_exactly=structural and is_whole and _have_one_value(a) and _have_one_value(b),
-        highest=highest_of(select_finite([*a, *b]), highest),
+        upper_limit=highest_of(select_finite([*a, *b]), highest),
         **described,
     )
 

@@ -70,7 +70,7 @@ class Verdict:
     futile: bool = False  # whether it is unlikely to be decided by the last look
 
     @property
-    def unbiased(self) -> float | None:
+    def unbiased_difference(self) -> float | None:
         """The median-unbiased difference, which allows for early stops; None if another metric stopped it.
 
         See `median_unbiased`. With one look it is the mean, and for a contrast that is judged by signs, its

@@ -138,7 +138,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
         base = format_name(finding.against or comparison.arms[0].name)
         everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
-        lines.append(equals.format(finding.name, base, comparison.title, everywhere, finding.remarks))
+        lines.append(equals.format(finding.name, base, comparison.metric_title, everywhere, finding.remarks))
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
     if small:
         least = comparison.scale.format_delta(comparison.metric.zone)
@@ -147,7 +147,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     if undecided := [
         finding for finding in findings if not finding.verdict.claims and finding not in settled
     ]:
-        by = f" by {comparison.title}" if len(comparison.design.metrics) > 1 else ""
+        by = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))
     return lines
 

@@ -28,11 +28,11 @@ def describe_decided(comparison: Comparison) -> str:
     """
     if not comparison.judged_arms or comparison.gate or comparison.proposal:
         return ""
-    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.decided and arm.verdict]
+    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.has_ended and arm.verdict]
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
-    decided = sum(arm.decided for arm in comparison.judged_arms)
-    by = f" by {comparison.title}" if comparison.other_views else ""
+    decided = sum(arm.has_ended for arm in comparison.judged_arms)
+    by = f" by {comparison.metric_title}" if comparison.other_views else ""
     return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{by}{sizes}"
 
 
@@ -140,8 +140,8 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         describe_nondeterminism(comparison),
         describe_turns(comparison),
         *(
-            f"Differences in {view.title} within {format_zone(view)} were declared too small to matter."
-            for view in comparison.per_metric
+            f"Differences in {view.metric_title} within {format_zone(view)} were declared not to matter."
+            for view in comparison.views
         ),
     ]
     machine = environments.get("gpu") or environments.get("cpu") or environments.get("platform")
@@ -167,13 +167,13 @@ def describe_declaration(comparison: Comparison) -> str:
     if not design.declared_at:
         return "declared at an unknown date: a table of results has none"
     date = f"declared on {format_time(design.declared_at)}"
-    if design.first_declared is not None:
-        first = format_time(design.first_declared)
+    if design.first_declared_at is not None:
+        first = format_time(design.first_declared_at)
         date = f"first declared on {first} and in this form on {format_time(design.declared_at)}"
     arms = comparison.judged_arms
     if number := sum(arm.name in design.seen_pairs for arm in arms):
         return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
-    if design.ships:
+    if design.is_shipped:
         return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
     return f"{date}, before any of its contrasts had results of both sides in this ledger"
 

@@ -28,14 +28,14 @@ class Claim:
     @property
     def text(self) -> str:
         """Levels, effect, interval and seeds, without the verdict and the names."""
-        decided = describe_stage(self.verdict) if self.arm.decided else ""
+        decided = describe_stage(self.verdict) if self.arm.has_ended else ""
         return ", ".join(filter(None, (_describe_contrast(self.arm, self.comparison), decided)))
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
         """A phrase with the verdict and the numbers by each other metric."""
         return tuple(
-            f"{view.title}: {arm.verdict.symbol} {arm.verdict.text}, {_describe_contrast(arm, view)}"
+            f"{view.metric_title}: {arm.verdict.symbol} {arm.verdict.text}, {_describe_contrast(arm, view)}"
             for view in self.comparison.other_views
             if (arm := view.arms[self.arm.index]).verdict
         )

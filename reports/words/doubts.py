@@ -30,7 +30,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
             settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
-    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.is_judged]
+    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.gets_verdict]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
         describe_warned_trials(comparison),
@@ -70,7 +70,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
 
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
-    judged = comparison.per_metric
+    judged = comparison.views
     views = [view for view in judged if view.metric.is_quality and is_reproducible(view.metric.name)]
     perfect = []
     for arm in comparison.arms:
@@ -95,7 +95,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are skewed, or too few to show whether they are."""
     whose = "pairs" if comparison.design.pairing_column else "values"
-    by = f" in {comparison.title}" if comparison.other_views else ""
+    by = f" in {comparison.metric_title}" if comparison.other_views else ""
     skewed = []
     too_few = []
     unequal = []

@@ -39,7 +39,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
             [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]], comparison
         )
         return Markup("The best mean of each line: {}").format(list_means(best, comparison))
-    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
+    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
     is_ladder = any(finding.against for finding in findings)
     best = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
     better = [

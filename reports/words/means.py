@@ -83,7 +83,7 @@ def _judge_order(
 
 def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     """Return, by task in words ("corpus text8"), its arms by their other settings, without the A/A check."""
-    arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.is_aa_arm]
+    arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.repeats_baseline]
     trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
     task_settings = dict.fromkeys(key for _, trial in trials if trial for key in trial.task_settings)
@@ -100,8 +100,8 @@ def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
 
 def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
-    for group in comparison.arms_by_task:
-        arms = [arm for arm in group if arm.index == 0 or not arm.measured.is_aa_arm]
+    for group in comparison.task_groups:
+        arms = [arm for arm in group if arm.index == 0 or not arm.measured.repeats_baseline]
         if ranked := rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
             yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
@@ -111,9 +111,9 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     """Return the lines of a grid, [] if there is none: each is a base, and the arms compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for arm in comparison.arms:
-        if arm.contrast and not arm.measured.is_aa_arm:
+        if arm.contrast and not arm.measured.repeats_baseline:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
-    grid = len(lines) > 1 and all(len(line) > 2 and not line[0].is_judged for line in lines.values())
+    grid = len(lines) > 1 and all(len(line) > 2 and not line[0].gets_verdict for line in lines.values())
     return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
 
 
@@ -153,9 +153,9 @@ def phrase_mean(mean: str, comparison: Comparison) -> str:
     """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
     if comparison.scale.level_phrase:
         return comparison.scale.level_phrase.format(mean)
-    is_plural = re.search("[^s]s$", comparison.title) is not None  # hits, but not loss
-    article = "" if is_plural else "an " if comparison.title[:1] in "aeiou" else "a "
-    return f"has {article}{comparison.title} of {mean}"
+    is_plural = re.search("[^s]s$", comparison.metric_title) is not None  # hits, but not loss
+    article = "" if is_plural else "an " if comparison.metric_title[:1] in "aeiou" else "a "
+    return f"has {article}{comparison.metric_title} of {mean}"
 
 
 def format_name(name: str) -> Markup:

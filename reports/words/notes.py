@@ -5,7 +5,7 @@ from typing import Any
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import plural
-from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_first_names

@@ -69,7 +69,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     looks = verdict.contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
-    seeds = f"{verdict.contrast.look.seeds} of {looks.last} seeds"
+    seeds = f"{verdict.contrast.look.seed_count} of {looks.last} seeds"
     if verdict.has_ended:
         return (
             f"decided at {seeds}" if verdict.claims else f"open at {seeds}, where {first_metric} was decided"
@@ -118,7 +118,7 @@ def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     if not verdict.has_ended or look.k + 1 == len(look.looks.numbers):
         return ""
     mean = verdict.contrast.estimate
-    unbiased = verdict.unbiased
+    unbiased = verdict.unbiased_difference
     if mean is None or unbiased is None or show(mean) == show(unbiased):
         return ""
     return f"{show(unbiased)} allowing for the early stop"
@@ -196,8 +196,8 @@ def describe_mean(comparison: Comparison) -> str:
     """Return a sentence on means that are taken of logarithms; "" if they are of the values shown."""
     if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
-        return f"A mean of {comparison.title} is exp of the mean {measured_title}."
-    return f"Means of {comparison.title} are geometric." if comparison.scale.log else ""
+        return f"A mean of {comparison.metric_title} is exp of the mean {measured_title}."
+    return f"Means of {comparison.metric_title} are geometric." if comparison.scale.log else ""
 
 
 def describe_too_few_pairs(comparison: Comparison) -> str:
@@ -262,7 +262,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
     if not verdict.has_ended or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
-    return f"{reason}, where {comparison.first_title} was decided"
+    return f"{reason}, where {comparison.deciding_metric_title} was decided"
 
 
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
@@ -273,13 +273,13 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     if comparison.has_too_few_pairs and not verdict.blocked_reason:
         return ""
     if verdict.blocked_reason or (has_more_looks and not verdict.has_ended):
-        return describe_stage(verdict, comparison.first_title)
+        return describe_stage(verdict, comparison.deciding_metric_title)
     if verdict.has_ended:
         return "" if verdict.claims else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
-    return f"{_name_open_part(verdict, comparison.first_title)}not decided at {pairs}"
+    return f"{_name_open_part(verdict, comparison.deciding_metric_title)}not decided at {pairs}"
 
 
 def absolute_difference(verdict: Verdict) -> float:

@@ -121,7 +121,9 @@ class StudyOnDisk:
         """Return the comparison of the study's results, whatever was seen before."""
         plan = plan_store.load_plan("looks", self.ledger)
         results = read_page_results(plan, self.ledger)
-        return compare_plan(replace(plan, seen_pairs={}, earlier_arms=(), earlier_verdicts={}), results)
+        return compare_plan(
+            replace(plan, seen_pairs={}, earlier_number_hashes=(), earlier_verdicts={}), results
+        )
 
     def list_states(self) -> dict[str, str]:
         """Return "decided" or "open" for each contrast, by its arm."""

@@ -48,7 +48,7 @@ def make_arms(seeds: int = 10, source: str = "v1", arms: int = len(ARMS)) -> dic
 def build_plan(results: dict[str, list[Result]], **facts: Any) -> Plan:
     """Return the plan whose trials these are."""
     changes = {arm: {"hidden": int(arm.split()[-1])} for arm in results if arm != ARMS[0]}
-    defaults = {"study": "width", "question": "How wide?", "command": "run", "hash": "f00d" * 16}
+    defaults = {"study": "width", "question": "How wide?", "command": "run", "study_hash": "f00d" * 16}
     return stub_plans.build_plan(results, changes, **{**defaults, **facts})
 
 

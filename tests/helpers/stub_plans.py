@@ -54,7 +54,7 @@ def build_plan(
     seeds = tuple(sorted({seed for arm in arms for seed in arm.trial_ids}))
     defaults = {
         "study": "s",
-        "hash": "h",
+        "study_hash": "h",
         "question": "?",
         "about": "",
         "metrics": (Metric("valid_loss", 0.02),),

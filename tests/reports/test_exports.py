@@ -113,7 +113,7 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = make_arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
     view = compare(make_looked_study(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
     row = view.arms[-1]
-    assert row.decided
+    assert row.has_ended
     assert row.verdict.kind == "open"
     assert describe_state(row, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
 
@@ -179,7 +179,7 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
         None,
     )
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (single.decided, interim.decided, interim.verdict.adjusted_difference.p) == (
+    assert (single.has_ended, interim.has_ended, interim.verdict.adjusted_difference.p) == (
         True,
         False,
         1,

@@ -176,7 +176,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
     arms = make_arm("base", 0.0, **seeds), make_arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
     comparison = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
-    assert verdict.unbiased != verdict.contrast.mean_difference
+    assert verdict.unbiased_difference != verdict.contrast.mean_difference
     assert not verdict.has_ended
     text = " ".join(
         (*write_claims(comparison), write_verdict_sentence(verdict, "weak", "base", comparison.scale))
@@ -195,7 +195,7 @@ def test_a_direction_of_open_size_is_not_called_undecided():
 
 def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
-    assert comparison.beyond_looks == 1 + 2 + 2 + 2
+    assert comparison.uncounted_count == 1 + 2 + 2 + 2
     assert "7 beyond the looks that were taken do not count" in text
     uncounted = list(
         comparison.table.loc[~comparison.table.counts, ["arm", "seed"]].itertuples(index=False, name=None)
@@ -255,7 +255,7 @@ def test_counts_that_are_a_base_are_a_line_among_the_curves(ladder):
     assert "counts" not in [row.name for row in comparison.judged_arms]
     assert read_arm_rows(page)["counts"]["verdict"].startswith("reference")
     curves = [svg for svg in parse_svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
-    assert len(curves) == len(comparison.per_metric)
+    assert len(curves) == len(comparison.views)
     for svg in curves:
         assert [path for path in svg.iter("path") if path.get("stroke-dasharray")]
 

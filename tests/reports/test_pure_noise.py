@@ -46,7 +46,7 @@ def test_a_difference_is_rarely_claimed_of_noise():
     rng = np.random.default_rng(1)
     wrong = dict.fromkeys((metric.name for metric in METRICS), 0)
     for _ in range(STUDIES):
-        for view in compare(make_noise_study(rng)).per_metric:
+        for view in compare(make_noise_study(rng)).views:
             words = [row.verdict.kind for row in view.judged_arms if row.verdict]
             assert len(words) == ARMS
             wrong[view.metric.name] += any(word in DIFFERENCES for word in words)

@@ -26,8 +26,8 @@ from tests.helpers.synthetic_studies import (
     make_study,
     make_switched_study,
 )
+from unrolled.reports import page_template
 from unrolled.reports.chapter import page as chapter
-from unrolled.reports.page import page_template
 from unrolled.reports.page.render import Page, render
 from unrolled.reports.presentation import Extras
 

@@ -199,7 +199,7 @@ def test_only_numbers_that_a_seed_decides_distinguish_runs(name, numbers, is_cop
     design = make_study(
         (*logged,),
         metrics=(Metric("accuracy", 0.01),),
-        irreproducible={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
+        unjudged_distances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
     )
     row = compare(design).arms[1]
     assert row.is_one_run is is_copied

@@ -102,14 +102,14 @@ class Tree:
 class Removal:
     """A change that is to be taken back from the tip.
 
-    `attempts` are the sets of later changes that may be taken back with it, and `companions` is the set in
-    use. `arm_tree` is the tip without the change and its companions; it is compared with `base_tree`, the tip
-    without the companions alone. Both are None until an attempt succeeds. `reason` says why the first attempt
-    failed.
+    `companion_sets` are the sets of later changes that may be taken back with it, and `companions` is the
+    set in use. `arm_tree` is the tip without the change and its companions; it is compared with `base_tree`,
+    the tip without the companions alone. Both are None until an attempt succeeds. `reason` says why the first
+    attempt failed.
     """
 
     change: Change
-    attempts: Iterator[tuple[Change, ...]]
+    companion_sets: Iterator[tuple[Change, ...]]
     companions: tuple[Change, ...] = ()
     arm_tree: Tree | None = None
     base_tree: Tree | None = None
@@ -125,7 +125,7 @@ class Removal:
         """Find the next set of later changes with which it can be taken back, and check out the two trees."""
         self.arm_tree = None
         self.base_tree = None
-        for companions in self.attempts:
+        for companions in self.companion_sets:
             fewer_companions = builder.drop_needless_companions(self.change, companions)
             if fewer_companions not in self.tried:  # otherwise the program failed with fewer
                 companions = fewer_companions

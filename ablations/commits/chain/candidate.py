@@ -99,9 +99,9 @@ def _begin_chain(
     chain = Chain(
         name=options.chain,
         study_text=chain_study.text,
-        frozen=chain_study.hash_frozen_files(pair),
+        frozen_blobs=chain_study.hash_frozen_files(pair),
         looks=chain_study.looks,
-        rule="family-wise" if options.family_wise else "saffron",
+        level_rule="family-wise" if options.family_wise else "saffron",
         alpha=FALSE_KEEP_SHARE,
         first_incumbent=identify_content(study, INCUMBENT, first),
         began_at=time.time(),
@@ -113,7 +113,7 @@ def _begin_chain(
 def _check_options(record: ChainRecord, options: JudgeOptions, repository: Repository) -> None:
     """Raise BadInput for options that contradict the rule or the incumbent of the chain."""
     place = f"--chain {options.chain}"
-    is_other = options.family_wise and record.chain.rule != "family-wise"
+    is_other = options.family_wise and record.chain.level_rule != "family-wise"
     require(not is_other, "has begun without --family-wise", place=place, cure=_NEW_CHAIN)
     if options.incumbent:
         tree = repository.resolve(options.incumbent).tree
@@ -218,7 +218,7 @@ class _Candidate:
         has_same_incumbent = proposal.incumbent_number == self.record.incumbent_number
         if proposal.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
             self.chain_study.repository.keep_tree(proposal.candidate.commit.tree)
-            return self._save_proposal(replace(proposal, accepted=True), is_old=True)
+            return self._save_proposal(replace(proposal, accepted_as_simpler=True), is_old=True)
         if proposal.outcome and not is_retried:
             return ChainEntry(self.record, proposal, self._metric, self.chain_study.repository, is_old=True)
         if not has_same_incumbent:

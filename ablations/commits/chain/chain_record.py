@@ -58,9 +58,9 @@ class Chain:
 
     name: str
     study_text: str  # text of the study file
-    frozen: Mapping[str, str]  # mode and blob of each frozen file of the repository, by its path
+    frozen_blobs: Mapping[str, str]  # mode and blob of each frozen file of the repository, by its path
     looks: tuple[int, ...]
-    rule: str  # saffron | family-wise: how levels are set, see `reports.statistics.chain_levels`
+    level_rule: str  # saffron | family-wise: how levels are set, see `reports.statistics.chain_levels`
     alpha: float
     first_incumbent: CandidateContent  # the first incumbent
     began_at: float  # unix seconds
@@ -92,7 +92,7 @@ class Proposal:
     seconds: float = 0.0  # seconds of training
     reason: str = ""
     remarks: tuple[str, ...] = ()
-    accepted: bool = False  # whether a simpler candidate has become the incumbent
+    accepted_as_simpler: bool = False  # whether a simpler candidate has become the incumbent
     began_at: float = 0.0  # unix seconds
     ended_at: float = 0.0
 
@@ -107,7 +107,7 @@ class Proposal:
     def becomes_incumbent(self) -> bool:
         """True if the next proposals are compared with it."""
         return self.outcome == ProposalOutcome.KEEP or (
-            self.outcome == ProposalOutcome.SIMPLER and self.accepted
+            self.outcome == ProposalOutcome.SIMPLER and self.accepted_as_simpler
         )
 
 
@@ -184,8 +184,8 @@ class ChainRecord:
             for proposal in self.tested_proposals
             if proposal.simpler_level
         ]
-        level = next_level(self.chain.rule, ps, self.chain.alpha)
-        return level, next_level(self.chain.rule, simpler_ps, FALSE_SIMPLER_SHARE)
+        level = next_level(self.chain.level_rule, ps, self.chain.alpha)
+        return level, next_level(self.chain.level_rule, simpler_ps, FALSE_SIMPLER_SHARE)
 
     def compute_budget(self) -> float:
         """Return the remaining error budget: what keeps have earned, less what levels have spent.
@@ -193,7 +193,7 @@ class ChainRecord:
         Alpha spending: α − Σ level. SAFFRON: α · max(keeps, ½) − Σ level / (1 − λ) over the proposals with
         p > λ. Those with a smaller p have spent nothing, because they may help.
         """
-        if self.chain.rule == "family-wise":
+        if self.chain.level_rule == "family-wise":
             return self.chain.alpha - sum(proposal.level for proposal in self.tested_proposals)
         earned = self.chain.alpha * max(self.count_keeps(), 0.5)
         spent = sum(proposal.level for proposal in self.tested_proposals if proposal.p > LAMBDA)

@@ -89,7 +89,7 @@ def _list_facts(record: ChainRecord) -> list[str]:
     seconds = sum(proposal.seconds for proposal in record.proposals)
     looks = ", ".join(map(str, chain.looks))
     return [
-        RULES[chain.rule].format(chain.alpha),
+        RULES[chain.level_rule].format(chain.alpha),
         f"{record.compute_budget():.3g} of the error budget is left, which began at {record.first_budget:g}.",
         f"The next proposal has level {level:.2g}.",
         f"Looks after {looks} pairs, on seeds that are drawn for each proposal.",
@@ -133,7 +133,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
 def _describe_outcome(proposal: Proposal) -> str:
     if not proposal.outcome:
         return "open"
-    is_not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
+    is_not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted_as_simpler
     return f"{proposal.outcome}, not accepted" if is_not_accepted else proposal.outcome
 
 

@@ -80,7 +80,7 @@ def _train_proposal(
         if doubt := doubt_candidate(study, plan, ledger, options):
             proposal = replace(proposal, outcome=ProposalOutcome.REFUSED, p=1.0, reason=doubt)
     if proposal.outcome == ProposalOutcome.SIMPLER:
-        proposal = replace(proposal, accepted=options.accept_simpler)
+        proposal = replace(proposal, accepted_as_simpler=options.accept_simpler)
     if proposal.becomes_incumbent:
         # a copy beside the ledger, because git may lose the commit, for example in a rebase
         entry.repository.keep_tree(proposal.candidate.commit.tree)

@@ -21,7 +21,7 @@ from unrolled.ablations.training import first_trials
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import COST_KINDS, Metric
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import Result
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")

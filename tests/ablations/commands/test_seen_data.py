@@ -41,7 +41,7 @@ def make_results(seeds, code="v1"):
 
 def declare_plan(ledger, seeds, code="v1", **facts):
     """Store the plan of these results as a run does, and return it."""
-    return store_results(make_results(seeds, code), ledger, **{"hash": f"{seeds}", **facts})
+    return store_results(make_results(seeds, code), ledger, **{"study_hash": f"{seeds}", **facts})
 
 
 def store_results(results, ledger, **facts):
@@ -82,7 +82,7 @@ def ledger(tmp_path):
     [
         {"study": "a copy"},
         {"study": "another δ", "metrics": (replace(build_plan().metrics[0], delta=0.01),)},
-        {"looks": (5, 10), "hash": "other looks"},
+        {"looks": (5, 10), "study_hash": "other looks"},
     ],
 )
 def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
@@ -123,7 +123,7 @@ def test_seeds_of_the_aa_arm_that_were_seen_make_no_arm_exploratory(ledger):
     }
     for result in results["aa"]:
         ledger.record_result(result)
-    plan = build_plan(results, hash="later")
+    plan = build_plan(results, study_hash="later")
     base, aa_arm = plan.arms
     trial_ids = {seed - 1000: id for seed, id in aa_arm.trial_ids.items()}
     plan = replace(
@@ -166,7 +166,7 @@ def test_a_plan_of_other_arms_in_between_hides_no_attempt(ledger):
         record_results(ledger, seeds)
         results = make_results(seeds)
         results["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in results["b"]]
-        other_plan = build_plan(results, {"b": {"lr": 0.7}}, hash=f"other {seeds}")
+        other_plan = build_plan(results, {"b": {"lr": 0.7}}, study_hash=f"other {seeds}")
         plan_store.store_plan(add_earlier_verdicts(other_plan, ledger), ledger)
 
 
@@ -200,7 +200,7 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
 
     ledger = Ledger(tmp_path)
     facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
-    store_results(first := make_results(lambda lr: {"lr": lr}), ledger, hash="first", **facts)
+    store_results(first := make_results(lambda lr: {"lr": lr}), ledger, study_hash="first", **facts)
     for result in (*first["base"], *first["b"]):
         ledger.record_result(result)
     edits = {
@@ -208,7 +208,7 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
         "renamed": make_results(lambda lr: {"rate": lr}),
         "data": make_results(lambda lr: {"lr": lr}, data="0f"),
     }
-    plan = store_results(edits[edit], ledger, study="second", hash="second", **facts)
+    plan = store_results(edits[edit], ledger, study="second", study_hash="second", **facts)
     for result in (*edits[edit]["base"], *edits[edit]["b"]):
         ledger.record_result(result)
     c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
@@ -219,7 +219,7 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
 def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
     results = make_results(range(10))
     results["b"] = [replace(r, trial=replace(r.trial, wd=0.5)) for r in results["base"]]
-    plan = store_results(results, ledger, study="dead", hash="dead")
+    plan = store_results(results, ledger, study="dead", study_hash="dead")
     for result in results["b"]:
         ledger.record_result(result)
     c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
@@ -229,9 +229,9 @@ def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
 def test_a_refused_study_hides_no_result_of_its_earlier_plans(ledger):
     arms = make_results(range(10))
     arms["c"] = [replace(r, trial=replace(r.trial, lr=0.3)) for r in arms["b"]]
-    refused = store_results(arms, ledger, hash="with c")
-    plan_store.store_plan(replace(refused, refusal="arm 'c': the setting has no effect"), ledger)
-    assert declare_plan(ledger, range(10), hash="without c").seen_pairs == {"b": 10}
+    refused = store_results(arms, ledger, study_hash="with c")
+    plan_store.store_plan(replace(refused, stop_reason="arm 'c': the setting has no effect"), ledger)
+    assert declare_plan(ledger, range(10), study_hash="without c").seen_pairs == {"b": 10}
 
 
 @pytest.mark.parametrize(("numbers", "expected"), [("", {"b": 5}), ("others", {})])
@@ -259,7 +259,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
             ledger,
             study=study,
             command_template=template,
-            hash=study,
+            study_hash=study,
             **facts,
         )
         assert plan.seen_pairs == {}
@@ -292,10 +292,10 @@ def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     ledger = Ledger(tmp_path)
     plan = declare_plan(ledger, range(5))
     record_results(ledger, range(5))
-    plan_store.store_plan(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
+    plan_store.store_plan(replace(plan, stop_reason="arm 'base': the seed has no effect"), ledger)
     new_plan = declare_plan(ledger, range(5), study="finer")
     assert (new_plan.seen_pairs, new_plan.earlier_verdicts) == ({}, {})
-    plan_store.store_plan(replace(plan, refusal=""), ledger)
+    plan_store.store_plan(replace(plan, stop_reason=""), ledger)
     assert declare_plan(ledger, range(5), study="last").earlier_verdicts
 
 
@@ -315,7 +315,7 @@ def test_trials_without_a_judged_number_were_no_attempt(tmp_path):
     facts = {"trainer_name": "program", "command_template": run}
     for name in ("lss", "loss", "finer"):
         plan = store_results(
-            results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts
+            results, ledger, study=name, study_hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts
         )
         for result in (*results["base"], *results["b"]):
             ledger.record_result(result)
@@ -340,7 +340,7 @@ def test_a_shipped_study_was_declared_before_its_results_unlike_its_copy(tmp_pat
     for trial in trials[: 5 * len(plan.arms)]:
         ledger.record_result(replace(make_result(trial.seed), trial=trial))
     plan = plan_store.store_plan(plan, ledger, trials)
-    assert plan.seen_pairs == {} and plan.ships
+    assert plan.seen_pairs == {} and plan.is_shipped
     assert "it ships with Unrolled" in describe_declaration(
         compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
     )

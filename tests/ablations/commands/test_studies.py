@@ -86,7 +86,7 @@ def test_a_study_without_a_page_is_listed_with_its_question(tmp_path: Path, caps
     page.with_name("summary.json").write_bytes(b"half")
     assert list_studies(capsys, *flags)["width"].endswith("How wide?")
     assert main(["report", *flags]) == 0
-    store_results(tmp_path, many_trials.make_arms(seeds=3, arms=2), hash="beef" * 16)
+    store_results(tmp_path, many_trials.make_arms(seeds=3, arms=2), study_hash="beef" * 16)
     capsys.readouterr()
     assert list_studies(capsys, *flags)["width"].endswith("How wide?"), "the page is of another plan"
 
@@ -121,7 +121,7 @@ def test_a_study_that_was_stopped_has_the_reason(tmp_path: Path, capsys) -> None
     plan = build_plan(
         {"base": [result], "b": [result]}, trainer_name="program", metrics=(Metric("loss", 0.1),)
     )
-    store_plan_and_results(tmp_path, replace(plan, refusal="arm 'base', seed 0: it reports no loss"), {})
+    store_plan_and_results(tmp_path, replace(plan, stop_reason="arm 'base', seed 0: it reports no loss"), {})
     line = list_studies(capsys, "--results", str(tmp_path))["s"]
     assert line.endswith("  stopped by its first trials: arm 'base', seed 0: it reports no loss")
 

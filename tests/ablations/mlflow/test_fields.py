@@ -148,7 +148,7 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, make_result, rea
 
 def test_a_study_of_any_name_can_be_written(store, make_result):
     for name in HOSTILE:
-        study = build_plan(study=name, question=name, hash=name)
+        study = build_plan(study=name, question=name, study_hash=name)
         assert [write_to_mlflow(study, {name: [make_result()]}, store) for _ in range(2)] == [
             (1, 0),
             (0, 1),

@@ -104,7 +104,7 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
         for name, arm_results in arms.items()
     )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        mlflow_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
+        mlflow_runs.MlflowRuns(replace(plan, looks=looks, study_hash=str(looks)), store).publish_report(
             report_folder, (), runs
         )
         assert len(arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
@@ -125,7 +125,7 @@ def test_the_view_of_a_study_has_runs_whenever_there_are_some(client, store, mak
     assert count_shown_runs() == 1
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
-    study = mlflow_runs.MlflowRuns(replace(plan, hash="another"), store)
+    study = mlflow_runs.MlflowRuns(replace(plan, study_hash="another"), store)
     assert count_shown_runs() == 2, "the trial and the arm of the plan before"
     study.publish_report(report_folder, (), runs)
     assert count_shown_runs() == 1
@@ -183,7 +183,7 @@ def test_both_descriptions_have_the_answers_until_the_plan_changes(
     assert "/artifacts/index.html)" in read_description()  # the link to the report
     mlflow_runs.MlflowRuns(study, store)
     assert "better by more than δ" in read_description()
-    mlflow_runs.MlflowRuns(replace(study, hash="beef"), store)
+    mlflow_runs.MlflowRuns(replace(study, study_hash="beef"), store)
     assert "no answer yet" in read_description()
 
 

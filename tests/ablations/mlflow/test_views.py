@@ -12,7 +12,7 @@ MARK = "f00d-c0ffee"
 def make_plan(arms=("a", "b"), settings=(), **facts):
     """Return a plan of these arms, which change these settings."""
     changes = dict.fromkeys(arms, dict.fromkeys(settings, 1))
-    defaults = {"question": "Why?", "hash": "f00d" * 16, "command": ""}
+    defaults = {"question": "Why?", "study_hash": "f00d" * 16, "command": ""}
     return build_plan(dict.fromkeys(arms, ()), changes, **{**defaults, **facts})
 
 

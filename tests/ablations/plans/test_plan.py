@@ -41,7 +41,7 @@ PLAN = Plan(
     seeds=(0, 7),
     looks=(2,),
     arms=(ARM,),
-    hash="h",
+    study_hash="h",
     command="unrolled run s",
     trainer_name="chapter",
 )
@@ -165,7 +165,7 @@ def test_a_sealed_plan_that_contradicts_itself_is_refused_and_set_aside(
 
 def make_plan(study: str, seeds: range, lr: float = 0.01, time: float = 0.0) -> Plan:
     """Return a plan of these seeds, declared at a time."""
-    facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "declared_at": time}
+    facts: dict[str, Any] = {"study": study, "study_hash": f"{study} {seeds} {lr}", "declared_at": time}
     return replace(PLAN, seeds=tuple(seeds), arms=(make_arm(seeds, lr=lr),), **facts)
 
 
@@ -182,7 +182,7 @@ def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) ->
     store_plan(make_plan("s", range(1), time=1.0), ledger)
     record_trials(ledger, range(1))
     plan = store_plan(make_plan("s", range(10), time=2.0), ledger)
-    assert (plan.declared_at, [earlier.declared_at for earlier in plan.earlier_declarations]) == (2.0, [1.0])
+    assert (plan.declared_at, [earlier.declared_at for earlier in plan.earlier_plans]) == (2.0, [1.0])
     record_trials(ledger, range(10))
     assert store_plan(make_plan("s", range(10), time=3.0), ledger) == plan, "the same plan again"
     assert load_plan("s", ledger) == plan
@@ -198,7 +198,7 @@ def test_a_stored_plan_keeps_its_order_and_the_distance_of_equal_trials(
     plan_with_distance = store_plan(replace(plan, nondeterminism={}), ledger)
     assert plan_with_distance.nondeterminism == {}
     assert store_plan(plan, ledger) == plan_with_distance, "of one that has not measured it"
-    assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier_declarations) == (plan.ids, ())
+    assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier_plans) == (plan.ids, ())
 
 
 def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path) -> None:
@@ -226,6 +226,8 @@ def test_a_plan_of_edited_code_forgets_earlier_ones_without_results(
 ) -> None:
     ledger = Ledger(tmp_path)
     store_plan(make_plan("s", range(3), time=1.0), ledger)
-    new_plan = replace(make_plan("s", range(3), lr=0.02, time=2.0), hash=make_plan("s", range(3)).hash)
+    new_plan = replace(
+        make_plan("s", range(3), lr=0.02, time=2.0), study_hash=make_plan("s", range(3)).study_hash
+    )
     stored = store_plan(new_plan, ledger)
-    assert (stored.declared_at, stored.earlier_declarations) == (2.0, ())
+    assert (stored.declared_at, stored.earlier_plans) == (2.0, ())

@@ -67,7 +67,7 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it(
     assert list(ledger.read_results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(original)
     assert run_trials(trials, ledger, TrialConditions(preload=[WARM])) == Counts(
-        measured_count=2, skipped_count=1
+        measured_count=2, stored_count=1
     )
     assert (
         len({result.trial.data for result in ledger.read_results(trial.id for trial in trials).values()}) == 1

@@ -73,7 +73,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
         serialize_result(steady(member)) for member in healthy
     ]
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
-        skipped_count=2 * len(FAULTS)
+        stored_count=2 * len(FAULTS)
     ), "nothing is tried for ever"
 
 

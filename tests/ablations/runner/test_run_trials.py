@@ -77,7 +77,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
         measured_count=1, failed_count=1
     )
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(skipped_count=2)
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(stored_count=2)
     ledger.record_result(
         failed_result(make_trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
@@ -88,7 +88,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
         TrialConditions(run_import=WORK),
         should_retrain=lambda stored: stored.status == "failed",
     )
-    assert counts == Counts(failed_count=1, skipped_count=2)
+    assert counts == Counts(failed_count=1, stored_count=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
@@ -110,7 +110,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     with raises_bad_input("no room"):  # within the test's own limit: the long trial was stopped
         run_trials(trials, Full(ledger.root), TrialConditions(run_import=WORK, workers=2))
     assert run_trials(trials[1:4], ledger, TrialConditions(run_import=WORK)) == Counts(
-        measured_count=1, skipped_count=2
+        measured_count=1, stored_count=2
     ), "resumed"
 
 
@@ -187,7 +187,7 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     code, output = study.wait_for_end()
     assert code == 130
     assert (
-        "Counts(measured_count=2, failed_count=0, skipped_count=0, left_count=48, interrupted=True)" in output
+        "Counts(measured_count=2, failed_count=0, stored_count=0, left_count=48, interrupted=True)" in output
     )
     assert study.living_pids() == []
     next_study = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
@@ -209,7 +209,7 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
     code, output = study.wait_for_end()
     assert code == 130
     assert (
-        "Counts(measured_count=0, failed_count=0, skipped_count=0, left_count=50, interrupted=True)" in output
+        "Counts(measured_count=0, failed_count=0, stored_count=0, left_count=50, interrupted=True)" in output
     )
     assert study.living_pids() == []
 

@@ -46,8 +46,8 @@ def test_trials_that_two_runs_share_are_trained_once(
         for seed in (0, 1):
             (tmp_path / str(seed)).touch()
     assert (first.result(), second.result()) == (
-        Counts(measured_count=2, skipped_count=2),
-        Counts(measured_count=2, skipped_count=2),
+        Counts(measured_count=2, stored_count=2),
+        Counts(measured_count=2, stored_count=2),
     )
     assert len(log.read_text().splitlines()) == 4, "no trial was started twice"
     assert sorted(result.trial.seed for result in foreign_results) == [0, 1, 2, 3]

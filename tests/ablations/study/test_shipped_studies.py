@@ -48,7 +48,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
 def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_path: Path) -> None:
     plan = make_plan(load_study(name), f"unrolled run {name}")[0]
     stored = plan_store.store_plan(plan, Ledger(tmp_path))
-    assert stored == replace(plan, ships=True) == plan_store.load_plan(name, Ledger(tmp_path)), (
+    assert stored == replace(plan, is_shipped=True) == plan_store.load_plan(name, Ledger(tmp_path)), (
         "and nothing in it contradicts itself"
     )
 

@@ -41,8 +41,8 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(row.is_judged for row in comparison.arms)
-    open_rows = [row for row in comparison.judged_arms if not row.decided]
+    assert len(unrolled.verdicts(table)) == sum(row.gets_verdict for row in comparison.arms)
+    open_rows = [row for row in comparison.judged_arms if not row.has_ended]
     assert all(row.verdict.futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows)
 
 
@@ -86,7 +86,7 @@ def test_another_question_than_the_studys_is_told_from_it(change) -> None:
     table = unrolled.shipped("order")
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
     answer = study_tables.answer_own_question(table, columns)
-    assert answer is not None and [view.metric.name for view in answer.per_metric] == ["valid_loss"]
+    assert answer is not None and [view.metric.name for view in answer.views] == ["valid_loss"]
     assert study_tables.answer_own_question(table, replace(columns, **change)) is None
 
 
@@ -237,4 +237,4 @@ def test_the_first_metric_that_is_named_decides_also_of_a_study_that_names_anoth
     accuracy, loss = loading.load_study("depth").metrics
     columns = Columns(("arm",), ("seed",), (loss, accuracy))
     answer = study_tables.answer_own_question(table, columns)
-    assert [view.metric for view in answer.per_metric] == [loss, accuracy]
+    assert [view.metric for view in answer.views] == [loss, accuracy]

@@ -81,9 +81,11 @@ def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
         and study.list_trained_trials() == full_study.list_trained_trials()
     )
     new_plan = plan_store.load_plan("looks", study.ledger)
-    assert (new_plan.hash, new_plan.declared_at, new_plan.seen_pairs) == (plan.hash, plan.declared_at, {}), (
-        "it is confirmatory"
-    )
+    assert (new_plan.study_hash, new_plan.declared_at, new_plan.seen_pairs) == (
+        plan.study_hash,
+        plan.declared_at,
+        {},
+    ), "it is confirmatory"
     assert read_trial_counts(study.run("-j", "1")).trained == 0
     assert study.outcome() == full_study.outcome(), "no verdict is taken back"
 

@@ -335,8 +335,8 @@ def test_a_run_whose_loss_is_infinite_diverged_by_every_metric() -> None:
     arm = base.assign(arm="new", accuracy=base.accuracy + 0.05, loss=base.loss.mask(base.seed < 7, np.inf))
     metrics = (Metric("accuracy", 0.02), Metric("loss", 0.02))
     comparison = compare_table(pd.concat([base, arm]), Columns(("arm",), ("seed",), metrics))
-    assert [view.arms[1].verdict.divergence_direction for view in comparison.per_metric] == ["worse", "worse"]
-    assert [view.arms[1].diverged_count for view in comparison.per_metric] == [7, 7]
+    assert [view.arms[1].verdict.divergence_direction for view in comparison.views] == ["worse", "worse"]
+    assert [view.arms[1].diverged_count for view in comparison.views] == [7, 7]
     assert not any("perfect" in doubt for doubt in comparison.design.doubts)
     finite = compare_table(
         pd.concat([base, arm.assign(loss=base.loss)]), Columns(("arm",), ("seed",), metrics)

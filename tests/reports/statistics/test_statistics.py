@@ -216,7 +216,7 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     percent = compare_pairs(
         dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), delta=2, highest=1.0
     )
-    assert percent.highest == math.inf
+    assert percent.upper_limit == math.inf
     assert percent.equivalence_p == 1.0
     assert make_ties(5, computed_alike=True).equivalence_p == 0.0
     assert make_ties(149, lost_count=1).equivalence_p == 1.0

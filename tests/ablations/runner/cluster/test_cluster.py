@@ -53,7 +53,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     assert results[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in results[trials[8].id].output
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")) == Counts(
-        skipped_count=9
+        stored_count=9
     )
 
 
@@ -78,7 +78,7 @@ def test_ctrl_c_lets_the_trials_under_way_finish(interrupted_driver, processes, 
     gate.open_for(*range(50))
     assert interrupted_driver.wait(60) == 130
     assert (
-        "Counts(measured_count=2, failed_count=0, skipped_count=0, left_count=48, interrupted=True)"
+        "Counts(measured_count=2, failed_count=0, stored_count=0, left_count=48, interrupted=True)"
         in processes.logs[-1].read_text()
     )
     assert len(gate.list_attempts()) == 2
@@ -108,7 +108,7 @@ def test_a_killed_driver_takes_its_trials_with_it(
     gate.open_for(1, 2, 3, 4)
     assert start_driver(5).wait(60) == 0
     assert (
-        "Counts(measured_count=4, failed_count=0, skipped_count=1, left_count=0"
+        "Counts(measured_count=4, failed_count=0, stored_count=1, left_count=0"
         in processes.logs[-1].read_text()
     )
 

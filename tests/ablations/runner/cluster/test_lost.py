@@ -57,7 +57,7 @@ def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
     processes.start_cluster(1)
     with drive_trials(trials, ledger, processes.address) as next_results:
         pass
-    assert next_results.tally == Counts(measured_count=2, skipped_count=1)
+    assert next_results.tally == Counts(measured_count=2, stored_count=1)
     check_every_trial_is_stored_once(DriverResults([*results, *next_results]), ledger, trials)
 
 
