@@ -27,7 +27,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
 from unrolled.ablations.plans.plan_store import load_plan
 from unrolled.ablations.study import chapter
-from unrolled.ablations.study.errors import check_fields
+from unrolled.ablations.study.errors import convert_fields
 from unrolled.ablations.study.loading import declare_study as declare_study
 from unrolled.ablations.study.loading import load_plugins, load_studies
 from unrolled.ablations.study.seeds import check_seed
@@ -106,7 +106,7 @@ def run(study: str | Study, options: RunOptions = RunOptions()) -> StudyReport:
     seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
-    options = check_fields(options)
+    options = convert_fields(options)
     require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
     require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
     from unrolled.ablations.training.run_studies import run_studies  # imports MLflow; not for results
@@ -129,14 +129,14 @@ def verify(study: str | Study, options: VerifyOptions = VerifyOptions()) -> bool
     _refuse_in_trials("verify")
     from unrolled.ablations.commands.verify import verify as verify_sample
 
-    return verify_sample(study, check_fields(options)) == 0
+    return verify_sample(study, convert_fields(options)) == 0
 
 
 def bundle(study: str | Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
     """Write a study's bundle to a .zip, as `unrolled bundle` does."""
     from unrolled.ablations.commands.bundle import bundle as write_bundle
 
-    write_bundle(study, Path(output), check_fields(options))
+    write_bundle(study, Path(output), convert_fields(options))
 
 
 def _refuse_in_trials(function: str) -> None:

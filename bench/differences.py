@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
-from unrolled.bench.metric import COST_KINDS, kind_of
+from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.trial import canonical_json, trial_type
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
@@ -25,7 +25,7 @@ def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str
         by_metric[name] = {f"{name} at {step:g}": _shorten_value(value) for step, value in points}
     for name, value in result.get("metrics", {}).items():
         by_metric.setdefault(name, {})[name] = _shorten_value(value)
-    return {name: values for name, values in by_metric.items() if kind_of(name, kinds) == "quality"}
+    return {name: values for name, values in by_metric.items() if find_kind(name, kinds) == "quality"}
 
 
 def list_measurements(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:

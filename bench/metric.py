@@ -95,11 +95,11 @@ class Metric:
     delta: float  # in the metric's unit; in per cent for a ratio
     better: str = ""  # higher | lower; "" to look it up in KNOWN_DIRECTIONS
     ratio: bool = False  # judged as 100 ln of the value, so that differences are in per cent
-    kind: str = ""  # quality | time | speed | memory; "" to derive it by `kind_of`
+    kind: str = ""  # quality | time | speed | memory; "" to derive it by `find_kind`
 
     def __post_init__(self) -> None:
         """Complete kind and direction, so that equal metrics are equal."""
-        known_kind = kind_of(self.name)
+        known_kind = find_kind(self.name)
         kind = self.kind or known_kind
         key = f"kind of {self.name} = {kind}"
         require(kind in get_args(Kind), f"should be one of {', '.join(get_args(Kind))}", key=key)
@@ -171,7 +171,7 @@ class Metric:
         return self.better == "lower"
 
 
-def kind_of(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
+def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     """Return the kind of a cost, also by its name in MLflow ("speed/train"); "quality" for any other metric.
 
     `kinds` has the costs of a trainer: see `Trial.metric_kinds`.
@@ -181,7 +181,7 @@ def kind_of(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
 
 def is_reproducible(name: str) -> bool:
     """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
-    return kind_of(name) == "quality" and _COST_NAMES.isdisjoint(_known_names(name))
+    return find_kind(name) == "quality" and _COST_NAMES.isdisjoint(_known_names(name))
 
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:

@@ -61,7 +61,7 @@ def _make_environment() -> Environment:
     jinja.globals |= {
         "describe_interaction": sentences.describe_interaction,
         "describe_mean": sentences.describe_mean,
-        "remark": sentences.describe_state,
+        "remark": sentences.describe_remarks,
         "zone": caveats.format_zone,
     }
     return jinja

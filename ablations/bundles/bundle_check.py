@@ -85,7 +85,7 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
             _print_verdicts(comparison, page)
         else:
             print("no page is written of a bundle that has a fault")
-        has_foreign_code = plan.of_program or any(root.glob("plugins/*.py"))
+        has_foreign_code = plan.is_of_program or any(root.glob("plugins/*.py"))
         if has_foreign_code and not trust:
             print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
         plugins = tuple(map(str, sorted(root.glob("plugins/*.py")))) if trust else ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.commands.plan import print_plan
 from unrolled.ablations.commands.run import exit_code, format_command_line
-from unrolled.ablations.commits.audit.audit_study import prepare_audit
+from unrolled.ablations.commits.audit.audit_study import make_audit
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, refuse_flags
@@ -45,7 +45,7 @@ def audit(commits: str, study: str, options: AuditOptions) -> int:
 def _run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Comparison | None]":
     """Train what an audit needs. Returns the exit code of `run`, and the comparison if there is one."""
     end = time.monotonic() + options.budget
-    study = prepare_audit(commits, path, options)
+    study = make_audit(commits, path, options)
     if not study.contrasts:
         return 0, _compare_nothing(study)
     if options.dry_run:

@@ -12,7 +12,7 @@ from unrolled.ablations.study.loading import declare_study, load_plugins, load_s
 from unrolled.ablations.tables.sources import is_results_folder, is_results_source
 from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sources
 from unrolled.ablations.training.run_studies import run_studies
-from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.table_files import FORMATS
 from unrolled.reports.compare.comparison import Comparison
@@ -77,7 +77,7 @@ def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
 def _print_verdicts(comparison: Comparison) -> int:
     """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
     print(format_screen(comparison), end="")
-    return WORSE if any(arm.verdict and arm.verdict.harmful for arm in comparison.judged_arms) else 0
+    return WORSE if any(arm.verdict and arm.verdict.is_harmful for arm in comparison.judged_arms) else 0
 
 
 def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
@@ -88,7 +88,7 @@ def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
         rule = "there is no such folder, file or model"
         cure = _suggest_source(sources[0], ZOO)
         raise BadInput(rule, place=hide_credentials(sources[0]), cure=cure)
-    titles = [spec_of(model).title for model in sources]
+    titles = [find_model(model).title for model in sources]
     baseline, *candidates = sources
     for model in candidates:
         require(sources.count(model) == 1, "is named twice", place=model, cure="name each model once")

@@ -23,7 +23,7 @@ from unrolled.ablations.study.checkouts import (
     find_place,
     make_checkouts,
     open_repository,
-    run_in_checkouts,
+    use_checkouts,
 )
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.loading import make_study
@@ -88,7 +88,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         factory = replace(factory, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
         tracked = {*pair.base_files, *pair.head_files}
-        study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
+        study = use_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
         study = _leave_out_equal_levels(study)
     if judges_cost(study.metrics):  # a time measured by another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from operator import attrgetter
 
-from unrolled.ablations.comparisons.plan_comparison import design_of_plan
+from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import EarlierVerdict, Plan
@@ -88,7 +88,7 @@ def _find_verdicts_of_plan(
         return {}
     usable = {id for id, result in results.items() if result.status != "failed"}
     metric = plan.metrics[0]
-    design = design_of_plan(plan, results)
+    design = make_plan_design(plan, results)
     verdicts = decide_looks(design).verdicts
     earlier_verdicts = {}
     for name in verdicts.keys() & names:

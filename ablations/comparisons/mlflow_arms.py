@@ -23,7 +23,7 @@ from unrolled.reports.words.findings import format_brackets
 from unrolled.reports.words.sentences import describe_aa_check
 
 
-def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
+def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """Return every arm of a plan, as MLflow shows it, over its seeds.
 
     An arm with a diverged seed has no mean, because the mean of its other seeds would be listed beside
@@ -37,7 +37,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     for arm in plan.arms:
         compared = compared_arms[arm.name]
         summary = _make_arm_run(
-            plan, scale, arm, compared.measured, compared if comparison.sequential else None
+            plan, scale, arm, compared.measured, compared if comparison.is_sequential else None
         )
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(number) for name, number in numbers.items()}

@@ -20,11 +20,11 @@ def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison"
     from unrolled.reports.compare.comparison import compare  # imports scipy and pandas
     from unrolled.reports.compare.trial_frame import tabulate_results
 
-    design = design_of_plan(plan, results)
+    design = make_plan_design(plan, results)
     return compare(tabulate_results(design), design)
 
 
-def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
+def make_plan_design(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
     """Return the design by which a plan's arms are compared, with the results of each arm."""
     earlier_dates = [
         earlier.declared_at
@@ -61,7 +61,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),
         audit=plan.audit,
-        nondeterminism=plan.nondeterminism if plan.of_program else {},
+        nondeterminism=plan.nondeterminism if plan.is_of_program else {},
         unjudged_distances=plan.unjudged_distances,
     )
 

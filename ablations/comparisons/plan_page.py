@@ -46,10 +46,10 @@ def collect_report_parts(
     page: Path, plan: Plan, comparison: "Comparison"
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-    from unrolled.ablations.comparisons.mlflow_arms import summarise_arms  # imports scipy
+    from unrolled.ablations.comparisons.mlflow_arms import make_arm_runs  # imports scipy
     from unrolled.reports.words.claims import write_claims
 
-    return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
+    return page.parent, write_claims(comparison), make_arm_runs(plan, comparison)
 
 
 def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:

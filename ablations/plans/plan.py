@@ -162,7 +162,7 @@ class Plan:
     __pydantic_config__ = _STRICT
 
     @property
-    def of_program(self) -> bool:
+    def is_of_program(self) -> bool:
         """True if its trials run a user's program, and not models of the chapter."""
         return self.trainer_name == "program"
 

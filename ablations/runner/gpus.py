@@ -42,7 +42,7 @@ class GpuSlots:
         return sorted(free, key=self._trials.__getitem__)
 
 
-def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, str]:
+def read_gpu_facts(gpus: Sequence[Gpu]) -> dict[str, str]:
     """Return the facts of a trial's GPUs, for its result."""
     if not gpus:
         return {}

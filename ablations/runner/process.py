@@ -34,11 +34,11 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import ProcessConditions, clear_checkpoints
-from unrolled.ablations.runner.gpus import gpu_facts
+from unrolled.ablations.runner.gpus import read_gpu_facts
 from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import Gpu, make_visibility_variables
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import kind_of
+from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failed_result
 
@@ -117,7 +117,7 @@ def run_alone(
             break
     result = result or failed_result(trial, _describe_failure(attempt, conditions.limits.time_limit, number))
     has_quality = result.done and any(
-        kind_of(name, trial.metric_kinds()) == "quality" for name in result.metrics
+        find_kind(name, trial.metric_kinds()) == "quality" for name in result.metrics
     )
     return replace(
         result,
@@ -126,7 +126,7 @@ def run_alone(
         started=attempt.started,
         attempt_seconds=attempt.seconds,
         output="" if has_quality else attempt.output.decode(errors="replace"),
-        provenance={**result.provenance, **gpu_facts(gpus)},
+        provenance={**result.provenance, **read_gpu_facts(gpus)},
     )
 
 

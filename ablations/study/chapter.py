@@ -16,7 +16,7 @@ from unrolled.ablations.study.study_file import MetricTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
-from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
@@ -216,7 +216,7 @@ def describe_setting(key: str, value: Any) -> str:
     if isinstance(value, list):
         value = tuple(value)
     if key == "model":
-        return spec_of(value).title
+        return find_model(value).title
     if key in ("layers", "epochs"):
         return plural(value, key.removesuffix("s"))
     if value in setting.names:
@@ -235,7 +235,7 @@ def _find_spec(settings: Settings) -> ModelSpec:
     require(model is not None, "is missing", key="model", cure='name one: model = "lm6"')
     key = f"model = {format_value(model)}"
     require(isinstance(model, str), "not a name", key=key, cure='write model = "lm6"')
-    return spec_of(str(model))
+    return find_model(str(model))
 
 
 def _list_keys(spec: ModelSpec) -> list[str]:

@@ -46,10 +46,10 @@ def check_out_commits(study: Study, results: Path) -> Study:
         return study
     repository = open_repository(Path(factory.table.repository), results)
     commits = {name: repository.resolve(name) for name in names}
-    return run_in_checkouts(study, make_checkouts(factory, repository, commits, results))
+    return use_checkouts(study, make_checkouts(factory, repository, commits, results))
 
 
-def run_in_checkouts(study: Study, factory: ProgramFactory) -> Study:
+def use_checkouts(study: Study, factory: ProgramFactory) -> Study:
     """Return the study with arms that run in the checkouts of `factory`. Arms of equal trials are merged.
 
     Raises BadInput if a program cannot be identified.

@@ -50,7 +50,7 @@ def error_context(place: str) -> Iterator[None]:
 Fields = TypeVar("Fields")
 
 
-def check_fields(options: Fields) -> Fields:
+def convert_fields(options: Fields) -> Fields:
     """Return a dataclass with its fields converted to their declared types: a text → a Path.
 
     Raises BadInput for a value that cannot be converted.

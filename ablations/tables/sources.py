@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.ablations.comparisons.plan_comparison import design_of_plan
+from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.plans import plan_store
@@ -79,7 +79,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
     ledger = Ledger(Path(folder))
     plan = _find_plan(ledger, study)
     results = plan.make_study_results(ledger.read_results(plan.ids))
-    design = design_of_plan(plan, results)
+    design = make_plan_design(plan, results)
     rows = tabulate_results(design).infer_objects()
     rows[FIRST_LOOK] = rows.seed.isin(design.first_look_seeds)
     rows[OTHER_TASK] = rows.arm.map({arm.name: design.describe_other_task(arm) for arm in design.arms})

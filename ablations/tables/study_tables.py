@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from unrolled.ablations.comparisons.plan_comparison import compare_plan, design_of_plan
+from unrolled.ablations.comparisons.plan_comparison import compare_plan, make_plan_design
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
@@ -105,7 +105,7 @@ def _design_study(study: Study) -> "Design":
     plan, trials = make_plan(study, f"unrolled run {study.name}")
     trials_by_id = {trial.id: trial for trial in trials}
     example_trials = {arm.name: trials_by_id[arm.trial_ids[plan.seeds[0]]] for arm in plan.arms}
-    design = design_of_plan(plan, {})
+    design = make_plan_design(plan, {})
     arms = tuple(replace(arm, trial=example_trials[arm.name]) for arm in design.arms)
     return replace(design, arms=arms, declared_at=0.0)
 

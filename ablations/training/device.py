@@ -26,7 +26,7 @@ class DeviceChoice(NamedTuple):
         return f"device {self.kind}: {self.reason}{gpus}"
 
 
-def device_of_trial(trial: Trial, options: WorkerOptions) -> DeviceChoice:
+def find_trial_device(trial: Trial, options: WorkerOptions) -> DeviceChoice:
     """Return the device on which to train a trial again. Raises BadInput for too few GPUs."""
     gpus = _local_gpus(options)
     if not options.cluster:

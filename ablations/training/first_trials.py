@@ -127,7 +127,7 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
     first = study_run.ledger.read_result(id)
     if first is None or not study_run.has_time_for(trial):
         raise _TrainingEnded
-    results, interrupted = run_in_temporary_ledger([trial], study_run.conditions_of([trial]))
+    results, interrupted = run_in_temporary_ledger([trial], study_run.choose_conditions([trial]))
     study_run.interrupted = interrupted
     if id in results:
         _store_nondeterminism(first, results[id], study_run)

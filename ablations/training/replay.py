@@ -13,12 +13,12 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.training.device import device_of_trial
-from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.ablations.training.device import find_trial_device
+from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.differences import list_differences, reproducible_values
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
-from unrolled.bench.metric import kind_of
+from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Result, StudyResult
 from unrolled.reports.formats import describe_distances, join_names, shorten
@@ -48,11 +48,11 @@ def replay_sample(
     from its new result.
     """
     results = list(map(locate, draw_sample(plan, ledger, options.number)))
-    device = device_of_trial(results[0].trial, options)  # all trials of a plan have the same device
-    conditions = trial_conditions([result.trial for result in results], options, device)
+    device = find_trial_device(results[0].trial, options)  # all trials of a plan have the same device
+    conditions = make_trial_conditions([result.trial for result in results], options, device)
     outcomes = replay_trials(results, conditions, plan)
     equality = "bit-identical"
-    if plan.of_program:
+    if plan.is_of_program:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.nondeterminism):
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
@@ -122,7 +122,7 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
     kinds = trainings[0].trial.metric_kinds()
-    names = plan.qualities or [name for name in trainings[0].metrics if kind_of(name, kinds) == "quality"]
+    names = plan.qualities or [name for name in trainings[0].metrics if find_kind(name, kinds) == "quality"]
     values = {
         name: [result.metrics[name] for result in trainings if result.done and name in result.metrics]
         for name in names

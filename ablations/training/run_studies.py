@@ -110,7 +110,7 @@ def _run_study(
             print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.kind)
-        if plan.of_program:
+        if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
@@ -153,7 +153,7 @@ def _train_study(study_run: StudyRun) -> bool:
     _prepare_training(study_run)
     plan = study_run.plan
     out = study_run.options.out
-    if plan.of_program:
+    if plan.is_of_program:
         _train_first_trials(study_run)
     _announce_replacement(plan, out)
     todo = [] if study_run.interrupted else study_run.missing_trials()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from unrolled.ablations.comparisons.plan_comparison import design_of_plan
+from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible, plural
@@ -35,7 +35,7 @@ class SeedScheduler:
         """Evaluate the looks whose results are complete."""
         from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy
 
-        design = design_of_plan(self._plan, self.results)
+        design = make_plan_design(self._plan, self.results)
         decisions = decide_looks(design)
         own_rule = decisions.gate or decisions.proposal
         self._has_own_rule = own_rule is not None

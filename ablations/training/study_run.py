@@ -135,7 +135,7 @@ class StudyRun:
             counts = run_trials(
                 trials,
                 self.ledger,
-                self.conditions_of(trials),
+                self.choose_conditions(trials),
                 should_retrain=lambda stored: (
                     retries and plan.should_retrain(stored, retry=self.options.retry)
                 ),
@@ -147,18 +147,18 @@ class StudyRun:
             )
         self.interrupted = self.interrupted or counts.interrupted
 
-    def conditions_of(self, trials: Iterable[Trial]) -> TrialConditions:
+    def choose_conditions(self, trials: Iterable[Trial]) -> TrialConditions:
         """Return how and where these trials are run.
 
         If a time, a speed or memory of a program is judged, a killed trial starts anew: a resumed one would
         measure a part. A model of the chapter adds up the times of its attempts.
         """
-        resumes = not (self.plan.of_program and judges_cost(self.plan.metrics))
-        return replace(trial_conditions(trials, self.options, self.device), resumes=resumes)
+        resumes = not (self.plan.is_of_program and judges_cost(self.plan.metrics))
+        return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time or, of an unmeasured program, if time is left."""
-        if self.plan.of_program and not self.budget.has_measurement:
+        if self.plan.is_of_program and not self.budget.has_measurement:
             return self.budget.allows_trial(0.0)
         return self.budget.allows_trial(trial.expected_seconds)
 
@@ -242,7 +242,7 @@ def check_first_batches(
     if not arms:
         return frozenset()
     half = budget.first_half()
-    conditions = trial_conditions(arms.values(), options, device)
+    conditions = make_trial_conditions(arms.values(), options, device)
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
         conditions,
@@ -269,7 +269,7 @@ def check_first_batches(
     return frozenset(name for name, trial in arms.items() if trial.id not in results)
 
 
-def trial_conditions(
+def make_trial_conditions(
     trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: DeviceChoice
 ) -> TrialConditions:
     """Return how and where these trials are run, by the options and on this device."""

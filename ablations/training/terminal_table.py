@@ -63,5 +63,7 @@ def _shorten_verdict(verdict: Verdict) -> str:
     if verdict.direction is not Direction.NONE:
         return f"{verdict.direction}{_SIZES[verdict.size]}"
     return (
-        verdict.kind if verdict.has_known_size or not verdict.claims else verdict.text.removesuffix(" often")
+        verdict.kind
+        if verdict.has_known_size or not verdict.makes_claim
+        else verdict.text.removesuffix(" often")
     )

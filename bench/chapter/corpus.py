@@ -16,7 +16,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from unrolled.bench.chapter.text import data_hash, is_human_numbers, tokens_of
+from unrolled.bench.chapter.text import data_hash, is_human_numbers, read_corpus_tokens
 from unrolled.bench.chapter.trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
 
 UNKNOWN = "<unk>"
@@ -112,7 +112,7 @@ def load_corpus(trial: ChapterTrial) -> Corpus:
 @functools.cache
 def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     """Tokenise a corpus. The vocabulary is in order of first appearance, capped at the `cap` most common."""
-    words = tokens_of(name, tokens)
+    words = read_corpus_tokens(name, tokens)
     counts = Counter(words)  # Counter keeps the order of first appearance
     vocab = list(counts)
     if cap and cap < len(vocab):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
-from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.text import is_human_numbers, tokens_of
+from unrolled.bench.chapter.models.registry import find_model
+from unrolled.bench.chapter.text import is_human_numbers, read_corpus_tokens
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Scalar
 
@@ -28,7 +28,7 @@ def expected_seconds(trial: ChapterTrial) -> float:
     - updates: updates a token, which take half of a trial's time
     - cost: cost of a token
     """
-    spec = spec_of(trial.model)
+    spec = find_model(trial.model)
     chapter = spec.make_chapter_trial()
     length, words = _measure_text(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
@@ -71,5 +71,5 @@ def _measure_text(corpus: str, kind: str) -> tuple[int, int]:
     """Return the tokens of a text, and how many different ones there are."""
     if kind == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE
-    tokens = tokens_of(corpus, kind)
+    tokens = read_corpus_tokens(corpus, kind)
     return len(tokens), len(set(tokens))

@@ -17,7 +17,7 @@ from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_bat
 from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
@@ -47,7 +47,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     torch_device.make_deterministic()
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
-    if not spec_of(trial.model).is_counting_model:
+    if not find_model(trial.model).is_counting_model:
         with _naming_origin(_find_model_origin(trial)), run.unchanged_machine(trial.device):
             _check_model(trial, corpus, train, valid)
     return Result(trial=trial, status="done", started=started, attempt_seconds=time.perf_counter() - start)
@@ -104,7 +104,7 @@ def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
 
 
 def _find_model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
-    return Path(spec_of(trial.model).file).name, f"{kind} {trial.model!r}"
+    return Path(find_model(trial.model).file).name, f"{kind} {trial.model!r}"
 
 
 def _find_penalty_origin(name: str) -> Origin:

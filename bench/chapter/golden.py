@@ -25,7 +25,7 @@ from unrolled.bench import machine
 from unrolled.bench.chapter import corpus, torch_device
 from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training.learner import ResetEveryBatch
 from unrolled.bench.chapter.trial import ChapterTrial
 
@@ -90,7 +90,7 @@ def play_notebook() -> Iterator[Epoch]:
     torch_device.make_deterministic()
     set_seed(SEED)
     for name in PRINTED:
-        trial = spec_of(name).make_chapter_trial(SEED)
+        trial = find_model(name).make_chapter_trial(SEED)
         if name in ("lm1", "lm3", "lm4"):  # the other models read the same windows as the model before them
             dls = make_loaders(trial)
         if name == "lm2":
@@ -119,7 +119,7 @@ def build_book_model(trial: ChapterTrial, **changes: float) -> LanguageModel:
     """Return the trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load_corpus(trial).vocab)
     build: Callable[..., LanguageModel] = (
-        LMModel4 if trial.model == "lm4" else spec_of(trial.model).build_model
+        LMModel4 if trial.model == "lm4" else find_model(trial.model).build_model
     )
     model = build(vocab, **{**trial.options, **changes})
     model.target = trial.target
@@ -178,7 +178,7 @@ def tabulate_rows(epochs: Iterable[Epoch], machine_differences: Sequence[str]) -
         if printed := PRINTED[model].get(epoch):
             wrong_decimals[model, epoch] = count_wrong_decimals(printed, our_numbers)
             cells = "".join(_format_cells(printed, our_numbers)).rstrip()
-            yield f"{spec_of(model).title:<10}{epoch:>5}  {cells}"
+            yield f"{find_model(model).title:<10}{epoch:>5}  {cells}"
     if machine_differences:
         facts = ", ".join(machine_differences)
         yield f"This machine has {facts}: sums may round in another way, and digits differ."
@@ -201,7 +201,7 @@ def _summarise_rows(wrong_decimals: Mapping[tuple[str, int], int]) -> Iterator[s
     first_off: dict[str, int] = {}
     for (model, epoch), places in wrong_decimals.items():
         if places > 1:
-            first_off.setdefault(spec_of(model).title, epoch)
+            first_off.setdefault(find_model(model).title, epoch)
     if first_off:
         names = ", ".join(f"{title} at epoch {epoch}" for title, epoch in first_off.items())
         yield f"Rounding takes over in {names}."

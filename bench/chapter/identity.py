@@ -5,9 +5,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, hash_text, is_human_numbers, text_of
+from unrolled.bench.chapter.text import (
+    HUMAN_NUMBERS,
+    data_hash,
+    hash_text,
+    is_human_numbers,
+    read_corpus_text,
+)
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import (
@@ -61,7 +67,7 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
     that use it. A file with the text of Human Numbers counts as the built-in text. Raises BadInput if the
     trial needs a plug-in that is not loaded.
     """
-    spec = spec_of(trial.model)
+    spec = find_model(trial.model)
     penalties = find_active_penalties(trial.options)
     if unknown := [key for key in trial.options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
@@ -89,7 +95,12 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     current = trial.identify()
     cure = "run the study again"
     rule = "the text was edited after the study was planned"
-    require(hash_text(text_of(trial.corpus)) == trial.data, rule, place=f"corpus {trial.corpus}", cure=cure)
+    require(
+        hash_text(read_corpus_text(trial.corpus)) == trial.data,
+        rule,
+        place=f"corpus {trial.corpus}",
+        cure=cure,
+    )
     rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
     require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"
@@ -110,7 +121,7 @@ def list_versions(trial: ChapterTrial) -> list[str]:
     fastai is listed if it trains or provides the model, other packages if a plug-in imports them. A CPU build
     and a CUDA build of one release have the same version; the build is among a result's facts.
     """
-    names = {*spec_of(trial.model).packages}
+    names = {*find_model(trial.model).packages}
     if trial.engine == "learner":
         names.add("fastai")
     for sources in find_plug_in_sources(trial.model, find_active_penalties(trial.options)):
@@ -136,12 +147,12 @@ def hash_package(model: str, engine: str, folder: Path, penalties: tuple[str, ..
     """
     files = [folder / name for name in list_package_files(model, engine, penalties)]
     files += [folder.parent / path.relative_to(ROOT) for path in RUNNER]
-    return hash_contents(files, spec_of(model).builder)
+    return hash_contents(files, find_model(model).builder)
 
 
 def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
     """Return the files of `bench` that compute or record a trial's numbers, relative to its folder."""
-    spec = spec_of(model)
+    spec = find_model(model)
     module = spec.module.removeprefix("unrolled.bench.").replace(".", "/")
     model_files = {
         f"chapter/models/{Path(file).name}"
@@ -154,7 +165,7 @@ def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ())
 
 def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
     """Yield the sources of a model and of penalties, for those of them that plug-ins registered."""
-    spec = spec_of(model)
+    spec = find_model(model)
     if spec.file:
         yield spec.sources
     for name in penalties:

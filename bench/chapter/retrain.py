@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Result
@@ -81,7 +81,7 @@ def _check_retrainable(result: Result) -> ChapterTrial:
         cure = "only models of the chapter can be trained again here"
         raise BadInput("is of a program", place=place, cure=cure)
     rule = f"{trial.model} is fitted by counting"
-    is_trained = not spec_of(trial.model).is_counting_model
+    is_trained = not find_model(trial.model).is_counting_model
     require(is_trained, rule, place=place, cure="there is nothing to train")
     require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
     is_unchanged = trial.identify().id == trial.id

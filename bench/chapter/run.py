@@ -18,7 +18,7 @@ from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors, generate_tokens
 from unrolled.bench.chapter.metrics import Evaluation, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.torch_device import gpu_memory
 from unrolled.bench.chapter.training import train as training
@@ -45,7 +45,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     start = time.perf_counter()
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
-    measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
+    measure = count_and_measure if find_model(trial.model).is_counting_model else train_and_measure
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
         try:
@@ -99,7 +99,7 @@ def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
         "model_parameters": sum(weight.numel() for weight in model.parameters()),
         **gpu_memory(torch_device.select_device(trial.device)),
     }
-    if not spec_of(trial.model).file:  # the shapes of a plug-in's weights do not tell how often it uses them
+    if not find_model(trial.model).file:  # a plug-in's shapes do not tell how often it uses its weights
         metrics["train_flops"] = count_training_flops(trial, model, steps)
     evidence = WitnessInput(
         trial=trial,
@@ -164,7 +164,7 @@ def _analyze_errors(
     sums = evaluation.sum_by_role(roles, corpus.role_names)
     records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, corpus, evaluation)}
     guesses = torch.cat(evaluation.guesses).cpu()
-    if bool((guesses == guesses[0]).all()) and not spec_of(trial.model).is_counting_model:
+    if bool((guesses == guesses[0]).all()) and not find_model(trial.model).is_counting_model:
         records["warning"] = f"always predicts “{corpus.decode(guesses[:1])[0]}”"
     return records
 

@@ -50,7 +50,7 @@ def read_bible() -> str:
 
 
 @functools.cache
-def text_of(name: str) -> str:
+def read_corpus_text(name: str) -> str:
     """Return the text of a corpus. Raises BadInput for one that is missing, empty, not UTF-8 or too large."""
     if name == HUMAN_NUMBERS:
         return "".join(generate_human_numbers())
@@ -71,12 +71,12 @@ def text_of(name: str) -> str:
     return re.sub("\r\n?", "\n", text)  # the line ends that reading a file as text gives
 
 
-def tokens_of(name: str, kind: str = "word") -> list[str]:
+def read_corpus_tokens(name: str, kind: str = "word") -> list[str]:
     """Return the tokens of a corpus, in order: words and single punctuation marks, or characters.
 
     Human Numbers' lines, even from a file, are joined by " . " and split on spaces, as in the chapter.
     """
-    text = text_of(name)
+    text = read_corpus_text(name)
     if kind == "char":
         return list(text)
     if is_human_numbers(name):
@@ -93,7 +93,7 @@ def data_hash(name: str) -> str:
     """Return the sha256 of a corpus's text."""
     if name == HUMAN_NUMBERS:
         return HUMAN_NUMBERS_SHA256
-    return hash_text(text_of(name))
+    return hash_text(read_corpus_text(name))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, read_corpus_text
 from unrolled.bench.errors import require
 from unrolled.bench.metric import Kind
 from unrolled.bench.trial import PLANNED_FIELDS, FileState, Scalar, Trial
@@ -230,7 +230,7 @@ class ChapterTrial(Trial):
         """Return the text by its relative path, unless every machine has it."""
         if self.corpus == HUMAN_NUMBERS:
             return {}
-        return {self._relative_path: text_of(self.corpus).encode()}
+        return {self._relative_path: read_corpus_text(self.corpus).encode()}
 
     def relocate_to(self, folder: Path) -> Self:
         """Return the trial with its text below another folder."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.identity import describe_changes
-from unrolled.bench.metric import LARGEST, kind_of
+from unrolled.bench.metric import LARGEST, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
@@ -159,7 +159,7 @@ class ProgramTrial(Trial):
             lines = result.provenance.get("unmatched", {}).get(metric, ())
             hint = f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
             return f"its pattern of {metric} matches no line{hint}"
-        if names := [name for name in result.metrics if kind_of(name) == "quality"]:
+        if names := [name for name in result.metrics if find_kind(name) == "quality"]:
             return f"it reports no {metric}; {suggestion(metric, names)}"
         reason = f"it reports no {metric}; it reported no number"
         if self.metrics_source or self.function:

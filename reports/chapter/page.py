@@ -152,7 +152,9 @@ def _worse_than_counting(comparison: Comparison) -> list[str]:
         if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
             pairs[arm.name] = arm, counts
     judged = comparison.judge_pairs(pairs)
-    return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
+    return [
+        f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.is_harmful
+    ]
 
 
 def choose_samples(comparison: Comparison) -> list[Sample]:

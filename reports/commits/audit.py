@@ -68,7 +68,7 @@ def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
     arm = _find_arm(change, comparison)
     if arm is None or _has_equal_numbers(arm, comparison):
         return ChangeEffect.NO_NUMBER
-    if arm.verdict is None or not arm.verdict.claims:
+    if arm.verdict is None or not arm.verdict.makes_claim:
         return ChangeEffect.OPEN
     assert comparison.design.audit is not None
     effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}

@@ -215,7 +215,7 @@ def add_contrast(
         contrast = compare_pairs(
             arm.summary.values,
             baseline.summary.values,
-            delta=metric.zone,
+            zone=metric.zone,
             lower_is_better=metric.lower_is_better,
         )
         return _limit_to_pairs(arm, contrast, metric)

@@ -18,7 +18,7 @@ from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
-from unrolled.reports.compare.replicates import drop_copies, find_copies, find_equal_seeds
+from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_arms, keep_one_run
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
 from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
@@ -88,7 +88,7 @@ class Comparison:
         )
 
     @property
-    def sequential(self) -> bool:
+    def is_sequential(self) -> bool:
         """True if the study looks more than once."""
         return len(self.design.looks) > 1
 
@@ -99,7 +99,7 @@ class Comparison:
         The contrasts of a gate or a proposal stop by a rule of its own.
         """
         has_own_rule = bool(self.gate or self.proposal)
-        return self.sequential and not has_own_rule and self.metric == self.design.metrics[0]
+        return self.is_sequential and not has_own_rule and self.metric == self.design.metrics[0]
 
     @property
     def uncounted_count(self) -> int:
@@ -145,7 +145,7 @@ class Comparison:
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
         values: Values = {name: collect_values(self.table, name, self.design) for name in names}
         statuses = collect_statuses(self.table, self.design)
-        values = drop_copies(values, find_copies(statuses, values, self.design))
+        values = keep_one_run(values, find_one_run_arms(statuses, values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
@@ -228,7 +228,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
-    copies = find_copies(statuses, values, design)
+    copies = find_one_run_arms(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))

@@ -21,7 +21,7 @@ from unrolled.reports.compare.design import (
     find_arm_remarks,
 )
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import drop_copies, find_copies
+from unrolled.reports.compare.replicates import find_one_run_arms, keep_one_run
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
@@ -41,7 +41,7 @@ def decide_looks(design: Design) -> Decisions[str]:
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    copies = find_copies(statuses, numbers, design)
+    copies = find_one_run_arms(statuses, numbers, design)
     contrasts = arms_to_compare(find_arm_remarks(statuses, design))
     return decide_contrasts(contrasts, statuses, numbers, design, copies)
 
@@ -62,10 +62,10 @@ def decide_contrasts(
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against its base, by every metric.
 
-    `copies` are the arms that ignore their seed, as `find_copies` returns them: each has one run, and its
-    other seeds count as lost. `matches` has the averaged rows of arms.
+    `copies` are the arms that ignore their seed, as `find_one_run_arms` returns them: each has one run, and
+    its other seeds count as lost. `matches` has the averaged rows of arms.
     """
-    evidence = Evidence(statuses, drop_copies(values, copies), design, copies)
+    evidence = Evidence(statuses, keep_one_run(values, copies), design, copies)
     if not design.looks:
         return decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
@@ -185,7 +185,7 @@ def _judge_after_looks(
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {
         name: {
-            metric: replace(verdict, has_ended=has_ended, blocked_reason="" if verdict.claims else fault)
+            metric: replace(verdict, has_ended=has_ended, blocked_reason="" if verdict.makes_claim else fault)
             for metric, verdict in by_metric.items()
         }
         for name, by_metric in judged.verdicts.items()

@@ -14,7 +14,7 @@ class Evidence:
     """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
 
     statuses: Statuses
-    values: Values  # without the copies of one run: see `replicates.drop_copies`
+    values: Values  # without the copies of one run: see `replicates.keep_one_run`
     design: Design
     copies: Mapping[str, Any]  # arms that ignore their seed, each with the seed of its one run
 

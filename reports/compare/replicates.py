@@ -112,7 +112,7 @@ def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
     return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
 
 
-def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
+def find_one_run_arms(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
     Such an arm has one value on all seeds, by every judged metric except clocks and known costs (these count
@@ -169,7 +169,7 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
 def _select_first_values(
     arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
 ) -> dict[Metric, dict[Any, float]]:
-    """Return the values of an arm by metric and seed, on the seeds that `find_copies` reads."""
+    """Return the values of an arm by metric and seed, on the seeds that `find_one_run_arms` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])
     return {
         metric: select_seeds(values[metric.name][arm.name], seeds)
@@ -178,7 +178,7 @@ def _select_first_values(
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
-    """Return the largest range of one value: see `find_copies`. `widest` is the widest spread of an arm."""
+    """Return the largest range of one value (`find_one_run_arms`); `widest` is the widest spread of an arm."""
     size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
     if not design.is_study:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
@@ -225,7 +225,7 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
     return max(spreads)
 
 
-def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
+def keep_one_run(values: Values, copies: Mapping[str, Any]) -> Values:
     """Return the values with one seed alone for each arm that ignores its seed."""
     if not copies:
         return values

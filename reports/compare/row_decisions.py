@@ -67,22 +67,22 @@ def _judge_rows(
         else:
             reason = _explain_lost_runs(of_survivors[name], verdict, lost_counts[name], matched.get(name))
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(verdict, has_ended=verdict.claims, blocked_reason=reason)
+        verdicts[name] = replace(verdict, has_ended=verdict.makes_claim, blocked_reason=reason)
     return verdicts
 
 
 def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
     """Return the verdict that counts lost runs; its claim stays only if the survivors alone show it, too."""
-    if not with_lost_runs.claims or with_lost_runs.kind == of_survivors.kind:
+    if not with_lost_runs.makes_claim or with_lost_runs.kind == of_survivors.kind:
         return with_lost_runs
-    return with_lost_runs.withdraw_claim() if of_survivors.claims else of_survivors
+    return with_lost_runs.withdraw_claim() if of_survivors.makes_claim else of_survivors
 
 
 def _explain_lost_runs(
     of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None
 ) -> str:
     """Return which lost runs keep open a contrast that the survivors would decide; "" for other contrasts."""
-    if judged.claims or not of_survivors.claims:
+    if judged.makes_claim or not of_survivors.makes_claim:
         return ""
     causes = []
     if lost_count:

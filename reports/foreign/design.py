@@ -207,7 +207,7 @@ def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
     """Yield the arms of which half of the numbers or more repeat another, and are too fine for chance.
 
     Another arm has to have five numbers or more that all differ. Arms with one number in all rows are not
-    returned: see `find_copies`.
+    returned: see `find_one_run_arms`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
-from unrolled.bench.metric import COST_KINDS, kind_of
+from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
@@ -89,7 +89,7 @@ def _select_comparable(
     difference = machine_difference(find_machine_kind(result.provenance) for result in both)
     trial = arm.measured.example_trial
     kinds = trial.metric_kinds() if trial else COST_KINDS
-    return {name: x for name, x in costs.items() if not difference or kind_of(name, kinds) == "quality"}
+    return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:

@@ -21,7 +21,7 @@ from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
 from unrolled.reports.words.notes import UNBIASED, list_notes
 from unrolled.reports.words.sentences import (
-    describe_state,
+    describe_remarks,
     describe_too_few_pairs,
     explain_open,
 )
@@ -137,7 +137,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
         format_p(v.difference_p),
         format_p(v.equivalence_p),
         f"{v.symbol} {v.label}",
-        "; ".join(filter(None, (*arm.standing, describe_state(arm, view)))) or "–",
+        "; ".join(filter(None, (*arm.standing, describe_remarks(arm, view)))) or "–",
     )
 
 

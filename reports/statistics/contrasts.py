@@ -62,7 +62,7 @@ class Contrast:
     # lowest and highest possible difference of each pair that lacks rows, by seed
     bounds: Mapping[int, tuple[float, float]]
     rows_lacking: tuple[int, int]  # number of rows that the arm lacks, and that its base lacks
-    delta: float  # smallest difference that matters
+    zone: float  # smallest difference that matters
     family_size: int  # number of contrasts that are corrected together
     look: Look  # the look at which these pairs are seen
     lower_is_better: bool
@@ -129,8 +129,8 @@ class Contrast:
         if self.given_convergence:
             return 1.0
         if self.has_constant_difference:
-            return self._ties_p(self.delta)
-        return max(self._compute_tails(-self.delta)[0], self._compute_tails(self.delta)[1])
+            return self._ties_p(self.zone)
+        return max(self._compute_tails(-self.zone)[0], self._compute_tails(self.zone)[1])
 
     @property
     def divergence_p(self) -> float:
@@ -314,7 +314,7 @@ class Contrast:
         )
 
     @property
-    def skewed(self) -> bool:
+    def is_skewed(self) -> bool:
         """True if the differences are so skewed that their tests may err more often than they should."""
         return self.skewness_of >= FEWEST_SEEDS and skewness_ratio(self.skewness, self.skewness_of) > 1
 
@@ -322,7 +322,7 @@ class Contrast:
     def hides_skewness(self) -> bool:
         """True if there are too few values to show that they are skewed: see `skewness_ratio`."""
         return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (
-            self.has_constant_difference or self.skewed
+            self.has_constant_difference or self.is_skewed
         )
 
     @property
@@ -342,7 +342,7 @@ class Contrast:
         if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)
-        return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
+        return max(FEWEST_SEEDS, power.seeds_needed(self.zone / self.sd, level))
 
 
 def _mcnemar_p(fewer: int, more: int) -> float:

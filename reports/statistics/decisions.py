@@ -239,7 +239,7 @@ class _LookInput(Generic[Key]):
                     by_name[name],
                     has_ended=verdict.has_ended,
                     blocked_reason=reason if metric == self.metrics[0].name else of_other,
-                    futile=name in futile_reasons,
+                    is_futile=name in futile_reasons,
                 )
                 for metric, by_name in by_metric.items()
             }
@@ -267,7 +267,7 @@ class _LookInput(Generic[Key]):
 
 def _ends_contrast(verdict: Verdict, stopping_rule: StoppingRule) -> bool:
     """Return True if a verdict ends its contrast. In a gate or a proposal none does."""
-    if stopping_rule in OWN_RULES or not verdict.claims:
+    if stopping_rule in OWN_RULES or not verdict.makes_claim:
         return False
     return verdict.has_known_size or stopping_rule != StoppingRule.SIZE or verdict.direction is Direction.NONE
 
@@ -286,7 +286,7 @@ def _find_futile(
             continue
         test = LastLookTest(
             looks=contrast.look.looks,
-            delta=contrast.delta,
+            delta=contrast.zone,
             alpha=verdict.adjusted_difference.alpha,
             alpha_same=verdict.adjusted_equivalence.alpha,
             until_size=stopping_rule == StoppingRule.SIZE,
@@ -300,7 +300,7 @@ def _find_futile(
 def _describe_seeds(number: int | None, verdict: Verdict) -> str:
     """Return how many seeds would decide a contrast, with two digits: "about 120 seeds would decide it"."""
     quantity = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
-    purpose = "settle its size" if verdict.claims else "decide it"
+    purpose = "settle its size" if verdict.makes_claim else "decide it"
     return f"{quantity} seeds would {purpose}"
 
 

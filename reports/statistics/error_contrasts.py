@@ -33,7 +33,7 @@ from unrolled.reports.statistics.pairs import PairOptions, compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
-from unrolled.reports.statistics.values import highest_of, select_finite
+from unrolled.reports.statistics.values import find_upper_limit, select_finite
 
 ENOUGH_SKEWED = 30  # so many values of the side with the wider spread mostly show its skewness
 
@@ -96,7 +96,7 @@ class Unpaired(ErrorContrast):
     @property
     def equivalence_p(self) -> float:
         """The p of the test that the difference is within ±δ; at least `ties_p` of a side of equal values."""
-        return max(super().equivalence_p, self._constant_p(self.delta))
+        return max(super().equivalence_p, self._constant_p(self.zone))
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
         """Return `Contrast.interval`; for equivalence it covers ±`ties_end` of a side of equal values."""
@@ -218,7 +218,7 @@ def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOpt
         "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
         "base_diverged": len(base) - b.size,
-        "upper_limit": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
+        "upper_limit": find_upper_limit(np.array([*a, *b]), options.get("highest", math.inf)),
         "error": error,
         "df": df,
     }

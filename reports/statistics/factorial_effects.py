@@ -75,7 +75,7 @@ def factorial_effects(
         contrasts[columns] = compare_pairs(
             dict(zip(seeds, effect.tolist(), strict=True)),
             zeros,
-            delta=delta,
+            zone=delta,
             lower_is_better=lower_is_better,
             family_size=len(chosen),
             lost_count=lost_count,

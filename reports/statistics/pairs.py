@@ -16,13 +16,18 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
 from unrolled.reports.statistics.looks import FIXED, Look
 from unrolled.reports.statistics.types import SeedValues
-from unrolled.reports.statistics.values import count_decimals, diverged_as_worst, highest_of, select_finite
+from unrolled.reports.statistics.values import (
+    count_decimals,
+    diverged_as_worst,
+    find_upper_limit,
+    select_finite,
+)
 
 
 class MetricOptions(TypedDict):
     """The options of `compare_pairs` that follow from the metric."""
 
-    delta: float
+    zone: float
     lower_is_better: bool
     structural: bool
     highest: float
@@ -42,7 +47,7 @@ class ContrastOptions(TypedDict, total=False):
 class PairOptions(ContrastOptions, total=False):
     """All options of `compare_pairs`, for functions that hand them on."""
 
-    delta: Required[float]
+    zone: Required[float]
     lower_is_better: bool
     structural: bool
     highest: float
@@ -51,7 +56,7 @@ class PairOptions(ContrastOptions, total=False):
 def make_options(metric: Metric) -> MetricOptions:
     """Return the options by which all contrasts of a metric are made."""
     return {
-        "delta": metric.zone,
+        "zone": metric.zone,
         "lower_is_better": metric.lower_is_better,
         "structural": metric.is_structural,
         "highest": metric.highest,
@@ -62,7 +67,7 @@ def compare_pairs(
     arm: SeedValues,
     base: SeedValues,
     *,
-    delta: float,
+    zone: float,
     lower_is_better: bool = True,
     family_size: int = 1,
     look: Look = FIXED,
@@ -75,27 +80,27 @@ def compare_pairs(
 ) -> Contrast:
     """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst value.
 
-    - `delta`: the smallest difference that matters, on the judged scale (`Metric.zone`)
+    - `zone`: the smallest difference that matters, on the judged scale (`Metric.zone`)
     - `family_size`: the number of contrasts that are corrected together
     - `look`: the look at which these seeds are seen
     - `lost_count`: the number of pairs in which a side failed
     - `computed_alike`: whether both arms are known to have computed the same, if all their values are equal
     - `structural`: whether the metric follows from the settings alone, as a number of parameters does
-    - `highest`: the highest value of a metric whose lowest one is 0: see `highest_of`
+    - `highest`: the highest value of a metric whose lowest one is 0: see `find_upper_limit`
     - `bounds`: for each seed whose value lacks rows, the arm's lowest and highest possible value
     - `rows_lacking`: the number of rows that the arm lacks, and that its base lacks
 
     Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
-    if not delta > 0 or family_size < 1:
-        raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family_size}")
+    if not zone > 0 or family_size < 1:
+        raise ValueError(f"δ must be positive and the family at least 1, not {zone} and {family_size}")
     arm = diverged_as_worst(arm, lower_is_better)
     base = diverged_as_worst(base, lower_is_better)
     seeds = tuple(s for s in arm if s in base)
     a = np.array([arm[s] for s in seeds])
     b = np.array([base[s] for s in seeds])
     sign = 1 if lower_is_better else -1
-    noise = _printing_noise(a, b, delta) if highest < math.inf else 0.0
+    noise = _printing_noise(a, b, zone) if highest < math.inf else 0.0
     described = _describe_pairs(seeds, a, b, noise)
     is_whole = bool(
         a.size and not lost_count and not bounds and np.isfinite(a).all() and np.isfinite(b).all()
@@ -109,7 +114,7 @@ def compare_pairs(
         lost_count=lost_count,
         bounds={s: (bounds[s][0] - base[s], bounds[s][1] - base[s]) for s in seeds if s in bounds},
         rows_lacking=rows_lacking,
-        delta=delta,
+        zone=zone,
         family_size=family_size,
         look=look,
         lower_is_better=lower_is_better,
@@ -121,7 +126,7 @@ def compare_pairs(
         all_tied=all_tied,
         computed_alike=all_tied and computed_alike,
         known_exactly=structural and is_whole and _have_one_value(a) and _have_one_value(b),
-        upper_limit=highest_of(select_finite([*a, *b]), highest),
+        upper_limit=find_upper_limit(select_finite([*a, *b]), highest),
         **described,
     )
 
@@ -131,7 +136,7 @@ def _have_one_value(side: Floats) -> bool:
     return bool(side[0] and np.ptp(side) == 0)
 
 
-def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
+def _printing_noise(a: Floats, b: Floats, zone: float) -> float:
     """Return the difference up to which two shares count as equal: one may be stored with fewer digits.
 
     0.87 and 0.8734 are equal: they differ by less than half a unit of the last decimal of 0.87. This holds if
@@ -141,9 +146,9 @@ def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(count_decimals(side) for side in (a, b))
     half_unit = 0.501 * 10.0**-fewer
-    if fewer < more and np.abs(a - b).max(initial=0) <= half_unit <= delta:
+    if fewer < more and np.abs(a - b).max(initial=0) <= half_unit <= zone:
         return half_unit
-    return min(SINGLE_ROUNDING * size, delta / 1000)
+    return min(SINGLE_ROUNDING * size, zone / 1000)
 
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:

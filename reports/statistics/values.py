@@ -32,7 +32,7 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
     return {s: float(values[s]) if math.isfinite(values[s]) else worst for s in sorted(values)}
 
 
-def highest_of(values: Floats, highest: float) -> float:
+def find_upper_limit(values: Floats, highest: float) -> float:
     """Return the upper bound of values: `highest` if they all lie between 0 and it, else infinity.
 
     An accuracy has `highest` = 1: for 0.9 and 0.95 it is 1, and for 90 and 95 (per cent) infinity. If all

@@ -67,7 +67,7 @@ class Verdict:
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
     has_ended: bool = False  # whether it ended its contrast, or its gate or proposal has ended
     blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
-    futile: bool = False  # whether it is unlikely to be decided by the last look
+    is_futile: bool = False  # whether it is unlikely to be decided by the last look
 
     @property
     def unbiased_difference(self) -> float | None:
@@ -90,7 +90,7 @@ class Verdict:
             most_looks,
             contrast.mean_difference,
             contrast.sd,
-            delta=contrast.delta,
+            delta=contrast.zone,
             alpha=self.adjusted_difference.alpha,
             alpha_same=self.adjusted_equivalence.alpha,
             until_size=self.stopping_rule == StoppingRule.SIZE,
@@ -115,7 +115,7 @@ class Verdict:
     @property
     def equivalence_p(self) -> float | None:
         """The adjusted p of equality within ±δ; None if it is .05 or less and nothing is claimed."""
-        if self.adjusted_equivalence.p <= ALPHA and not self.claims:
+        if self.adjusted_equivalence.p <= ALPHA and not self.makes_claim:
             return None
         return self.adjusted_equivalence.p
 
@@ -124,16 +124,16 @@ class Verdict:
         """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
         The interval is longer than that of t on the side of the long tail, and reaches zero there. Pairs that
-        are not shown to be skewed (`Contrast.skewed`) do not count.
+        are not shown to be skewed (`Contrast.is_skewed`) do not count.
         """
-        return self.contrast.skewed and self.is_widened_to_zero
+        return self.contrast.is_skewed and self.is_widened_to_zero
 
     @property
     def is_widened_to_zero(self) -> bool:
         """True if it is open, and its interval reaches zero only because it is widened for skewness."""
         interval = self.interval
         mean = self.contrast.mean_difference
-        if self.claims or self.contrast.uses_signs or mean is None:
+        if self.makes_claim or self.contrast.uses_signs or mean is None:
             return False
         if interval is None or not interval.low <= 0 <= interval.high:
             return False
@@ -199,19 +199,19 @@ class Verdict:
         return self.size is not Size.UNSETTLED
 
     @property
-    def claims(self) -> bool:
+    def makes_claim(self) -> bool:
         """True if it claims anything: if it is not open."""
         return self.kind != "open"
 
     @property
-    def harmful(self) -> bool:
+    def is_harmful(self) -> bool:
         """True if the arm is shown to be worse, and not by less than δ, or to diverge more often."""
         return self.kind_beyond_delta == "worse" or self.divergence_direction is Direction.WORSE
 
     @property
     def provisional(self) -> bool:
         """True if it claims anything on fewer than `CLAIM_SEEDS` seeds."""
-        return self.claims and self.contrast.pairs < CLAIM_SEEDS
+        return self.makes_claim and self.contrast.pairs < CLAIM_SEEDS
 
 
 def judge_contrast(
@@ -251,13 +251,13 @@ def judge_contrast(
         direction = Direction.BETTER if better else Direction.WORSE
         if contrast.has_constant_difference and not contrast.given_convergence:
             interval = contrast.ties_interval(difference.alpha)
-        size = _classify_size(interval, contrast.delta) if interval else Size.UNSETTLED
+        size = _classify_size(interval, contrast.zone) if interval else Size.UNSETTLED
         if contrast.divergence_differs and better is (contrast.diverges_more > 0):
             direction = Direction.NONE
             size = Size.UNSETTLED
     elif enough and equivalence.p <= ALPHA and not (contrast.given_convergence or contrast.fails_unequally):
         inner = contrast.interval(equivalence.alpha, sides=1)
-        if inner and _classify_size(inner, contrast.delta) is Size.LESS:
+        if inner and _classify_size(inner, contrast.zone) is Size.LESS:
             size = Size.LESS
             interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.confidence)
     more_often = Direction.WORSE if contrast.diverges_more > 0 else Direction.BETTER

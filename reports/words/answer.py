@@ -102,7 +102,7 @@ def _describe_interactions(factorial: Factorial | None, comparison: Comparison) 
         unit = comparison.scale.difference_unit
         evidence = _format_evidence(verdict, comparison) + format_brackets(", ".join(factorial.standing))
         yield together.format(first, second, size, unit, verdict.direction, evidence)
-    if undecided := sum(not effect.verdict.claims for effect in factorial.interactions):
+    if undecided := sum(not effect.verdict.makes_claim for effect in factorial.interactions):
         pairs = plural(len(factorial.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
@@ -145,7 +145,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
     if undecided := [
-        finding for finding in findings if not finding.verdict.claims and finding not in settled
+        finding for finding in findings if not finding.verdict.makes_claim and finding not in settled
     ]:
         by = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))

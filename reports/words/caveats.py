@@ -55,7 +55,7 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
     """Return a sentence on the futile contrasts; "" for none."""
-    names = [arm.name for arm in comparison.judged_arms if arm.verdict and arm.verdict.futile]
+    names = [arm.name for arm in comparison.judged_arms if arm.verdict and arm.verdict.is_futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -149,7 +149,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         phrases.append(
             f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."
         )
-    if comparison.sequential:
+    if comparison.is_sequential:
         phrases += _CAVEATS_OF_LOOKS
     if any(arm.diverged_count for arm in comparison.arms):
         phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")

@@ -10,8 +10,8 @@ from unrolled.reports.formats import phrase_all
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (
     absolute_difference,
+    describe_remarks,
     describe_stage,
-    describe_state,
     describe_too_few_pairs,
     describe_unbiased,
 )
@@ -71,7 +71,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
         return arm.reason_not_compared
     if contrast.all_tied:
         alike = f"the same {phrase_all(contrast.pairs, comparison.design.noun)}"
-        return ", ".join(filter(None, (alike, describe_state(arm, comparison))))
+        return ", ".join(filter(None, (alike, describe_remarks(arm, comparison))))
     phrases = []
     show = partial(comparison.scale.format_difference, interval=arm.interval, sign=True)
     if contrast.estimate is not None:
@@ -88,7 +88,7 @@ def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
         f"better on {contrast.pairs_better} of {plural(contrast.pairs, comparison.design.noun)}"
         if contrast.is_paired
         else "",
-        describe_state(arm, comparison),
+        describe_remarks(arm, comparison),
     ]
     return ", ".join(filter(None, phrases))
 

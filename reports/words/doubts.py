@@ -102,15 +102,20 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     for arm in comparison.arms_with_contrast:
         contrast = arm.contrast
         verdict = arm.verdict
-        if contrast and verdict and contrast.skewed:
+        if contrast and verdict and contrast.is_skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
             sides = make_visible(arm.name)
             if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
                 sides += f" against {make_visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
-        elif isinstance(contrast, Unpaired) and verdict and verdict.claims and contrast.has_unequal_spreads:
+        elif (
+            isinstance(contrast, Unpaired)
+            and verdict
+            and verdict.makes_claim
+            and contrast.has_unequal_spreads
+        ):
             unequal.append(make_visible(arm.name))
-        elif contrast and verdict and verdict.claims and contrast.hides_skewness:
+        elif contrast and verdict and verdict.makes_claim and contrast.hides_skewness:
             too_few.append(
                 f"{make_visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
             )

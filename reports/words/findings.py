@@ -29,7 +29,7 @@ class Finding(NamedTuple):
     def evidence_remarks(self) -> str:
         """Remarks on the evidence: "exploratory, provisional, 3 pairs lost", or what keeps it open."""
         verdict = self.verdict
-        lost = describe_lost(verdict.contrast) if verdict.claims and verdict.contrast.lost_count else ""
+        lost = describe_lost(verdict.contrast) if verdict.makes_claim and verdict.contrast.lost_count else ""
         skewed = "the pairs are skewed" if verdict.open_by_skewness else ""
         provisional = "provisional" if verdict.provisional else ""
         return ", ".join(filter(None, (*self.standing, provisional, lost, verdict.blocked_reason or skewed)))

@@ -33,7 +33,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
     Arms are ranked only once a contrast is decided.
     """
-    ranked = any(finding.verdict.claims for finding in findings)
+    ranked = any(finding.verdict.makes_claim for finding in findings)
     if ranked and (lines := find_grid_lines(comparison)):
         best = rank_named_arms(
             [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]], comparison
@@ -107,7 +107,7 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
         return sign * (finding.verdict.contrast.estimate or 0.0)
 
     larger = [finding for finding in findings if measure_gain(finding) > measure_gain(first)]
-    decided = "decided " if any(not finding.verdict.claims for finding in larger) else ""
+    decided = "decided " if any(not finding.verdict.makes_claim for finding in larger) else ""
     has_other_task = any(finding.other_task for finding in larger)
     task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if has_other_task else ""
     return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
@@ -144,7 +144,7 @@ def _describe_gain(finding: Finding, comparison: Comparison) -> str:
     contrast = verdict.contrast
     seeds = describe_sizes(contrast, comparison.design.noun)
     if not finding.has_effect:  # a difference without a size is infinite
-        return f"{verdict.text} over {seeds}" if verdict.claims else f"open after {seeds}"
+        return f"{verdict.text} over {seeds}" if verdict.makes_claim else f"open after {seeds}"
     scale = comparison.scale
     size = f"{scale.format_size(contrast.estimate or 0.0, verdict.interval)} {scale.difference_unit}".rstrip()
     median = " in the median" if contrast.uses_median else ""

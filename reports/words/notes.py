@@ -69,7 +69,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     if not comparison.design.is_study:
         return _list_foreign_notes(comparison, test, few_or_copied)
     notes = [test, *few_or_copied]
-    if comparison.sequential:
+    if comparison.is_sequential:
         notes.append(STOPPED)
     if not comparison.has_too_few_pairs:
         aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]

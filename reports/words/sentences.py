@@ -27,7 +27,7 @@ def write_verdict_sentence(
     contrast = verdict.contrast
     test = f"{correction} p {format_p(verdict.difference_p)}"
     if verdict.kind == "same":
-        zone = scale.format_measured_delta(contrast.delta)
+        zone = scale.format_measured_delta(contrast.zone)
         test = f"within ±{zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
     signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
@@ -35,7 +35,7 @@ def write_verdict_sentence(
         *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.all_tied else effect),
         _describe_lost_pairs(contrast),
         describe_stage(verdict),
-        "" if verdict.claims or verdict.futile else _describe_power(contrast, scale),
+        "" if verdict.makes_claim or verdict.is_futile else _describe_power(contrast, scale),
         f"provisional under {CLAIM_SEEDS} seeds" if verdict.provisional else "",
     ]
     return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(filter(None, phrases))}."
@@ -72,7 +72,9 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     seeds = f"{verdict.contrast.look.seed_count} of {looks.last} seeds"
     if verdict.has_ended:
         return (
-            f"decided at {seeds}" if verdict.claims else f"open at {seeds}, where {first_metric} was decided"
+            f"decided at {seeds}"
+            if verdict.makes_claim
+            else f"open at {seeds}, where {first_metric} was decided"
         )
     if verdict.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
@@ -87,7 +89,7 @@ def _name_open_part(verdict: Verdict, first_metric: str) -> str:
         StoppingRule.GATE: "the gate is ",
         StoppingRule.PROPOSAL: "the proposal is ",
     }
-    return subjects[verdict.stopping_rule] if verdict.claims else ""
+    return subjects[verdict.stopping_rule] if verdict.makes_claim else ""
 
 
 def _describe_effect(verdict: Verdict, scale: Scale) -> str:
@@ -154,7 +156,7 @@ def _describe_power(contrast: Contrast, scale: Scale) -> str:
         return ""
     return (
         f"{contrast.pairs} seeds detect {scale.format_measured(contrast.mde)} with 80 % power; "
-        f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.delta)}"
+        f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.zone)}"
     )
 
 
@@ -173,7 +175,7 @@ def describe_aa_check(contrast: Contrast) -> str:
     passed = f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
     if contrast.uses_signs or contrast.sd is None:
         return passed
-    noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.delta
+    noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.zone
     power = f"with 80 % power it would notice, at {format_p(SELF_CHECK_ALPHA)}"
     return f"{passed}; {power}, a difference of {format_number(noticed, 1)} δ"
 
@@ -211,7 +213,7 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 
-def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
+def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
     """Return the state of the arm's contrast, or why it has none; "" if there is nothing to remark.
 
     The sentence of `describe_too_few_pairs` on all arms is not repeated.
@@ -238,7 +240,7 @@ def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
 def _fails_unequally(verdict: Verdict) -> bool:
     """Return True for a contrast that still gets seeds, and of which one side failed more often."""
     return verdict.contrast.fails_unequally and not (
-        verdict.claims or verdict.has_ended or verdict.blocked_reason
+        verdict.makes_claim or verdict.has_ended or verdict.blocked_reason
     )
 
 
@@ -247,7 +249,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     verdict = arm.verdict
     contrast = arm.contrast
     noun = comparison.design.noun
-    if verdict is None or contrast is None or verdict.claims:
+    if verdict is None or contrast is None or verdict.makes_claim:
         return ""
     if verdict.blocked_reason:
         return verdict.blocked_reason
@@ -275,7 +277,7 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     if verdict.blocked_reason or (has_more_looks and not verdict.has_ended):
         return describe_stage(verdict, comparison.deciding_metric_title)
     if verdict.has_ended:
-        return "" if verdict.claims else f"open: {explain_open(arm, comparison)}"
+        return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"

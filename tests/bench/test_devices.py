@@ -18,7 +18,7 @@ from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import load_corpus, make_batches
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.metrics import Evaluation
-from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import checkpoint, loop, train
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -108,7 +108,7 @@ def make_tiny_trial(tmp_path: Path) -> Callable[..., ChapterTrial]:
     text.write_text("the cat sat on a mat and slept . " * 3 + "the")
 
     def make(name: str, **changes: Any) -> ChapterTrial:
-        spec = spec_of(name)
+        spec = find_model(name)
         options = changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": 1}
@@ -128,7 +128,7 @@ def train_on_meta(
         result = run_trial(trial)
         assert result.done, result.reason
         assert all(getattr(result, name) for name in ("metrics", "records", "witnesses", "fingerprints"))
-        if not spec_of(name).is_counting_model:
+        if not find_model(name).is_counting_model:
             assert meta_device.reads > 0, "else it was not on the device"
             assert len(result.curves["valid_loss"]) == trial.epochs
         return result

@@ -14,7 +14,7 @@ import torch
 
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import torch_device
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
@@ -37,7 +37,7 @@ pytestmark = [
 
 def make_settings(name: str, **changes: Any) -> dict[str, Any]:
     """Return the keywords of the model's trial in the chapter's set-up, of two epochs."""
-    return asdict(spec_of(name).make_chapter_trial(**{"device": DEVICE, "epochs": 2, **changes}))
+    return asdict(find_model(name).make_chapter_trial(**{"device": DEVICE, "epochs": 2, **changes}))
 
 
 def start_trial(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:

@@ -5,7 +5,7 @@ from statistics import median
 import pytest
 import torch
 
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 
 CHAPTER = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm6", "lm7", "gru")
 SCRATCH = ("lstm-gates", "lstm-chunk", "gru-after", "gru-before")
@@ -19,7 +19,7 @@ def test_seconds_a_trial(benchmark, profile, unrolled_process, plain_process, mo
     if benchmark.disabled and model != "lm4":
         pytest.skip("not measured: one will do")
     peers = ("notebook", "script") if model in CHAPTER else ()
-    spec = spec_of(model)
+    spec = find_model(model)
     seconds = {arm: [] for arm in ("loop", "learner", *peers)}
     epochs = spec.settings["epochs"]
 

@@ -68,7 +68,7 @@ def test_verdicts_a_cpu_hour(benchmark):
                 }
                 seeds = {arm: v.contrast.pairs for arm, v in firsts.items()}
                 seeds[TOGGLES.baseline.name] = max(seeds.values())
-                verdicts += sum(v.claims for v in firsts.values())
+                verdicts += sum(v.makes_claim for v in firsts.values())
                 trials += sum(seeds.values())
                 cpu += sum(n * costs[arm] for arm, n in seeds.items())
             means = {"verdicts": verdicts / len(studies), "trials": trials / len(studies)}

@@ -60,10 +60,10 @@ def replace_trials() -> Iterator[None]:
     def conditions(*args: Any) -> TrialConditions:
         return replace(choose_conditions(*args), run_import="tests.helpers.look_trials:act", preload=())
 
-    choose_conditions = study_run.trial_conditions
+    choose_conditions = study_run.make_trial_conditions
     with ExitStack() as stack:
         for module, name, stand_in in (
-            (study_run, "trial_conditions", conditions),
+            (study_run, "make_trial_conditions", conditions),
             (study_run, "render_page", log_page),
             (run_studies, "render_page", log_page),
             (run_studies, "Writer", SilentWriter),

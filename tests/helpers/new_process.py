@@ -30,7 +30,7 @@ def _forget() -> None:
 
     PLUG_IN_PENALTIES.clear()
     plugins._LOADED.clear()
-    for cached in (hash_source, corpus.tokenize_corpus, text.text_of, costs._measure_text):
+    for cached in (hash_source, corpus.tokenize_corpus, text.read_corpus_text, costs._measure_text):
         cached.cache_clear()
 
 

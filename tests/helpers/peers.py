@@ -23,7 +23,7 @@ from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 from torch import Tensor, nn
 
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, read_corpus_text
 
 BATCH = 64
 HIDDEN = 64
@@ -203,7 +203,7 @@ def script(model: str, epochs: int = 0) -> Cost:
 
 def _windows(recipe: Recipe) -> tuple[int, list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
     """Return the size of the vocabulary, and (words, the words after them) of training and validation."""
-    words = " . ".join(line.strip() for line in text_of(HUMAN_NUMBERS).splitlines()).split(" ")
+    words = " . ".join(line.strip() for line in read_corpus_text(HUMAN_NUMBERS).splitlines()).split(" ")
     vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
     ids = torch.tensor([vocab[word] for word in words])
     n = recipe.window

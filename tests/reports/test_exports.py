@@ -35,7 +35,7 @@ from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
-from unrolled.reports.words.sentences import describe_state
+from unrolled.reports.words.sentences import describe_remarks
 
 
 def read_rows(text):
@@ -115,7 +115,7 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     row = view.arms[-1]
     assert row.has_ended
     assert row.verdict.kind == "open"
-    assert describe_state(row, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
+    assert describe_remarks(row, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():

@@ -127,7 +127,7 @@ def test_a_cell_that_is_one_copied_run_leaves_no_effects(cell: int) -> None:
     assert find_factorial(comparison) is None
     copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
     verdicts = [part.verdicts[copied_context] for part in find_parts(comparison, None)]
-    assert verdicts and not any(v.claims for v in verdicts if v)
+    assert verdicts and not any(v.makes_claim for v in verdicts if v)
 
 
 def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():

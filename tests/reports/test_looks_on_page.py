@@ -32,7 +32,7 @@ from unrolled.reports.words.caveats import (
     list_limits,
 )
 from unrolled.reports.words.claims import list_claims, write_claims
-from unrolled.reports.words.sentences import describe_state, write_verdict_sentence
+from unrolled.reports.words.sentences import describe_remarks, write_verdict_sentence
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     noisy = make_arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
     comparison = compare(make_looked_study(noisy))
     row = comparison.arms[-1]
-    assert row.verdict.futile
+    assert row.verdict.is_futile
     assert row.state == "open"
     assert row.contrast.pairs == 15
     assert row.seeds_wanted == 15
@@ -93,7 +93,7 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
         make_looked_study(noisy, to_the_end=True),
         make_looked_study(replace(noisy, marked_exploratory=True)),
     ):
-        assert not compare(design).arms[-1].verdict.futile
+        assert not compare(design).arms[-1].verdict.is_futile
         assert describe_futile_contrasts(compare(design)) == ""
 
 
@@ -190,7 +190,7 @@ def test_a_direction_of_open_size_is_not_called_undecided():
     facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
     comparison = compare(make_study((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
     assert comparison.arms[1].verdict.text == "better, size not settled"
-    assert describe_state(comparison.arms[1], comparison) == "its size is not decided at 10 seeds"
+    assert describe_remarks(comparison.arms[1], comparison) == "its size is not decided at 10 seeds"
 
 
 def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
@@ -315,7 +315,7 @@ def test_a_contrast_with_failed_pairs_is_undecided_at_the_last_look() -> None:
     design = make_study((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
     row = compare(design).arms[1]
     assert (row.contrast.pairs, row.verdict.kind) == (17, "open")
-    state = describe_state(row, compare(design))
+    state = describe_remarks(row, compare(design))
     assert "open after" not in state and "not decided at 17 seeds" in state
     (sentence,) = write_claims(compare(design))
     assert "open after" not in sentence

@@ -240,7 +240,7 @@ def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
     )
     row = compare(design).arms[1]
     assert not row.is_one_run
-    assert row.verdict.claims
+    assert row.verdict.makes_claim
 
 
 def draw_questions(arm: str, share: float, seeds: int, rng: np.random.Generator) -> pd.DataFrame:

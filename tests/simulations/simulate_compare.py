@@ -50,8 +50,8 @@ def simulate_fold_rates(rng: np.random.Generator, repeats: int, studies: int) ->
     zeros = dict.fromkeys(range(10 * repeats), 0.0)
     for _ in range(studies):
         d = dict(enumerate(draw_fold_differences(rng, 10, repeats)))
-        plain = compare_pairs(d, zeros, delta=1.0)
-        corrected = compare_folds(d, zeros, delta=1.0, test_share=0.1)
+        plain = compare_pairs(d, zeros, zone=1.0)
+        corrected = compare_folds(d, zeros, zone=1.0, test_share=0.1)
         wrong += plain.p <= 0.05, corrected.p <= 0.05
     return wrong / studies
 

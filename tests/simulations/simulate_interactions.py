@@ -36,8 +36,8 @@ def words_differ(cells: Cells) -> bool:
     with_others = {}
     single_parts = {}
     for part in range(PARTS):
-        with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], delta=1.0)
-        single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], delta=1.0)
+        with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], zone=1.0)
+        single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], zone=1.0)
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
     verdicts = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
     return any(len({by_part[part].kind_beyond_delta for by_part in verdicts}) > 1 for part in range(PARTS))

@@ -20,7 +20,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study.checkouts import open_repository, run_in_checkouts
+from unrolled.ablations.study.checkouts import open_repository, use_checkouts
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.loading import make_study, override_study
 from unrolled.ablations.study.program import ProgramFactory
@@ -28,7 +28,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.ablations.training.device import choose_device
-from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import Audit, AuditedChange
@@ -41,7 +41,7 @@ FindFailures = Callable[[Sequence[str], ProgramFactory], Mapping[str, str]]
 
 
 @run_folder.use_run_folder()
-def prepare_audit(commits: str, path: str, options: AuditOptions) -> Study:
+def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
     """Return the study that judges each change of a range, BASE..TIP, by the study in a file.
 
     The default file is STUDY_FILE at the repository's top. To find changes without which the program fails,
@@ -126,7 +126,7 @@ def _make_audit(
             "arm": tuple(tables),
         }
         study = make_study(file.model_copy(update=updates), path, confirmed=True)
-        study = run_in_checkouts(study, checkouts.factory)
+        study = use_checkouts(study, checkouts.factory)
     return replace(study, audit=Audit(changes=tuple(changes), forward=options.forward))
 
 
@@ -182,7 +182,7 @@ def _try_checkouts(
     counts = run_trials(
         [*trials.values()],
         ledger,
-        trial_conditions(trials.values(), options, device),
+        make_trial_conditions(trials.values(), options, device),
         should_retrain=lambda stored: options.retry and stored.status == "failed",
         is_wanted=lambda _: time.monotonic() < end,
     )

@@ -75,7 +75,7 @@ def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger
         chain_study = parse_chain_study(record.chain.study_text, file_path, repository)
     else:
         chain_study, record = _begin_chain(file_path, repository, options, ledger)
-    return _Candidate(record, chain_study, commit, options, ledger).find_entry()
+    return _Candidate(record, chain_study, commit, options, ledger).enter_candidate()
 
 
 def _begin_chain(
@@ -138,7 +138,7 @@ class _Candidate:
     options: JudgeOptions
     ledger: Ledger
 
-    def find_entry(self) -> ChainEntry:
+    def enter_candidate(self) -> ChainEntry:
         """Return the entry of the candidate's proposal: an earlier one of the same content, or a new one."""
         incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
         pair = CommitPair(self.chain_study.repository, incumbent, self.commit)

@@ -16,9 +16,9 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.program_files import locate_files
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import device_of_trial
+from unrolled.ablations.training.device import find_trial_device
 from unrolled.ablations.training.replay import allow_for_noise, replay_trials
-from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import format_duration
 
@@ -40,8 +40,8 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     factory = study.baseline.factory
     assert isinstance(factory, ProgramFactory)
     sample = [locate_files(result, factory) for result in results[CANDIDATE][:SAMPLE_SIZE]]
-    device = device_of_trial(sample[0].trial, options)
-    conditions = trial_conditions([result.trial for result in sample], options, device)
+    device = find_trial_device(sample[0].trial, options)
+    conditions = make_trial_conditions([result.trial for result in sample], options, device)
     outcomes = replay_trials(sample, conditions, plan)
     if plan.nondeterminism:  # noise of the incumbent; a candidate that adds noise is doubted
         outcomes, _ = allow_for_noise(outcomes, plan, conditions)

@@ -160,7 +160,7 @@ ZOO = {spec.name: spec for spec in _SPECS}
 """Every model by its name."""
 
 
-def spec_of(name: str) -> ModelSpec:
+def find_model(name: str) -> ModelSpec:
     """Return the entry called `name`. A trained model has the plugged-in penalties among its options, as 0.
 
     Raises BadInput with a suggestion for an unknown name.

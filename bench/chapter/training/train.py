@@ -10,7 +10,7 @@ from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 
@@ -25,7 +25,7 @@ def load_data(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
 def build_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
     """Return the trial's model with its initial weights, which depend on the seed and not on the arm."""
     torch.manual_seed(trial.derive_seed("init"))
-    model: LanguageModel = spec_of(trial.model).build_model(vocab, **trial.options)
+    model: LanguageModel = find_model(trial.model).build_model(vocab, **trial.options)
     model.detach_every = trial.detach_every
     model.target = trial.target
     return model
@@ -50,7 +50,7 @@ def fit_counting_model(
     train_positions, valid_positions = (
         split.positions[split.window_order].flatten() for split in (train, valid)
     )
-    model = spec_of(trial.model).build_model(len(corpus.vocab), **trial.options)
+    model = find_model(trial.model).build_model(len(corpus.vocab), **trial.options)
     logits = model.predict(corpus.ids, train_positions, valid_positions)
     evaluation = Evaluation()
     evaluation.add_batch(logits, corpus.ids[valid_positions])

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import find_active_penalties
 from unrolled.bench.chapter.witnesses import data, model, training
 from unrolled.bench.chapter.witnesses.types import (
@@ -87,7 +87,7 @@ def collect_witnesses(evidence: WitnessInput) -> dict[str, Witness]:
     """
     options = evidence.trial.options
     steps = len(evidence.record.losses)
-    witnessed_options = PLUG_IN_OPTIONS if spec_of(evidence.trial.model).file else tuple(MODEL_WITNESSES)
+    witnessed_options = PLUG_IN_OPTIONS if find_model(evidence.trial.model).file else tuple(MODEL_WITNESSES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         of_model = {name: MODEL_WITNESSES[name](evidence) for name in witnessed_options if name in options}

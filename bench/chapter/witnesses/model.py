@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.bench.chapter.models.recurrent import ScratchLM, StackedCells, flatten_state
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.witnesses.types import (
     Witness,
     WitnessInput,
@@ -65,7 +65,7 @@ def witness_form(evidence: WitnessInput) -> Witness:
 
 def witness_init(evidence: WitnessInput) -> Witness:
     """Check whether the initial weights are those that the twin around torch's module draws from the seed."""
-    options: dict[str, Any] = {**spec_of(evidence.trial.model).options, **evidence.trial.options}
+    options: dict[str, Any] = {**find_model(evidence.trial.model).options, **evidence.trial.options}
     model = evidence.untrained_model
     assert isinstance(model, ScratchLM) and isinstance(model.rnn, StackedCells)
     twin_cells = deepcopy(model.rnn)

@@ -21,7 +21,7 @@ from unrolled.ablations.study import loading
 from unrolled.ablations.training import run_studies, study_run
 from unrolled.bench.chapter import plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
@@ -123,7 +123,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, restore_registries, kind: 
     plugins.load_plug_in(f"my_{kind}.py")
     model = "lm6" if kind == "regularizer" else f"my-{kind}"
     options = {"hidden": 8, **({"my_regularizer": 0.5} if kind == "regularizer" else {})}
-    assert set(options) <= set(spec_of(model).options)
+    assert set(options) <= set(find_model(model).options)
     for target in ("every", "last"):
         trial = ChapterTrial(
             model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target

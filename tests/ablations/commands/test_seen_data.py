@@ -8,7 +8,7 @@ from tests.helpers.result_sets import make_result
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
-from unrolled.ablations.comparisons.plan_comparison import compare_plan, design_of_plan
+from unrolled.ablations.comparisons.plan_comparison import compare_plan, make_plan_design
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
@@ -263,7 +263,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
             **facts,
         )
         assert plan.seen_pairs == {}
-        assert design_of_plan(plan, {}).seen_pairs == {}, "nothing is known before the results"
+        assert make_plan_design(plan, {}).seen_pairs == {}, "nothing is known before the results"
         for of_arm in results(template, numbers_read).values():
             for result in of_arm:
                 ledger.record_result(result)

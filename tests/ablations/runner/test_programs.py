@@ -14,7 +14,7 @@ from tests.helpers.run_program import run_program
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.training.device import DeviceChoice
-from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.program.listener import PIPE_SECONDS
 from unrolled.bench.program.trial import ProgramTrial
 
@@ -204,10 +204,10 @@ def test_metrics_that_a_program_logs_to_mlflow_are_read(tmp_path: Path) -> None:
 def test_a_program_has_only_the_limits_of_its_study() -> None:
     endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
     device = DeviceChoice("cpu", "", 1)
-    assert trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf
+    assert make_trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf
     assert endless.disk_limit == 0
-    assert trial_conditions([limited], RunOptions(), device).limits.time_limit == 90
-    assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.time_limit == 5
+    assert make_trial_conditions([limited], RunOptions(), device).limits.time_limit == 90
+    assert make_trial_conditions([limited], RunOptions(time_limit=5), device).limits.time_limit == 5
 
 
 def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_path: Path) -> None:

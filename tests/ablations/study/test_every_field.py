@@ -8,7 +8,7 @@ import pytest
 from unrolled.ablations.study.chapter import DEFAULTS
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile
-from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.errors import BadInput
 
 VALUES = {
@@ -23,7 +23,7 @@ TOP = {"name": '"n"', "question": '"q?"', "baseline": '{ model = "lm6" }'}
 LM6 = {"model": '"lm6"'}
 TABLES = {  # header, what a sound one holds, its fields
     "": ({}, StudyFile.model_fields),
-    "[baseline]": (LM6, [*LM6, *DEFAULTS, *spec_of("lm6").options]),
+    "[baseline]": (LM6, [*LM6, *DEFAULTS, *find_model("lm6").options]),
     "[design]": ({}, DesignTable.model_fields),
     "[design.add_one]": ({"factors": '["ar"]'}, AddOneTable.model_fields),
     "[[arm]]": ({"name": '"a"', "set": "{ lr = 0.1 }"}, ArmTable.model_fields),

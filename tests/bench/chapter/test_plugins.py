@@ -15,7 +15,7 @@ from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.identity import check_as_planned
 from unrolled.bench.chapter.models.recurrent import Output
-from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.run import run_trial
@@ -278,7 +278,7 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(load_plug_in:
     trial = ChapterTrial(model="lm6", seed=0, options={"small": 0.5})
     assert compute_penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
     assert compute_penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
-    models = {name for name in ZOO if "small" in spec_of(name).options}
+    models = {name for name in ZOO if "small" in find_model(name).options}
     assert models == {*NEURAL}
 
 

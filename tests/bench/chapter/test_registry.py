@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.registry import ZOO, find_model
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
@@ -51,7 +51,7 @@ import sys
 from unrolled.bench import devices, identity, trial
 from unrolled.bench.chapter import text
 from unrolled.bench.chapter.models import registry
-text.text_of("human-numbers")
+text.read_corpus_text("human-numbers")
 print({"torch", "fastai"} & {*sys.modules})
 """
 
@@ -63,4 +63,4 @@ def test_the_registry_and_the_text_are_read_without_torch() -> None:
 
 def test_a_name_like_no_other_is_refused_with_the_list() -> None:
     with raises_bad_input("lm1, lm2, ", place="model 'transformer'"):
-        spec_of("transformer")
+        find_model("transformer")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.chapter.corpus import UNKNOWN, load_corpus, make_batches, tokenize_corpus
-from unrolled.bench.chapter.text import text_of
+from unrolled.bench.chapter.text import read_corpus_text
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_text_is_refused(
 def test_line_ends_and_a_byte_order_mark_change_no_text(tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n")
-    assert text_of(str(path)) == "a\nb\nc\n"
+    assert read_corpus_text(str(path)) == "a\nb\nc\n"
 
 
 @pytest.mark.parametrize("setting", [{"window": 10**9}, {"batch": 10**9}])

@@ -20,7 +20,7 @@ from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
 from unrolled.reports.words.caveats import describe_trials
 from unrolled.reports.words.doubts import list_skewed_contrasts
-from unrolled.reports.words.sentences import describe_state, describe_too_few_pairs
+from unrolled.reports.words.sentences import describe_remarks, describe_too_few_pairs
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(
@@ -116,7 +116,9 @@ def test_a_table_says_where_its_pairs_are_too_few(pairs: int) -> None:
     comparison = compare_sleep("ID", unlike[pairs >= SLEEP.ID])
     reason = f"{pairs} IDs: nothing is decided, as a verdict needs at least 5" if pairs < 5 else ""
     assert describe_too_few_pairs(comparison) == reason
-    assert describe_state(comparison.arms[1], comparison) == ("" if reason else f"not decided at {pairs} IDs")
+    assert describe_remarks(comparison.arms[1], comparison) == (
+        "" if reason else f"not decided at {pairs} IDs"
+    )
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
@@ -234,7 +236,7 @@ def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, f
 def test_skewed_values_and_too_few_pairs_have_a_warning() -> None:
     seven_pairs = compare_sleep("ID", RUNS[RUNS.ID < 7])
     assert seven_pairs.arms[1].verdict.kind == "better"
-    assert not seven_pairs.arms[1].contrast.skewed
+    assert not seven_pairs.arms[1].contrast.is_skewed
     (warning,) = list_skewed_contrasts(seven_pairs)
     assert "cannot show" in warning
     assert "2 (7 IDs)" in warning

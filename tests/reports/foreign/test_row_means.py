@@ -143,7 +143,7 @@ def test_a_copied_run_that_lacks_a_document_is_one_run() -> None:
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(losses)))
     comparison = compare_table(copied[(copied.group == "1") | copied.document.ne("d3")], BY_SEED)
     assert comparison.arms[1].is_one_run
-    assert not comparison.arms[1].verdict.claims
+    assert not comparison.arms[1].verdict.makes_claim
     third = frame[frame.group == "2"].assign(group="3", document=lambda f: "other " + f.document)
     three_arms = compare_table(pd.concat([frame, third]), BY_SEED)
     assert (
@@ -164,7 +164,7 @@ def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
         frame.loc[row.index, "status"] = "failed"
     row = compare_table(frame, BY_SEED).arms[1]
     assert row.is_one_run
-    assert not row.verdict.claims
+    assert not row.verdict.makes_claim
 
 
 def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:

@@ -234,7 +234,7 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     for name, by_metric in run_looks(PAIRS).verdicts.items():
         assert list(by_metric) == ["valid_accuracy", "valid_loss"]
         assert by_metric["valid_loss"].contrast.pairs == by_metric["valid_accuracy"].contrast.pairs, name
-        assert by_metric["valid_loss"].contrast.delta == 0.05
+        assert by_metric["valid_loss"].contrast.zone == 0.05
         assert by_metric["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
     verdict = run_looks(loud).verdicts["x"]["valid_loss"]
@@ -243,7 +243,7 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(verdict)
     going_on = {"x": {**cut_pairs(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
     verdict = run_looks(going_on).verdicts["x"]["valid_loss"]
-    assert verdict.claims
+    assert verdict.makes_claim
     assert describe_stage(verdict) == "by the first metric the contrast is open after 10 of 40 seeds"
 
 
@@ -315,7 +315,7 @@ def test_fewer_than_five_pairs_decide_nothing() -> None:
 
 def test_one_look_is_the_fixed_design() -> None:
     contrasts = {
-        name: compare_pairs(*by_metric["valid_accuracy"], delta=0.02, lower_is_better=False)
+        name: compare_pairs(*by_metric["valid_accuracy"], zone=0.02, lower_is_better=False)
         for name, by_metric in cut_pairs(PAIRS, 10).items()
     }
     fixed = judge_contrasts(contrasts)

@@ -109,7 +109,7 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
     assert [v.contrast.pairs for v in unbounded.values()] == [40, 40, 10]
     assert [v.contrast.pairs for v in bounded.values()] == [20, 20, 10]
     v = bounded["noise"]
-    assert v.futile
+    assert v.is_futile
     assert not v.has_ended
     assert v.kind == "open"
     # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
@@ -126,7 +126,7 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
 
 def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
     noise = make_differences(0, 4)
-    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].futile
+    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].is_futile
     assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pairs == 40
     seeds = range(40)
     zero = dict.fromkeys(range(40), 0.0)
@@ -139,7 +139,7 @@ def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
         )
         verdict = decisions.verdicts["x"][DELTA.name]
         assert verdict.contrast.pairs >= 39
-        assert not verdict.futile
+        assert not verdict.is_futile
 
 
 def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
@@ -152,8 +152,8 @@ def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
     decisions = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=FUTILE_CHANCE)
     assert decisions.looks_taken == 3
     assert decisions.seeds_requested == {"noise": 0, "some": 30}
-    assert decisions.verdicts["noise"]["y"].futile
-    assert not decisions.verdicts["some"]["y"].futile
+    assert decisions.verdicts["noise"]["y"].is_futile
+    assert not decisions.verdicts["some"]["y"].is_futile
 
 
 @pytest.mark.parametrize("rule", ["direction", "size"])
@@ -167,7 +167,7 @@ def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
     verdict = decisions.verdicts["x"][DELTA.name]
     assert verdict.text == "better, size not settled"
     assert verdict.contrast.pairs < 40
-    assert verdict.has_ended is (rule == "direction") is not verdict.futile
+    assert verdict.has_ended is (rule == "direction") is not verdict.is_futile
     assert verdict.blocked_reason in ("", "more than 1,000 seeds would settle its size")
 
 

@@ -127,7 +127,7 @@ def test_looks_that_do_not_rise_from_two_are_refused(numbers: tuple[int, ...]) -
 def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     d = np.random.default_rng(3).normal(0.01, 0.03, 15)
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
-    contrast = compare_pairs(*sides, delta=0.02, family_size=4, look=Look(LOOKS, 1))
+    contrast = compare_pairs(*sides, zone=0.02, family_size=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
     for sides_, tail in (
         (2, w * LOOKS.find_critical_q(0.01) / 2),
@@ -145,7 +145,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         0.99,
         0.9,
     )
-    plain = compare_pairs(*sides, delta=0.02, family_size=4)
+    plain = compare_pairs(*sides, zone=0.02, family_size=4)
     assert plain.look is FIXED
     assert (contrast.p, contrast.equivalence_p, contrast.mean_difference) == (
         plain.p,

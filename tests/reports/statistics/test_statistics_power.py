@@ -84,7 +84,7 @@ def test_no_effect_needs_no_end_of_seeds() -> None:
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
-    single, dozen = (compare_pairs(arm, baseline, delta=0.05, family_size=k) for k in (1, 12))
+    single, dozen = (compare_pairs(arm, baseline, zone=0.05, family_size=k) for k in (1, 12))
     assert single.sd is not None
     assert single.mde is not None
     assert dozen.mde is not None
@@ -101,5 +101,5 @@ def test_pairs_that_signs_judge_have_no_detectable_difference(
     draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
     base = dict.fromkeys(range(lost, 12), 0.0)
     arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
-    contrast = compare_pairs(arm, base, delta=0.1, lost_count=lost)
+    contrast = compare_pairs(arm, base, zone=0.1, lost_count=lost)
     assert (contrast.mde, contrast.seeds_needed) == (None, None)

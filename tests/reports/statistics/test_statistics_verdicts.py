@@ -32,7 +32,7 @@ def make_contrast(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, *
     baseline = {s: 1.3 + 0.05 * x for s, x in enumerate(reversed(SPREAD[:n]))}
     arm = {s: baseline[s] + mean + sd / stdev(SPREAD) * x for s, x in enumerate(SPREAD[:n])}
     return compare_pairs(
-        arm, baseline, delta=delta, lower_is_better=bool(facts.get("lower", True)), computed_alike=not sd
+        arm, baseline, zone=delta, lower_is_better=bool(facts.get("lower", True)), computed_alike=not sd
     )
 
 
@@ -79,7 +79,7 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
         for v in judge_contrasts(family_size).values():
             low = v.interval.low
             high = v.interval.high
-            delta = v.contrast.delta
+            delta = v.contrast.zone
             assert (v.direction is not Direction.NONE) == (low > 0 or high < 0)
             assert (v.size is Size.LESS) == (-delta < low and high < delta) or v.kind == "open"
             assert (v.size is Size.MORE) == (low > delta or high < -delta)
@@ -100,7 +100,7 @@ def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> No
 def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     def judge_differences(differences: list[float]) -> Verdict:
         return judge_alone(
-            compare_pairs(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), delta=0.02)
+            compare_pairs(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), zone=0.02)
         )
 
     tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
@@ -111,7 +111,7 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
         assert verdict.open_by_skewness
     plain = judge_differences([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
     assert plain.kind == "open"
-    assert not plain.contrast.skewed
+    assert not plain.contrast.is_skewed
     assert not plain.open_by_skewness
     wide = judge_differences([x - 1.0 for x in tail])
     assert wide.kind == "open"
@@ -158,7 +158,7 @@ def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     verdict = judge_contrast(make_contrast(mean, sd, n=4), *sure)
     assert verdict.text == "open"
     assert "under 5 seeds nothing is decided" in write_verdict_sentence(verdict, "x", "y", NATS)
-    assert judge_contrast(make_contrast(mean, sd, n=5), *sure).claims
+    assert judge_contrast(make_contrast(mean, sd, n=5), *sure).makes_claim
 
 
 def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
@@ -167,7 +167,7 @@ def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30)
     baseline_losses = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
     arm_losses = {s: math.inf if s < arm else x - gain for s, x in baseline_losses.items()}
     baseline_losses |= dict.fromkeys(range(n - baseline, n), math.inf)
-    return compare_pairs(arm_losses, baseline_losses, delta=0.01)
+    return compare_pairs(arm_losses, baseline_losses, zone=0.01)
 
 
 def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
@@ -180,7 +180,11 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
         "diverges more often",
     )
     evidence = "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
-    assert (verdict.kind, verdict.harmful, evidence in write_verdict_sentence(verdict, "x", "y", NATS)) == (
+    assert (
+        verdict.kind,
+        verdict.is_harmful,
+        evidence in write_verdict_sentence(verdict, "x", "y", NATS),
+    ) == (
         "worse",
         True,
         True,
@@ -200,7 +204,7 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
         BETTER,
         "diverges less often",
     )
-    assert not verdict.harmful
+    assert not verdict.is_harmful
     (worse,) = judge_contrasts({0: make_diverging(8, gain=-0.02)}).values()
     assert (worse.direction, worse.divergence_direction) == (WORSE, WORSE)
     (good,) = judge_contrasts({0: make_diverging(0, 8)}).values()
@@ -218,7 +222,7 @@ def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, 
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            verdict = judge_alone(compare_pairs(*pair, delta=0.02, lost_count=failed))
+            verdict = judge_alone(compare_pairs(*pair, zone=0.02, lost_count=failed))
             assert verdict.kind == kind
             assert verdict.contrast.fails_unequally is (kind == "open")
     assert f"the arm's 0, its baseline's {failed}" in describe_lost(verdict.contrast) or not failed
@@ -226,15 +230,15 @@ def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
     diverged = dict.fromkeys(range(10), math.inf)
-    assert judge_alone(compare_pairs(diverged, diverged, delta=0.02)).kind == "open"
+    assert judge_alone(compare_pairs(diverged, diverged, zone=0.02)).kind == "open"
 
 
 def test_a_diverged_seed_leaves_no_equivalence() -> None:
     contrast = make_contrast(0.0, 0.01)
     arm = {s: 1.3 + d for s, d in contrast.differences.items()}
     baseline = dict.fromkeys(arm, 1.3)
-    assert judge_alone(compare_pairs(arm, baseline, delta=0.02)).kind == "same"
-    verdict = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, delta=0.02))
+    assert judge_alone(compare_pairs(arm, baseline, zone=0.02)).kind == "same"
+    verdict = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, zone=0.02))
     earlier_p = Adjusted(0.01, ALPHA)  # of a look before it
     earlier = judge_contrast(verdict.contrast, Adjusted(1.0, ALPHA), earlier_p)
     assert verdict.kind == earlier.kind == "open"
@@ -246,8 +250,8 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
 
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
-    verdict = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
-    assert (verdict.direction, verdict.divergence_direction, verdict.kind, verdict.harmful) == (
+    verdict = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, zone=0.02))
+    assert (verdict.direction, verdict.divergence_direction, verdict.kind, verdict.is_harmful) == (
         Direction.NONE,
         WORSE,
         "worse",
@@ -280,9 +284,9 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
         (make_contrast(0.01, 0.05),
          "10 seeds detect 0.0541 nats with 80 % power; 52 would detect 0.02 nats."),
         (make_contrast(0.01, 0.3165), "; 1\u202f969 would detect 0.02 nats."),
-        (compare_pairs(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), delta=0.02),
+        (compare_pairs(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), zone=0.02),
          "without a partner: seed 5"),
-        (compare_pairs({0: 1.0}, {1: 1.0}, delta=0.02), "? open — x against y: no seed in common; Holm p 1;"),
+        (compare_pairs({0: 1.0}, {1: 1.0}, zone=0.02), "? open — x against y: no seed in common; Holm p 1;"),
     ],
 )  # fmt: skip
 def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: str) -> None:
@@ -295,7 +299,7 @@ def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: st
 
 def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     close_contrast = compare_pairs(
-        {s: 0.01 * x for s, x in enumerate(SPREAD)}, dict.fromkeys(range(10), 0.0), delta=0.006
+        {s: 0.01 * x for s, x in enumerate(SPREAD)}, dict.fromkeys(range(10), 0.0), zone=0.006
     )
     single, in_family = (judge_contrasts(dict.fromkeys(range(n), close_contrast))[0] for n in (1, 5))
     assert (single.kind, in_family.kind) == ("same", "open")
@@ -330,7 +334,7 @@ def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
     arm = dict.fromkeys(range(n), 0.84)
     base = dict.fromkeys(range(n), 0.80)
     verdict = judge_alone(
-        compare_pairs(arm, base, delta=delta, lower_is_better=False, structural=structural, highest=1.0)
+        compare_pairs(arm, base, zone=delta, lower_is_better=False, structural=structural, highest=1.0)
     )
     assert verdict.text == text
     ends = verdict.interval and (verdict.interval.low, verdict.interval.high)
@@ -340,7 +344,7 @@ def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
 def test_structural_numbers_are_known_to_be_the_same() -> None:
     parameters = dict.fromkeys(range(10), 1000.0)
     others = dict.fromkeys(range(10), 1010.0)
-    assert judge_alone(compare_pairs(parameters, parameters, delta=20, structural=True)).kind == "same"
-    assert judge_alone(compare_pairs(others, parameters, delta=20)).text == "worse, size not settled"
+    assert judge_alone(compare_pairs(parameters, parameters, zone=20, structural=True)).kind == "same"
+    assert judge_alone(compare_pairs(others, parameters, zone=20)).text == "worse, size not settled"
     varying = {**others, 3: 1011.0}
-    assert not compare_pairs(varying, parameters, delta=20, structural=True).known_exactly
+    assert not compare_pairs(varying, parameters, zone=20, structural=True).known_exactly

@@ -18,7 +18,7 @@ from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.doubts import list_warnings
-from unrolled.reports.words.sentences import describe_state
+from unrolled.reports.words.sentences import describe_remarks
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"
@@ -105,7 +105,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = set_metrics(make_arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
     comparison = compare(make_study((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    states = {row.name: describe_state(row, comparison) for row in comparison.arms if row.verdict}
+    states = {row.name: describe_remarks(row, comparison) for row in comparison.arms if row.verdict}
     assert [row.verdict.kind for row in comparison.arms[1:]] == ["open", "open"]
     assert ["skewed" in states[name] for name in ("rare", "wide")] == [True, False]
 
