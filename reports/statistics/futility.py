@@ -143,9 +143,10 @@ _ZERO = np.zeros(())
 def find_futile(contrasts: Mapping[Key, tuple[LastLookTest, Moments]], bound: float) -> dict[Key, int | None]:
     """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
-    Each is tested at the step of Holm that it is expected to reach by the last look. If two others have the
-    chances .9 and .4 to be decided, this is .05 / (3 − 1.3). The chance of each is computed as if all others
-    were decided.
+    A contrast is tested at the step of Holm that it is expected to reach by the last look. An example:
+    of three contrasts, the two others have chances of .9 and .4 to be decided. Then 1.3 decisions are
+    expected, and the level is .05 / (3 − 1.3) = .029. The chances .9 and .4 are upper bounds: each is
+    computed at Holm's last step, .05, as if all other contrasts were decided.
     """
     other_contrasts = len(contrasts) - 1
     chances = {

@@ -255,9 +255,10 @@ def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> fl
 def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the budget of pairs with which a true mean gain is kept with a chance of .8.
 
-    It is the first look that suffices as the last one: see `fit_looks`. If none does, it is the last look
-    times (`smallest_gain` / gain)². Returns None if no gain is kept at such a level. Raises ValueError unless
-    gain and spread are positive.
+    With looks at 4, 8, 16, 24 and 40 pairs, the budgets 8, 16, 24 and 40 are tried in turn: see `fit_looks`.
+    At a level of .05 a gain of 1 SD needs 16 pairs. If 40 are too few, the budget is
+    40 · (`smallest_gain` / gain)²: for a gain of .5 SD, 40 · (.67 / .5)² = 72. Returns None if no gain is
+    kept at this level. Raises ValueError unless gain and spread are positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")

@@ -88,9 +88,11 @@ class Look:
         return self.looks.numbers[self.k]
 
     def compute_level(self, alpha: float, sides: int = 2) -> float:
-        """Return the error rate at this look with which all looks together have an error rate of alpha.
+        """Return the level of this look's test, so that all looks together have an error rate of alpha.
 
-        The intervals are repeated ones: Jennison & Turnbull, "Group Sequential Methods" (2000), chapter 9.
+        Looks at 10, 15, 20, 30 and 40 pairs with alpha = .05 have the levels .010, .013, .015, .018 and .021.
+        Intervals at these levels are repeated confidence intervals: Jennison & Turnbull, "Group Sequential
+        Methods" (2000), chapter 9.
         """
         return self.weight * self.looks.find_critical_q(alpha, sides)
 

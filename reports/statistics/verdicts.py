@@ -73,8 +73,8 @@ class Verdict:
     def unbiased(self) -> float | None:
         """The median-unbiased difference, which allows for early stops; None if another metric stopped it.
 
-        See `median_unbiased`. With one look it is the mean, and for a contrast that is judged by signs, its
-        estimate.
+        See `median_unbiased`. With one look it is the mean. For a contrast that is judged by signs it is
+        `Contrast.estimate`.
         """
         contrast = self.contrast
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
@@ -98,10 +98,10 @@ class Verdict:
 
     @property
     def difference_p(self) -> float | None:
-        """The adjusted p of a difference; None if it is .05 or less and the interval holds zero.
+        """The adjusted p of a difference; None where it would contradict the interval.
 
-        p is the smallest of all looks, and the interval is that of the last one. So p may be from an earlier
-        look, whose interval did not hold zero.
+        p is the smallest of all looks, and the interval is that of the last look. So p may be .05 or less
+        although the interval holds zero. Then p is hidden.
         """
         interval = self.interval
         if (
@@ -114,7 +114,11 @@ class Verdict:
 
     @property
     def equivalence_p(self) -> float | None:
-        """The adjusted p of equality within ±δ; None if it is .05 or less and nothing is claimed."""
+        """The adjusted p of equality within ±δ; None where it would contradict an open verdict.
+
+        p is hidden if it is .05 or less and the verdict is open: p is from an earlier look, or seeds that
+        diverged or failed have withdrawn the claim.
+        """
         if self.adjusted_equivalence.p <= ALPHA and not self.claims:
             return None
         return self.adjusted_equivalence.p
