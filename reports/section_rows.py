@@ -1,7 +1,7 @@
 """The rows of the page's later sections: sweeps, costs, devices. A section without rows is left out.
 
-Without a trial on a GPU, the page has no section of devices, and its table of costs has no columns of
-`Presentation.gpu_costs`: of the chapter, this is tokens/s after the first epoch.
+Without a trial on a GPU, the page has no section of devices, and its table of costs lacks the columns of
+`Presentation.gpu_costs`. The chapter has one: tokens/s after the first epoch.
 """
 
 from collections import Counter

@@ -83,9 +83,9 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     if not lacking:
         return f"{sentence}."
     return (
-        f"{sentence}; rows lacking or failed: {join_first_names(lacking, 5)}. Each may have differed as much "
-        "as any that was seen, in either direction. A verdict's level of an arm is that of its base plus the "
-        "difference of the rows that both have."
+        f"{sentence}; rows lacking or failed: {join_first_names(lacking, 5)}. Verdicts allow for the largest "
+        "known difference in each of these rows, in either direction. They compare the baseline's mean with "
+        "this mean plus the mean difference of the rows that both have."
     )
 
 
@@ -104,7 +104,7 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     """Yield warnings of rows that are not independent, or that were chosen or seen before."""
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
-        yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
+        yield f"rows of one {seeds[0]} come from one training, and are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
     elif not columns.test_share and (repeats := [name for name in columns.pair if name.lower() in _REPEATS]):

@@ -158,7 +158,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
     return tuple(filter(None, phrases))
 
 
-OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong more often"
+OWN_LEVEL = "Each attempt errs with a chance of .05, so several attempts err more often than one"
 
 
 def describe_declaration(comparison: Comparison) -> str:
@@ -169,7 +169,7 @@ def describe_declaration(comparison: Comparison) -> str:
     date = f"declared on {format_time(design.declared_at)}"
     if design.first_declared is not None:
         first = format_time(design.first_declared)
-        date = f"first declared on {first} and in this form on {format_time(design.declared_at)}"
+        date = f"first declared on {first}, last changed on {format_time(design.declared_at)}"
     arms = comparison.judged_arms
     if number := sum(arm.name in design.seen_pairs for arm in arms):
         return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
