@@ -132,7 +132,10 @@ class Plan:
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
     past_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
-    """The same of contrasts that only earlier plans of the study had, by the two settings' hashes."""
+    """Verdicts on contrasts that only earlier plans of the study had.
+
+    A key has the `settings_hash` of both sides, a line each.
+    """
     earlier_declarations: tuple[Declaration, ...] = ()
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
@@ -222,7 +225,7 @@ class Plan:
 
     @property
     def irreproducible(self) -> dict[str, float]:
-        """By metric that is no judged quality, how much two runs of it may differ; ∞ for judged costs."""
+        """By metric, how far apart two equal trials may be: as measured if not judged, ∞ for judged costs."""
         costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
         return {**self.unjudged_nondeterminism, **costs}
 

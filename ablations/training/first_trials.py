@@ -187,7 +187,8 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, StudyResult]) -> st
     )
     proof = ""
     if unproven_settings:
-        proof = f"; nothing shows that it uses {join_names(unproven_settings)}: let it report its settings"
+        names = join_names(unproven_settings)
+        proof = f"; whether the program uses {names} is unknown: let it report its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
     seed = plan.seeds[0]

@@ -48,7 +48,7 @@ def print_outcome(
     counts += f", {status_counts['failed']} failed"
     counts += f", {status_counts['diverged']} diverged, {missing_count} left"
     if comparison.beyond_looks:
-        counts += f"; {comparison.beyond_looks} not counted: their look is not complete, or is not needed"
+        counts += f"; {comparison.beyond_looks} not counted, as their look is incomplete or no longer needed"
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     first_failure = next((result for result in results.values() if result.status == "failed"), None)
     remarks = map(make_visible, _list_remarks(comparison))
