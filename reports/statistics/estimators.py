@@ -110,7 +110,7 @@ def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
 
 
 def skewness_ratio(skewness: float | None, n: int) -> float:
-    """Return a skewness divided by the one that a normal sample exceeds in about one case of a hundred.
+    """Return a skewness divided by the skewness that a normal sample exceeds with a chance of about .01.
 
     Five values have a ratio of at most .94, however skewed their law. Of lognormal samples .11 exceed 1 with
     six values, .26 with eight, .35 with ten and .74 with twenty.

@@ -72,10 +72,11 @@ class LastLookTest:
     def predict_chances(self, moments: Moments) -> Chances:
         """Return the chances of contrasts that have these moments at an earlier look, on a favourable view.
 
-        The true SD is taken to be as small as it is in one of six cases, given the SD so far. A difference
-        has a flat prior. For equivalence the true mean is taken to be as near to 0 as in one of six cases,
-        because studies often compare arms that are equal, which a flat prior ignores. Looks in between add
-        little and are left out.
+        - The true SD is taken to be small: given the SD so far, it is smaller with a chance of 1/6.
+        - For a difference, the true mean has a flat prior around the mean so far.
+        - For equivalence, the true mean is taken to be near 0: given the mean so far, it is nearer with a
+          chance of 1/6. A flat prior would ignore that studies often compare equal arms.
+        - Looks in between add little and are left out.
         """
         n = moments.n
         last = self.looks.last
@@ -101,7 +102,7 @@ class LastLookTest:
             at_zero = Moments(n, _ZERO, moments.sd, moments.skewness)
             difference = float(self._show_difference(moments.mean, error, at_zero))
             same = float(self._show_same(moments.mean, error, at_zero))
-            if self.until_size:  # a size below δ lies within the zone of "the same", one above it far from it
+            if self.until_size:  # a difference below δ is also "the same"; above δ it is far from it
                 return max(difference, same)
             return difference + same
 
