@@ -64,7 +64,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
-        return f"{copied}: maybe one run under all seeds; repeating a training would tell"
+        return f"{copied}: maybe one run under all seeds; training one seed twice would tell"
     return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {copied}"
 
 
@@ -124,7 +124,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-MORE_ERRORS = "such verdicts may err more often than they should"
+MORE_ERRORS = "verdicts may then err more often than intended"
 
 
 def describe_mixed_machines(comparison: Comparison) -> str:
