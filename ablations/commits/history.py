@@ -9,7 +9,7 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT_LINE = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
-"""The line that `git revert` writes. Below a subject that is not of `_REVERT_SUBJECT`, it is a quotation."""
+"""The line that `git revert` writes. It is a quotation if the subject does not match `_REVERT_SUBJECT`."""
 _REVERT_SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
 
 
