@@ -61,7 +61,7 @@ class _Track:
         return self.smallest_difference_p < math.inf
 
     def add_look(self, contrast: Contrast) -> "_Track":
-        """Return the track after one more look, of which this is the contrast."""
+        """Return the track after one more look; `contrast` is as of this look."""
         weight = contrast.look.weight
         return _Track(
             contrast,

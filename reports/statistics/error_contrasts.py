@@ -83,8 +83,8 @@ class ErrorContrast(Contrast):
 class Unpaired(ErrorContrast):
     """An arm minus its base as two independent samples. `mean_difference` is the difference of their means.
 
-    There are no pairs, so that `differences` is empty. The skewness is that of the side that is more skewed
-    for its size: see `skewness_ratio`.
+    There are no pairs, so that `differences` is empty. `skewness` belongs to the side with the larger
+    `skewness_ratio`.
     """
 
     sizes: tuple[int, int]  # numbers of values of the arm and of its base

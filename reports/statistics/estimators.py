@@ -26,7 +26,7 @@ def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> F
 
     A difference within the noise becomes 0. If all differences are within the noise of each other, all
     become their median: two arms that differ by .01 on every seed have no spread, though their floats have.
-    The noise is that of floats up to `scale`, or `noise` if the stored values were rounded more.
+    The noise is the rounding of floats up to `scale`, or `noise` if that is larger.
     """
     noise = max(_ROUNDING * scale, _SMALLEST, noise)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)

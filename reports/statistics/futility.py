@@ -1,8 +1,9 @@
 """Futility: the chance that an open contrast will be decided, and the number of seeds that would decide it.
 
-The chance is that of the intervals at the last look, given the mean and SD of the pairs so far (predictive
-power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or Predictive Power?"
-(1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods" (2000), chapter 10).
+The chance is that the intervals at the last look decide, given the mean and SD of the pairs so far. This is
+predictive power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or
+Predictive Power?" (1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods"
+(2000), chapter 10.
 Unknown quantities are taken in favour of a decision, so that a decision is rarely missed.
 
 Giving a contrast up only takes claims away. Error rates therefore hold whether it is given up or not
@@ -52,8 +53,8 @@ class Chances(NamedTuple):
 class LastLookTest:
     """The tests at the last look of a design.
 
-    `alpha` and `alpha_same` are the error rates, over all looks, of the tests of a difference and of
-    equivalence: those of Holm at the present step. With `until_size`, a difference is decided once it is
+    `alpha` is the error rate of the test of a difference, `alpha_same` of the test of equivalence. Both are
+    over all looks, at the present step of Holm. With `until_size`, a difference is decided once it is
     shown to be more or less than δ.
     """
 
@@ -94,7 +95,7 @@ class LastLookTest:
     def count_seeds(self, moments: Moments) -> int | None:
         """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
-        The number is larger than that of the last look. Returns None beyond `MOST_SEEDS`.
+        There are more of them than at the last look. Returns None beyond `MOST_SEEDS`.
         """
 
         def find_power(n: int) -> float:

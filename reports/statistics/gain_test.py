@@ -1,7 +1,7 @@
 """The test of one proposal of a chain: does the candidate gain over the incumbent?
 
 The decision is a pure function of the gains so far, one for each pair of runs with the same seed, and of the
-level that the chain gave to the proposal (`online`). Looks, p values and tests are those of studies
+level that the chain gave to the proposal (`online`). Looks, p values and tests are as in studies
 (`sequential`, `estimators`), but one-sided: the null is that the mean gain is at most 0. With normal pairs
 the p value is super-uniform given the past, P(p ≤ x) ≤ x, wherever the proposal stops.
 
@@ -199,7 +199,7 @@ def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
 def _test_means(gains: Floats) -> tuple[Floats, Floats]:
     """Return Student's t of gains (proposals, pairs), and the one-sided p that their means are at most 0.
 
-    Gains that are all equal have no spread: their p is that of their signs.
+    Gains that are all equal have no spread: their p is from the sign test.
     """
     n = gains.shape[-1]
     m = moments(gains)

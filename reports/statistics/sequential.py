@@ -25,7 +25,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 DRAWS = 1_000_000  # simulated studies behind the p values of looks that have no stored table
 _CHUNK = 100_000  # studies simulated at a time: under 10 MB
-_EXACT = 500  # the smallest draws, which are all kept; of the larger ones, those 1 % of their rank apart
+_EXACT = 500  # number of smallest draws that are all kept; larger draws are kept 1 % of their rank apart
 
 
 @dataclass(frozen=True)

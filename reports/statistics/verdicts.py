@@ -127,8 +127,8 @@ class Verdict:
     def open_by_skewness(self) -> bool:
         """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
-        The interval is longer than that of t on the side of the long tail, and reaches zero there. Pairs that
-        are not shown to be skewed (`Contrast.skewed`) do not count.
+        The interval is longer than the t interval on the side of the long tail, and reaches zero there. The
+        pairs must be shown to be skewed (`Contrast.skewed`).
         """
         return self.contrast.skewed and self.is_widened_to_zero
 
@@ -232,16 +232,16 @@ def judge_contrast(
     - Diverges more or less often: the p of `divergence` is at most .05.
     - Open: none of these is shown, or there are under 5 pairs.
 
-    With several looks, a p may come from an earlier look, while the interval is that of this one. A direction
-    or a size needs both.
+    With several looks, a p may come from an earlier look, while the interval belongs to this look. A
+    direction or a size needs both p and interval.
 
     If all pairs have the same difference, their signs show the direction, and the interval follows from the
     number of pairs (`estimators.ties_p`). If that interval includes zero, there is no interval and no size.
 
     Seeds that diverged or failed withdraw claims:
 
-    - An arm that diverged more often is not called better, and one that diverged less often is not called
-      worse. This check uses the unadjusted p of divergence, which is the smaller one and withdraws more.
+    - An arm that diverged more often is not called better, and an arm that diverged less often is not called
+      worse. This check uses the unadjusted p of divergence: it is smaller, and withdraws more claims.
     - If a seed diverged, or one side failed more often (`Contrast.fails_unequally`), the arms are not called
       the same.
     """
@@ -289,8 +289,7 @@ def _classify_size(interval: Interval, delta: float) -> Size:
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
     """Return the verdicts on contrasts at one look, by name. A contrast without pairs has none.
 
-    The p values of differences are corrected as one family (Holm), those of equivalence as another, and those
-    of divergence as a third.
+    The p values of differences, of equivalence and of divergence are three families, each corrected by Holm.
     """
     contrasts = family.values()
     adjusted = zip(
