@@ -105,7 +105,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         if contrast and verdict and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
             sides = make_visible(arm.name)
-            if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
+            if isinstance(contrast, Unpaired):  # the skewness belongs to one of the two sides
                 sides += f" against {make_visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif isinstance(contrast, Unpaired) and verdict and verdict.claims and contrast.has_unequal_spreads:
