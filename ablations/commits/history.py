@@ -111,8 +111,8 @@ def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
 def read_history(repository: Repository, text: str) -> History:
     """Return the history of a range such as main..HEAD; "main.." ends at HEAD, too.
 
-    Raises BadInput for a text that is no range, for a range without commits, and for one that has a commit
-    without a parent, as in a shallow clone.
+    Raises BadInput for a text that is no range, for a range without commits, and for a range with a commit
+    that has no parent, as in a shallow clone.
     """
     base_name, dots, tip_name = text.partition("..")
     key = f"range {text!r}"

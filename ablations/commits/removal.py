@@ -68,7 +68,7 @@ class Checkouts:
             raise
 
     def is_kept(self, path: str) -> bool:
-        """Return True for a file that stays the tip's: one that does not count, data or a frozen file."""
+        """Return True for a file that stays as in the tip: data, frozen, or a file that does not count."""
         if path in self._tip_files:
             return path in self._fixed or path not in self._counting
         return not is_code(path) and not self._factory.table.code
