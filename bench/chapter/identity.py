@@ -153,7 +153,7 @@ def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ())
 
 
 def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """Yield the sources of a model and of penalties, for those of them that plug-ins registered."""
+    """Yield the sources of the plug-ins, if any, that registered a model and these penalties."""
     spec = spec_of(model)
     if spec.file:
         yield spec.sources
