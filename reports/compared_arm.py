@@ -234,7 +234,7 @@ def add_contrast(
 def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
     """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
 
-    Then its mean, minus that of its base over the same pairs, is the difference that is shown.
+    The arm's mean minus the base's mean over these pairs is then the difference that is shown.
     """
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)

@@ -13,7 +13,7 @@ from unrolled.reports.statistics.types import SeedValues, select_seeds, select_s
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
 COPY_FACTOR = 4
-"""If two equal trials differ by d, a third one differs from them by at most this multiple of d."""
+"""If two equal trials differ by d, a third equal trial differs from both by at most this multiple of d."""
 LAST_DIGITS = 1e-5
 """The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
 LAST_UNITS = 2
@@ -65,7 +65,7 @@ def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
 def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
     """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
 
-    Numbers of known costs are left out, and those that two equal trials of the study have shown to differ.
+    Known costs are left out, and numbers that differ between two equal trials of the study.
     """
     if seed not in arm.results:
         return {}
@@ -79,10 +79,12 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
-    A counter, such as 100, 110, 120 for the seeds 0, 1, 2, counts as equal: see `_are_equal_or_count`. A
-    number in which two equal trials of the study differ is ignored, unless its range over the seeds is more
-    than `FAR` times as large and it is no known cost. With a difference of .001, a range above 1 shows
-    different runs.
+    Two kinds of numbers are treated in another way:
+
+    - A counter counts as equal, such as 100, 110 and 120 for the seeds 0, 1 and 2.
+    - A number that differs between two equal trials, for example by .001, is ignored. If its range over the
+      seeds is more than `FAR` times this difference, here 1, the runs are different. Known costs are always
+      ignored.
     """
     for name, distance in design.irreproducible.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]

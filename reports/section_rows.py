@@ -21,7 +21,7 @@ Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """A model's title, and its summaries by learning rate, rising; all other settings are equal."""
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
-"""An arm, the mean costs of its trials by name, and those costs of its base that may be compared."""
+"""An arm, the mean costs of its trials by name, and the costs of its base that may be compared."""
 
 _RATES = "lr", "learning_rate", "learning-rate"
 
@@ -62,7 +62,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
 
     Costs in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and memory
-    are compared with those of the base only if both arms were trained on one kind of machine.
+    are compared with the base only if both arms were trained on one kind of machine.
     """
     presentation = comparison.design.presentation
     scales = presentation.costs
@@ -117,7 +117,7 @@ def describe_devices(comparison: Comparison) -> tuple[str, ...]:
 def _select_comparable(
     costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
 ) -> dict[str, float]:
-    """Return those costs of the base that may be compared with the arm's; {} for an arm without a base.
+    """Return the costs of the base that may be compared with the arm's; {} for an arm without a base.
 
     If the two arms were trained on different kinds of machine, times, speeds and memory are left out.
     """

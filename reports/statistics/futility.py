@@ -3,8 +3,7 @@
 The chance is that the intervals at the last look decide, given the mean and SD of the pairs so far. This is
 predictive power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or
 Predictive Power?" (1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods"
-(2000), chapter 10.
-Unknown quantities are taken in favour of a decision, so that a decision is rarely missed.
+(2000), chapter 10. Unknown quantities are taken in favour of a decision, so that a decision is rarely missed.
 
 Giving a contrast up only takes claims away. Error rates therefore hold whether it is given up or not
 (non-binding futility), and a study may resume it later.
