@@ -196,8 +196,9 @@ class Plan:
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if a trial is to be trained again, in place of a stored result that counts as failed.
 
-        That is so if the training failed or, with `retry`, if its judged time is that of a resumed training.
-        It is not so if the training ended without a judged metric: it would lack the metric again.
+        - True if the training failed.
+        - True, with `retry`, if the judged time is the time of a resumed training.
+        - False if the training ended without a judged metric, as another training would lack it, too.
         """
         study_result = stored.trial.make_study_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":

@@ -93,7 +93,7 @@ def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int
 def list_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict[int, str], ...]:
     """Return the judged numbers of each earlier arm on the seeds of a plan, hashed, by seed.
 
-    An earlier arm is what was trained with one program or model, its settings and data.
+    An earlier arm has all results of one program or model with one set of settings and data.
     """
     seeds = {seed + arm.seed_offset for seed in plan.seeds for arm in plan.arms}
     by_content: dict[bytes, dict[int, str]] = defaultdict(dict)

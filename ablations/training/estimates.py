@@ -37,9 +37,9 @@ def read_measurements(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return, by arm, the measured SD of its paired differences and the mean seconds of its trials.
 
-    They come from the trials of today's `plan`, whichever study trained them. For an arm without such trials
-    they come from the stored plan, which may have earlier code or other seeds. An SD is by the first metric,
-    of five pairs or more; seconds are of trials on this device with the arm's present settings.
+    Both come from the trials of today's `plan`, whichever study trained them. For an arm without trials in
+    today's plan they come from the stored plan, which may have earlier code or other seeds. An SD is by the
+    first metric, of five pairs or more; seconds are of trials on this device with the arm's present settings.
     """
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}

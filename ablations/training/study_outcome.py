@@ -34,8 +34,8 @@ def print_outcome(
 ) -> int:
     """Print what became of a plan's trials. Returns the number of faults.
 
-    A fault is a trial that failed, or that has no result although neither Ctrl-C nor the budget kept it from
-    starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
+    A fault is a trial that failed. A trial without a result is a fault, too, unless Ctrl-C or the budget kept
+    it from starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
     """
     from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
     from unrolled.reports.render import answer_lines
