@@ -1,7 +1,7 @@
 """The folder of a run's temporary files, which is removed at the end of the run, or by the next run.
 
 A process holds a lock (flock) on its folder, which the kernel frees however the process ends. The next run
-removes unlocked folders and kills the processes that have such a folder in their environment. The folder lies
+removes unlocked folders, and kills the processes that have one of them in their environment. The folder lies
 in the system's temporary folder, because the path of a socket has at most 107 bytes (103 on macOS).
 """
 

@@ -95,7 +95,7 @@ class Trial:
 
     @property
     def comparable_class(self) -> str:
-        """What the settings configure, such as a class: trials of one class differ in settings alone."""
+        """What the settings configure, such as a class. Trials of one class differ only in their settings."""
         return ""
 
     @property

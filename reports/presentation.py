@@ -25,7 +25,7 @@ class Extras:
     marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and arm's index
     marks_legend: str = ""  # what a mark means, such as "the book"
     reasons: Mapping[int, Markup] = field(default_factory=dict)  # where a difference lies, by the arm's index
-    reasons_legend: str = ""  # how to read these
+    reasons_legend: str = ""  # how to read `reasons`
     columns_legend: str = ""  # explains the columns beside the figure
 
 

@@ -218,7 +218,7 @@ def _select_trials_without_plugins(trials: Iterable[Trial]) -> list[ChapterTrial
 
 
 def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
-    """Yield faults of source/, whose hash must be that of the code that trained the results."""
+    """Yield faults of source/, whose hash must equal the hash of the code that trained the results."""
     for trial in _select_trials_without_plugins(trials):
         try:
             source = hash_package(trial.model, trial.engine, root / "source" / "bench")
@@ -233,7 +233,7 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
 
 
 def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
-    """Yield texts and programs whose hashes are not those of their trials, and files of no trial."""
+    """Yield texts and programs whose hashes differ from the hashes in their trials, and files of no trial."""
     files = root / "files"
     unused_files = set(list_files(files))
     for trial in trials:

@@ -98,9 +98,7 @@ def _print_state(options: JudgeOptions) -> int:
     print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:
         smallest = f"{gain:.3g}" if gain and math.isfinite(gain) else "none"
-        print(
-            f"gain that is kept with a chance of .8: {smallest} (SD of the pairs' differences {spread:.3g})"
-        )
+        print(f"smallest true gain with power .8: {smallest} (the pairs' differences have SD {spread:.3g})")
     return 0
 
 

@@ -49,7 +49,7 @@ class Gate(NamedTuple):
     study: Study
     base: Commit
     head: Commit
-    remarks: Sequence[str]  # a line on each edit that the gate ignores, as the base decides the file
+    remarks: Sequence[str]  # a line on each edit that the gate ignores, as it takes the file from the base
     edits: Sequence[str]  # the other files that the change edits
 
 

@@ -1,4 +1,4 @@
-"""Earlier plans of a plan's contrasts in the same ledger: each had its own chance of a wrong claim."""
+"""Verdicts of earlier plans in the ledger on a plan's contrasts: each had its own chance of a wrong claim."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -17,12 +17,15 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     """Return a plan with the verdicts of earlier plans on its contrasts, oldest first.
 
     Contrasts are the same if both sides have the same program, settings and data; study, seeds and code may
-    differ. A plan has no verdict if it has too few seeds or no pair of results, or if its first trials
-    stopped it. The studies that ship were declared together, so that trials which two of them share are one
-    attempt: "no tying" of `regularization` and of `toggles`. Of a shipped `plan`, verdicts that rest on its
-    own trials alone are therefore left out.
+    differ. An earlier plan has no verdict if it has too few seeds or no pair of results, or if its first
+    trials stopped it.
 
-    The plan replaces that of its study in the ledger, whose other contrasts go into `dropped_verdicts`.
+    Shipped studies share trials: "no tying" is an arm of `regularization` and of `toggles`. All shipped
+    studies were declared together, so a shared trial is one attempt, although two plans have verdicts on it.
+    For a shipped `plan`, a verdict that rests on trials of `plan` alone is therefore left out.
+
+    `plan` replaces the earlier plan of its study in the ledger. Verdicts on contrasts that only the earlier
+    plan has are kept in `dropped_verdicts`.
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
@@ -31,7 +34,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
         if plan_store.is_same_plan(earlier, plan):
             continue
         keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.dropped_verdicts)}
-        if earlier.study != plan.study:  # that of the same study is replaced, with all that it knows
+        if earlier.study != plan.study:  # the study's own earlier plan is replaced: all its verdicts are kept
             keys &= {*contrasts.values()}
         for key, of_contrast in _list_verdicts(earlier, keys, shared_trials, ledger).items():
             by_attempt = verdicts.setdefault(key, {})
@@ -56,7 +59,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
 def _list_verdicts(
     plan: Plan, keys: Collection[Contrast], shared_trials: Collection[str], ledger: Ledger
 ) -> dict[Contrast, list[EarlierVerdict]]:
-    """Return, by contrast, the verdicts that a stored plan knows of, and its own as the last one."""
+    """Return, by contrast, the verdicts that a stored plan lists, and last the verdict of the plan itself."""
     names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
     can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.stop_reason
     latest = _find_verdicts_of_plan(plan, names, shared_trials, ledger) if can_decide else {}

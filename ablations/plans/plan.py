@@ -132,7 +132,10 @@ class Plan:
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
     """By arm, the verdicts of earlier plans on its contrast in the ledger."""
     dropped_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
-    """The same of contrasts that only earlier plans of the study had, by the two settings' hashes."""
+    """Verdicts on contrasts that only earlier plans of the study had.
+
+    A key has the `settings_hash` of both sides, a line each.
+    """
     earlier_plans: tuple[Declaration, ...] = ()
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
@@ -193,8 +196,9 @@ class Plan:
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if a trial is to be trained again, in place of a stored result that counts as failed.
 
-        That is so if the training failed or, with `retry`, if its judged time is that of a resumed training.
-        It is not so if the training ended without a judged metric: it would lack the metric again.
+        - True if the training failed.
+        - True, with `retry`, if the judged time is the time of a resumed training.
+        - False if the training ended without a judged metric, as another training would lack it, too.
         """
         study_result = stored.trial.make_study_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
@@ -222,7 +226,7 @@ class Plan:
 
     @property
     def unjudged_distances(self) -> dict[str, float]:
-        """By metric that is no judged quality, how much two runs of it may differ; ∞ for judged costs."""
+        """By metric, how far apart two equal trials may be: as measured if not judged, ∞ for judged costs."""
         costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
         return {**self.unjudged_nondeterminism, **costs}
 

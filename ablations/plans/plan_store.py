@@ -84,10 +84,10 @@ def is_shipped_plan(plan: Plan) -> bool:
 
 
 def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """Return a new plan with what is recorded when it is declared. `stored_plan` is the study's last plan.
+    """Return a new plan with its date, its seen results and its earlier verdicts.
 
-    If an earlier plan is the same as this one, its date and its seen pairs are kept. `earlier_verdicts` are
-    then the verdicts of plans before that date.
+    `stored_plan` is the study's last plan. If an earlier plan is the same, its date and its seen pairs are
+    kept. `earlier_verdicts` are then the verdicts of plans before this date.
     """
     declarations: list[Declaration] = []
     if stored_plan and stored_plan.stop_reason:  # its trials were not shown

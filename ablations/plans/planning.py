@@ -51,7 +51,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
 
 
 def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> PlannedArm:
-    """Return the arm with the identities of its trials by seed, of which `trial` is one."""
+    """Return the arm with the identities of its trials by seed; `trial` is any of these trials."""
     return PlannedArm(
         name=arm.name,
         changes=arm.changes,

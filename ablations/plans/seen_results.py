@@ -15,9 +15,10 @@ SEEN_PAIRS = 3
 def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:
     """Return the results that a page may have shown.
 
-    A trial was shown if at least one plan counts it as done or diverged. A study that was refused showed
-    nothing but what an earlier plan of it had. Nor did one whose judged metric is misspelt, since all of its
-    trials count as failed.
+    - The page of a plan showed each trial that the plan counts as done or diverged. If the judged metric is
+      misspelt, all trials count as failed, and none was shown.
+    - A plan that its first trials stopped has no page. Only trials of an earlier declaration were shown.
+    - A trial that belongs to no plan may have been shown unless it failed.
     """
     plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
     for plan in plans:
@@ -45,8 +46,9 @@ def find_seen_contrasts(
 ) -> list[ArmPair]:
     """Return the contrasts of which at least SEEN_PAIRS pairs were shown, on whatever seeds.
 
-    `trials` are the trials of the arms. An arm whose trials are not among them is found only by results of
-    the same code.
+    `trials` are the trials of the arms, with their settings: results with these settings are found whatever
+    their code. An arm without a trial in `trials` is found by the identity of its trials, so only results of
+    the present code are found.
     """
     keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown_trials)}
     seeds = defaultdict(set)
@@ -91,7 +93,7 @@ def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int
 def list_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict[int, str], ...]:
     """Return the judged numbers of each earlier arm on the seeds of a plan, hashed, by seed.
 
-    An earlier arm is what was trained with one program or model, its settings and data.
+    An earlier arm has all results of one program or model with one set of settings and data.
     """
     seeds = {seed + arm.seed_offset for seed in plan.seeds for arm in plan.arms}
     by_content: dict[bytes, dict[int, str]] = defaultdict(dict)
@@ -107,9 +109,9 @@ def list_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict
 def count_repeated_pairs(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
     """Return by arm the number of seeds on which both sides repeat the numbers of two earlier arms.
 
-    Both were shown before the plan was declared, as trials that had another identity: a setting or a flag was
-    added or renamed, or a file was named as data. At least SEEN_PAIRS seeds have to agree, and all that were
-    trained in both.
+    The earlier arms were shown before the plan was declared. Their trials had another identity, because since
+    then a setting or a flag was added or renamed, or a file was named as data. An arm repeats an earlier arm
+    if the numbers of both agree on every seed that both have, and on at least SEEN_PAIRS seeds.
     """
     by_arm = {arm.name: _find_repeated_arms(arm, plan, results) for arm in plan.arms}
     counts = {}

@@ -1,7 +1,7 @@
 """The chapter's `TrialFactory`, which is this module itself: flat settings → the fields of a ChapterTrial.
 
-A setting is a field of ChapterTrial or an option of the model. The value that counts is the first of: the
-study's, that of the model's entry in the registry, the default of ChapterTrial.
+A setting is a field of ChapterTrial or an option of the model. Its value comes from the study, else
+from the model's entry in the registry, else from the default of ChapterTrial.
 """
 
 from collections.abc import Mapping, Sequence

@@ -48,7 +48,7 @@ def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
 
 
 def declare_study(name: str, function: Callable[..., Any] | None = None, **keys: Any) -> Study:
-    """Return a study declared in Python: the keys of a study's file as keywords, and those of [design].
+    """Return a study declared in Python: the keys of a study's file and of its [design] as keywords.
 
         metrics = [{"name": "accuracy", "delta": 0.01}]
         declare_study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=metrics)

@@ -118,7 +118,7 @@ class ProgramFactory:
 
     @property
     def _names_of_lists(self) -> set[str]:
-        """The settings whose values become a word each: those that `run` has as {name*}."""
+        """The settings that `run` has as {name*}: each of their values becomes a word."""
         words = split_template(self.table.run) if self.table.run else []
         return {field.name for field in list_fields("run", words) if field.list}
 

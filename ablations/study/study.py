@@ -32,7 +32,7 @@ class ArmDescription:
     may_be_identical: bool = False
     """True for an arm of a program that may report the same numbers as its baseline."""
     seed_offset: int = 0
-    """A trial's seed minus the seed of the study by which it is paired."""
+    """The number that is added to each seed of the study; 0 for all arms but the A/A check."""
     other_names: tuple[str, ...] = ()
     """Names of other arms of the same settings that the file declares, and that were merged into this one."""
 
@@ -109,8 +109,8 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: compared arm → the arm that it is compared with.
 
-        These arms have none: the A/A check; an arm of another task; and, unless it has an `against` itself,
-        an arm that others name in `against`, or that no seed changes.
+        Three kinds of arms have no contrast: the A/A check, an arm of another task, and a reference. A
+        reference is an arm without `against` that another arm is compared with, or that no seed changes.
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -37,9 +37,9 @@ def read_measurements(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return, by arm, the measured SD of its paired differences and the mean seconds of its trials.
 
-    They come from the trials of today's `plan`, whichever study trained them. For an arm without such trials
-    they come from the stored plan, which may have earlier code or other seeds. An SD is by the first metric,
-    of five pairs or more; seconds are of trials on this device with the arm's present settings.
+    Both come from the trials of today's `plan`, whichever study trained them. For an arm without trials in
+    today's plan they come from the stored plan, which may have earlier code or other seeds. An SD is by the
+    first metric, of five pairs or more; seconds are of trials on this device with the arm's present settings.
     """
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
@@ -141,13 +141,13 @@ def describe_costs(
     repeats = int(awaits_repetition(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
     cost = "unknown until the first has ended (--seeds 0 trains one of each arm)"
-    checks = f"{plural(first, 'trial')}{', one of them twice' if repeats else ''}"
+    checks = f"{plural(first, 'trial')}{' and a second run of the first' if repeats else ''}"
     if seconds is not None:
         workers, places = count_workers(device, program.gpu_count)
         times = [format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
         cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
         checks += f", {(first + repeats) * seconds:.0f} s of training"
-    checks += ": whether none fails"
+    checks += ": whether a trial fails"
     if plan.qualities:
         checks += f"; whether the seed and each setting change {join_names(plan.qualities)}"
     is_unchecked = not plan.repeat and plan.nondeterminism is None

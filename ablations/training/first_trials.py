@@ -1,7 +1,8 @@
 """The first trials of a program, which show whether its seed and its settings have an effect.
 
-They have an effect if the judged qualities change: other reports of a program (its settings, a time, a path)
-do not count. If an arm is another commit, unchanged metrics or a failure are results, not errors.
+A seed or a setting has an effect if a judged quality changes. Other reports of a program (its settings, a
+time, a path) do not count. If an arm is another commit, unchanged metrics or a failure are results, and not
+errors.
 
 The first two seeds of every arm are trained, and the baseline's first seed twice. If the judged numbers of
 two arms, or of the baseline's seeds, are the same, three more seeds are trained.
@@ -66,7 +67,7 @@ def train_first_trials(study_run: StudyRun) -> None:
 def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """Raise BadInput, naming the arm, for a first trial that is not trained again and counts as a failure.
 
-    Such a trial has ended, maybe in another study, and lacks a metric that this study judges, for example
+    The trial has ended, maybe in another study, but lacks a metric that this study judges, for example
     because the metric's name is misspelt.
     """
     results = ledger.read_results(list_first_trials(plan))
@@ -187,7 +188,8 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, StudyResult]) -> st
     )
     proof = ""
     if unproven_settings:
-        proof = f"; nothing shows that it uses {join_names(unproven_settings)}: let it report its settings"
+        names = join_names(unproven_settings)
+        proof = f"; whether the program uses {names} is unknown: let it report its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
     seed = plan.seeds[0]
@@ -249,7 +251,7 @@ def _is_tie(pair: ArmPair, results: Mapping[str, StudyResult], study_run: StudyR
 
 
 def _has_same_numbers(first: StudyResult, second: StudyResult, study_run: StudyRun) -> bool:
-    """Return True if two results are equal in every judged quality; one that diverged equals no other."""
+    """Return True if two results are equal in every judged quality; a diverged result equals no other."""
     qualities = study_run.plan.qualities
     if not (first.done and second.done):
         return False

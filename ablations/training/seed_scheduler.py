@@ -13,7 +13,7 @@ from unrolled.reports.formats import quote_name, shorten
 class SeedScheduler:
     """The trials that a plan wants, which follow from its results.
 
-    A plan wants every trial up to the first look. From then on it wants those of arms whose contrast is
+    A plan wants every trial up to the first look. Then it wants the trials of arms whose contrast is
     undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending_ids`) is
     missing. The order in which results arrive does not matter: results beyond the look are ignored, and
     decisions are final (see `reports.statistics.decisions`).
@@ -67,8 +67,8 @@ class SeedScheduler:
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
         """Sort trials by seed, so that a stopped run leaves whole pairs. Within a seed the longest is first.
 
-        If a time, a speed or memory is judged, arms take turns within the seeds (see `_find_turn`), so that
-        what one trial leaves to the next, such as a filled cache, favours none of them.
+        If a time, a speed or memory is judged, arms take turns within the seeds (see `_find_turn`). A
+        trial may leave the next trial a filled cache: the turns keep this from favouring an arm.
         """
         names = [arm.name for arm in self._plan.arms]
         take_turns = judges_cost(self._plan.metrics)
@@ -123,7 +123,7 @@ def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:
 def _find_turn(arm: int, seed: int, arms: int) -> int:
     """Return the turn of an arm among all arms within a seed; `arm` and `seed` are indices in the plan.
 
-    Seeds come in pairs. The second reverses the order of the first, so that of two arms each comes first
+    Seeds come in pairs. The second seed reverses the order of the first: of any two arms, each comes first
     once. The next pair begins with another arm. Three arms: 0 1 2, 2 1 0; 1 2 0, 0 2 1; 2 0 1, 1 0 2.
     """
     turn = (arm - seed // 2) % arms

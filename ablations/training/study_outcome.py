@@ -34,8 +34,8 @@ def print_outcome(
 ) -> int:
     """Print what became of a plan's trials. Returns the number of faults.
 
-    A fault is a trial that failed, or that has no result although neither Ctrl-C nor the budget kept it from
-    starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
+    A fault is a trial that failed. A trial without a result is a fault, too, unless Ctrl-C or the budget kept
+    it from starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
     """
     from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
     from unrolled.reports.page.render import answer_lines
@@ -48,7 +48,9 @@ def print_outcome(
     counts += f", {status_counts['failed']} failed"
     counts += f", {status_counts['diverged']} diverged, {missing_count} left"
     if comparison.uncounted_count:
-        counts += f"; {comparison.uncounted_count} not counted: their look is not complete, or is not needed"
+        counts += (
+            f"; {comparison.uncounted_count} not counted, as their look is incomplete or no longer needed"
+        )
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     first_failure = next((result for result in results.values() if result.status == "failed"), None)
     remarks = map(make_visible, _list_remarks(comparison))

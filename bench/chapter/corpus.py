@@ -54,8 +54,8 @@ class Corpus:
 class Batches:
     """Batches of one split. Iterating yields int64 pairs (inputs (b, window), targets (b, window) or (b,)).
 
-    Row i of `batch_windows` has the indices of the windows of full batch i; `partial_batch` has those of a
-    shorter last batch. With a generator, the windows are shuffled at every pass.
+    Row i of `batch_windows` has the window indices of full batch i; `partial_batch` has the window indices
+    of a shorter last batch. With a generator, the windows are shuffled at every pass.
     """
 
     all_inputs: Tensor  # (windows, window)

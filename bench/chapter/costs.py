@@ -20,11 +20,11 @@ LEAST_TOKEN_COST = 5.0  # µs of one core that a token costs, whatever the size 
 def expected_seconds(trial: ChapterTrial) -> float:
     """Return the estimated seconds of a trial on one core.
 
-    The estimate is seconds · tokens · (1 + updates) / 2 · cost, where `seconds` are the registry's, which
-    were measured in the chapter's set-up. The others are ratios to that set-up:
+    The estimate is seconds · tokens · (1 + updates) / 2 · cost. `seconds` is in the registry, as measured in
+    the chapter's set-up. The other factors are ratios to this set-up:
 
-    - tokens: tokens read. A `detach_every` above the window replays windows (REPLAY_COST), and one below it
-      cuts windows into pieces (PIECE_COST); both count as more tokens.
+    - tokens: tokens read. A `detach_every` above the window replays windows (REPLAY_COST). A `detach_every`
+      below the window cuts windows into pieces (PIECE_COST). Both count as more tokens.
     - updates: updates a token, which take half of a trial's time
     - cost: cost of a token
     """
@@ -55,7 +55,7 @@ def estimate_token_microseconds(options: Mapping[str, Scalar], words: int) -> fl
 
 
 def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
-    """Return the sizes of a network among its options, where they are counts; a plug-in's may be others."""
+    """Return the options that are sizes of the network. A plug-in's option of this name may be no number."""
     sizes = {name: options.get(name) for name in ("hidden", "embedding", "layers")}
     return {name: value for name, value in sizes.items() if type(value) is int and value > 0}
 

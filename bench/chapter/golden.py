@@ -43,16 +43,16 @@ Epoch = tuple[str, int, Numbers]  # the model's name in the zoo, the epoch and i
 
 
 class LMModel4(LMModel2):
-    """LMModel4 as in the notebook: a product for each word, which rounds differently from one for all."""
+    """LMModel4 as in the notebook: a product for each word, which rounds unlike a product for all."""
 
     def compute_output(self, hidden: Tensor) -> Output:
         """See LanguageModel.compute_output."""
         return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
 
 
-# From LMModel4 on, the rows of today's notebook do not follow from its own order. These rows are from other
-# prints, which do: the book's first edition (LMModel4), three public forks of the notebook
-# (LMModel5), and public runs of it (LMModel6; LMModel7, of 2026).
+# From LMModel4 on, today's notebook prints rows that its own cells, run in their order, do not give. The rows
+# below are from prints that can be reproduced: the book's first edition (LMModel4), three public forks of the
+# notebook (LMModel5), and public runs of it (LMModel6; LMModel7, of 2026).
 _ROWS = """
     lm1 0 1.824297 1.970941 0.467554
     lm1 1 1.386973 1.823242 0.467554

@@ -85,8 +85,8 @@ def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
 def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     """Check that this process would compute the trial as it was planned. Raises BadInput if it would not.
 
-    Returns the state of the files of its plug-ins, which may still be imported; its text has been read. A
-    trial without the hashes of `compute_identity_fields` is not checked.
+    Returns the state of the files of its plug-ins, which may still be imported. The text is read by then, so
+    that its file is not among them. A trial without the hashes of `compute_identity_fields` is not checked.
     """
     if not trial.source:
         return {}
@@ -164,7 +164,7 @@ def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ())
 
 
 def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """Yield the sources of a model and of penalties, for those of them that plug-ins registered."""
+    """Yield the sources of the plug-ins, if any, that registered a model and these penalties."""
     spec = find_model(model)
     if spec.file:
         yield spec.sources

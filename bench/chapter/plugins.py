@@ -40,7 +40,7 @@ Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LM6 = ZOO["lm6"]
-"""The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
+"""LMModel6, whose settings and options a plug-in has unless it sets its own."""
 
 _MODELS = ROOT / "bench" / "chapter" / "models"
 ZOO_FILES = {*_MODELS.glob("*.py")} - {_MODELS / "registry.py"}
@@ -107,7 +107,7 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
 
 
 def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
-    """Return those of a study's modules that a trial needs: all but the plug-ins that it does not use."""
+    """Return the modules of a study that a trial needs: all but the plug-ins that it does not use."""
     used = {trial.model, *find_active_penalties(trial.options)}
     return [
         module

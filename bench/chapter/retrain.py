@@ -30,7 +30,7 @@ class RetrainedModel:
     difference: str
 
     def __str__(self) -> str:
-        """Return a line that says whether the weights are those of the ledger's result."""
+        """Return a line that says whether the weights equal the weights of the ledger's result."""
         weights = f"trial {self.trial.id}, trained again: weights {self.fingerprint[:12]}"
         if not self.difference:
             return f"{weights}, the ledger's to the bit"

@@ -221,7 +221,7 @@ class ChapterTrial(Trial):
         require(is_enough, rule, place=f"corpus {self.corpus}", cure=cure)
 
     def select_modules(self, loaded: Sequence[str]) -> list[str]:
-        """Return those of a study's modules and plug-ins that this trial needs."""
+        """Return the modules and plug-ins of a study that this trial needs."""
         from unrolled.bench.chapter.plugins import select_needed_modules
 
         return select_needed_modules(self, loaded)

@@ -91,11 +91,11 @@ def explain_differences(comparison: Comparison) -> dict[int, Markup]:
 def describe_strips(roles: Sequence[str], title: str) -> Markup:
     """Return how to read the strips of roles; `title` is the metric's."""
     return Markup(
-        "Small bars: the token roles in which a decided difference lies, in the order {}; up is better. A "
-        "role's part is its share of the tokens times its own difference, so that all parts add up to the "
-        "difference by {}. A part is coloured if its 95 % t interval over the seeds, corrected for the "
-        "number of roles, leaves out 0; of these, the sentence names up to three that make a tenth of the "
-        "difference or more. They describe a verdict and are no verdicts themselves."
+        "Small bars show where a decided difference lies, one for each token role, in the order {}. Up is "
+        "better. A bar is the role's share of the tokens times its own difference; all bars add up to the "
+        "difference by {}. A bar is coloured if its 95 % t interval over the seeds, corrected for the number "
+        "of roles, leaves out 0. The sentence beside them names up to three coloured bars of at least a "
+        "tenth of the difference. Bars describe a verdict and are no verdicts themselves."
     ).format(", ".join(roles), title)
 
 

@@ -13,7 +13,7 @@ from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quot
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 NO_FILE = "no file that counts differs"
-SHADOWED = "Of two changes that do the same, neither shows a loss when it alone is taken back"
+SHADOWED = "If two changes do the same, taking back only one of them shows no loss"
 
 
 class ChangeEffect(StrEnum):

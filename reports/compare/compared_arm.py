@@ -54,7 +54,7 @@ class ComparedArm:
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seeds_wanted: int  # seeds at the look that it waits for; of an ended arm, at its last look
+    seeds_wanted: int  # number of seeds that its next look needs, or that it has once it has ended
     done_count: int
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence
@@ -234,7 +234,7 @@ def add_contrast(
 def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
     """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
 
-    Then its mean, minus that of its base over the same pairs, is the difference that is shown.
+    The arm's mean minus the base's mean over these pairs is then the difference that is shown.
     """
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)

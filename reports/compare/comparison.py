@@ -96,7 +96,7 @@ class Comparison:
     def stops_contrasts(self) -> bool:
         """True if the study has several looks, and this is the metric that decides when a contrast stops.
 
-        The contrasts of a gate or a proposal stop by a rule of its own.
+        A gate or a proposal stops its contrasts by a rule of its own.
         """
         has_own_rule = bool(self.gate or self.proposal)
         return self.is_sequential and not has_own_rule and self.metric == self.design.metrics[0]
@@ -137,9 +137,9 @@ class Comparison:
     ) -> dict[Name, Verdict]:
         """Return the verdicts on pairs (arm, base) that the study does not compare, corrected together.
 
-        They are over the seeds of the first look, whose number was fixed before there were results. A seed
-        that failed on a side is lost. Before all of these seeds have ended there is no verdict, because it
-        would be an extra look.
+        The verdicts are over the seeds of the first look, whose number was fixed before there were results. A
+        seed that failed on a side is lost. Before all of these seeds have ended there is no verdict, because
+        an early verdict would be an extra look.
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
@@ -170,7 +170,7 @@ class Comparison:
         return {arm.name: arm for arm in self.arms}
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
-        """Return arms by their mean, the best first; those with diverged seeds or no mean come last."""
+        """Return arms by their mean, the best first; arms with diverged seeds or no mean come last."""
         sign = 1 if self.metric.lower_is_better else -1
 
         def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
@@ -275,7 +275,7 @@ def _seeds_that_count(
 ) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
     """Return, by arm, the seeds that count, and the number of seeds at the next look.
 
-    A base has the seeds of the contrast that needs most.
+    A base has as many seeds as the contrast that needs most.
     """
     if not design.looks:
         return (

@@ -179,8 +179,8 @@ def _judge_after_looks(
 ) -> dict[str, dict[str, Verdict]]:
     """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took.
 
-    A verdict does not end its contrast. All contrasts are decided when the gate or the proposal has ended;
-    `fault` is the reason only of those that are open.
+    All contrasts end when the gate or the proposal ends (`has_ended`). A contrast without a claim has `fault`
+    as the reason why it is open.
     """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {

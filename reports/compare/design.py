@@ -26,7 +26,7 @@ Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
 
 Values = Mapping[str, Mapping[str, SeedValues]]
-"""Numbers by metric, arm and seed. That of a diverged trial is infinite; a trial that failed has none."""
+"""Numbers by metric, arm and seed. A diverged trial has infinity, a failed trial no number."""
 
 
 @dataclass(frozen=True, kw_only=True)

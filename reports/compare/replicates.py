@@ -13,7 +13,7 @@ from unrolled.reports.statistics.types import SeedValues, select_seeds, select_s
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
 COPY_FACTOR = 4
-"""If two equal trials differ by d, a third one differs from them by at most this multiple of d."""
+"""If two equal trials differ by d, a third equal trial differs from both by at most this multiple of d."""
 LAST_DIGITS = 1e-5
 """The largest relative difference of a run's numbers if it is repeated, as on a GPU."""
 LAST_UNITS = 2
@@ -65,7 +65,7 @@ def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
 def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
     """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
 
-    Numbers of known costs are left out, and those that two equal trials of the study have shown to differ.
+    Known costs are left out, and numbers that differ between two equal trials of the study.
     """
     if seed not in arm.results:
         return {}
@@ -81,9 +81,12 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
 def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
-    A number that rises evenly with the seed counts as equal. A number in which equal trials differ is ignored
-    if it is a known cost, or if its range over the seeds is small. If equal trials differ by .001, a range
-    above `FAR` · .001 = 1 shows different runs.
+    Two kinds of numbers are treated in another way:
+
+    - A counter counts as equal, such as 100, 110 and 120 for the seeds 0, 1 and 2.
+    - A number that differs between two equal trials, for example by .001, is ignored. If its range over the
+      seeds is more than `FAR` times this difference, here 1, the runs are different. Known costs are always
+      ignored.
     """
     for name, distance in design.unjudged_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
@@ -115,29 +118,33 @@ def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
 def find_one_run_arms(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
-    Such an arm has one value on all seeds, by every judged metric except clocks and known costs (these count
-    if nothing else is judged):
+    An arm that ignores its seed has one value on all seeds, by every judged metric. Clocks and known costs
+    count only if nothing else is judged:
 
         seed   0     1     2     3     4
         a    .812  .843  .790  .835  .821   five runs
         b    .852  .852  .852  .852  .852   one run, copied     → {"b": 0}
 
-    Of a study, only the seeds of the first look with five or more are read. The numbers of a run that is
-    repeated may differ a little: they are one value if their range is at most the noise. s is the widest
-    spread of any arm (.04 in the examples), and ε is δ/100 or `LAST_DIGITS` of the numbers, the smaller one.
-    Two equal trials differ by d.
+    A study is read up to its first look with five seeds or more. A run that is repeated, on a GPU for
+    example, may give slightly different numbers. They are one value if their range is at most the noise:
 
-    | trials | noise | one value |
-    |---|---|---|
-    | d = 0 | 0; fingerprints must be equal, too | .852 |
-    | d > 0, s > `COPY_FACTOR`² d | √(d s), as one d may be far too small | d .001: .850 to .856 |
-    | d > 0, s is smaller | ε, as seeds differ no more than equal trials | d .01: .852000 to .852008 |
-    | d was not measured | s / `COPY_FACTOR` | .850 to .860 |
-    | a table from elsewhere | s/100, but at least ε and at most ten times `LAST_DIGITS` | .85200 to .85208 |
+    - d is the distance of two equal trials, which a study measures.
+    - s is the widest spread of an arm: twice the range of its middle half.
+    - ε is δ/100 or `LAST_DIGITS` times the numbers, whichever is smaller.
 
-    Numbers of a table that are printed with few digits may differ by `measure_printing_noise`. An arm is left
-    out if its model declares that no seed changes it, or if it has the best possible value on every seed,
-    which several runs may reach.
+    An example: numbers near .85, δ = .02 and s = .04, so that ε = .0000085.
+
+    | results | noise | in the example | one value |
+    |---|---|---|---|
+    | d = 0 | 0; fingerprints must be equal, too | 0 | .852 |
+    | s > `COPY_FACTOR`² · d | √(d s), as a single d may be far too small | d = .001: .0063 | .850 to .856 |
+    | s ≤ `COPY_FACTOR`² · d | ε, as seeds hardly differ more than d | d = .01: ε | .852000 to .852008 |
+    | d is unknown | s / `COPY_FACTOR` | .01 | .850 to .860 |
+    | a table from elsewhere | s/100, from ε up to 10 `LAST_DIGITS` · .85 | .000085 | .85200 to .85208 |
+
+    If a table prints few digits, its noise is at least `measure_printing_noise`. Two kinds of arms are never
+    returned: an arm whose model declares that no seed changes it, and an arm with the best possible value on
+    every seed, which several runs may reach.
     """
     metrics = select_qualities(design.metrics)
     if not metrics:
@@ -178,7 +185,7 @@ def _select_first_values(
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
-    """Return the largest range of one value (`find_one_run_arms`); `widest` is the widest spread of an arm."""
+    """Return the largest range of one value: see `find_one_run_arms`. `widest` is an arm's widest spread."""
     size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
     if not design.is_study:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))

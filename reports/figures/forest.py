@@ -24,7 +24,7 @@ from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.types import Interval
 
-_REACH = 3.0  # an arm is clipped if its mean is more quartile ranges beyond the quartiles of all means
+_REACH = 3.0  # an arm is clipped if its mean is this many quartile ranges beyond the quartiles of all means
 _MOST_DOTS = 300  # most dots of one arm
 _SPREAD = (0, -5, 4, -2, 6, -6, 2)  # vertical distances of a strip's dots from its middle, in px
 _ROUND = (1, 1.5, 2, 3, 5, 7)  # leading digits of the ticks of a logarithmic axis

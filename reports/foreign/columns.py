@@ -1,7 +1,7 @@
 """Tables from elsewhere: rows with any columns, made into the table from which arms are compared.
 
-If rows of two arms share something (a seed, a document, a fold), they are pairs, and their differences are
-what is compared, as in a study. Without such a column the arms are compared as two samples.
+If rows of two arms share a seed, a document or a fold, they are pairs, and verdicts are over the differences
+of pairs, as in a study. Without a column that pairs rows, the arms are compared as two samples.
 """
 
 import re
@@ -50,9 +50,9 @@ ENDS = {
 def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """Return the table of these columns: arm, seed, status, metrics, and how many rows were averaged.
 
-    Rows of one arm and pair are averaged: see `row_means`. Of a study's trials only those of its first look
-    are taken, and the table has the column `FIRST_LOOK`. Raises BadInput for a missing column, and for a
-    value that is not a number. Its message counts rows from 1, by the frame's index, which counts from 0.
+    Rows of one arm and pair are averaged: see `row_means`. Of a study only the trials of the first look are
+    taken, and the table has the column `FIRST_LOOK`. Raises BadInput for a missing column, and for a value
+    that is not a number. The message counts rows from 1; the frame's index counts from 0.
     """
     items = () if columns.item == (SAMPLES,) else columns.item
     for column in (*columns.arm, *columns.pair, *items, *(metric.name for metric in columns.metrics)):

@@ -83,9 +83,9 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     if not lacking:
         return f"{sentence}."
     return (
-        f"{sentence}; rows lacking or failed: {join_first_names(lacking, 5)}. Each may have differed as much "
-        "as any that was seen, in either direction. A verdict's level of an arm is that of its base plus the "
-        "difference of the rows that both have."
+        f"{sentence}; rows lacking or failed: {join_first_names(lacking, 5)}. Verdicts allow for the largest "
+        "known difference in each of these rows, in either direction. They compare the baseline's mean with "
+        "this mean plus the mean difference of the rows that both have."
     )
 
 
@@ -104,9 +104,9 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     """Yield warnings of rows that are not independent, or that were chosen or seen before."""
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
-        yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
+        yield f"rows of one {seeds[0]} come from one training, and are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
-        yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
+        yield f"rows of one run's {steps[0]}s are not independent: give --pair a column of runs, such as seed"
     elif not columns.test_share and (repeats := [name for name in columns.pair if name.lower() in _REPEATS]):
         cure = "compare the folds of one repeat, with --test-share"
         yield f"if {repeats[0]}s validate on one data set, their means are not independent: {cure}"
@@ -120,7 +120,7 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
     if columns.item == (SAMPLES,) and counts.nunique() > 1:
         number = f"{counts.min()} to {counts.max()}"
-        yield f"pairs are means of {number} rows: none may have been left out, or added, for its result"
+        yield f"pairs are means of {number} rows: no row may be left out or added because of its result"
     if others := list_other_tasks(frame, columns):
         names = join_first_names(others, 5)
         yield f"of another task than the baseline's, so that no difference tells which is better: {names}"
@@ -181,19 +181,17 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
     largest = numbers.max()
     delta = f"a δ of {metric.delta:g}"
     if largest <= 1 <= metric.delta:
-        return f"{metric.name} goes from 0 to 1, of which {delta} is all: give δ in the unit of the values"
+        return f"{metric.name} goes from 0 to 1, and {delta} is all of it: give δ in the unit of the values"
     if largest > 2 and metric.delta < SMALLEST_POINTS:  # a score of 1.01 is not in per cent
-        return (
-            f"{metric.name} is in per cent, where {delta} is next to none: give δ in the unit of the values"
-        )
+        return f"{metric.name} is in per cent, where {delta} is almost 0: give δ in the unit of the values"
     return ""
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
-    """Yield the arms of which each row occurs twice, or three times, or in multiples of that.
+    """Yield the arms in which the counts of equal rows have a common divisor above 1: 2, 2, 4 or 3, 3, 3.
 
     Coarse numbers may be equal by chance: an arm needs five different rows, or two if another arm has five
-    rows or more and no equal ones.
+    rows or more that all differ.
     """
     rows = table.dropna(subset=metrics)
     sizes = rows.groupby(["arm", *metrics], sort=False).size().groupby(level="arm", sort=False)
@@ -204,10 +202,10 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 
 
 def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Yield the arms of which half of the numbers or more repeat another, and are too fine for chance.
+    """Yield the arms in which at least half of the numbers are repeats, though too fine to repeat by chance.
 
-    Another arm has to have five numbers or more that all differ. Arms with one number in all rows are not
-    returned: see `find_one_run_arms`.
+    None are returned unless some arm has five numbers or more that all differ. Arms with one number in all
+    rows are not returned: see `find_one_run_arms`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)
@@ -222,7 +220,7 @@ def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
 
 
 def _are_fractions(levels: Floats) -> bool:
-    """Return True if one number of items, up to a thousand, fits all shares: .25, .5 and .75 are of four."""
+    """Return True if all levels are shares of one number of items, up to 1,000: .25, .5, .75 are of 4."""
     items = np.arange(1, MOST_ITEMS + 1)[:, None]
     rounding = 10.0 ** -count_decimals(levels)
     for unit in (1.0, 100.0):
@@ -233,7 +231,7 @@ def _are_fractions(levels: Floats) -> bool:
 
 
 def _rank_first(table: pd.DataFrame, metric: str) -> str:
-    """Return "highest" or "lowest" if the first of several arms has that mean; "" otherwise."""
+    """Return "highest" or "lowest" if the first of several arms has this mean of all; "" otherwise."""
     means = table[metric].where(np.isfinite(table[metric])).groupby(table.arm, sort=False).mean()
     if len(means) < FEWEST_TO_CHOOSE or means.nunique() < FEWEST_TO_CHOOSE:
         return ""

@@ -8,8 +8,8 @@ that it lacks:
     doc 2      .6    .6         .0
     doc 3      –     .5         unknown
 
-A row that is missing or failed may have shown as large a difference as any other row, in either direction.
-The pair of seed 0 therefore has a lowest and a highest difference. A pair without half of its rows is lost.
+The unknown difference is taken to be at most as large as the largest known one, in either direction. The
+pair of seed 0 therefore has a lowest and a highest difference. A pair that lacks half of its rows is lost.
 """
 
 from collections.abc import Sequence
@@ -59,13 +59,15 @@ def find_copied_arms(
 ) -> list[str]:
     """Return the arms that are one run, copied for every pair: each item has one value in all pairs.
 
-    The means of such an arm may differ from pair to pair if rows failed. An arm is not called a copy
+    The means of a copied arm may still differ from pair to pair, if rows failed. Two kinds of arms are no
+    copies:
 
-    - if its items may agree by chance, as three easy questions may: if cʳ > `BY_CHANCE`. r counts the values
-      of the arm that repeat an item: 12 for three questions in five pairs. c is the chance that one repeat
-      agrees, the larger of two estimates: the chance that two values drawn from the arm are equal, and the
-      largest 1 − (items with several values) / r of any arm that varies. With c = .9, .9¹² = .28.
-    - if no arm varies from pair to pair, unless half of its items are in five pairs or more.
+    - An arm whose items may agree by chance, as answers to easy questions do. Three questions in five pairs
+      have r = 3 · 4 = 12 repeats. If each repeats the first answer with a chance c = .9, all do with
+      cʳ = .9¹² = .28, which is above `BY_CHANCE`. c is estimated in two ways, and the larger estimate counts:
+      the chance that two values drawn from the arm are equal; and, over the arms that vary, the largest
+      1 − (items with several values) / r.
+    - If no arm varies from pair to pair: an arm of which most items are in fewer than five pairs.
     """
     if items is None or not metrics:
         return []

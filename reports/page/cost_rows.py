@@ -1,7 +1,7 @@
 """The rows of the table of costs, and the machines behind them.
 
-Without a trial on a GPU, the page has no section of devices, and its table of costs has no columns of
-`Presentation.gpu_costs`, such as tokens/s after the first epoch.
+Without a trial on a GPU, the page has no section of devices, and its table of costs lacks the columns of
+`Presentation.gpu_costs`. The chapter has one: tokens/s after the first epoch.
 """
 
 from collections import Counter
@@ -16,14 +16,14 @@ from unrolled.reports.compare.design import ArmRemark, MeasuredArm
 from unrolled.reports.formats import merge_facts
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
-"""An arm, the mean costs of its trials by name, and those costs of its base that may be compared."""
+"""An arm, the mean costs of its trials by name, and the costs of its base that may be compared."""
 
 
 def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
 
     Costs in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and memory
-    are compared with those of the base only if both arms were trained on one kind of machine.
+    are compared with the base only if both arms were trained on one kind of machine.
     """
     presentation = comparison.design.presentation
     scales = presentation.costs
@@ -78,7 +78,7 @@ def describe_devices(comparison: Comparison) -> tuple[str, ...]:
 def _select_comparable(
     costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
 ) -> dict[str, float]:
-    """Return those costs of the base that may be compared with the arm's; {} for an arm without a base.
+    """Return the costs of the base that may be compared with the arm's; {} for an arm without a base.
 
     If the two arms were trained on different kinds of machine, times, speeds and memory are left out.
     """

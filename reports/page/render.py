@@ -262,7 +262,7 @@ def _write_plain_text(line: Markup) -> str:
 def _write_answers(
     comparison: Comparison, parts: Sequence[Part], factorial: Factorial | None
 ) -> list[tuple[Markup, ...]]:
-    """Return the answer by each metric in each of its units; that by the first has the effects of parts."""
+    """Return the answer by each metric in each of its units; the first answer has the effects of parts."""
     answers = []
     for view in comparison.per_unit:
         if view.metric == comparison.metric and _has_complete_part(parts):

@@ -84,9 +84,9 @@ class Saffron:
 def next_level(rule: str, p_values: Sequence[float], alpha: float) -> float:
     """Return the level of a chain's next test by a rule, "saffron" or "family-wise", given all earlier tests.
 
-    The tests come in the order in which they began, because each has its own level from then on. The p of a
-    test that has not ended is 1, which makes the next levels smaller. Raises ValueError for another rule, and
-    for a p value that is not between 0 and 1.
+    `p_values` are in the order in which the tests began, because a test gets its level when it begins. The p
+    of a test that has not ended is 1, which makes the next levels smaller. Raises ValueError for another
+    rule, and for a p value that is not between 0 and 1.
     """
     return float(make_rule(rule, alpha).compute_levels(p_values)[-1])
 

@@ -38,7 +38,7 @@ FEWEST_FAILURES = 3  # a side with this many more failures than the other fails 
 class Contrast:
     """An arm minus its base, the arm that it is compared with, over the seeds of both, at one look.
 
-    A pair has converged if both of its sides have.
+    A pair has converged if both of its sides converged.
 
     - Means, SD, skewness and r are over converged pairs, and are None if there are too few.
     - The median, `pairs_better` and `pairs_worse` are over all pairs. A pair is ±∞ if one side diverged, and
@@ -46,11 +46,11 @@ class Contrast:
 
     Which test judges the contrast:
 
-    - Usually the mean's.
-    - If a side diverged or a pair was lost, the mean's and the sign test of the median: p is the larger one,
-      and the interval covers both.
-    - If all pairs have the same difference, there is no spread, and only the sign test is left. Equality
-      within ±δ is then shown by the number of pairs: see `ties_p`.
+    - Usually the test of the mean.
+    - If a side diverged or a pair was lost: the test of the mean and the sign test of the median. The larger
+      p counts, and the interval covers the intervals of both tests.
+    - If all pairs have the same difference: the sign test alone, as there is no spread. The number of pairs
+      may then show equality within ±δ: see `ties_p`.
     """
 
     seeds: tuple[int, ...]
@@ -338,7 +338,7 @@ class Contrast:
 
     @property
     def seeds_needed(self) -> int | None:
-        """The seeds of a last look that would detect δ with 80 % power and this SD; None as for `mde`."""
+        """The seeds of a last look that would detect δ with 80 % power and this SD; None if `mde` is."""
         if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)

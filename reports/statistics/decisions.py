@@ -61,7 +61,7 @@ class _Track:
         return self.smallest_difference_p < math.inf
 
     def add_look(self, contrast: Contrast) -> "_Track":
-        """Return the track after one more look, of which this is the contrast."""
+        """Return the track after one more look; `contrast` is as of this look."""
         weight = contrast.look.weight
         return _Track(
             contrast,
@@ -234,7 +234,7 @@ class _LookInput(Generic[Key]):
                 reason = futile_reasons.get(name) or self.explain_block(name, next_look)
                 seeds_requested[name] = 0 if reason else seeds
             of_other = f"{reason} by the first metric" if name in futile_reasons else reason
-            verdicts[name] = {  # the first metric decides for all: a contrast has the same seeds by each
+            verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
                 metric: replace(
                     by_name[name],
                     has_ended=verdict.has_ended,
@@ -257,7 +257,11 @@ class _LookInput(Generic[Key]):
         return all(len(side.keys() | lost) == n for side in sides)
 
     def explain_block(self, name: Key, k: int) -> str:
-        """Return the lost seeds of the first look up to k that lost half: "seed 3 failed"; "" if none did."""
+        """Return why a contrast gets no look k: "seed 3 failed"; "" if it does.
+
+        A contrast that lost half of the seeds of look k, or of an earlier look, goes no further. The reason
+        names the seeds that the earliest of these looks lost.
+        """
         for look, n in enumerate(self.looks.numbers[: k + 1]):
             lost = self.select_lost_seeds(name, look)
             if 2 * len(lost) >= n:

@@ -1,12 +1,13 @@
 """Contrasts with a standard error of their own: arms without pairs, and folds of one data set.
 
-Arms without pairs have two tests, Welch's (1947) and a permutation test, and the larger p counts: with five
-skewed values against fifty, t does not follow Welch's law. Beyond some hundred values Welch's t, corrected
-for skewness, is a third. A side whose values happen to be equal is taken to have the other side's spread.
+Arms without pairs have two tests, Welch's (1947) and a permutation test. The larger p counts, because t does
+not follow Welch's law if, for example, five skewed values are compared with fifty. From some hundred values
+on there is a third test: Welch's t, corrected for skewness. A side of equal values is taken to have the
+spread of the other side.
 
-Folds, or random splits, share most of their training rows, so that their differences are not independent: the
-variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio,
-"Inference for the Generalization Error", Machine Learning 52 (2003).
+Folds, or random splits, share most of their training rows, so that their differences are not independent. The
+variance of the mean of k folds is taken to be (1/k + n_test/n_train) s²: C. Nadeau and Y. Bengio, "Inference
+for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math
@@ -35,7 +36,7 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
 from unrolled.reports.statistics.values import find_upper_limit, select_finite
 
-ENOUGH_SKEWED = 30  # so many values of the side with the wider spread mostly show its skewness
+ENOUGH_SKEWED = 30  # number of values that mostly show whether they are skewed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +83,8 @@ class ErrorContrast(Contrast):
 class Unpaired(ErrorContrast):
     """An arm minus its base as two independent samples. `mean_difference` is the difference of their means.
 
-    There are no pairs, so that `differences` is empty. The skewness is that of the side that is more skewed
-    for its size: see `skewness_ratio`.
+    There are no pairs, so that `differences` is empty. `skewness` belongs to the side with the larger
+    `skewness_ratio`.
     """
 
     sizes: tuple[int, int]  # numbers of values of the arm and of its base
@@ -109,7 +110,7 @@ class Unpaired(ErrorContrast):
 
     @property
     def has_unequal_spreads(self) -> bool:
-        """True if one side's SD is twice the other's or more, and of fewer than `ENOUGH_SKEWED` values."""
+        """True if the larger SD is of fewer than `ENOUGH_SKEWED` values, and twice the other or more."""
         if min(map(len, self.samples)) < FEWEST_SEEDS or self._constant.size:
             return False
         narrow, wide = sorted(self.samples, key=lambda side: float(side.std(ddof=1)))
@@ -124,7 +125,7 @@ class Unpaired(ErrorContrast):
 
     @cached_property
     def _constant(self) -> Floats:
-        """The values of a side that are all equal; no values if neither side is so."""
+        """The values of a side whose values are all equal; empty if there is no such side."""
         sides = [side for side in self.samples if side.size and np.ptp(side) == 0]
         return sides[0] if sides else np.array([])
 
@@ -228,7 +229,7 @@ def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOpt
 def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
     """Return Welch's standard error and degrees of freedom; 0 and NaN if neither side has a spread.
 
-    Equal values on one side say nothing of its spread, which is taken to be the other side's.
+    A side of equal values is taken to have the spread of the other side.
     """
     variances = [float(x.var(ddof=1)) if np.ptp(x) else 0.0 for x in (a, b)]
     freedom = [x.size - 1 for x in (a, b)]

@@ -26,7 +26,7 @@ def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> F
 
     A difference within the noise becomes 0. If all differences are within the noise of each other, all
     become their median: two arms that differ by .01 on every seed have no spread, though their floats have.
-    The noise is that of floats up to `scale`, or `noise` if the stored values were rounded more.
+    The noise is the rounding of floats up to `scale`, or `noise` if that is larger.
     """
     noise = max(_ROUNDING * scale, _SMALLEST, noise)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)
@@ -110,7 +110,7 @@ def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
 
 
 def skewness_ratio(skewness: float | None, n: int) -> float:
-    """Return a skewness divided by the one that a normal sample exceeds in about one case of a hundred.
+    """Return a skewness divided by the skewness that a normal sample exceeds with a chance of about .01.
 
     Five values have a ratio of at most .94, however skewed their law. Of lognormal samples .11 exceed 1 with
     six values, .26 with eight, .35 with ten and .74 with twenty.

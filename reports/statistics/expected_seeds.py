@@ -89,10 +89,10 @@ def predict_contrast(
 
     `sd`, `delta` and `effect` have one unit, and pairs are normal.
 
-    The contrast is judged at .05/family, Holm's first step, so that it needs fewer seeds in truth, and its
-    chances are higher. With `until_size` it goes on until a difference is shown to be more or less than δ. It
-    gets no more seeds after a look at which its chance to be decided is below `futility`, where the other
-    contrasts of the family are taken to be like it.
+    The contrast is judged at .05/family, Holm's first step. A real contrast may reach a later step: then it
+    needs fewer seeds, and its chances are higher. With `until_size` the contrast goes on until a difference
+    is shown to be more or less than δ. It is given up after a look at which its chance to be decided is below
+    `futility`. For this chance, the other contrasts of the family are taken to be like it.
 
     Raises ValueError unless sd, δ and the family are positive.
     """

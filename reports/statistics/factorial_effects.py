@@ -16,7 +16,7 @@ from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 class Effect:
     """A main effect or a two-way interaction of a 2^k design: its value by seed, compared with zero.
 
-    If a seed `diverged` in a cell, the effect is that of the other seeds, and claims nothing.
+    If seeds `diverged` in a cell, the effect is over the other seeds, and its verdict claims nothing.
     """
 
     factors: tuple[str, ...]

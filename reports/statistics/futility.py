@@ -1,9 +1,9 @@
 """Futility: the chance that an open contrast will be decided, and the number of seeds that would decide it.
 
-The chance is that of the intervals at the last look, given the mean and SD of the pairs so far (predictive
-power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or Predictive Power?"
-(1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods" (2000), chapter 10).
-Unknown quantities are taken in favour of a decision, so that a decision is rarely missed.
+The chance is that the intervals at the last look decide, given the mean and SD of the pairs so far. This is
+predictive power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or
+Predictive Power?" (1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods"
+(2000), chapter 10. Unknown quantities are taken in favour of a decision, so that a decision is rarely missed.
 
 Giving a contrast up only takes claims away. Error rates therefore hold whether it is given up or not
 (non-binding futility), and a study may resume it later.
@@ -52,8 +52,8 @@ class Chances(NamedTuple):
 class LastLookTest:
     """The tests at the last look of a design.
 
-    `alpha` and `alpha_same` are the error rates, over all looks, of the tests of a difference and of
-    equivalence: those of Holm at the present step. With `until_size`, a difference is decided once it is
+    `alpha` is the error rate of the test of a difference, `alpha_same` of the test of equivalence. Both are
+    over all looks, at the present step of Holm. With `until_size`, a difference is decided once it is
     shown to be more or less than δ.
     """
 
@@ -72,10 +72,11 @@ class LastLookTest:
     def predict_chances(self, moments: Moments) -> Chances:
         """Return the chances of contrasts that have these moments at an earlier look, on a favourable view.
 
-        The true SD is taken to be as small as it is in one of six cases, given the SD so far. A difference
-        has a flat prior. For equivalence the true mean is taken to be as near to 0 as in one of six cases,
-        because studies often compare arms that are equal, which a flat prior ignores. Looks in between add
-        little and are left out.
+        - The true SD is taken to be small: given the SD so far, it is smaller with a chance of 1/6.
+        - For a difference, the true mean has a flat prior around the mean so far.
+        - For equivalence, the true mean is taken to be near 0: given the mean so far, it is nearer with a
+          chance of 1/6. A flat prior would ignore that studies often compare equal arms.
+        - Looks in between add little and are left out.
         """
         n = moments.n
         last = self.looks.last
@@ -93,7 +94,7 @@ class LastLookTest:
     def count_seeds(self, moments: Moments) -> int | None:
         """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
-        The number is larger than that of the last look. Returns None beyond `MOST_SEEDS`.
+        There are more of them than at the last look. Returns None beyond `MOST_SEEDS`.
         """
 
         def find_power(n: int) -> float:
@@ -101,7 +102,7 @@ class LastLookTest:
             at_zero = Moments(n, _ZERO, moments.sd, moments.skewness)
             difference = float(self._show_difference(moments.mean, error, at_zero))
             same = float(self._show_same(moments.mean, error, at_zero))
-            if self.until_size:  # a size below δ lies within the zone of "the same", one above it far from it
+            if self.until_size:  # a difference below δ is also "the same"; above δ it is far from it
                 return max(difference, same)
             return difference + same
 
@@ -143,9 +144,10 @@ _ZERO = np.zeros(())
 def find_futile(contrasts: Mapping[Key, tuple[LastLookTest, Moments]], bound: float) -> dict[Key, int | None]:
     """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
-    Each is tested at the step of Holm that it is expected to reach by the last look. If two others have the
-    chances .9 and .4 to be decided, this is .05 / (3 − 1.3). The chance of each is computed as if all others
-    were decided.
+    A contrast is tested at the step of Holm that it is expected to reach by the last look. An example:
+    of three contrasts, the two others have chances of .9 and .4 to be decided. Then 1.3 decisions are
+    expected, and the level is .05 / (3 − 1.3) = .029. The chances .9 and .4 are upper bounds: each is
+    computed at Holm's last step, .05, as if all other contrasts were decided.
     """
     other_contrasts = len(contrasts) - 1
     chances = {

@@ -1,7 +1,7 @@
 """The test of one proposal of a chain: does the candidate gain over the incumbent?
 
 The decision is a pure function of the gains so far, one for each pair of runs with the same seed, and of the
-level that the chain gave to the proposal (`chain_levels`). Looks, p values and tests are those of studies
+level that the chain gave to the proposal (`chain_levels`). Looks, p values and tests are as in studies
 (`looks`, `estimators`), but one-sided: the null is that the mean gain is at most 0. With normal pairs
 the p value is super-uniform given the past, P(p ≤ x) ≤ x, wherever the proposal stops.
 
@@ -199,7 +199,7 @@ def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
 def _test_means(gains: Floats) -> tuple[Floats, Floats]:
     """Return Student's t of gains (proposals, pairs), and the one-sided p that their means are at most 0.
 
-    Gains that are all equal have no spread: their p is that of their signs.
+    Gains that are all equal have no spread: their p is from the sign test.
     """
     n = gains.shape[-1]
     m = moments(gains)
@@ -255,9 +255,10 @@ def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> fl
 def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the budget of pairs with which a true mean gain is kept with a chance of .8.
 
-    It is the first look that suffices as the last one: see `fit_looks`. If none does, it is the last look
-    times (`smallest_gain` / gain)². Returns None if no gain is kept at such a level. Raises ValueError unless
-    gain and spread are positive.
+    With looks at 4, 8, 16, 24 and 40 pairs, the budgets 8, 16, 24 and 40 are tried in turn: see `fit_looks`.
+    At a level of .05 a gain of 1 SD needs 16 pairs. If 40 are too few, the budget is
+    40 · (`smallest_gain` / gain)²: for a gain of .5 SD, 40 · (.67 / .5)² = 72. Returns None if no gain is
+    kept at this level. Raises ValueError unless gain and spread are positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")

@@ -215,8 +215,8 @@ def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> fl
     """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
 
     `spreads` has the SD and the δ of each bound. The gate goes on until the last bound is decided, or one
-    fails. Bounds are taken to be independent. Differences of one seed often go together by several metrics,
-    so that a real gate may end earlier.
+    fails. Bounds are taken to be independent. In a real gate the metrics of one seed are often correlated, so
+    that it may end earlier.
     """
     rng = np.random.default_rng(0)
     ends = [

@@ -132,16 +132,16 @@ def compare_pairs(
 
 
 def _have_one_value(side: Floats) -> bool:
-    """Return True if all values are equal, and not 0: a count of 0 is one that was not made."""
+    """Return True if all values are equal and not 0: a count of 0 may mean that nothing was counted."""
     return bool(side[0] and np.ptp(side) == 0)
 
 
 def _printing_noise(a: Floats, b: Floats, zone: float) -> float:
-    """Return the difference up to which two shares count as equal: one may be stored with fewer digits.
+    """Return the difference up to which two shares count as equal, as a side may be stored with fewer digits.
 
-    0.87 and 0.8734 are equal: they differ by less than half a unit of the last decimal of 0.87. This holds if
-    all pairs are as near, and if half a unit is at most δ. Otherwise the difference is that of single
-    precision, at most δ/1000.
+    0.87 and 0.8734 count as equal: they differ by less than .005, half a unit of the last decimal of 0.87.
+    The result is this half unit if no pair differs by more, and if it is at most δ. Otherwise the result is
+    the rounding of single precision or δ/1000, whichever is smaller.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(count_decimals(side) for side in (a, b))

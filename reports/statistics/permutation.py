@@ -2,8 +2,8 @@
 
 The test is exact if both samples have one law, however skewed, and right in large samples even if their
 variances differ: A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
-Behrens–Fisher problem", Statistics & Probability Letters 36 (1997). Beyond `MOST` values blocks of values
-change sides, which is as exact and takes no longer.
+Behrens–Fisher problem", Statistics & Probability Letters 36 (1997). If the smaller sample has more than
+`MOST` values, blocks of values change sides: the test stays exact and takes no longer.
 """
 
 import math

@@ -47,8 +47,8 @@ tests/simulations/simulate_rules.py).
 def power(dz: float, n: int, alpha: float = ALPHA) -> float:
     """Return the power of a two-sided paired test of n ≥ 2 pairs, for a mean of `dz` standard deviations.
 
-    It is exact if it is .8, for which `STRETCH` was simulated. Other values are right to .09 from ten pairs
-    on, and rough with fewer.
+    A result of .8 is exact, because `STRETCH` was simulated for a power of .8. Other results err by at most
+    .09 from ten pairs on, and by more with fewer pairs.
     """
     return t_power(dz / interpolate_stretch(n, alpha), n, alpha)
 

@@ -1,7 +1,7 @@
 """The state of a proposal, from the results of candidate and incumbent, seed by seed.
 
-`gain_test` judges complete pairs. This module adds what pairs do not show: a candidate that fails on a seed
-crashes, and one that computes the same as the incumbent, or ignores its seed, is refused.
+`gain_test` judges complete pairs. This module adds what pairs do not show. A candidate that fails on a
+seed crashes. A candidate that ignores its seed, or computes the same as the incumbent, is refused.
 """
 
 import math

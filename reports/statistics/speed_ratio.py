@@ -58,7 +58,7 @@ def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
 
 
 def describe_unlike_machines(machines: Sequence[Mapping[str, str]]) -> str:
-    """Return why machines are not of one kind, or ""; a machine without a description is of no kind."""
+    """Return why machines are not all of one known kind; "" if they are."""
     if not all(machines):
         return "the machine of some trials is not recorded"
     differ = machine_difference(machines)

@@ -29,7 +29,7 @@ class Interval:
 
 
 def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:
-    """Return the values of these seeds, without those that have none."""
+    """Return the values of these seeds; a seed without a value is left out."""
     return {seed: by_seed[seed] for seed in seeds if seed in by_seed}
 
 

@@ -33,10 +33,10 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
 
 
 def find_upper_limit(values: Floats, highest: float) -> float:
-    """Return the upper bound of values: `highest` if they all lie between 0 and it, else infinity.
+    """Return the upper bound of values: `highest` if all values lie between 0 and `highest`, else infinity.
 
-    An accuracy has `highest` = 1: for 0.9 and 0.95 it is 1, and for 90 and 95 (per cent) infinity. If all
-    values are 0, they may be in per cent, too: infinity.
+    An accuracy has `highest` = 1. Values of 0.9 and 0.95 have the bound 1. Values of 90 and 95 are in per
+    cent, and have the bound infinity. Zeros alone may be in per cent, too: infinity.
     """
     if ((values >= 0) & (values <= highest)).all() and (values > 0).any():
         return highest
@@ -56,13 +56,15 @@ def are_computed_alike(
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
-    Two arms that differ by δ are equal on all n seeds with a chance of about exp(−n δ / step), where the step
-    is the smallest distance of two values. Values are too fine if this is at most .05 / family_size, and if
-    at least 80 % of them are distinct. With n = 10 and δ = .02, a step of .05 is fine enough (.018), and a
-    step of .1 is not (.14).
+    Two arms that differ by δ are equal on all n seeds with a chance of about exp(−n δ / step). The step is
+    the smallest distance of two values. Values are fine if this chance is at most .05 / family_size, and if
+    at least 80 % of the values are distinct:
 
-    The step is at least an eighth of the range, because means of a few items' scores have finer values than
-    each score. A change that acts on few seeds, or on few items, can still leave all values equal.
+        n = 10, δ = .02, step .05    exp(−4) = .018    fine
+        n = 10, δ = .02, step .1     exp(−2) = .14     too coarse
+
+    The step is at least an eighth of the range of the values, because the mean of a few items' scores is
+    finer than a score. A change that acts on few seeds, or on few items, can still leave all values equal.
     """
     levels = np.unique([*arm.values()])
     if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):

@@ -73,8 +73,8 @@ class Verdict:
     def unbiased_difference(self) -> float | None:
         """The median-unbiased difference, which allows for early stops; None if another metric stopped it.
 
-        See `median_unbiased`. With one look it is the mean, and for a contrast that is judged by signs, its
-        estimate.
+        See `median_unbiased`. With one look it is the mean. For a contrast that is judged by signs it is
+        `Contrast.estimate`.
         """
         contrast = self.contrast
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
@@ -98,10 +98,10 @@ class Verdict:
 
     @property
     def difference_p(self) -> float | None:
-        """The adjusted p of a difference; None if it is .05 or less and the interval holds zero.
+        """The adjusted p of a difference; None where it would contradict the interval.
 
-        p is the smallest of all looks, and the interval is that of the last one. So p may be from an earlier
-        look, whose interval did not hold zero.
+        p is the smallest of all looks, and the interval is that of the last look. So p may be .05 or less
+        although the interval holds zero. Then p is hidden.
         """
         interval = self.interval
         if (
@@ -114,7 +114,11 @@ class Verdict:
 
     @property
     def equivalence_p(self) -> float | None:
-        """The adjusted p of equality within ±δ; None if it is .05 or less and nothing is claimed."""
+        """The adjusted p of equality within ±δ; None where it would contradict an open verdict.
+
+        p is hidden if it is .05 or less and the verdict is open: p is from an earlier look, or seeds that
+        diverged or failed have withdrawn the claim.
+        """
         if self.adjusted_equivalence.p <= ALPHA and not self.makes_claim:
             return None
         return self.adjusted_equivalence.p
@@ -123,8 +127,8 @@ class Verdict:
     def open_by_skewness(self) -> bool:
         """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
-        The interval is longer than that of t on the side of the long tail, and reaches zero there. Pairs that
-        are not shown to be skewed (`Contrast.is_skewed`) do not count.
+        The interval is longer than the t interval on the side of the long tail, and reaches zero there. The
+        pairs must be shown to be skewed (`Contrast.skewed`).
         """
         return self.contrast.is_skewed and self.is_widened_to_zero
 
@@ -228,16 +232,16 @@ def judge_contrast(
     - Diverges more or less often: the p of `divergence` is at most .05.
     - Open: none of these is shown, or there are under 5 pairs.
 
-    With several looks, a p may come from an earlier look, while the interval is that of this one. A direction
-    or a size needs both.
+    With several looks, a p may come from an earlier look, while the interval belongs to this look. A
+    direction or a size needs both p and interval.
 
     If all pairs have the same difference, their signs show the direction, and the interval follows from the
     number of pairs (`estimators.ties_p`). If that interval includes zero, there is no interval and no size.
 
     Seeds that diverged or failed withdraw claims:
 
-    - An arm that diverged more often is not called better, and one that diverged less often is not called
-      worse. This check uses the unadjusted p of divergence, which is the smaller one and withdraws more.
+    - An arm that diverged more often is not called better, and an arm that diverged less often is not called
+      worse. This check uses the unadjusted p of divergence: it is smaller, and withdraws more claims.
     - If a seed diverged, or one side failed more often (`Contrast.fails_unequally`), the arms are not called
       the same.
     """
@@ -285,8 +289,7 @@ def _classify_size(interval: Interval, delta: float) -> Size:
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
     """Return the verdicts on contrasts at one look, by name. A contrast without pairs has none.
 
-    The p values of differences are corrected as one family (Holm), those of equivalence as another, and those
-    of divergence as a third.
+    The p values of differences, of equivalence and of divergence are three families, each corrected by Holm.
     """
     contrasts = family.values()
     adjusted = zip(

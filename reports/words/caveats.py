@@ -97,10 +97,11 @@ def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]
 
 
 _CAVEATS_OF_LOOKS = (
-    "Pairs of seeds are not exactly normal. In simulations of looks at 10 to 40 seeds, with normal pairs 4 % "
-    "of equal arms were called different, with exponential ones 6 %; 5 % is intended. In studies of fifteen "
-    "equal arms at least one was called different in 4 % and 13 %. Looks from five seeds on err more often.",
-    "A rare collapse can be missed: what none of n seeds showed may still happen in up to 3/n of them.",
+    "Pairs of seeds are not exactly normal. In simulations of looks at 10 to 40 seeds, 4 % of equal arms "
+    "were called different if pairs were normal, and 6 % if they were exponential; 5 % is intended. Of "
+    "studies with fifteen equal arms, 4 % (normal) and 13 % (exponential) called at least one arm different. "
+    "Looks from five seeds on err more often.",
+    "A rare collapse can be missed: if none of n seeds collapsed, up to 3/n of all seeds may still collapse.",
 )
 
 
@@ -158,7 +159,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
     return tuple(filter(None, phrases))
 
 
-OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong more often"
+OWN_LEVEL = "Each attempt errs with a chance of .05, so several attempts err more often than one"
 
 
 def describe_declaration(comparison: Comparison) -> str:
@@ -169,7 +170,7 @@ def describe_declaration(comparison: Comparison) -> str:
     date = f"declared on {format_time(design.declared_at)}"
     if design.first_declared_at is not None:
         first = format_time(design.first_declared_at)
-        date = f"first declared on {first} and in this form on {format_time(design.declared_at)}"
+        date = f"first declared on {first}, last changed on {format_time(design.declared_at)}"
     arms = comparison.judged_arms
     if number := sum(arm.name in design.seen_pairs for arm in arms):
         return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
@@ -217,8 +218,8 @@ def describe_missing_turns(comparison: Comparison) -> str:
     if not arms:
         return ""
     return (
-        f"one side was trained first on every {comparison.design.noun}, and what it left to the other, such "
-        f"as a filled cache, may be the difference: {join_first_names(arms, MOST_ARMS)}"
+        f"one side was trained first on every {comparison.design.noun}, so that the difference may be due to "
+        f"the order, for example to a filled cache: {join_first_names(arms, MOST_ARMS)}"
     )
 
 

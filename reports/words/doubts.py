@@ -64,7 +64,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
-        return f"{copied}: maybe one run under all seeds; repeating a training would tell"
+        return f"{copied}: maybe one run under all seeds; training one seed twice would tell"
     return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {copied}"
 
 
@@ -105,7 +105,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
         if contrast and verdict and contrast.is_skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
             sides = make_visible(arm.name)
-            if isinstance(contrast, Unpaired):  # the skewness is that of one of the two
+            if isinstance(contrast, Unpaired):  # the skewness belongs to one of the two sides
                 sides += f" against {make_visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif (
@@ -129,7 +129,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-MORE_ERRORS = "such verdicts may err more often than they should"
+MORE_ERRORS = "verdicts may then err more often than intended"
 
 
 def describe_mixed_machines(comparison: Comparison) -> str:

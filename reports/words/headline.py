@@ -100,7 +100,7 @@ def _name_kind(finding: Finding) -> str:
 
 
 def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
-    """Return of which findings the first shows the largest gain: "Of the decided parts, "; "" for all."""
+    """Return the group in which the first shows the largest gain: "Of the decided parts, "; "" for all."""
     sign = -1 if comparison.metric.lower_is_better else 1
 
     def measure_gain(finding: Finding) -> float:

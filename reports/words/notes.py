@@ -21,28 +21,28 @@ STOPPED = (
 )
 UNPAIRED = (
     " Rows are not paired (Welch's test and a permutation test). If rows of two arms share a seed or a "
-    "document, which moves both, name its column with --pair. A column of row numbers pairs nothing."
+    "document, name its column with --pair. Row numbers make no pairs."
 )
 FOLDS = (
-    "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "
-    "(1/folds + test/train) times that of one."
+    "Folds share training rows. The variance of their mean is therefore taken to be (1/folds + test/train) "
+    "times the variance of one fold (Nadeau and Bengio 2003)."
 )
 DIVERGED = (
-    "Means leave out the rows that diverged. Δ is then the median of all pairs, and how often each side is "
-    "better (sign test) has to agree with the means."
+    "Means leave out the rows that diverged. Δ is then the median of all pairs, and a verdict needs two "
+    "tests: of the means, and of how often each side is better (sign test)."
 )
 DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. An arm gets no verdict by its mean if it or its baseline "
-    "has such rows, as its rows are not independent pairs. Without any pairs, a test compares how often "
-    "both sides diverge."
+    "Means leave out the rows that diverged. If rows of an arm or of its baseline diverged, the arm gets no "
+    "verdict by its mean, because there are no independent pairs. Without any pairs, a test compares how "
+    "often both sides diverge."
 )
 ONLY_FIRST_LOOK = (
-    "The rows are trials of a study, which gets seeds until it is decided. Only the trials of its first look "
-    "are compared."
+    "The rows are trials of a study, which adds seeds until it is decided. So that no result has chosen the "
+    "number of seeds, only the trials of its first look are compared."
 )
 LOST_RUNS_COUNT_AGAINST = (
-    "A verdict has to hold, in direction and size, with each run that failed, or that lacks a partner, "
-    "counted against it."
+    "Runs that failed, or that lack a partner, are counted against each verdict: its direction and its size "
+    "would hold even with the worst values in their place."
 )
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "
@@ -53,10 +53,10 @@ NOT_KNOWN = (
 
 def list_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
-    correction = f"Holm's over all {'declared ' if comparison.design.is_study else ''}contrasts"
+    correction = f"by Holm over all {'declared ' if comparison.design.is_study else ''}contrasts"
     if any(arm.measured.marked_exploratory for arm in comparison.arms):
-        correction += ", of exploratory arms Benjamini–Hochberg's"
-    test = f"p is {correction}, of the difference and of the equivalence within ±δ."
+        correction += ", for exploratory arms by Benjamini–Hochberg"
+    test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
     few_or_copied = []
     if not comparison.has_too_few_pairs and any(
         arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast

@@ -238,7 +238,7 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
 
 
 def _fails_unequally(verdict: Verdict) -> bool:
-    """Return True for a contrast that still gets seeds, and of which one side failed more often."""
+    """Return True if a contrast still gets seeds, and one of its sides failed more often."""
     return verdict.contrast.fails_unequally and not (
         verdict.makes_claim or verdict.has_ended or verdict.blocked_reason
     )

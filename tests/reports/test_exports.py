@@ -198,7 +198,7 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
     comparison = compare(make_study(arms))
     assert [row.contrast.family_size for row in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
-    assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(comparison)
+    assert "for exploratory arms by Benjamini–Hochberg" in comparison_markdown(comparison)
     assert list_limits(comparison, {})[-1] == "Arms marked exploratory suggest and do not confirm."
     assert "Benjamini" not in comparison_markdown(compare(make_study(arms[:3])))
 

@@ -214,7 +214,7 @@ def test_sentences_on_looks_stand_once_and_only_where_there_are_several(text, tm
     sentences = (
         "Stopping early exaggerates differences a little",
         "corrected separately for each metric and each test",
-        "up to 3/n of them",
+        "up to 3/n of all seeds",
     )
     assert [text.count(sentence) for sentence in sentences] == [1, 1, 1]
     fixed = make_study(make_looked_study().arms[:2], seeds=tuple(range(10)))

@@ -1,7 +1,7 @@
 """An audit as a study: the baseline is the tip of a history, and each arm is the tip without one change.
 
 With --forward, each arm is a commit, compared with the commit before it. Study, data and frozen files are
-those of the tip.
+taken from the tip.
 """
 
 import time
@@ -34,7 +34,7 @@ from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import Audit, AuditedChange
 
 BASE = "base"
-"""The name of the arm before the first commit, with which that commit is compared with --forward."""
+"""With --forward, the name of the arm that the first commit is compared with: the commit before it."""
 
 FindFailures = Callable[[Sequence[str], ProgramFactory], Mapping[str, str]]
 """Takes names of checkouts. Returns the names of those in which the program fails, each with the reason."""

@@ -25,8 +25,8 @@ _ATTRIBUTES = "* -text -filter -ident -working-tree-encoding merge=text\n"
 class Clone:
     """A work tree in a folder of ours, at one commit of a repository.
 
-    It reads the repository's objects and writes new ones into `Repository.objects`, so that the Repository
-    can read the trees that it makes.
+    The clone reads the repository's objects. It writes new objects into `Repository.objects`, where the
+    Repository can read the new trees.
     """
 
     def __init__(self, repository: Repository, commit: str, folder: Path) -> None:

@@ -9,7 +9,7 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT_LINE = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
-"""The line that `git revert` writes. Below a subject that is not of `_REVERT_SUBJECT`, it is a quotation."""
+"""The line that `git revert` writes. It is a quotation if the subject does not match `_REVERT_SUBJECT`."""
 _REVERT_SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
 
 
@@ -111,8 +111,8 @@ def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
 def read_history(repository: Repository, text: str) -> History:
     """Return the history of a range such as main..HEAD; "main.." ends at HEAD, too.
 
-    Raises BadInput for a text that is no range, for a range without commits, and for one that has a commit
-    without a parent, as in a shallow clone.
+    Raises BadInput for a text that is no range, for a range without commits, and for a range with a commit
+    that has no parent, as in a shallow clone.
     """
     base_name, dots, tip_name = text.partition("..")
     key = f"range {text!r}"

@@ -1,4 +1,4 @@
-"""The tip of a history without one of its changes, and without later ones that need it."""
+"""The tip of a history without one of its changes, and without the later changes that need it."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -45,9 +45,10 @@ class Checkouts:
         self._fixed = {name for pattern in names for name in match_names(self._tip_files, pattern)}
 
     def add_commit(self, commit: Commit) -> str:
-        """Check out a commit and return the identity of its trials, which differs if a file that counts does.
+        """Check out a commit and return the identity of its trials.
 
-        Raises BadInput if the program is not in it.
+        Two commits have one identity if all files that count are equal. Raises BadInput if the program is not
+        in the commit.
         """
         repository = self._history.repository
         pair = CommitPair(repository, self._history.tip, commit)
@@ -67,7 +68,7 @@ class Checkouts:
             raise
 
     def is_kept(self, path: str) -> bool:
-        """Return True for a file that stays the tip's: one that does not count, data or a frozen file."""
+        """Return True for a file that stays as in the tip: data, frozen, or a file that does not count."""
         if path in self._tip_files:
             return path in self._fixed or path not in self._counting
         return not is_code(path) and not self._factory.table.code
@@ -102,10 +103,10 @@ class Tree:
 class Removal:
     """A change that is to be taken back from the tip.
 
-    `companion_sets` are the sets of later changes that may be taken back with it, and `companions` is the
-    set in use. `arm_tree` is the tip without the change and its companions; it is compared with `base_tree`,
-    the tip without the companions alone. Both are None until an attempt succeeds. `reason` says why the first
-    attempt failed.
+    `companion_sets` are the sets of later changes that may be taken back with it; `companions` is the present
+    set. `arm_tree` is the tip without the change and its companions; it is compared with `base_tree`, the tip
+    without the companions alone. Both are None until an attempt succeeds. `reason` says why the first attempt
+    failed.
     """
 
     change: Change
@@ -127,7 +128,7 @@ class Removal:
         self.base_tree = None
         for companions in self.companion_sets:
             fewer_companions = builder.drop_needless_companions(self.change, companions)
-            if fewer_companions not in self.tried:  # otherwise the program failed with fewer
+            if fewer_companions not in self.tried:  # a set in `tried` has failed already
                 companions = fewer_companions
             self.tried.add(companions)
             try:
@@ -209,7 +210,11 @@ def list_removals(history: History) -> list[Removal]:
 
 
 def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_ATTEMPTS sets of later changes: none, then first changes of the same files."""
+    """Yield at most MOST_ATTEMPTS sets of later changes that may be taken back with a change.
+
+    The order: no change; each of the first FIRST_SINGLES changes of the same files; all changes of the same
+    files; all changes linked by their files; each other change; pairs.
+    """
     files = history.list_files(change)
     overlapping = [edit for edit in later if not files.isdisjoint(history.list_files(edit))]
     linked_changes = []  # changes linked by files of one another

@@ -186,15 +186,15 @@ class _Candidate:
             )
 
     def _check_incumbent(self, pair: CommitPair) -> None:
-        """Raise BadInput if data, or code beside its commit, have changed since it became the incumbent."""
+        """Raise BadInput if the incumbent's data, or its code outside of the commit, have changed since."""
         commits = {INCUMBENT: pair.base}
         present = identify_content(self._check_out(commits, pair), INCUMBENT, pair.base)
         require(
             present.content_hash == self.record.incumbent.content_hash,
-            "has other data, or other code beside its commit, than it had when it became the incumbent",
+            "has data, or code that is not in its commit, which has changed since it became the incumbent",
             place=f"--chain {self.options.chain}",
             key=f"incumbent {self._describe_commit(self.record.incumbent_number)}",
-            cure=f"put that back, or {_NEW_CHAIN}",
+            cure=f"restore what has changed, or {_NEW_CHAIN}",
         )
 
     def _check_out(self, commits: dict[str, Commit], pair: CommitPair) -> Study:

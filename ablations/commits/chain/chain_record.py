@@ -171,9 +171,10 @@ class ChainRecord:
     def compute_levels(self) -> tuple[float, float]:
         """Return the levels of the next proposal: of the test that it helps, and that it is simpler.
 
-        The rule computes the levels of all earlier proposals again, in the order of their numbers. If two
-        proposals were open at once, the second one was judged at another level than is computed now. A kept
-        proposal enters with p = 0 and any other with p ≥ λ, so that recomputed levels change no outcome.
+        The rule computes the levels of all earlier proposals again, in the order of their numbers. A computed
+        level may differ from `Proposal.level`: if two proposals were open at once, the second got its level
+        before the first had ended. No outcome changes, because a kept proposal enters with p = 0 and any
+        other with p ≥ λ.
         """
         ps = [
             0.0 if proposal.outcome == ProposalOutcome.KEEP else max(proposal.p, LAMBDA)

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-PRIOR = 1.0  # pseudo-counts by which the distribution of the shorter context enters that of the longer one
+PRIOR = 1.0  # weight of the shorter context's distribution, in pseudo-counts
 
 
 class NGram:

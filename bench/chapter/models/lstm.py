@@ -18,9 +18,9 @@ LSTMState = tuple[Tensor, Tensor] | None
 class GatesCell(Cell):
     """The chapter's first form: a Linear for each gate, over the state and the input side by side.
 
-    Each gate has one bias where nn.LSTM has two, whose sum moves twice as far in a step of Adam. With
-    nn.LSTM's weights it therefore computes the same, but trains slightly differently from the second update
-    on.
+    Each gate has one bias, and nn.LSTM has two. The sum of two biases moves twice as far in a step of Adam.
+    With nn.LSTM's weights the cell therefore computes the same numbers, but trains slightly differently from
+    the second update on.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:

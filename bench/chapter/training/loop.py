@@ -1,6 +1,6 @@
 """The fast engine: fastai's arithmetic step for step, in plain torch and without the Learner's overhead.
 
-Its first steps agree with `bench.chapter.training.learner` up to rounding, and its later ones in
+Its first steps agree with `bench.chapter.training.learner` up to rounding, and its later steps in
 distribution: the fused optimizer rounds differently, and these models amplify a difference in the last bit.
 """
 

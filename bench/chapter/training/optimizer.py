@@ -49,8 +49,8 @@ def build_adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
     """Return fastai's Adam for the trainable parameters.
 
     The weight decay is decoupled; `find_undecayed_parameters` finds the parameters without it. One fused call
-    updates a whole group, which must be of one device and type. A flat tensor of which the parameters are
-    views gives the same bits and was no faster.
+    updates a whole group, which must be of one device and type. Parameters that are
+    views of one flat tensor give the same bits and were no faster.
     """
     undecayed_weights = find_undecayed_parameters(model)
     weights = [weight for weight in model.parameters() if weight.requires_grad]

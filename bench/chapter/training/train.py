@@ -60,9 +60,9 @@ def fit_counting_model(
 def explain_divergence(record: TrainingRecord, vocab: int) -> str:
     """Return why a finished training counts as diverged; "" if it does not.
 
-    It does if its mean training loss over the last tenth of the updates is not below ln V, that of a uniform
-    guess, or if its validation loss is not finite. A finite validation loss above ln V is no criterion: a
-    good model can be confidently wrong about a text unlike its training text.
+    A training diverged if its validation loss is not finite, or if its mean training loss over the last tenth
+    of the updates is not below ln V, the loss of a uniform guess. A finite validation loss above ln V is no
+    criterion: a good model can be confidently wrong about a text unlike its training text.
     """
     last_losses = record.losses[-max(1, len(record.losses) // 10) :]
     loss = sum(last_losses) / len(last_losses)

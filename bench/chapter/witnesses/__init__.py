@@ -1,8 +1,8 @@
 """Witnesses: for each setting, an observation of the trial that shows whether the setting took effect.
 
-If a setting was ignored, its arm shows a dead toggle and not "no effect": fastai 2.2.0 to 2.8.3 silently
-ignored alpha and beta (fastai issue 3605). Every setting of a ChapterTrial and every option of the zoo has a
-witness in one of these tables, or a reason to need none, which a test lists.
+If a setting was ignored, its arm is reported as a dead toggle and not as "no effect": fastai 2.2.0 to 2.8.3
+silently ignored alpha and beta (fastai issue 3605). Every setting of a ChapterTrial and every option of the
+zoo has a witness in one of these tables. A test lists the exceptions with their reasons.
 """
 
 from collections.abc import Callable, Mapping

@@ -238,7 +238,7 @@ def test_before_the_first_trial_a_run_says_what_it_takes_as_its_plan_does(tmp_pa
     assert "trainings: 6, and 1 that repeats" in screen and screen.count("\n") < 10
     screen_after = check_command(folder, "run", "mine.toml", "--seeds", "0-2").partition("\n[1/")[0]
     for output in (screen_after, check_command(folder, "plan", "mine.toml", "--seeds", "0-2")):
-        assert "that repeats" not in output and "s of training: whether none fails" in output
+        assert "that repeats" not in output and "s of training: whether a trial fails" in output
     assert "trainings: 9; 6 have ended" in screen_after
 
 

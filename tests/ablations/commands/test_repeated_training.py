@@ -60,7 +60,7 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
     folder = write_project(tmp_path / "project", program)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     (line,) = (line for line in output.splitlines() if "not deterministic" in line)
-    assert "cannot be checked" in line and "nothing shows that it uses dropout:" in line
+    assert "cannot be checked" in line and "whether the program uses dropout is unknown:" in line
     distance = plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
     assert distance and 0 < distance["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
@@ -79,7 +79,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked(
     ledger = Ledger(folder / "results")
     assert "not checked: whether the same trial gives" in check_command(folder, "plan", "mine.toml")
     output = check_command(folder, "run", "mine.toml")
-    assert "(repeat = false)" in output and "nothing shows that it uses deep and dropout" in output
+    assert "(repeat = false)" in output and "whether the program uses deep and dropout is unknown" in output
     assert "Not checked: whether the same trial gives" in page.read_text("utf-8")
     assert len((folder / "train.py.runs").read_text().split()) == 15
     assert plan_store.load_plan("mine", ledger).nondeterminism is None

@@ -223,7 +223,7 @@ def test_seeds_that_are_matched_as_items_are_warned_of() -> None:
     """Fifty documents of ten seeds: equal arms are called different in .61 by document, in .03 by seed."""
     frame = make_documents(np.random.default_rng(3), 10)
     by_document = format_screen(compare_table(frame, replace(BY_SEED, pair=("document",), item=("seed",))))
-    assert "WARNING: rows of one seed share its training" in by_document
+    assert "WARNING: rows of one seed come from one training" in by_document
     assert "verdicts are over documents, for these seeds alone" in by_document
     assert "WARNING: rows of one seed" not in format_screen(compare_table(frame, BY_SEED))
 
