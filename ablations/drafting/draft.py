@@ -41,6 +41,11 @@ NO_METRIC = (
     "no metric was found that is sure: write its name, and how it is read. "
     "Where the name is wrong, the first trial says which there are"
 )
+SPLITS_BY_SEED = (
+    "splits its data: if the seed decides the split, verdicts hold for this data set alone; "
+    "give random_state a number there"
+)
+_SPLITTERS = re.compile(rb"\b(train_test_split|random_split|(Stratified|Group)?(K|Shuffle)(Fold|Split))\(")
 _FOLDER_FLAG = re.compile(
     "(out|output|work|save|log|run|results?|checkpoints?|ckpt|exp)_?(dir|folder)|out|output"
 )
@@ -106,6 +111,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         f"{reader}: the flags that it reads were not read" for reader in _UNREAD_PARSERS if reader in imports
     ]
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
+    lines += [f"{script}: {SPLITS_BY_SEED}"] * bool(seed and _SPLITTERS.search(source))
     lines += [*([] if seed else [NO_SEED]), f"{judged_metrics[0]}: decides" if judged_metrics else NO_METRIC]
     words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]
     text = STUDY_TEMPLATE.format(

@@ -20,7 +20,17 @@ from unrolled.reports.statistics.values import count_decimals
 FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
 MOST_ITEMS = 1000  # two shares of so many items, or of fewer, may be equal by chance
-_RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
+_RUNS = {
+    "seed",
+    "random_seed",
+    "random_state",
+    "run",
+    "run_id",
+    "run_name",
+    "rep",
+    "replicate",
+    "trial",
+}  # columns that tell runs apart
 _REPEATS = {"repeat", "repeats", "repetition", "repetitions"}  # columns that tell repeated validations apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -110,9 +120,10 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     elif not columns.test_share and (repeats := [name for name in columns.pair if name.lower() in _REPEATS]):
         cure = "compare the folds of one repeat, with --test-share"
         yield f"if {repeats[0]}s validate on one data set, their means are not independent: {cure}"
-    runs = [name for name in map(str, frame.columns) if name.lower() in _RUNS]
+    runs = [name for name in map(str, frame.columns) if name.lower() in _RUNS and name not in columns.pair]
     distinct = frame.drop_duplicates()  # rows that were written twice have a warning of their own
-    if not columns.pair and runs and distinct.groupby([*columns.arm, runs[0]]).size().max() > 1:
+    is_sample = not columns.pair or columns.item == (SAMPLES,)
+    if is_sample and runs and distinct.groupby([*columns.arm, runs[0]]).size().max() > 1:
         yield f"rows of one {runs[0]} are not independent: --pair {runs[0]}"
     fold = find_fold([*map(str, frame.columns)])
     if not columns.pair and fold and frame[fold].nunique() > 1:

@@ -135,7 +135,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
     """Return sentences on what these results do not show."""
     is_conditional = comparison.design.presentation.interval_clause
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
-    premise = "Each task has one validation set:" if is_conditional else "If seeds share one validation set,"
+    premise = "Each task has one validation set:" if is_conditional else "If seeds share one data set,"
     phrases = [
         f"{premise} every {noun} is over seeds, given that set. Other data may differ.",
         describe_nondeterminism(comparison),

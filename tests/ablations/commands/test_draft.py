@@ -160,6 +160,18 @@ def test_a_script_without_a_seed_has_a_study_without_one(tmp_path: Path) -> None
     assert load_study(study).metrics[0].name == "val_loss"
 
 
+@pytest.mark.parametrize(
+    ("split", "is_warned_of"), [("train_test_split(x, random_state=args.seed)", True), ("x", False)]
+)
+def test_a_script_that_splits_its_data_is_warned_of_a_split_by_seed(
+    tmp_path: Path, split: str, is_warned_of: bool
+) -> None:
+    source = "import argparse\nparser = argparse.ArgumentParser()\n"
+    source += f"parser.add_argument('--seed', type=int)\nargs = parser.parse_args()\nparts = {split}\n"
+    _, remarks = write_draft(tmp_path, source)
+    assert ("random_state" in remarks) is is_warned_of
+
+
 def test_the_loss_of_the_test_set_decides(tmp_path: Path) -> None:
     write_draft(tmp_path, FORMATTED)
     study = load_study(tmp_path / "mine.toml")

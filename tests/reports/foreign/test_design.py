@@ -141,6 +141,8 @@ def test_rows_of_one_seed_without_pairs_and_means_of_repeated_validations_are_wa
     (doubt,) = find_doubts(runs)
     assert doubt.endswith("--pair seed")
     assert find_doubts(make_runs()) == ()
+    (doubt,) = find_doubts(runs, "document", item=("none",))
+    assert doubt.endswith("--pair seed")
     repeats = make_runs().rename(columns={"seed": "repeat"})
     (doubt,) = find_doubts(repeats, "repeat")
     assert "not independent" in doubt
