@@ -41,7 +41,7 @@ UNCOUNTED = {
     "machine.py": "reads the machine's facts, and the memory that a process took",
     "chapter/metric_table.py": "tells how metrics are judged and shown",
     "metric.py": "knows kinds and directions of metrics by their names",
-    "result_table.py": "names the columns of tables, and words what a witness saw",
+    "table_columns.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "module_sources.py": "finds the files of plug-ins",
     "regular_files.py": "reads bytes, which are hashed",
