@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TESTS = HERE / "reports/test_page_in_browser.py", HERE / "bench/test_machine.py"
+TESTS = HERE / "reports/page/test_page_in_browser.py", HERE / "bench/test_machine.py"
 """One file for each that the tests drive: a browser and git."""
 
 

@@ -1,6 +1,6 @@
 """A study of pure noise, from its results to the words of its page: how often is a difference claimed?
 
-`STUDIES=2000 pytest -s -n0 tests/reports/test_pure_noise.py` repeats it 2,000 times (four minutes).
+`STUDIES=2000 pytest -s -n0 tests/reports/compare/test_pure_noise.py` repeats it 2,000 times (four minutes).
 """
 
 import math
