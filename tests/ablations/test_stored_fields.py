@@ -1,0 +1,50 @@
+"""The names of stored fields: files of one format have the same names."""
+
+from dataclasses import fields
+
+import pytest
+
+from unrolled.ablations.commits.chain.chain_record import CandidateContent, Chain, Proposal
+from unrolled.ablations.plans.plan import Declaration, EarlierVerdict, Plan, PlannedArm
+from unrolled.bench.trial import RESULT_FORMAT, Result
+
+NAMES = {
+    Result: """
+        trial status reason attempts started attempt_seconds curves metrics witnesses fingerprints
+        records trace provenance output
+    """,
+    Plan: """
+        study question about metrics seeds looks arms study_hash command trainer_name declared_at
+        command_template setting_titles seen_pairs earlier_number_hashes is_shipped earlier_verdicts
+        dropped_verdicts earlier_plans device stopping_rule to_the_end repeat stop_reason
+        nondeterminism unjudged_nondeterminism gain_level simpler_level audit
+    """,
+    PlannedArm: """
+        name changes question note exploratory against may_be_identical seed_offset other_names
+        model title trial_ids trial_fields settings_hash commit
+    """,
+    Declaration: """
+        study_hash declared_at trial_ids seen_pairs
+    """,
+    EarlierVerdict: """
+        study declared_at arm baseline seeds metric delta verdict command_template
+    """,
+    Chain: """
+        name study_text frozen_blobs looks level_rule alpha first_incumbent began_at
+    """,
+    CandidateContent: """
+        commit content_hash lines
+    """,
+    Proposal: """
+        number candidate incumbent_number last_keep_number level simpler_level seeds outcome p
+        simpler_p difference bound sd pairs seconds reason remarks accepted_as_simpler began_at
+        ended_at
+    """,
+}
+
+
+@pytest.mark.parametrize("stored_class", NAMES)
+def test_a_stored_class_has_the_fields_of_its_format(stored_class: type) -> None:
+    """A renamed field of a Result needs another RESULT_FORMAT: otherwise old files count as damaged."""
+    assert RESULT_FORMAT == 10
+    assert " ".join(field.name for field in fields(stored_class)) == " ".join(NAMES[stored_class].split())
