@@ -46,8 +46,8 @@ from unrolled.bench.errors import require
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import find_page
 from unrolled.reports.compare.trial_frame import make_trial_record
+from unrolled.reports.page.summary import find_page
 from unrolled.reports.words.claims import write_claims
 
 

@@ -49,14 +49,14 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     """Print one study's arms, the seeds that each may need, its trials, the expected time and the device."""
-    has_plan = study.of_program or ledger.find_result_files()
+    has_plan = study.is_of_program or ledger.find_result_files()
     plan, planned_trials = make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured_seconds = read_measurements(study, ledger, plan, device.kind)
-    is_timed = bool(measured_seconds) or not study.of_program
+    is_timed = bool(measured_seconds) or not study.is_of_program
     # seconds on one core
     usual_seconds = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
-    if study.of_program and measured_seconds:
+    if study.is_of_program and measured_seconds:
         usual_seconds = dict.fromkeys(usual_seconds, fmean(measured_seconds.values()))
     seconds = {**usual_seconds, **measured_seconds}
     chances = estimate_chances(study, spreads, study.stopping_rule == StoppingRule.SIZE)
@@ -65,7 +65,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
     looks = ", ".join(map(str, study.looks))
-    print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
+    print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
     if plan and (earlier := plan_store.read_sound_plan(study.name, ledger)):
         plan = plan_store.copy_nondeterminism(plan, earlier)
         todo = [trial for trial in planned_trials if trial.id not in results]
@@ -81,7 +81,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
         print("commits, each with the packages that are installed now:")
         for commit in commits:
             print(make_visible(f"  {commit.name}  {commit.description}"))
-    if plan and not study.of_program:
+    if plan and not study.is_of_program:
         remark = f"{len(results):,} are in {make_visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {remark}")
     if plan and results and _has_ended(plan, results):
@@ -145,9 +145,9 @@ def _explain_columns(
     if len(study.looks) > 1 and not study.to_the_end:
         print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
     explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
-    if study.of_program and not measured_arms:
+    if study.is_of_program and not measured_arms:
         explanation += ", unknown until the first has ended"
-    if device.kind == "cuda" and not study.of_program and len(measured_arms) < len(study.arms):
+    if device.kind == "cuda" and not study.is_of_program and len(measured_arms) < len(study.arms):
         explanation += ", else of one on a core: how long a GPU takes is not known before"
     print(f"seconds: {explanation}.")
 

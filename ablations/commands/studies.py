@@ -17,9 +17,8 @@ from unrolled.ablations.study.study_reader import list_shipped_studies, parse_st
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import StoppingRule
-from unrolled.reports.compare.design import find_page
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
-from unrolled.reports.page.summary import read_summary
+from unrolled.reports.page.summary import find_page, read_summary
 
 HEADING = ("study", "results", "failed", "decided", "last result", "answer, or question")
 REFUSAL_LENGTH = 80  # characters of the reason why a study was stopped
@@ -63,7 +62,7 @@ def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
         reason = f"stopped by its first trials: {shorten(plan.stop_reason, REFUSAL_LENGTH)}"
         return (plan.study, f"{result_count:,}", "–", "–", "–", reason)
     summary = read_summary(find_page(plan.study, out))
-    if summary is None or summary.plan != plan.study_hash:
+    if summary is None or summary.study_hash != plan.study_hash:
         return (plan.study, f"{result_count:,}", "–", "–", "–", plan.question)
     decided = f"{summary.decided_count} of {summary.contrast_count}"
     answer = summary.answer[0] if summary.answer else plan.question

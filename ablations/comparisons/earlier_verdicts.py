@@ -10,7 +10,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import EarlierVerdict, Plan
 from unrolled.bench.metric import FEWEST_SEEDS
 
-Contrast = frozenset[str]  # hashes of the settings of both sides
+ContrastKey = frozenset[str]  # hashes of the settings of both sides
 
 
 def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
@@ -29,7 +29,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     """
     shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     contrasts = plan.contrast_keys
-    verdicts: dict[Contrast, dict[tuple[object, ...], EarlierVerdict]] = {}
+    verdicts: dict[ContrastKey, dict[tuple[object, ...], EarlierVerdict]] = {}
     for earlier in plan_store.load_plans(ledger):
         if plan_store.is_same_plan(earlier, plan):
             continue
@@ -57,8 +57,8 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
 
 
 def _list_verdicts(
-    plan: Plan, keys: Collection[Contrast], shared_trials: Collection[str], ledger: Ledger
-) -> dict[Contrast, list[EarlierVerdict]]:
+    plan: Plan, keys: Collection[ContrastKey], shared_trials: Collection[str], ledger: Ledger
+) -> dict[ContrastKey, list[EarlierVerdict]]:
     """Return, by contrast, the verdicts that a stored plan lists, and last the verdict of the plan itself."""
     names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
     can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.stop_reason
@@ -72,7 +72,7 @@ def _list_verdicts(
     return verdicts
 
 
-def _parse_key(text: str) -> Contrast:
+def _parse_key(text: str) -> ContrastKey:
     """Return the contrast of a key of `Plan.dropped_verdicts`."""
     return frozenset(text.split("\n"))
 

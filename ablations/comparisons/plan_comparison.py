@@ -50,7 +50,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
         to_the_end=plan.to_the_end,
         gain_level=plan.gain_level,
         simpler_level=plan.simpler_level,
-        plan_hash=plan.study_hash,
+        study_hash=plan.study_hash,
         declared_at=plan.declared_at,
         command=plan.command,
         is_shipped=plan.is_shipped,

@@ -144,7 +144,7 @@ class Plan:
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
     """Whether contrasts unlikely to be decided get all seeds. `study_hash` lacks it: error rates stay."""
-    repeat: bool = True
+    measures_nondeterminism: bool = True
     """Whether `nondeterminism` is measured. `study_hash` lacks it: without it the plan makes fewer claims."""
     stop_reason: str = ""
     """Why the first trials stopped the study; "" if they did not."""
@@ -283,7 +283,7 @@ class Plan:
 
 def awaits_repetition(plan: Plan) -> bool:
     """Return True if the baseline's first trial has yet to be trained a second time."""
-    return plan.repeat and plan.nondeterminism is None
+    return plan.measures_nondeterminism and plan.nondeterminism is None
 
 
 def list_first_trials(plan: Plan) -> list[str]:

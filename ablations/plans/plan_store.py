@@ -80,7 +80,7 @@ def is_same_plan(plan: Plan, stored_plan: Plan) -> bool:
 
 def is_shipped_plan(plan: Plan) -> bool:
     """Return True for the plan of a study that comes with Unrolled, unchanged."""
-    return plan.study in list_shipped_studies() and plan.study_hash == load_study(plan.study).plan_hash
+    return plan.study in list_shipped_studies() and plan.study_hash == load_study(plan.study).study_hash
 
 
 def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
@@ -226,7 +226,7 @@ def find_stored_device(study: str, ledger: Ledger) -> str:
 def keep_to_the_end(study: Study, ledger: Ledger) -> Study:
     """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
     plan = read_sound_plan(study.name, ledger)
-    if plan and plan.to_the_end and plan.study_hash == study.plan_hash:
+    if plan and plan.to_the_end and plan.study_hash == study.study_hash:
         return replace(study, to_the_end=True)
     return study
 

@@ -133,7 +133,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             study = override_study(study, options.seeds, sets, confirmed=options.yes)
         study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
         study = check_out_commits(study, options.results)
-        if study.of_program:
+        if study.is_of_program:
             refuse_plugins(study.name, options)
         else:
             _require_packages(study.name)

@@ -96,7 +96,7 @@ class Study:
         return self.baseline.make_unidentified_trial().trainer
 
     @property
-    def of_program(self) -> bool:
+    def is_of_program(self) -> bool:
         """True if its trials run a user's program, of which nothing is known before the first."""
         return self.trainer_name == "program"
 
@@ -129,7 +129,7 @@ class Study:
         return [key for key, value in task.items() if base_task[key] != value]
 
     @property
-    def plan_hash(self) -> str:
+    def study_hash(self) -> str:
         """sha256 of what is decided in advance: question, metrics, seeds, looks, the arms' settings."""
         arms = [
             {

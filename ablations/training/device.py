@@ -72,7 +72,7 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     if stored:
         unused = "; without the GPUs of `gpus`, which --device cuda gives" if wants_several else ""
         return stored, f"as its stored plan has it{unused if stored == 'cpu' else ''}"
-    if options.cluster or not study.of_program:
+    if options.cluster or not study.is_of_program:
         return "cpu", "the default"
     if gpus or wants_several:
         unused = "one that uses none trains more trials at a time with --device cpu"

@@ -150,7 +150,7 @@ def describe_costs(
     checks += ": whether a trial fails"
     if plan.qualities:
         checks += f"; whether the seed and each setting change {join_names(plan.qualities)}"
-    is_unchecked = not plan.repeat and plan.nondeterminism is None
+    is_unchecked = not plan.measures_nondeterminism and plan.nondeterminism is None
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f"; {REPEATED}"
     repetition = ", and 1 that repeats the baseline's first" if repeats else ""
     return [

@@ -50,8 +50,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import StudyResult, Trial
-from unrolled.reports.compare.design import find_page
-from unrolled.reports.page.summary import read_summary
+from unrolled.reports.page.summary import find_page, read_summary
 
 if TYPE_CHECKING:
     from unrolled.reports.compare.comparison import Comparison
@@ -231,7 +230,7 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
     """Print a line if the study has a page already, of other seeds or settings."""
     page = find_page(plan.study, out)
     summary = read_summary(page)
-    if summary and summary.plan != plan.study_hash:
+    if summary and summary.study_hash != plan.study_hash:
         print_line(
             f"{make_visible(page)}: will be replaced, as its seeds or settings differ; --out FOLDER keeps it"
         )

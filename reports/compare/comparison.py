@@ -36,7 +36,7 @@ Name = TypeVar("Name")
 class Comparison:
     """Arms in declared order, compared by one metric; `other_views` compares them by the other metrics."""
 
-    table: pd.DataFrame  # a row a trial, with the columns of `result_table`, such as IS_COUNTED
+    table: pd.DataFrame  # a row a trial, with the columns of `bench.table_columns`, such as IS_COUNTED
     design: Design
     metric: Metric
     arms: tuple[ComparedArm, ...]
@@ -216,7 +216,7 @@ class Comparison:
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
     """Compare each arm of a table with its base, by every metric.
 
-    The columns are those of `reports.trial_frame`. Raises BadInput if there is no arm, or no δ.
+    The columns are those of `reports.compare.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
     place = f"study {design.study!r}"
     if not design.arms:

@@ -3,15 +3,11 @@
 `MeasuredArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
 """
 
-import hashlib
 import math
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from unrolled.bench.metric import LARGEST, Metric
@@ -119,7 +115,7 @@ class Design:
     # of a proposal with fewer lines: error rate of the test that it is less than δ worse; 0 for others
     simpler_level: float = 0.0
     to_the_end: bool = False  # whether futile contrasts, too, go on to the last look
-    plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
+    study_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     declared_at: float = 0.0  # when the plan was declared, in unix seconds; 0 if unknown
     command: str = ""  # the command that made the table
     # number of pairs whose results were there before the plan, by arm
@@ -147,7 +143,7 @@ class Design:
     @property
     def is_study(self) -> bool:
         """True for a study with a plan; False for a table from elsewhere."""
-        return bool(self.plan_hash)
+        return bool(self.study_hash)
 
     @property
     def first_look_seeds(self) -> tuple[int, ...]:
@@ -190,20 +186,6 @@ class Design:
     def arms_by_name(self) -> dict[str, MeasuredArm]:
         """Its arms by name."""
         return {arm.name: arm for arm in self.arms}
-
-
-def find_page(study: str, out: Path) -> Path:
-    """Return the path of a study's page: out/models/index.html.
-
-    The folder is the study's name. A name with spaces or other characters that folders should not have is
-    shortened to its letters and digits, and a hash keeps it unique: digits-dropout-5c0f1d2e.
-    """
-    plain = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode()
-    folder = re.sub(r"[^\w-]+", "-", plain)[:64].strip("-_")
-    if folder != study or not study:
-        mark = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        folder = f"{folder}-{mark}".lstrip("-")
-    return out / folder / "index.html"
 
 
 class ArmRemark(StrEnum):

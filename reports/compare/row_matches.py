@@ -1,6 +1,6 @@
 """The values of arms over the rows that their baselines have, too, from a table whose rows were averaged.
 
-`foreign.row_means` writes the columns that are read here.
+`reports.foreign.row_means` writes the columns that are read here.
 """
 
 from collections.abc import Mapping

@@ -18,12 +18,12 @@ from unrolled.reports.commits.audit import AuditRow
 from unrolled.reports.commits.gate import GateRow
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import Design, find_page
+from unrolled.reports.compare.design import Design
 from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
 from unrolled.reports.page import cost_rows, exports
-from unrolled.reports.page.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
+from unrolled.reports.page.summary import SUMMARY_NAME, Summary, find_page, hash_page, read_summaries
 from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
@@ -123,9 +123,9 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         decided_count=sum(arm.has_ended for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
         last_result=formats.format_day(max(ends)) if ends else "",
-        plan=comparison.design.plan_hash,
+        study_hash=comparison.design.study_hash,
         largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
-        page=hash_page(html),
+        page_hash=hash_page(html),
     )
 
 

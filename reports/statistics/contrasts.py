@@ -26,7 +26,7 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.looks import FIXED, Look
+from unrolled.reports.statistics.looks import SINGLE_LOOK, Look
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
@@ -185,7 +185,7 @@ class Contrast:
     @property
     def plain_interval(self) -> Interval | None:
         """The 95 % interval that allows for no other contrast and no other look."""
-        return replace(self, look=FIXED).interval()
+        return replace(self, look=SINGLE_LOOK).interval()
 
     def ties_interval(self, alpha: float = ALPHA) -> Interval | None:
         """Return the interval of the mean difference if all pairs have one difference: see `ties_end`.

@@ -55,7 +55,7 @@ class ProposalVerdict:
     pairs_requested: int = 0  # number of pairs at the next look, if it is undecided
     gain: float | None = None  # mean gain of these pairs; None before the first look
     bound: float = -math.inf  # repeated lower bound of the mean gain, at its level; above 0 for a keep
-    futile: bool = False  # given up before the last look
+    is_futile: bool = False  # given up before the last look
 
 
 class ProposalStates(NamedTuple):
@@ -136,7 +136,7 @@ def judge_proposal(
     proposal, if it is not the incumbent. Raises ValueError for NaN, and for looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
-    diverged = not verdict.futile and verdict.pairs < looks.last
+    diverged = not verdict.is_futile and verdict.pairs < looks.last
     if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
@@ -173,11 +173,11 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         pairs=pairs,
         gain=float(finite[:pairs].mean()) if pairs else None,
         bound=_find_bound(finite[:pairs], looks, level),
-        futile=bool(states.futile[0]),
+        is_futile=bool(states.futile[0]),
     )
     if states.shown[0]:
         return replace(verdict, outcome=ProposalOutcome.KEEP)
-    if verdict.futile or pairs == looks.last:
+    if verdict.is_futile or pairs == looks.last:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)

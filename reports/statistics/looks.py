@@ -98,7 +98,9 @@ class Look:
 
 
 LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
-FIXED = Look(Looks((CLAIM_SEEDS,)))  # the only look of a design with a fixed number of seeds, whichever it is
+SINGLE_LOOK = Look(
+    Looks((CLAIM_SEEDS,))
+)  # the only look of a design with a fixed number of seeds, whichever it is
 
 
 @lru_cache(maxsize=16)

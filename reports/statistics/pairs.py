@@ -14,7 +14,7 @@ import numpy as np
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
-from unrolled.reports.statistics.looks import FIXED, Look
+from unrolled.reports.statistics.looks import SINGLE_LOOK, Look
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.values import (
     count_decimals,
@@ -70,7 +70,7 @@ def compare_pairs(
     zone: float,
     lower_is_better: bool = True,
     family_size: int = 1,
-    look: Look = FIXED,
+    look: Look = SINGLE_LOOK,
     lost_count: int = 0,
     computed_alike: bool = False,
     structural: bool = False,

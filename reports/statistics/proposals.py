@@ -108,7 +108,7 @@ def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[in
     """Return why a proposal is discarded; "" for another outcome."""
     if verdict.outcome is not ProposalOutcome.DISCARD:
         return ""
-    if verdict.futile:
+    if verdict.is_futile:
         return "given up: a gain is no longer likely to be shown"
     diverged = np.flatnonzero(np.isneginf(gains))
     if diverged.size:

@@ -128,7 +128,7 @@ class Verdict:
         """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
         The interval is longer than the t interval on the side of the long tail, and reaches zero there. The
-        pairs must be shown to be skewed (`Contrast.skewed`).
+        pairs must be shown to be skewed (`Contrast.is_skewed`).
         """
         return self.contrast.is_skewed and self.is_widened_to_zero
 

@@ -16,7 +16,7 @@ NAMES = {
     Plan: """
         study question about metrics seeds looks arms study_hash command trainer_name declared_at
         command_template setting_titles seen_pairs earlier_number_hashes is_shipped earlier_verdicts
-        dropped_verdicts earlier_plans device stopping_rule to_the_end repeat stop_reason
+        dropped_verdicts earlier_plans device stopping_rule to_the_end measures_nondeterminism stop_reason
         nondeterminism unjudged_nondeterminism gain_level simpler_level audit
     """,
     PlannedArm: """

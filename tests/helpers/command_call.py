@@ -18,8 +18,7 @@ import pytest
 from tests.helpers.command_process import make_environment
 from tests.helpers.new_process import new_process
 from unrolled.ablations.cli import main
-from unrolled.reports.compare.design import find_page
-from unrolled.reports.page.summary import read_summary
+from unrolled.reports.page.summary import find_page, read_summary
 
 
 @contextmanager

@@ -200,7 +200,7 @@ def make_study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: A
         "question": "Which parts of LMModel7 carry its gain over LMModel6?",
         "metrics": (Metric("valid_loss", delta),),
         "seeds": tuple(range(10)),
-        "plan_hash": "9f86d081884c7d65",
+        "study_hash": "9f86d081884c7d65",
         "declared_at": 1_770_000_000.0,
         "command": "unrolled run regularization -j 2",
         "presentation": CHAPTER_PAGES,

@@ -9,9 +9,9 @@ from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
-from unrolled.reports.compare.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
 from unrolled.reports.page.render import write_index
+from unrolled.reports.page.summary import find_page
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gain_test import ProposalOutcome

@@ -13,8 +13,7 @@ from unrolled.ablations.commands.report import report
 from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.reports.compare.design import find_page
-from unrolled.reports.page.summary import read_summary
+from unrolled.reports.page.summary import find_page, read_summary
 
 KILLED = """
 import os, signal, sys

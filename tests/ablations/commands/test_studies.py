@@ -27,8 +27,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.compare.design import find_page
-from unrolled.reports.page.summary import read_summary
+from unrolled.reports.page.summary import find_page, read_summary
 
 
 @pytest.fixture

@@ -290,7 +290,7 @@ def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.Monk
     monkeypatch.setattr(loading, "MAX_TRIALS", 539)
     with raises_bad_input("540", "539", "--yes", place="gru.toml"):
         override_study(gru)
-    assert load_study("gru", confirmed=True).plan_hash == gru.plan_hash
+    assert load_study("gru", confirmed=True).study_hash == gru.study_hash
 
 
 @pytest.mark.parametrize(

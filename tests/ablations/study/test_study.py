@@ -120,7 +120,7 @@ def test_trials_come_seed_by_seed_and_once_each(study: Study) -> None:
 def test_the_plan_s_hash_changes_with_what_is_decided(
     study: Study, edit_text: Edit, old: str, new: str
 ) -> None:
-    assert edit_text(old, new).plan_hash != study.plan_hash
+    assert edit_text(old, new).study_hash != study.study_hash
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_plan_s_hash_is_of_what_is_meant(study: Study, edit_text: Edit, old:
     renamed_variant = replace(
         variant, arms=(replace(variant.baseline, name=study.baseline.name), *variant.arms[1:])
     )
-    assert renamed_variant.plan_hash == study.plan_hash
-    assert len(study.plan_hash) == 64
+    assert renamed_variant.study_hash == study.study_hash
+    assert len(study.study_hash) == 64
 
 
 # What the command line changes.
@@ -158,7 +158,7 @@ def test_several_values_are_arms_one_at_a_time(study: Study) -> None:
         "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
     ]  # fmt: skip
     assert override.baseline.other_names == ("lr 0.01",)
-    assert override.plan_hash != study.plan_hash
+    assert override.study_hash != study.study_hash
 
 
 def test_another_model_from_the_command_line_drops_what_it_does_not_have(study: Study) -> None:
@@ -232,7 +232,7 @@ def test_an_arm_may_be_compared_with_another_arm(edit_text: Edit) -> None:
     assert stormy.against == "+ dropout"
     assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
     assert study.contrasts == {"stormy": "+ dropout", "calm": study.baseline.name}, "+ dropout is a base"
-    assert study.plan_hash != edit_text("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan_hash
+    assert study.study_hash != edit_text("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").study_hash
 
 
 CHAIN = """

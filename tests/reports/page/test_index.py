@@ -10,10 +10,9 @@ import pytest
 
 from tests.helpers.pages import read_page_text
 from tests.helpers.synthetic_studies import compare, make_hostile_study, make_pair_study
-from unrolled.reports.compare.design import find_page
 from unrolled.reports.page import render as render_module
 from unrolled.reports.page.render import render, write_index
-from unrolled.reports.page.summary import read_summary
+from unrolled.reports.page.summary import find_page, read_summary
 
 
 def name_folder(name):

@@ -34,7 +34,7 @@ def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
     assert [v.outcome is ProposalOutcome.KEEP for v in verdicts] == ends.shown.tolist()
     assert [v.pairs for v in verdicts] == ends.pairs.tolist()
     assert [v.p_value for v in verdicts] == ends.p.tolist()
-    assert [v.futile for v in verdicts] == ends.futile.tolist()
+    assert [v.is_futile for v in verdicts] == ends.futile.tolist()
     assert {v.outcome for v in verdicts} == {ProposalOutcome.KEEP, ProposalOutcome.DISCARD}
 
 
@@ -101,7 +101,7 @@ def test_a_proposal_is_given_up_below_the_bound_of_its_look(bound: float, pairs:
     error = noise.std(ddof=1) / math.sqrt(pairs)
     for difference, futile in ((-0.01, True), (0.01, False)):
         verdict = judge_proposal(noise + error * (bound + difference), level=1e-9)
-        assert (verdict.pairs, verdict.futile) == (pairs, futile)
+        assert (verdict.pairs, verdict.is_futile) == (pairs, futile)
 
 
 def test_a_proposal_asks_for_the_pairs_of_its_next_look() -> None:
@@ -131,7 +131,7 @@ def test_divergence_never_helps_a_candidate() -> None:
     candidate = gains.copy()
     candidate[9] = -math.inf
     verdict = judge_proposal(candidate[:10], level=LEVEL)
-    assert (verdict.outcome, verdict.p_value, verdict.futile) == (ProposalOutcome.DISCARD, 1.0, False)
+    assert (verdict.outcome, verdict.p_value, verdict.is_futile) == (ProposalOutcome.DISCARD, 1.0, False)
     incumbent = gains.copy()
     incumbent[[0, 5]] = math.inf
     no_gain = np.where(np.isinf(incumbent), 0.0, incumbent)

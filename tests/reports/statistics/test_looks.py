@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.looks import DRAWS, FIXED, LOOKS, Look, Looks, simulate_table
+from unrolled.reports.statistics.looks import DRAWS, LOOKS, SINGLE_LOOK, Look, Looks, simulate_table
 from unrolled.reports.statistics.pairs import compare_pairs
 
 SHORT = Looks((10, 20, 40))
@@ -146,7 +146,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         0.9,
     )
     plain = compare_pairs(*sides, zone=0.02, family_size=4)
-    assert plain.look is FIXED
+    assert plain.look is SINGLE_LOOK
     assert (contrast.p, contrast.equivalence_p, contrast.mean_difference) == (
         plain.p,
         plain.equivalence_p,
