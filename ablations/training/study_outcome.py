@@ -49,7 +49,7 @@ def print_outcome(
     counts += f", {status_counts['diverged']} diverged, {missing_count} left"
     if comparison.uncounted_count:
         counts += (
-            f"; {comparison.uncounted_count} not counted, as their look is incomplete or no longer needed"
+            f"; {comparison.uncounted_count} not counted: of a look that is incomplete or no longer needed"
         )
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     first_failure = next((result for result in results.values() if result.status == "failed"), None)
