@@ -7,7 +7,7 @@ from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import BETTER_CURE, Metric
 from unrolled.bench.table_columns import TABLE_COLUMNS
-from unrolled.reports.foreign.columns import FOLDS_CURE, Columns, find_fold
+from unrolled.reports.foreign.columns import FOLDS_CURE, RUN_COLUMNS, Columns, find_fold
 
 
 def make_columns(options: CompareOptions, plan_metrics: Sequence[Metric] = ()) -> Columns:
@@ -40,7 +40,8 @@ def _find_test_share(pair: Sequence[str], item: Sequence[str], options: CompareO
     """Return the share of the data that is test set if pairs are folds or splits, else 0. Raises BadInput."""
     share = options.test_share or 0.0
     require(pair or not share, "is missing", place="--pair", cure="name the column of the fold")
-    is_of_folds = item and (share or find_fold(item))  # means of folds, or of repeats, are as dependent
+    is_of_seeds = all(name.lower() in RUN_COLUMNS for name in item)  # a fold's mean over seeds is one value
+    is_of_folds = item and (find_fold(item) or (share and not is_of_seeds))
     rule = "folds and repeats share training rows, and are no items"
     require(not is_of_folds, rule, place=f"--item {options.item}", cure=FOLDS_CURE)
     require(

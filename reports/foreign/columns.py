@@ -19,6 +19,18 @@ from unrolled.reports.foreign.row_means import PAIR, average_rows, find_copied_a
 
 LONGEST_NAME = 200
 FOLDS_CURE = "write --pair repeat,fold --test-share 0.1, for ten folds"
+RUN_COLUMNS = {
+    "seed",
+    "random_seed",
+    "random_state",
+    "run",
+    "run_id",
+    "run_name",
+    "rep",
+    "replicate",
+    "trial",
+}
+"""Names of columns that tell runs apart."""
 _FOLDS = {"fold", "folds", "split", "splits"}
 
 

@@ -12,7 +12,15 @@ from unrolled.bench.table_columns import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, 
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.compare.replicates import measure_printing_noise
 from unrolled.reports.compare.row_matches import read_row_matches
-from unrolled.reports.foreign.columns import FOLDS_CURE, SAMPLES, Columns, find_fold, join_labels, read_ends
+from unrolled.reports.foreign.columns import (
+    FOLDS_CURE,
+    RUN_COLUMNS,
+    SAMPLES,
+    Columns,
+    find_fold,
+    join_labels,
+    read_ends,
+)
 from unrolled.reports.formats import join_first_names, shorten
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
@@ -20,17 +28,6 @@ from unrolled.reports.statistics.values import count_decimals
 FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
 MOST_ITEMS = 1000  # two shares of so many items, or of fewer, may be equal by chance
-_RUNS = {
-    "seed",
-    "random_seed",
-    "random_state",
-    "run",
-    "run_id",
-    "run_name",
-    "rep",
-    "replicate",
-    "trial",
-}  # columns that tell runs apart
 _REPEATS = {"repeat", "repeats", "repetition", "repetitions"}  # columns that tell repeated validations apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -112,7 +109,8 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
 
 def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Yield warnings of rows that are not independent, or that were chosen or seen before."""
-    if seeds := [name for name in columns.item if name.lower() in _RUNS]:
+    seeds = [name for name in columns.item if name.lower() in RUN_COLUMNS]
+    if seeds and not columns.test_share:
         cure = f"--pair {seeds[0]}"
         yield f"rows of one {seeds[0]} come from one training, and are not independent: {cure}"
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
@@ -120,11 +118,12 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     elif not columns.test_share and (repeats := [name for name in columns.pair if name.lower() in _REPEATS]):
         cure = "compare the folds of one repeat, with --test-share"
         yield f"if {repeats[0]}s validate on one data set, their means are not independent: {cure}"
-    runs = [name for name in map(str, frame.columns) if name.lower() in _RUNS and name not in columns.pair]
-    distinct = frame.drop_duplicates()  # rows that were written twice have a warning of their own
-    is_sample = not columns.pair or columns.item == (SAMPLES,)
-    if is_sample and runs and distinct.groupby([*columns.arm, runs[0]]).size().max() > 1:
-        yield f"rows of one {runs[0]} are not independent: --pair {runs[0]}"
+    runs = [str(name) for name in frame.columns if str(name).lower() in RUN_COLUMNS]
+    has_paired_runs = bool({*runs} & {*columns.pair})
+    if runs and not (seeds or has_paired_runs or columns.test_share):
+        distinct = frame.drop_duplicates()  # rows that were written twice have a warning of their own
+        if distinct.groupby([*columns.arm, runs[0]]).size().max() > 1:
+            yield f"rows of one {runs[0]} are not independent: --pair {runs[0]}"
     fold = find_fold([*map(str, frame.columns)])
     if not columns.pair and fold and frame[fold].nunique() > 1:
         yield f"rows of several {fold} values share training rows, and are not independent: {FOLDS_CURE}"
@@ -143,6 +142,9 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
 def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Yield warnings of infinite values, of units, and of numbers that stand in several rows."""
     metrics = [metric.name for metric in columns.metrics]
+    if costs := [metric.name for metric in columns.metrics if not metric.is_quality]:
+        names = join_first_names([shorten(name) for name in costs], 5)
+        yield f"arms that ran on different days may differ in {names} by the machine alone"
     for metric in columns.metrics:
         perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
         perfect &= read_ends(frame, columns, "") == "done"

@@ -10,10 +10,17 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
-from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.claims import Claim, list_claims
 from unrolled.reports.words.findings import Finding, format_brackets
 from unrolled.reports.words.headline import write_headline
-from unrolled.reports.words.means import count_listed, describe_order, format_name, list_first, rank_all_arms
+from unrolled.reports.words.means import (
+    count_listed,
+    describe_order,
+    format_name,
+    list_first,
+    list_single_task_arms,
+    rank_all_arms,
+)
 from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_too_few_pairs
 
 
@@ -25,20 +32,32 @@ def write_answer(
     The lines are in this order: arms that are better, the best first; arms that are worse, the worst first;
     arms that differ by less than δ; open ones. There are three other answers:
 
-    - A study that asks for the effect of each factor has a line for each of `parts`, its factors, and for the
-      interactions in `factorial`.
-    - A study with the same arms on several tasks has lines on the order of arms from task to task.
+    - A study that asks for the effect of each factor has a line for each of `parts`, its factors, for the
+      interactions in `factorial`, and for the arms that change something else.
+    - A study with the same arms on several tasks has lines on the order of arms from task to task, and for
+      the arms that are on one task alone.
     - If there are too few seeds for any verdict, all arms are ranked by their means.
     """
     if few := describe_too_few_pairs(comparison):
         return Markup(make_visible(few)), *rank_all_arms(comparison)
     if order := describe_order(comparison):
-        return order
+        single_task_arms = list_single_task_arms(comparison)
+        others = [claim for claim in list_claims(comparison) if claim.arm in single_task_arms]
+        return *order, *_describe_effects(_list_arm_findings(others, comparison), comparison)
+    claims = list_claims(comparison)
     context = _choose_context(parts, comparison)
-    findings = _list_part_findings(parts, context, comparison) if context else _list_arm_findings(comparison)
-    lines = _describe_effects(findings, comparison)
-    if context and lines:
-        lines[:0] = [Markup("{}:").format(context.capitalize())]
+    if not context:
+        findings = _list_arm_findings(claims, comparison)
+        lines = _describe_effects(findings, comparison)
+    else:
+        findings = _list_part_findings(parts, context, comparison)
+        lines = _describe_effects(findings, comparison)
+        if lines:
+            lines[:0] = [Markup("{}:").format(context.capitalize())]
+        keys = {part.factor.key for part in parts}
+        others = [claim for claim in claims if not keys.issuperset(claim.arm.measured.changes)]
+        if other_lines := _describe_effects(_list_arm_findings(others, comparison), comparison):
+            lines += [Markup("Other arms:"), *other_lines]
     headline = write_headline(findings, context, comparison)
     return tuple(filter(None, [headline, *lines, *_describe_interactions(factorial, comparison)]))
 
@@ -71,8 +90,8 @@ def _list_part_findings(parts: Sequence[Part], context: str, comparison: Compari
     ]
 
 
-def _list_arm_findings(comparison: Comparison) -> list[Finding]:
-    """Return the verdict on each arm: better arms, then worse ones, then others, the largest effect first."""
+def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[Finding]:
+    """Return the verdict on the arm of each claim."""
     return [
         Finding(
             name=format_name(claim.arm.name),
@@ -84,7 +103,7 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
             ),
             standing=claim.arm.standing,
         )
-        for claim in list_claims(comparison)
+        for claim in claims
     ]
 
 

@@ -93,9 +93,19 @@ def describe_perfect_arms(comparison: Comparison) -> str:
 
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
-    """Return sentences on contrasts whose values are skewed, or too few to show whether they are."""
+    """Return sentences, by metric, on contrasts whose values are skewed, or too few to show it."""
+    views = comparison.views
+    clauses = [f" in {view.metric_title}" if len(views) > 1 else "" for view in views]
+    return tuple(
+        sentence
+        for view, clause in zip(views, clauses, strict=True)
+        for sentence in _list_skewed_by_metric(view, clause)
+    )
+
+
+def _list_skewed_by_metric(comparison: Comparison, by: str) -> tuple[str, ...]:
+    """Return the sentences of `list_skewed_contrasts` on one metric, which `by` names."""
     whose = "pairs" if comparison.design.pairing_column else "values"
-    by = f" in {comparison.metric_title}" if comparison.other_views else ""
     skewed = []
     too_few = []
     unequal = []

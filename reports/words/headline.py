@@ -80,15 +80,18 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         )
         too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
         return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
-    kinds = Counter(map(_name_kind, findings))
-    few = Counter(_name_kind(finding) for finding in findings if finding.verdict.provisional)
+    excluded = [finding for finding in findings if finding.verdict.direction is Direction.BETTER]
+    counted = [finding for finding in findings if not (excluded and finding.other_task)]
+    kinds = Counter(map(_name_kind, counted))
+    few = Counter(_name_kind(finding) for finding in counted if finding.verdict.provisional)
     counts = [
         f"{kinds[kind]} {kind}{format_brackets(f'{few[kind]} provisional' if few[kind] else '')}"
         for kind in NO_GAIN
         if kinds[kind]
     ]
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
-    return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
+    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if excluded else ""
+    return Markup("No {}{}: {}; {}").format(rivals, task, ", ".join(counts) or "none is compared", levels)
 
 
 def _name_kind(finding: Finding) -> str:

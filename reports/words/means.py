@@ -66,6 +66,13 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     return *phrases, *means
 
 
+def list_single_task_arms(comparison: Comparison) -> list[ComparedArm]:
+    """Return the arms whose other settings are not on every task, so that no sentence has their order."""
+    tasks = _group_by_task(comparison)
+    shared = set.intersection(*map(set, tasks.values()))
+    return [arm for by_key in tasks.values() for key, arm in by_key.items() if key not in shared]
+
+
 def _judge_order(
     tasks: Mapping[str, Arms], keys: Sequence[Key], comparison: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:

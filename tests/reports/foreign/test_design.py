@@ -143,6 +143,9 @@ def test_rows_of_one_seed_without_pairs_and_means_of_repeated_validations_are_wa
     assert find_doubts(make_runs()) == ()
     (doubt,) = find_doubts(runs, "document", item=("none",))
     assert doubt.endswith("--pair seed")
+    (doubt,) = find_doubts(make_runs(seeds=1, documents=9), "document")
+    assert doubt.endswith("--pair seed")
+    assert find_doubts(runs, "seed", item=("document",)) == ()
     repeats = make_runs().rename(columns={"seed": "repeat"})
     (doubt,) = find_doubts(repeats, "repeat")
     assert "not independent" in doubt

@@ -25,6 +25,7 @@ from tests.helpers.synthetic_studies import (
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.compare.factorial import find_factorial, find_parts
 from unrolled.reports.page.render import answer_lines
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.claims import list_claims
@@ -313,3 +314,26 @@ def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
     assert write_texts(ladder)[0].startswith(
         "Of the decided contrasts, rung 1 shows the largest gain over counts"
     )
+
+
+def test_an_arm_that_is_no_part_is_in_the_answer_of_a_study_of_parts():
+    switches = {"a": {"clip": 1.0}, "b": {"alpha": 1.0}, "both": {"clip": 1.0, "alpha": 1.0}}
+    arms = [make_arm("base", 0.0), make_arm("lr 0.3", -0.6, settings={"lr": 0.3})]
+    arms += [make_arm(name, 0.0, settings=settings) for name, settings in switches.items()]
+    comparison = compare(make_study(tuple(arms)))
+    parts = find_parts(comparison, find_factorial(comparison))
+    assert len(parts) >= 2
+    lines = [line.striptags() for line in write_answer(comparison, parts)]
+    assert [line for line in lines if line.startswith("lr 0.3 saves ")]
+
+
+def test_a_gain_on_another_task_is_not_denied():
+    other_task = {"split": "blocks"}
+    arms = (
+        make_arm("base", 0.0),
+        make_arm("worse", 0.9, settings={"clip": 1.0}),
+        make_arm("far", 0.9, settings=other_task),
+        replace(make_arm("far, better", -0.9, settings={**other_task, "clip": 2.0}), against="far"),
+    )
+    headline = write_texts(make_study(arms))[0]
+    assert "No arm is shown to be better on base’s task: 1 worse" in headline
