@@ -183,6 +183,8 @@ class Ledger:
                 fields |= self.read_details(id, body["details"])
             witnesses = {name: self._intern(value) for name, value in fields["witnesses"].items()}
             fields |= {"witnesses": witnesses, "provenance": self._intern(fields["provenance"])}
+            for name in ("metrics", "fingerprints", "curves"):  # thousands of results have the same names
+                fields |= {name: {sys.intern(key): value for key, value in fields.get(name, {}).items()}}
             fields["trial"] = {key: self._intern(setting) for key, setting in fields["trial"].items()}
             result = Result.from_dict(fields)
             if result.trial.id != id:
