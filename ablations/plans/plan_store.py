@@ -17,7 +17,7 @@ from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
     find_seen_contrasts,
     find_shown_results,
-    list_earlier_arms,
+    hash_earlier_arms,
 )
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
@@ -138,7 +138,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     return replace(
         plan,
         seen_pairs=count_seen_pairs(contrasts, shown_trials, trials),
-        earlier_number_hashes=list_earlier_arms(shown_results, plan),
+        earlier_number_hashes=hash_earlier_arms(shown_results, plan),
     )
 
 

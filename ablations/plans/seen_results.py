@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
@@ -68,29 +68,22 @@ def count_seen_pairs(
     """Return by arm the number of its seeds for which results of both the arm and its base were shown.
 
     A result counts for every trial with its settings, data and seed, in any study and with any code: an edit
-    of the code does not make a result unseen.
+    of the code does not make a result unseen. The A/A arm is left out: its check claims nothing. Arms without
+    such a seed are left out, too.
     """
     contents = set(map(_describe_content, shown_trials))
     ids = {trial.id for trial in shown_trials} | {
         trial.id for trial in trials if _describe_content(trial) in contents
     }
-    return count_pairs(contrasts, ids)
-
-
-def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int]:
-    """Return by arm the number of seeds for which `ids` has both its trial and its base's, without zeros.
-
-    The A/A arm is left out: its check claims nothing that a result could have suggested.
-    """
     counts = {
         arm.name: sum(id in ids and base.trial_ids.get(seed) in ids for seed, id in arm.trial_ids.items())
-        for arm, base in pairs
+        for arm, base in contrasts
         if not arm.seed_offset
     }
     return {name: count for name, count in counts.items() if count}
 
 
-def list_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict[int, str], ...]:
+def hash_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict[int, str], ...]:
     """Return the judged numbers of each earlier arm on the seeds of a plan, hashed, by seed.
 
     An earlier arm has all results of one program or model with one set of settings and data.
