@@ -106,6 +106,8 @@ def count_repeated_pairs(plan: Plan, results: Mapping[str, Result]) -> dict[str,
     then a setting or a flag was added or renamed, or a file was named as data. An arm repeats an earlier arm
     if the numbers of both agree on every seed that both have, and on at least SEEN_PAIRS seeds.
     """
+    if not plan.earlier_number_hashes:  # a study asks at each look, and most ledgers have no such arm
+        return {}
     by_arm = {arm.name: _find_repeated_arms(arm, plan, results) for arm in plan.arms}
     counts = {}
     for arm, base in plan.arm_pairs:
