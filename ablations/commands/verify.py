@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.bundles import bundle_check
+from unrolled.ablations.bundles.bundle_check import check_bundle
+from unrolled.ablations.bundles.unpacking import unpack_bundle
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse_flags
 from unrolled.ablations.plans import plan_store
@@ -29,12 +30,14 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
         refuse_flags(
             options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those"
         )
-        with bundle_check.check_bundle(Path(study), options.trust, options.out) as bundle:
-            if bundle.runs_foreign_code:
+        with unpack_bundle(Path(study), is_trusted=options.trust) as bundle:
+            faults = check_bundle(bundle, options.out)
+            if not bundle.may_be_trained:
                 return 1  # otherwise a forger could add a plug-in, so that no number is computed again
+            load_plugins(bundle.plugins)
             bundle_options = replace(options, plugin=bundle.plugins)
-            code = replay_sample(bundle.plan, bundle.ledger, bundle_options, bundle.locate)
-            return 1 if bundle.faults else code
+            code = replay_sample(bundle.plan, bundle.ledger, bundle_options, bundle.relocate_result)
+            return 1 if faults else code
     load_plugins(options.plugin)
     refuse_flags(options, ("trust", "out"), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)

@@ -20,8 +20,10 @@ from tests.helpers.bundle_files import (
     write_files,
 )
 from tests.helpers.command_call import run_command
-from unrolled.ablations.bundles import bundle_check
+from unrolled.ablations.bundles import unpacking
+from unrolled.ablations.bundles.bundle_check import check_bundle
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION
+from unrolled.ablations.bundles.unpacking import unpack_bundle
 
 PLACE = "0" * 64
 """A folder of files of a bundle, as hashes name them."""
@@ -29,9 +31,10 @@ PLACE = "0" * 64
 
 def find_faults(bundle: Path) -> str:
     """Return the faults that a check finds, a line each."""
-    with bundle_check.check_bundle(bundle, False, bundle.parent / "out") as check:
-        assert bool(check.faults) != (bundle.parent / "out" / "small").exists(), "no page of a fault"
-        return "\n".join(check.faults)
+    with unpack_bundle(bundle, is_trusted=False) as unpacked:
+        faults = check_bundle(unpacked, bundle.parent / "out")
+    assert bool(faults) != (bundle.parent / "out" / "small").exists(), "no page of a fault"
+    return "\n".join(faults)
 
 
 def change_loss(body: dict[str, Any]) -> None:
@@ -210,7 +213,7 @@ def add_files(*names: str, size: int = 1) -> Callable[[Path], None]:
 def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
     bundle: Path, spoil: Callable[[Path], None], monkeypatch
 ) -> None:
-    monkeypatch.setattr(bundle_check, "MAX_BYTES", 10**7)
+    monkeypatch.setattr(unpacking, "MAX_BYTES", 10**7)
     spoil(bundle)
     process = run_command(bundle.parent, "verify", "small.zip")
     assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
