@@ -37,7 +37,7 @@ from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.ablations.training.study_outcome import print_outcome
+from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
 from unrolled.ablations.training.study_run import (
     Budget,
     StudyRun,
@@ -83,10 +83,12 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
         if budget.is_over:
             print(f"{make_visible(study.name)}: not run: no time was left", flush=True)
             continue
-        comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
+        outcome = _run_study(study, options, ledger, budget, command)
+        comparisons[study.name] = outcome.comparison
+        interrupted = outcome.interrupted
         if interrupted:
             break
-        has_faults = has_faults or faults > 0
+        has_faults = has_faults or outcome.fault_count > 0
     if len(comparisons) > 1:
         contrasts = [arm for comparison in comparisons.values() for arm in comparison.judged_arms]
         decided_count = sum(arm.has_ended for arm in contrasts)
@@ -97,11 +99,8 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
 
 def _run_study(
     study: Study, options: RunOptions, ledger: Ledger, budget: Budget, command: str = ""
-) -> "tuple[Comparison, int, bool]":
-    """Train the trials that a study needs and publish its results, under the study's lock.
-
-    Returns the comparison, the number of faults (see `print_outcome`), and whether Ctrl-C ended the training.
-    """
+) -> StudyOutcome:
+    """Train the trials that a study needs, publish its results, under the study's lock, and print them."""
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
         print(f"{make_visible(study.name)}: {device}", flush=True)
@@ -130,18 +129,18 @@ def _run_study(
             comparison, results = _publish_results(plan, ledger, writer, options.out)
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
-    faults = print_outcome(
-        comparison,
-        plan,
-        results,
-        ledger,
-        trained_ids,
+    outcome = StudyOutcome(
+        plan=plan,
+        comparison=comparison,
+        results=results,
+        trained_ids=trained_ids,
         is_checked=is_checked,
         timed_out=budget.has_refused,
         interrupted=interrupted,
     )
+    print_outcome(outcome, ledger)
     print(f"report: {find_page(plan.study, options.out)}")
-    return comparison, faults, interrupted
+    return outcome
 
 
 def _train_study(study_run: StudyRun) -> bool:

@@ -2,7 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,58 +23,93 @@ if TYPE_CHECKING:
 MOST_LISTED_ATTEMPTS = 5  # earlier attempts that are listed before the rest is counted
 
 
-def print_outcome(
-    comparison: "Comparison",
-    plan: Plan,
-    results: Mapping[str, StudyResult],
-    ledger: Ledger,
-    trained_ids: set[str],
-    *,
-    is_checked: bool,
-    timed_out: bool,
-    interrupted: bool,
-) -> int:
-    """Print what became of a plan's trials. Returns the number of faults.
+@dataclass(frozen=True, kw_only=True)
+class StudyOutcome:
+    """What became of a study's trials in one run."""
 
-    A fault is a trial that failed. A trial without a result is a fault, too, unless Ctrl-C or the budget kept
-    it from starting. `is_checked` says that the baseline's first trial was trained a second time, as a check.
-    """
-    from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
-    from unrolled.reports.page.render import answer_lines
+    plan: Plan
+    comparison: "Comparison"
+    results: Mapping[str, StudyResult]  # results by identity
+    trained_ids: Collection[str]  # identities of the trials that this run trained
+    is_checked: bool  # whether the baseline's first trial was trained a second time, as a check
+    timed_out: bool  # whether the budget kept trials from starting
+    interrupted: bool  # whether Ctrl-C ended the run
 
-    scheduler = SeedScheduler(plan, results)
-    missing_count = len(scheduler.pending_ids)
-    status_counts = Counter(result.status for result in results.values())
-    new_count = sum(results[id].done for id in trained_ids & results.keys())
-    counts = f"{new_count} trained, {status_counts['done'] - new_count} already there"
-    counts += f", {status_counts['failed']} failed"
-    counts += f", {status_counts['diverged']} diverged, {missing_count} left"
-    if comparison.uncounted_count:
-        counts += (
-            f"; {comparison.uncounted_count} not counted: of a look that is incomplete or no longer needed"
-        )
-    counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
-    first_failure = next((result for result in results.values() if result.status == "failed"), None)
-    remarks = map(make_visible, _list_remarks(comparison))
-    lines = [counts, scheduler.status_line, *remarks, _describe_failure(first_failure, plan, ledger)]
+    @cached_property
+    def scheduler(self) -> SeedScheduler:
+        """The trials that the study needs, as its results decide."""
+        return SeedScheduler(self.plan, self.results)
+
+    @cached_property
+    def status_counts(self) -> Counter[str]:
+        """The number of results by status."""
+        return Counter(result.status for result in self.results.values())
+
+    @property
+    def missing_count(self) -> int:
+        """The number of trials without a result that the study needs."""
+        return len(self.scheduler.pending_ids)
+
+    @property
+    def fault_count(self) -> int:
+        """The number of trials that failed, or that have no result though nothing kept them from starting."""
+        is_excused = self.interrupted or self.timed_out
+        return self.status_counts["failed"] + (0 if is_excused else self.missing_count)
+
+
+def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
+    """Print counts of trials, remarks, the table of arms, the answer, and what is missing."""
+    from unrolled.reports.page.render import answer_lines  # imports matplotlib and pandas
+
+    comparison = outcome.comparison
+    lines = [
+        _count_trials(outcome),
+        outcome.scheduler.status_line,
+        *_list_remarks(comparison),
+        _describe_first_failure(outcome, ledger),
+    ]
     for line in filter(None, lines):
-        print_line(f"{make_visible(plan.study)}: {line}")
-    if any(result.done for result in results.values()):
-        console = Console(highlight=False)
-        with console.capture() as table:  # rich would end the process if the reader of the output is gone
-            print_arms(comparison, console)
-        print(table.get(), end="")
+        print_line(make_visible(f"{outcome.plan.study}: {line}"))
+    if outcome.status_counts["done"]:
+        _print_table(comparison)
     for line in answer_lines(comparison):
         print_line(f"  {make_visible(line)}")
-    if not missing_count:
-        return status_counts["failed"]
+    if outcome.missing_count:
+        print_line(_describe_missing_trials(outcome), sys.stderr)
+
+
+def _count_trials(outcome: StudyOutcome) -> str:
+    """Return the counts of trials: "21 trained, 0 already there, 0 failed, …"."""
+    results = outcome.results
+    counts = outcome.status_counts
+    new_count = sum(results[id].done for id in outcome.trained_ids if id in results)
+    line = f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed"
+    line += f", {counts['diverged']} diverged, {outcome.missing_count} left"
+    if uncounted_count := outcome.comparison.uncounted_count:
+        line += f"; {uncounted_count} not counted: of a look that is incomplete or no longer needed"
+    if outcome.is_checked:
+        line += "; the baseline's first was trained a second time, as a check"
+    return line
+
+
+def _print_table(comparison: "Comparison") -> None:
+    """Print the table of arms."""
+    from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
+
+    console = Console(highlight=False)
+    with console.capture() as table:  # rich would end the process if the reader of the output is gone
+        print_arms(comparison, console)
+    print(table.get(), end="")
+
+
+def _describe_missing_trials(outcome: StudyOutcome) -> str:
+    """Return how many trials have no result, and why."""
     reason = "no result yet"
-    if interrupted:
+    if outcome.interrupted:
         reason += ", as the run was interrupted"
-    elif timed_out:
+    elif outcome.timed_out:
         reason = "not begun, as the time is up"
-    print_line(f"{plural(missing_count, 'trial')} of this look: {reason}; run again", sys.stderr)
-    return status_counts["failed"] + (0 if interrupted or timed_out else missing_count)
+    return f"{plural(outcome.missing_count, 'trial')} of this look: {reason}; run again"
 
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
@@ -101,12 +138,14 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     return [*(write(comparison) for write in writers), *attempts[:MOST_LISTED_ATTEMPTS], *remainder]
 
 
-def _describe_failure(failure: StudyResult | None, plan: Plan, ledger: Ledger) -> str:
-    """Return why a trial failed, and the cure if its training did; "" for None."""
+def _describe_first_failure(outcome: StudyOutcome, ledger: Ledger) -> str:
+    """Return why the first failed trial failed, and the cure if its training did; "" if none failed."""
+    failure = next((result for result in outcome.results.values() if result.status == "failed"), None)
     if failure is None:
         return ""
+    plan = outcome.plan
     id = failure.trial.id
     reason = plain_reason(failure)
     if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
-    return make_visible(f"{plan.arm_names_by_id[id]}, seed {plan.arm_and_seed_by_id[id][1]}: {reason}")
+    return f"{plan.arm_names_by_id[id]}, seed {plan.arm_and_seed_by_id[id][1]}: {reason}"
