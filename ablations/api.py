@@ -40,7 +40,7 @@ from unrolled.ablations.tables.verdict_table import (
     load_comparison,
     tabulate_verdicts,
 )
-from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
+from unrolled.bench.chapter.retrain import preserve_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
@@ -67,7 +67,7 @@ def train(trial: ChapterTrial) -> Result:
     """Train a trial here, on one thread, as `unrolled run` does; store nothing. Divergence is a result."""
     from unrolled.bench.chapter.run import run_trial  # takes two seconds; not for results
 
-    with restoring_torch_state():
+    with preserve_torch_state():
         return run_trial(trial)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from unrolled.bench.atomic_files import (
     PARTIAL,
-    explaining_errors,
+    explain_file_errors,
     make_folder,
     make_output_folder,
     remove_abandoned_drafts,
@@ -61,11 +61,11 @@ class Ledger:
             self._warned.add(line)
             self.warn(line)
 
-    def result_path(self, id: str) -> Path:
+    def find_result_path(self, id: str) -> Path:
         """Return the path of a trial's result, which may not exist yet."""
         return self.root / f"trials/{id[:2]}/{id}.json"
 
-    def details_path(self, id: str, digest: str) -> Path:
+    def find_details_path(self, id: str, digest: str) -> Path:
         """Return the path of the details of a trial's result; `digest` is their sha256."""
         return self.root / f"details/{id[:2]}/{id}.{digest[:16]}.json"
 
@@ -108,7 +108,7 @@ class Ledger:
         details = canonical_json({name: fields.pop(name) for name in DETAIL_FIELDS})
         digest = hashlib.sha256(details).hexdigest()
         sealed = seal({"format": RESULT_FORMAT, "result": fields, "details": digest})
-        save_files({self.details_path(id, digest): details, self.result_path(id): sealed})
+        save_files({self.find_details_path(id, digest): details, self.find_result_path(id): sealed})
 
     def read_result(self, id: str) -> Result | None:
         """Return the result of a trial with its details, or None if it has none.
@@ -153,7 +153,7 @@ class Ledger:
 
     def read_details(self, id: str, digest: str) -> dict[str, Any]:
         """Return the details with this sha256 as plain data. Raises ValueError if missing or damaged."""
-        data = read_bytes(self.details_path(id, digest))
+        data = read_bytes(self.find_details_path(id, digest))
         if data is None or hashlib.sha256(data).hexdigest() != digest:
             raise ValueError("there are no such details")
         details: dict[str, Any] = json.loads(data)
@@ -161,11 +161,11 @@ class Ledger:
 
     def find_trial_files(self, id: str) -> tuple[Path, Path]:
         """Return the paths of a trial's two files. Raises BadInput if the first is missing."""
-        path = self.result_path(id)
-        return path, self.details_path(id, unseal(read_required(path))["details"])
+        path = self.find_result_path(id)
+        return path, self.find_details_path(id, unseal(read_required(path))["details"])
 
     def _read_file(self, id: str, *, details: bool) -> Result | None:
-        path = self.result_path(id)
+        path = self.find_result_path(id)
         if (data := read_bytes(path)) is None:
             return None
         fault = "damaged"
@@ -237,7 +237,7 @@ class Ledger:
         """
         path = self.root / "locks" / f"{name}.lock"
         make_output_folder(self.root)
-        with explaining_errors(path):
+        with explain_file_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -249,7 +249,7 @@ class Ledger:
                 raise BadInput(
                     f"{refusal}{process}", cure=f"wait for it to end or stop it (lock: {path})"
                 ) from None
-            with explaining_errors(path):
+            with explain_file_errors(path):
                 os.ftruncate(descriptor, 0)  # discard the content of the process that held the lock before
                 if mode == fcntl.LOCK_EX:
                     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -288,7 +288,7 @@ def read_required(path: Path) -> bytes:
 
 
 @contextmanager
-def explaining_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
+def explain_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
     """Turn one of MALFORMED_DATA_ERRORS inside the block into a BadInput that names the file."""
     try:
         yield

@@ -28,11 +28,11 @@ def save_files(files: Mapping[Path, bytes]) -> None:
     drafts = {path: make_draft_path(path) for path in files}
     try:
         for path, draft in drafts.items():
-            with explaining_errors(path):
+            with explain_file_errors(path):
                 make_folder(path.parent)
                 _write_synced(draft, files[path])
         for path, draft in drafts.items():
-            with explaining_errors(path):
+            with explain_file_errors(path):
                 draft.replace(path)
                 _sync_folder(path.parent)
     except BaseException:
@@ -59,7 +59,7 @@ def remove_abandoned_drafts(drafts: Iterable[Path]) -> None:
 
 
 @contextmanager
-def explaining_errors(path: Path) -> Iterator[None]:
+def explain_file_errors(path: Path) -> Iterator[None]:
     """Turn an OSError inside the block into a BadInput that names the file and the cure."""
     try:
         yield

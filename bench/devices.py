@@ -47,7 +47,7 @@ class Gpu:
     name: str  # name of the card, such as "NVIDIA H100 80GB HBM3"
 
 
-def visible_gpus() -> tuple[Gpu, ...]:
+def list_visible_gpus() -> tuple[Gpu, ...]:
     """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all if it is not set.
 
     The variable lists GPUs by index (in the order of the PCI bus), by UUID or by the first characters of a

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from unrolled.bench.metric import COST_KINDS, find_kind
-from unrolled.bench.trial import canonical_json, trial_type
+from unrolled.bench.trial import canonical_json, find_trial_type
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 
@@ -19,7 +19,7 @@ def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str
 
     The values are JSON. Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
-    kinds = trial_type(result["trainer"]).metric_kinds() if "trainer" in result else COST_KINDS
+    kinds = find_trial_type(result["trainer"]).metric_kinds() if "trainer" in result else COST_KINDS
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
         by_metric[name] = {f"{name} at {step:g}": _shorten_value(value) for step, value in points}
@@ -47,7 +47,7 @@ def fingerprint_result(result: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(list_measurements(result))).hexdigest()
 
 
-def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
+def select_reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
     """Return what a second training must reproduce: status, measurements, witnesses, records.
 
     A program's fingerprint `numbers` is left out: it is a hash of measurements, which are compared one by

@@ -23,9 +23,9 @@ def describe_changes(before: Trial, after: Trial) -> Iterator[str]:
         yield " and ".join(f"{name} {old.get(name, '(none)')} → {new.get(name, '(none)')}" for name in names)
     if before.device != after.device:
         yield f"device {before.device} → {after.device}"
-    if code_hash(before) != code_hash(after):
+    if find_code_hash(before) != find_code_hash(after):
         yield "the code was edited"
-    if plug_in_hash(before) != plug_in_hash(after):
+    if find_plug_in_hash(before) != find_plug_in_hash(after):
         yield "the plug-in was edited"
     if before.data != after.data:
         yield f"{after.data_name} was edited"
@@ -36,17 +36,17 @@ def _parse_versions(versions: str) -> dict[str, str]:
     return dict(package.rsplit(" ", 1) for package in versions.split(", ") if package)
 
 
-def code_hash(trial: Trial) -> str:
+def find_code_hash(trial: Trial) -> str:
     """Return the first part of a trial's `source`, the hash of its code without plug-ins."""
     return trial.source.partition("-")[0]
 
 
-def plug_in_hash(trial: Trial) -> str:
+def find_plug_in_hash(trial: Trial) -> str:
     """Return the second part of a trial's `source`, the hash of its plug-ins; "" if it has none."""
     return trial.source.partition("-")[2]
 
 
-def package_version(package: str) -> str:
+def read_package_version(package: str) -> str:
     """Return the version of the loaded package, or of the installed one if it is not loaded."""
     imported = getattr(sys.modules.get(package), "__version__", None)
     return str(imported or installed_version(package)).partition("+")[0]

@@ -47,7 +47,7 @@ def read_machine_facts(device: str = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "mkldnn": torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled,  # type: ignore[no-untyped-call, attr-defined]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "packages": dict(package_versions()),
+        "packages": dict(read_package_versions()),
         "torch_build": _describe_torch_build(),
         **(_read_gpu_facts() if device == "cuda" else {}),
     }
@@ -77,7 +77,7 @@ def read_code_version(folder: Path | None = None) -> Mapping[str, Any]:
 
 
 @functools.cache
-def package_versions() -> Mapping[str, str]:
+def read_package_versions() -> Mapping[str, str]:
     """Return the versions of the packages that the numbers depend on."""
     return {name: metadata.distribution(name).version for name in PACKAGES}
 

@@ -71,7 +71,7 @@ def find_machine_kind(provenance: Mapping[str, Any]) -> dict[str, str]:
     return facts | {name: _format_fact(variables[name]) for name in decisive_variables}
 
 
-def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
+def describe_machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
     """Return the facts that differ between kinds of machine: "threads 1 / 2"; "" if none is known to differ.
 
     An environment variable that a kind lacks was not set there. Any other missing fact is unknown, and does
@@ -91,13 +91,13 @@ def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
 def describe_mixed_pairs(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
     """Return a clause on the pairs whose sides ran on different kinds of machine; "" if there are none."""
     pairs = list(pairs)
-    mixed_pairs = [pair for pair in pairs if pair[0] != pair[1] and machine_difference(pair)]
+    mixed_pairs = [pair for pair in pairs if pair[0] != pair[1] and describe_machine_difference(pair)]
     if not mixed_pairs:
         return ""
     verb = "compares" if len(mixed_pairs) == 1 else "compare"
     return (
         f"{len(mixed_pairs)} of {plural(len(pairs), 'pair')} {verb} results of two kinds of machine "
-        f"({machine_difference(chain.from_iterable(mixed_pairs))}): "
+        f"({describe_machine_difference(chain.from_iterable(mixed_pairs))}): "
         "their differences include rounding of the machine"
     )
 

@@ -57,7 +57,7 @@ cpu_time gpu_time process_time execution_time exec_time compute_time total_time 
 fit_time score_time inference_time predict_time prediction_time forward_time backward_time data_time load_time
 step_time batch_time epoch_time iter_time iteration_time time_per_step time_per_batch time_per_epoch
 time_this_iter_s time_total_s seconds_per_step seconds_per_epoch ms_per_step step_ms
-memory memory_mb memory_gb peak_memory max_memory memory_allocated gpu_memory gpu_memory_mb rss
+memory memory_mb memory_gb peak_memory max_memory memory_allocated read_gpu_memory gpu_memory_mb rss
 throughput tokens_per_second tokens_per_sec samples_per_second samples_per_sec images_per_second
 examples_per_second steps_per_second steps_per_sec iterations_per_second it_per_sec fps
 """
@@ -145,7 +145,7 @@ class Metric:
     @property
     def is_structural(self) -> bool:
         """True if it follows from the settings alone, as a number of parameters does."""
-        return not _STRUCTURAL.isdisjoint(_known_names(self.name))
+        return not _STRUCTURAL.isdisjoint(_list_known_names(self.name))
 
     @property
     def highest(self) -> float:
@@ -153,14 +153,14 @@ class Metric:
 
         It is 1, or 100 if δ is 1 or more: an accuracy with a δ of 2 is in per cent.
         """
-        if self.ratio or not SHARES & {*_known_names(self.name)}:
+        if self.ratio or not SHARES & {*_list_known_names(self.name)}:
             return math.inf
         return 1.0 if self.delta < 1 else 100.0
 
     def are_best(self, values: Iterable[float]) -> bool:
         """Return True if all values are a share's best: 0 of errors, 1 or 100 % of hits."""
         shares = SHARES | {"r2", "r2_score", "wer", "cer"}
-        if self.ratio or not shares & {*_known_names(self.name)}:
+        if self.ratio or not shares & {*_list_known_names(self.name)}:
             return False
         levels = {*values}
         return levels == {0.0} if self.lower_is_better else levels in ({1.0}, {100.0})
@@ -181,7 +181,7 @@ def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
 
 def is_reproducible(name: str) -> bool:
     """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
-    return find_kind(name) == "quality" and _COST_NAMES.isdisjoint(_known_names(name))
+    return find_kind(name) == "quality" and _COST_NAMES.isdisjoint(_list_known_names(name))
 
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
@@ -196,7 +196,7 @@ def find_direction(name: str) -> Better:
     Case is ignored, `/`, `-`, `.` and a space are the same as `_`, and the name of a split may come first or
     last: `val/F1` is f1, `Loss/test` is a loss. Raises BadInput for a name that is not known.
     """
-    full_name, base_name = _known_names(name)
+    full_name, base_name = _list_known_names(name)
     better = KNOWN_DIRECTIONS.get(full_name) or KNOWN_DIRECTIONS.get(base_name)
     if better is None:
         rule = "whether higher or lower is better is not known of this name"
@@ -207,7 +207,7 @@ def find_direction(name: str) -> Better:
     return better
 
 
-def _known_names(name: str) -> tuple[str, str]:
+def _list_known_names(name: str) -> tuple[str, str]:
     """Return a name as known names are written, and the same without the name of a split."""
     full_name = re.sub("[/. -]", "_", name.lower())
     return full_name, _SPLIT.sub("", full_name, count=1)

@@ -36,16 +36,16 @@ class MlflowMetrics:
     first_step: ClassVar[int] = 0
     """The step in MLflow of a curve's step 0."""
 
-    def table_metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
+    def list_table_metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
         """Return the metrics of a table."""
         gpu_metrics = self.gpu_metrics if on_a_gpu else ()
         return list(dict.fromkeys([*self.leading_metrics, *judged, *self.trailing_metrics, *gpu_metrics]))
 
-    def final_numbers(self, result: Result) -> dict[str, float]:
+    def collect_final_numbers(self, result: Result) -> dict[str, float]:
         """Return the final numbers of a trial."""
         return dict(result.metrics)
 
-    def curve_points(self, result: Result) -> Iterator[CurvePoint]:
+    def list_curve_points(self, result: Result) -> Iterator[CurvePoint]:
         """Yield the points of a trial's curves. As a program reports no times, all are at the trial's end."""
         for name, curve in result.curves.items():
             yield from (CurvePoint(name, step, value, result.attempt_seconds) for step, value in curve)

@@ -191,7 +191,7 @@ TRIAL_TYPES = {
 """The subclass of Trial for each trainer, as "module:name", because each of them imports this module."""
 
 
-def trial_type(trainer: str) -> type[Trial]:
+def find_trial_type(trainer: str) -> type[Trial]:
     """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRIAL_TYPES."""
     trial_class: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
     return trial_class
@@ -288,13 +288,13 @@ class Result:
         """Why a finished trial has learnt nothing, such as "always predicts “the”"; "" for most."""
         return str(self.records.get("warning", ""))
 
-    def main_numbers(self, judged_metrics: Sequence[str]) -> list[str]:
+    def format_main_numbers(self, judged_metrics: Sequence[str]) -> list[str]:
         """Return the judged metrics and then the trial's main ones, as ["loss 0.4213", "accuracy 0.9120"]."""
         names = dict.fromkeys([*judged_metrics, *self.trial.main_metrics])
         numbers = {name: self.metrics[name] for name in names if name in self.metrics}
         return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
 
-    def without_details(self) -> Self:
+    def drop_details(self) -> Self:
         """Return the same result with every field of DETAIL_FIELDS empty."""
         return replace(self, curves={}, records={}, trace={}, output="")
 
@@ -307,7 +307,7 @@ class Result:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote, with or without DETAIL_FIELDS. Raises TypeError or KeyError."""
         data = dict(data)
-        data["trial"] = trial_type(data.pop("trainer"))(**data["trial"])
+        data["trial"] = find_trial_type(data.pop("trainer"))(**data["trial"])
         data["metrics"] = {name: float(value) for name, value in data["metrics"].items()}
         data["curves"] = {
             name: tuple((float(step), float(value)) for step, value in points)
@@ -325,7 +325,7 @@ TIME_LIMIT = "time limit"  # beginning of the reason of a trial that took too lo
 DISK_LIMIT = "disk limit"  # beginning of the reason of a trial that wrote too much
 
 
-def failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:
+def make_failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:
     """Return the Result of a trial that is not done, with its reason in one line."""
     return Result(trial=trial, status=status, reason=" ".join(reason.split()), **fields)
 

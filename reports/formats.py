@@ -105,7 +105,7 @@ def format_setting(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else make_visible(value)
 
 
-def csv_cell(value: object) -> object:
+def format_csv_cell(value: object) -> object:
     """Return a cell of a CSV file. A text that a spreadsheet would run as a formula gets a quote: "'=1+1"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
@@ -113,13 +113,13 @@ def csv_cell(value: object) -> object:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def markdown_cell(value: object) -> str:
+def format_markdown_cell(value: object) -> str:
     """Return a cell of a pipe table, with everything escaped that Markdown or HTML would read."""
     text = make_visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
 
 
-def pipe_table(rows: Sequence[Sequence[str]]) -> str:
+def format_pipe_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, whose head is the first row, without columns that have no value."""
     head, *body = drop_empty_columns(rows)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *body))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from unrolled.ablations.bundles.bundle_file import DESCRIPTION, crate_facts, list_files
+from unrolled.ablations.bundles.bundle_file import DESCRIPTION, list_files, make_crate_facts
 from unrolled.ablations.bundles.unpacking import Bundle
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.shipped_files import distinct_trials
+from unrolled.ablations.runner.shipped_files import select_distinct_trials
 from unrolled.bench.chapter.identity import hash_package
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -53,7 +53,7 @@ def list_unchecked_parts(bundle: Bundle) -> Iterator[str]:
 
 
 def _select_trials(bundle: Bundle) -> list[Trial]:
-    return distinct_trials(result.trial for result in bundle.results.values())
+    return select_distinct_trials(result.trial for result in bundle.results.values())
 
 
 def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
@@ -83,7 +83,7 @@ def _find_file_faults(bundle: Bundle) -> Iterator[str]:
 def _find_description_faults(bundle: Bundle) -> Iterator[str]:
     """Yield fields of the description that contradict the plan."""
     dataset = _read_entities(bundle.root).get("./", {})
-    for key, value in crate_facts(bundle.plan).items():
+    for key, value in make_crate_facts(bundle.plan).items():
         if dataset.get(key) != value:
             yield f"{DESCRIPTION}: its {key} is not the plan's"
 

@@ -19,7 +19,7 @@ from unrolled.ablations.ledger import Ledger, read_required
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.shipped_files import trial_files
+from unrolled.ablations.runner.shipped_files import read_trial_files
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.plugins import find_companion_files
 from unrolled.bench.errors import BadInput, require
@@ -95,7 +95,7 @@ def _collect_files(
         yield f"plugins/{Path(name).name}", read_required(Path(name))
         for file in find_companion_files(name):
             yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
-    for name, data in trial_files(trials).items():
+    for name, data in read_trial_files(trials).items():
         yield f"files/{name}", data
     for package in PACKAGES:
         yield from _read_package(package)
@@ -120,7 +120,7 @@ def _write_description(root: Path, plan: Plan) -> None:
             f"rocrate is missing ({error})", cure=".venv/bin/pip install -e '.[bundle]'"
         ) from error
     crate = ROCrate(version="1.1")
-    for key, value in crate_facts(plan).items():
+    for key, value in make_crate_facts(plan).items():
         crate.root_dataset[key] = value
     crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."
     crate.datePublished = datetime.now(UTC)
@@ -132,7 +132,7 @@ def _write_description(root: Path, plan: Plan) -> None:
     crate.metadata.write(root)
 
 
-def crate_facts(plan: Plan) -> dict[str, str]:
+def make_crate_facts(plan: Plan) -> dict[str, str]:
     """Return the fields of a bundle's description that say which study it holds."""
     return {
         "name": f"unrolled: {plan.study}",

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from unrolled.ablations.bundles.bundle_file import NAMES, list_files
 from unrolled.ablations.comparisons.plan_page import read_page_results
-from unrolled.ablations.ledger import Ledger, explaining_misread
+from unrolled.ablations.ledger import Ledger, explain_misread
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -92,7 +92,7 @@ def unpack_bundle(path: Path, *, is_trusted: bool) -> Iterator[Bundle]:
 
 def explain_forged_results(path: Path) -> AbstractContextManager[None]:
     """Turn an error of reading a bundle's results inside the block into a BadInput that names its .zip."""
-    return explaining_misread(path, "has a result that no run writes", "ask its author for another")
+    return explain_misread(path, "has a result that no run writes", "ask its author for another")
 
 
 def _extract_files(path: Path, root: Path) -> None:

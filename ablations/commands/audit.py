@@ -33,12 +33,12 @@ def audit(commits: str, study: str, options: AuditOptions) -> int:
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         code, comparison = _run_audit(commits, study, options)
     if comparison:
-        from unrolled.reports.commits.audit import audit_record, write_audit_markdown  # imports pandas
+        from unrolled.reports.commits.audit import make_audit_record, write_audit_markdown  # imports pandas
 
         if options.markdown:
             save_file(options.markdown, write_audit_markdown(comparison).encode())
         if options.json:
-            print(json.dumps(audit_record(comparison), indent=1, ensure_ascii=False))
+            print(json.dumps(make_audit_record(comparison), indent=1, ensure_ascii=False))
     return code
 
 

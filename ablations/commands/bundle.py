@@ -8,7 +8,7 @@ from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
 from unrolled.ablations.plans.program_files import load_plan_and_factory, locate_files
-from unrolled.ablations.runner.shipped_files import distinct_trials
+from unrolled.ablations.runner.shipped_files import select_distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -31,7 +31,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         refuse_plugins(plan.study, options)
     results = {id: locate_files(result, program) for id, result in read_page_results(plan, ledger).items()}
     require(results, f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
-    trials = distinct_trials(result.trial for result in results.values())
+    trials = select_distinct_trials(result.trial for result in results.values())
     check_parts(trials, plan.study)
     included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
     write_bundle(output, plan, results, ledger, options.plugin, included_trials)

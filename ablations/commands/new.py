@@ -8,7 +8,7 @@ from pathlib import Path
 from unrolled.ablations.drafting.draft import draft_study
 from unrolled.ablations.study.chapter import DEFAULTS
 from unrolled.ablations.study.study_reader import list_shipped_studies
-from unrolled.bench.atomic_files import explaining_errors
+from unrolled.bench.atomic_files import explain_file_errors
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import make_visible
@@ -173,7 +173,7 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")
     require(path.parent.is_dir(), "there is no such folder", place=path, cure="make it, or choose another")
     for file, text in texts.items():
-        with explaining_errors(file), file.open("x", encoding="utf-8") as stream:
+        with explain_file_errors(file), file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     name = names["name"]
     written = shlex.quote(str(path))

@@ -8,7 +8,7 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import collect_report_parts, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
+from unrolled.ablations.mlflow.database import find_tracking_uri, translate_errors
 from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 from unrolled.ablations.plans import plan_store
 from unrolled.bench.phrases import make_visible
@@ -18,7 +18,7 @@ from unrolled.bench.phrases import make_visible
 def sync(studies: Sequence[str], folder: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports. Raises BadInput if it cannot."""
     ledger = Ledger(folder)
-    uri = tracking_uri()
+    uri = find_tracking_uri()
     for plan in plan_store.require_plans(studies, ledger):
         with (
             ledger.lock_study(plan.study),

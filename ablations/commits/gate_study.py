@@ -25,7 +25,7 @@ from unrolled.ablations.study.checkouts import (
     open_repository,
     use_checkouts,
 )
-from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
@@ -75,7 +75,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     )
     pair = CommitPair(repository, base_commit, head_commit)
     file, remarks = _read_study(file_path, pair)
-    with error_context(str(file_path)):
+    with name_error_place(str(file_path)):
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
         assert isinstance(factory, ProgramFactory)
@@ -141,7 +141,7 @@ def _read_study(path: Path, pair: CommitPair) -> tuple[StudyFile, list[str]]:
         if pair.base_files[place] != pair.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")
     text = read_study_at(path, pair.repository, pair.base)
-    with error_context(str(place or path)):
+    with name_error_place(str(place or path)):
         file = parse_study(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
     return file.locate(path.parent), remarks

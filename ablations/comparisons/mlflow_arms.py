@@ -123,7 +123,7 @@ def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
     done = {seed for seed, result in arm.results.items() if result.done}
     judged = {metric.name: metric for metric in plan.metrics}
     means: dict[str, float] = {}
-    for name in plan.mlflow_metrics.table_metrics(list(judged)):
+    for name in plan.mlflow_metrics.list_table_metrics(list(judged)):
         base, function = plan.mlflow_metrics.derived_metrics.get(name, (name, None))
         summary = _summarise_metric(arm, base, judged)
         if done <= summary.values.keys() and not summary.diverged:

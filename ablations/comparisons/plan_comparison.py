@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
-from unrolled.bench.trial import Result, StudyResult, trial_type
+from unrolled.bench.trial import Result, StudyResult, find_trial_type
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -68,7 +68,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
 
 def find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
-    presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation_import)
+    presentation: Presentation = resolve_name(find_trial_type(plan.trainer_name).presentation_import)
     return presentation
 
 

@@ -50,7 +50,7 @@ def set_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def tracking_uri() -> str:
+def find_tracking_uri() -> str:
     """Return $MLFLOW_TRACKING_URI, or else the URI of ./mlflow.db. Raises BadInput for an unknown scheme."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     check_uri(uri, "MLFLOW_TRACKING_URI")
@@ -69,15 +69,15 @@ def check_uri(uri: str, place: str) -> None:
     )
 
 
-def sqlite_path(uri: str) -> Path | None:
+def find_sqlite_path(uri: str) -> Path | None:
     """Return the file of an SQLite database; None for another store."""
     path = uri.removeprefix("sqlite:///").partition("?")[0]
     return Path(path) if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
 
 
-def artifacts_uri(uri: str) -> str:
+def make_artifacts_uri(uri: str) -> str:
     """Return the folder mlartifacts beside the database (or here), as a URI."""
-    path = sqlite_path(uri)
+    path = find_sqlite_path(uri)
     folder = path.parent if path else Path()
     return (folder / "mlartifacts").resolve().as_uri()
 
@@ -91,7 +91,7 @@ def prepare_database(uri: str) -> None:
     set_environment()
     from mlflow import MlflowClient
 
-    path = sqlite_path(uri)
+    path = find_sqlite_path(uri)
     if path is None:
         return
     if path.exists():

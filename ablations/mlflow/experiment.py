@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.mlflow.database import (
-    artifacts_uri,
     check_uri,
+    find_sqlite_path,
     hide_credentials,
+    make_artifacts_uri,
     prepare_database,
-    sqlite_path,
     translate_errors,
 )
 from unrolled.ablations.mlflow.fields import (
@@ -62,7 +62,7 @@ class Experiment:
         name = fit_text(title, NAME_LENGTH)
         stored_experiment = self.client.get_experiment_by_name(name)
         if stored_experiment is None:
-            folder = None if uri.startswith("http") else artifacts_uri(uri)
+            folder = None if uri.startswith("http") else make_artifacts_uri(uri)
             self.id = str(self.client.create_experiment(name, folder))
             return
         self.id = str(stored_experiment.experiment_id)
@@ -104,9 +104,9 @@ def read_runs(client: Any, experiment_id: str) -> Iterator[Any]:
 
 def _check_artifacts(folder: str, uri: str) -> None:
     """Raise BadInput for a database whose artifacts are in another project's folder."""
-    elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(uri)}/")
+    elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{make_artifacts_uri(uri)}/")
     require(
-        not (sqlite_path(uri) and elsewhere),
+        not (find_sqlite_path(uri) and elsewhere),
         f"was copied or moved: its artifacts are in {folder}",
         place=uri,
         cure="move it away, and `unrolled sync` writes another one",
@@ -138,7 +138,7 @@ def read_trial_runs(uri: str, study: str) -> tuple[str, list[Any]]:
     written again. Raises BadInput with the reason if MLflow cannot be read, or if no study, or several, fit.
     """
     check_uri(uri, hide_credentials(uri))
-    path = sqlite_path(uri)
+    path = find_sqlite_path(uri)
     # a missing database would be created by MLflow
     require(path is None or path.exists(), "there is no such database", place=uri, cure="correct the address")
     with translate_errors(uri, "read"):

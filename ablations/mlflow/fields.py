@@ -29,7 +29,7 @@ _HELD_OUT = re.compile(f"^({'|'.join(HELD_OUT_SPLITS)})_")
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 
-def metric_points(
+def make_metric_points(
     curves: Iterable[CurvePoint], numbers: Mapping[str, float], started: float, ended: float
 ) -> list[Point]:
     """Return the curves' points, each curve ending with its final value.
@@ -40,16 +40,16 @@ def metric_points(
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:
         time = to_milliseconds(started + point.elapsed)
-        values[metric_key(point.metric), round(point.step)] = point.value, time
+        values[make_metric_key(point.metric), round(point.step)] = point.value, time
     last_steps = dict(sorted(values))
     for name, value in numbers.items():
-        key = metric_key(name)
+        key = make_metric_key(name)
         values[key, last_steps.get(key, 0)] = value, to_milliseconds(ended)
     points = [(name, value, time, step) for (name, step), (value, time) in values.items()]
     return sorted(points, key=lambda point: "/" not in point[0])
 
 
-def trial_dataset(trial: Trial) -> dict[str, str]:
+def describe_dataset(trial: Trial) -> dict[str, str]:
     """Return the data that a trial learns from, for MLflow's column of data sets; {} if there is no hash."""
     if not trial.data:
         return {}
@@ -63,7 +63,7 @@ def trial_dataset(trial: Trial) -> dict[str, str]:
     }
 
 
-def trial_tags(result: Result) -> dict[str, str]:
+def make_trial_tags(result: Result) -> dict[str, str]:
     """Return a trial's identity, failure, fingerprints and witnesses."""
     tags = {
         "unrolled.trial": result.trial.id,
@@ -84,7 +84,7 @@ def trial_tags(result: Result) -> dict[str, str]:
 
 
 @functools.lru_cache(4096)  # the same few names recur in every epoch of every trial
-def metric_key(name: str) -> str:
+def make_metric_key(name: str) -> str:
     """Return a metric's key: valid_loss → valid/loss.
 
     Names of held-out data have a section before the slash, and MLflow's pages show sections before other

@@ -15,13 +15,13 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.ablations.mlflow.fields import (
     TAG_LENGTH,
+    describe_dataset,
     fit_text,
     hash_value,
-    metric_points,
+    make_metric_points,
+    make_trial_tags,
     round_number,
     to_milliseconds,
-    trial_dataset,
-    trial_tags,
 )
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.mlflow_metrics import CurvePoint
@@ -85,7 +85,9 @@ class MlflowRuns:
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # runs by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
         self._first_look = {
-            _trial_key(arm.name, arm.trial_ids[seed]) for arm in plan.arms for seed in plan.first_look_seeds
+            _make_trial_key(arm.name, arm.trial_ids[seed])
+            for arm in plan.arms
+            for seed in plan.first_look_seeds
         }
         self._standings = {
             fit_text(arm.name, TAG_LENGTH): ", ".join(plan.find_standing(arm)) for arm in plan.arms
@@ -117,7 +119,7 @@ class MlflowRuns:
     def write_trial(self, arm: str, result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns True if it was written."""
         result = self._plan.make_study_result(result)
-        key = _trial_key(arm, result.trial.id)
+        key = _make_trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
         if stored_run := self._trials.get(key):
             if (stored_run.tags.get(STATUS), stored_run.start) == (result.status, start):
@@ -128,19 +130,21 @@ class MlflowRuns:
         judged_metrics = {metric.name for metric in self._plan.metrics}
         numbers = {
             name: number if name in judged_metrics else round_number(number)
-            for name, number in mlflow_metrics.final_numbers(result).items()
+            for name, number in mlflow_metrics.collect_final_numbers(result).items()
         }
         ended = result.started + result.attempt_seconds
-        tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._study_tags(key)}
+        tags = {**self._make_role_tags("trial", arm), **make_trial_tags(result), **self._make_study_tags(key)}
         content = RunContent(
             title=f"{fit_text(arm, 200)}/seed={result.trial.seed}",
             tags=tags,
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
-            points=metric_points(mlflow_metrics.curve_points(result), numbers, result.started, ended),
+            points=make_metric_points(
+                mlflow_metrics.list_curve_points(result), numbers, result.started, ended
+            ),
             params={**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed},
-            dataset=trial_dataset(result.trial),
+            dataset=describe_dataset(result.trial),
         )
         run_id = self._experiment.write_run(content)
         self._trials[key] = _TrialRun(
@@ -148,7 +152,7 @@ class MlflowRuns:
         )
         return True
 
-    def _study_tags(self, key: tuple[str, str]) -> dict[str, str]:
+    def _make_study_tags(self, key: tuple[str, str]) -> dict[str, str]:
         """Return the tags that `compare` reads of a trial: its place in the looks, and its arm's standing."""
         return {FIRST_LOOK_TAG: str(key in self._first_look), STANDING_TAG: self._standings.get(key[0], "")}
 
@@ -160,7 +164,7 @@ class MlflowRuns:
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
         self._attach_trials(
-            {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trial_ids}
+            {_make_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trial_ids}
         )
         report_run = self._write_report(page_folder, arms)
         for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated runs
@@ -178,7 +182,7 @@ class MlflowRuns:
             if tags.get(SUMMARY) == summary:
                 return run_id
         arm_tags = {
-            **self._role_tags("arm", arm.name),
+            **self._make_role_tags("arm", arm.name),
             "unrolled.seeds": arm.coverage,
             "unrolled.verdict": arm.verdict,
             "unrolled.claim": arm.claim,
@@ -196,7 +200,7 @@ class MlflowRuns:
             tags=arm_tags,
             started=arm.started,
             ended=arm.ended,
-            points=metric_points(curves, arm.metrics, arm.started, arm.ended),
+            points=make_metric_points(curves, arm.metrics, arm.started, arm.ended),
             params={"arm": arm.name, **arm.settings},
         )
         run_id = self._experiment.write_run(content)
@@ -209,7 +213,7 @@ class MlflowRuns:
         `parents` maps arm and trial to the arm's run, for each trial of the plan.
         """
         for key, trial in self._trials.items():
-            tags = {**trial.tags, PARENT: parents.get(key, ""), **self._study_tags(key)}
+            tags = {**trial.tags, PARENT: parents.get(key, ""), **self._make_study_tags(key)}
             if key in parents:
                 tags[PLAN] = self._mark
             for name, value in tags.items():
@@ -228,7 +232,7 @@ class MlflowRuns:
                 self._client.log_artifacts(run_id, str(page_folder))
                 self._client.set_terminated(run_id, "FINISHED", to_milliseconds(max(times)))
                 return run_id
-        study_tags = self._role_tags("study")
+        study_tags = self._make_role_tags("study")
         content = RunContent(
             title=f"study {self._plan.study}",
             tags=study_tags,
@@ -242,24 +246,26 @@ class MlflowRuns:
 
     def _describe_study(self, claims: tuple[str, ...] = (), report_run: str = "") -> None:
         """Write the experiment's description and saved views, and the description of the report's run."""
-        note = views.describe_study(self._plan, claims, views.study_links(self._experiment.id, report_run))
+        note = views.describe_study(
+            self._plan, claims, views.make_study_links(self._experiment.id, report_run)
+        )
         if report_run:
             self._client.set_tag(report_run, NOTE, note)
         tags = {
             NOTE: note,
             # until the arms of this plan have runs
-            **views.saved_views(self._plan, self._mark if report_run else ""),
+            **views.make_saved_views(self._plan, self._mark if report_run else ""),
             PLAN: self._mark,
             "mlflow.experimentKind": "custom_model_development",  # without a kind, the page asks for one
         }
         for name, value in tags.items():
             self._client.set_experiment_tag(self._experiment.id, name, value)
 
-    def _role_tags(self, role: str, arm: str = "") -> dict[str, str]:
+    def _make_role_tags(self, role: str, arm: str = "") -> dict[str, str]:
         return {"unrolled.study": self._plan.study, ROLE: role, ARM: arm, PLAN: self._mark}
 
 
-def _trial_key(arm: str, id: str) -> tuple[str, str]:
+def _make_trial_key(arm: str, id: str) -> tuple[str, str]:
     """Return the key of a trial's run: the value of its tag `unrolled.arm`, and the trial's identity."""
     return fit_text(arm, TAG_LENGTH), id
 

@@ -6,11 +6,11 @@ import sys
 
 from unrolled.ablations.mlflow import views
 from unrolled.ablations.mlflow.database import (
-    artifacts_uri,
+    find_tracking_uri,
     hide_credentials,
+    make_artifacts_uri,
     prepare_database,
     set_environment,
-    tracking_uri,
     translate_errors,
 )
 from unrolled.ablations.mlflow.experiment import list_studies
@@ -20,8 +20,8 @@ from unrolled.bench.phrases import make_visible
 
 def show_ui(port: int) -> int:
     """Print each study's address and replace this process by `mlflow ui`. Raises BadInput."""
-    uri = tracking_uri()
-    command = ui_command(uri, port)
+    uri = find_tracking_uri()
+    command = make_ui_command(uri, port)
     _require_free_port(port)
     root = f"http://127.0.0.1:{port}/"
     with translate_errors(uri, "read"):
@@ -29,13 +29,13 @@ def show_ui(port: int) -> int:
         studies = list_studies(uri)
     print(f"MLflow: {root}{views.HOME} (Ctrl-C ends it)")
     for name, experiment_id in studies.items():
-        print(f"{make_visible(name)}: {root}{views.view_link(experiment_id, views.ARMS)}")
+        print(f"{make_visible(name)}: {root}{views.make_view_link(experiment_id, views.ARMS)}")
     sys.stdout.flush()
     # with -m alone, Python would import a user's own mlflow.py from the working folder
     os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})
 
 
-def ui_command(uri: str, port: int) -> list[str]:
+def make_ui_command(uri: str, port: int) -> list[str]:
     """Return the command that shows a database at http://127.0.0.1:port; set the environment that it needs.
 
     Raises BadInput if a server keeps the data. MLflow answers under no other host name that leads here (DNS
@@ -47,7 +47,7 @@ def ui_command(uri: str, port: int) -> list[str]:
     set_environment()
     options = {
         "backend-store-uri": uri,
-        "default-artifact-root": artifacts_uri(uri),
+        "default-artifact-root": make_artifacts_uri(uri),
         "host": "127.0.0.1",
         "port": str(port),
         "workers": "1",

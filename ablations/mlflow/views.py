@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metric_key, to_key
+from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, make_metric_key, to_key
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.phrases import escape_markdown
 
@@ -45,7 +45,7 @@ HOME = f"#/experiments?{urlencode(_PAGE_QUERY)}"
 """The address of MLflow's list of studies, relative to the UI's root."""
 
 
-def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
+def make_view_link(experiment: str, view: str, *, charts: bool = False) -> str:
     """Return the address of a saved view, as a table or as charts, relative to the UI's root."""
     query = dict(_PAGE_QUERY)
     if charts:
@@ -54,19 +54,19 @@ def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
     return f"#/experiments/{experiment}/runs?{urlencode(query)}"
 
 
-def study_links(experiment: str, report: str) -> dict[str, str]:
+def make_study_links(experiment: str, report: str) -> dict[str, str]:
     """Return the links of a study's description, by their text; `report` is the report's run, or ""."""
     links = {
-        "Means by arm": view_link(experiment, ARMS),
-        "Charts by arm": view_link(experiment, ARMS, charts=True),
-        "Arms and trials": view_link(experiment, TRIALS),
+        "Means by arm": make_view_link(experiment, ARMS),
+        "Charts by arm": make_view_link(experiment, ARMS, charts=True),
+        "Arms and trials": make_view_link(experiment, TRIALS),
     }
     if report:
         links["Report"] = f"#/experiments/{experiment}/runs/{report}/artifacts/index.html"
     return links
 
 
-def saved_views(plan: Plan, mark: str) -> dict[str, str]:
+def make_saved_views(plan: Plan, mark: str) -> dict[str, str]:
     """Return the saved views as tags. They show the runs of the plan with this mark, for "" all runs.
 
     "By arm" has a line for each arm with its means, the best first, and charts of them. "Arms and trials" has
@@ -78,23 +78,23 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     first = plan.metrics[0]
     arms = {
         "searchFilter": f"{runs} = 'arm'" if mark else f"{runs} != 'study'",
-        "orderByKey": f"metrics.`{metric_key(first.name)}`",
+        "orderByKey": f"metrics.`{make_metric_key(first.name)}`",
         "orderByAsc": first.lower_is_better,
-        **_chart_section(plan),
+        **_make_chart_section(plan),
     }
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _START_COLUMN, "orderByAsc": True}
     interval_columns = [
-        f"metrics.`{metric_key(f'{metric.name} {end}')}`"
+        f"metrics.`{make_metric_key(f'{metric.name} {end}')}`"
         for metric in plan.metrics
         for end in ("low", "high")
     ]
     return {
-        **_view_tag(ARMS, "By arm", arms, plan, [_VERDICT_COLUMN], interval_columns),
-        **_view_tag(TRIALS, "Arms and trials", trials, plan, [], ["tags.`unrolled.reason`"]),
+        **_make_view_tag(ARMS, "By arm", arms, plan, [_VERDICT_COLUMN], interval_columns),
+        **_make_view_tag(TRIALS, "Arms and trials", trials, plan, [], ["tags.`unrolled.reason`"]),
     }
 
 
-def _view_tag(
+def _make_view_tag(
     view: str,
     name: str,
     state: Mapping[str, object],
@@ -110,7 +110,7 @@ def _view_tag(
     settings = list(dict.fromkeys(setting for arm in plan.arms for setting in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
-    metrics = [f"metrics.`{metric_key(name)}`" for name in _table_metrics(plan)]
+    metrics = [f"metrics.`{make_metric_key(name)}`" for name in _list_table_metrics(plan)]
     first_columns = [*front_columns, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
     params = [f"params.`{to_key(setting)}`" for setting in settings]
     columns = [*first_columns, *metrics[_FRONT_METRICS:], *further_columns, *params, *facts]
@@ -129,22 +129,22 @@ def _view_tag(
     return {f"mlflow.sharedViewState.{view}": json.dumps(saved_view, ensure_ascii=False)}
 
 
-def _table_metrics(plan: Plan) -> list[str]:
+def _list_table_metrics(plan: Plan) -> list[str]:
     """Return the metrics of a study's tables and charts."""
     metric_names = [metric.name for metric in plan.metrics]
-    return plan.mlflow_metrics.table_metrics(metric_names, on_a_gpu=plan.device == "cuda")
+    return plan.mlflow_metrics.list_table_metrics(metric_names, on_a_gpu=plan.device == "cuda")
 
 
-def _chart_section(plan: Plan) -> dict[str, object]:
+def _make_chart_section(plan: Plan) -> dict[str, object]:
     """Return the first section of charts."""
     curves = plan.mlflow_metrics.curve_metrics or [metric.name for metric in plan.metrics]
-    charts = [*(("BAR", name) for name in _table_metrics(plan)), *(("LINE", name) for name in curves)]
-    cards = [_chart_card(chart_type, metric_key(name)) for chart_type, name in charts]
+    charts = [*(("BAR", name) for name in _list_table_metrics(plan)), *(("LINE", name) for name in curves)]
+    cards = [_make_chart_card(chart_type, make_metric_key(name)) for chart_type, name in charts]
     section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
     return {"compareRunSections": [section], "compareRunCharts": cards}
 
 
-def _chart_card(chart_type: str, metric: str) -> dict[str, object]:
+def _make_chart_card(chart_type: str, metric: str) -> dict[str, object]:
     """Return a card of the section of charts: bars of the last values, or lines over the epochs."""
     return {
         "uuid": f"{chart_type} {metric}",

@@ -42,7 +42,7 @@ class Writer:
     def open_study(self, plan: Plan) -> None:
         """Open the study in MLflow."""
         self._plan = plan
-        self._jobs.put(self._study_runs)
+        self._jobs.put(self._open_study_runs)
 
     def write_trial(self, arm: str, read: Callable[[], Result | None]) -> None:
         """Queue a trial, which is read when its turn comes: a queue may be thousands long."""
@@ -66,7 +66,7 @@ class Writer:
 
     def publish_report(self, page_folder: Path, claims: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Queue `MlflowRuns.publish_report`."""
-        self._jobs.put(lambda: self._study_runs().publish_report(page_folder, claims, arms))
+        self._jobs.put(lambda: self._open_study_runs().publish_report(page_folder, claims, arms))
 
     def finish_writing(self) -> str:
         """Wait for the queued jobs and stop. Returns "", or a line if MLflow lacks something."""
@@ -109,9 +109,9 @@ class Writer:
 
     def _write_result(self, arm: str, result: Result | None) -> None:
         if result is not None:
-            self._study_runs().write_trial(arm, result)
+            self._open_study_runs().write_trial(arm, result)
 
-    def _study_runs(self) -> MlflowRuns:
+    def _open_study_runs(self) -> MlflowRuns:
         if self._runs is None:
             assert self._plan is not None, "a study is opened before it is written"
             self._runs = MlflowRuns(self._plan, self._uri)

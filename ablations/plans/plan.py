@@ -23,7 +23,7 @@ from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, StoppingRule
-from unrolled.bench.trial import Result, StudyResult, Trial, trial_type
+from unrolled.bench.trial import Result, StudyResult, Trial, find_trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -172,7 +172,7 @@ class Plan:
     @property
     def mlflow_metrics(self) -> MlflowMetrics:
         """The metrics and curves of its trials that MLflow shows."""
-        mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_import)
+        mlflow_metrics: MlflowMetrics = resolve_name(find_trial_type(self.trainer_name).mlflow_metrics_import)
         return mlflow_metrics
 
     def make_study_result(self, result: Result) -> StudyResult:
@@ -215,7 +215,7 @@ class Plan:
 
     def make_planned_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        trial_class = trial_type(self.trainer_name)
+        trial_class = find_trial_type(self.trainer_name)
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 

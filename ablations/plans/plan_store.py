@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
+from unrolled.ablations.ledger import Ledger, explain_misread, read_bytes, seal, unseal
 from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
@@ -249,7 +249,7 @@ def _read_file(path: Path) -> Plan | None:
     data = read_bytes(path)
     if data is None:
         return None
-    with explaining_misread(path, "is damaged or no plan of this version", _CURE):
+    with explain_misread(path, "is damaged or no plan of this version", _CURE):
         plan = _PLAN_ADAPTER.validate_json(canonical_json(unseal(data)["plan"]))
         for fault in _find_faults(plan):
             raise BadInput(f"is not what this version writes: {fault}", place=path, cure=_CURE)

@@ -55,11 +55,15 @@ def find_seen_contrasts(
     for trial in shown_trials:
         seeds[keys[trial.id]].add(trial.seed)
 
-    def shown_seeds(arm: PlannedArm) -> set[int]:
+    def find_shown_seeds(arm: PlannedArm) -> set[int]:
         key = next((keys[id] for id in arm.trial_ids.values() if id in keys), b"")
         return {seed - arm.seed_offset for seed in seeds[key]}
 
-    return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= SEEN_PAIRS]
+    return [
+        (arm, base)
+        for arm, base in pairs
+        if len(find_shown_seeds(arm) & find_shown_seeds(base)) >= SEEN_PAIRS
+    ]
 
 
 def count_seen_pairs(

@@ -25,7 +25,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
 from unrolled.bench.module_sources import ReadAudit
-from unrolled.bench.trial import FileState, Result, Trial, canonical_json, failed_result
+from unrolled.bench.trial import FileState, Result, Trial, canonical_json, make_failed_result
 
 # the files as this process loads them: later edits do not change what its trials are identified by
 record_contents(RUNNER)
@@ -162,7 +162,9 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
         traceback.print_exc()
-        answer = canonical_json(failed_result(trial, _describe_error(error, trial, memory_bytes)).to_dict())
+        answer = canonical_json(
+            make_failed_result(trial, _describe_error(error, trial, memory_bytes)).to_dict()
+        )
     if paths := find_changed_files(states):
         # the checkpoints may come from a trial that read a file before and after an edit
         clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)

@@ -27,7 +27,7 @@ from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.trial import Result, Trial, canonical_json, failed_result
+from unrolled.bench.trial import Result, Trial, canonical_json, make_failed_result
 
 try:
     from distributed import (
@@ -233,7 +233,7 @@ class _Driver:
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         while not self.shutdown.is_stopping:
             self.refresh_slots()
-            while len(self.running) < self.slots and (trial := self.next_trial(queue)):
+            while len(self.running) < self.slots and (trial := self.take_next_trial(queue)):
                 completed.add(self.submit_trial(trial))
             is_finished = queue.is_exhausted and not self.to_resubmit
             if not self.running and (self.shutdown.is_draining or is_finished):
@@ -241,7 +241,7 @@ class _Driver:
             for future, outcome in completed.next_batch(block=False):
                 self.receive_outcome(self.running.pop(future.key), outcome)
             if self.client.status != "running":
-                raise self.cluster_error(*SCHEDULER_LOST)
+                raise self.make_cluster_error(*SCHEDULER_LOST)
             time.sleep(POLL_SECONDS)
 
     def refresh_slots(self) -> None:
@@ -254,13 +254,13 @@ class _Driver:
         if self.slots:
             self.slot_time = clock
         elif clock - self.slot_time > NO_WORKER_SECONDS:
-            raise self.cluster_error(f"no worker for {NO_WORKER_SECONDS:g} s", "start some")
+            raise self.make_cluster_error(f"no worker for {NO_WORKER_SECONDS:g} s", "start some")
 
-    def next_trial(self, queue: TrialQueue) -> Trial | None:
+    def take_next_trial(self, queue: TrialQueue) -> Trial | None:
         """Return the next trial to submit, if there is one."""
         if self.shutdown.is_draining:
             return None
-        return self.to_resubmit.pop() if self.to_resubmit else queue.next_trial()
+        return self.to_resubmit.pop() if self.to_resubmit else queue.take_next_trial()
 
     def submit_trial(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
@@ -281,7 +281,7 @@ class _Driver:
         The future's status is not used: it becomes "lost" if a worker dies after its result was fetched.
         """
         if isinstance(outcome, CancelledError):  # this driver cancels no task: the scheduler was lost
-            raise self.cluster_error(*SCHEDULER_LOST)
+            raise self.make_cluster_error(*SCHEDULER_LOST)
         if isinstance(outcome, tuple):  # type, error and traceback of a failed task
             task_error = outcome[1]
             worker_died = isinstance(task_error, KilledWorker)
@@ -298,9 +298,9 @@ class _Driver:
             self.to_resubmit.append(trial)
         else:
             reason = f"{answer} ({plural(attempts, 'attempt')})"
-            self.record_result(failed_result(trial, reason, attempts=attempts, started=time.time()))
+            self.record_result(make_failed_result(trial, reason, attempts=attempts, started=time.time()))
 
-    def cluster_error(self, rule: str, cure: str) -> BadInput:
+    def make_cluster_error(self, rule: str, cure: str) -> BadInput:
         """Return an error that ends the run."""
         resumption = "then run the same command; everything recorded so far is kept"
         return BadInput(rule, place=f"--cluster {self.address}", cure=f"{cure}, {resumption}")

@@ -26,8 +26,8 @@ class GpuSlots:
         order = list(self._trials)
         check_gpus(tuple(order), count)
         with self._change:
-            self._change.wait_for(lambda: len(self._free_gpus()) >= count)
-            gpus = sorted(self._free_gpus()[:count], key=order.index)
+            self._change.wait_for(lambda: len(self._list_free_gpus()) >= count)
+            gpus = sorted(self._list_free_gpus()[:count], key=order.index)
             self._trials.update(gpus)
         try:
             yield gpus
@@ -36,7 +36,7 @@ class GpuSlots:
                 self._trials.subtract(gpus)
                 self._change.notify_all()
 
-    def _free_gpus(self) -> list[Gpu]:
+    def _list_free_gpus(self) -> list[Gpu]:
         """Return the GPUs with a free slot, those with the fewest trials first."""
         free = [gpu for gpu, trials in self._trials.items() if trials < self._trials_each]
         return sorted(free, key=self._trials.__getitem__)

@@ -40,7 +40,7 @@ from unrolled.bench.devices import Gpu, make_visibility_variables
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import plural
-from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failed_result
+from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, make_failed_result
 
 ENVIRONMENT = {
     # One thread a process: two threads in a process collapse on a busy machine.
@@ -115,7 +115,9 @@ def run_alone(
         was_killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
         if result or attempt.timed_out or not was_killed or number >= conditions.limits.attempts:
             break
-    result = result or failed_result(trial, _describe_failure(attempt, conditions.limits.time_limit, number))
+    result = result or make_failed_result(
+        trial, _describe_failure(attempt, conditions.limits.time_limit, number)
+    )
     has_quality = result.done and any(
         find_kind(name, trial.metric_kinds()) == "quality" for name in result.metrics
     )
@@ -140,7 +142,7 @@ def _end_strays(checkpoints: Path, trial: Trial) -> None:
         run_folder.end_processes("UNROLLED_OUT", folder)
 
 
-def plain_reason(result: Result) -> str:
+def format_reason(result: Result) -> str:
     """Return why a trial failed: "BadInput: no such file" → "no such file"."""
     return result.reason.removeprefix(child.BAD_INPUT)
 

@@ -10,19 +10,19 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Trial
 
 
-def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
+def select_distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
     """Return one trial for each code and data: those that differ only in the seed have the same files."""
     return list({(trial.source, trial.data, trial.data_name): trial for trial in trials}.values())
 
 
-def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
+def read_trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
     """Return the texts and programs of trials, by their paths below the folder of `Trial.relocate_to`.
 
     Raises BadInput if one of them cannot be read.
     """
     return {
         path: content
-        for trial in distinct_trials(trials)
+        for trial in select_distinct_trials(trials)
         for path, content in trial.read_files_to_ship().items()
     }
 
@@ -34,7 +34,7 @@ def read_files_to_ship(
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    files = trial_files(trials)
+    files = read_trial_files(trials)
     names = {name: name for name in preload}
     for name in filter(plugins.is_plug_in, preload):
         if companions := plugins.find_companion_files(name):

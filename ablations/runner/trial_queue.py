@@ -15,7 +15,7 @@ from pathlib import Path
 
 from unrolled.ablations.runner.child import LOCK
 from unrolled.ablations.runner.shutdown import Shutdown
-from unrolled.bench.atomic_files import explaining_errors, make_folder
+from unrolled.bench.atomic_files import explain_file_errors, make_folder
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
 
@@ -55,7 +55,7 @@ class TrialQueue:
         """Whether no trial is left, not even one that another run is training."""
         return not self._trials and not self._locked_elsewhere
 
-    def next_trial(self) -> Trial | None:
+    def take_next_trial(self) -> Trial | None:
         """Return the next trial to start, locked. None if none can start yet: see `is_exhausted`."""
         with self._guard:
             self._retry_locked_trials()
@@ -73,7 +73,9 @@ class TrialQueue:
 
     def wait_for_trial(self) -> Trial | None:
         """Return the next trial to start, locked. None if there will be none."""
-        while (trial := self.next_trial()) is None and not (self.is_exhausted or self._shutdown.is_draining):
+        while (trial := self.take_next_trial()) is None and not (
+            self.is_exhausted or self._shutdown.is_draining
+        ):
             self._warn(f"waiting for {plural(len(self._locked_elsewhere), 'trial')} that another run trains")
             time.sleep(RETRY_SECONDS)
         return trial
@@ -99,7 +101,7 @@ class TrialQueue:
     def _lock_trial(self, trial: Trial) -> bool:
         """Lock a trial. Returns False if another run may be training it."""
         path = self._lock_path(trial.id)
-        with explaining_errors(path):
+        with explain_file_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:

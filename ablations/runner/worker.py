@@ -20,9 +20,9 @@ from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.bench.chapter import plugins
-from unrolled.bench.devices import check_gpus, visible_gpus
+from unrolled.bench.devices import check_gpus, list_visible_gpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.machine import package_versions
+from unrolled.bench.machine import read_package_versions
 from unrolled.bench.trial import Result, Trial
 
 POLL_SECONDS = 0.2  # seconds between two checks whether a trial is cancelled
@@ -36,7 +36,7 @@ def collect_facts() -> dict[str, str]:
     compared by its sha256.
     """
     facts = {"Python": platform.python_version()}
-    facts |= {name: version.partition("+")[0] for name, version in package_versions().items()}
+    facts |= {name: version.partition("+")[0] for name, version in read_package_versions().items()}
     files = [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
     for folder in (ROOT / "bench", ROOT / "ablations" / "runner"):
         files += folder.rglob("*.py")
@@ -62,16 +62,16 @@ def find_difference(driver_facts: Mapping[str, str]) -> str:
 def find_gpu_fault(gpu_count: int, *, with_torch: bool) -> str:
     """Return why trials that get so many GPUs cannot be trained here, and the cure; "" if they can."""
     try:
-        check_gpus(visible_gpus(), gpu_count, with_torch=with_torch)
+        check_gpus(list_visible_gpus(), gpu_count, with_torch=with_torch)
     except BadInput as error:
         return f"cannot train on its GPUs: {error}"
     return ""
 
 
 @cache
-def _gpu_slots() -> GpuSlots:
+def _make_gpu_slots() -> GpuSlots:
     """Return one slot on each GPU that this worker sees."""
-    return GpuSlots(visible_gpus(), 1)
+    return GpuSlots(list_visible_gpus(), 1)
 
 
 def run_trial(
@@ -87,7 +87,7 @@ def run_trial(
     local_conditions = replace(conditions, preload=preload)
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
-        with _stop_signal(is_cancelled) as stop, _gpu_slots().hold_gpus(trial.gpu_count) as gpus:
+        with _stop_signal(is_cancelled) as stop, _make_gpu_slots().hold_gpus(trial.gpu_count) as gpus:
             result = run_alone(local_trial, local_conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unrolled.ablations.study.arms_by_rule import make_arm_tables
-from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.seeds import MAX_SEED
 from unrolled.ablations.study.study import Arm
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
@@ -19,21 +19,21 @@ AA_OFFSET = 1000
 
 def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) -> list[Arm]:
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
-    with error_context("[baseline]"):
+    with name_error_place("[baseline]"):
         trial_fields = factory.make_trial_fields(file.baseline)
     name = file.baseline_name or title_changes(factory, file.baseline)
     baseline = Arm(name=name, factory=factory, trial_fields=trial_fields, seeds=seeds)
     arms = [baseline]
-    with error_context("[design]"):
+    with name_error_place("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
-            with error_context(place):
+            with name_error_place(place):
                 first_index = len(arms)
                 for table in tables:
                     arms.append(_make_arm(file, table, arms))
                 is_changed = any(arm.trial_fields != trial_fields for arm in arms[first_index:])
                 require(is_changed, "changes nothing: the baseline is set to this already")
     for table in file.arm:
-        with error_context(f"arm {table.name!r}"):
+        with name_error_place(f"arm {table.name!r}"):
             arms.append(_make_arm(file, table, arms))
             _refuse_idle_keys(file, arms[-1], table.set)
     if file.aa:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFactory, title_changes
 from unrolled.bench.errors import BadInput, require, suggestion
@@ -47,7 +47,7 @@ def make_arm_tables(
 
 def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) -> Iterator[ArmTable]:
     """Yield the base itself, then the base with each factor alone."""
-    with error_context("add_one.base"):
+    with name_error_place("add_one.base"):
         base = factory.inherit_settings(baseline, table.base)
         factory.make_trial_fields(base)
     prefix = ""
@@ -129,7 +129,7 @@ def _make_table(changes: Settings, name: str = "") -> ArmTable:
 
 def _find_factors(place: str, names: list[str], settings: Settings, factory: TrialFactory) -> list[Factor]:
     """Return the factors of these names. Raises BadInput for one that is unknown or repeated."""
-    with error_context(place):
+    with name_error_place(place):
         factors = [factory.find_factor(name, settings) for name in names]
     _refuse_repeated(place, names)
     return factors

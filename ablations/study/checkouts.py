@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unrolled.ablations.study.arms import merge_arms
-from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
@@ -56,7 +56,7 @@ def use_checkouts(study: Study, factory: ProgramFactory) -> Study:
     """
 
     def identify_arm(arm: Arm) -> str:
-        with error_context(f"arm {arm.name!r}"):
+        with name_error_place(f"arm {arm.name!r}"):
             return arm.make_unidentified_trial().identify().id
 
     arms = [replace(arm, factory=factory) for arm in study.arms]
@@ -102,6 +102,6 @@ def make_checkouts(
     checkouts: dict[str, Checkout] = {}
     for name, commit in commits.items():
         checkouts[name] = check_out(repository, commit, folder, place, data, tracked_elsewhere)
-        with error_context(f"commit {name!r}"):
+        with name_error_place(f"commit {name!r}"):
             factory.check_scripts(checkouts[name].folder)
     return replace(factory, checkouts=checkouts)

@@ -38,7 +38,7 @@ _RULES = {  # pydantic's types of error, in the words of TOML
 
 
 @contextmanager
-def error_context(place: str) -> Iterator[None]:
+def name_error_place(place: str) -> Iterator[None]:
     """Name the place in the message of a BadInput that is raised inside."""
     try:
         yield

@@ -12,7 +12,7 @@ from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, re
 from unrolled.ablations.study import chapter
 from unrolled.ablations.study.arms import make_arms, merge_arms
 from unrolled.ablations.study.checkouts import check_out_commits
-from unrolled.ablations.study.errors import error_context, format_value
+from unrolled.ablations.study.errors import format_value, name_error_place
 from unrolled.ablations.study.functions import make_function_tables
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
@@ -43,7 +43,7 @@ def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     not `confirmed`.
     """
     path, text = read_study_text(str(name_or_path))
-    with error_context(path):
+    with name_error_place(path):
         return make_study(parse_study(text).locate(Path(path).parent), path, confirmed)
 
 
@@ -63,7 +63,7 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
     if function is not None:
         keys |= make_function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
     place = f"study {name!r}"
-    with error_context(place):
+    with name_error_place(place):
         return make_study(check_keys({"question": name, **keys, "name": name, "design": design}), place)
 
 
@@ -79,12 +79,12 @@ def override_study(
     A setting with one value replaces the baseline's; of several values, each becomes an arm. All of the given
     seeds are trained, and looked at once, at their end. Raises BadInput.
     """
-    with error_context("--set"):
+    with name_error_place("--set"):
         check_texts(dict(sets))
         updates = _override_settings(study.file, sets)
     if seeds is not None:
         updates |= {"seeds": parse_seeds(seeds), "looks": None}
-    with error_context(study.path):
+    with name_error_place(study.path):
         return make_study(study.file.model_copy(update=updates), study.path, confirmed)
 
 
@@ -138,7 +138,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
         else:
             _require_packages(study.name)
         for arm in study.arms:
-            with error_context(f"arm {arm.name!r}"):
+            with name_error_place(f"arm {arm.name!r}"):
                 arm.factory.check_data(arm.trial_fields)
         yield study
 
@@ -156,7 +156,7 @@ def _require_packages(study: str) -> None:
 
 def refuse_plugins(study: str, options: StoredOptions) -> None:
     """Raise BadInput if plug-ins are given for the study of a program, which does not use them."""
-    with error_context(f"study {study!r}"):
+    with name_error_place(f"study {study!r}"):
         refuse_flags(
             options,
             ("plugin",),
@@ -177,9 +177,9 @@ def make_factory(file: StudyFile) -> TrialFactory:
         return chapter  # the module has the functions of a TrialFactory
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
     factory = ProgramFactory(file.program, file.baseline, reduction)
-    with error_context("[baseline]"):
+    with name_error_place("[baseline]"):
         factory.check_baseline()
-    with error_context("[program]"):
+    with name_error_place("[program]"):
         factory.check_table()
     return factory
 
@@ -235,7 +235,7 @@ def _choose_looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     else:
         seeds = parse_seeds(file.seeds)
         looks = file.looks or (len(seeds),)
-    with error_context(f"looks = {format_value(looks)}"):
+    with name_error_place(f"looks = {format_value(looks)}"):
         require(
             looks[-1] == len(seeds),
             f"should end with the number of seeds, {len(seeds)}",

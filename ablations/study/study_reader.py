@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unrolled.ablations.study.errors import error_context, explain_validation
+from unrolled.ablations.study.errors import explain_validation, name_error_place
 from unrolled.ablations.study.study_file import (
     AddOneTable,
     ArmTable,
@@ -144,5 +144,5 @@ def parse_study(text: str) -> StudyFile:
 def read_study_name(path: str) -> str:
     """Return the name of the study in a file. No setting is checked, so that plug-ins need not be loaded."""
     origin, text = read_study_text(path)
-    with error_context(origin):
+    with name_error_place(origin):
         return parse_study(text).name

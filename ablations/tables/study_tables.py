@@ -89,7 +89,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     from unrolled.reports.compare import comparison
     from unrolled.reports.foreign.columns import Columns, arrange_table
 
-    design = _design_study(load_study_of_table(table))
+    design = _make_shipped_design(load_study_of_table(table))
     place = f"study {design.study!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in design.arms_by_name or seed not in design.seeds:
@@ -100,7 +100,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     return comparison.compare(rows, design)
 
 
-def _design_study(study: Study) -> "Design":
+def _make_shipped_design(study: Study) -> "Design":
     """Return the design of a shipped study today: each arm has a trial, and none has results."""
     plan, trials = make_plan(study, f"unrolled run {study.name}")
     trials_by_id = {trial.id: trial for trial in trials}
@@ -146,7 +146,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
-    design = _design_study(load_study_of_table(table))
+    design = _make_shipped_design(load_study_of_table(table))
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
     marked_table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look_seeds)})
     marked_table[OTHER_TASK] = marked_table.arm.map(other_tasks)

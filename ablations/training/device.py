@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from unrolled.ablations.options import PlanOptions, WorkerOptions
 from unrolled.ablations.study.study import Study
-from unrolled.bench.devices import Gpu, check_gpus, count_cores, visible_gpus
+from unrolled.bench.devices import Gpu, check_gpus, count_cores, list_visible_gpus
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
@@ -28,7 +28,7 @@ class DeviceChoice(NamedTuple):
 
 def find_trial_device(trial: Trial, options: WorkerOptions) -> DeviceChoice:
     """Return the device on which to train a trial again. Raises BadInput for too few GPUs."""
-    gpus = _local_gpus(options)
+    gpus = _list_local_gpus(options)
     if not options.cluster:
         check_gpus(gpus, trial.gpu_count, with_torch=trial.uses_torch)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
@@ -50,7 +50,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> DeviceChoi
     if options.cluster:
         _refuse_on_cluster(study)
     is_requested = options.device != "auto"
-    gpus = _local_gpus(options)
+    gpus = _list_local_gpus(options)
     kind, reason = _choose_kind(study, options, stored, gpus)
     trial = study.baseline.make_unidentified_trial(device=kind)
     if not options.cluster and (is_requested or not stored):
@@ -80,9 +80,9 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     return "cpu", "no GPU is visible"
 
 
-def _local_gpus(options: WorkerOptions) -> tuple[Gpu, ...]:
+def _list_local_gpus(options: WorkerOptions) -> tuple[Gpu, ...]:
     """Return the visible GPUs of this machine, () if a cluster trains."""
-    return () if options.cluster else visible_gpus()
+    return () if options.cluster else list_visible_gpus()
 
 
 def count_slots(gpu_count: int, gpus: tuple[Gpu, ...]) -> int:

@@ -25,9 +25,8 @@ from unrolled.ablations.plans.plan import (
     list_trials,
 )
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
-from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.progress import print_line
-from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
@@ -114,7 +113,7 @@ def _require_all_numbers(results: Iterable[StudyResult], plan: Plan) -> None:
 
 def _require_numbers(result: StudyResult, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
-    reason = plain_reason(result)
+    reason = format_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
     if reason.startswith("exit code") and result.curves:  # the program had begun to train
         cure = cure or "where training diverges, let it report NaN"
@@ -151,8 +150,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
             name: _measure_distance(first, second, name) for name in differing_metrics - {*plan.qualities}
         },
     )
-    study_run.plan = plan_store.store_plan(measured_plan, study_run.ledger)
-    study_run.scheduler = SeedScheduler(study_run.plan, study_run.scheduler.results)
+    study_run.replace_plan(plan_store.store_plan(measured_plan, study_run.ledger))
 
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:

@@ -129,6 +129,6 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
         place += f", {facts['restart']}"
     if not result.done:
         return make_visible(f"{name}: {result.trouble}{place}")
-    numbers = ", ".join(result.main_numbers(judged))
+    numbers = ", ".join(result.format_main_numbers(judged))
     warning = f", {result.warning}" if result.warning else ""
     return make_visible(f"{numbers}: {name}, {format_duration(result.training_seconds)}{place}{warning}")

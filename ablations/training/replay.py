@@ -12,12 +12,12 @@ from unrolled.ablations.options import VerifyOptions
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
-from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.device import find_trial_device
 from unrolled.ablations.training.study_run import make_trial_conditions
-from unrolled.bench.differences import list_differences, reproducible_values
+from unrolled.bench.differences import list_differences, select_reproducible_values
 from unrolled.bench.errors import require
-from unrolled.bench.machine_kind import find_machine_kind, machine_difference
+from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Result, StudyResult
@@ -177,7 +177,7 @@ def _compare_replay(result: Result, new_result: Result | None, reason: str, plan
         return Replay(result, obstacle="interrupted")
     new_result = plan.make_study_result(new_result)
     if not (new_result.done or new_result.diverged):
-        return Replay(result, obstacle=plain_reason(new_result))
+        return Replay(result, obstacle=format_reason(new_result))
     if reason:
         return Replay(result, obstacle=f"{reason}, {_describe_distance(result, new_result, plan)}")
     return Replay(result, describe_difference(result, new_result, plan), new_result=new_result)
@@ -199,8 +199,8 @@ def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
     left_out = plan.unjudged_distances
     differences = list(
         list_differences(
-            reproducible_values(result.to_dict(), left_out),
-            reproducible_values(new_result.to_dict(), left_out),
+            select_reproducible_values(result.to_dict(), left_out),
+            select_reproducible_values(new_result.to_dict(), left_out),
         )
     )
     if not differences:
@@ -214,7 +214,7 @@ def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
 
         if step := find_first_difference(result.trace, new_result.trace):
             text = f"differs from {step}: {text}"
-    if machines := machine_difference(
+    if machines := describe_machine_difference(
         [find_machine_kind(result.provenance), find_machine_kind(new_result.provenance)]
     ):
         distance = _describe_distance(result, new_result, plan)

@@ -23,7 +23,7 @@ from unrolled.ablations.comparisons.plan_page import (
     render_page,
 )
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.mlflow.database import tracking_uri
+from unrolled.ablations.mlflow.database import find_tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans import plan_store, retraining
@@ -108,9 +108,11 @@ def _run_study(
             print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.kind)
+        if stored_plan := plan_store.read_sound_plan(plan.study, ledger):
+            plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
         if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
-        with closing(Writer(tracking_uri())) as writer:
+        with closing(Writer(find_tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
@@ -154,7 +156,7 @@ def _train_study(study_run: StudyRun) -> bool:
     if plan.is_of_program:
         _train_first_trials(study_run)
     _announce_replacement(plan, out)
-    todo = [] if study_run.interrupted else study_run.missing_trials()
+    todo = [] if study_run.interrupted else study_run.list_missing_trials()
     if todo:
         page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
         print(f"{make_visible(plan.study)}: its report, from the first look on: {page}", flush=True)
@@ -168,7 +170,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     Check that the trials can be trained, and print why some are trained again. Store the plan, open it in
     MLflow and print the costs. Give the budget the times of finished trials, and remove their checkpoints.
     """
-    todo = study_run.missing_trials()
+    todo = study_run.list_missing_trials()
     plan = study_run.plan
     ledger = study_run.ledger
     if todo and not study_run.options.cluster:
@@ -179,7 +181,7 @@ def _prepare_training(study_run: StudyRun) -> None:
             print_line(reason)
     _check_arms(todo, study_run)
     plan = add_earlier_verdicts(plan, ledger)
-    study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
+    study_run.replace_plan(plan_store.store_plan(plan, ledger, study_run.trials))
     study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):
         _print_costs(program, study_run)

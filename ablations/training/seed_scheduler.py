@@ -20,7 +20,7 @@ class SeedScheduler:
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, StudyResult]) -> None:
-        self.results = {id: result.without_details() for id, result in results.items()}
+        self.results = {id: result.drop_details() for id, result in results.items()}
         self.pending_ids: set[str] = set()
         self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
@@ -90,7 +90,7 @@ class SeedScheduler:
     def add_result(self, result: StudyResult) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
-        self.results[id] = result.without_details()
+        self.results[id] = result.drop_details()
         completes_look = self.pending_ids == {id}
         self.pending_ids.discard(id)
         may_end = self._has_own_rule and not result.done  # one failed trial may fail a gate

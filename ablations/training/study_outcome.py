@@ -11,7 +11,7 @@ from rich.console import Console
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
-from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.phrases import make_visible, plural
@@ -145,7 +145,7 @@ def _describe_first_failure(outcome: StudyOutcome, ledger: Ledger) -> str:
         return ""
     plan = outcome.plan
     id = failure.trial.id
-    reason = plain_reason(failure)
+    reason = format_reason(failure)
     if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
     return f"{plan.arm_names_by_id[id]}, seed {plan.arm_and_seed_by_id[id][1]}: {reason}"

@@ -21,7 +21,7 @@ from unrolled.ablations.runner.parallel import (
     run_in_temporary_ledger,
     run_trials,
 )
-from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
@@ -55,7 +55,7 @@ class Budget:
         """Whether a trial has been measured."""
         return self._expected_seconds > 0
 
-    def first_half(self) -> "Budget":
+    def halve(self) -> "Budget":
         """Return a budget of half of the time that is left."""
         start = time.monotonic()
         return Budget(start + (self._end - start) / 2)
@@ -91,7 +91,12 @@ class StudyRun:
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
     interrupted: bool = False  # whether Ctrl-C ended the run
 
-    def missing_trials(self) -> list[Trial]:
+    def replace_plan(self, plan: Plan) -> None:
+        """Go on by another plan of the same trials, whose `nondeterminism` may change what is wanted."""
+        self.plan = plan
+        self.scheduler = SeedScheduler(plan, self.scheduler.results)
+
+    def list_missing_trials(self) -> list[Trial]:
         """Return the trials that are wanted and have no result, in the order of running."""
         scheduler = self.scheduler
         trials_without_result = [trial for trial in self.trials if trial.id not in scheduler.results]
@@ -114,9 +119,9 @@ class StudyRun:
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
         progress = show_progress(
-            console, plan.study, labels, metric_names, self._remaining_trials, self.ended_trials
+            console, plan.study, labels, metric_names, self._count_remaining_trials, self.ended_trials
         )
-        with progress as show_result, self._page_thread(console) as queue_page:
+        with progress as show_result, self._start_page_thread(console) as queue_page:
 
             def on_result(result: StudyResult) -> None:
                 self.trained_ids.add(result.trial.id)
@@ -141,7 +146,7 @@ class StudyRun:
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
                 make_study_result=plan.make_study_result,
-                is_wanted=lambda trial: trial.id not in unchecked_ids and self._may_start(trial),
+                is_wanted=lambda trial: trial.id not in unchecked_ids and self._can_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
             )
@@ -162,7 +167,7 @@ class StudyRun:
             return self.budget.allows_trial(0.0)
         return self.budget.allows_trial(trial.expected_seconds)
 
-    def _may_start(self, trial: Trial) -> bool:
+    def _can_start(self, trial: Trial) -> bool:
         """Return True if a trial is wanted and expected to end in time.
 
         Once the budget has refused a trial, only trials that the next look needs are started.
@@ -170,7 +175,7 @@ class StudyRun:
         may_start = trial.id in self.scheduler.pending_ids or not self.budget.has_refused
         return may_start and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
-    def _remaining_trials(self) -> Remaining:
+    def _count_remaining_trials(self) -> Remaining:
         """Return the trials that the study still needs."""
         seconds = self._expected_seconds
         pending = self.scheduler.pending_ids
@@ -185,7 +190,7 @@ class StudyRun:
         return {trial.id: trial.expected_seconds for trial in self.trials}
 
     @contextmanager
-    def _page_thread(self, console: Console) -> Iterator[Callable[[], object]]:
+    def _start_page_thread(self, console: Console) -> Iterator[Callable[[], object]]:
         """Yield a function that renders and prints the results so far, on a thread of its own."""
 
         def show_results(status_line: str) -> None:
@@ -209,7 +214,7 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
 
     Damaged results are set aside.
     """
-    stored_results = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
+    stored_results = [result.drop_details() for id in plan.ids if (result := ledger.read_result(id))]
     final_results = [
         result for result in stored_results if not (retry and plan.should_retrain(result, retry=True))
     ]
@@ -241,7 +246,7 @@ def check_first_batches(
     """
     if not arms:
         return frozenset()
-    half = budget.first_half()
+    half = budget.halve()
     conditions = make_trial_conditions(arms.values(), options, device)
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
@@ -261,7 +266,7 @@ def check_first_batches(
         raise KeyboardInterrupt
     for name, trial in arms.items():
         if (result := results.get(trial.id)) and not result.done:
-            reason = plain_reason(result)
+            reason = format_reason(result)
             if reason.startswith(TIME_LIMIT):
                 cure = "lower what makes it large (layers, hidden, window, batch, the text)"
                 reason = f"its first batch takes more than {seconds:g} s: {cure}"

@@ -18,7 +18,7 @@ def measure_gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tenso
     because gradients over long distances are too small for single precision.
     """
     model.double().train().reset()
-    with collecting_embeddings(model) as embeddings:
+    with collect_embeddings(model) as embeddings:
         for window in windows:
             earlier_calls = len(embeddings)
             raw = model(window).raw
@@ -32,7 +32,7 @@ def measure_gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tenso
 
 
 @contextmanager
-def collecting_embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
+def collect_embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
     """Collect each tensor that the model's `embed` returns within the context."""
     embed = model.embed
     embeddings = []

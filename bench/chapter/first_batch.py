@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unrolled.bench.chapter import run, torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.costs import list_sizes
-from unrolled.bench.chapter.diagnostics import collecting_embeddings
+from unrolled.bench.chapter.diagnostics import collect_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
@@ -48,7 +48,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not find_model(trial.model).is_counting_model:
-        with _naming_origin(_find_model_origin(trial)), run.unchanged_machine(trial.device):
+        with _naming_origin(_find_model_origin(trial)), run.check_machine_unchanged(trial.device):
             _check_model(trial, corpus, train, valid)
     return Result(trial=trial, status="done", started=started, attempt_seconds=time.perf_counter() - start)
 
@@ -178,7 +178,7 @@ def _check_update(
     tokens, targets = batch
     with (
         _reporting_errors(trial, "fails on its first batch"),
-        collecting_embeddings(model) as embeddings,
+        collect_embeddings(model) as embeddings,
     ):
         output = model.train()(tokens)
     require(embeddings, "never calls self.embed(tokens)", cure="embed there, where detach_every is measured")
@@ -259,8 +259,8 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
     cure = "forget all of the state there, drop nothing out and draw no random numbers"
     rule = "answers differently after reset() in evaluation"
     require(torch.equal(first_logits, repeated_logits), rule, cure=cure)
-    first_half, changed_half = (logits[:, :half] for logits in (first_logits, changed_logits))
-    is_causal = first_logits.dim() < 3 or torch.allclose(first_half, changed_half, rtol=1e-3, atol=1e-5)
+    halve, changed_half = (logits[:, :half] for logits in (first_logits, changed_logits))
+    is_causal = first_logits.dim() < 3 or torch.allclose(halve, changed_half, rtol=1e-3, atol=1e-5)
     require(
         is_causal,
         "looks ahead: its answer to a word changes with the words after it",

@@ -19,10 +19,10 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import (
     ROOT,
     RUNNER,
+    find_plug_in_hash,
     hash_contents,
-    package_version,
-    plug_in_hash,
     read_file_state,
+    read_package_version,
 )
 from unrolled.bench.module_sources import Sources
 from unrolled.bench.trial import FileState
@@ -104,7 +104,7 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
     require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"
-    require(plug_in_hash(current) == plug_in_hash(trial), rule, cure=cure)
+    require(find_plug_in_hash(current) == find_plug_in_hash(trial), rule, cure=cure)
     rule = "the code of Unrolled was edited after planning"
     require(current.source == trial.source, rule, cure=cure)
     return states
@@ -126,7 +126,7 @@ def list_versions(trial: ChapterTrial) -> list[str]:
         names.add("fastai")
     for sources in find_plug_in_sources(trial.model, find_active_penalties(trial.options)):
         names.update(sources.packages)
-    return [f"{name} {package_version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
+    return [f"{name} {read_package_version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
 
 
 @functools.cache

@@ -20,7 +20,7 @@ class ChapterMlflowMetrics(MlflowMetrics):
 
     first_step = 1  # pages, too, count epochs from 1
 
-    def final_numbers(self, result: Result) -> dict[str, float]:
+    def collect_final_numbers(self, result: Result) -> dict[str, float]:
         """Return the metrics, and the loss (nats a token) and accuracy of each role of token."""
         numbers = dict(result.metrics)
         for role, (nats, hits, targets) in result.records.get("roles", {}).items():
@@ -31,7 +31,7 @@ class ChapterMlflowMetrics(MlflowMetrics):
                 }
         return numbers
 
-    def curve_points(self, result: Result) -> Iterator[CurvePoint]:
+    def list_curve_points(self, result: Result) -> Iterator[CurvePoint]:
         """Yield the points of each epoch with the time of its end.
 
         All time that is not an epoch's is taken to lie before the first epoch.

@@ -50,7 +50,7 @@ def retrain_model(result: Result) -> RetrainedModel:
     from unrolled.bench.chapter.training import train as training
     from unrolled.bench.chapter.training.record import TrainingRecord, find_first_difference
 
-    with restoring_torch_state():
+    with preserve_torch_state():
         torch_device.make_deterministic()
         corpus, train, valid = training.load_data(trial)
         model = training.build_model(trial, len(corpus.vocab))
@@ -104,7 +104,7 @@ def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], lis
 
 
 @contextmanager
-def restoring_torch_state() -> Iterator[None]:
+def preserve_torch_state() -> Iterator[None]:
     """Restore the number of torch's threads and its deterministic mode at the end of the block."""
     import torch
 

@@ -20,7 +20,7 @@ from unrolled.bench.chapter.metrics import Evaluation, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
-from unrolled.bench.chapter.torch_device import gpu_memory
+from unrolled.bench.chapter.torch_device import read_gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -29,7 +29,7 @@ from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 from unrolled.bench.chapter.witnesses.types import DataWitnessInput, WitnessInput
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import FACTS
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
 CONTINUATION = 30  # tokens that the model writes after the passage
@@ -46,13 +46,13 @@ def run_trial(trial: ChapterTrial) -> Result:
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if find_model(trial.model).is_counting_model else train_and_measure
-    with unchanged_machine(trial.device) as machine_facts:
+    with check_machine_unchanged(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
             seconds = time.perf_counter() - start
-            return failed_result(trial, str(error), status="diverged", attempt_seconds=seconds, **facts)
+            return make_failed_result(trial, str(error), status="diverged", attempt_seconds=seconds, **facts)
     seconds = time.perf_counter() - start
     all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
     measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.measure_memory_peak()}
@@ -61,7 +61,7 @@ def run_trial(trial: ChapterTrial) -> Result:
 
 
 @contextmanager
-def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
+def check_machine_unchanged(device: str) -> Iterator[dict[str, Any]]:
     """Yield the machine's facts. Raises BadInput if the block changes one, such as the number of threads."""
     facts = machine.read_machine_facts(device)
     yield facts
@@ -97,7 +97,7 @@ def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
         **_measure_speeds(record, train, valid),
         "seconds": record.resumed_seconds,  # seconds of earlier attempts; run_trial adds this attempt's
         "model_parameters": sum(weight.numel() for weight in model.parameters()),
-        **gpu_memory(torch_device.select_device(trial.device)),
+        **read_gpu_memory(torch_device.select_device(trial.device)),
     }
     if not find_model(trial.model).file:  # a plug-in's shapes do not tell how often it uses its weights
         metrics["train_flops"] = count_training_flops(trial, model, steps)

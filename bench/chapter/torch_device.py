@@ -57,7 +57,7 @@ class Clock:
         return event
 
 
-def gpu_memory(device: torch.device) -> dict[str, float]:
+def read_gpu_memory(device: torch.device) -> dict[str, float]:
     """Return the peak memory of torch's tensors on a GPU since the last call, in MiB; {} on the CPU."""
     if device.type != "cuda":
         return {}

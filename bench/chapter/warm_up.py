@@ -45,7 +45,7 @@ def _load_modules() -> tuple[object, ...]:
         (run, loop, counts, elman, gru, lstm),
         corpus.load_corpus(ChapterTrial(model="lm4", seed=0)),
         machine.read_code_version(),
-        machine.package_versions(),
+        machine.read_package_versions(),
         torch.optim.AdamW([torch.zeros(1)], fused=True),
     )
 

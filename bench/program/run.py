@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from unrolled.bench import machine
-from unrolled.bench.devices import visible_gpus
+from unrolled.bench.devices import list_visible_gpus
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
 from unrolled.bench.git import HOOK_VARIABLES
@@ -36,8 +36,8 @@ from unrolled.bench.program.listener import Failure, Listener
 from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_metrics_files, read_mlflow
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
-from unrolled.bench.program.trial_folder import keep_files, limited_folder, make_trial_folder
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
+from unrolled.bench.trial import Result, make_failed_result
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
@@ -60,7 +60,7 @@ def run_trial(trial: ProgramTrial) -> Result:
         reported.open_journal(out.with_suffix(".rows"))
     reason = ""
     try:
-        with limited_folder(trial, out):
+        with limit_folder_size(trial, out):
             end = (_call_function if trial.function else _run_command)(trial, out, reported)
     except Failure as error:
         reason = str(error)
@@ -73,7 +73,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     }
     reason = reason or _find_other_setting(trial, reported)
     if reason:
-        return failed_result(trial, reason + _find_hidden_file(trial, reason), **facts)
+        return make_failed_result(trial, reason + _find_hidden_file(trial, reason), **facts)
     keep_files(trial, out)
     witnesses = {
         name: {"ok": True, "declared": value, "seen": value}
@@ -101,7 +101,7 @@ def _describe_provenance(trial: ProgramTrial) -> dict[str, Any]:
     provenance = machine.read_basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
     provenance["threads"] = trial.threads
     if trial.device == "cuda":  # a machine with two kinds of cards is rare
-        provenance["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
+        provenance["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in list_visible_gpus()))
     provenance["packages"] = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     if assumption := trial.describe_assumption():
         provenance["packages are"] = assumption

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.machine_kind import machine_difference
+from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.program.listener import Failure
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import DISK_LIMIT, canonical_json
@@ -31,7 +31,7 @@ def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> t
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
     kind_file = out.with_suffix(".kind")
     earlier_kind = json.loads(kind_file.read_bytes()) if kind_file.exists() else {}
-    difference = machine_difference([earlier_kind, machine_kind]) if out.exists() else ""
+    difference = describe_machine_difference([earlier_kind, machine_kind]) if out.exists() else ""
     if difference:
         shutil.rmtree(out, ignore_errors=True)
         out.with_suffix(".rows").unlink(missing_ok=True)
@@ -44,7 +44,7 @@ def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> t
 
 
 @contextmanager
-def limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
+def limit_folder_size(trial: ProgramTrial, out: Path) -> Iterator[None]:
     """Raise Failure inside the block once the folder holds more than `trial.disk_limit` MiB; 0 sets no limit.
 
     The program is still running then. The runner ends its processes together with the trial's.

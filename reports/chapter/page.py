@@ -72,7 +72,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),
-        warnings=tuple(_worse_than_counting(comparison)),
+        warnings=tuple(_list_arms_worse_than_counting(comparison)),
         marks_legend="the book",
         marks={
             "valid_loss": {fit.arm.index: fit.published.valid_loss for fit in fits},
@@ -138,7 +138,7 @@ def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison)
     return [(titles[base.index], titles[arm.index]) for base, arm in pairs if base.index in titles]
 
 
-def _worse_than_counting(comparison: Comparison) -> list[str]:
+def _list_arms_worse_than_counting(comparison: Comparison) -> list[str]:
     """Return a warning for each trained arm that counting pairs of tokens beats on its task.
 
     Verdicts that the study does not declare are corrected by Holm over all of these arms.
@@ -190,7 +190,7 @@ def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
     """
     lines = []
     for arm in comparison.arms:
-        pairs = [(a, b) for a, b, reason in _pair_speeds(arm, comparison) if not reason]
+        pairs = [(a, b) for a, b, reason in _collect_pair_speeds(arm, comparison) if not reason]
         speeds = [x for x in arm.measured.collect_metric("speed_train").values() if 0 < x < math.inf]
         if speeds:
             lines.append((arm, geometric_mean(speeds), speed_ratio(pairs) if arm.index else None))
@@ -199,7 +199,7 @@ def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
 
 def describe_unlike_speeds(comparison: Comparison) -> str:
     """Return a sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
-    pairs = [pair for arm in comparison.arms[1:] for pair in _pair_speeds(arm, comparison)]
+    pairs = [pair for arm in comparison.arms[1:] for pair in _collect_pair_speeds(arm, comparison)]
     reasons = [reason for _, _, reason in pairs if reason]
     if not reasons:
         return ""
@@ -207,7 +207,7 @@ def describe_unlike_speeds(comparison: Comparison) -> str:
     return f"{len(reasons)} of {plural(len(pairs), 'pair')} of speeds not compared: {explanation}"
 
 
-def _pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
+def _collect_pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
     """Return, for each seed, the speeds of an arm and its base, and why they cannot be compared, or ""."""
     sides = (comparison.find_base(arm).measured, arm.measured)
     base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)

@@ -9,7 +9,7 @@ from unrolled.bench.phrases import escape_markdown, plural
 from unrolled.bench.study_design import AuditedChange
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quote_name
+from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names, quote_name
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 NO_FILE = "no file that counts differs"
@@ -208,12 +208,14 @@ def list_audit_notes(comparison: Comparison) -> list[str]:
 def write_audit_markdown(comparison: Comparison) -> str:
     """Return the answer and a table of the changes as Markdown."""
     head = ("Change", "Lines", "Difference", "Interval", "Seeds", "Effect", "Remark")
-    rows = [[markdown_cell(cell) for cell in row] for row in list_audit_rows(comparison)]
+    rows = [[format_markdown_cell(cell) for cell in row] for row in list_audit_rows(comparison)]
     notes = escape_markdown(" ".join(list_audit_notes(comparison)))
-    return f"**{escape_markdown(describe_audit(comparison))}.**\n\n{pipe_table([head, *rows])}\n{notes}\n"
+    return (
+        f"**{escape_markdown(describe_audit(comparison))}.**\n\n{format_pipe_table([head, *rows])}\n{notes}\n"
+    )
 
 
-def audit_record(comparison: Comparison) -> dict[str, Any]:
+def make_audit_record(comparison: Comparison) -> dict[str, Any]:
     """Return the audit for JSON: the answer, and each change with its numbers as the metric is measured."""
     audit = comparison.design.audit
     assert audit is not None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import join_names, markdown_cell, pipe_table
+from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.gates import GateOutcome
 
@@ -86,6 +86,8 @@ def write_gate_lines(comparison: Comparison) -> list[str]:
 def write_gate_markdown(comparison: Comparison, sides: str) -> str:
     """Return the outcome as Markdown for a pull request. `sides` is a sentence on what was compared."""
     head = ("Metric", "Arm", "Outcome", "On average", "At worst", "δ", "Seeds")
-    table = pipe_table([head, *([markdown_cell(cell) for cell in row] for row in list_gate_rows(comparison))])
+    table = format_pipe_table(
+        [head, *([format_markdown_cell(cell) for cell in row] for row in list_gate_rows(comparison))]
+    )
     note = "At worst: the one-sided 95 % bound, which holds at all looks together."
     return f"**{describe_gate(comparison)}.**\n\n{sides}\n\n{table}\n{note}\n"

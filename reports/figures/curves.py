@@ -27,7 +27,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.sweeps import Sweep
-from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg, pad_ends
+from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes, pad_ends
 from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.statistics.estimators import t_interval
 
@@ -169,7 +169,7 @@ def _draw_arm_curves(
 
 def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a small figure with labels of both axes and these limits of its vertical scale."""
-    figure, ax = blank_axes((200, 180), 46, 26, 148, 116)
+    figure, ax = make_axes((200, 180), 46, 26, 148, 116)
     x, y = (shorten(label, 22) for label in axes)  # without labels, seaborn would read every tick's
     ax.set(ylim=ends, xlabel=x, ylabel=y)
     return figure, ax

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg
+from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes
 from unrolled.reports.formats import shorten
 
 ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
@@ -27,7 +27,7 @@ def draw_intervals(comparison: Comparison) -> Markup:
 
 def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     height = ROW * len(arms)
-    figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
+    figure, ax = make_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
     scale = comparison.scale.scale_difference
     zone = comparison.metric.zone
     ax.axvspan(scale(-zone), scale(zone), color=COLOURS["band"], lw=0)

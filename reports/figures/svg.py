@@ -52,7 +52,7 @@ STYLE: Any = {
 
 
 @mpl.rc_context(STYLE)
-def blank_axes(
+def make_axes(
     size: tuple[float, float], left: float, top: float, width: float, height: float
 ) -> tuple[Figure, Axes]:
     """Return a figure, and axes of `width` and `height` in it; left and top are from its upper left corner.

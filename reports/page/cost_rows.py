@@ -7,7 +7,7 @@ Without a trial on a GPU, the page has no section of devices, and its table of c
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from unrolled.bench.machine_kind import find_machine_kind, machine_difference
+from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.compared_arm import ComparedArm
@@ -86,7 +86,7 @@ def _select_comparable(
         return {}
     base = comparison.find_base(arm)
     both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
-    difference = machine_difference(find_machine_kind(result.provenance) for result in both)
+    difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
     trial = arm.measured.example_trial
     kinds = trial.metric_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}

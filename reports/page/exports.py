@@ -11,10 +11,10 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import (
     align_columns,
-    csv_cell,
+    format_csv_cell,
+    format_markdown_cell,
     format_p,
-    markdown_cell,
-    pipe_table,
+    format_pipe_table,
     shorten,
 )
 from unrolled.reports.statistics.types import Interval
@@ -29,9 +29,12 @@ from unrolled.reports.words.sentences import (
 
 def make_tables(comparison: Comparison) -> dict[str, str]:
     """Return the tables by the name of their file. A table from elsewhere is not written again."""
-    tables = {"comparison.csv": comparison_csv(comparison), "comparison.md": comparison_markdown(comparison)}
+    tables = {
+        "comparison.csv": format_comparison_csv(comparison),
+        "comparison.md": format_comparison_markdown(comparison),
+    }
     if comparison.design.is_study:
-        tables["trials.csv"] = trials_csv(comparison)
+        tables["trials.csv"] = format_trials_csv(comparison)
     return tables
 
 
@@ -52,23 +55,23 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
     return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
-def comparison_markdown(comparison: Comparison) -> str:
+def format_comparison_markdown(comparison: Comparison) -> str:
     """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
-    paragraphs = [markdown_cell(write_caption(comparison))]
+    paragraphs = [format_markdown_cell(write_caption(comparison))]
     if few := describe_too_few_pairs(comparison):
-        paragraphs.append(markdown_cell(f"{few}."))
+        paragraphs.append(format_markdown_cell(f"{few}."))
     for view in comparison.views:
         if comparison.other_views:
-            paragraphs.append(markdown_cell(_name_metric(view)))
-        rows = [[markdown_cell(cell) for cell in row] for row in _format_rows(view)]
-        paragraphs.append(pipe_table(rows).rstrip())
+            paragraphs.append(format_markdown_cell(_name_metric(view)))
+        rows = [[format_markdown_cell(cell) for cell in row] for row in _format_rows(view)]
+        paragraphs.append(format_pipe_table(rows).rstrip())
     attempts = [
         f"{sentence}."
         for sentence in (describe_seen_data(comparison), describe_attempts(comparison))
         if sentence
     ]
     sentences = [*list_notes(comparison), *attempts, *list_earlier_attempts(comparison)]
-    return "\n\n".join([*paragraphs, *map(markdown_cell, sentences)]) + "\n"
+    return "\n\n".join([*paragraphs, *map(format_markdown_cell, sentences)]) + "\n"
 
 
 def _name_metric(view: Comparison) -> str:
@@ -141,7 +144,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     )
 
 
-def comparison_csv(comparison: Comparison) -> str:
+def format_comparison_csv(comparison: Comparison) -> str:
     """Return a row for each arm with all digits of its numbers; a cell without a number is empty."""
     table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
     if not comparison.design.is_study:
@@ -149,7 +152,7 @@ def comparison_csv(comparison: Comparison) -> str:
     return _write_csv(table)
 
 
-def trials_csv(comparison: Comparison) -> str:
+def format_trials_csv(comparison: Comparison) -> str:
     """Return a row for each trial that counts, failures included, with its settings and metrics.
 
     `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
@@ -273,5 +276,5 @@ def _name_ends(
 
 def _write_csv(table: pd.DataFrame) -> str:
     """Return a table as CSV that a spreadsheet opens as data and never as code. NaN and None are empty."""
-    cells = table.astype(object).where(table.notna(), None).map(csv_cell)
-    return cells.rename(columns=csv_cell).to_csv(index=False, lineterminator="\n")
+    cells = table.astype(object).where(table.notna(), None).map(format_csv_cell)
+    return cells.rename(columns=format_csv_cell).to_csv(index=False, lineterminator="\n")

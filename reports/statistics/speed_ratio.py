@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrolled.bench.machine_kind import machine_difference
+from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.numbers import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
@@ -61,5 +61,5 @@ def describe_unlike_machines(machines: Sequence[Mapping[str, str]]) -> str:
     """Return why machines are not all of one known kind; "" if they are."""
     if not all(machines):
         return "the machine of some trials is not recorded"
-    differ = machine_difference(machines)
+    differ = describe_machine_difference(machines)
     return f"unlike machines: {differ}" if differ else ""

@@ -21,7 +21,11 @@ from unrolled.reports.words.means import (
     list_single_task_arms,
     rank_all_arms,
 )
-from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_too_few_pairs
+from unrolled.reports.words.sentences import (
+    describe_divergence,
+    describe_too_few_pairs,
+    find_absolute_difference,
+)
 
 
 def write_answer(
@@ -113,7 +117,7 @@ def _describe_interactions(factorial: Factorial | None, comparison: Comparison) 
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
     for effect in sorted(
-        factorial.shown_interactions, key=lambda effect: -absolute_difference(effect.verdict)
+        factorial.shown_interactions, key=lambda effect: -find_absolute_difference(effect.verdict)
     ):
         verdict = effect.verdict
         first, second = map(format_name, effect.factors)
@@ -145,7 +149,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
-        changed.sort(key=lambda finding: (finding.other_task, -absolute_difference(finding.verdict)))
+        changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
         lines += _describe_changes(changed, comparison)
     equal = [
         finding

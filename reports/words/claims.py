@@ -9,11 +9,11 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import phrase_all
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (
-    absolute_difference,
     describe_remarks,
     describe_stage,
     describe_too_few_pairs,
     describe_unbiased,
+    find_absolute_difference,
 )
 
 
@@ -59,7 +59,8 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
     ]
     return tuple(
         sorted(
-            claims, key=lambda claim: (order.index(claim.verdict.kind), -absolute_difference(claim.verdict))
+            claims,
+            key=lambda claim: (order.index(claim.verdict.kind), -find_absolute_difference(claim.verdict)),
         )
     )
 
@@ -103,5 +104,5 @@ def find_largest_effect(comparison: Comparison) -> float:
     """Return the largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
     claims = list_claims(comparison)
     directed = [claim.verdict for claim in claims if claim.verdict.direction is not Direction.NONE]
-    sizes = [absolute_difference(verdict) / comparison.metric.zone for verdict in directed]
+    sizes = [find_absolute_difference(verdict) / comparison.metric.zone for verdict in directed]
     return max(sizes, default=0.0)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from unrolled.reports.statistics.verdicts import Direction, Verdict
-from unrolled.reports.words.sentences import absolute_difference, describe_diverged, describe_lost
+from unrolled.reports.words.sentences import describe_diverged, describe_lost, find_absolute_difference
 
 
 class Finding(NamedTuple):
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
     @property
     def has_effect(self) -> bool:
         """True if a direction is shown, and its size is a number."""
-        size = absolute_difference(self.verdict)
+        size = find_absolute_difference(self.verdict)
         return self.verdict.direction is not Direction.NONE and math.isfinite(size)
 
 

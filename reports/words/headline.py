@@ -17,7 +17,7 @@ from unrolled.reports.words.means import (
     phrase_mean,
     rank_named_arms,
 )
-from unrolled.reports.words.sentences import absolute_difference, describe_divergence, describe_sizes
+from unrolled.reports.words.sentences import describe_divergence, describe_sizes, find_absolute_difference
 
 NO_GAIN = ("diverges less often", "worse", "diverges more often", "the same within δ", "open")
 """The kinds of findings that are no gain, in the order in which they are counted."""
@@ -47,7 +47,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         for finding in findings
         if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.other_task)
     ]
-    better.sort(key=lambda finding: -absolute_difference(finding.verdict))
+    better.sort(key=lambda finding: -find_absolute_difference(finding.verdict))
     names_best = is_ladder and bool(better)
     levels = list_means(
         [

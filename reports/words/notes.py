@@ -79,7 +79,7 @@ def list_notes(comparison: Comparison) -> list[str]:
 
 def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
     """Return the notes on a table from elsewhere; the first is `test`, the last what cannot be known."""
-    unpaired = {arm.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
+    unpaired = {arm.name: _find_rows_without_partner(arm, comparison) for arm in comparison.arms}
     notes = [
         test
         + (
@@ -117,7 +117,7 @@ def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) 
     return f"{arm}: {number} without a partner: {column} {join_first_names(labels, MOST_ROWS)}"
 
 
-def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
+def _find_rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
     """Return the seeds that only one side of a contrast has; none if a side is one run under all seeds."""
     is_one_run = arm.is_one_run or comparison.find_base(arm).is_one_run
     return arm.contrast.seeds_without_partner if arm.contrast and not is_one_run else ()

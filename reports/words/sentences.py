@@ -284,6 +284,6 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     return f"{_name_open_part(verdict, comparison.deciding_metric_title)}not decided at {pairs}"
 
 
-def absolute_difference(verdict: Verdict) -> float:
+def find_absolute_difference(verdict: Verdict) -> float:
     """Return the absolute difference of a verdict; 0 if it has none."""
     return abs(verdict.contrast.estimate or 0.0)

@@ -16,7 +16,7 @@ from tests.helpers import command_process, processes
 from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
-from unrolled.bench.chapter.retrain import restoring_torch_state
+from unrolled.bench.chapter.retrain import preserve_torch_state
 
 
 class StudyProcess:
@@ -86,7 +86,7 @@ def _session_id(pid: int) -> int:
 @pytest.fixture(scope="module")
 def restore_torch_state() -> Iterator[None]:
     """Restore torch's global state after trials in this process."""
-    with restoring_torch_state():
+    with preserve_torch_state():
         yield
 
 

@@ -156,7 +156,7 @@ DESCRIBE = """
 import json
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.reports.page.exports import comparison_csv
+from unrolled.reports.page.exports import format_comparison_csv
 from unrolled.reports.compare.factorial import find_factorial, find_parts
 from unrolled.reports.page.render import answer_lines
 
@@ -167,7 +167,7 @@ descriptions = {}
 for study in ("regularization", "models"):
     c = compare_study_table(shipped(study))
     parts = [describe_part(part) for part in find_parts(c, find_factorial(c))]
-    descriptions[study] = {"answer": answer_lines(c), "parts": parts, "csv": comparison_csv(c)}
+    descriptions[study] = {"answer": answer_lines(c), "parts": parts, "csv": format_comparison_csv(c)}
     descriptions[study]["changes"] = [row.describe_changes() for row in c.arms]
 print(json.dumps(descriptions))
 """

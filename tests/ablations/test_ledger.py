@@ -17,7 +17,7 @@ from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import make_trial, steady
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.trial import RESULT_FORMAT, Result, canonical_json, failed_result
+from unrolled.bench.trial import RESULT_FORMAT, Result, canonical_json, make_failed_result
 
 
 def list_files(folder: Path) -> list[str]:
@@ -29,7 +29,7 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
     result = steady(make_trial(7))
     ledger.record_result(result)
     assert ledger.read_result(result.trial.id) == result
-    text = ledger.result_path(result.trial.id).read_text("ascii")
+    text = ledger.find_result_path(result.trial.id).read_text("ascii")
     assert list(json.loads(text)) == ["details", "format", "result", "sha256"]
     assert text.count("\n") == 1
     mark = json.loads(text)["details"]
@@ -98,7 +98,7 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
 @pytest.mark.parametrize("status", ["done", "diverged"])
 def test_a_failure_never_replaces_a_finished_training(ledger: Ledger, status: str) -> None:
     finished = replace(steady(make_trial()), status=status)
-    failure = failed_result(make_trial(), "killed by signal 9")
+    failure = make_failed_result(make_trial(), "killed by signal 9")
     for result in (failure, finished, failure):
         ledger.record_result(result)
     assert ledger.read_result(make_trial().id) == finished
@@ -131,7 +131,7 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
 ) -> None:
     """Of the envelope every bit: one of the format turns 1 into 3, which is damage and no newer version."""
     ledger.record_result(steady(make_trial()))
-    path = ledger.result_path(make_trial().id)
+    path = ledger.find_result_path(make_trial().id)
     content = path.read_bytes()
     count = 8 * len(content)
     head = 8 * content.index(b'"result"')
@@ -151,7 +151,7 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
 def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
     """Write a sealed result in a format and return its path."""
     body = {"format": format, "result": result}
-    path = ledger.result_path(make_trial().id)
+    path = ledger.find_result_path(make_trial().id)
     save_file(path, canonical_json({**body, "sha256": sha256(canonical_json(body)).hexdigest()}) + b"\n")
     return path
 
@@ -215,7 +215,7 @@ def test_a_read_only_disk_can_be_read_and_refuses_writes(
     with small_disk(tmp_path / "disk", "1m"):
         ledger = Ledger(tmp_path / "disk", warnings.append)
         ledger.record_result(steady(make_trial()))
-        empty_file = ledger.result_path(make_trial(9).id)
+        empty_file = ledger.find_result_path(make_trial(9).id)
         empty_file.parent.mkdir(exist_ok=True)
         empty_file.touch()
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
@@ -234,7 +234,7 @@ def test_a_file_or_folder_in_the_way_is_refused_by_name(tmp_path: Path, ledger: 
     taken.write_text("in the way")
     with raises_bad_input(place=taken):
         Ledger(taken).record_result(steady(make_trial()))
-    path = ledger.result_path(make_trial().id)
+    path = ledger.find_result_path(make_trial().id)
     path.mkdir(parents=True)
     with raises_bad_input(os.strerror(errno.EISDIR), place=path):
         ledger.read_result(make_trial().id)

@@ -9,7 +9,7 @@ import torch
 
 from unrolled.bench.chapter import plugins
 from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
-from unrolled.bench.chapter.retrain import restoring_torch_state
+from unrolled.bench.chapter.retrain import preserve_torch_state
 from unrolled.bench.chapter.trial import ChapterTrial
 
 PLUG_INS = {
@@ -62,7 +62,7 @@ def small(output):
 def restore_torch() -> Iterator[None]:
     """Restore torch's global state: a trial sets it for its whole process, and here all trials share one."""
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    with restoring_torch_state():
+    with preserve_torch_state():
         torch.set_num_threads(1)
         yield
     torch.utils.deterministic.fill_uninitialized_memory = fill

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.differences import list_differences, reproducible_values
+from unrolled.bench.differences import list_differences, select_reproducible_values
 from unrolled.bench.trial import Result
 
 RESULT = Result(
@@ -37,7 +37,7 @@ def find_differences(
     first: Result, second: Result, leave_out: tuple[str, ...] = ()
 ) -> list[tuple[str, str, str]]:
     """Return the differences of two results' reproducible values."""
-    values = (reproducible_values(result.to_dict(), leave_out) for result in (first, second))
+    values = (select_reproducible_values(result.to_dict(), leave_out) for result in (first, second))
     return list(list_differences(*values))
 
 

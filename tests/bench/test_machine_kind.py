@@ -12,9 +12,9 @@ from unrolled.bench.chapter import torch_device
 from unrolled.bench.machine_kind import (
     FACTS,
     VARIABLES,
+    describe_machine_difference,
     describe_mixed_pairs,
     find_machine_kind,
-    machine_difference,
 )
 
 OTHERWISE = """
@@ -40,7 +40,9 @@ def test_the_threads_in_force_in_a_process_are_of_the_kind() -> None:
         differences.insert(0, f"cpu capability {kind['cpu_capability']} / DEFAULT")
     shell = {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
     output = subprocess.check_output([sys.executable, "-c", OTHERWISE], env={**os.environ, **shell})
-    assert machine_difference([kind, find_machine_kind(json.loads(output))]) == ", ".join(differences)
+    assert describe_machine_difference([kind, find_machine_kind(json.loads(output))]) == ", ".join(
+        differences
+    )
     assert set(VARIABLES) < set(machine.VARIABLES)
 
 
@@ -55,34 +57,43 @@ def test_the_workspace_of_a_gpu_is_part_of_its_kind_alone(name: str) -> None:
         [find_machine_kind({"device": device, **variables}) for variables in (unset, set_)]
         for device in ("cuda", "cpu")
     )
-    assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
+    assert (describe_machine_difference(on_gpu), describe_machine_difference(on_cpu)) == (
+        f"{name} not set / 1",
+        "",
+    )
 
 
 def test_a_cpu_capability_of_unknown_effect_is_of_the_kind() -> None:
     unset = {"device": "cpu", "variables": {}}
     set_ = {"device": "cpu", "variables": {"ATEN_CPU_CAPABILITY": "default"}}
     difference = "ATEN_CPU_CAPABILITY not set / default"
-    assert machine_difference([find_machine_kind(unset), find_machine_kind(set_)]) == difference
+    assert describe_machine_difference([find_machine_kind(unset), find_machine_kind(set_)]) == difference
     kinds = [find_machine_kind({"cpu_capability": "DEFAULT", **variables}) for variables in (unset, set_)]
-    assert machine_difference(kinds) == ""
+    assert describe_machine_difference(kinds) == ""
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     first, second = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
-    assert machine_difference([find_machine_kind(first), find_machine_kind(second)]) == f"{FACTS[name]} a / b"
+    assert (
+        describe_machine_difference([find_machine_kind(first), find_machine_kind(second)])
+        == f"{FACTS[name]} a / b"
+    )
 
 
 def test_a_trial_on_the_cpu_has_another_kind_than_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
     first = {"device": "cpu"}
     second = {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
-    assert machine_difference([find_machine_kind(first), find_machine_kind(second)]) == "device cpu / cuda"
+    assert (
+        describe_machine_difference([find_machine_kind(first), find_machine_kind(second)])
+        == "device cpu / cuda"
+    )
 
 
 def test_an_unknown_fact_is_no_difference() -> None:
     for kinds in ([{}, {"cpu": "a"}], [{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}]):
-        assert machine_difference(kinds) == ""
+        assert describe_machine_difference(kinds) == ""
     assert find_machine_kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from unrolled.bench import trial as module
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, canonical_json, failed_result
+from unrolled.bench.trial import Result, canonical_json, make_failed_result
 
 TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
 
@@ -89,7 +89,7 @@ def test_a_result_reads_back_equal(kind: str) -> None:
     first = (
         make_result()
         if kind == "done"
-        else failed_result(TRIAL, "killed by signal 9", output="…", attempts=3)
+        else make_failed_result(TRIAL, "killed by signal 9", output="…", attempts=3)
     )
     copy = Result.from_dict(json.loads(canonical_json(first.to_dict())))
     assert copy == first == Result.from_dict(first.to_dict())
@@ -110,9 +110,9 @@ def test_canonical_json_is_sorted_ascii_and_strict() -> None:
 
 
 def test_a_failure_has_a_reason_of_one_line() -> None:
-    failed = failed_result(TRIAL, "ValueError:\n  too\tmany\n")
+    failed = make_failed_result(TRIAL, "ValueError:\n  too\tmany\n")
     assert failed.reason == "ValueError: too many"
     assert not failed.done
     assert not failed.diverged
-    assert failed_result(TRIAL, "diverged: nan", status="diverged").diverged
+    assert make_failed_result(TRIAL, "diverged: nan", status="diverged").diverged
     assert make_result().done

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers import nvml_stand_in as stand_in
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.nvml_stand_in import Machine, uuid
-from unrolled.bench.devices import check_gpus, visible_gpus
+from unrolled.bench.devices import check_gpus, list_visible_gpus
 
 
 def test_the_stand_in_is_called_as_pynvml_is() -> None:
@@ -42,14 +42,14 @@ def test_gpus_are_named_up_to_the_first_name_that_fits_none(
     nvml.has(machine)
     if variable is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    assert [gpu.uuid for gpu in visible_gpus()] == [uuid(index) for index in indices]
+    assert [gpu.uuid for gpu in list_visible_gpus()] == [uuid(index) for index in indices]
 
 
 def test_without_a_driver_no_gpu_is_visible(nvml: Machine) -> None:
     nvml.path.unlink()
-    assert visible_gpus() == ()
+    assert list_visible_gpus() == ()
     with raises_bad_input("--device cpu", place="device cuda"):
-        check_gpus(visible_gpus(), 1)
+        check_gpus(list_visible_gpus(), 1)
 
 
 def test_trials_on_the_cpu_need_no_gpu() -> None:

@@ -131,11 +131,14 @@ class StudyOnDisk:
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict."""
-        from unrolled.reports.page.exports import comparison_csv
+        from unrolled.reports.page.exports import format_comparison_csv
 
         comparison = self.compare()
         views = (comparison, *comparison.other_views)
-        return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.arms))
+        return (
+            *map(format_comparison_csv, views),
+            *(str(row.verdict) for view in views for row in view.arms),
+        )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 
 LOSS_SHIFTS = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
 """The loss of a width: 8 is decided at the first look, 32 by its small noise, 24 not at all. Without
@@ -31,7 +31,7 @@ def act(trial: ChapterTrial) -> Result:
             time.sleep(0.01)
     log(f"end {hidden} {trial.seed}")
     if f"{hidden}/{trial.seed}" in os.environ.get("FAIL", "").split():
-        return failed_result(trial, "no luck")
+        return make_failed_result(trial, "no luck")
     luck = random.Random(trial.seed).gauss(0, 0.5)
     noise = random.Random(f"{hidden} {trial.seed}").gauss(0, 0.01 if hidden == 32 else 0.3)
     loss = 5 + LOSS_SHIFTS[hidden] + luck + noise * (hidden != 64)

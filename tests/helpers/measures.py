@@ -58,10 +58,10 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     plan = find_model(model).make_chapter_trial(options=options, epochs=2, detach_every=0, **size)
     net = build_model(plan, VOCAB)
     data = _draw_windows(updates, batch, window)
-    torch_device.gpu_memory(device)  # what was held before is not its own
+    torch_device.read_gpu_memory(device)  # what was held before is not its own
 
     record = loop.train_model(plan, net, data, data, device)
-    memory = torch_device.gpu_memory(device)
+    memory = torch_device.read_gpu_memory(device)
     last = record.epochs[-1]
     operations = count_training_flops(replace(plan, epochs=1), net, updates)
     return {

@@ -15,7 +15,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, AuditedChange
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
@@ -183,7 +183,9 @@ def break_trials(
     for seed in diverged:
         result = results[seed]
         reason = "diverged at step 312: loss is nan"
-        results[seed] = failed_result(result.trial, reason, status="diverged", curves=_cut_curves(result, 5))
+        results[seed] = make_failed_result(
+            result.trial, reason, status="diverged", curves=_cut_curves(result, 5)
+        )
     for seed in failed:
         # a failed trial may have numbers from before it broke: they are not results
         result = results[seed]

@@ -19,9 +19,9 @@ from unrolled.ablations.commits.commit_pair import STUDY_FILE, find_program_fold
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
-from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.study.checkouts import open_repository, use_checkouts
-from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study, override_study
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
@@ -85,7 +85,7 @@ def _read_audited_study(path: Path, history: History) -> StudyFile:
     program.
     """
     text = read_study_at(path, history.repository, history.tip)
-    with error_context(str(path)):
+    with name_error_place(str(path)):
         file = parse_study(text)
         require(
             file.program, "is missing", key="[program]", cure="an audit trains a program of the repository"
@@ -106,7 +106,7 @@ def _make_audit(
     Raises BadInput if the tip itself cannot be compared, and for more trials than a study may have, unless
     --yes is given.
     """
-    with error_context(path):
+    with name_error_place(path):
         commits = [ArmTable(name=change.name, set={"commit": change.name}) for change in history.changes]
         factory = make_study(file.model_copy(update={"arm": commits}), path, options.yes).baseline.factory
         assert isinstance(factory, ProgramFactory)
@@ -195,7 +195,9 @@ def _try_checkouts(
         for name, trial in trials.items()
         if trial.id in results
     }
-    return {name: plain_reason(result) for name, result in study_results.items() if result.status == "failed"}
+    return {
+        name: format_reason(result) for name, result in study_results.items() if result.status == "failed"
+    }
 
 
 class _AuditArms:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, seal, unseal
+from unrolled.ablations.ledger import Ledger, explain_misread, read_required, seal, unseal
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
@@ -274,5 +274,5 @@ def read_chains(ledger: Ledger) -> list[ChainRecord]:
 
 def _read_file(path: Path, key: str, adapter: TypeAdapter[Stored]) -> Stored:
     """Return the content of a file of a chain. Raises BadInput if it is damaged."""
-    with explaining_misread(path, "is damaged, or of another version", _CURE):
+    with explain_misread(path, "is damaged, or of another version", _CURE):
         return adapter.validate_json(canonical_json(unseal(read_required(path))[key]))

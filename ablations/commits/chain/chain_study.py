@@ -13,7 +13,7 @@ from unrolled.ablations.commits.chain.chain_record import CandidateContent
 from unrolled.ablations.commits.chain.code_lines import count_code_lines
 from unrolled.ablations.commits.commit_pair import CommitPair, find_file_place, list_base_patterns
 from unrolled.ablations.study.checkouts import make_checkouts
-from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
@@ -72,7 +72,7 @@ class ChainStudy:
             "seeds": self.looks[-1],
             "looks": None,
         }
-        with error_context(str(self.path)):
+        with name_error_place(str(self.path)):
             study = make_study(self.tables.model_copy(update=updates), str(self.path), confirmed=True)
         return replace(study, looks=self.looks, stopping_rule=StoppingRule.PROPOSAL, to_the_end=True)
 
@@ -80,7 +80,7 @@ class ChainStudy:
         """Return patterns, from the repository's top, of the files that no proposal may edit."""
         factory = self.make_study({INCUMBENT: pair.base}).baseline.factory
         assert isinstance(factory, ProgramFactory)
-        with error_context(str(self.path)):
+        with name_error_place(str(self.path)):
             return list_base_patterns(factory, pair.repository.find_subfolder(self.path.parent), pair)
 
     def hash_frozen_files(self, pair: CommitPair) -> dict[str, str]:
@@ -114,7 +114,7 @@ class ChainStudy:
 
 def parse_chain_study(text: str, path: Path, repository: Repository) -> ChainStudy:
     """Return the study of a chain from the text of its file. Raises BadInput for every mistake in it."""
-    with error_context(str(path)):
+    with name_error_place(str(path)):
         file = parse_study(text)
         require(
             file.program, "is missing", key="[program]", cure="a chain trains a program of the repository"
@@ -137,7 +137,7 @@ def _check_looks(looks: tuple[int, ...]) -> None:
 def identify_content(study: Study, name: str, commit: Commit) -> CandidateContent:
     """Return the content of an arm that has a checkout. Raises BadInput if its files cannot be read."""
     arm: Arm = next(arm for arm in study.arms if arm.name == name)
-    with error_context(f"{name} {commit.name!r}"):
+    with name_error_place(f"{name} {commit.name!r}"):
         trial = arm.make_unidentified_trial().identify()
     assert isinstance(trial, ProgramTrial)
     return CandidateContent(

@@ -26,7 +26,7 @@ from unrolled.ablations.comparisons.plan_page import prepare_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import require
 from unrolled.reports.statistics.gain_test import ProposalOutcome
@@ -92,7 +92,7 @@ def _explain_crash(comparison: "Comparison") -> str:
     """Return the seed and the reason of the first trial of the candidate that failed."""
     results = comparison.design.arms[1].results
     failed_trials = [(seed, result) for seed, result in results.items() if result.status == "failed"]
-    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed_trials), "")
+    return next((f"seed {seed}: {format_reason(result)}" for seed, result in failed_trials), "")
 
 
 def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from unrolled.bench.atomic_files import explaining_errors, make_draft_path, make_folder, save_file
+from unrolled.bench.atomic_files import explain_file_errors, make_draft_path, make_folder, save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
 from unrolled.bench.program.commits.repository import (
@@ -229,7 +229,7 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
         return
     draft = make_draft_path(checkout)
     try:
-        with explaining_errors(checkout):
+        with explain_file_errors(checkout):
             make_folder(draft / ".git")
             repository.write_files(tree, draft)
             for path in paths:
@@ -255,7 +255,7 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
     """Make links, by their paths in the checkout. A pointer of Git LFS is replaced by its link."""
     for name, target in links.items():
         link = root / name
-        with explaining_errors(link):
+        with explain_file_errors(link):
             make_folder(link.parent)
             if not link.is_symlink() or link.readlink() != target:
                 draft = make_draft_path(link)

@@ -14,7 +14,7 @@ from tests.helpers.command_process import read_mlflow_runs, write_study
 from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.bench.identity import package_version
+from unrolled.bench.identity import read_package_version
 from unrolled.bench.trial import Result
 
 
@@ -125,7 +125,7 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
 
     def record_and_remove(ledger: Ledger, result: Result) -> None:
         record(ledger, result)
-        paths.extend([ledger.result_path(result.trial.id)] if ledger.root == Path("results") else [])
+        paths.extend([ledger.find_result_path(result.trial.id)] if ledger.root == Path("results") else [])
         if len(paths) == 3:
             paths[0].unlink()
             paths[1].write_bytes(b"{}")
@@ -179,7 +179,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     for id, result in ledger.read_results(plan.ids).items():
         trial = replace(result.trial, versions="torch 2.5.0")
         ledger.record_result(replace(result, trial=trial))
-        ledger.result_path(id).unlink()
+        ledger.find_result_path(id).unlink()
         new_ids[id] = trial.id
     arms = [
         replace(
@@ -191,7 +191,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     ]
     plan_store.store_plan(replace(plan, arms=tuple(arms)), ledger)
     process = run_command(project, "run", "small.toml", "--seeds", "0")
-    assert process.stdout.count(f"torch 2.5.0 → {package_version('torch')}: 3 trials to train") == 1
+    assert process.stdout.count(f"torch 2.5.0 → {read_package_version('torch')}: 3 trials to train") == 1
     assert read_trial_counts(process.stdout) == TrialCounts(trained=3)
     assert set(ledger.find_result_files()) == {*new_ids.values(), *(arm.trial_ids[0] for arm in plan.arms)}
 

@@ -108,7 +108,7 @@ def test_a_run_removes_the_checkpoint_of_a_trial_that_has_its_result(program_cop
         result for id in ledger.find_result_files() if (result := ledger.read_result(id)).trial.seed > 1
     ]
     finished, failure, *_ = results  # those of the first two seeds would be trained again
-    ledger.result_path(failure.trial.id).unlink()  # a failure replaces no training that ended
+    ledger.find_result_path(failure.trial.id).unlink()  # a failure replaces no training that ended
     ledger.record_result(replace(failure, status="failed", reason="exit code 1"))
     stale, useful = (ledger.checkpoints / f"{result.trial.id}.pt" for result in (finished, failure))
     stale.parent.mkdir(exist_ok=True)

@@ -147,3 +147,20 @@ def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(
     program = PROGRAM + "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
     run_command(write_project(tmp_path / "project", program), "run", "mine.toml", "-j", "1")
     assert len((tmp_path / "project" / "train.py.runs").read_text().split()) == 6
+
+
+def test_a_study_that_is_run_again_wants_the_seeds_that_an_undisturbed_run_wants(tmp_path: Path) -> None:
+    """An arm of little spread beside a wide one was taken for one run until the repetition was known."""
+    program = PROGRAM.replace("0.01)", "0.01) * (0.01 if given.deep else 1)")
+    program = program.replace("0.05 * given.deep", "0.002 * given.deep")
+    study = STUDY.replace("seeds = 5", "looks = [5, 10]").replace("dropout = [0.5]\n", "")
+    folder = write_project(tmp_path / "project", program, study)
+    assert "20 trained" in check_command(folder, "run", "mine.toml")
+    ledger = Ledger(folder / "results")
+    plan = plan_store.load_plan("mine", ledger)
+    for arm in plan.arms:
+        for seed in plan.seeds[5:]:
+            ledger.find_result_path(arm.trial_ids[seed]).unlink()
+    assert "10 trained, 10 already there, 0 failed, 0 diverged, 0 left" in check_command(
+        folder, "run", "mine.toml"
+    )

@@ -16,9 +16,9 @@ from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study import loading
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.formats import markdown_cell
-from unrolled.reports.page.exports import comparison_markdown
+from unrolled.bench.trial import Result, make_failed_result
+from unrolled.reports.formats import format_markdown_cell
+from unrolled.reports.page.exports import format_comparison_markdown
 from unrolled.reports.words.caveats import (
     describe_attempts,
     describe_declaration,
@@ -112,7 +112,7 @@ def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
     for result in make_results(range(10))["base"]:
         ledger.record_result(result)
     for result in make_results(range(10))["b"]:
-        ledger.record_result(failed_result(result.trial, "killed"))
+        ledger.record_result(make_failed_result(result.trial, "killed"))
     assert declare_plan(ledger, range(10)).seen_pairs == {}
 
 
@@ -149,7 +149,7 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     assert "valid_loss, δ 0.02" in line
     assert "before any of its contrasts had results of both sides" in describe_declaration(comparison)
     assert "b against base (attempt 2)" in write_claims(comparison)[0]
-    assert markdown_cell(line) in comparison_markdown(comparison)
+    assert format_markdown_cell(line) in format_comparison_markdown(comparison)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
     third = declare_plan(ledger, range(10, 20), study="again")
     lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))

@@ -15,7 +15,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def results(folder: Path, make_trial, restore_torch_state) -> dict[str, Result]:
     """Return, by name, a result of each engine, of a failed trial and of counts."""
     ledger = Ledger(folder / "results")
     results_by_name = {engine: run_trial(make_trial(engine=engine)) for engine in ("learner", "loop")}
-    failure = failed_result(make_trial(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
+    failure = make_failed_result(make_trial(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
     results_by_name |= {
         "failed": failure,
         "counted": run_trial(make_trial(model="ngram-2", options={"context": 1})),
@@ -92,7 +92,7 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, make_t
     ledger = Ledger(folder / "many")
     trials = [make_trial(seed=seed) for seed in range(40)]
     for trial in trials:
-        ledger.record_result(failed_result(trial, "stub"))
+        ledger.record_result(make_failed_result(trial, "stub"))
     ((digit, number),) = Counter(trial.id[0] for trial in trials).most_common(1)  # 40 trials, 16 digits
     for id, named in {
         "nothing": ledger.root,

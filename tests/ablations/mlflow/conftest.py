@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.processes import wait_for
 from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.mlflow.database import set_environment
-from unrolled.ablations.mlflow.ui import ui_command
+from unrolled.ablations.mlflow.ui import make_ui_command
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
 
@@ -183,7 +183,7 @@ def serve(find_port):
     @contextlib.contextmanager
     def serve_database(database, *words, variables=None):
         port = find_port()
-        command = [*words, "--port", str(port)] if words else ui_command(f"sqlite:///{database}", port)
+        command = [*words, "--port", str(port)] if words else make_ui_command(f"sqlite:///{database}", port)
         server = Server(database, port, command, variables)
         yield server
         server.kill()

@@ -24,8 +24,8 @@ def write_result(study, store, make_result, read_run):
 
 def list_points(result):
     """Return the points that MLflow gets of a result."""
-    return fields.metric_points(
-        CHAPTER_MLFLOW.curve_points(result), CHAPTER_MLFLOW.final_numbers(result), 0.0, 1.0
+    return fields.make_metric_points(
+        CHAPTER_MLFLOW.list_curve_points(result), CHAPTER_MLFLOW.collect_final_numbers(result), 0.0, 1.0
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs, views
-from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
+from unrolled.ablations.mlflow.database import find_tracking_uri, hide_credentials, set_environment
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
 from unrolled.ablations.tables import table_reader
 from unrolled.bench.metric import Metric
@@ -27,7 +27,7 @@ def test_half_written_and_second_copies_are_removed(client, study, store, make_r
     copy = client.create_run(experiment, 1_700_000_000_250, tags, "baseline/seed=0")
     client.set_terminated(copy.info.run_id)
     client.create_run(
-        experiment, 1_700_000_100_250, {**tags, **fields.trial_tags(make_result(seed=1))}, "half"
+        experiment, 1_700_000_100_250, {**tags, **fields.make_trial_tags(make_result(seed=1))}, "half"
     )
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
@@ -204,9 +204,9 @@ def test_both_descriptions_have_the_answers_until_the_plan_changes(
 )
 def test_every_kind_of_store_of_mlflow_is_accepted(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert tracking_uri() == uri
+    assert find_tracking_uri() == uri
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking_uri() == "sqlite:///mlflow.db"
+    assert find_tracking_uri() == "sqlite:///mlflow.db"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.helpers.command_call import refuse_command
 from tests.helpers.command_process import COMMAND, make_environment
 from tests.helpers.mlflow_writers import send_request
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
-from unrolled.ablations.mlflow.ui import ui_command
+from unrolled.ablations.mlflow.ui import make_ui_command
 from unrolled.bench.errors import BadInput
 
 CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
@@ -100,7 +100,7 @@ def test_only_this_machine_is_served(server):
 
 def test_a_server_needs_no_second_server():
     with pytest.raises(BadInput) as excinfo:
-        ui_command("http://user:secret@host:5000", 5000)
+        make_ui_command("http://user:secret@host:5000", 5000)
     assert excinfo.value.place == "MLFLOW_TRACKING_URI"
     assert "secret" not in str(excinfo.value)
 

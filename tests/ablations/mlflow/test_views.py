@@ -18,7 +18,9 @@ def make_plan(arms=("a", "b"), settings=(), **facts):
 
 def read_state(plan, view=views.ARMS):
     """Return the state of a saved view."""
-    return json.loads(json.loads(views.saved_views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"])
+    return json.loads(
+        json.loads(views.make_saved_views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"]
+    )
 
 
 def test_names_are_no_markup():
@@ -75,5 +77,5 @@ def test_the_views_fit_into_tags_however_many_arms_and_settings_there_are():
     many_arms = make_plan(arms=tuple(f'arm "{i}" é' for i in range(2000)))
     long_settings = make_plan(settings=tuple("é" * 240 + str(i) for i in range(8)))
     for study in (many_arms, long_settings):
-        assert len(views.saved_views(study, MARK)) == 2
-        assert max(map(len, views.saved_views(study, MARK).values())) <= 20_000
+        assert len(views.make_saved_views(study, MARK)) == 2
+        assert max(map(len, views.make_saved_views(study, MARK).values())) <= 20_000

@@ -17,7 +17,7 @@ from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import failed_result
+from unrolled.bench.trial import make_failed_result
 
 
 def make_arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
@@ -173,7 +173,7 @@ def record_trials(ledger: Ledger, seeds: range) -> None:
     """Record a failed result of each seed."""
     for seed in seeds:
         ledger.record_result(
-            failed_result(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9)
+            make_failed_result(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9)
         )
 
 

@@ -18,7 +18,7 @@ from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_tria
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.record import Epoch, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.differences import list_differences, reproducible_values
+from unrolled.bench.differences import list_differences, select_reproducible_values
 
 WARM = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
 DRIVER = """
@@ -70,7 +70,11 @@ def check_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None
     result = ledger.read_result(trial.id)
     assert expected is not None and result is not None
     assert (
-        list(list_differences(reproducible_values(expected.to_dict()), reproducible_values(result.to_dict())))
+        list(
+            list_differences(
+                select_reproducible_values(expected.to_dict()), select_reproducible_values(result.to_dict())
+            )
+        )
         == []
     )
     assert not list(ledger.checkpoints.glob(f"{trial.id}.*"))

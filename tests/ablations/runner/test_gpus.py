@@ -14,7 +14,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.devices import visible_gpus
+from unrolled.bench.devices import list_visible_gpus
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
@@ -33,7 +33,7 @@ print('{"loss": 1}')
 def run_on_gpus(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
     """Run trials on the visible GPUs and return the results, by seed."""
     run_trials(
-        trials, ledger, TrialConditions(run_import=WORK, workers=workers, gpus=visible_gpus(), **words)
+        trials, ledger, TrialConditions(run_import=WORK, workers=workers, gpus=list_visible_gpus(), **words)
     )
     return {
         result.trial.seed: result for result in ledger.read_results(trial.id for trial in trials).values()
@@ -111,7 +111,7 @@ def test_each_trial_has_the_gpus_of_its_study_for_itself(
         ProgramTrial(seed=seed, device="cuda", gpus=2, folder=str(tmp_path), **fields).identify()
         for seed in range(places)
     ]
-    conditions = TrialConditions(workers=places, gpus=visible_gpus())
+    conditions = TrialConditions(workers=places, gpus=list_visible_gpus())
     assert run_trials(trials, ledger, conditions) == Counts(measured_count=places)
     provenances = [result.provenance for result in ledger.read_results(trial.id for trial in trials).values()]
     visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
@@ -121,7 +121,7 @@ def test_each_trial_has_the_gpus_of_its_study_for_itself(
 
 def test_trials_of_several_gpus_each_take_turns(nvml: Machine) -> None:
     nvml.has(3)
-    slots = GpuSlots(visible_gpus(), 1)
+    slots = GpuSlots(list_visible_gpus(), 1)
     running = 0
     maximum = 0
 
@@ -141,5 +141,8 @@ def test_trials_of_several_gpus_each_take_turns(nvml: Machine) -> None:
 
 def test_more_gpus_than_are_visible_are_refused_at_once(nvml: Machine) -> None:
     nvml.has(2)
-    with raises_bad_input("3 GPUs", "only 2", place="device cuda"), GpuSlots(visible_gpus(), 1).hold_gpus(3):
+    with (
+        raises_bad_input("3 GPUs", "only 2", place="device cuda"),
+        GpuSlots(list_visible_gpus(), 1).hold_gpus(3),
+    ):
         pass

@@ -19,7 +19,7 @@ from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_tria
 from unrolled.ablations.runner.process import ENVIRONMENT
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 
 
 def read_fresh_process(**options) -> dict:
@@ -79,7 +79,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     )
     assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(stored_count=2)
     ledger.record_result(
-        failed_result(make_trial(2), "diverged", status="diverged")
+        make_failed_result(make_trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
     trials.append(make_trial(2))
     counts = run_trials(

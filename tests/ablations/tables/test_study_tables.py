@@ -22,7 +22,7 @@ from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.page.render import render
 
@@ -143,7 +143,7 @@ def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
 def make_result(trial: ChapterTrial) -> Result:
     """Return an invented result, of which one diverged."""
     if trial.model == "lm5" and trial.seed == 102:
-        return failed_result(trial, "loss is nan", status="diverged")
+        return make_failed_result(trial, "loss is nan", status="diverged")
     accuracy = 0.5 + 0.01 * int(trial.options.get("layers", 0)) + trial.seed / 1000
     return Result(trial=trial, status="done", metrics={"valid_accuracy": accuracy, "valid_loss": 1 / 3})
 

@@ -27,7 +27,7 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, failed_result
+from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.words.doubts import list_warnings
 
 TRIAL = ChapterTrial(model="lm4", seed=0)
@@ -49,7 +49,7 @@ def test_a_studys_name_is_no_command_to_the_terminal() -> None:
     console = make_terminal()
     names = {TRIAL.id: "arm\x1b]0;too"}
     with show_progress(console, "a[/b]\x1b]0;owned", names, [], lambda: Remaining(0, 0, 0)) as show:
-        show(failed_result(TRIAL, "no\x1b]0;reason"))
+        show(make_failed_result(TRIAL, "no\x1b]0;reason"))
     output = console.file.getvalue()
     assert "a[/b]␛]0;owned" in output
     assert "arm␛]0;too: FAILED: no␛]0;reason" in output

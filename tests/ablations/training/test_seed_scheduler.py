@@ -29,7 +29,7 @@ from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.page.exports import trials_csv
+from unrolled.reports.page.exports import format_trials_csv
 from unrolled.reports.words.caveats import describe_trials
 
 LOOKS = 5, 6, 8
@@ -176,7 +176,7 @@ def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(
         "a fixed design trains all of its seeds"
     )
     for id in [*study.ledger.find_result_files()][:3]:
-        study.ledger.result_path(id).write_bytes(b"{}")
+        study.ledger.find_result_path(id).write_bytes(b"{}")
     study.run("-j", "1")  # two cores may begin a trial of the next look
     assert study.outcome() == full_study.outcome()
     assert count_trials(study)[24] == 8 and count_trials(study)[8] <= 7
@@ -217,7 +217,7 @@ def _check_numbers_of_trials(study: StudyOnDisk, full_study: StudyOnDisk) -> Non
     assert all(
         row.summary.mean == pytest.approx(means[row.name]) for row in page.find_view("valid_loss").arms
     )
-    assert len(trials_csv(page).splitlines()) == 1 + len(table)
+    assert len(format_trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)
 
 

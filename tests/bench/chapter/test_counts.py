@@ -10,7 +10,7 @@ from unrolled.bench.chapter.models.counts import MostCommonToken, NGram
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.differences import reproducible_values as numbers_of
+from unrolled.bench.differences import select_reproducible_values as numbers_of
 
 #                    0  1  2  3  4  5  6  7
 IDS = torch.tensor([0, 1, 0, 1, 0, 2, 0, 1])

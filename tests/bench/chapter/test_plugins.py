@@ -22,7 +22,7 @@ from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.identity import package_version
+from unrolled.bench.identity import read_package_version
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}
@@ -234,7 +234,7 @@ def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
     load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     load_plug_in("cell", "import torch\n", "import torch, numpy, json\n")
-    versions = f"torch {package_version('torch')}, numpy {package_version('numpy')}"
+    versions = f"torch {read_package_version('torch')}, numpy {read_package_version('numpy')}"
     assert make_small_trial("mine").identify().versions == versions
 
 

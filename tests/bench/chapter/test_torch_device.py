@@ -9,7 +9,7 @@ import torch
 from tests.helpers.nvml_stand_in import Machine
 from unrolled.bench import devices, machine
 from unrolled.bench.chapter import torch_device
-from unrolled.bench.chapter.torch_device import Clock, gpu_memory
+from unrolled.bench.chapter.torch_device import Clock, read_gpu_memory
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -17,7 +17,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 
 def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpu_memory(torch.device("cpu")) == {}
+    assert read_gpu_memory(torch.device("cpu")) == {}
     assert devices.read_driver_version() == ""
 
 
@@ -25,7 +25,7 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_read(monkeypatch: pytest.Mo
     resets: list[object] = []
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", resets.append)
-    assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0}
+    assert read_gpu_memory(GPU) == {"gpu_memory_peak": 2.0}
     assert resets == [GPU]
 
 
@@ -97,9 +97,9 @@ def test_memory_is_that_of_one_measurement_and_not_of_the_largest_before() -> No
 
 def _use_memory(mebibytes: int) -> float:
     """Return the peak of GPU memory once so many MiB were used."""
-    gpu_memory(GPU)
+    read_gpu_memory(GPU)
     torch.zeros(mebibytes * 2**18, device=GPU)
-    return gpu_memory(GPU)["gpu_memory_peak"]
+    return read_gpu_memory(GPU)["gpu_memory_peak"]
 
 
 @pytest.mark.gpu

@@ -21,7 +21,7 @@ from tests.helpers.synthetic_studies import (
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
-from unrolled.reports.page.exports import comparison_csv, format_screen
+from unrolled.reports.page.exports import format_comparison_csv, format_screen
 from unrolled.reports.words.doubts import list_warnings
 from unrolled.reports.words.notes import list_notes
 
@@ -107,7 +107,7 @@ def test_an_arm_beside_a_constant_has_the_mean_of_all_its_seeds() -> None:
     row = comparison.arms[1]
     assert (row.verdict.kind, row.summary.n, row.contrast.pairs) == ("open", 10, 1)
     low, high = stats.t.interval(0.95, 9, DRAWN.mean(), stats.sem(DRAWN))
-    record = pd.read_csv(io.StringIO(comparison_csv(comparison))).iloc[1]
+    record = pd.read_csv(io.StringIO(format_comparison_csv(comparison))).iloc[1]
     assert [record.loss_mean, record.loss_mean_low, record.loss_mean_high] == pytest.approx(
         [DRAWN.mean(), low, high]
     )

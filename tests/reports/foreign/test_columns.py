@@ -15,7 +15,12 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
-from unrolled.reports.page.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.page.exports import (
+    format_comparison_csv,
+    format_comparison_markdown,
+    format_screen,
+    format_trials_csv,
+)
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
 from unrolled.reports.words.caveats import describe_trials
@@ -66,7 +71,7 @@ def test_without_pairs_the_numbers_are_welchs_of_rs_documentation() -> None:
 def test_a_verdict_without_pairs_is_called_unpaired_and_counts_no_wins(tmp_path) -> None:
     comparison = compare_sleep("")
     page = render(comparison, tmp_path)
-    for text in (format_screen(comparison), comparison_markdown(comparison), read_page_text(page)):
+    for text in (format_screen(comparison), format_comparison_markdown(comparison), read_page_text(page)):
         assert "open (unpaired)" in text
         assert "better in" not in text
     assert "wins" not in read_arm_rows(page)["2"]
@@ -80,7 +85,7 @@ def test_the_page_of_a_table_has_no_part_of_a_study(tmp_path) -> None:
     assert "IDs better" in page
     assert not any(word in page for word in ("seed", "trial", "Provenance", "Costs", "validation set"))
     assert "Holm over all contrasts" in page and "declared" not in page, "a table declares nothing"
-    assert "model" not in comparison_csv(compare_sleep("ID")).splitlines()[0].split(",")
+    assert "model" not in format_comparison_csv(compare_sleep("ID")).splitlines()[0].split(",")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_rows_without_a_partner_are_listed_and_not_compared(tmp_path) -> None:
     assert comparison.arms[1].contrast.pairs == 8
     for text in (
         format_screen(comparison),
-        comparison_markdown(comparison),
+        format_comparison_markdown(comparison),
         read_page_text(render(comparison, tmp_path)),
     ):
         assert "2: 2 rows without a partner: ID 3, 6" in text
@@ -129,7 +134,7 @@ def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
 
 
 def test_the_first_look_of_a_pages_trials_is_compared() -> None:
-    trials = pd.read_csv(io.StringIO(trials_csv(compare(make_looked_study()))))
+    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(make_looked_study()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
     assert comparison.arms[2].name == "weak"
@@ -173,7 +178,7 @@ def test_the_axis_of_small_numbers_has_their_labels() -> None:
 
 
 def test_the_order_of_rows_decides_only_the_baseline() -> None:
-    assert comparison_csv(compare_sleep("ID", SLEEP[::-1], baseline="1")) == comparison_csv(
+    assert format_comparison_csv(compare_sleep("ID", SLEEP[::-1], baseline="1")) == format_comparison_csv(
         compare_sleep("ID")
     )
     metric = Metric("rows", HOURS.delta, "higher")
@@ -201,7 +206,7 @@ def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int,
     row = comparison.arms[1]
     assert (row.verdict.kind, row.failed_count, row.contrast.pairs) == (word, number, 16 - number)
     assert ("10 of 16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
-    assert ("counted against each verdict" in comparison_markdown(comparison)) is (number > 0)
+    assert ("counted against each verdict" in format_comparison_markdown(comparison)) is (number > 0)
 
 
 def test_an_equal_arm_whose_worst_runs_crash_is_better_by_survivors_alone() -> None:
@@ -302,7 +307,7 @@ def test_hostile_names_and_pairs_are_shown_as_text(tmp_path) -> None:
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "&lt;img src=x&gt;3" in page
-    assert "'=1+1" in comparison_csv(comparison)
+    assert "'=1+1" in format_comparison_csv(comparison)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.synthetic_studies import compare, compare_table, make_arm, make_realistic_study, make_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.page.exports import format_screen, trials_csv
+from unrolled.reports.page.exports import format_screen, format_trials_csv
 from unrolled.reports.words.doubts import list_warnings
 
 LOSS = Metric("loss", 0.02)
@@ -40,7 +40,7 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
 
 
 def test_arms_of_another_task_than_the_baseline_have_a_warning() -> None:
-    frame = pd.read_csv(io.StringIO(trials_csv(compare(make_realistic_study()))))
+    frame = pd.read_csv(io.StringIO(format_trials_csv(compare(make_realistic_study()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
     doubts = compare_table(frame, columns).design.doubts
     assert next(doubt for doubt in doubts if "another task" in doubt).endswith(": random blocks")

@@ -22,7 +22,7 @@ from tests.helpers.synthetic_studies import (
 )
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.formats import format_number
-from unrolled.reports.page.exports import comparison_csv, comparison_markdown, trials_csv
+from unrolled.reports.page.exports import format_comparison_csv, format_comparison_markdown, format_trials_csv
 from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.caveats import (
     describe_decided,
@@ -111,17 +111,17 @@ def test_a_claim_has_the_levels_of_both_sides_over_the_same_seeds(comparison):
 
 
 def test_the_tables_show_both_metrics_over_the_seeds_that_count(comparison):
-    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(comparison_csv(comparison)))}
+    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(format_comparison_csv(comparison)))}
     for metric in BOTH:
         strong = next(a for a in comparison.design.arms if a.name == "strong").results
         mean = fmean(strong[s].metrics[metric.name] for s in range(10))
         assert float(rows["strong"][f"{metric.name}_mean"]) == pytest.approx(mean)
         delta = fmean(list_differences(comparison.design, "strong", metric.name, 10))
         assert float(rows["strong"][f"{metric.name}_difference"]) == pytest.approx(delta)
-        assert format_number(delta, sign=True) in comparison_markdown(comparison)
+        assert format_number(delta, sign=True) in format_comparison_markdown(comparison)
     states = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
     assert states == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
-    tables = comparison_markdown(comparison).split("validation loss (")
+    tables = format_comparison_markdown(comparison).split("validation loss (")
     seeds = [dict(re.findall(r"(?m)^\| (\w+) \| ([^|]*) \|", table))["strong"] for table in tables]
     assert seeds == ["10 decided", "10"], "of 12 that were trained; the first metric decides"
 
@@ -150,7 +150,9 @@ def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, desi
 
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     comparison = compare(make_looked_study(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
-    (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(comparison))) if row["arm"] == "near"]
+    (row,) = [
+        row for row in csv.DictReader(io.StringIO(format_comparison_csv(comparison))) if row["arm"] == "near"
+    ]
     delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("difference", "unbiased"))
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
     (line,) = [claim.text for claim in list_claims(comparison) if claim.arm.name == "near"]
@@ -159,14 +161,14 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(
         near_row.verdict, "near", "base", comparison.scale
     )
-    by_accuracy, by_loss = comparison_markdown(comparison).split("validation loss (")
+    by_accuracy, by_loss = format_comparison_markdown(comparison).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
     assert "| near |" in by_loss
     three_seeds = make_study(
         (make_arm("base", 0.0, seeds=3), make_arm("near", -0.5, seeds=3)), seeds=(0, 1, 2)
     )
-    assert "With fewer than 5 pairs nothing is decided" in comparison_markdown(compare(three_seeds))
-    assert "unbiased" not in comparison_markdown(
+    assert "With fewer than 5 pairs nothing is decided" in format_comparison_markdown(compare(three_seeds))
+    assert "unbiased" not in format_comparison_markdown(
         compare(make_study((make_arm("base", 0.0), make_arm("near", -0.1))))
     )
 
@@ -202,7 +204,7 @@ def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
     )
     early = [(name, seed) for name in ("lost", "strong") for seed in (10, 11)]
     assert sorted(uncounted) == sorted([*early, ("base", 15), ("weak", 15), ("weak", 16)])
-    listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(comparison)))}
+    listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(format_trials_csv(comparison)))}
     assert listed
     assert not listed.intersection(uncounted)
     assert describe_trials(comparison).endswith(
