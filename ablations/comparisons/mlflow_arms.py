@@ -192,7 +192,9 @@ def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | No
     missing = {
         "diverged": status_counts["diverged"],
         "failed": status_counts["failed"],
-        "not trained yet": compared.missing_count if compared else seed_count - status_counts.total(),
+        "trained for a look that is not complete": compared.waiting_count if compared else 0,
+        "of this look not trained yet": compared.missing_count if compared else 0,
+        "not trained yet": 0 if compared else seed_count - status_counts.total(),
     }
     phrases = [f"{count} {state}" for state, count in missing.items() if count]
     covered = f"{status_counts['done']} of {compared.max_seeds if compared else seed_count}"

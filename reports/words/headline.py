@@ -91,7 +91,16 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     ]
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
     task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if excluded else ""
-    return Markup("No {}{}: {}; {}").format(rivals, task, ", ".join(counts) or "none is compared", levels)
+    start = f"By {comparison.metric_title}, no" if _has_gain_elsewhere(comparison) else "No"
+    return Markup("{} {}{}: {}; {}").format(
+        start, rivals, task, ", ".join(counts) or "none is compared", levels
+    )
+
+
+def _has_gain_elsewhere(comparison: Comparison) -> bool:
+    """Return True if an arm is better by another metric."""
+    verdicts = [arm.verdict for view in comparison.other_views for arm in view.judged_arms]
+    return any(verdict and verdict.direction is Direction.BETTER for verdict in verdicts)
 
 
 def _name_kind(finding: Finding) -> str:

@@ -131,6 +131,24 @@ def test_a_line_says_where_the_second_metric_disagrees():
     )
 
 
+def test_without_a_gain_the_headline_names_its_metric_if_another_metric_shows_one():
+    def set_both(name: str, loss: float) -> MeasuredArm:
+        measured_arm = make_arm(name, 0.0, settings={"clip": ord(name[0])} if name != "base" else {})
+        losses = {s: 1 + loss + 0.01 * s + 0.001 * (s % 3) * bool(loss) for s in range(10)}
+        return set_metrics(
+            measured_arm, valid_accuracy={s: 0.7 + 0.01 * (s % 3) for s in range(10)}, valid_loss=losses
+        )
+
+    headlines = [
+        write_texts(make_study((set_both("base", 0), set_both("b", loss), set_both("c", 0.3)), metrics=BOTH))[
+            0
+        ]
+        for loss in (-0.2, 0.2)
+    ]
+    gain, loss = ("By validation accuracy, no" in headline for headline in headlines)
+    assert gain and not loss, headlines
+
+
 def test_a_ladder_names_its_largest_step_and_its_best_arm():
     step, levels = write_texts(make_laddered_study())[0].split("; ")
     same_task_arms = compare(make_laddered_study()).same_task_arms
