@@ -51,6 +51,8 @@ class Trial:
     """The function from a trial to its Result, as "module:name", so that planning loads no torch."""
     first_batch_import: ClassVar[str] = ""
     """The function that trains an arm's first batch before its study, as "module:name"; "" for none."""
+    cost_import: ClassVar[str] = ""
+    """The function from a trial to its expected seconds on one core, as "module:name"; "" for a minute."""
     uses_torch: ClassVar[bool] = False
     """Whether torch trains it: torch then has to support the GPU."""
     unhashed_fields: ClassVar[tuple[str, ...]] = ()
@@ -131,7 +133,10 @@ class Trial:
     @property
     def expected_seconds(self) -> float:
         """Seconds that it is expected to take on one core, if no such trial has been measured."""
-        return 60.0
+        if not self.cost_import:
+            return 60.0
+        seconds: float = pkgutil.resolve_name(self.cost_import)(self)
+        return seconds
 
     @property
     def gpu_count(self) -> int:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.text import is_human_numbers, read_corpus_tokens
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the registry's seconds were measured
@@ -29,7 +29,7 @@ def expected_seconds(trial: ChapterTrial) -> float:
     - cost: cost of a token
     """
     spec = find_model(trial.model)
-    chapter = spec.make_chapter_trial()
+    chapter = make_chapter_trial(trial.model)
     length, words = _measure_text(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
     rereading = REPLAY_COST * (reach - 1) if reach > 1 else PIECE_COST * (1 / reach - 1)

@@ -27,7 +27,7 @@ from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training.learner import ResetEveryBatch
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")
@@ -90,7 +90,7 @@ def play_notebook() -> Iterator[Epoch]:
     torch_device.make_deterministic()
     set_seed(SEED)
     for name in PRINTED:
-        trial = find_model(name).make_chapter_trial(SEED)
+        trial = make_chapter_trial(name, SEED)
         if name in ("lm1", "lm3", "lm4"):  # the other models read the same windows as the model before them
             dls = make_loaders(trial)
         if name == "lm2":

@@ -1,7 +1,7 @@
 """Identity of a trial of the chapter: hashes of its code and its text, versions of its packages."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,18 @@ from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_pe
 from unrolled.bench.chapter.text import (
     HUMAN_NUMBERS,
     data_hash,
-    hash_text,
     is_human_numbers,
-    read_corpus_text,
 )
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import (
     ROOT,
     RUNNER,
     find_plug_in_hash,
     hash_contents,
-    read_file_state,
     read_package_version,
 )
 from unrolled.bench.module_sources import Sources
-from unrolled.bench.trial import FileState
+from unrolled.bench.trial import Scalar, Trial
 
 BENCH = Path(__file__).parents[1]
 
@@ -60,71 +56,60 @@ ENGINES = {
 """The modules of `bench.chapter.training` that make up an engine."""
 
 
-def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
+def compute_identity_fields(
+    model: str, engine: str, options: Mapping[str, Scalar], corpus: str
+) -> dict[str, Any]:
     """Return the fields of a trial that identify its code, text and versions.
 
     The option of a plugged-in penalty is left out if its strength is 0, so that a plug-in changes only trials
     that use it. A file with the text of Human Numbers counts as the built-in text. Raises BadInput if the
     trial needs a plug-in that is not loaded.
     """
-    spec = find_model(trial.model)
-    penalties = find_active_penalties(trial.options)
-    if unknown := [key for key in trial.options if key not in spec.options]:
+    spec = find_model(model)
+    penalties = find_active_penalties(options)
+    if unknown := [key for key in options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
-        raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
+        raise BadInput(f"has no option {unknown[0]!r}", place=f"model {model!r}", cure=cure)
     inactive = PLUG_IN_PENALTIES.keys() - penalties.keys()
     return {
-        "options": {key: value for key, value in trial.options.items() if key not in inactive},
-        "corpus": HUMAN_NUMBERS if is_human_numbers(trial.corpus) else trial.corpus,
-        "source": hash_source(trial.model, trial.engine, tuple(penalties)),
-        "data": data_hash(trial.corpus),
-        "versions": ", ".join(list_versions(trial)),
+        "options": {key: value for key, value in options.items() if key not in inactive},
+        "corpus": HUMAN_NUMBERS if is_human_numbers(corpus) else corpus,
+        "source": hash_source(model, engine, tuple(penalties)),
+        "data": data_hash(corpus),
+        "versions": ", ".join(list_versions(model, engine, penalties)),
     }
 
 
-def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
-    """Check that this process would compute the trial as it was planned. Raises BadInput if it would not.
+def check_as_planned(trial: Trial, current: Trial) -> None:
+    """Raise BadInput if code or packages have changed since a trial was planned.
 
-    Returns the state of the files of its plug-ins, which may still be imported. The text is read by then, so
-    that its file is not among them. A trial without the hashes of `compute_identity_fields` is not checked.
+    `current` is the trial as this process identifies it.
     """
-    if not trial.source:
-        return {}
-    files = list_plug_in_files(trial.model, find_active_penalties(trial.options))
-    states = {path: read_file_state(path) for path in files}
-    current = trial.identify()
     cure = "run the study again"
-    rule = "the text was edited after the study was planned"
-    require(
-        hash_text(read_corpus_text(trial.corpus)) == trial.data,
-        rule,
-        place=f"corpus {trial.corpus}",
-        cure=cure,
-    )
     rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
     require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"
     require(find_plug_in_hash(current) == find_plug_in_hash(trial), rule, cure=cure)
     rule = "the code of Unrolled was edited after planning"
     require(current.source == trial.source, rule, cure=cure)
-    return states
 
 
-def list_plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
-    """Return the files of the plug-ins of a model and its penalties, which count in a trial's identity."""
-    return {Path(file) for sources in find_plug_in_sources(model, penalties) for file in sources.files}
+def list_plug_in_files(model: str, options: Mapping[str, Scalar]) -> set[Path]:
+    """Return the files of the plug-ins of a model with these options, which count in a trial's identity."""
+    sources = find_plug_in_sources(model, find_active_penalties(options))
+    return {Path(file) for source in sources for file in source.files}
 
 
-def list_versions(trial: ChapterTrial) -> list[str]:
+def list_versions(model: str, engine: str, penalties: Iterable[str]) -> list[str]:
     """Return the packages that compute a trial, with their versions: "torch 2.13.0", then others by name.
 
     fastai is listed if it trains or provides the model, other packages if a plug-in imports them. A CPU build
     and a CUDA build of one release have the same version; the build is among a result's facts.
     """
-    names = {*find_model(trial.model).packages}
-    if trial.engine == "learner":
+    names = {*find_model(model).packages}
+    if engine == "learner":
         names.add("fastai")
-    for sources in find_plug_in_sources(trial.model, find_active_penalties(trial.options)):
+    for sources in find_plug_in_sources(model, penalties):
         names.update(sources.packages)
     return [f"{name} {read_package_version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
 
@@ -136,7 +121,9 @@ def hash_source(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     For plug-ins, a second hash follows after a "-". Raises BadInput for an unknown model.
     """
     hash_of_package = hash_package(model, engine, BENCH, penalties)
-    files = sorted(list_plug_in_files(model, penalties), key=lambda path: (path.name, path))
+    sources = find_plug_in_sources(model, penalties)
+    paths = {Path(file) for source in sources for file in source.files}
+    files = sorted(paths, key=lambda path: (path.name, path))
     return f"{hash_of_package}-{hash_contents(files)}" if files else hash_of_package
 
 

@@ -20,7 +20,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from unrolled.bench.chapter.identity import list_plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec, Penalty, find_active_penalties
+from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES, ModelSpec, Penalty
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, record_content
@@ -56,7 +56,6 @@ _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
 
 
-_LOADED: dict[str, list[ModelSpec | Penalty]] = {}  # specs and penalties that each --plugin registered
 _DECLARED: list[Path] = []  # files declared by the plug-in that is being loaded
 
 
@@ -103,22 +102,12 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
     sources = find_sources(module, _DECLARED, ZOO_FILES)
     ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
     PLUG_IN_PENALTIES.update({key: replace(PLUG_IN_PENALTIES[key], sources=sources) for key in penalties})
-    _LOADED[name] = [*(ZOO[key] for key in models), *(PLUG_IN_PENALTIES[key] for key in penalties)]
-
-
-def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
-    """Return the modules of a study that a trial needs: all but the plug-ins that it does not use."""
-    used = {trial.model, *find_active_penalties(trial.options)}
-    return [
-        module
-        for module in modules
-        if module not in _LOADED or used.intersection(part.name for part in _LOADED[module])
-    ]
+    PLUG_IN_PARTS[name] = [*(ZOO[key] for key in models), *(PLUG_IN_PENALTIES[key] for key in penalties)]
 
 
 def find_companion_files(name: str) -> list[str]:
     """Return the other files that the trials of a loaded plug-in need."""
-    files = {file for part in _LOADED.get(name, ()) for file in part.sources.files}
+    files = {file for part in PLUG_IN_PARTS.get(name, ()) for file in part.sources.files}
     return sorted(files - {str(Path(name).resolve())})
 
 
@@ -144,7 +133,7 @@ def is_plug_in(name: str) -> bool:
 def list_hashed_files(trial: Trial) -> set[str]:
     """Return the files that enter a trial's identity, without Unrolled's own: its text and its plug-ins'."""
     assert isinstance(trial, ChapterTrial)
-    return {trial.corpus, *map(str, list_plug_in_files(trial.model, find_active_penalties(trial.options)))}
+    return {trial.corpus, *map(str, list_plug_in_files(trial.model, trial.options))}
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, read_corpus_text
+from unrolled.bench.chapter.identity import check_as_planned, compute_identity_fields, list_plug_in_files
+from unrolled.bench.chapter.models.registry import ZOO, find_model
+from unrolled.bench.chapter.models.spec import select_needed_modules
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text
 from unrolled.bench.errors import require
+from unrolled.bench.identity import read_file_state
 from unrolled.bench.metric import Kind
 from unrolled.bench.trial import PLANNED_FIELDS, FileState, Scalar, Trial
 
@@ -48,6 +52,7 @@ class ChapterTrial(Trial):
     presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER_PAGES"
     run_import: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     first_batch_import: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
+    cost_import: ClassVar[str] = "unrolled.bench.chapter.costs:expected_seconds"
     uses_torch: ClassVar[bool] = True
     unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
     task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
@@ -117,22 +122,16 @@ class ChapterTrial(Trial):
     @property
     def title(self) -> str:
         """The model's title."""
-        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
-
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
     def comparable_class(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
-        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
-
         return f"{ZOO[self.model].module}.{ZOO[self.model].builder}" if self.model in ZOO else self.model
 
     @property
     def uses_seed(self) -> bool:
         """False for a model that is fitted by counting."""
-        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
-
         return not (self.model in ZOO and ZOO[self.model].is_counting_model)
 
     @property
@@ -149,13 +148,6 @@ class ChapterTrial(Trial):
     def preload(self) -> tuple[str, ...]:
         """torch and the corpus; fastai where it trains."""
         return (WARM_UP, f"{WARM_UP}_fastai") if "fastai " in self.versions else (WARM_UP,)
-
-    @property
-    def expected_seconds(self) -> float:
-        """Expected seconds on a core: see `bench.chapter.costs`."""
-        from unrolled.bench.chapter import costs  # it imports this module
-
-        return costs.expected_seconds(self)
 
     def derive_seed(self, name: str) -> int:
         """Return the seed of one use of randomness (init, data, dropout), from the trial's seed alone.
@@ -181,8 +173,6 @@ class ChapterTrial(Trial):
         Of two models of one class, one may have an option that the other lacks. At its default that option is
         no change.
         """
-        from unrolled.bench.chapter.models.registry import ZOO  # the registry imports this module
-
         changes = super().find_changes(base)
         if self.model not in ZOO or base.comparable_class != self.comparable_class:
             return changes
@@ -196,15 +186,26 @@ class ChapterTrial(Trial):
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""
-        from unrolled.bench.chapter.identity import compute_identity_fields  # it imports this module
-
-        return replace(self, **compute_identity_fields(self))
+        return replace(self, **compute_identity_fields(self.model, self.engine, self.options, self.corpus))
 
     def confirm_identity(self) -> Mapping[Path, FileState]:
-        """Return the state of its plug-ins' files. Raises BadInput if code, text or versions have changed."""
-        from unrolled.bench.chapter.identity import check_as_planned
+        """Return the state of the files of its plug-ins, which may still be imported.
 
-        return check_as_planned(self)
+        The text is read by then, so that its file is not among them. A trial that was not identified is not
+        checked. Raises BadInput if code, text or versions have changed since it was planned.
+        """
+        if not self.source:
+            return {}
+        states = {path: read_file_state(path) for path in list_plug_in_files(self.model, self.options)}
+        current = self.identify()
+        require(
+            hash_text(read_corpus_text(self.corpus)) == self.data,
+            "the text was edited after the study was planned",
+            place=f"corpus {self.corpus}",
+            cure="run the study again",
+        )
+        check_as_planned(self, current)
+        return states
 
     def check_text_length(self, tokens: int) -> None:
         """Raise BadInput for a text of so few tokens that a split has less than one batch."""
@@ -222,9 +223,7 @@ class ChapterTrial(Trial):
 
     def select_modules(self, loaded: Sequence[str]) -> list[str]:
         """Return the modules and plug-ins of a study that this trial needs."""
-        from unrolled.bench.chapter.plugins import select_needed_modules
-
-        return select_needed_modules(self, loaded)
+        return select_needed_modules(self.model, self.options, loaded)
 
     def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the text by its relative path, unless every machine has it."""
@@ -241,3 +240,15 @@ class ChapterTrial(Trial):
     @property
     def _relative_path(self) -> str:
         return f"{self.data}/{Path(self.corpus).name}"
+
+
+def make_chapter_trial(
+    model: str, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any
+) -> ChapterTrial:
+    """Return a trial of a model in the chapter's set-up, changed by `options` and `settings`.
+
+    Raises BadInput for an unknown model.
+    """
+    spec = find_model(model)
+    trial_fields = {"options": {**spec.options, **(options or {})}, **spec.settings, **settings}
+    return ChapterTrial(model=model, seed=seed, **trial_fields)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from unrolled.bench.chapter.models.registry import find_model
+from unrolled.bench.chapter.trial import make_chapter_trial
 from unrolled.bench.trial import Trial
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
@@ -86,7 +86,7 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
     A plugged-in penalty, which the registry has only while its plug-in is loaded, must be off, at 0.
     """
-    book = find_model(model).make_chapter_trial().flat_settings()
+    book = make_chapter_trial(model).flat_settings()
     return all(
         value == book.get(name, 0) for name, value in trial.flat_settings().items() if name != "engine"
     )

@@ -21,7 +21,7 @@ from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import checkpoint, loop, train
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.witnesses import model
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
@@ -112,7 +112,7 @@ def make_tiny_trial(tmp_path: Path) -> Callable[..., ChapterTrial]:
         options = changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": 1}
-        return spec.make_chapter_trial(options={**narrow, **options}, **{**size, **changes})
+        return make_chapter_trial(spec.name, options={**narrow, **options}, **{**size, **changes})
 
     return make
 

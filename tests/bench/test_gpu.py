@@ -14,9 +14,8 @@ import torch
 
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import torch_device
-from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.trial import Result
 
 DEVICE = "cuda"
@@ -37,7 +36,7 @@ pytestmark = [
 
 def make_settings(name: str, **changes: Any) -> dict[str, Any]:
     """Return the keywords of the model's trial in the chapter's set-up, of two epochs."""
-    return asdict(find_model(name).make_chapter_trial(**{"device": DEVICE, "epochs": 2, **changes}))
+    return asdict(make_chapter_trial(name, **{"device": DEVICE, "epochs": 2, **changes}))
 
 
 def start_trial(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:

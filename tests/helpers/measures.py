@@ -20,10 +20,10 @@ from torch import nn
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import count_training_flops
-from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
 from unrolled.bench.chapter.training.train import build_model
+from unrolled.bench.chapter.trial import make_chapter_trial
 from unrolled.bench.machine import read_machine_facts
 from unrolled.bench.trial import canonical_json
 
@@ -36,7 +36,7 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
         from tests.helpers import peers
 
         return asdict(getattr(peers, arm)(model, epochs))
-    result = run_trial(find_model(model).make_chapter_trial(engine=arm, epochs=epochs))
+    result = run_trial(make_chapter_trial(model, engine=arm, epochs=epochs))
     parts = ("speed_train_seconds", "speed_valid_seconds")
     training = sum(seconds for part in parts for _, seconds in result.curves[part])
     start = result.metrics["seconds"] - training
@@ -55,7 +55,7 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     """
     device = here()
     size = {"batch": batch, "window": window}
-    plan = find_model(model).make_chapter_trial(options=options, epochs=2, detach_every=0, **size)
+    plan = make_chapter_trial(model, options=options, epochs=2, detach_every=0, **size)
     net = build_model(plan, VOCAB)
     data = _draw_windows(updates, batch, window)
     torch_device.read_gpu_memory(device)  # what was held before is not its own
@@ -113,7 +113,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     from unrolled.ablations.ledger import Ledger
     from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 
-    trials = [find_model(model).make_chapter_trial(seed, epochs=1) for seed in range(count)]
+    trials = [make_chapter_trial(model, seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
         tally = run_trials(
@@ -128,9 +128,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
 
 def result(model: str, epochs: int) -> dict[str, Any]:
     """Return a whole result, as the ledger keeps it."""
-    return json.loads(
-        canonical_json(run_trial(find_model(model).make_chapter_trial(epochs=epochs)).to_dict())
-    )
+    return json.loads(canonical_json(run_trial(make_chapter_trial(model, epochs=epochs)).to_dict()))
 
 
 def machine() -> dict[str, Any]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from unrolled.bench import identity
-from unrolled.bench.chapter import costs, plugins
+from unrolled.bench.chapter import costs
 from unrolled.bench.chapter.identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
+from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES
 from unrolled.bench.program.identity import file_facts, interpreter
 
 
@@ -29,7 +29,7 @@ def _forget() -> None:
     from unrolled.bench.chapter import corpus, text  # torch: not for every worker
 
     PLUG_IN_PENALTIES.clear()
-    plugins._LOADED.clear()
+    PLUG_IN_PARTS.clear()
     for cached in (hash_source, corpus.tokenize_corpus, text.read_corpus_text, costs._measure_text):
         cached.cache_clear()
 

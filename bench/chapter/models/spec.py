@@ -1,11 +1,10 @@
 """An entry of the zoo: how a model is built, and from which sources. Imports no torch."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.module_sources import Sources
 from unrolled.bench.trial import Scalar
 
@@ -44,13 +43,6 @@ class ModelSpec:
         build = getattr(importlib.import_module(self.module), self.builder)
         return build(vocab, **keywords)
 
-    def make_chapter_trial(
-        self, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any
-    ) -> ChapterTrial:
-        """Return a trial of the model in the chapter's set-up, changed by `options` and `settings`."""
-        trial_fields = {"options": {**self.options, **(options or {})}, **self.settings, **settings}
-        return ChapterTrial(model=self.name, seed=seed, **trial_fields)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Penalty:
@@ -69,6 +61,20 @@ class Penalty:
 
 PLUG_IN_PENALTIES: dict[str, Penalty] = {}
 """The penalties that plug-ins have registered, by name."""
+
+
+PLUG_IN_PARTS: dict[str, list[ModelSpec | Penalty]] = {}
+"""The models and penalties that each plug-in has registered, by its name on the command line."""
+
+
+def select_needed_modules(model: str, options: Mapping[str, Scalar], modules: Sequence[str]) -> list[str]:
+    """Return the modules of a study without the plug-ins that a model with these options does not use."""
+    used = {model, *find_active_penalties(options)}
+    return [
+        module
+        for module in modules
+        if module not in PLUG_IN_PARTS or used.intersection(part.name for part in PLUG_IN_PARTS[module])
+    ]
 
 
 def find_active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_trial_runs
 from unrolled.ablations.plans import plan_store
-from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.trial import make_chapter_trial
 from unrolled.bench.metric import Metric
 
 set_environment()  # before anything imports mlflow
@@ -110,7 +110,7 @@ def test_the_mean_of_a_metric_whose_delta_is_in_per_cent_is_geometric_as_on_the_
 
 def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
     (result,) = make_arms(seeds=1, arms=2)[OTHER]
-    counts = [replace(result, trial=ZOO["ngram-1"].make_chapter_trial(seed)) for seed in range(6)]
+    counts = [replace(result, trial=make_chapter_trial("ngram-1", seed)) for seed in range(6)]
     results = {**make_arms(seeds=6, arms=1), OTHER: counts}
     plan = build_plan(results)
     base = results[BASE][0].trial.flat_settings()

@@ -10,6 +10,7 @@ from fastai.learner import Recorder, defaults
 from unrolled.bench import machine
 from unrolled.bench.chapter import golden
 from unrolled.bench.chapter.models.registry import find_model
+from unrolled.bench.chapter.trial import make_chapter_trial
 
 TARGETS = {"lm1": 4207, "lm2": 4207, "lm3": 4160}  # in the validation set; 12,288 from LMModel4 on
 UNLIKE = golden.describe_machine_differences()
@@ -128,7 +129,7 @@ def test_decimals_agree_as_far_as_half_a_unit(printed, recomputed, agree):
 
 
 def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
-    trial = find_model("lm4").make_chapter_trial(golden.SEED)
+    trial = make_chapter_trial("lm4", golden.SEED)
     torch.manual_seed(0)
     book = golden.build_book_model(trial)
     torch.manual_seed(0)
@@ -140,7 +141,7 @@ def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
 
 def test_text_learner_honours_the_chapters_settings():
     """fastai 2.2.0 to 2.8.3 dropped alpha and beta without a word (fastai #3605)."""
-    trial = find_model("lm7").make_chapter_trial(golden.SEED)
+    trial = make_chapter_trial("lm7", golden.SEED)
     learn = golden.make_learner(trial, golden.make_loaders(trial))
     assert (learn.rnn_regularizer.alpha, learn.rnn_regularizer.beta) == (2, 1)
     assert learn.moms == (0.8, 0.7, 0.8)

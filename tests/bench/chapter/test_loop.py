@@ -19,7 +19,7 @@ from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.training import learner, loop, optimizer
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 
 CPU = torch.device("cpu")
 TWINS = ("lm2", "lstm-gates", "lstm-chunk", "gru-before")  # like LMModel1 and gru-after to an engine
@@ -36,7 +36,7 @@ def set_up_torch(restore_torch: None) -> None:
 
 def make_trial(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
     """Return a trial of one epoch."""
-    return ZOO[name].make_chapter_trial(3, options, **{"epochs": 1, "batch": 16, **settings})
+    return make_chapter_trial(name, 3, options, **{"epochs": 1, "batch": 16, **settings})
 
 
 def prepare_training(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:

@@ -13,7 +13,6 @@ from tests.helpers.new_process import forget_read_files
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import costs, plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
-from unrolled.bench.chapter.identity import check_as_planned
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
@@ -211,14 +210,14 @@ def test_an_edit_of_a_plug_ins_part_makes_other_trials_of_it(
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     reload(path)
     assert ids() == old_ids
-    check_as_planned(trial)
+    trial.confirm_identity()
     (tmp_path / file).write_text(f"{(tmp_path / file).read_text()}# edited\n")
     reload(path)  # in the process of a trial
     new_ids = ids()
     assert old_ids[0] != new_ids[0]
     assert old_ids[1] == new_ids[1]
     with raises_bad_input("plug-in", "run the study again"):
-        check_as_planned(trial)
+        trial.confirm_identity()
 
 
 def test_a_family_that_a_plug_in_builds_on_counts(load_plug_in: Callable[..., Path]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.chapter.models.registry import ZOO, find_model
+from unrolled.bench.chapter.trial import make_chapter_trial
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
@@ -17,7 +18,7 @@ CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6",
 @pytest.mark.parametrize("name", ZOO)
 def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
     spec = ZOO[name]
-    assert spec.name == spec.make_chapter_trial().model == name
+    assert spec.name == make_chapter_trial(spec.name).model == name
     assert spec.chapter_seconds > 0
     assert spec.title
     assert spec.description
@@ -30,7 +31,7 @@ def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHAPTER)
 def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
-    trial = ZOO[name].make_chapter_trial()
+    trial = make_chapter_trial(name)
     assert (trial.lr, trial.epochs, trial.window) == CHAPTER[name]
     assert ZOO[name].options["hidden"] == trial.batch == 64
     assert trial.reset == ("batch" if name in ("lm1", "lm2") else "epoch")
@@ -40,8 +41,8 @@ def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
 def test_an_option_at_its_default_is_no_change(monkeypatch) -> None:
     options = {**ZOO["lm7"].options, "bias": True}
     monkeypatch.setitem(ZOO, "lm7", replace(ZOO["lm7"], options=options))
-    trials = [ZOO["lm7"].make_chapter_trial(options={"bias": bias}) for bias in (True, False)]
-    lm6, gru = (ZOO[name].make_chapter_trial() for name in ("lm6", "gru"))
+    trials = [make_chapter_trial("lm7", options={"bias": bias}) for bias in (True, False)]
+    lm6, gru = (make_chapter_trial(name) for name in ("lm6", "gru"))
     assert [trial.find_changes(lm6).get("bias") for trial in trials] == [None, False]
     assert [trial.find_changes(gru).get("bias") for trial in trials] == [True, False]
 
@@ -50,6 +51,7 @@ LIGHT = """
 import sys
 from unrolled.bench import devices, identity, trial
 from unrolled.bench.chapter import text
+from unrolled.bench.chapter.trial import make_chapter_trial
 from unrolled.bench.chapter.models import registry
 text.read_corpus_text("human-numbers")
 print({"torch", "fastai"} & {*sys.modules})

@@ -13,8 +13,7 @@ from tests.helpers.synthetic_studies import (
     make_study,
 )
 from unrolled.ablations.study.loading import load_study
-from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.compare.design import MeasuredArm
@@ -32,7 +31,7 @@ def test_each_published_accuracy_is_a_whole_number_of_hits(name):
 
 def change_each_setting(model):
     """Return the chapter's trial of a model once for each of its settings, with another value there."""
-    chapter = find_model(model).make_chapter_trial()
+    chapter = make_chapter_trial(model)
     for name in (field.name for field in fields(ChapterTrial) if "setting" in field.metadata):
         yield name, replace(chapter, **{name: change_value(getattr(chapter, name))})
     for name, value in {**chapter.options, "a_penalty": 0.0}.items():
@@ -49,7 +48,7 @@ def change_value(value):
 @pytest.mark.parametrize("name", BOOK)
 def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
     alike = {setting for setting, trial in change_each_setting(name) if has_book_settings(trial, name)}
-    chapter = find_model(name).make_chapter_trial()
+    chapter = make_chapter_trial(name)
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
     assert alike == {"engine"}
     assert has_book_settings(off, name)
@@ -79,7 +78,7 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
 
 def test_a_page_says_why_the_books_values_differ():
     def make_book_arm(model, effect):
-        chapter = find_model(model).make_chapter_trial()
+        chapter = make_chapter_trial(model)
         losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
         results = {seed: make_result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
         return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
