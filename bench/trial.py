@@ -85,6 +85,11 @@ class Trial:
         """The command line with its settings in braces: "train.py --lr {lr}"; "" where there is none."""
         return ""
 
+    @property
+    def newest_code(self) -> str:
+        """The file of the user's code that was written last; "" where there is none."""
+        return ""
+
     @classmethod
     def metric_kinds(cls) -> Mapping[str, Kind]:
         """Return the kind of each cost that is measured of such trials, by name: seconds → "time"."""
@@ -160,6 +165,18 @@ class Trial:
     def make_study_result(self, result: "Result", metrics: Sequence[str]) -> "StudyResult":
         """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
         return StudyResult(result)
+
+    def rename_commit(self, name: str) -> Self:
+        """Return the trial with another name for the commit that it runs, if it runs one."""
+        return self
+
+    def describe_identity(self) -> str:
+        """Return a line on the user's files and the versions that enter its identity; "" for no files."""
+        return ""
+
+    def list_hashed_files(self) -> dict[str, Path]:
+        """Return the user's files that enter its identity and may be named in an error, by name."""
+        return {}
 
     def identify(self) -> Self:
         """Return the trial with `source`, `data` and `versions`, computed from today's files.

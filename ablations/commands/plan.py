@@ -28,7 +28,6 @@ from unrolled.ablations.training.estimates import (
 )
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import Result
 
@@ -71,11 +70,10 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
         todo = [trial for trial in planned_trials if trial.id not in results]
         for reason in explain_retraining(earlier, plan, todo, ledger):
             print(make_visible(reason))
-    if plan and isinstance(
-        program := study.baseline.make_unidentified_trial(device=device.kind), ProgramTrial
-    ):
+    if plan and study.is_of_program:
+        trial = study.baseline.make_unidentified_trial(device=device.kind)
         mean = fmean(measured_seconds.values()) if measured_seconds else None
-        for line in describe_costs(plan, program, len(results), mean, device):
+        for line in describe_costs(plan, trial, len(results), mean, device):
             print(make_visible(line))
     if commits := list_checked_out_commits(study.baseline.factory):
         print("commits, each with the packages that are installed now:")

@@ -21,7 +21,6 @@ from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, StoppingRule
 from unrolled.bench.trial import Result, StudyResult, Trial, find_trial_type
 
@@ -181,8 +180,8 @@ class Plan:
         In a study that judges time, a resumed training counts as failed, since its time is not the whole.
         """
         name = self._commit_names.get(result.trial.id)
-        if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
-            result = replace(result, trial=replace(result.trial, commit=name))
+        if name:
+            result = replace(result, trial=result.trial.rename_commit(name))
         study_result = result.trial.make_study_result(result, [metric.name for metric in self.metrics])
         if study_result.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"

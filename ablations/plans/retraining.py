@@ -9,7 +9,6 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.phrases import plural
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Trial
 
 
@@ -48,13 +47,12 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
             continue
         if earlier_trial.declared_fields == trial.declared_fields:
             counts[" and ".join(describe_changes(earlier_trial, trial))] += 1
-            if isinstance(trial, ProgramTrial) and earlier_trial.source != trial.source:
+            if earlier_trial.source != trial.source:
                 edited_trial = trial
     lines = [
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in counts.items()
     ]
-    if edited_trial:
-        cure = "`code` in [program] names the files that count"
-        lines.append(f"its newest file is {edited_trial.newest_code}; {cure}")
+    if edited_trial and (newest_file := edited_trial.newest_code):
+        lines.append(f"its newest file is {newest_file}; `code` in [program] names the files that count")
     return lines

@@ -206,10 +206,6 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
 
 def _locate_in_program(error: BaseException, trial: Trial) -> str:
     """Return "train.py, line 9" if the error passed through a file of the trial's program, else ""."""
-    from unrolled.bench.program.trial import ProgramTrial  # trials of the chapter do not load it
-
-    if not isinstance(trial, ProgramTrial):
-        return ""
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now
         names = {path.resolve(): name for name, path in trial.list_hashed_files().items()}

@@ -18,8 +18,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import DeviceChoice, count_slots
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import plural
-from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, Trial
 from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ def count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, 
 
 
 def describe_costs(
-    plan: Plan, program: ProgramTrial, ended: int, seconds: float | None, device: DeviceChoice
+    plan: Plan, trial: Trial, ended: int, seconds: float | None, device: DeviceChoice
 ) -> list[str]:
     """Return lines on a program's study: its cost, what its identity consists of, and the first checks.
 
@@ -143,7 +142,7 @@ def describe_costs(
     cost = "unknown until the first has ended (--seeds 0 trains one of each arm)"
     checks = f"{plural(first, 'trial')}{' and a second run of the first' if repeats else ''}"
     if seconds is not None:
-        workers, places = count_workers(device, program.gpu_count)
+        workers, places = count_workers(device, trial.gpu_count)
         times = [format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
         cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
         checks += f", {(first + repeats) * seconds:.0f} s of training"
@@ -157,7 +156,7 @@ def describe_costs(
         f"arms: {join_first_names([arm.name for arm in plan.arms], MOST_LISTED_ARMS)}",
         f"trainings: {' to '.join(map(str, numbers))}{repetition}; {ended} have ended",
         f"seconds of one: {cost}",
-        f"trained again if one of these changes: {program.describe_identity()}",
+        f"trained again if one of these changes: {trial.describe_identity()}",
         f"first checks, on {checks}",
     ]
 

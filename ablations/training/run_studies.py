@@ -48,7 +48,6 @@ from unrolled.ablations.training.study_run import (
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import StudyResult, Trial
 from unrolled.reports.page.summary import find_page, read_summary
 
@@ -183,8 +182,8 @@ def _prepare_training(study_run: StudyRun) -> None:
     plan = add_earlier_verdicts(plan, ledger)
     study_run.replace_plan(plan_store.store_plan(plan, ledger, study_run.trials))
     study_run.writer.open_study(study_run.plan)
-    if todo and isinstance(program := study_run.trials[0], ProgramTrial):
-        _print_costs(program, study_run)
+    if todo and plan.is_of_program:
+        _print_costs(study_run)
     for result in study_run.scheduler.results.values():
         study_run.budget.measure_trial(result)
         if result.status != "failed":  # another study may be training it again
@@ -206,12 +205,12 @@ def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
         print_line(f"{make_visible(study_run.plan.study)}: {line}")
 
 
-def _print_costs(program: ProgramTrial, study_run: StudyRun) -> None:
+def _print_costs(study_run: StudyRun) -> None:
     """Print what the study of a program costs, and what is checked first."""
     results = study_run.scheduler.results
     times = [result.total_seconds for result in results.values() if result.done]
     mean = fmean(times) if times else None
-    for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
+    for line in describe_costs(study_run.plan, study_run.trials[0], len(results), mean, study_run.device):
         print_line(f"{make_visible(study_run.plan.study)}: {make_visible(line)}")
 
 

@@ -224,6 +224,10 @@ class ProgramTrial(Trial):
         study = make_absolute_folder(self.study_folder) if self.study_folder else self._root
         return Layout(self._root, study, self.checkout, self.import_roots)
 
+    def rename_commit(self, name: str) -> Self:
+        """Return the trial with another name for its commit, as a branch may have had another name."""
+        return replace(self, commit=name)
+
     def list_hashed_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
