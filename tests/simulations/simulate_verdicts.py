@@ -2,7 +2,7 @@
 
     python tests/simulations/simulate_verdicts.py [CONTRASTS] [SEED]
 
-prints its tables (40,000 contrasts: a minute of CPU). Looks are the default ones; "fifteen" is the
+prints its tables (40,000 contrasts: two minutes of CPU). Looks are the default ones; "fifteen" is the
 first step of Holm over as many independent contrasts.
 """
 
