@@ -40,11 +40,20 @@ def print_arms(comparison: Comparison, console: Console) -> None:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
         estimate = contrast.estimate if contrast else None
         difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
-        numbers = level, difference, arm.describe_seeds_of_mean()
+        numbers = level, difference, _describe_seeds(arm)
         table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
     if any(row.verdict and row.verdict.provisional for row in comparison.arms):
         console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")
+
+
+def _describe_seeds(arm: ComparedArm) -> str:
+    """Return how many seeds the means of a row are over: its pairs, if its base is one run on every seed."""
+    contrast = arm.contrast
+    seeds = arm.summary.n - arm.summary.diverged
+    if contrast and contrast.is_paired and contrast.pairs < seeds:
+        return f"{contrast.pairs} of {seeds}"
+    return arm.describe_seeds_of_mean()
 
 
 def _describe_verdict(arm: ComparedArm) -> Text:

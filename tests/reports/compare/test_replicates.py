@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from tests.helpers.synthetic_studies import (
@@ -18,6 +19,7 @@ from tests.helpers.synthetic_studies import (
     make_study,
     set_metrics,
 )
+from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
@@ -106,6 +108,10 @@ def test_an_arm_beside_a_constant_has_the_mean_of_all_its_seeds() -> None:
     comparison = compare_table(pd.concat([runs.assign(arm="constant", loss=0.9), runs]), LOSS)
     row = comparison.arms[1]
     assert (row.verdict.kind, row.summary.n, row.contrast.pairs) == ("open", 10, 1)
+    console = Console(width=80)
+    with console.capture() as table:
+        print_arms(comparison, console)
+    assert " 1 of 10 " in table.get().splitlines()[-1], "the row's two means are of one pair"
     low, high = stats.t.interval(0.95, 9, DRAWN.mean(), stats.sem(DRAWN))
     record = pd.read_csv(io.StringIO(format_comparison_csv(comparison))).iloc[1]
     assert [record.loss_mean, record.loss_mean_low, record.loss_mean_high] == pytest.approx(
