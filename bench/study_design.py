@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+SEEN_PAIRS = 3
+"""Pairs with results that make a contrast count as seen. A first run of one or two seeds does not."""
+
 
 class StoppingRule(StrEnum):
     """When a study gives a contrast no more seeds."""

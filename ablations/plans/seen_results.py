@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
+from unrolled.bench.study_design import SEEN_PAIRS
 from unrolled.bench.trial import Result, Trial, canonical_json
-
-SEEN_PAIRS = 3
-"""Pairs with results that make a contrast count as seen. A first run of one or two seeds does not."""
 
 
 def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:

@@ -22,7 +22,11 @@ from unrolled.reports.statistics.verdicts import Verdict
 BESIDE = "beside all the others"
 ALONE = "alone"
 AVERAGE = "on average"
-CONTEXTS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
+CONTEXTS = {
+    BESIDE: "leave one out",
+    ALONE: "add one",
+    AVERAGE: "over all settings of the other parts of this study, factorial",
+}
 """Context → the name of its design. A context says how the other factors are set while one is switched on."""
 
 Change = tuple[str, Scalar]

@@ -134,7 +134,10 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
     """Return the effects by other metrics that contradict a verdict, such as "perplexity 13 % higher"."""
     phrases = []
     for view, other_verdict in others:
-        if other_verdict is None or other_verdict.kind == verdict.kind:
+        if other_verdict is None:
+            continue
+        is_larger = verdict.size is Size.LESS and other_verdict.size is Size.MORE
+        if other_verdict.kind == verdict.kind and not is_larger:
             continue
         if other_verdict.direction is not Direction.NONE:
             scale = view.scale.second_scale or view.scale
@@ -162,11 +165,18 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
         everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(finding.name, base, comparison.metric_title, everywhere, finding.remarks))
+    least = comparison.scale.format_delta(comparison.metric.zone)
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
-    if small:
-        least = comparison.scale.format_delta(comparison.metric.zone)
-        verb = "changes" if len(small) == 1 else "change"
-        lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
+    for direction in Direction:
+        alike = [finding for finding in small if finding.verdict.direction is direction]
+        if alike and direction is Direction.NONE:
+            verb = "changes" if len(alike) == 1 else "change"
+            lines.append(Markup("{} {} less than {}").format(_list_findings(alike), verb, least))
+        elif alike:
+            verb = "is" if len(alike) == 1 else "are"
+            lines.append(
+                Markup("{} {} {} by less than {}").format(_list_findings(alike), verb, direction, least)
+            )
     if undecided := [
         finding for finding in findings if not finding.verdict.makes_claim and finding not in settled
     ]:

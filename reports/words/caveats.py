@@ -2,7 +2,7 @@
 
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.phrases import join_first, plural
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_design import SEEN_PAIRS, StoppingRule
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import (
@@ -176,7 +176,7 @@ def describe_declaration(comparison: Comparison) -> str:
         return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
     if design.is_shipped:
         return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
-    return f"{date}, before any of its contrasts had results of both sides in this ledger"
+    return f"{date}, before any of its contrasts had {SEEN_PAIRS} pairs of results in this ledger"
 
 
 def list_earlier_attempts(comparison: Comparison) -> list[str]:

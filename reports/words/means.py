@@ -43,14 +43,18 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     ]
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
-    verb = "keeps its" if len(stable) == 1 else "keep their"
+    verb = "is shown to keep its" if len(stable) == 1 else "are shown to keep their"
     marks = [*merge_standings([arm for by_key in tasks.values() for arm in by_key.values()])]
     verdicts = [arm.verdict for by_key in tasks.values() for arm in by_key.values() if arm.verdict]
     is_short = len(comparison.design.first_look_seeds) < CLAIM_SEEDS
     if stable and (is_short or any(verdict.provisional for verdict in verdicts)):
         marks.append("provisional")
     remarks = f" ({', '.join(marks)})" if marks else ""
-    phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order{remarks}")]
+    phrases = [
+        Markup(
+            f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task{remarks}"
+        )
+    ]
     unsure = Markup("Which is better is not shown on every task for {}")
     for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
         if pairs:

@@ -66,17 +66,21 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     """
     if verdict.blocked_reason:
         return f"open: {verdict.blocked_reason}"
-    looks = verdict.contrast.look.looks
+    contrast = verdict.contrast
+    looks = contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
-    seeds = f"{verdict.contrast.look.seed_count} of {looks.last} seeds"
+    ended_count = (
+        len(contrast.seeds) + contrast.lost_count
+    )  # fewer than the first look has, until it is complete
+    seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
     if verdict.has_ended:
         return (
             f"decided at {seeds}"
             if verdict.makes_claim
             else f"open at {seeds}, where {first_metric} was decided"
         )
-    if verdict.contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
+    if contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
     return f"{_name_open_part(verdict, first_metric)}open after {seeds}"
 

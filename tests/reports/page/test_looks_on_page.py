@@ -277,7 +277,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     assert "strong against base (exploratory): " in write_claims(comparison)[0]
     assert "before any of its contrasts" not in text
     assert describe_seen_data(compare(make_looked_study())) == ""
-    assert "before any of its contrasts had results" in read_page_text(
+    assert "before any of its contrasts had 3 pairs" in read_page_text(
         render(compare(make_looked_study()), tmp_path)
     )
 

@@ -125,6 +125,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     )
     assert not verdict.has_ended
     assert "open after 10 of 40 seeds" in describe_stage(verdict)
+    assert "open after 9 of 40 seeds" in describe_stage(decisions.verdicts["wide"]["valid_accuracy"])
     assert verdict.contrast.interval() and verdict.interval is None, "no look has been taken yet"
     one_metric = {
         **cut_pairs(PAIRS, 10),

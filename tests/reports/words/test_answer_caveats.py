@@ -72,7 +72,9 @@ def compare_diverged(*arms):
 FIVE = (3, 9, 11, 20, 31)  # seeds; McNemar's p of five against none is .0625
 
 
-@pytest.mark.parametrize(("effect", "line"), [(-0.01, "{} changes less than 0.02 nats"), (0.0, "Open: {}")])
+@pytest.mark.parametrize(
+    ("effect", "line"), [(-0.01, "{} is better by less than 0.02 nats"), (0.0, "Open: {}")]
+)
 def test_the_diverged_seeds_of_an_arm_are_counted_wherever_it_is_named(effect, line):
     comparison = compare_diverged(make_diverged_arm("base", 0.0), make_diverged_arm("near", effect, *FIVE))
     rates = "diverged 5 of 40 against 0 of 40"
@@ -92,7 +94,7 @@ def test_the_diverged_seeds_of_a_baseline_are_counted():
 def test_the_diverged_seeds_of_arms_that_are_not_named_are_counted():
     arms = [make_diverged_arm(f"wd {i}", -0.01, 0) for i in range(10)]
     texts = write_lines(compare_diverged(make_diverged_arm("base", 0.0), *arms))
-    assert texts[1].endswith("and 2 others (seeds of 2 diverged) change less than 0.02 nats")
+    assert texts[1].endswith("and 2 others (seeds of 2 diverged) are better by less than 0.02 nats")
 
 
 def test_a_claim_on_few_seeds_is_marked_provisional_wherever_it_stands(capsys):
