@@ -8,7 +8,7 @@ from unrolled.bench.phrases import plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names
 from unrolled.reports.scale import Scale
-from unrolled.reports.statistics.gates import GateOutcome
+from unrolled.reports.statistics.gates import Bound, GateOutcome
 
 
 class GateRow(NamedTuple):
@@ -37,8 +37,8 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
                 arm=arm or first_arm,  # a gate with one variant of the settings does not name it
                 outcome=bound.outcome,
                 change=_describe_change(bound.worse, bound.metric, scale),
-                worst=_describe_change(bound.upper, bound.metric, scale),
-                delta=scale.format_delta(bound.metric.zone),
+                worst=_describe_worst(bound, scale),
+                delta=_describe_delta(bound.metric, scale),
                 seeds=bound.pairs,
             )
         )
@@ -52,6 +52,18 @@ def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
     if not worse:
         return "equal"
     return scale.describe_difference(worse if metric.lower_is_better else -worse)
+
+
+def _describe_worst(bound: Bound, scale: Scale) -> str:
+    """Return the bound on how much worse the head is; the mean of the last look may lie beyond it."""
+    worst = _describe_change(bound.upper, bound.metric, scale)
+    is_exceeded = bound.worse is not None and bound.worse > bound.upper
+    return f"{worst} by an earlier look" if is_exceeded else worst
+
+
+def _describe_delta(metric: Metric, scale: Scale) -> str:
+    """Return δ, if it is a ratio, as the change for the worse: a speed of δ 25 % may be 20 % lower."""
+    return _describe_change(metric.zone, metric, scale) if metric.ratio else scale.format_delta(metric.zone)
 
 
 def describe_gate(comparison: Comparison) -> str:

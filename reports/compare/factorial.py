@@ -142,7 +142,8 @@ def _measure_effects(
 def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Part, ...]:
     """Return the factors that have a verdict in more than one context.
 
-    P is adjusted by Holm over the factors of a context.
+    Declared contrasts keep their verdict. The p of the others is adjusted by Holm within their context, that
+    of effects on average together with the interactions.
     """
     baseline = comparison.arms[0]
     neighbours = _find_neighbours(comparison, baseline)

@@ -1,0 +1,27 @@
+"""The lines of a gate: a mean, the bound beside it, and δ in the direction that is worse."""
+
+from dataclasses import replace
+
+from tests.helpers.synthetic_studies import compare, make_arm, make_study
+from unrolled.bench.metric import Metric
+from unrolled.reports.commits.gate import GateRow, list_gate_rows
+from unrolled.reports.statistics.gates import Bound, GateDecision
+
+
+def make_row(bound: Bound) -> GateRow:
+    """Return the row of a gate with this bound."""
+    comparison = compare(make_study((make_arm("base", 0.0), make_arm("head", 0.1))))
+    gate = GateDecision(bounds={("", bound.metric.name): bound}, looks_taken=1, seeds_requested=0)
+    (row,) = list_gate_rows(replace(comparison, gate=gate))
+    return row
+
+
+def test_a_mean_beyond_the_bound_of_an_earlier_look_is_told_apart() -> None:
+    loss = Metric("valid_loss", 1.0, "lower")
+    assert "earlier look" in make_row(Bound(metric=loss, pairs=40, worse=1.2, upper=1.1, lower=0.2)).worst
+    assert "earlier look" not in make_row(Bound(metric=loss, pairs=40, worse=1.0, upper=1.1, lower=0.2)).worst
+
+
+def test_a_delta_in_per_cent_is_the_fall_that_is_too_much() -> None:
+    speed = Metric("tokens_per_second", 25.0, "higher", ratio=True)
+    assert make_row(Bound(metric=speed, pairs=10, worse=25.0, upper=30.0, lower=23.0)).delta == "20 % lower"
