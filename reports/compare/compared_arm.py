@@ -12,7 +12,7 @@ from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.types import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
@@ -212,12 +212,8 @@ def add_contrast(
     """
     name = arm.name
     if arm.measured.repeats_baseline:
-        contrast = compare_pairs(
-            arm.summary.values,
-            baseline.summary.values,
-            zone=metric.zone,
-            lower_is_better=metric.lower_is_better,
-        )
+        scale = JudgedScale(metric.zone, metric.lower_is_better)
+        contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
         return _limit_to_pairs(arm, contrast, metric)
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:

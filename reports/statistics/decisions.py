@@ -20,7 +20,7 @@ from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_futile
 from unrolled.reports.statistics.looks import Look, Looks
-from unrolled.reports.statistics.pairs import compare_pairs, make_options
+from unrolled.reports.statistics.pairs import Losses, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
@@ -194,10 +194,10 @@ class _LookInput(Generic[Key]):
         return compare_pairs(
             arm,
             base,
-            **make_options(metric),
+            make_judged_scale(metric),
             family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
-            lost_count=len(self.select_lost_seeds(name, k).keys() - paired),
+            losses=Losses(len(self.select_lost_seeds(name, k).keys() - paired)),
             computed_alike=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.looks import Look, Looks
-from unrolled.reports.statistics.pairs import compare_pairs, make_options
+from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
@@ -69,7 +69,7 @@ class Bound:
         contrast = compare_pairs(
             head,
             base,
-            **make_options(self.metric),
+            make_judged_scale(self.metric),
             look=look,
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )

@@ -9,6 +9,7 @@ from scipy import stats
 
 from unrolled.reports.chapter.book import predict_value
 from unrolled.reports.statistics.factorial_effects import factorial_effects
+from unrolled.reports.statistics.pairs import JudgedScale
 from unrolled.reports.statistics.speed_ratio import speed_ratio
 
 OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of eight seeds
@@ -28,7 +29,7 @@ def make_cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
 
 
 def test_factorial_effects_are_recovered() -> None:
-    effects = {e.name: e for e in factorial_effects(make_cells(noise=0.0), FACTORS, delta=0.5)}
+    effects = {e.name: e for e in factorial_effects(make_cells(noise=0.0), FACTORS, JudgedScale(0.5))}
     assert list(effects) == ["tying", "dropout", "ar", "tying × dropout", "tying × ar", "dropout × ar"]
     # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is all of .08
     assert effects["tying"].mean == pytest.approx(-0.16)
@@ -42,7 +43,7 @@ def test_factorial_effects_are_recovered() -> None:
 
 def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
     table = make_cells()
-    tying = factorial_effects(table, FACTORS, delta=0.5)[0]
+    tying = factorial_effects(table, FACTORS, JudgedScale(0.5))[0]
     on, off = (
         [np.mean([x[s] for key, x in table.items() if key[0] is side]) for s in range(10)]
         for side in (True, False)
@@ -57,7 +58,7 @@ def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
 
 
 def test_factorial_effects_are_corrected_together() -> None:
-    verdicts = {e.name: e.verdict for e in factorial_effects(make_cells(), FACTORS, delta=0.5)}
+    verdicts = {e.name: e.verdict for e in factorial_effects(make_cells(), FACTORS, JudgedScale(0.5))}
     assert (
         max(verdicts[name].adjusted_difference.p for name in ("tying", "dropout", "tying × dropout")) < 0.001
     )
@@ -68,13 +69,13 @@ def test_factorial_effects_are_corrected_together() -> None:
 def test_an_incomplete_design_is_refused() -> None:
     table = make_cells()
     with pytest.raises(ValueError, match="2 factors have 4 cells"):
-        factorial_effects(table, FACTORS[:2], delta=0.5)
+        factorial_effects(table, FACTORS[:2], JudgedScale(0.5))
     table[True, True, True][0] = math.nan
     with pytest.raises(ValueError, match="NaN"):
-        factorial_effects(table, FACTORS, delta=0.5)
+        factorial_effects(table, FACTORS, JudgedScale(0.5))
     table[True, True, True] = {0: 1.0}
     with pytest.raises(ValueError, match="two seeds"):
-        factorial_effects(table, FACTORS, delta=0.5)
+        factorial_effects(table, FACTORS, JudgedScale(0.5))
 
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:

@@ -11,7 +11,7 @@ from tests.helpers.synthetic_studies import four_errors
 from tests.simulations.simulate_rules import simulate_stretch
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 
 
 @pytest.mark.parametrize(("dz", "by_t", "seeds"), [(0.5, 34, 35), (1, 10, 12), (1.5, 6, 7)])  # statsmodels
@@ -84,7 +84,7 @@ def test_no_effect_needs_no_end_of_seeds() -> None:
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
-    single, dozen = (compare_pairs(arm, baseline, zone=0.05, family_size=k) for k in (1, 12))
+    single, dozen = (compare_pairs(arm, baseline, JudgedScale(0.05), family_size=k) for k in (1, 12))
     assert single.sd is not None
     assert single.mde is not None
     assert dozen.mde is not None
@@ -101,5 +101,5 @@ def test_pairs_that_signs_judge_have_no_detectable_difference(
     draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
     base = dict.fromkeys(range(lost, 12), 0.0)
     arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
-    contrast = compare_pairs(arm, base, zone=0.1, lost_count=lost)
+    contrast = compare_pairs(arm, base, JudgedScale(0.1), losses=Losses(lost))
     assert (contrast.mde, contrast.seeds_needed) == (None, None)
