@@ -35,21 +35,21 @@ class Scale:
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
     table_decimals: int = 4
     log: float = 0.0  # 0 for a metric that is judged as it is measured
-    delta: float = 0.0  # smallest difference that matters, on the judged scale
+    zone: float = 0.0  # smallest difference that matters, on the judged scale
     level_phrase: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another unit of the same numbers: perplexity for a loss
 
     def adapt_to(self, metric: Metric) -> "Scale":
         """Return the scale with this metric's δ, and decimals to fit; a ratio has differences in per cent."""
         places = count_table_decimals(metric.delta)
-        scale = replace(self, delta=metric.zone, table_decimals=places)
+        scale = replace(self, zone=metric.zone, table_decimals=places)
         if metric.ratio:
             return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
         by_delta = max(0, count_table_decimals(self.multiplier * metric.delta) - 1)
         decimals, most_decimals = (
             by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
         )
-        second = self.second_scale and replace(self.second_scale, delta=metric.zone)
+        second = self.second_scale and replace(self.second_scale, zone=metric.zone)
         return replace(scale, decimals=decimals, most_decimals=most_decimals, second_scale=second)
 
     @property
@@ -141,16 +141,14 @@ class Scale:
             )
         return f"{interval.percent} CI [{low}, {high}]"
 
-    def format_delta(self, delta: float) -> str:
-        """Return a δ of the judged scale in `difference_unit`: 0.02 → "2 points"."""
+    def format_delta(self, zone: float) -> str:
+        """Return a zone of the judged scale as δ in `difference_unit`: 0.02 → "2 points"."""
         digits = ".3g" if self.log else "g"
-        return f"{self.scale_difference(delta):{digits}} {self.difference_unit}".rstrip()
+        return f"{self.scale_difference(zone):{digits}} {self.difference_unit}".rstrip()
 
-    def format_measured_delta(self, delta: float) -> str:
-        """Return a δ as tables have it, on the measured scale: "0.02", "0.05 nats", "5 %"."""
-        return (
-            f"{self.convert_difference(delta):g} {self.difference_unit if self.log else self.unit}".rstrip()
-        )
+    def format_measured_delta(self, zone: float) -> str:
+        """Return a zone as tables have δ, on the measured scale: "0.02", "0.05 nats", "5 %"."""
+        return f"{self.convert_difference(zone):g} {self.difference_unit if self.log else self.unit}".rstrip()
 
     def format_cell(self, x: float | None) -> str:
         """Return a level as a table has it: 0.876 → "0.8760"."""
@@ -194,7 +192,7 @@ class Scale:
 
     def _hides_a_limit(self, interval: Interval, decimals: int) -> bool:
         """Return True if an end is not 0 or ±δ, and would be rounded to one of them."""
-        limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
+        limits = [self.scale_difference(x) for x in (0.0, self.zone, -self.zone)]
         finite_ends = [self.scale_difference(x) for x in (interval.low, interval.high) if math.isfinite(x)]
         return any(
             end != limit and round(end, decimals) == round(limit, decimals)

@@ -125,15 +125,15 @@ def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
     means = {arm.index: m for arm in comparison.arms if (m := arm.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
-    delta = comparison.metric.zone
+    zone = comparison.metric.zone
     q1, q3 = np.quantile(list(means.values()), (0.25, 0.75))
-    reach = _REACH * max(q3 - q1, 2 * delta)
+    reach = _REACH * max(q3 - q1, 2 * zone)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
     near = [arm for arm in comparison.arms if arm.index in means and means[arm.index] in inner]
     values = [x for arm in near for x in arm.summary.values.values() if x in outer]
     base = means[near[0].index]
-    low = min([*values, base - 2 * delta])
-    high = max([*values, base + 2 * delta])
+    low = min([*values, base - 2 * zone])
+    high = max([*values, base + 2 * zone])
     for mark in marks.values():
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low = min(low, mark)
@@ -173,11 +173,11 @@ def _draw_strip(elements: Sequence[str]) -> Markup:
     return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(elements)}</svg>')
 
 
-def _draw_zone(axis: Axis, base: float | None, delta: float) -> list[str]:
+def _draw_zone(axis: Axis, base: float | None, zone: float) -> list[str]:
     """Return the band of ±δ around the mean of the base, and a line at that mean."""
-    if base is None or not axis.low - delta < base < axis.high + delta:
+    if base is None or not axis.low - zone < base < axis.high + zone:
         return []
-    low, high = (float(axis.format_position(x)[:-1]) for x in (base - delta, base + delta))
+    low, high = (float(axis.format_position(x)[:-1]) for x in (base - zone, base + zone))
     band = f'<rect class="band" x="{low:.4g}%" width="{high - low:.4g}%" height="28"/>'
     if base not in axis:
         return [band]
@@ -269,16 +269,16 @@ def draw_effects(
     factorial: Factorial, comparison: Comparison
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Return ticks, and a strip for each effect of the factorial with its differences by seed."""
-    delta = comparison.metric.zone
+    zone = comparison.metric.zone
     differences = [x for e in factorial.effects for x in e.verdict.contrast.differences.values()]
-    low = min([*differences, -2 * delta])
-    high = max([*differences, 2 * delta])
+    low = min([*differences, -2 * zone])
+    high = max([*differences, 2 * zone])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of values in per cent are points
     ticks = _make_ticks(
         axis, Scale(value_unit="%") if comparison.scale.log else replace(comparison.scale, value_unit="")
     )
-    zero = _draw_zone(axis, 0.0, delta)
+    zero = _draw_zone(axis, 0.0, zone)
     format_value = partial(comparison.scale.format_difference, sign=True)
     strips = []
     for effect in factorial.effects:

@@ -290,7 +290,7 @@ def _find_futile(
             continue
         test = LastLookTest(
             looks=contrast.look.looks,
-            delta=contrast.zone,
+            zone=contrast.zone,
             alpha=verdict.adjusted_difference.alpha,
             alpha_same=verdict.adjusted_equivalence.alpha,
             until_size=stopping_rule == StoppingRule.SIZE,

@@ -122,7 +122,7 @@ def judge_proposal(
     level: float,
     looks: Looks = CHAIN_LOOKS,
     fewer_lines: bool = False,
-    delta: float = 0.0,
+    zone: float = 0.0,
     simpler_level: float = 0.0,
     gains_over_keep: Floats | None = None,
 ) -> ProposalVerdict:
@@ -132,7 +132,7 @@ def judge_proposal(
     which counts as no gain; and 0 if both did. Pairs beyond the look where a proposal ends change nothing.
 
     A candidate with `fewer_lines` that is not kept is simpler if it is shown, at `simpler_level`, to be less
-    than `delta` worse than the last proposal that was kept. `gains_over_keep` are the gains over that
+    than `zone` worse than the last proposal that was kept. `gains_over_keep` are the gains over that
     proposal, if it is not the incumbent. Raises ValueError for NaN, and for looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
@@ -140,15 +140,15 @@ def judge_proposal(
     if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
-    shifted = _judge_gains(over_keep + delta, looks, simpler_level)
+    shifted = _judge_gains(over_keep + zone, looks, simpler_level)
     if shifted.outcome is ProposalOutcome.KEEP and shifted.gain is not None:
         return ProposalVerdict(
             outcome=ProposalOutcome.SIMPLER,
             p_value=verdict.p_value,
             simpler_p=shifted.p_value,
             pairs=shifted.pairs,
-            gain=shifted.gain - delta,
-            bound=shifted.bound - delta,
+            gain=shifted.gain - zone,
+            bound=shifted.bound - zone,
         )
     return replace(
         verdict,

@@ -73,7 +73,7 @@ def decide_proposal(
         level=level,
         looks=looks,
         fewer_lines=simpler_level > 0,
-        delta=metric.zone,
+        zone=metric.zone,
         simpler_level=simpler_level,
         gains_over_keep=over_keep,
     )

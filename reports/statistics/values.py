@@ -51,7 +51,7 @@ def count_decimals(values: Floats) -> int:
 def are_computed_alike(
     arm: SeedValues,
     base: SeedValues,
-    delta: float,
+    zone: float,
     family_size: int = 1,
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
@@ -70,4 +70,4 @@ def are_computed_alike(
     if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
         return False
     step = max(float(np.diff(levels).min()), float(np.ptp(levels)) / 8)
-    return len(arm) * delta >= -math.log(ALPHA / family_size) * step
+    return len(arm) * zone >= -math.log(ALPHA / family_size) * step

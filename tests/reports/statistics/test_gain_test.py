@@ -151,7 +151,7 @@ def test_equal_gains_are_as_sure_as_their_signs() -> None:
 
 def test_a_shorter_candidate_within_delta_is_simpler() -> None:
     gains = -0.1 + 0.2 * NOISE[4]
-    options = {"level": LEVEL, "delta": 0.5, "simpler_level": 0.01}
+    options = {"level": LEVEL, "zone": 0.5, "simpler_level": 0.01}
     assert judge_proposal(gains, **options).outcome is ProposalOutcome.DISCARD
     verdict = judge_proposal(gains, **options, fewer_lines=True)
     assert verdict.outcome is ProposalOutcome.SIMPLER
@@ -170,7 +170,7 @@ def test_a_shorter_candidate_within_delta_is_simpler() -> None:
 @pytest.mark.parametrize("pair", [2, 9, 20])
 def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
     slight = 0.07 + 0.2 * NOISE[4]
-    options = {"level": 1e-6, "delta": 0.5, "simpler_level": 0.01, "fewer_lines": True}
+    options = {"level": 1e-6, "zone": 0.5, "simpler_level": 0.01, "fewer_lines": True}
     assert judge_proposal(slight[:16], **options).outcome is ProposalOutcome.UNDECIDED  # whether it gains
     slight[pair] = -math.inf
     assert judge_proposal(slight[: pair + 1], **options).outcome is ProposalOutcome.DISCARD
@@ -178,7 +178,7 @@ def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
 
 def test_a_candidate_worse_by_delta_is_rarely_simpler() -> None:
     verdicts = [
-        judge_proposal(x - 1, level=LEVEL, fewer_lines=True, delta=1.0, simpler_level=0.05)
+        judge_proposal(x - 1, level=LEVEL, fewer_lines=True, zone=1.0, simpler_level=0.05)
         for x in NOISE[:1_000]
     ]
     rate = np.mean([v.outcome is ProposalOutcome.SIMPLER for v in verdicts])

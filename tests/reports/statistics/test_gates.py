@@ -57,7 +57,7 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
 def test_a_gate_passes_normal_pairs_at_its_rates(sd, pairs, unchanged) -> None:
     """The rates are those of an independent simulation, on its pairs."""
     same, at_delta, above_delta = (
-        expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
+        expected_gate(LOOKS, sd=sd, zone=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
     )
     assert same.passes >= unchanged - four_errors(0.98, GATES)
     assert same.pairs == pytest.approx(pairs, abs=1)
@@ -213,7 +213,7 @@ def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
         with pytest.raises(ValueError, match="need a metric"):
             decide_gate({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
     with pytest.raises(ValueError, match="positive"):
-        expected_gate(LOOKS, sd=0.0, delta=1.0)
+        expected_gate(LOOKS, sd=0.0, zone=1.0)
 
 
 def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> None:
