@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.statistics.factorial_effects import Cells, Effect, factorial_effects
+from unrolled.reports.statistics.factorial_effects import Cells, Effect, estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale
 from unrolled.reports.statistics.types import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
@@ -125,7 +125,7 @@ def _measure_effects(
 ) -> Factorial | None:
     metric = comparison.metric
     try:
-        effects = factorial_effects(
+        effects = estimate_effects(
             table,
             [factor.name for factor in factors],
             JudgedScale(metric.zone, metric.lower_is_better),

@@ -1,6 +1,6 @@
 """The main figure: a table with a row for each arm, and in each row a strip of its seeds.
 
-A strip is an SVG with places in percentages of its width, so that one drawing fits every screen.
+A strip is an SVG with positions in percentages of its width, so that one drawing fits every screen.
 """
 
 import math
@@ -38,7 +38,7 @@ class Axis:
     high: float
 
     def format_position(self, x: float) -> str:
-        """Return the place of a value on the width: "50%". A value beyond the axis is at its end."""
+        """Return the position of a value on the width: "50%". A value beyond the axis is at its end."""
         share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
         return f"{100 * share:.4g}%"
 
@@ -52,7 +52,7 @@ class Panel:
     """The figure by one metric in one of its units: arms with their strips, in groups by task."""
 
     view: Comparison
-    ticks: tuple[tuple[str, str], ...]  # place and label: ("50%", "0.8")
+    ticks: tuple[tuple[str, str], ...]  # position and label: ("50%", "0.8")
     groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
     has_marks: bool
 
@@ -80,17 +80,17 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
 
 
 def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
-    """Return places and labels of round levels; of a metric judged by its logarithm, levels as measured."""
+    """Return positions and labels of round values, as measured if the metric is judged by its logarithm."""
     has_unit = scale.log or scale.value_unit == "%"
     unit = f" {scale.value_unit}".rstrip() if has_unit else ""
     multiplier = scale.multiplier
-    low, high = (multiplier * scale.convert_level(x) for x in (axis.low, axis.high))
+    low, high = (multiplier * scale.convert_value(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
-        levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
+        values = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
     else:
         ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
-        levels = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
-    labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
+        values = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
+    labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in values if low <= x <= high]
     return tuple(
         (axis.format_position(scale.log * math.log(x / multiplier) if scale.log else x / multiplier), label)
         for x, label in labels
@@ -203,12 +203,12 @@ def _draw_seeds(
     name = escape(shorten(noun))
     for i, (seed, x) in enumerate(values.items()):
         if x in axis:
-            place = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
+            centre = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
             label = escape(shorten(seed))
             trained = find_trained_seed(seed)
             trained_with = "" if trained == seed else f", trained with {escape(shorten(trained))}"
             title = f"{name} {label}{trained_with}: {format_value(x)}"
-            dots.append(f'<circle {place} data-seed="{label}"><title>{title}</title></circle>')
+            dots.append(f'<circle {centre} data-seed="{label}"><title>{title}</title></circle>')
     return dots
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from unrolled.reports.statistics.estimators import Floats, without_rounding
+from unrolled.reports.statistics.estimators import Floats, remove_rounding
 from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -44,7 +44,7 @@ Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
 """The values by seed of each combination of factors, such as (False, True): the first off, the second on."""
 
 
-def factorial_effects(
+def estimate_effects(
     cells: Cells, factors: Sequence[str], scale: JudgedScale, failed: Collection[int] = ()
 ) -> tuple[Effect, ...]:
     """Return main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
@@ -66,7 +66,7 @@ def factorial_effects(
     contrasts = {}
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
-        effect = without_rounding(effect, np.abs(table).max())
+        effect = remove_rounding(effect, np.abs(table).max())
         contrasts[columns] = compare_pairs(
             dict(zip(seeds, effect.tolist(), strict=True)),
             zeros,

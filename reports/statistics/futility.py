@@ -91,7 +91,7 @@ class LastLookTest:
         same = self._show_same(expected_mean, true_sd * math.sqrt(more) / last, at_zero)
         return Chances(difference, same)
 
-    def count_seeds(self, moments: Moments) -> int | None:
+    def count_seeds_needed(self, moments: Moments) -> int | None:
         """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
         There are more of them than at the last look. Returns None beyond `MOST_SEEDS`.
@@ -163,5 +163,5 @@ def find_futile(contrasts: Mapping[Key, tuple[LastLookTest, Moments]], bound: fl
             differences - float(chance.difference), equivalences - float(chance.same)
         )
         if expected.predict_chances(moments).decided < bound:
-            futile[name] = expected.count_seeds(moments)
+            futile[name] = expected.count_seeds_needed(moments)
     return futile

@@ -181,8 +181,8 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
-    requested = next(n for n in looks.numbers if n > pairs)
-    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=requested)
+    pairs_requested = next(n for n in looks.numbers if n > pairs)
+    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=pairs_requested)
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
@@ -222,7 +222,7 @@ class ExpectedProposal(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> ExpectedProposal:
+def predict_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> ExpectedProposal:
     """Return what to expect of a candidate with this true mean gain; `spread` is the SD of its pairs' gains.
 
     Pairs are normal. Raises ValueError unless the spread is positive.
@@ -234,40 +234,40 @@ def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float)
     return ExpectedProposal(float(states.pairs.mean()), float(states.shown.mean()))
 
 
-def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:
+def find_smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:
     """Return the true mean gain that is kept with a chance of .8; `spread` is the SD of the pairs' gains.
 
     Returns infinity if no gain is kept, because the level is too small for so few pairs.
     """
     low = 0.0
     high = _LARGEST_GAIN
-    if expected_proposal(looks, gain=high, spread=1.0, level=level).kept < POWER:
+    if predict_proposal(looks, gain=high, spread=1.0, level=level).kept < POWER:
         return math.inf
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if expected_proposal(looks, gain=middle, spread=1.0, level=level).kept < POWER:
+        if predict_proposal(looks, gain=middle, spread=1.0, level=level).kept < POWER:
             low = middle
         else:
             high = middle
     return high * spread
 
 
-def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
+def count_pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the budget of pairs with which a true mean gain is kept with a chance of .8.
 
     With looks at 4, 8, 16, 24 and 40 pairs, the budgets 8, 16, 24 and 40 are tried in turn: see `fit_looks`.
-    At a level of .05 a gain of 1 SD needs 16 pairs. If 40 are too few, the budget is
-    40 · (`smallest_gain` / gain)²: for a gain of .5 SD, 40 · (.67 / .5)² = 72. Returns None if no gain is
-    kept at this level. Raises ValueError unless gain and spread are positive.
+    At a level of .05 a gain of 1 SD needs 16 pairs. If 40 are too few, the budget is 40 · (smallest / gain)²,
+    with the result of `find_smallest_gain`: for a gain of .5 SD, 40 · (.67 / .5)² = 72. Returns None if no
+    gain is kept at this level. Raises ValueError unless gain and spread are positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")
     for n in looks.numbers:
         if n >= FEWEST_SEEDS:
-            expected = expected_proposal(fit_looks(n, looks), gain=gain, spread=spread, level=level)
+            expected = predict_proposal(fit_looks(n, looks), gain=gain, spread=spread, level=level)
             if expected.kept >= POWER:
                 return n
-    smallest = smallest_gain(spread, level, looks)
+    smallest = find_smallest_gain(spread, level, looks)
     if smallest == math.inf:
         return None
     return math.ceil(looks.last * (smallest / gain) ** 2)

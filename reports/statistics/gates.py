@@ -199,7 +199,7 @@ class Chance(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def expected_gate(looks: Looks, *, sd: float, zone: float, effect: float = 0.0) -> Chance:
+def predict_gate(looks: Looks, *, sd: float, zone: float, effect: float = 0.0) -> Chance:
     """Return what to expect of a gate whose head is worse by `effect`; `sd` is the SD of the differences.
 
     All are in the unit of δ, and pairs are normal. Raises ValueError unless sd and δ are positive.
@@ -211,7 +211,7 @@ def expected_gate(looks: Looks, *, sd: float, zone: float, effect: float = 0.0) 
 
 
 @lru_cache(maxsize=256)
-def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
+def predict_gate_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
     """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
 
     `spreads` has the SD and the zone of each bound. The gate goes on until the last bound is decided, or one

@@ -13,13 +13,13 @@ import numpy as np
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
+from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, remove_rounding
 from unrolled.reports.statistics.looks import SINGLE_LOOK, Look
 from unrolled.reports.statistics.types import SeedValues, select_seeds
 from unrolled.reports.statistics.values import (
     count_decimals,
-    diverged_as_worst,
     find_upper_limit,
+    replace_diverged,
     select_finite,
 )
 
@@ -72,8 +72,8 @@ def compare_pairs(
     """
     if not scale.zone > 0 or family_size < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {scale.zone} and {family_size}")
-    arm = diverged_as_worst(arm, scale.lower_is_better)
-    base = diverged_as_worst(base, scale.lower_is_better)
+    arm = replace_diverged(arm, scale.lower_is_better)
+    base = replace_diverged(base, scale.lower_is_better)
     seeds = tuple(s for s in arm if s in base)
     a = np.array([arm[s] for s in seeds])
     b = np.array([base[s] for s in seeds])
@@ -139,7 +139,7 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     both = np.isfinite(a) & np.isfinite(b)
     a = a[both]
     b = b[both]
-    d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
+    d = remove_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
     has_constant_difference = bool(d.size > 1 and np.ptp(d) == 0)
     fields: dict[str, Any] = dict.fromkeys(
         ("arm_mean", "base_mean", "mean_difference", "sd", "skewness", "r")

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from unrolled.reports.statistics.factorial_effects import Cells, factorial_effects
+from unrolled.reports.statistics.factorial_effects import Cells, estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -38,14 +38,14 @@ def words_differ(cells: Cells) -> bool:
     for part in range(PARTS):
         with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], JudgedScale(1.0))
         single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], JudgedScale(1.0))
-    average = factorial_effects(cells, "abcd", JudgedScale(1.0))[:PARTS]
+    average = estimate_effects(cells, "abcd", JudgedScale(1.0))[:PARTS]
     verdicts = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
     return any(len({by_part[part].kind_beyond_delta for by_part in verdicts}) > 1 for part in range(PARTS))
 
 
 def interaction_shown(cells: Cells) -> bool:
     """Return whether the verdict on some interaction has a direction."""
-    return any(_has_direction(e.verdict) for e in factorial_effects(cells, "abcd", JudgedScale(1.0))[PARTS:])
+    return any(_has_direction(e.verdict) for e in estimate_effects(cells, "abcd", JudgedScale(1.0))[PARTS:])
 
 
 def _has_direction(v: Verdict) -> bool:

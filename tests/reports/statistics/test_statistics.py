@@ -16,7 +16,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.estimators import (
     moments,
-    without_rounding,
+    remove_rounding,
 )
 from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
@@ -235,9 +235,9 @@ def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
 
 def test_rounding_is_no_spread() -> None:
     noisy = np.array([0.1, 0.1 + 1e-16, 0.1 - 1e-16])
-    assert np.ptp(without_rounding(noisy, 1.3)) == 0
+    assert np.ptp(remove_rounding(noisy, 1.3)) == 0
     real = np.array([0.1, 0.1 + 1e-9, 0.1])
-    assert np.array_equal(without_rounding(real, 1.3), real)
+    assert np.array_equal(remove_rounding(real, 1.3), real)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
