@@ -31,25 +31,25 @@ class Scale:
     value_unit: str = ""
     difference_unit: str = ""
     multiplier: float = 1.0  # multiplies the measured value to give it in the unit
-    decimals: int | None = None  # decimals of a level; None to derive them from δ
+    decimals: int | None = None  # decimals of a value; None to derive them from δ
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
     table_decimals: int = 4
     log: float = 0.0  # 0 for a metric that is judged as it is measured
-    delta: float = 0.0  # smallest difference that matters, on the judged scale
-    level_phrase: str = ""  # what an arm with a level does, such as "predicts {} of the words"
+    zone: float = 0.0  # smallest difference that matters, on the judged scale
+    mean_phrase: str = ""  # what an arm with a mean does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another unit of the same numbers: perplexity for a loss
 
     def adapt_to(self, metric: Metric) -> "Scale":
         """Return the scale with this metric's δ, and decimals to fit; a ratio has differences in per cent."""
-        places = count_table_decimals(metric.delta)
-        scale = replace(self, delta=metric.zone, table_decimals=places)
+        table_decimals = count_table_decimals(metric.delta)
+        scale = replace(self, zone=metric.zone, table_decimals=table_decimals)
         if metric.ratio:
             return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
         by_delta = max(0, count_table_decimals(self.multiplier * metric.delta) - 1)
         decimals, most_decimals = (
             by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
         )
-        second = self.second_scale and replace(self.second_scale, delta=metric.zone)
+        second = self.second_scale and replace(self.second_scale, zone=metric.zone)
         return replace(scale, decimals=decimals, most_decimals=most_decimals, second_scale=second)
 
     @property
@@ -57,8 +57,8 @@ class Scale:
         """The unit of the measured values; "" if they have to be multiplied to be in `value_unit`."""
         return self.value_unit if self.multiplier == 1 else ""
 
-    def convert_level(self, x: float) -> float:
-        """Return the measured level of a judged one: exp(x / log), or x itself."""
+    def convert_value(self, x: float) -> float:
+        """Return the measured value of a judged one: exp(x / log), or x itself."""
         return safe_exp(x / self.log) if self.log else x
 
     def convert_difference(self, x: float) -> float:
@@ -70,39 +70,39 @@ class Scale:
         return self.convert_difference(x) if self.log else self.multiplier * x
 
     def format_value(self, x: float | None, decimals: int | None = None) -> str:
-        """Return a level with its unit: 0.876 → "87.6 %"."""
+        """Return a value with its unit: 0.876 → "87.6 %"."""
         if x is None or math.isnan(x):
             return "–"
-        level = self.multiplier * self.convert_level(x)
+        value = self.multiplier * self.convert_value(x)
         decimals = self.decimals if decimals is None else decimals
         if decimals is None:
-            decimals = _count_significant_decimals(level, 3)
-        return f"{format_number(level, decimals)} {self.value_unit}".rstrip()
+            decimals = _count_significant_decimals(value, 3)
+        return f"{format_number(value, decimals)} {self.value_unit}".rstrip()
 
-    def format_levels(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
-        """Return two levels with their unit: "88.4 → 90.0 %"."""
+    def format_values(self, before: float | None, after: float | None, decimals: int | None = None) -> str:
+        """Return two values with their unit: "88.4 → 90.0 %"."""
         first = self.format_value(before, decimals).removesuffix(self.value_unit).rstrip()
         return f"{first} → {self.format_value(after, decimals)}"
 
     def format_change(self, before: float | None, after: float | None) -> str:
-        """Return two levels with the decimals of `count_level_decimals`: "88.4 → 90.0 %"."""
-        return self.format_levels(before, after, self.count_level_decimals(before, after))
+        """Return two values with the decimals of `count_value_decimals`: "88.4 → 90.0 %"."""
+        return self.format_values(before, after, self.count_value_decimals(before, after))
 
-    def count_level_decimals(self, before: float | None, after: float | None) -> int | None:
-        """Return the decimals of two levels that stand beside their difference.
+    def count_value_decimals(self, before: float | None, after: float | None) -> int | None:
+        """Return the decimals of two values that stand beside their difference.
 
-        It is one more than usual if the rounded levels would not subtract to the rounded difference. None
-        stands for the decimals of a single level.
+        It is one more than usual if the rounded values would not subtract to the rounded difference. None
+        stands for the decimals of a single value.
         """
         if self.log or before is None or after is None or not math.isfinite(after - before):
             return None
-        levels = [self.multiplier * before, self.multiplier * after]
+        values = [self.multiplier * before, self.multiplier * after]
         fewest = (
-            max(_count_significant_decimals(x, 3) for x in levels) if self.decimals is None else self.decimals
+            max(_count_significant_decimals(x, 3) for x in values) if self.decimals is None else self.decimals
         )
         for decimals in range(fewest, fewest + 3):
-            first, second = (round(x, decimals) for x in levels)
-            if round(second - first, decimals) == round(levels[1] - levels[0], decimals):
+            first, second = (round(x, decimals) for x in values)
+            if round(second - first, decimals) == round(values[1] - values[0], decimals):
                 return self.decimals if decimals == fewest else decimals
         return fewest + 1
 
@@ -141,22 +141,20 @@ class Scale:
             )
         return f"{interval.percent} CI [{low}, {high}]"
 
-    def format_delta(self, delta: float) -> str:
-        """Return a δ of the judged scale in `difference_unit`: 0.02 → "2 points"."""
+    def format_delta(self, zone: float) -> str:
+        """Return a zone of the judged scale as δ in `difference_unit`: 0.02 → "2 points"."""
         digits = ".3g" if self.log else "g"
-        return f"{self.scale_difference(delta):{digits}} {self.difference_unit}".rstrip()
+        return f"{self.scale_difference(zone):{digits}} {self.difference_unit}".rstrip()
 
-    def format_measured_delta(self, delta: float) -> str:
-        """Return a δ as tables have it, on the measured scale: "0.02", "0.05 nats", "5 %"."""
-        return (
-            f"{self.convert_difference(delta):g} {self.difference_unit if self.log else self.unit}".rstrip()
-        )
+    def format_measured_delta(self, zone: float) -> str:
+        """Return a zone as tables have δ, on the measured scale: "0.02", "0.05 nats", "5 %"."""
+        return f"{self.convert_difference(zone):g} {self.difference_unit if self.log else self.unit}".rstrip()
 
     def format_cell(self, x: float | None) -> str:
-        """Return a level as a table has it: 0.876 → "0.8760"."""
+        """Return a value as a table has it: 0.876 → "0.8760"."""
         if x is None or not self.log:
             return format_number(x, self.table_decimals)
-        return format_number(self.convert_level(x), _count_significant_decimals(self.convert_level(x), 4))
+        return format_number(self.convert_value(x), _count_significant_decimals(self.convert_value(x), 4))
 
     def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it: "+0.0310", or "+5.0 %" of logarithms."""
@@ -194,7 +192,7 @@ class Scale:
 
     def _hides_a_limit(self, interval: Interval, decimals: int) -> bool:
         """Return True if an end is not 0 or ±δ, and would be rounded to one of them."""
-        limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
+        limits = [self.scale_difference(x) for x in (0.0, self.zone, -self.zone)]
         finite_ends = [self.scale_difference(x) for x in (interval.low, interval.high) if math.isfinite(x)]
         return any(
             end != limit and round(end, decimals) == round(limit, decimals)

@@ -15,7 +15,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.phrases import escape_markdown, make_visible
 from unrolled.reports.commits.gate import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
-from unrolled.reports.statistics.gates import expected_gate, expected_pairs
+from unrolled.reports.statistics.gates import predict_gate, predict_gate_pairs
 from unrolled.reports.statistics.looks import Looks
 
 NOT_PASSED = 3  # exit code of a gate that is not passed
@@ -74,22 +74,22 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     spreads, seconds = _read_measurements(study, ledger)
     looks = Looks(study.looks)
     chance_to_fail = 0.0
-    spreads_and_deltas = []
+    spreads_and_zones = []
     for metric in study.metrics:
         for arm in study.contrasts:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
             source = "measured" if (arm, metric.name) in spreads else f"a guess, {SPREAD:g} δ"
             if_unchanged, if_worse = (
-                expected_gate(looks, sd=sd, delta=metric.zone, effect=effect) for effect in (0.0, metric.zone)
+                predict_gate(looks, sd=sd, zone=metric.zone, effect=effect) for effect in (0.0, metric.zone)
             )
             chance_to_fail += 1 - if_unchanged.passes
-            spreads_and_deltas.append((sd, metric.zone))
+            spreads_and_zones.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
             print(make_visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
             seeds = f"after {if_unchanged.pairs:.0f} seeds"
             print(f"  chance to pass: {if_unchanged.passes:.3f} if unchanged, {seeds}")
             print(f"  chance to pass: {if_worse.passes:.3f} if worse by δ")
-    trials = expected_pairs(looks, tuple(spreads_and_deltas)) * len(study.arms)
+    trials = predict_gate_pairs(looks, tuple(spreads_and_zones)) * len(study.arms)
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
     chance = f"{max(0.0, 1 - chance_to_fail):.3f}"
     print(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")

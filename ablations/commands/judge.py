@@ -21,7 +21,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.reports.statistics.gain_test import ProposalOutcome, smallest_gain
+from unrolled.reports.statistics.gain_test import ProposalOutcome, find_smallest_gain
 from unrolled.reports.statistics.looks import Looks
 
 EXIT_CODES = {
@@ -77,7 +77,7 @@ def _print_state(options: JudgeOptions) -> int:
     record = read_chain(folder)
     level, _ = record.compute_levels()
     spread = record.measure_spread()
-    gain = smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else None
+    gain = find_smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else None
     facts = {
         "chain": record.chain.name,
         "incumbent": _describe_content(record.incumbent),

@@ -112,7 +112,7 @@ def _print_costs(
 
     `seconds` is the mean of a trial, by arm; {} for a program that was not measured yet.
     """
-    workers, places = count_workers(
+    workers, slots = count_workers(
         device, study.baseline.make_unidentified_trial(device=device.kind).gpu_count
     )
     longest = 0.0
@@ -126,7 +126,7 @@ def _print_costs(
             longest = max(longest, total / workers)
             phrases.append(f"{total:.0f} seconds of training")
             duration = f"{format_estimate(total / workers)} "
-        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {places}'])}")
+        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {slots}'])}")
     if longest > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 

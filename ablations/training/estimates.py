@@ -94,7 +94,7 @@ def estimate_chances(
             name: predict_contrast(
                 Looks(study.looks),
                 sd=find_spread(study, spreads, name),
-                delta=1.0,
+                zone=1.0,
                 effect=float(effect),
                 family_size=len(study.contrasts),
                 until_size=until_size,

@@ -144,15 +144,15 @@ def count_equal_decimals(printed: str, our_number: float) -> int:
     """
     if not math.isfinite(our_number):
         return 0
-    places = _count_places(printed)
-    distance = abs(Decimal(printed) - Decimal(f"{our_number:.{places}f}"))
-    return next((n for n in range(places, 0, -1) if distance <= Decimal(1).scaleb(-n) / 2), 0)
+    decimals = _count_decimals(printed)
+    distance = abs(Decimal(printed) - Decimal(f"{our_number:.{decimals}f}"))
+    return next((n for n in range(decimals, 0, -1) if distance <= Decimal(1).scaleb(-n) / 2), 0)
 
 
 def count_wrong_decimals(printed: Digits, our_numbers: Numbers) -> int:
     """Return the largest number of decimals that are wrong in one number: 1 if only last digits differ."""
     return max(
-        _count_places(text) - count_equal_decimals(text, number)
+        _count_decimals(text) - count_equal_decimals(text, number)
         for text, number in zip(printed, our_numbers, strict=True)
     )
 
@@ -188,9 +188,9 @@ def tabulate_rows(epochs: Iterable[Epoch], machine_differences: Sequence[str]) -
 def _format_cells(printed: Digits, our_numbers: Numbers) -> Iterator[str]:
     """Yield each printed number with ours and how many decimals agree: "1.824297 → 1.824301 4"."""
     for text, number in zip(printed, our_numbers, strict=True):
-        places = _count_places(text)
+        decimals = _count_decimals(text)
         agree = count_equal_decimals(text, number)
-        yield f"{text} → {number:.{places}f} {'=' if agree == places else agree}".ljust(25)
+        yield f"{text} → {number:.{decimals}f} {'=' if agree == decimals else agree}".ljust(25)
 
 
 def _summarise_rows(wrong_decimals: Mapping[tuple[str, int], int]) -> Iterator[str]:
@@ -199,13 +199,13 @@ def _summarise_rows(wrong_decimals: Mapping[tuple[str, int], int]) -> Iterator[s
     exact = f"{counts[0]} of {len(wrong_decimals)} printed rows come out in every digit"
     yield f"{exact}, {counts[1]} more in all but a last digit."
     first_off: dict[str, int] = {}
-    for (model, epoch), places in wrong_decimals.items():
-        if places > 1:
+    for (model, epoch), decimals in wrong_decimals.items():
+        if decimals > 1:
             first_off.setdefault(find_model(model).title, epoch)
     if first_off:
         names = ", ".join(f"{title} at epoch {epoch}" for title, epoch in first_off.items())
         yield f"Rounding takes over in {names}."
 
 
-def _count_places(printed: str) -> int:
+def _count_decimals(printed: str) -> int:
     return len(printed.partition(".")[2])

@@ -40,7 +40,7 @@ class ChapterMetric:
     multiplier: float = 1.0  # multiplies the measured value to give it in `unit`
     decimals: int | None = None  # decimals of a mean; None to derive them from δ
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
-    level_phrase: str = ""  # a mean in words, such as "predicts {} of the words"
+    mean_phrase: str = ""  # a mean in words, such as "predicts {} of the words"
     is_judged: bool = False  # whether arms can be judged by it
     better: Better | None = None  # direction of a judged metric that `bench.metric` does not know
     is_column: bool = False  # whether it is a column of the page's table of all trials
@@ -48,7 +48,7 @@ class ChapterMetric:
     derived_from: DerivedFrom | None = None  # the metric from whose mean and curve it is derived
     figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
     cost_column: CostColumn | None = None  # its column of the page's table of costs
-    mlflow_place: Literal["", "first", "last_on_gpu"] = ""
+    mlflow_position: Literal["", "first", "last_on_gpu"] = ""
     """Its place in MLflow's tables of arms: before the judged metrics, or after them if a GPU trained.
 
     A metric with the place "" is only in trials' runs, not in arms'.
@@ -58,16 +58,16 @@ class ChapterMetric:
 CHAPTER_METRICS = (
     ChapterMetric(
         name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
-        multiplier=100.0, decimals=1, most_decimals=1, level_phrase="predicts {} of the words",
-        is_judged=True, is_column=True, has_curve=True, mlflow_place="first",
+        multiplier=100.0, decimals=1, most_decimals=1, mean_phrase="predicts {} of the words",
+        is_judged=True, is_column=True, has_curve=True, mlflow_position="first",
     ),
     ChapterMetric(
         name="valid_perplexity", title="validation perplexity", is_judged=True, is_column=True,
-        has_curve=True, derived_from=DerivedFrom("valid_loss", safe_exp), mlflow_place="first",
+        has_curve=True, derived_from=DerivedFrom("valid_loss", safe_exp), mlflow_position="first",
     ),
     ChapterMetric(
         name="valid_loss", title="validation loss", unit="nats", decimals=2, most_decimals=3, is_judged=True,
-        has_curve=True, mlflow_place="first",
+        has_curve=True, mlflow_position="first",
     ),
     ChapterMetric(
         name="valid_bits", title="validation bits a token", unit="bits", is_judged=True,
@@ -78,7 +78,7 @@ CHAPTER_METRICS = (
     ),
     ChapterMetric(
         name="speed_train", kind="speed", title="training speed", unit="tokens/s", is_judged=True,
-        figure_head="Tokens/s", mlflow_place="first",
+        figure_head="Tokens/s", mlflow_position="first",
     ),
     ChapterMetric(
         name="model_parameters", figure_head="Parameters", cost_column=CostColumn("parameters"),
@@ -88,7 +88,8 @@ CHAPTER_METRICS = (
     ChapterMetric(name="train_flops", cost_column=CostColumn("GFLOPs of training", 1, 1e-9)),
     ChapterMetric(
         name="speed_steady", kind="speed",
-        cost_column=CostColumn("tokens/s after the first epoch", needs_gpu=True), mlflow_place="last_on_gpu",
+        cost_column=CostColumn("tokens/s after the first epoch", needs_gpu=True),
+        mlflow_position="last_on_gpu",
     ),
     ChapterMetric(name="speed_valid", kind="speed"),
     ChapterMetric(name="speed_train_seconds", kind="time"),  # by epoch alone
@@ -103,7 +104,7 @@ CHAPTER_METRICS = (
     ),
     ChapterMetric(
         name="gpu_memory_peak", kind="memory", title="peak GPU memory", unit="MiB",
-        cost_column=CostColumn("peak GPU memory (MiB)"), mlflow_place="last_on_gpu",
+        cost_column=CostColumn("peak GPU memory (MiB)"), mlflow_position="last_on_gpu",
     ),
 )  # fmt: skip
 """The chapter's metrics, in the order of pages and of MLflow's tables."""

@@ -10,9 +10,9 @@ from unrolled.bench.trial import Result
 class ChapterMlflowMetrics(MlflowMetrics):
     """The metrics and curves of the chapter's trials."""
 
-    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_place == "first")
+    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_position == "first")
     trailing_metrics = ()
-    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_place == "last_on_gpu")
+    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow_position == "last_on_gpu")
     curve_metrics = tuple(
         metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.derived_from
     )

@@ -25,7 +25,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
         multiplier=metric.multiplier,
         decimals=metric.decimals,
         most_decimals=metric.most_decimals,
-        level_phrase=metric.level_phrase,
+        mean_phrase=metric.mean_phrase,
     )
     return replace(scale, second_scale=PERPLEXITY) if metric.name == "valid_loss" else scale
 

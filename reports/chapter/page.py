@@ -20,7 +20,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.presentation import Extras
-from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, speed_ratio
+from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, measure_speed_ratio
 
 BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 
@@ -110,14 +110,14 @@ def describe_fits(fits: Sequence[BookComparison], comparison: Comparison) -> str
     for fit in fits:
         value = fit.published.accuracy if by_accuracy else fit.published.valid_loss
         predicted = (by_accuracy and fit.accuracy_prediction) or fit.prediction
-        place = "within" if predicted.plausible else "outside"
-        values[place][f"{scale.format_value(value)} ({fit.published.title})"] = None
+        position = "within" if predicted.plausible else "outside"
+        values[position][f"{scale.format_value(value)} ({fit.published.title})"] = None
     phrases = []
-    for place, names in values.items():
+    for position, names in values.items():
         if len(names) == 1:
-            phrases.append(f"{', '.join(names)} lies {place} our 95 % prediction interval")
+            phrases.append(f"{', '.join(names)} lies {position} our 95 % prediction interval")
         elif names:
-            phrases.append(f"{', '.join(names)} lie {place} our 95 % prediction intervals")
+            phrases.append(f"{', '.join(names)} lie {position} our 95 % prediction intervals")
     title = "accuracies" if by_accuracy else "validation losses"
     phrases += [
         f"those of {base} and {name} differ where ours are identical, as the book ran each once, from other "
@@ -193,7 +193,7 @@ def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
         pairs = [(a, b) for a, b, reason in _collect_pair_speeds(arm, comparison) if not reason]
         speeds = [x for x in arm.measured.collect_metric("speed_train").values() if 0 < x < math.inf]
         if speeds:
-            lines.append((arm, geometric_mean(speeds), speed_ratio(pairs) if arm.index else None))
+            lines.append((arm, geometric_mean(speeds), measure_speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
 
 

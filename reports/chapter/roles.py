@@ -144,8 +144,8 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     if not named or shares[named[0].role] < 0:
         return ""
     phrases = [f"{_format_share(shares[part.role])} {part.role}" for part in named]
-    levels = scale.format_levels(named[0].before, named[0].after).replace(" ", "\u00a0")
-    phrases[0] += f" ({levels})"
+    means = scale.format_values(named[0].before, named[0].after).replace(" ", "\u00a0")
+    phrases[0] += f" ({means})"
     return ", ".join(phrases[:MOST_ROLES])
 
 
@@ -172,8 +172,8 @@ def _draw_parts(parts: Sequence[RolePart], comparison: Comparison) -> Markup:
         if part.is_consistent:
             kind = "better" if is_better else "worse"
         x = f"{(number + 0.5) * width:.4g}%"
-        place = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
-        title = escape(f"{part.role}: {comparison.scale.format_levels(part.before, part.after)}")
-        bars.append(f'<line class="part {kind}" {place}><title>{title}</title></line>')
+        ends = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
+        title = escape(f"{part.role}: {comparison.scale.format_values(part.before, part.after)}")
+        bars.append(f'<line class="part {kind}" {ends}><title>{title}</title></line>')
     bars.append('<line x2="100%" y1="10" y2="10"/>')
     return Markup(f'<svg class="strip roles" height="20" aria-hidden="true">{"".join(bars)}</svg>')

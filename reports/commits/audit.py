@@ -171,12 +171,12 @@ def write_audit_lines(comparison: Comparison) -> list[str]:
     """Return the answer, and a line for each change, in plain text."""
     lines = [f"{describe_audit(comparison)}."]
     for row in list_audit_rows(comparison):
-        evidence = ""
+        numbers = ""
         if row.seeds:
             seeds = plural(row.seeds, "seed")
-            evidence = ", ".join(filter(None, [row.difference, row.interval, seeds]))
+            numbers = ", ".join(filter(None, [row.difference, row.interval, seeds]))
         lines.append(
-            f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, evidence, row.remark]))}"
+            f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, numbers, row.remark]))}"
         )
     return [*lines, *list_audit_notes(comparison)]
 

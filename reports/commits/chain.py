@@ -79,15 +79,15 @@ def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
     reach = min(_REACH, max(1.2, *(abs(gain) for _, gain in points)))
     step = (_WIDTH - 2 * _MARGIN) / max(1, len(rows))
 
-    def place(gain: float) -> float:
+    def find_height(gain: float) -> float:
         return _HEIGHT / 2 * (1 - max(-1.0, min(1.0, gain / reach)) * 0.9)
 
     pieces = [
-        f'<rect class="band" x="{_MARGIN}" y="{place(1):.1f}" width="{_WIDTH - 2 * _MARGIN:.1f}" '
-        f'height="{place(-1) - place(1):.1f}"/>',
-        f'<line x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{place(0):.1f}" y2="{place(0):.1f}"/>',
+        f'<rect class="band" x="{_MARGIN}" y="{find_height(1):.1f}" width="{_WIDTH - 2 * _MARGIN:.1f}" '
+        f'height="{find_height(-1) - find_height(1):.1f}"/>',
+        f'<line x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{find_height(0):.1f}" y2="{find_height(0):.1f}"/>',
         *(
-            f'<text x="{_MARGIN - 6}" y="{place(gain) + 4:.1f}" text-anchor="end">{label}</text>'
+            f'<text x="{_MARGIN - 6}" y="{find_height(gain) + 4:.1f}" text-anchor="end">{label}</text>'
             for gain, label in ((1, "+δ"), (0, "0"), (-1, "−δ"))
         ),
     ]
@@ -95,11 +95,11 @@ def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
         x = _MARGIN + step * (row.number - 0.5)
         title = Markup("<title>{}</title>").format(f"{row.number}: {shorten(row.commit, 60)}, {row.outcome}")
         if row.outcome == "keep" and row.least_gain is not None:
-            ends = f'y1="{place(gain):.1f}" y2="{place(row.least_gain):.1f}"'
+            ends = f'y1="{find_height(gain):.1f}" y2="{find_height(row.least_gain):.1f}"'
             pieces.append(f'<line class="ends better" x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
         mark = {"keep": "better", "simpler": "same"}.get(row.outcome, "open")
         pieces.append(
-            f'<g class="point {mark}"><circle cx="{x:.1f}" cy="{place(gain):.1f}">{title}</circle></g>'
+            f'<g class="point {mark}"><circle cx="{x:.1f}" cy="{find_height(gain):.1f}">{title}</circle></g>'
         )
     label = "Gains of the proposals in δ, in order"
     return Markup(

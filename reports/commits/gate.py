@@ -90,8 +90,8 @@ def write_gate_lines(comparison: Comparison) -> list[str]:
         numbers = f"{row.change} on average, at worst {row.worst}"
         if row.change == row.worst == "equal":
             numbers = "equal on every seed"
-        place = f"(one-sided 95 % bound; δ {row.delta}; {plural(row.seeds, 'seed')})"
-        lines.append(f"{name}: {row.outcome}: {numbers} {place}")
+        basis = f"(one-sided 95 % bound; δ {row.delta}; {plural(row.seeds, 'seed')})"
+        lines.append(f"{name}: {row.outcome}: {numbers} {basis}")
     return lines
 
 

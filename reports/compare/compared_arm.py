@@ -12,7 +12,7 @@ from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.types import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
@@ -118,8 +118,8 @@ class ComparedArm:
         if self.done_count and not self.measured.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged
-        needed = self.summary.n if self.has_ended else self.seeds_wanted
-        return f"{number} of {needed}" if number < needed else str(number)
+        wanted = self.summary.n if self.has_ended else self.seeds_wanted
+        return f"{number} of {wanted}" if number < wanted else str(number)
 
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
@@ -155,13 +155,14 @@ def make_compared_arm(
     statuses: Mapping[Any, str],
     values: Mapping[Any, float],
     seeds: Collection[Any],
-    needed: int,
+    seeds_requested: int,
     remark: ArmRemark | None,
     is_one_run: bool,
 ) -> ComparedArm:
     """Return an arm without a contrast, which `add_contrast` adds.
 
-    `statuses` and `values` are by seed. Only `seeds` count. `needed` is the number of seeds at the next look.
+    `statuses` and `values` are by seed. Only `seeds` count. `seeds_requested` is the number of seeds at the
+    next look.
     """
     arm = design.arms[index]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
@@ -169,7 +170,7 @@ def make_compared_arm(
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
-    seeds_wanted = max(len(counting), needed)
+    seeds_wanted = max(len(counting), seeds_requested)
     looks = design.looks or (seeds_wanted,)
     is_other_task = remark is ArmRemark.OTHER_TASK
     differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
@@ -212,12 +213,8 @@ def add_contrast(
     """
     name = arm.name
     if arm.measured.repeats_baseline:
-        contrast = compare_pairs(
-            arm.summary.values,
-            baseline.summary.values,
-            zone=metric.zone,
-            lower_is_better=metric.lower_is_better,
-        )
+        scale = JudgedScale(metric.zone, metric.lower_is_better)
+        contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
         return _limit_to_pairs(arm, contrast, metric)
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:

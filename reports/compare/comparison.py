@@ -17,7 +17,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
-from unrolled.reports.compare.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
+from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
 from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_arms, keep_one_run
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
@@ -25,6 +25,7 @@ from unrolled.reports.compare.trial_frame import collect_statuses, collect_value
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
+from unrolled.reports.statistics.pairs import Losses
 from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.types import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -151,9 +152,9 @@ class Comparison:
             seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
-            lost_count = len(set(seeds) - (arm.keys() & base.keys()))
+            losses = Losses(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
-                arm, base, metric, self.design, family_size=len(pairs), lost_count=lost_count, equal=equal
+                arm, base, metric, self.design, family_size=len(pairs), losses=losses, equal=equal
             )
         return judge_contrasts(contrasts)
 
@@ -232,8 +233,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    decisions = decide_contrasts(arms_to_compare(remarks), statuses, values, design, copies, matches)
-    seeds, needed = _seeds_that_count(decisions, statuses, design)
+    decisions = decide_contrasts(select_arms_to_compare(remarks), statuses, values, design, copies, matches)
+    seeds, seeds_requested = _seeds_that_count(decisions, statuses, design)
     is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
@@ -250,7 +251,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 statuses=statuses[name],
                 values=values[metric.name][name],
                 seeds=seeds[name],
-                needed=needed[name],
+                seeds_requested=seeds_requested[name],
                 remark=remarks.get(name),
                 is_one_run=name in copies,
             )
@@ -288,5 +289,5 @@ def _seeds_that_count(
         for name, by_metric in decisions.verdicts.items()
     }
     numbers = count_side_seeds(counted, design)
-    needed = count_side_seeds(decisions.seeds_requested, design)
-    return {name: design.seeds[:n] for name, n in numbers.items()}, needed
+    seeds_requested = count_side_seeds(decisions.seeds_requested, design)
+    return {name: design.seeds[:n] for name, n in numbers.items()}, seeds_requested

@@ -17,8 +17,8 @@ from unrolled.reports.compare.design import (
     MeasuredArm,
     Statuses,
     Values,
-    arms_to_compare,
     find_arm_remarks,
+    select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.compare.replicates import find_one_run_arms, keep_one_run
@@ -42,7 +42,7 @@ def decide_looks(design: Design) -> Decisions[str]:
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
     copies = find_one_run_arms(statuses, numbers, design)
-    contrasts = arms_to_compare(find_arm_remarks(statuses, design))
+    contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
     return decide_contrasts(contrasts, statuses, numbers, design, copies)
 
 

@@ -206,7 +206,7 @@ def find_arm_remarks(statuses: Statuses, design: Design) -> dict[str, ArmRemark 
     return {arm.name: _find_remark(arm, statuses, design) for arm in design.arms[1:]}
 
 
-def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
+def select_arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
     """Return the arms that are compared, or will be once there are results."""
     compared = (None, ArmRemark.NO_RESULTS, ArmRemark.NO_BASE_RESULTS, ArmRemark.DEAD)
     return [name for name, remark in remarks.items() if remark in compared]

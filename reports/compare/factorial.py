@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.statistics.factorial_effects import Cells, Effect, factorial_effects
+from unrolled.reports.statistics.factorial_effects import Cells, Effect, estimate_effects
+from unrolled.reports.statistics.pairs import JudgedScale
 from unrolled.reports.statistics.types import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
@@ -126,13 +127,13 @@ def _measure_design(
 def _measure_effects(
     comparison: Comparison, factors: tuple[MeasuredFactor, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
+    metric = comparison.metric
     try:
-        effects = factorial_effects(
+        effects = estimate_effects(
             table,
             [factor.name for factor in factors],
-            delta=comparison.metric.zone,
-            lower_is_better=comparison.metric.lower_is_better,
-            failed=failed,
+            JudgedScale(metric.zone, metric.lower_is_better),
+            failed,
         )
     except ValueError:  # fewer than two seeds converged in every cell
         return None

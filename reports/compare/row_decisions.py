@@ -12,7 +12,7 @@ from unrolled.reports.compare.row_matches import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
-from unrolled.reports.statistics.pairs import ContrastOptions, compare_pairs, make_options
+from unrolled.reports.statistics.pairs import NO_LOSSES, Losses, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -43,18 +43,15 @@ def _judge_rows(
     by_arm = evidence.values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
-    lost_counts = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
+    losses = {
+        name: _measure_losses(evidence.count_lost(name, sides[name]), matched.get(name)) for name in contrasts
+    }
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors
-    if any(lost_counts.values()) or any(any(match.lacks) for match in matched.values()):
+    if any(lost.pairs or any(lost.rows) for lost in losses.values()):
         with_lost_runs = judge_contrasts(
-            {
-                name: compare(
-                    *sides[name], lost_count=lost_counts[name], equal=equal[name], match=matched.get(name)
-                )
-                for name in contrasts
-            }
+            {name: compare(*sides[name], equal=equal[name], losses=losses[name]) for name in contrasts}
         )
         judged = {
             name: _combine_verdicts(of_survivors[name], verdict) for name, verdict in with_lost_runs.items()
@@ -65,10 +62,15 @@ def _judge_rows(
         if copied:
             reason = f"{copied} has one run's numbers on every {design.noun}"
         else:
-            reason = _explain_lost_runs(of_survivors[name], verdict, lost_counts[name], matched.get(name))
+            reason = _explain_lost_runs(of_survivors[name], verdict, losses[name])
         # there is no other look: a contrast that claims nothing stays open
         verdicts[name] = replace(verdict, has_ended=verdict.makes_claim, blocked_reason=reason)
     return verdicts
+
+
+def _measure_losses(lost_count: int, match: RowMatch | None) -> Losses:
+    """Return what a contrast lacks: pairs, and rows of an arm that was averaged."""
+    return Losses(lost_count, match.lacks, match.bounds) if match else Losses(lost_count)
 
 
 def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
@@ -78,17 +80,15 @@ def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict
     return with_lost_runs.withdraw_claim() if of_survivors.makes_claim else of_survivors
 
 
-def _explain_lost_runs(
-    of_survivors: Verdict, judged: Verdict, lost_count: int, match: RowMatch | None
-) -> str:
+def _explain_lost_runs(of_survivors: Verdict, judged: Verdict, losses: Losses) -> str:
     """Return which lost runs keep open a contrast that the survivors would decide; "" for other contrasts."""
     if judged.makes_claim or not of_survivors.makes_claim:
         return ""
     causes = []
-    if lost_count:
-        causes.append(_phrase_missing(lost_count, "run"))
-    if match and any(match.lacks):
-        causes.append(_phrase_missing(sum(match.lacks), "row"))
+    if losses.pairs:
+        causes.append(_phrase_missing(losses.pairs, "run"))
+    if any(losses.rows):
+        causes.append(_phrase_missing(sum(losses.rows), "row"))
     return f"“{of_survivors.text}” could be undone by {' and '.join(causes)}"
 
 
@@ -104,25 +104,27 @@ def compare_sides(
     design: Design,
     *,
     family_size: int,
-    lost_count: int = 0,
+    losses: Losses = NO_LOSSES,
     equal: Collection[Any] = (),
-    match: RowMatch | None = None,
 ) -> Contrast:
     """Return the contrast of two arms by one metric, as the design pairs them.
 
-    `lost_count` is the number of pairs without a number on a side. `equal` are the seeds on which both sides
-    computed the same. `match` has the averaged rows of the arm.
+    `equal` are the seeds on which both sides computed the same.
     """
-    options: ContrastOptions = {
-        "family_size": family_size,
-        "lost_count": lost_count,
-        "computed_alike": arm.keys() & base.keys() <= {*equal},
-    }
+    scale = make_judged_scale(metric)
     if not design.pairing_column:
-        return welch([*arm.values()], [*base.values()], **make_options(metric), **options)
-    if match:
-        options["bounds"] = match.bounds
-        options["rows_lacking"] = match.lacks
+        return welch([*arm.values()], [*base.values()], scale, family_size=family_size, losses=losses)
+    computed_alike = arm.keys() & base.keys() <= {*equal}
     if design.test_share:
-        return compare_folds(arm, base, test_share=design.test_share, **make_options(metric), **options)
-    return compare_pairs(arm, base, **make_options(metric), **options)
+        return compare_folds(
+            arm,
+            base,
+            scale,
+            test_share=design.test_share,
+            family_size=family_size,
+            losses=losses,
+            computed_alike=computed_alike,
+        )
+    return compare_pairs(
+        arm, base, scale, family_size=family_size, losses=losses, computed_alike=computed_alike
+    )

@@ -188,7 +188,7 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
     frames = [
         pd.DataFrame(
             [
-                (lr, comparison.scale.convert_level(x))
+                (lr, comparison.scale.convert_value(x))
                 for lr, s in points
                 for x in s.values.values()
                 if math.isfinite(x)

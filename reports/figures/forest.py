@@ -1,6 +1,6 @@
 """The main figure: a table with a row for each arm, and in each row a strip of its seeds.
 
-A strip is an SVG with places in percentages of its width, so that one drawing fits every screen.
+A strip is an SVG with positions in percentages of its width, so that one drawing fits every screen.
 """
 
 import math
@@ -38,7 +38,7 @@ class Axis:
     high: float
 
     def format_position(self, x: float) -> str:
-        """Return the place of a value on the width: "50%". A value beyond the axis is at its end."""
+        """Return the position of a value on the width: "50%". A value beyond the axis is at its end."""
         share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
         return f"{100 * share:.4g}%"
 
@@ -52,7 +52,7 @@ class Panel:
     """The figure by one metric in one of its units: arms with their strips, in groups by task."""
 
     view: Comparison
-    ticks: tuple[tuple[str, str], ...]  # place and label: ("50%", "0.8")
+    ticks: tuple[tuple[str, str], ...]  # position and label: ("50%", "0.8")
     groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
     has_marks: bool
 
@@ -80,17 +80,17 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
 
 
 def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
-    """Return places and labels of round levels; of a metric judged by its logarithm, levels as measured."""
+    """Return positions and labels of round values, as measured if the metric is judged by its logarithm."""
     has_unit = scale.log or scale.value_unit == "%"
     unit = f" {scale.value_unit}".rstrip() if has_unit else ""
     multiplier = scale.multiplier
-    low, high = (multiplier * scale.convert_level(x) for x in (axis.low, axis.high))
+    low, high = (multiplier * scale.convert_value(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
-        levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
+        values = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
     else:
         ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
-        levels = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
-    labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
+        values = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
+    labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in values if low <= x <= high]
     return tuple(
         (axis.format_position(scale.log * math.log(x / multiplier) if scale.log else x / multiplier), label)
         for x, label in labels
@@ -125,15 +125,15 @@ def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
     means = {arm.index: m for arm in comparison.arms if (m := arm.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
-    delta = comparison.metric.zone
+    zone = comparison.metric.zone
     q1, q3 = np.quantile(list(means.values()), (0.25, 0.75))
-    reach = _REACH * max(q3 - q1, 2 * delta)
+    reach = _REACH * max(q3 - q1, 2 * zone)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
     near = [arm for arm in comparison.arms if arm.index in means and means[arm.index] in inner]
     values = [x for arm in near for x in arm.summary.values.values() if x in outer]
     base = means[near[0].index]
-    low = min([*values, base - 2 * delta])
-    high = max([*values, base + 2 * delta])
+    low = min([*values, base - 2 * zone])
+    high = max([*values, base + 2 * zone])
     for mark in marks.values():
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low = min(low, mark)
@@ -173,11 +173,11 @@ def _draw_strip(elements: Sequence[str]) -> Markup:
     return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(elements)}</svg>')
 
 
-def _draw_zone(axis: Axis, base: float | None, delta: float) -> list[str]:
+def _draw_zone(axis: Axis, base: float | None, zone: float) -> list[str]:
     """Return the band of ±δ around the mean of the base, and a line at that mean."""
-    if base is None or not axis.low - delta < base < axis.high + delta:
+    if base is None or not axis.low - zone < base < axis.high + zone:
         return []
-    low, high = (float(axis.format_position(x)[:-1]) for x in (base - delta, base + delta))
+    low, high = (float(axis.format_position(x)[:-1]) for x in (base - zone, base + zone))
     band = f'<rect class="band" x="{low:.4g}%" width="{high - low:.4g}%" height="28"/>'
     if base not in axis:
         return [band]
@@ -203,12 +203,12 @@ def _draw_seeds(
     name = escape(shorten(noun))
     for i, (seed, x) in enumerate(values.items()):
         if x in axis:
-            place = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
+            centre = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
             label = escape(shorten(seed))
             trained = find_trained_seed(seed)
             trained_with = "" if trained == seed else f", trained with {escape(shorten(trained))}"
             title = f"{name} {label}{trained_with}: {format_value(x)}"
-            dots.append(f'<circle {place} data-seed="{label}"><title>{title}</title></circle>')
+            dots.append(f'<circle {centre} data-seed="{label}"><title>{title}</title></circle>')
     return dots
 
 
@@ -269,16 +269,16 @@ def draw_effects(
     factorial: Factorial, comparison: Comparison
 ) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Return ticks, and a strip for each effect of the factorial with its differences by seed."""
-    delta = comparison.metric.zone
+    zone = comparison.metric.zone
     differences = [x for e in factorial.effects for x in e.verdict.contrast.differences.values()]
-    low = min([*differences, -2 * delta])
-    high = max([*differences, 2 * delta])
+    low = min([*differences, -2 * zone])
+    high = max([*differences, 2 * zone])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of values in per cent are points
     ticks = _make_ticks(
         axis, Scale(value_unit="%") if comparison.scale.log else replace(comparison.scale, value_unit="")
     )
-    zero = _draw_zone(axis, 0.0, delta)
+    zero = _draw_zone(axis, 0.0, zone)
     format_value = partial(comparison.scale.format_difference, sign=True)
     strips = []
     for effect in factorial.effects:

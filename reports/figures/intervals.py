@@ -32,13 +32,11 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     zone = comparison.metric.zone
     ax.axvspan(scale(-zone), scale(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
-    for place, arm in enumerate(arms):
+    for row, arm in enumerate(arms):
         if interval := arm.interval:
-            ax.plot(
-                [scale(interval.low), scale(interval.high)], [place, place], color=COLOURS["accent"], lw=3
-            )
+            ax.plot([scale(interval.low), scale(interval.high)], [row, row], color=COLOURS["accent"], lw=3)
         if arm.contrast and arm.contrast.estimate is not None:
-            ax.plot(scale(arm.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
+            ax.plot(scale(arm.contrast.estimate), row, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
     labels = [f"{shorten(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
     ax.set_yticks(range(len(arms)), labels)

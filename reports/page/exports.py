@@ -222,25 +222,25 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     contrast = arm.contrast
     verdict = arm.verdict
     second = view.scale.second_scale
-    level = _skip_none(view.scale.convert_level)
+    convert = _skip_none(view.scale.convert_value)
     change = _skip_none(view.scale.convert_difference)
     cells: dict[str, Any] = {
-        "mean": level(arm.summary.mean),
+        "mean": convert(arm.summary.mean),
         "sd": change(arm.summary.sd),
-        **_name_ends("mean", arm.summary.interval, level),
-        "median": level(arm.summary.median),
+        **_name_ends("mean", arm.summary.interval, convert),
+        "median": convert(arm.summary.median),
     }
     if second:
-        cells[second.title] = _skip_none(second.convert_level)(arm.summary.mean)
+        cells[second.title] = _skip_none(second.convert_value)(arm.summary.mean)
     cells |= {
-        "arm_mean": level(contrast and contrast.arm_mean),
-        "baseline_mean": level(contrast and contrast.base_mean),
+        "arm_mean": convert(contrast and contrast.arm_mean),
+        "baseline_mean": convert(contrast and contrast.base_mean),
         "difference": change(contrast and contrast.estimate),
         **_name_ends("difference", arm.interval, change),
         "unbiased": change(verdict and verdict.unbiased_difference),
     }
     if second:
-        ratio = _skip_none(second.convert_level)
+        ratio = _skip_none(second.convert_value)
         cells["ratio"] = ratio(contrast and contrast.estimate)
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {

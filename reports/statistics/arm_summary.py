@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from unrolled.reports.statistics.estimators import Floats, t_interval
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
-from unrolled.reports.statistics.values import diverged_as_worst, median, select_finite
+from unrolled.reports.statistics.values import median, replace_diverged, select_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class ArmSummary:
 
 def summarise_values(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
     """Return the summary of an arm's values by seed. Raises ValueError on NaN."""
-    ordered = diverged_as_worst(values, lower_is_better)
+    ordered = replace_diverged(values, lower_is_better)
     x = select_finite(ordered.values())
     return ArmSummary(
         values=ordered,

@@ -81,7 +81,7 @@ class Saffron:
         return levels
 
 
-def next_level(rule: str, p_values: Sequence[float], alpha: float) -> float:
+def compute_next_level(rule: str, p_values: Sequence[float], alpha: float) -> float:
     """Return the level of a chain's next test by a rule, "saffron" or "family-wise", given all earlier tests.
 
     `p_values` are in the order in which the tests began, because a test gets its level when it begins. The p
@@ -109,6 +109,6 @@ def _read_p_values(p_values: ArrayLike) -> Floats:
     return p
 
 
-def _select_gammas(gammas: Floats, places: ArrayLike) -> Floats:
-    """Return the γ at these places, counted from 0; 0 beyond the last."""
-    return np.append(gammas, 0.0)[np.minimum(places, gammas.size)]
+def _select_gammas(gammas: Floats, indices: ArrayLike) -> Floats:
+    """Return the γ at these indices, counted from 0; 0 beyond the last."""
+    return np.append(gammas, 0.0)[np.minimum(indices, gammas.size)]

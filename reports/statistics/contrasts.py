@@ -342,7 +342,7 @@ class Contrast:
         if self.sd is None or self.uses_signs or self._incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)
-        return max(FEWEST_SEEDS, power.seeds_needed(self.zone / self.sd, level))
+        return max(FEWEST_SEEDS, power.count_seeds_needed(self.zone / self.sd, level))
 
 
 def _mcnemar_p(fewer: int, more: int) -> float:

@@ -20,7 +20,7 @@ from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_futile
 from unrolled.reports.statistics.looks import Look, Looks
-from unrolled.reports.statistics.pairs import compare_pairs, make_options
+from unrolled.reports.statistics.pairs import Losses, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
@@ -123,7 +123,7 @@ def evaluate_looks(
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    evidence = _LookInput(
+    look_input = _LookInput(
         sides_by_contrast,
         seeds,
         looks,
@@ -132,7 +132,7 @@ def evaluate_looks(
         equal or {},
         has_own_rule=stopping_rule in OWN_RULES,
     )
-    tracks = {metric: evidence.start_tracks(metric) for metric in metrics}
+    tracks = {metric: look_input.start_tracks(metric) for metric in metrics}
     tracks_of_first = tracks[metrics[0]]
     verdicts_of_first = _judge_tracks(tracks_of_first, adjust)
     futile_reasons: dict[Key, str] = {}
@@ -143,11 +143,13 @@ def evaluate_looks(
             for name, verdict in verdicts_of_first.items()
             if not verdict.has_ended
             and name not in futile_reasons
-            and not evidence.explain_block(name, looks_taken)
+            and not look_input.explain_block(name, looks_taken)
         ]
-        if not open_contrasts or not all(evidence.is_complete(name, looks_taken) for name in open_contrasts):
+        if not open_contrasts or not all(
+            look_input.is_complete(name, looks_taken) for name in open_contrasts
+        ):
             break
-        evidence.take_look(tracks, open_contrasts, looks_taken)
+        look_input.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
         for name in (*open_contrasts, *futile_reasons):  # `has_ended` says who needs the next look
             verdicts_of_first[name] = replace(
@@ -167,7 +169,7 @@ def evaluate_looks(
         }
     }
     by_metric |= {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
-    return evidence.make_decisions(verdicts_of_first, by_metric, looks_taken, futile_reasons)
+    return look_input.make_decisions(verdicts_of_first, by_metric, looks_taken, futile_reasons)
 
 
 @dataclass(frozen=True)
@@ -194,10 +196,10 @@ class _LookInput(Generic[Key]):
         return compare_pairs(
             arm,
             base,
-            **make_options(metric),
+            make_judged_scale(metric),
             family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
-            lost_count=len(self.select_lost_seeds(name, k).keys() - paired),
+            losses=Losses(len(self.select_lost_seeds(name, k).keys() - paired)),
             computed_alike=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
         )
@@ -224,7 +226,7 @@ class _LookInput(Generic[Key]):
     ) -> Decisions[Key]:
         """Return the state after these looks; `verdicts_of_first` are those by the metric that decides."""
         next_look = min(looks_taken, len(self.looks.numbers) - 1)
-        seeds = self.looks.numbers[next_look] if looks_taken == next_look else 0
+        seed_count = self.looks.numbers[next_look] if looks_taken == next_look else 0
         verdicts = {}
         seeds_requested = {}
         for name, verdict in verdicts_of_first.items():
@@ -232,7 +234,7 @@ class _LookInput(Generic[Key]):
             seeds_requested[name] = 0
             if not verdict.has_ended:
                 reason = futile_reasons.get(name) or self.explain_block(name, next_look)
-                seeds_requested[name] = 0 if reason else seeds
+                seeds_requested[name] = 0 if reason else seed_count
             of_other = f"{reason} by the first metric" if name in futile_reasons else reason
             verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
                 metric: replace(
@@ -290,7 +292,7 @@ def _find_futile(
             continue
         test = LastLookTest(
             looks=contrast.look.looks,
-            delta=contrast.zone,
+            zone=contrast.zone,
             alpha=verdict.adjusted_difference.alpha,
             alpha_same=verdict.adjusted_equivalence.alpha,
             until_size=stopping_rule == StoppingRule.SIZE,

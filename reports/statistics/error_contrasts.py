@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Unpack
 
 import numpy as np
 from scipy import special
@@ -30,7 +29,7 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.pairs import PairOptions, compare_pairs
+from unrolled.reports.statistics.pairs import NO_LOSSES, JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
@@ -196,12 +195,19 @@ class Unpaired(ErrorContrast):
         return bool(self.arm_diverged or self.base_diverged)
 
 
-def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOptions]) -> Unpaired:
-    """Compare two independent samples (Welch 1947). The options are those of `compare_pairs`.
+def welch(
+    arm: Sequence[float],
+    base: Sequence[float],
+    scale: JudgedScale,
+    *,
+    family_size: int = 1,
+    losses: Losses = NO_LOSSES,
+) -> Unpaired:
+    """Compare two independent samples (Welch 1947). Arguments and errors are those of `compare_pairs`.
 
-    Samples with fewer than two values, or with an infinite value, have no test. Raises ValueError as
-    `compare_pairs` does for its options.
+    Samples with fewer than two values, or with an infinite value, have no test.
     """
+    without_values = compare_pairs({}, {}, scale, family_size=family_size, losses=losses)
     a, b = map(select_finite, (arm, base))
     error = math.nan
     df = math.nan
@@ -219,11 +225,11 @@ def welch(arm: Sequence[float], base: Sequence[float], **options: Unpack[PairOpt
         "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
         "base_diverged": len(base) - b.size,
-        "upper_limit": find_upper_limit(np.array([*a, *b]), options.get("highest", math.inf)),
+        "upper_limit": find_upper_limit(np.array([*a, *b]), scale.highest),
         "error": error,
         "df": df,
     }
-    return Unpaired(**{**vars(compare_pairs({}, {}, **options)), **means, **fields})
+    return Unpaired(**{**vars(without_values), **means, **fields})
 
 
 def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
@@ -254,13 +260,22 @@ class FoldContrast(ErrorContrast):
 
 
 def compare_folds(
-    arm: SeedValues, base: SeedValues, *, test_share: float, **options: Unpack[PairOptions]
+    arm: SeedValues,
+    base: SeedValues,
+    scale: JudgedScale,
+    *,
+    test_share: float,
+    family_size: int = 1,
+    losses: Losses = NO_LOSSES,
+    computed_alike: bool = False,
 ) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
-    The options, and the ValueError for wrong values, are those of `compare_pairs`.
+    The other arguments and the errors are those of `compare_pairs`.
     """
-    plain = compare_pairs(arm, base, **options)
+    plain = compare_pairs(
+        arm, base, scale, family_size=family_size, losses=losses, computed_alike=computed_alike
+    )
     error = math.nan
     if plain.sd and not plain.given_convergence:
         error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))

@@ -21,7 +21,7 @@ SINGLE_ROUNDING = 2e-7  # largest relative difference that is only rounding to s
 _SMALLEST = 1e-100  # smaller differences have cubes that underflow
 
 
-def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> Floats:
+def remove_rounding(differences: Floats, scale: float, noise: float = 0.0) -> Floats:
     """Return differences (S,) without the noise of rounding.
 
     A difference within the noise becomes 0. If all differences are within the noise of each other, all

@@ -46,32 +46,32 @@ class _Stage(NamedTuple):
     inner_low: Floats  # lower end of the interval that shows equivalence
     inner_high: Floats
 
-    def find_stops(self, effect: float, delta: float, until_size: bool) -> tuple[Flags, Flags, Flags]:
+    def find_stops(self, effect: float, zone: float, until_size: bool) -> tuple[Flags, Flags, Flags]:
         """Return which contrasts stop as higher, lower and the same, if the true difference is `effect`."""
         low = self.low + effect
         high = self.high + effect
         settled = np.ones(SIMULATED_CONTRASTS, bool)
         if until_size:
-            settled = (low > delta) | (high < -delta) | ((low > -delta) & (high < delta))
-        same = (self.inner_low + effect > -delta) & (self.inner_high + effect < delta)
+            settled = (low > zone) | (high < -zone) | ((low > -zone) & (high < zone))
+        same = (self.inner_low + effect > -zone) & (self.inner_high + effect < zone)
         enough = self.moments.n >= FEWEST_SEEDS
         same &= ~((low > 0) | (high < 0))
         return enough & settled & (low > 0), enough & settled & (high < 0), enough & same
 
-    def find_true_decisions(self, effect: float, delta: float, until_size: bool) -> Flags:
+    def find_true_decisions(self, effect: float, zone: float, until_size: bool) -> Flags:
         """Return which contrasts stop with a true decision: a true direction or, for "the same", a true size.
 
         With `until_size`, the size of a direction has to be true as well. If the true difference is exactly
         δ, no size is true.
         """
-        higher, lower, same = self.find_stops(effect, delta, until_size)
+        higher, lower, same = self.find_stops(effect, zone, until_size)
         direction = higher if effect > 0 else lower
         if effect == 0:
             direction = np.zeros(SIMULATED_CONTRASTS, bool)
         if until_size:
-            more = (self.low + effect > delta) | (self.high + effect < -delta)
-            direction = direction & (more if abs(effect) > delta else ~more & (abs(effect) < delta))
-        return direction | (same & (abs(effect) < delta))
+            more = (self.low + effect > zone) | (self.high + effect < -zone)
+            direction = direction & (more if abs(effect) > zone else ~more & (abs(effect) < zone))
+        return direction | (same & (abs(effect) < zone))
 
 
 @lru_cache(maxsize=1024)
@@ -79,7 +79,7 @@ def predict_contrast(
     looks: Looks,
     *,
     sd: float,
-    delta: float,
+    zone: float,
     effect: float,
     family_size: int = 1,
     until_size: bool = False,
@@ -87,7 +87,7 @@ def predict_contrast(
 ) -> ExpectedContrast:
     """Return what to expect of a contrast with this true difference and this SD of its pairs' differences.
 
-    `sd`, `delta` and `effect` have one unit, and pairs are normal.
+    `sd`, `zone` and `effect` have one unit, and pairs are normal.
 
     The contrast is judged at .05/family, Holm's first step. A real contrast may reach a later step: then it
     needs fewer seeds, and its chances are higher. With `until_size` the contrast goes on until a difference
@@ -96,12 +96,12 @@ def predict_contrast(
 
     Raises ValueError unless sd, δ and the family are positive.
     """
-    if not (sd > 0 and delta > 0 and family_size > 0):
-        raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family_size}")
+    if not (sd > 0 and zone > 0 and family_size > 0):
+        raise ValueError(f"SD, δ and the family must be positive, not {sd}, {zone} and {family_size}")
     effect /= sd
-    delta /= sd
+    zone /= sd
     alpha = ALPHA / family_size
-    test = LastLookTest(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
+    test = LastLookTest(looks=looks, zone=zone, alpha=alpha, alpha_same=alpha, until_size=until_size)
     active = np.ones(SIMULATED_CONTRASTS, bool)
     different = np.zeros(SIMULATED_CONTRASTS, bool)
     same = np.zeros(SIMULATED_CONTRASTS, bool)
@@ -109,10 +109,10 @@ def predict_contrast(
     reach = []
     for stage in _simulate_stages(looks, alpha, alpha):
         reach.append(float(active.mean()))
-        higher, lower, equal = stage.find_stops(effect, delta, until_size)
+        higher, lower, equal = stage.find_stops(effect, zone, until_size)
         different |= active & (higher | lower)
         same |= active & equal
-        right += int((active & stage.find_true_decisions(effect, delta, until_size)).sum())
+        right += int((active & stage.find_true_decisions(effect, zone, until_size)).sum())
         active &= ~(different | same)
         if futility and FEWEST_SEEDS <= stage.moments.n < looks.last:
             m = stage.moments
@@ -145,7 +145,7 @@ def median_unbiased(
     mean: float,
     sd: float,
     *,
-    delta: float,
+    zone: float,
     alpha: float,
     alpha_same: float,
     until_size: bool = False,
@@ -166,8 +166,8 @@ def median_unbiased(
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         # each simulated contrast counts with its mirror image, so that their median is 0
-        larger = _final_means(stages, middle / sd, delta / sd, until_size) >= mean / sd
-        mirrored = _final_means(stages, -middle / sd, delta / sd, until_size) <= -mean / sd
+        larger = _final_means(stages, middle / sd, zone / sd, until_size) >= mean / sd
+        mirrored = _final_means(stages, -middle / sd, zone / sd, until_size) <= -mean / sd
         if larger.mean() + mirrored.mean() < 1:
             low = middle
         else:
@@ -175,12 +175,12 @@ def median_unbiased(
     return (low + high) / 2
 
 
-def _final_means(stages: tuple[_Stage, ...], effect: float, delta: float, until_size: bool) -> Floats:
+def _final_means(stages: tuple[_Stage, ...], effect: float, zone: float, until_size: bool) -> Floats:
     """Return the means of simulated contrasts where they end, in SDs: (SIMULATED_CONTRASTS,)."""
     active = np.ones(SIMULATED_CONTRASTS, bool)
     means = stages[-1].moments.mean.copy()
     for stage in stages[:-1]:
-        higher, lower, same = stage.find_stops(effect, delta, until_size)
+        higher, lower, same = stage.find_stops(effect, zone, until_size)
         ends = active & (higher | lower | same)
         means[ends] = stage.moments.mean[ends]
         active &= ~ends

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from unrolled.reports.statistics.estimators import Floats, without_rounding
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.estimators import Floats, remove_rounding
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 
@@ -44,13 +44,8 @@ Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
 """The values by seed of each combination of factors, such as (False, True): the first off, the second on."""
 
 
-def factorial_effects(
-    cells: Cells,
-    factors: Sequence[str],
-    *,
-    delta: float,
-    lower_is_better: bool = True,
-    failed: Collection[int] = (),
+def estimate_effects(
+    cells: Cells, factors: Sequence[str], scale: JudgedScale, failed: Collection[int] = ()
 ) -> tuple[Effect, ...]:
     """Return main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
@@ -67,18 +62,17 @@ def factorial_effects(
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
     zeros = dict.fromkeys(seeds, 0.0)
-    lost_count = len(set(failed) - set(seeds))
+    losses = Losses(len(set(failed) - set(seeds)))
     contrasts = {}
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
-        effect = without_rounding(effect, np.abs(table).max())
+        effect = remove_rounding(effect, np.abs(table).max())
         contrasts[columns] = compare_pairs(
             dict(zip(seeds, effect.tolist(), strict=True)),
             zeros,
-            zone=delta,
-            lower_is_better=lower_is_better,
+            scale,
             family_size=len(chosen),
-            lost_count=lost_count,
+            losses=losses,
         )
     judged = judge_contrasts(contrasts)
     if diverged:

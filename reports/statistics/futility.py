@@ -58,7 +58,7 @@ class LastLookTest:
     """
 
     looks: Looks
-    delta: float
+    zone: float
     alpha: float
     alpha_same: float
     until_size: bool = False
@@ -91,7 +91,7 @@ class LastLookTest:
         same = self._show_same(expected_mean, true_sd * math.sqrt(more) / last, at_zero)
         return Chances(difference, same)
 
-    def count_seeds(self, moments: Moments) -> int | None:
+    def count_seeds_needed(self, moments: Moments) -> int | None:
         """Return the pairs that decide a contrast with 80 % power if its mean and SD are the true ones.
 
         There are more of them than at the last look. Returns None beyond `MOST_SEEDS`.
@@ -120,16 +120,16 @@ class LastLookTest:
         low, high = mean_interval(at_zero, self.looks.find_critical_q(self.alpha))
         if not self.until_size:
             return 1 - _lies_between(-high, -low, mean, error)
-        delta = self.delta
-        more = 1 - _lies_between(-delta - high, delta - low, mean, error)
-        less_and_higher = _lies_between(-low, delta - high, mean, error)
-        less_and_lower = _lies_between(-delta - low, -high, mean, error)
+        zone = self.zone
+        more = 1 - _lies_between(-zone - high, zone - low, mean, error)
+        less_and_higher = _lies_between(-low, zone - high, mean, error)
+        less_and_lower = _lies_between(-zone - low, -high, mean, error)
         return more + less_and_higher + less_and_lower
 
     def _show_same(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
         """Return the chance that a mean, which is normal around `mean`, is decided as the same within ±δ."""
         low, high = mean_interval(at_zero, 2 * self.looks.find_critical_q(self.alpha_same, sides=1))
-        return _lies_between(-self.delta - low, self.delta - high, mean, error)
+        return _lies_between(-self.zone - low, self.zone - high, mean, error)
 
 
 def _lies_between(start: Floats, end: Floats, mean: Floats, error: Floats) -> Floats:
@@ -163,5 +163,5 @@ def find_futile(contrasts: Mapping[Key, tuple[LastLookTest, Moments]], bound: fl
             differences - float(chance.difference), equivalences - float(chance.same)
         )
         if expected.predict_chances(moments).decided < bound:
-            futile[name] = expected.count_seeds(moments)
+            futile[name] = expected.count_seeds_needed(moments)
     return futile

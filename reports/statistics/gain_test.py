@@ -122,7 +122,7 @@ def judge_proposal(
     level: float,
     looks: Looks = CHAIN_LOOKS,
     fewer_lines: bool = False,
-    delta: float = 0.0,
+    zone: float = 0.0,
     simpler_level: float = 0.0,
     gains_over_keep: Floats | None = None,
 ) -> ProposalVerdict:
@@ -132,7 +132,7 @@ def judge_proposal(
     which counts as no gain; and 0 if both did. Pairs beyond the look where a proposal ends change nothing.
 
     A candidate with `fewer_lines` that is not kept is simpler if it is shown, at `simpler_level`, to be less
-    than `delta` worse than the last proposal that was kept. `gains_over_keep` are the gains over that
+    than `zone` worse than the last proposal that was kept. `gains_over_keep` are the gains over that
     proposal, if it is not the incumbent. Raises ValueError for NaN, and for looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
@@ -140,15 +140,15 @@ def judge_proposal(
     if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
-    shifted = _judge_gains(over_keep + delta, looks, simpler_level)
+    shifted = _judge_gains(over_keep + zone, looks, simpler_level)
     if shifted.outcome is ProposalOutcome.KEEP and shifted.gain is not None:
         return ProposalVerdict(
             outcome=ProposalOutcome.SIMPLER,
             p_value=verdict.p_value,
             simpler_p=shifted.p_value,
             pairs=shifted.pairs,
-            gain=shifted.gain - delta,
-            bound=shifted.bound - delta,
+            gain=shifted.gain - zone,
+            bound=shifted.bound - zone,
         )
     return replace(
         verdict,
@@ -181,8 +181,8 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
-    requested = next(n for n in looks.numbers if n > pairs)
-    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=requested)
+    pairs_requested = next(n for n in looks.numbers if n > pairs)
+    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=pairs_requested)
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
@@ -222,7 +222,7 @@ class ExpectedProposal(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> ExpectedProposal:
+def predict_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> ExpectedProposal:
     """Return what to expect of a candidate with this true mean gain; `spread` is the SD of its pairs' gains.
 
     Pairs are normal. Raises ValueError unless the spread is positive.
@@ -234,40 +234,40 @@ def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float)
     return ExpectedProposal(float(states.pairs.mean()), float(states.shown.mean()))
 
 
-def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:
+def find_smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:
     """Return the true mean gain that is kept with a chance of .8; `spread` is the SD of the pairs' gains.
 
     Returns infinity if no gain is kept, because the level is too small for so few pairs.
     """
     low = 0.0
     high = _LARGEST_GAIN
-    if expected_proposal(looks, gain=high, spread=1.0, level=level).kept < POWER:
+    if predict_proposal(looks, gain=high, spread=1.0, level=level).kept < POWER:
         return math.inf
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if expected_proposal(looks, gain=middle, spread=1.0, level=level).kept < POWER:
+        if predict_proposal(looks, gain=middle, spread=1.0, level=level).kept < POWER:
             low = middle
         else:
             high = middle
     return high * spread
 
 
-def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
+def count_pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the budget of pairs with which a true mean gain is kept with a chance of .8.
 
     With looks at 4, 8, 16, 24 and 40 pairs, the budgets 8, 16, 24 and 40 are tried in turn: see `fit_looks`.
-    At a level of .05 a gain of 1 SD needs 16 pairs. If 40 are too few, the budget is
-    40 · (`smallest_gain` / gain)²: for a gain of .5 SD, 40 · (.67 / .5)² = 72. Returns None if no gain is
-    kept at this level. Raises ValueError unless gain and spread are positive.
+    At a level of .05 a gain of 1 SD needs 16 pairs. If 40 are too few, the budget is 40 · (smallest / gain)²,
+    with the result of `find_smallest_gain`: for a gain of .5 SD, 40 · (.67 / .5)² = 72. Returns None if no
+    gain is kept at this level. Raises ValueError unless gain and spread are positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")
     for n in looks.numbers:
         if n >= FEWEST_SEEDS:
-            expected = expected_proposal(fit_looks(n, looks), gain=gain, spread=spread, level=level)
+            expected = predict_proposal(fit_looks(n, looks), gain=gain, spread=spread, level=level)
             if expected.kept >= POWER:
                 return n
-    smallest = smallest_gain(spread, level, looks)
+    smallest = find_smallest_gain(spread, level, looks)
     if smallest == math.inf:
         return None
     return math.ceil(looks.last * (smallest / gain) ** 2)

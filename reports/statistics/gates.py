@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.looks import Look, Looks
-from unrolled.reports.statistics.pairs import compare_pairs, make_options
+from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
@@ -69,7 +69,7 @@ class Bound:
         contrast = compare_pairs(
             head,
             base,
-            **make_options(self.metric),
+            make_judged_scale(self.metric),
             look=look,
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )
@@ -199,29 +199,29 @@ class Chance(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0) -> Chance:
+def predict_gate(looks: Looks, *, sd: float, zone: float, effect: float = 0.0) -> Chance:
     """Return what to expect of a gate whose head is worse by `effect`; `sd` is the SD of the differences.
 
     All are in the unit of δ, and pairs are normal. Raises ValueError unless sd and δ are positive.
     """
-    if not (sd > 0 and delta > 0):
-        raise ValueError(f"SD and δ must be positive, not {sd} and {delta}")
+    if not (sd > 0 and zone > 0):
+        raise ValueError(f"SD and δ must be positive, not {sd} and {zone}")
     worse = effect + sd * np.random.default_rng(0).standard_normal((SIMULATED_GATES, looks.last))
-    return simulate_gates(worse, looks, delta)
+    return simulate_gates(worse, looks, zone)
 
 
 @lru_cache(maxsize=256)
-def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
+def predict_gate_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
     """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
 
-    `spreads` has the SD and the δ of each bound. The gate goes on until the last bound is decided, or one
+    `spreads` has the SD and the zone of each bound. The gate goes on until the last bound is decided, or one
     fails. Bounds are taken to be independent. In a real gate the metrics of one seed are often correlated, so
     that it may end earlier.
     """
     rng = np.random.default_rng(0)
     ends = [
-        _end_gates(sd * rng.standard_normal((SIMULATED_GATES, looks.last)), looks, delta)
-        for sd, delta in spreads
+        _end_gates(sd * rng.standard_normal((SIMULATED_GATES, looks.last)), looks, zone)
+        for sd, zone in spreads
     ]
     pairs = np.array([of_bound.pairs for of_bound in ends])
     failed = np.array([of_bound.failed for of_bound in ends])
@@ -229,9 +229,9 @@ def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> fl
     return float(np.minimum(first_failure, pairs.max(axis=0)).mean())
 
 
-def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
+def simulate_gates(worse: Floats, looks: Looks, zone: float) -> Chance:
     """Return what to expect of gates with these differences, (gates, pairs): how much worse the head is."""
-    ends = _end_gates(worse, looks, delta)
+    ends = _end_gates(worse, looks, zone)
     return Chance(float(ends.pairs.mean()), float(ends.passed.mean()))
 
 
@@ -243,7 +243,7 @@ class _Ends(NamedTuple):
     failed: NDArray[np.bool_]
 
 
-def _end_gates(worse: Floats, looks: Looks, delta: float) -> _Ends:
+def _end_gates(worse: Floats, looks: Looks, zone: float) -> _Ends:
     active = np.ones(len(worse), bool)
     pairs = np.full(len(worse), float(looks.last))
     passed = np.zeros(len(worse), bool)
@@ -252,8 +252,8 @@ def _end_gates(worse: Floats, looks: Looks, delta: float) -> _Ends:
         if n < FEWEST_SEEDS:
             continue
         low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
-        passed |= active & (high < delta)
-        failed |= active & (low > delta)
+        passed |= active & (high < zone)
+        failed |= active & (low > zone)
         pairs[active & (passed | failed)] = n
         active &= ~(passed | failed)
     return _Ends(pairs, passed, failed)

@@ -91,7 +91,7 @@ def t_detectable_effect(n: int, alpha: float = ALPHA) -> float:
 
 
 @lru_cache(maxsize=1024)
-def seeds_needed(dz: float, alpha: float = ALPHA) -> int:
+def count_seeds_needed(dz: float, alpha: float = ALPHA) -> int:
     """Return the fewest pairs that detect a standardised effect with a chance of `POWER`.
 
     Raises ValueError for an effect of zero, which no number of seeds detects.

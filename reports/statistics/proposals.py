@@ -73,7 +73,7 @@ def decide_proposal(
         level=level,
         looks=looks,
         fewer_lines=simpler_level > 0,
-        delta=metric.zone,
+        zone=metric.zone,
         simpler_level=simpler_level,
         gains_over_keep=over_keep,
     )
@@ -88,15 +88,15 @@ def decide_proposal(
         verdict = ProposalVerdict(
             outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
         )
-    requested = 0 if refusal else verdict.pairs_requested
-    crash, stalled = (_find_lost_seed(by_seed, seeds[:requested]) for by_seed in lost_reasons)
+    seeds_requested = 0 if refusal else verdict.pairs_requested
+    crash, stalled = (_find_lost_seed(by_seed, seeds[:seeds_requested]) for by_seed in lost_reasons)
     judged = gains[: verdict.pairs]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
         verdict=verdict,
         looks_taken=sum(n <= verdict.pairs for n in looks.numbers),
         sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
-        seeds_requested=0 if crash or stalled else requested,
+        seeds_requested=0 if crash or stalled else seeds_requested,
         crash=crash,
         refusal=refusal,
         stalled="" if crash else stalled,

@@ -38,7 +38,7 @@ class SpeedRatio:
         return f"not told apart from ±{100 * MARGIN:g} % of noise"
 
 
-def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
+def measure_speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
     """Return the first speed over the second, by a paired t of the log ratio; None under 3 pairs.
 
     Raises ValueError on a speed that is not positive and finite.

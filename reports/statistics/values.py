@@ -23,7 +23,7 @@ def median(values: Iterable[float]) -> float | None:
     return float(statistics.median(values)) if values else None
 
 
-def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
+def replace_diverged(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
     """Return the values, with the metric's worst one for a diverged seed. Raises ValueError on NaN."""
     worst = math.inf if lower_is_better else -math.inf
     for seed, value in values.items():
@@ -51,7 +51,7 @@ def count_decimals(values: Floats) -> int:
 def are_computed_alike(
     arm: SeedValues,
     base: SeedValues,
-    delta: float,
+    zone: float,
     family_size: int = 1,
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
@@ -66,8 +66,8 @@ def are_computed_alike(
     The step is at least an eighth of the range of the values, because the mean of a few items' scores is
     finer than a score. A change that acts on few seeds, or on few items, can still leave all values equal.
     """
-    levels = np.unique([*arm.values()])
-    if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
+    distinct = np.unique([*arm.values()])
+    if arm != base or distinct.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
         return False
-    step = max(float(np.diff(levels).min()), float(np.ptp(levels)) / 8)
-    return len(arm) * delta >= -math.log(ALPHA / family_size) * step
+    step = max(float(np.diff(distinct).min()), float(np.ptp(distinct)) / 8)
+    return len(arm) * zone >= -math.log(ALPHA / family_size) * step

@@ -90,7 +90,7 @@ class Verdict:
             most_looks,
             contrast.mean_difference,
             contrast.sd,
-            delta=contrast.zone,
+            zone=contrast.zone,
             alpha=self.adjusted_difference.alpha,
             alpha_same=self.adjusted_equivalence.alpha,
             until_size=self.stopping_rule == StoppingRule.SIZE,
@@ -277,11 +277,11 @@ def judge_contrast(
     )
 
 
-def _classify_size(interval: Interval, delta: float) -> Size:
+def _classify_size(interval: Interval, zone: float) -> Size:
     """Return the size that an interval shows."""
-    if -delta < interval.low and interval.high < delta:
+    if -zone < interval.low and interval.high < zone:
         return Size.LESS
-    if interval.low > delta or interval.high < -delta:
+    if interval.low > zone or interval.high < -zone:
         return Size.MORE
     return Size.UNSETTLED
 

@@ -123,8 +123,8 @@ def _describe_interactions(factorial: Factorial | None, comparison: Comparison) 
         first, second = map(format_name, effect.factors)
         size = comparison.scale.format_size(effect.mean, verdict.interval)
         unit = comparison.scale.difference_unit
-        evidence = _format_evidence(verdict, comparison) + format_brackets(", ".join(factorial.standing))
-        yield together.format(first, second, size, unit, verdict.direction, evidence)
+        details = _format_interval(verdict, comparison) + format_brackets(", ".join(factorial.standing))
+        yield together.format(first, second, size, unit, verdict.direction, details)
     if undecided := sum(not effect.verdict.makes_claim for effect in factorial.interactions):
         pairs = plural(len(factorial.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
@@ -213,12 +213,12 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
             )
             effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()
             effect += " in the median" if finding.verdict.contrast.uses_median else ""
-            evidence = _format_evidence(finding.verdict, comparison)
-            line = Markup("{} {}{}{}{}").format(finding.name, effect, against, evidence, finding.remarks)
+            interval = _format_interval(finding.verdict, comparison)
+            line = Markup("{} {}{}{}{}").format(finding.name, effect, against, interval, finding.remarks)
         elif finding.verdict.direction is not Direction.NONE:  # by an infinite difference
-            evidence = _format_evidence(finding.verdict, comparison)
+            interval = _format_interval(finding.verdict, comparison)
             line = Markup("{} is {}{}{}{}").format(
-                finding.name, finding.verdict.text, against, evidence, finding.remarks
+                finding.name, finding.verdict.text, against, interval, finding.remarks
             )
         else:
             remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
@@ -230,7 +230,7 @@ def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> li
     return lines
 
 
-def _format_evidence(verdict: Verdict, comparison: Comparison) -> str:
+def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
     """Return the interval after a comma: ", 95 % CI [18, 22]"; "" if there is none."""
     return f", {comparison.scale.format_interval(verdict.interval, sizes=True)}" if verdict.interval else ""
 

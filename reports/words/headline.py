@@ -52,8 +52,8 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     levels = list_means(
         [
             (name, arm)
-            for place, (name, arm) in enumerate(best)
-            if arm.index == 0 or (names_best and place == 0)
+            for rank, (name, arm) in enumerate(best)
+            if arm.index == 0 or (names_best and rank == 0)
         ],
         comparison,
         count_seeds=names_best,
@@ -140,7 +140,7 @@ def _describe_pair(finding: Finding, levels: Markup, comparison: Comparison) -> 
         return Markup("{}; {} {}{}").format(
             levels, finding.name, claim, format_brackets(finding.evidence_remarks, finding.disagreement)
         )
-    decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
+    decimals = comparison.scale.count_value_decimals(contrast.base_mean, contrast.arm_mean)
     level = phrase_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_value(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].name)

@@ -144,7 +144,7 @@ def list_means(
 
     If the numbers of seeds differ, or with `count_seeds`, each mean is given with its number.
     """
-    decimals = 0 if comparison.scale.level_phrase else None
+    decimals = 0 if comparison.scale.mean_phrase else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
     means = [comparison.scale.format_value(arm.summary.mean, decimals) for _, arm in named_arms]
     means[:1] = [phrase_mean(mean, comparison) for mean in means[:1]]
@@ -162,8 +162,8 @@ def list_means(
 
 def phrase_mean(mean: str, comparison: Comparison) -> str:
     """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
-    if comparison.scale.level_phrase:
-        return comparison.scale.level_phrase.format(mean)
+    if comparison.scale.mean_phrase:
+        return comparison.scale.mean_phrase.format(mean)
     is_plural = re.search("[^s]s$", comparison.metric_title) is not None  # hits, but not loss
     article = "" if is_plural else "an " if comparison.metric_title[:1] in "aeiou" else "a "
     return f"has {article}{comparison.metric_title} of {mean}"

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `test
 
 from tests.helpers.noise_laws import LAWS, SDS, t_tails
 from unrolled.reports.statistics import gain_test
-from unrolled.reports.statistics.chain_levels import make_rule, next_level
+from unrolled.reports.statistics.chain_levels import compute_next_level, make_rule
 from unrolled.reports.statistics.estimators import Moments
-from unrolled.reports.statistics.gain_test import CHAIN_LOOKS, evaluate_gains, fit_looks, smallest_gain
+from unrolled.reports.statistics.gain_test import CHAIN_LOOKS, evaluate_gains, find_smallest_gain, fit_looks
 from unrolled.reports.statistics.looks import Looks
 
 ALPHA = 0.1
@@ -294,20 +294,22 @@ def print_adversaries(chains: int) -> None:
 def print_gains() -> None:
     """Print the smallest gains that budgets of pairs keep with a chance of .8."""
     levels = {
-        "first proposal": next_level("saffron", [], ALPHA),
-        "after a keep": next_level("saffron", [0.001], ALPHA),
-        "after 4 useless ones": next_level("saffron", [0.9] * 4, ALPHA),
-        "after 9 useless ones": next_level("saffron", [0.9] * 9, ALPHA),
-        "after 50 useless ones": next_level("saffron", [0.9] * 50, ALPHA),
+        "first proposal": compute_next_level("saffron", [], ALPHA),
+        "after a keep": compute_next_level("saffron", [0.001], ALPHA),
+        "after 4 useless ones": compute_next_level("saffron", [0.9] * 4, ALPHA),
+        "after 9 useless ones": compute_next_level("saffron", [0.9] * 9, ALPHA),
+        "after 50 useless ones": compute_next_level("saffron", [0.9] * 50, ALPHA),
     }
     print(f"\n{'smallest gain, in SDs':32}{'level':>10}{'8':>8}{'20':>8}{'40 pairs':>10}")
     for name, level in levels.items():
-        gains = [smallest_gain(1.0, level, fit_looks(budget)) for budget in (8, 20, 40)]
+        gains = [find_smallest_gain(1.0, level, fit_looks(budget)) for budget in (8, 20, 40)]
         print(f"{name:32}{level:10.5f}{gains[0]:8.2f}{gains[1]:8.2f}{gains[2]:10.2f}", flush=True)
     noise = np.random.default_rng(7).standard_normal((10_000, CHAIN_LOOKS.last))
     print(f"\n{'gain, in SDs':32}{'given up before 40 pairs':>36}")
     for gain in (0.0, 0.3, 0.5, 0.7, 1.0):
-        share = evaluate_gains(gain + noise, CHAIN_LOOKS, next_level("saffron", [], ALPHA)).futile.mean()
+        share = evaluate_gains(
+            gain + noise, CHAIN_LOOKS, compute_next_level("saffron", [], ALPHA)
+        ).futile.mean()
         print(f"{gain:<32g}{share:36.2f}")
 
 

@@ -20,7 +20,7 @@ from tests.helpers.synthetic_studies import compare_table
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import compare_folds
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 
 ROWS = 200
 FEATURES = 10
@@ -50,8 +50,8 @@ def simulate_fold_rates(rng: np.random.Generator, repeats: int, studies: int) ->
     zeros = dict.fromkeys(range(10 * repeats), 0.0)
     for _ in range(studies):
         d = dict(enumerate(draw_fold_differences(rng, 10, repeats)))
-        plain = compare_pairs(d, zeros, zone=1.0)
-        corrected = compare_folds(d, zeros, zone=1.0, test_share=0.1)
+        plain = compare_pairs(d, zeros, JudgedScale(1.0))
+        corrected = compare_folds(d, zeros, JudgedScale(1.0), test_share=0.1)
         wrong += plain.p <= 0.05, corrected.p <= 0.05
     return wrong / studies
 

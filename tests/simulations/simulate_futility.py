@@ -146,7 +146,7 @@ def print_expected() -> None:
     for family_size in (1, 5, 9, 15):
         seeds = [
             predict_contrast(
-                LOOKS, sd=3.0, delta=1.0, effect=0.0, family_size=family_size, futility=bound
+                LOOKS, sd=3.0, zone=1.0, effect=0.0, family_size=family_size, futility=bound
             ).seeds
             for bound in (0.0, 0.1)
         ]

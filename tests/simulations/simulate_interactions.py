@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from unrolled.reports.statistics.factorial_effects import Cells, factorial_effects
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.factorial_effects import Cells, estimate_effects
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 PARTS = 4
@@ -36,16 +36,16 @@ def words_differ(cells: Cells) -> bool:
     with_others = {}
     single_parts = {}
     for part in range(PARTS):
-        with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], zone=1.0)
-        single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], zone=1.0)
-    average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
+        with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], JudgedScale(1.0))
+        single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], JudgedScale(1.0))
+    average = estimate_effects(cells, "abcd", JudgedScale(1.0))[:PARTS]
     verdicts = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
     return any(len({by_part[part].kind_beyond_delta for by_part in verdicts}) > 1 for part in range(PARTS))
 
 
 def interaction_shown(cells: Cells) -> bool:
     """Return whether the verdict on some interaction has a direction."""
-    return any(_has_direction(e.verdict) for e in factorial_effects(cells, "abcd", delta=1.0)[PARTS:])
+    return any(_has_direction(e.verdict) for e in estimate_effects(cells, "abcd", JudgedScale(1.0))[PARTS:])
 
 
 def _has_direction(v: Verdict) -> bool:

@@ -18,7 +18,7 @@ from unrolled.reports.statistics.error_contrasts import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
 from unrolled.reports.statistics.gates import Chance, simulate_gates
 from unrolled.reports.statistics.looks import LOOKS
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.power import (
     ALPHA,
     POWER,
@@ -148,7 +148,7 @@ def simulate_failures(arm_rate: float, base_rate: float, studies: int, seed: int
         crashes = [rng.random(20) < rate for rate in (arm_rate, base_rate)]
         arm, base = ({s: x for s, x in enumerate(side) if not crashed[s]}
                      for side, crashed in zip((d, 0 * d), crashes, strict=True))  # fmt: skip
-        c = compare_pairs(arm, base, zone=1.0, lost_count=int((crashes[0] | crashes[1]).sum()))
+        c = compare_pairs(arm, base, JudgedScale(1.0), losses=Losses(int((crashes[0] | crashes[1]).sum())))
         fewer, more = sorted((c.arm_lacks, c.base_lacks))
         is_same = c.pairs >= 5 and c.equivalence_p <= ALPHA
         shown = 2 * special.bdtr(fewer, fewer + more, 0.5) <= ALPHA
@@ -172,7 +172,10 @@ def simulate_unpaired(law: str, studies: int, seed: int, spread: float = 1.0) ->
             a = np.exp(a)
             b = np.exp(b)
         a = spread * (a - MEANS.get(law, 0.0)) + MEANS.get(law, 0.0)
-        wrong += stats.ttest_ind(a, b, equal_var=False).pvalue <= ALPHA, welch(a, b, zone=1.0).p <= ALPHA
+        wrong += (
+            stats.ttest_ind(a, b, equal_var=False).pvalue <= ALPHA,
+            welch(a, b, JudgedScale(1.0)).p <= ALPHA,
+        )
     return float(wrong[0] / studies), float(wrong[1] / studies)
 
 
@@ -181,7 +184,7 @@ def simulate_warnings(law: str, studies: int, seed: int) -> Rates:
     wrong = 0
     counts = np.zeros(2)
     for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
-        c = compare_pairs(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), zone=1.0)
+        c = compare_pairs(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), JudgedScale(1.0))
         if c.p <= ALPHA:
             wrong += 1
             counts += c.is_skewed, c.is_skewed or c.hides_skewness

@@ -164,7 +164,7 @@ def simulate_exaggeration(
     level = ALPHA / family_size
     corrected = np.array(
         [
-            median_unbiased(LOOKS, len(LOOKS.numbers), m, s, delta=1.0, alpha=level, alpha_same=level)
+            median_unbiased(LOOKS, len(LOOKS.numbers), m, s, zone=1.0, alpha=level, alpha_same=level)
             for m, s in zip(ends.mean, ends.sd, strict=True)
         ]
     )

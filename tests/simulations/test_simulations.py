@@ -15,7 +15,7 @@ from tests.simulations.simulate_verdicts import (
     simulate_skewed_errors,
     simulate_undeclared_errors,
 )
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 
 CONTRASTS = 4_000
 
@@ -85,7 +85,9 @@ def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
     x = np.random.default_rng(1).standard_exponential((5, 12)) - 0.4
     tails = np.array(rules.compute_tails_of_lost(x, 2)).T
     for sample, expected in zip(x, tails, strict=True):
-        c = compare_pairs(dict(enumerate(sample)), dict.fromkeys(range(12), 0.0), zone=1.0, lost_count=2)
+        c = compare_pairs(
+            dict(enumerate(sample)), dict.fromkeys(range(12), 0.0), JudgedScale(1.0), losses=Losses(2)
+        )
         assert c.p == pytest.approx(min(1.0, 2 * min(expected)))
 
 

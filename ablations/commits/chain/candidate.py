@@ -42,7 +42,7 @@ from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, Repository
-from unrolled.reports.statistics.gain_test import ProposalOutcome, pairs_to_show
+from unrolled.reports.statistics.gain_test import ProposalOutcome, count_pairs_to_show
 from unrolled.reports.statistics.looks import Looks
 
 _NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"
@@ -256,7 +256,7 @@ class _Candidate:
         if spread is None:
             return ""
         metric = self._metric
-        pairs = pairs_to_show(metric.zone, spread, level, looks)
+        pairs = count_pairs_to_show(metric.zone, spread, level, looks)
         if pairs is not None and pairs <= looks.last:
             return ""
         number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"

@@ -25,7 +25,7 @@ from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_design import StoppingRule
 from unrolled.bench.trial import canonical_json
-from unrolled.reports.statistics.chain_levels import LAMBDA, next_level
+from unrolled.reports.statistics.chain_levels import LAMBDA, compute_next_level
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 
 FALSE_KEEP_SHARE = 0.1
@@ -185,8 +185,8 @@ class ChainRecord:
             for proposal in self.tested_proposals
             if proposal.simpler_level
         ]
-        level = next_level(self.chain.level_rule, ps, self.chain.alpha)
-        return level, next_level(self.chain.level_rule, simpler_ps, FALSE_SIMPLER_SHARE)
+        level = compute_next_level(self.chain.level_rule, ps, self.chain.alpha)
+        return level, compute_next_level(self.chain.level_rule, simpler_ps, FALSE_SIMPLER_SHARE)
 
     def compute_budget(self) -> float:
         """Return the remaining error budget: what keeps have earned, less what levels have spent.

@@ -140,7 +140,7 @@ def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder,
     write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     code, output, _ = call_command("plan", "looks.toml")
     chances = [
-        predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=effect, family_size=2, futility=FUTILE_CHANCE)
+        predict_contrast(LOOKS, sd=0.03, zone=0.02, effect=effect, family_size=2, futility=FUTILE_CHANCE)
         for effect in (0.0, 0.02, 0.04)
     ]
     cells = "  ".join(f"{c.seeds:.0f} ({100 * c.right:.0f} %)" for c in chances)

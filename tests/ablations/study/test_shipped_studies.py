@@ -61,7 +61,7 @@ def test_a_shipped_study_is_expected_to_take_half_an_hour(name: str) -> None:
     seeds = 0.0
     for effect in (0.0, 2.0):
         prediction = predict_contrast(
-            Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family_size=len(contrasts)
+            Looks(study.looks), sd=1.25, zone=1.0, effect=effect, family_size=len(contrasts)
         )
         assert prediction.decided > 0.85
         seeds += prediction.seeds / 2

@@ -17,7 +17,7 @@ from tests.helpers.synthetic_studies import (
 )
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
@@ -45,7 +45,9 @@ def test_a_delta_of_points_tells_per_cents_from_a_share(value: float, p: float) 
     equal = dict.fromkeys(range(299), value)
     share = Metric("error_rate", 0.01)
     points = Metric("error_rate", 1.0)
-    contrasts = [compare_pairs(equal, equal, zone=0.01, highest=metric.highest) for metric in (share, points)]
+    contrasts = [
+        compare_pairs(equal, equal, JudgedScale(0.01, highest=metric.highest)) for metric in (share, points)
+    ]
     assert [c.equivalence_p for c in contrasts] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
 
@@ -150,8 +152,8 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     coarse = {seed: 0.5 + 0.1 * (seed % 3) for seed in seeds}
     lower = {seed: coarse[seed] - 0.06 - 0.01 * (seed % 4) for seed in seeds}
     rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
-    options = {"zone": 0.06, "lower_is_better": False, "highest": 1.0}
-    assert not compare_pairs(lower, coarse, **options).all_tied
-    assert compare_pairs(lower, coarse, **options).pairs_worse == 10
-    ties = compare_pairs(rounded, coarse, **options)
+    scale = JudgedScale(0.06, lower_is_better=False, highest=1.0)
+    assert not compare_pairs(lower, coarse, scale).all_tied
+    assert compare_pairs(lower, coarse, scale).pairs_worse == 10
+    ties = compare_pairs(rounded, coarse, scale)
     assert ties.all_tied and not ties.pairs_better and not ties.pairs_worse

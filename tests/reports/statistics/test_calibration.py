@@ -27,7 +27,7 @@ from unrolled.reports.statistics.estimators import (
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.looks import LOOKS, Look, Looks
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 
 pytestmark = pytest.mark.slow
@@ -152,7 +152,7 @@ def compute_sign_p(wins: int, losses: int, ties: int) -> float:
     """Return the p of a contrast with these wins, losses and ties."""
     single = {s: math.inf if s >= wins else 0.0 for s in range(wins + losses)}
     diverged = {wins + losses + s: math.inf for s in range(ties)}
-    return compare_pairs(single | diverged, dict.fromkeys(single, 0.5) | diverged, zone=1.0).p
+    return compare_pairs(single | diverged, dict.fromkeys(single, 0.5) | diverged, JudgedScale(1.0)).p
 
 
 def load_differences(metric: str) -> np.ndarray:
@@ -249,7 +249,7 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
         v = decisions.verdicts["x"][METRIC.name]
         pairs_taken.append(v.contrast.pairs)
         decided.append(v.has_ended)
-    plan = predict_contrast(LOOKS, sd=sd, delta=0.02, effect=effect, futility=FUTILE_CHANCE)
+    plan = predict_contrast(LOOKS, sd=sd, zone=0.02, effect=effect, futility=FUTILE_CHANCE)
     assert np.mean(pairs_taken) == pytest.approx(
         plan.seeds, abs=4 * np.std(pairs_taken) / math.sqrt(studies) + 0.5
     )

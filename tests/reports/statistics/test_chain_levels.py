@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from unrolled.reports.statistics.chain_levels import AlphaSpending, Saffron, next_level
+from unrolled.reports.statistics.chain_levels import AlphaSpending, Saffron, compute_next_level
 
 INFINITE = 0.4374901658 / np.arange(1, 16) ** 1.6  # onlineFDR's default: normalised over all terms
 P_VALUES = [
@@ -27,7 +27,7 @@ DRAWN = [0, 1, 2, 3, 4, 7, 5, 6, 9, 8, 10, 13, 11, 14, 12]  # its order within d
 )  # fmt: skip
 def test_saffron_has_the_levels_of_a_simulation_made_elsewhere(p_values, levels) -> None:
     assert Saffron(alpha=0.1).compute_levels(p_values) == pytest.approx(levels, abs=5e-6)
-    assert next_level("saffron", p_values, 0.1) == pytest.approx(levels[-1], abs=5e-6)
+    assert compute_next_level("saffron", p_values, 0.1) == pytest.approx(levels[-1], abs=5e-6)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_saffron_is_the_papers_definition() -> None:
 @pytest.mark.parametrize("rule", ["saffron", "family-wise"])
 def test_a_level_depends_on_the_tests_before_it_alone(rule: str) -> None:
     p_values = (np.random.default_rng(1).random(30) ** 3).tolist()
-    levels = [next_level(rule, p_values[:n], 0.1) for n in range(31)]
+    levels = [compute_next_level(rule, p_values[:n], 0.1) for n in range(31)]
     changed = [*p_values[:20], *([1.0] * 10)]
-    assert [next_level(rule, changed[:n], 0.1) for n in range(21)] == levels[:21]
+    assert [compute_next_level(rule, changed[:n], 0.1) for n in range(21)] == levels[:21]
 
 
 def test_a_smaller_p_value_never_lowers_a_later_level() -> None:
@@ -108,8 +108,8 @@ def test_alpha_spending_spends_alpha_at_most() -> None:
     p_values = np.zeros(5_100)
     levels = AlphaSpending(alpha=0.1).compute_levels(p_values)
     assert levels.sum() == pytest.approx(0.1)
-    first = next_level("saffron", [], 0.1)  # (1 − λ)·w₀·γ₁, with λ .5 and w₀ α/2
-    assert next_level("family-wise", [], 0.1) == pytest.approx(4 * first)
+    first = compute_next_level("saffron", [], 0.1)  # (1 − λ)·w₀·γ₁, with λ .5 and w₀ α/2
+    assert compute_next_level("family-wise", [], 0.1) == pytest.approx(4 * first)
     assert levels[5_000:].tolist() == [0.0] * 101
 
 
@@ -128,14 +128,14 @@ def test_false_rejections_are_bounded_for_uniform_nulls() -> None:
 
 def test_a_test_that_has_not_ended_earns_nothing() -> None:
     p_values = [0.9, 0.004, 0.9]  # 0.004 is above the level of the second test, unless the first is kept
-    level = next_level("saffron", p_values, 0.1)
-    assert level < next_level("saffron", [0.001, *p_values[1:]], 0.1)
-    assert next_level("saffron", [1.0, *p_values[1:]], 0.1) == level
+    level = compute_next_level("saffron", p_values, 0.1)
+    assert level < compute_next_level("saffron", [0.001, *p_values[1:]], 0.1)
+    assert compute_next_level("saffron", [1.0, *p_values[1:]], 0.1) == level
 
 
 def test_unknown_rules_and_impossible_numbers_are_refused() -> None:
     for rule, p_values, alpha in (("lord", [], 0.1), ("saffron", [1.1], 0.1), ("saffron", [], 1.0)):
         with pytest.raises(ValueError):
-            next_level(rule, p_values, alpha)
+            compute_next_level(rule, p_values, alpha)
     with pytest.raises(ValueError):
-        next_level("saffron", [math.nan], 0.1)
+        compute_next_level("saffron", [math.nan], 0.1)

@@ -9,7 +9,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.corrections import benjamini_hochberg
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.looks import LOOKS, Looks
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.types import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 from unrolled.reports.words.sentences import describe_stage
@@ -316,7 +316,7 @@ def test_fewer_than_five_pairs_decide_nothing() -> None:
 
 def test_one_look_is_the_fixed_design() -> None:
     contrasts = {
-        name: compare_pairs(*by_metric["valid_accuracy"], zone=0.02, lower_is_better=False)
+        name: compare_pairs(*by_metric["valid_accuracy"], JudgedScale(0.02, lower_is_better=False))
         for name, by_metric in cut_pairs(PAIRS, 10).items()
     }
     fixed = judge_contrasts(contrasts)

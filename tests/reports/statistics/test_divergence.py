@@ -9,17 +9,19 @@ from scipy import stats
 from tests.helpers import synthetic_studies
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.types import Interval
 
 A, B = (dict(enumerate(values)) for values in (synthetic_studies.A, synthetic_studies.B))
 
 
 def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
-    contrast = compare_pairs({**A, 2: math.inf, 6: math.inf}, B, zone=0.02)  # the third and the seventh seed
+    contrast = compare_pairs(
+        {**A, 2: math.inf, 6: math.inf}, B, JudgedScale(0.02)
+    )  # the third and the seventh seed
     assert contrast.given_convergence
     assert contrast.estimate == pytest.approx(-0.04)
-    of_converged = compare_pairs({s: A[s] for s in contrast.differences}, B, zone=0.02)
+    of_converged = compare_pairs({s: A[s] for s in contrast.differences}, B, JudgedScale(0.02))
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
     assert contrast.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
     assert of_converged.interval().low < -0.07
@@ -32,7 +34,7 @@ def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
 
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
-    contrast = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, zone=0.02)
+    contrast = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, JudgedScale(0.02))
     assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs, len(contrast.differences)) == (
         7,
         0,
@@ -45,7 +47,7 @@ def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
 
 def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
     contrast = compare_pairs(
-        {0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, zone=0.02, lower_is_better=False
+        {0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, JudgedScale(0.02, lower_is_better=False)
     )
     assert (contrast.pairs_better, contrast.pairs_worse, contrast.estimate) == (2, 1, pytest.approx(0.1))
     assert summarise_values({0: math.inf}, lower_is_better=False).median == -math.inf
@@ -86,9 +88,9 @@ def test_mean_and_signs_have_to_agree_where_a_pair_is_lost() -> None:
     differences = [*(-0.2 - 0.02 * i for i in range(16)), 0.6, 0.9, 1.2, 1.4]
     arm = dict(enumerate(differences))
     baseline = dict.fromkeys(range(20), 0.0)
-    complete = compare_pairs(arm, baseline, zone=0.02)
+    complete = compare_pairs(arm, baseline, JudgedScale(0.02))
     arm.pop(3)
-    lost = compare_pairs(arm, baseline, zone=0.02, lost_count=1)
+    lost = compare_pairs(arm, baseline, JudgedScale(0.02), losses=Losses(1))
     assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
         ends = lost.interval(alpha)
@@ -103,8 +105,12 @@ def test_mean_and_signs_have_to_agree_where_a_pair_is_lost() -> None:
 def test_a_lost_pair_counts_as_the_worst_of_the_others() -> None:
     noise = np.random.default_rng(8).standard_normal(14)
     signs = [*(0.4 + 0.1 * noise), 0.1]
-    contrast = compare_pairs(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), zone=0.02, lost_count=1)
-    filled = compare_pairs(dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), zone=0.02)
+    contrast = compare_pairs(
+        dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), JudgedScale(0.02), losses=Losses(1)
+    )
+    filled = compare_pairs(
+        dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), JudgedScale(0.02)
+    )
     assert contrast.p == pytest.approx(max(filled.p, stats.binomtest(15, 16).pvalue))
 
 
@@ -113,7 +119,7 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int
     """McNemar's exact test: only pairs of which one side diverged tell anything."""
     arm_values = {s: math.inf if s < arm + both_sides else 1.0 + 0.01 * s for s in range(n)}
     baseline_values = {s: math.inf if s < both_sides else 1.1 for s in range(n)}
-    contrast = compare_pairs(arm_values, baseline_values, zone=0.02)
+    contrast = compare_pairs(arm_values, baseline_values, JudgedScale(0.02))
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
     assert contrast.divergence_p == contrast.swap_sides().divergence_p == pytest.approx(expected)
     assert (contrast.diverges_more, contrast.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
@@ -123,12 +129,12 @@ def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
     baseline = {s: 1.1 + 0.01 * s for s in range(20)}
     diverged_values = baseline | dict.fromkeys(range(6), math.inf)
     lost = compare_pairs(
-        diverged_values, {s: x for s, x in baseline.items() if s < 19}, zone=0.02, lost_count=1
+        diverged_values, {s: x for s, x in baseline.items() if s < 19}, JudgedScale(0.02), losses=Losses(1)
     )
     assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue)
     assert lost.divergence_differs
-    assert compare_pairs(baseline, diverged_values, zone=0.02, lost_count=6).divergence_p == 1.0
-    assert compare_pairs(baseline, baseline, zone=0.02, lost_count=6).divergence_p == 1.0
+    assert compare_pairs(baseline, diverged_values, JudgedScale(0.02), losses=Losses(6)).divergence_p == 1.0
+    assert compare_pairs(baseline, baseline, JudgedScale(0.02), losses=Losses(6)).divergence_p == 1.0
 
 
 def test_a_rate_over_one_is_refused() -> None:

@@ -7,7 +7,7 @@ from scipy import stats
 from tests.helpers.synthetic_studies import four_errors
 from tests.simulations.simulate_compare import simulate_fold_rates
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
@@ -15,7 +15,7 @@ ZEROS = dict.fromkeys(DIFFERENCES, 0.0)
 
 
 def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
-    contrast = compare_folds(DIFFERENCES, ZEROS, zone=0.05, test_share=0.1)
+    contrast = compare_folds(DIFFERENCES, ZEROS, JudgedScale(0.05), test_share=0.1)
     d = np.array([*DIFFERENCES.values()])
     error = d.std(ddof=1) * np.sqrt(1 / 10 + 1 / 9)
     law = stats.t(9)
@@ -25,21 +25,27 @@ def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
         (d.mean() - law.ppf(0.975) * error, d.mean() + law.ppf(0.975) * error)
     )
     assert contrast.equivalence_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
-    assert compare_pairs(DIFFERENCES, ZEROS, zone=0.05).p < contrast.p
+    assert compare_pairs(DIFFERENCES, ZEROS, JudgedScale(0.05)).p < contrast.p
 
 
 @pytest.mark.parametrize(
     "odd", [{0: float("inf")}, dict.fromkeys(range(6), float("inf")), dict.fromkeys(DIFFERENCES, 0.03)]
 )
 def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
-    contrast = compare_folds({**DIFFERENCES, **odd}, ZEROS, zone=0.02, test_share=0.1)
+    contrast = compare_folds({**DIFFERENCES, **odd}, ZEROS, JudgedScale(0.02), test_share=0.1)
     assert (contrast.p, contrast.equivalence_p, contrast.divergence_p) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("identical", [True, False])
 def test_folds_are_the_same_by_computation_and_not_by_ties(identical) -> None:
-    options = {"zone": 0.02, "test_share": 0.1, "highest": 1.0, "computed_alike": identical}
-    verdict = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
+    contrast = compare_folds(
+        DIFFERENCES,
+        DIFFERENCES,
+        JudgedScale(0.02, highest=1.0),
+        test_share=0.1,
+        computed_alike=identical,
+    )
+    verdict = judge_contrasts({"x": contrast})["x"]
     assert verdict.text == ("the same within δ" if identical else "open")
 
 
@@ -55,7 +61,7 @@ def test_folds_and_samples_with_a_lost_row_have_no_interval() -> None:
     base = {fold: 0.9 + 0.01 * (fold % 4) for fold in range(10)}
     whole = {fold: base[fold] for fold in arm}
     for lost, sides in ((0, (arm, whole)), (1, (arm, base))):
-        folds = compare_folds(*sides, zone=0.02, test_share=0.1, lost_count=lost)
-        samples = welch([*sides[0].values()], [*sides[1].values()], zone=0.02, lost_count=lost)
+        folds = compare_folds(*sides, JudgedScale(0.02), test_share=0.1, losses=Losses(lost))
+        samples = welch([*sides[0].values()], [*sides[1].values()], JudgedScale(0.02), losses=Losses(lost))
         for c in (folds, samples):
             assert (c.interval() is None, c.p == 1) == (lost > 0, lost > 0)

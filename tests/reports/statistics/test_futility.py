@@ -17,7 +17,7 @@ from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLookTest
 from unrolled.reports.statistics.looks import LOOKS, Looks
 
-TEST = LastLookTest(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
+TEST = LastLookTest(looks=LOOKS, zone=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000
 
 
@@ -69,12 +69,14 @@ def test_a_contrast_and_its_mirror_image_have_the_same_chance() -> None:
 
 
 def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
-    test = LastLookTest(looks=Looks((10,)), delta=0.001, alpha=0.05, alpha_same=0.05)
+    test = LastLookTest(looks=Looks((10,)), zone=0.001, alpha=0.05, alpha_same=0.05)
     for dz in (0.3, 0.5, 0.7):
-        assert test.count_seeds(make_moments(dz, 1.0)) == pytest.approx(power.seeds_needed(dz), abs=2)
+        assert test.count_seeds_needed(make_moments(dz, 1.0)) == pytest.approx(
+            power.count_seeds_needed(dz), abs=2
+        )
     # the power of equivalence at a difference of 0 is 2 Φ(δ √n/SD − z₀.₉₅) − 1; .05 are called different
-    assert replace(test, delta=1.0).count_seeds(make_moments(0.0, 3.0)) == pytest.approx(71, abs=3)
-    assert replace(test, delta=1.0).count_seeds(make_moments(0.999, 30.0)) is None
+    assert replace(test, zone=1.0).count_seeds_needed(make_moments(0.0, 3.0)) == pytest.approx(71, abs=3)
+    assert replace(test, zone=1.0).count_seeds_needed(make_moments(0.999, 30.0)) is None
 
 
 @pytest.mark.parametrize("until_size", [False, True])
@@ -82,7 +84,7 @@ def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
 def test_about_as_many_seeds_as_are_named_decide_four_in_five_contrasts(mean, sd, until_size) -> None:
     """As a difference or as the same: nearly twice as many were named where either chance counted alone."""
     test = replace(TEST, looks=Looks((10,)), until_size=until_size)
-    n = test.count_seeds(make_moments(mean, sd))
+    n = test.count_seeds_needed(make_moments(mean, sd))
     m = moments(mean + sd * np.random.default_rng(0).standard_normal((4_000, n)))
     low, high = mean_interval(m, test.looks.find_critical_q(0.05))
     decided = (low > 0) | (high < 0)
@@ -187,6 +189,6 @@ def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> Non
 
 def test_without_a_difference_a_plan_expects_less_than_half_of_the_seeds() -> None:
     """Conditional power, computed apart, gives 39.9 and 13.3 seeds."""
-    wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family_size": 9}
+    wide = {"sd": 3.0, "zone": 1.0, "effect": 0.0, "family_size": 9}
     assert predict_contrast(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
     assert predict_contrast(LOOKS, **wide, futility=FUTILE_CHANCE).seeds == pytest.approx(16.9, abs=0.3)

@@ -11,13 +11,13 @@ from unrolled.reports.statistics.gain_test import (
     CHAIN_LOOKS,
     FUTILE_T,
     ProposalOutcome,
+    count_pairs_to_show,
     evaluate_gains,
-    expected_proposal,
+    find_smallest_gain,
     fit_looks,
     judge_proposal,
-    pairs_to_show,
+    predict_proposal,
     select_tests,
-    smallest_gain,
 )
 from unrolled.reports.statistics.looks import Looks
 
@@ -151,7 +151,7 @@ def test_equal_gains_are_as_sure_as_their_signs() -> None:
 
 def test_a_shorter_candidate_within_delta_is_simpler() -> None:
     gains = -0.1 + 0.2 * NOISE[4]
-    options = {"level": LEVEL, "delta": 0.5, "simpler_level": 0.01}
+    options = {"level": LEVEL, "zone": 0.5, "simpler_level": 0.01}
     assert judge_proposal(gains, **options).outcome is ProposalOutcome.DISCARD
     verdict = judge_proposal(gains, **options, fewer_lines=True)
     assert verdict.outcome is ProposalOutcome.SIMPLER
@@ -170,7 +170,7 @@ def test_a_shorter_candidate_within_delta_is_simpler() -> None:
 @pytest.mark.parametrize("pair", [2, 9, 20])
 def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
     slight = 0.07 + 0.2 * NOISE[4]
-    options = {"level": 1e-6, "delta": 0.5, "simpler_level": 0.01, "fewer_lines": True}
+    options = {"level": 1e-6, "zone": 0.5, "simpler_level": 0.01, "fewer_lines": True}
     assert judge_proposal(slight[:16], **options).outcome is ProposalOutcome.UNDECIDED  # whether it gains
     slight[pair] = -math.inf
     assert judge_proposal(slight[: pair + 1], **options).outcome is ProposalOutcome.DISCARD
@@ -178,7 +178,7 @@ def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
 
 def test_a_candidate_worse_by_delta_is_rarely_simpler() -> None:
     verdicts = [
-        judge_proposal(x - 1, level=LEVEL, fewer_lines=True, delta=1.0, simpler_level=0.05)
+        judge_proposal(x - 1, level=LEVEL, fewer_lines=True, zone=1.0, simpler_level=0.05)
         for x in NOISE[:1_000]
     ]
     rate = np.mean([v.outcome is ProposalOutcome.SIMPLER for v in verdicts])
@@ -188,20 +188,20 @@ def test_a_candidate_worse_by_delta_is_rarely_simpler() -> None:
 @pytest.mark.parametrize("budget", [8, 16, 40])
 def test_the_smallest_gain_of_a_budget_is_kept_in_four_of_five(budget: int) -> None:
     looks = fit_looks(budget)
-    gain = smallest_gain(0.5, LEVEL, looks)
+    gain = find_smallest_gain(0.5, LEVEL, looks)
     fresh = np.random.default_rng(5).standard_normal((4_000, looks.last))
     rate = evaluate_gains(gain + 0.5 * fresh, looks, LEVEL).shown.mean()
     assert rate == pytest.approx(0.8, abs=2 * four_errors(0.8, 4_000))
-    assert pairs_to_show(1.01 * gain, 0.5, LEVEL) == budget
-    more = pairs_to_show(0.9 * gain, 0.5, LEVEL)
+    assert count_pairs_to_show(1.01 * gain, 0.5, LEVEL) == budget
+    more = count_pairs_to_show(0.9 * gain, 0.5, LEVEL)
     assert more is not None and more > budget
 
 
 def test_a_small_gain_is_kept_by_later_looks() -> None:
-    pairs = pairs_to_show(0.5, 1.0, LEVEL)
+    pairs = count_pairs_to_show(0.5, 1.0, LEVEL)
     assert pairs is not None and 60 < pairs < 90
-    assert pairs_to_show(0.25, 1.0, LEVEL) == pytest.approx(4 * pairs, abs=4)
-    expected = expected_proposal(fit_looks(pairs), gain=0.5, spread=1.0, level=LEVEL)
+    assert count_pairs_to_show(0.25, 1.0, LEVEL) == pytest.approx(4 * pairs, abs=4)
+    expected = predict_proposal(fit_looks(pairs), gain=0.5, spread=1.0, level=LEVEL)
     assert expected.kept == pytest.approx(0.8, abs=0.02)
 
 
@@ -215,17 +215,17 @@ def test_looks_end_at_the_budget() -> None:
 
 
 def test_no_gain_is_kept_at_a_level_below_every_p() -> None:
-    assert smallest_gain(1.0, 1e-8) == math.inf
-    assert pairs_to_show(1.0, 1.0, 1e-8) is None
+    assert find_smallest_gain(1.0, 1e-8) == math.inf
+    assert count_pairs_to_show(1.0, 1.0, 1e-8) is None
 
 
 def test_more_pairs_and_milder_levels_keep_smaller_gains() -> None:
-    by_budget = [smallest_gain(1.0, LEVEL, fit_looks(budget)) for budget in (8, 16, 40)]
-    by_level = [smallest_gain(1.0, level) for level in (0.0003, 0.003, 0.03)]
+    by_budget = [find_smallest_gain(1.0, LEVEL, fit_looks(budget)) for budget in (8, 16, 40)]
+    by_level = [find_smallest_gain(1.0, level) for level in (0.0003, 0.003, 0.03)]
     assert by_budget == sorted(by_budget, reverse=True)
     assert by_level == sorted(by_level, reverse=True)
     for options in ({"gain": 0.0, "spread": 1.0}, {"gain": 1.0, "spread": 0.0}):
         with pytest.raises(ValueError):
-            pairs_to_show(**options, level=LEVEL)
-    expected = expected_proposal(CHAIN_LOOKS, gain=0.0, spread=1.0, level=LEVEL)
+            count_pairs_to_show(**options, level=LEVEL)
+    expected = predict_proposal(CHAIN_LOOKS, gain=0.0, spread=1.0, level=LEVEL)
     assert expected.pairs == pytest.approx(8.9, abs=0.4)  # as known

@@ -13,12 +13,12 @@ from unrolled.reports.statistics.gates import (
     GateDecision,
     GateOutcome,
     decide_gate,
-    expected_gate,
-    expected_pairs,
+    predict_gate,
+    predict_gate_pairs,
     simulate_gates,
 )
 from unrolled.reports.statistics.looks import LOOKS, Looks
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.types import SidePair
 
 LOSS = Metric("loss", 1.0)
@@ -57,7 +57,7 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
 def test_a_gate_passes_normal_pairs_at_its_rates(sd, pairs, unchanged) -> None:
     """The rates are those of an independent simulation, on its pairs."""
     same, at_delta, above_delta = (
-        expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
+        predict_gate(LOOKS, sd=sd, zone=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
     )
     assert same.passes >= unchanged - four_errors(0.98, GATES)
     assert same.pairs == pytest.approx(pairs, abs=1)
@@ -70,7 +70,7 @@ def test_a_gate_passes_normal_pairs_at_its_rates(sd, pairs, unchanged) -> None:
 @pytest.mark.parametrize(("bounds", "pairs"), [(1, 13.0), (3, 16.5), (12, 21.5)])
 def test_a_gate_by_several_bounds_takes_the_pairs_of_its_last_one(bounds: int, pairs: float) -> None:
     """Not the largest of their means, which is 13.1 however many they are; known from another simulation."""
-    assert expected_pairs(LOOKS, ((1.0, 1.0),) * bounds) == pytest.approx(pairs, abs=0.5)
+    assert predict_gate_pairs(LOOKS, ((1.0, 1.0),) * bounds) == pytest.approx(pairs, abs=0.5)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
 
 def test_the_bound_is_the_smallest_repeated_one_sided_one() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
-    ends = compare_pairs(*make_pair(NOISE), zone=1.0).interval(0.05, sides=1)
+    ends = compare_pairs(*make_pair(NOISE), JudgedScale(1.0)).interval(0.05, sides=1)
     assert (fixed.upper, fixed.lower, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
@@ -213,7 +213,7 @@ def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
         with pytest.raises(ValueError, match="need a metric"):
             decide_gate({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
     with pytest.raises(ValueError, match="positive"):
-        expected_gate(LOOKS, sd=0.0, delta=1.0)
+        predict_gate(LOOKS, sd=0.0, zone=1.0)
 
 
 def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> None:

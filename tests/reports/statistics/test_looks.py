@@ -11,7 +11,7 @@ from scipy import special, stats
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.estimators import mean_interval, moments
 from unrolled.reports.statistics.looks import DRAWS, LOOKS, SINGLE_LOOK, Look, Looks, simulate_table
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 
 SHORT = Looks((10, 20, 40))
 EARLY = Looks((5, 10, 15, 20, 30, 40))
@@ -127,7 +127,7 @@ def test_looks_that_do_not_rise_from_two_are_refused(numbers: tuple[int, ...]) -
 def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     d = np.random.default_rng(3).normal(0.01, 0.03, 15)
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
-    contrast = compare_pairs(*sides, zone=0.02, family_size=4, look=Look(LOOKS, 1))
+    contrast = compare_pairs(*sides, JudgedScale(0.02), family_size=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
     for sides_, tail in (
         (2, w * LOOKS.find_critical_q(0.01) / 2),
@@ -145,7 +145,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         0.99,
         0.9,
     )
-    plain = compare_pairs(*sides, zone=0.02, family_size=4)
+    plain = compare_pairs(*sides, JudgedScale(0.02), family_size=4)
     assert plain.look is SINGLE_LOOK
     assert (contrast.p, contrast.equivalence_p, contrast.mean_difference) == (
         plain.p,

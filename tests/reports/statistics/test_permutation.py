@@ -8,6 +8,7 @@ from scipy import stats
 
 from tests.helpers.synthetic_studies import four_errors
 from unrolled.reports.statistics.error_contrasts import Unpaired, welch
+from unrolled.reports.statistics.pairs import JudgedScale, Losses
 from unrolled.reports.statistics.permutation import Permutations
 
 
@@ -36,19 +37,19 @@ def test_the_interval_holds_what_is_not_rejected(n: int, m: int) -> None:
     arm, baseline = rng.standard_exponential(n), rng.standard_exponential(m)
 
     def compute_p(difference: float) -> float:
-        return welch([*(arm - difference)], [*baseline], zone=1.0).p
+        return welch([*(arm - difference)], [*baseline], JudgedScale(1.0)).p
 
-    contrast = welch([*arm], [*baseline], zone=1.0)
+    contrast = welch([*arm], [*baseline], JudgedScale(1.0))
     for alpha in (0.3, 0.05, 0.01):
         ends = contrast.interval(alpha)
         assert compute_p(ends.low - 1e-3) <= alpha < compute_p(ends.low + 1e-3)
         assert compute_p(ends.high + 1e-3) <= alpha < compute_p(ends.high - 1e-3)
-    swapped = welch([*baseline], [*arm], zone=1.0)
+    swapped = welch([*baseline], [*arm], JudgedScale(1.0))
     assert swapped.p == pytest.approx(contrast.p, abs=0.02)
 
 
 def test_an_interval_that_so_few_permutations_cannot_end_is_infinite() -> None:
-    contrast = welch([3.0, 3.1, 3.2, 3.3, 3.4], [1.0, 1.1, 1.2, 1.3, 1.4], zone=0.1)
+    contrast = welch([3.0, 3.1, 3.2, 3.3, 3.4], [1.0, 1.1, 1.2, 1.3, 1.4], JudgedScale(0.1))
     assert contrast.p == pytest.approx(2 / math.comb(10, 5))
     assert contrast.interval(0.05).low > 0
     assert math.isinf(contrast.interval(0.001).low)
@@ -63,7 +64,7 @@ def test_five_against_fifty_of_one_law_are_called_different_once_in_twenty(law: 
     for _ in range(studies):
         a = getattr(rng, law)(5)
         b = getattr(rng, law)(50)
-        wrong += welch([*a], [*b], zone=1.0).p <= 0.05
+        wrong += welch([*a], [*b], JudgedScale(1.0)).p <= 0.05
         by_welch += stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05
     assert wrong / studies <= 0.05 + four_errors(0.05, studies)
     assert by_welch / studies > 0.08 or law == "standard_normal"
@@ -78,20 +79,20 @@ def test_a_side_whose_values_happen_to_be_equal_is_no_known_constant() -> None:
     constant = 0
     for _ in range(studies):
         a, b = (1 - rng.binomial(1, 0.1, n) / 10 for n in (10, 50))
-        contrast = welch([*a], [*b], zone=0.02, highest=1.0)
+        contrast = welch([*a], [*b], JudgedScale(0.02, highest=1.0))
         constant += bool(np.ptp(a) == 0)
         wrong += contrast.p <= 0.05
         same += contrast.equivalence_p <= 0.05 and bool(np.ptp(a) == 0)
     assert constant > 40
     assert wrong / studies <= 0.05
     assert not same
-    far = welch([1.0] * 10, [*(0.7 + 0.02 * rng.standard_normal(10))], zone=0.02, highest=1.0)
+    far = welch([1.0] * 10, [*(0.7 + 0.02 * rng.standard_normal(10))], JudgedScale(0.02, highest=1.0))
     assert far.p < 0.001 and far.interval().low > 0.02, "a large difference is shown all the same"
 
 
 def test_equal_values_show_sameness_as_their_number_allows() -> None:
     arm = 1 - np.tile([0.0, 0.0, 0.0, 0.01], 100)
-    of_40, of_100 = (welch([*arm], [1.0] * n, zone=0.05, highest=1.0) for n in (40, 100))
+    of_40, of_100 = (welch([*arm], [1.0] * n, JudgedScale(0.05, highest=1.0)) for n in (40, 100))
     assert of_40.equivalence_p > 0.05
     assert of_40.interval(0.05, sides=1).high > 0.05
     assert of_100.equivalence_p < 0.05
@@ -103,7 +104,7 @@ def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:
     samples = [
         (np.exp(1.5 * rng.standard_normal(201)), np.exp(1.5 * rng.standard_normal(4_000))) for _ in range(150)
     ]
-    contrasts = [welch([*np.sort(a)], [*np.sort(b)], zone=1.0) for a, b in samples]
+    contrasts = [welch([*np.sort(a)], [*np.sort(b)], JudgedScale(1.0)) for a, b in samples]
     wrong = np.mean([c.p <= 0.05 for c in contrasts])
     by_welch = np.mean([stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05 for a, b in samples])
     assert wrong <= 0.05 + four_errors(0.05, 150)
@@ -111,7 +112,7 @@ def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:
     for contrast, (arm, baseline) in zip(contrasts[:5], samples, strict=False):
         ends = contrast.interval(0.1)
         shifted_arms = (np.sort(arm - end) for end in (ends.low, ends.high))
-        at_ends = [welch([*shifted], [*np.sort(baseline)], zone=1.0).p for shifted in shifted_arms]
+        at_ends = [welch([*shifted], [*np.sort(baseline)], JudgedScale(1.0)).p for shifted in shifted_arms]
         assert pytest.approx(0.1) in at_ends
         assert max(at_ends) <= 0.1 + 1e-9
 
@@ -120,7 +121,7 @@ def test_many_values_of_one_law_rarely_differ() -> None:
     """By Welch's t, corrected for skewness, alone they differed in .13."""
     rng = np.random.default_rng(1)
     draws = [(rng.lognormal(0, 2, 201), rng.lognormal(0, 2, 2_010)) for _ in range(300)]
-    wrong = np.mean([welch([*b], [*a], zone=1.0).p <= 0.05 for a, b in draws])
+    wrong = np.mean([welch([*b], [*a], JudgedScale(1.0)).p <= 0.05 for a, b in draws])
     assert wrong <= 0.05 + four_errors(0.05, 300) / 2
 
 
@@ -136,7 +137,7 @@ def test_blocks_of_values_change_sides_as_single_values_do() -> None:
 def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() -> None:
     def compare_diverging(arm: int, n: int, baseline: int, m: int, **options: object) -> Unpaired:
         sides = ([math.inf] * k + [1.0 + i for i in range(size - k)] for k, size in ((arm, n), (baseline, m)))
-        return welch(*sides, zone=0.1, **options)
+        return welch(*sides, JudgedScale(0.1), **options)
 
     contrast = compare_diverging(7, 50, 2, 10)
     assert contrast.divergence_p == pytest.approx(stats.fisher_exact([[7, 2], [43, 8]]).pvalue)
@@ -145,7 +146,7 @@ def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() 
     )
     assert compare_diverging(9, 10, 5, 60).divergence_differs
     assert compare_diverging(9, 10, 5, 60).diverges_more == 1
-    assert compare_diverging(9, 10, 5, 60, lost_count=1).divergence_p == 1.0
+    assert compare_diverging(9, 10, 5, 60, losses=Losses(1)).divergence_p == 1.0
     assert contrast.interval() is None and math.isfinite(contrast.estimate), (
         "no median of pairs that do not exist"
     )
@@ -155,5 +156,5 @@ def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() 
 def test_few_values_of_a_wider_spread_are_doubted(spread: float, n: int, is_unequal: bool) -> None:
     """Ten exponential values of four times the other's spread differ in .10 of tables."""
     values = np.random.default_rng(0).standard_normal(n)
-    contrast = welch([*(spread * values)], [*values[:10]], zone=1.0)
+    contrast = welch([*(spread * values)], [*values[:10]], JudgedScale(1.0))
     assert contrast.has_unequal_spreads is is_unequal

@@ -16,9 +16,9 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.estimators import (
     moments,
-    without_rounding,
+    remove_rounding,
 )
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
@@ -62,7 +62,7 @@ def compute_hall_t(d: np.ndarray, mu: float) -> float:
 
 
 def test_a_contrast_gives_the_paired_t() -> None:
-    contrast = compare_pairs(A, B, zone=0.02)
+    contrast = compare_pairs(A, B, JudgedScale(0.02))
     assert contrast.mean_difference == pytest.approx(-0.045)
     assert contrast.estimate == contrast.mean_difference
     assert (contrast.arm_mean, contrast.base_mean) == pytest.approx((1.24375, 1.28875))
@@ -84,7 +84,9 @@ def test_p_and_interval_are_of_t_and_halls_corrected_t() -> None:
         d = law(9) - 0.9
         for sign in (1, -1):
             x = sign * d
-            contrast = compare_pairs(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), zone=1.0)
+            contrast = compare_pairs(
+                dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), JudgedScale(1.0)
+            )
             t = stats.ttest_1samp(x, 0)
             corrected = 2 * stats.t.sf(abs(compute_hall_t(x, 0)), 8)
             agree = t.statistic * compute_hall_t(x, 0) > 0
@@ -110,18 +112,18 @@ def test_samples_without_spread_or_skewness_have_none() -> None:
     m = moments([[1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [0.0, 0.0, 3.0]])
     assert m.skewness.tolist() == pytest.approx([0, 0, stats.skew([0, 0, 3])])
     assert compare_pairs(
-        dict.fromkeys(range(9), 1.0) | {9: 9.0}, dict.fromkeys(range(10), 0.0), zone=1
+        dict.fromkeys(range(9), 1.0) | {9: 9.0}, dict.fromkeys(range(10), 0.0), JudgedScale(1)
     ).is_skewed
-    assert not compare_pairs(A, B, zone=0.02).is_skewed
+    assert not compare_pairs(A, B, JudgedScale(0.02)).is_skewed
 
 
 def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
     shuffled = {s: B[s] for s in (7, 3, 0, 1, 6, 2, 5, 4)}
-    assert compare_pairs(A, shuffled, zone=0.02) == compare_pairs(A, B, zone=0.02)
+    assert compare_pairs(A, shuffled, JudgedScale(0.02)) == compare_pairs(A, B, JudgedScale(0.02))
 
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
-    contrast = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, zone=0.02)
+    contrast = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, JudgedScale(0.02))
     assert (contrast.pairs, contrast.seeds_without_partner, contrast.mean_difference) == (
         8,
         (80, 81, 90),
@@ -130,8 +132,8 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 
 
 def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
-    ab = compare_pairs(A, B, zone=0.02)
-    ba = compare_pairs(B, A, zone=0.02)
+    ab = compare_pairs(A, B, JudgedScale(0.02))
+    ba = compare_pairs(B, A, JudgedScale(0.02))
     assert (ba.mean_difference, ba.p, ba.pairs_better, ba.pairs_worse) == (
         -(ab.mean_difference or 0),
         pytest.approx(ab.p),
@@ -139,13 +141,13 @@ def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
         8,
     )
     assert ab.swap_sides() == replace(ba, r=ab.r)
-    accuracy = compare_pairs(B, A, zone=0.02, lower_is_better=False)
+    accuracy = compare_pairs(B, A, JudgedScale(0.02, lower_is_better=False))
     assert (accuracy.pairs_better, accuracy.pairs_worse) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
 def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
-    for use in (lambda: summarise_values(values), lambda: compare_pairs(values, B, zone=0.02)):
+    for use in (lambda: summarise_values(values), lambda: compare_pairs(values, B, JudgedScale(0.02))):
         with pytest.raises(ValueError, match="seed 3 is NaN"):
             use()
 
@@ -153,12 +155,12 @@ def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
 def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
     for delta, family_size in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
         with pytest.raises(ValueError, match="δ must be positive"):
-            compare_pairs(A, B, zone=delta, family_size=family_size)
+            compare_pairs(A, B, JudgedScale(delta), family_size=family_size)
 
 
 def test_differences_whose_powers_underflow_are_none() -> None:
     contrast = compare_pairs(
-        {**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), zone=0.01
+        {**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), JudgedScale(0.01)
     )
     assert (
         contrast.p,
@@ -174,7 +176,7 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    contrast = compare_pairs(B, dict(B), zone=0.01, computed_alike=True)
+    contrast = compare_pairs(B, dict(B), JudgedScale(0.01), computed_alike=True)
     assert contrast.computed_alike
     assert contrast.has_constant_difference
     assert (contrast.mean_difference, contrast.sd, contrast.p, contrast.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
@@ -184,7 +186,7 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
 
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
-    contrast = compare_pairs(shifted, B, zone=0.01)
+    contrast = compare_pairs(shifted, B, JudgedScale(0.01))
     assert contrast.has_constant_difference
     assert not contrast.computed_alike
     assert (contrast.p, contrast.equivalence_p) == (0.0078125, 1.0)
@@ -192,10 +194,10 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
     assert contrast.estimate == contrast.mean_difference
 
 
-def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
+def make_ties(n: int, difference: float = 0.0, highest: float = 1.0, **facts: Any) -> Contrast:
     """Return the contrast of n pairs that have one difference."""
     sides = dict.fromkeys(range(n), 0.5 + difference), dict.fromkeys(range(n), 0.5)
-    return compare_pairs(*sides, **{"zone": 0.02, "highest": 1.0, **facts})
+    return compare_pairs(*sides, JudgedScale(0.02, highest=highest), **facts)
 
 
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
@@ -214,12 +216,12 @@ def test_ties_of_a_share_show_what_their_number_allows(n: int) -> None:
 def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     assert judge_contrasts({"x": make_ties(10_000, highest=math.inf)})["x"].text == "open"
     percent = compare_pairs(
-        dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), zone=2, highest=1.0
+        dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), JudgedScale(2, highest=1.0)
     )
     assert percent.upper_limit == math.inf
     assert percent.equivalence_p == 1.0
     assert make_ties(5, computed_alike=True).equivalence_p == 0.0
-    assert make_ties(149, lost_count=1).equivalence_p == 1.0
+    assert make_ties(149, losses=Losses(1)).equivalence_p == 1.0
 
 
 def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
@@ -233,15 +235,15 @@ def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
 
 def test_rounding_is_no_spread() -> None:
     noisy = np.array([0.1, 0.1 + 1e-16, 0.1 - 1e-16])
-    assert np.ptp(without_rounding(noisy, 1.3)) == 0
+    assert np.ptp(remove_rounding(noisy, 1.3)) == 0
     real = np.array([0.1, 0.1 + 1e-9, 0.1])
-    assert np.array_equal(without_rounding(real, 1.3), real)
+    assert np.array_equal(remove_rounding(real, 1.3), real)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     arm = {s: A[s] for s in range(n)}
-    contrast = compare_pairs(arm, B, zone=0.02)
+    contrast = compare_pairs(arm, B, JudgedScale(0.02))
     assert contrast.interval() is None
     assert contrast.r is None
     assert contrast.pairs == n
@@ -282,21 +284,21 @@ def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
 
 
 def test_equivalence_depends_on_the_zone() -> None:
-    contrast = compare_pairs(C, B, zone=0.01)
+    contrast = compare_pairs(C, B, JudgedScale(0.01))
     d = np.array([C[s] - B[s] for s in B])
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
     # these pairs have no skewness
     assert round_ends(contrast.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)
     assert round(contrast.equivalence_p, 5) == 0.00923
-    assert round(compare_pairs(C, B, zone=0.005).equivalence_p, 4) == 0.0852
+    assert round(compare_pairs(C, B, JudgedScale(0.005)).equivalence_p, 4) == 0.0852
 
 
 @pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
 def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
     a = np.array(list(A.values()))
     b = np.array(list(B.values()))
-    contrast = compare_pairs(A, B, zone=delta)
+    contrast = compare_pairs(A, B, JudgedScale(delta))
     d = a - b
     corrected = max(stats.t.sf(compute_hall_t(d, -delta), 7), stats.t.cdf(compute_hall_t(d, delta), 7))
     assert contrast.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from unrolled.reports.chapter.book import predict_value
-from unrolled.reports.statistics.factorial_effects import factorial_effects
-from unrolled.reports.statistics.speed_ratio import speed_ratio
+from unrolled.reports.statistics.factorial_effects import estimate_effects
+from unrolled.reports.statistics.pairs import JudgedScale
+from unrolled.reports.statistics.speed_ratio import measure_speed_ratio
 
 OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of eight seeds
 FACTORS = ("tying", "dropout", "ar")
@@ -28,7 +29,7 @@ def make_cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
 
 
 def test_factorial_effects_are_recovered() -> None:
-    effects = {e.name: e for e in factorial_effects(make_cells(noise=0.0), FACTORS, delta=0.5)}
+    effects = {e.name: e for e in estimate_effects(make_cells(noise=0.0), FACTORS, JudgedScale(0.5))}
     assert list(effects) == ["tying", "dropout", "ar", "tying × dropout", "tying × ar", "dropout × ar"]
     # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is all of .08
     assert effects["tying"].mean == pytest.approx(-0.16)
@@ -42,7 +43,7 @@ def test_factorial_effects_are_recovered() -> None:
 
 def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
     table = make_cells()
-    tying = factorial_effects(table, FACTORS, delta=0.5)[0]
+    tying = estimate_effects(table, FACTORS, JudgedScale(0.5))[0]
     on, off = (
         [np.mean([x[s] for key, x in table.items() if key[0] is side]) for s in range(10)]
         for side in (True, False)
@@ -57,7 +58,7 @@ def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
 
 
 def test_factorial_effects_are_corrected_together() -> None:
-    verdicts = {e.name: e.verdict for e in factorial_effects(make_cells(), FACTORS, delta=0.5)}
+    verdicts = {e.name: e.verdict for e in estimate_effects(make_cells(), FACTORS, JudgedScale(0.5))}
     assert (
         max(verdicts[name].adjusted_difference.p for name in ("tying", "dropout", "tying × dropout")) < 0.001
     )
@@ -68,38 +69,38 @@ def test_factorial_effects_are_corrected_together() -> None:
 def test_an_incomplete_design_is_refused() -> None:
     table = make_cells()
     with pytest.raises(ValueError, match="2 factors have 4 cells"):
-        factorial_effects(table, FACTORS[:2], delta=0.5)
+        estimate_effects(table, FACTORS[:2], JudgedScale(0.5))
     table[True, True, True][0] = math.nan
     with pytest.raises(ValueError, match="NaN"):
-        factorial_effects(table, FACTORS, delta=0.5)
+        estimate_effects(table, FACTORS, JudgedScale(0.5))
     table[True, True, True] = {0: 1.0}
     with pytest.raises(ValueError, match="two seeds"):
-        factorial_effects(table, FACTORS, delta=0.5)
+        estimate_effects(table, FACTORS, JudgedScale(0.5))
 
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
     fast = [10120, 10050, 9980, 10200, 10090]
     slow = [9400, 9310, 9250, 9480, 9390]
-    faster, slower = (speed_ratio(list(zip(*x, strict=True))) for x in ((fast, slow), (slow, fast)))
+    faster, slower = (measure_speed_ratio(list(zip(*x, strict=True))) for x in ((fast, slow), (slow, fast)))
     assert faster is not None
     assert slower is not None
     ends = faster.ratio, faster.interval.low, faster.interval.high
     assert ends == pytest.approx((1.0771, 1.0745, 1.0797), abs=5e-5)
     assert (faster.word, slower.word) == ("faster", "slower")
     assert slower.ratio == pytest.approx(1 / faster.ratio)
-    uneven = speed_ratio([(300.0, 100.0), (100.0, 200.0), (100.0, 150.0)])
+    uneven = measure_speed_ratio([(300.0, 100.0), (100.0, 200.0), (100.0, 150.0)])
     assert uneven is not None
     assert uneven.mean / uneven.base_mean == pytest.approx(uneven.ratio), "as the numbers beside it show"
-    speed = speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
+    speed = measure_speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
     assert speed is not None
     assert speed.interval.low > 1  # and yet no finding
     assert speed.word == "not told apart from ±2 % of noise"
 
 
 def test_a_speed_that_cannot_be_compared_is_refused() -> None:
-    assert speed_ratio([(1, 1), (2, 2)]) is None
+    assert measure_speed_ratio([(1, 1), (2, 2)]) is None
     with pytest.raises(ValueError, match="positive and finite"):
-        speed_ratio([(1, 1), (2, 2), (0, 3)])
+        measure_speed_ratio([(1, 1), (2, 2), (0, 3)])
 
 
 def test_a_published_value_is_compared_with_the_prediction_interval() -> None:

@@ -11,18 +11,18 @@ from tests.helpers.synthetic_studies import four_errors
 from tests.simulations.simulate_rules import simulate_stretch
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 
 
 @pytest.mark.parametrize(("dz", "by_t", "seeds"), [(0.5, 34, 35), (1, 10, 12), (1.5, 6, 7)])  # statsmodels
 def test_the_seeds_that_decide_an_effect(dz: float, by_t: int, seeds: int) -> None:
     assert power.t_power(dz, by_t) >= 0.8 > power.t_power(dz, by_t - 1)
-    assert power.seeds_needed(dz) == power.seeds_needed(-dz) == seeds
+    assert power.count_seeds_needed(dz) == power.count_seeds_needed(-dz) == seeds
 
 
 @pytest.mark.parametrize("dz", [0.05, 0.2, 0.8, 3.0])
 def test_seeds_needed_are_the_fewest(dz: float) -> None:
-    n = power.seeds_needed(dz, alpha=0.01)
+    n = power.count_seeds_needed(dz, alpha=0.01)
     assert power.power(dz, n, 0.01) >= 0.8 > power.power(dz, n - 1, 0.01)
 
 
@@ -72,25 +72,27 @@ def test_the_effect_that_t_detects_is_statsmodels(n: int) -> None:
 
 def test_a_huge_number_of_seeds_is_computed_at_once() -> None:
     # beyond 10,000 seeds t is normal: (1.959964 + .841621)²/dz²
-    assert power.seeds_needed(1e-4) == pytest.approx(2.801585**2 * 1e8, rel=1e-6)
+    assert power.count_seeds_needed(1e-4) == pytest.approx(2.801585**2 * 1e8, rel=1e-6)
 
 
 def test_no_effect_needs_no_end_of_seeds() -> None:
     for effect in (0.0, math.nan):
         with pytest.raises(ValueError, match="effect of zero"):
-            power.seeds_needed(effect)
+            power.count_seeds_needed(effect)
 
 
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
-    single, dozen = (compare_pairs(arm, baseline, zone=0.05, family_size=k) for k in (1, 12))
+    single, dozen = (compare_pairs(arm, baseline, JudgedScale(0.05), family_size=k) for k in (1, 12))
     assert single.sd is not None
     assert single.mde is not None
     assert dozen.mde is not None
     assert single.mde == pytest.approx(single.sd * power.minimum_detectable_effect(5))
     assert dozen.mde > single.mde
-    assert (dozen.seeds_needed or 0) > (single.seeds_needed or 0) == power.seeds_needed(0.05 / single.sd)
+    assert (
+        (dozen.seeds_needed or 0) > (single.seeds_needed or 0) == power.count_seeds_needed(0.05 / single.sd)
+    )
 
 
 @pytest.mark.parametrize(("diverged", "lost", "constant"), [(2, 0, False), (0, 2, False), (0, 0, True)])
@@ -101,5 +103,5 @@ def test_pairs_that_signs_judge_have_no_detectable_difference(
     draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
     base = dict.fromkeys(range(lost, 12), 0.0)
     arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
-    contrast = compare_pairs(arm, base, zone=0.1, lost_count=lost)
+    contrast = compare_pairs(arm, base, JudgedScale(0.1), losses=Losses(lost))
     assert (contrast.mde, contrast.seeds_needed) == (None, None)

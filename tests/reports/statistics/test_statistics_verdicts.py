@@ -11,7 +11,7 @@ from scipy import stats
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted
-from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import (
     Direction,
@@ -32,7 +32,10 @@ def make_contrast(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, *
     baseline = {s: 1.3 + 0.05 * x for s, x in enumerate(reversed(SPREAD[:n]))}
     arm = {s: baseline[s] + mean + sd / stdev(SPREAD) * x for s, x in enumerate(SPREAD[:n])}
     return compare_pairs(
-        arm, baseline, zone=delta, lower_is_better=bool(facts.get("lower", True)), computed_alike=not sd
+        arm,
+        baseline,
+        JudgedScale(delta, lower_is_better=bool(facts.get("lower", True))),
+        computed_alike=not sd,
     )
 
 
@@ -100,7 +103,7 @@ def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> No
 def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     def judge_differences(differences: list[float]) -> Verdict:
         return judge_alone(
-            compare_pairs(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), zone=0.02)
+            compare_pairs(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), JudgedScale(0.02))
         )
 
     tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
@@ -167,7 +170,7 @@ def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30)
     baseline_losses = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
     arm_losses = {s: math.inf if s < arm else x - gain for s, x in baseline_losses.items()}
     baseline_losses |= dict.fromkeys(range(n - baseline, n), math.inf)
-    return compare_pairs(arm_losses, baseline_losses, zone=0.01)
+    return compare_pairs(arm_losses, baseline_losses, JudgedScale(0.01))
 
 
 def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
@@ -222,7 +225,7 @@ def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, 
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            verdict = judge_alone(compare_pairs(*pair, zone=0.02, lost_count=failed))
+            verdict = judge_alone(compare_pairs(*pair, JudgedScale(0.02), losses=Losses(failed)))
             assert verdict.kind == kind
             assert verdict.contrast.fails_unequally is (kind == "open")
     assert f"the arm's 0, its baseline's {failed}" in describe_lost(verdict.contrast) or not failed
@@ -230,15 +233,15 @@ def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
     diverged = dict.fromkeys(range(10), math.inf)
-    assert judge_alone(compare_pairs(diverged, diverged, zone=0.02)).kind == "open"
+    assert judge_alone(compare_pairs(diverged, diverged, JudgedScale(0.02))).kind == "open"
 
 
 def test_a_diverged_seed_leaves_no_equivalence() -> None:
     contrast = make_contrast(0.0, 0.01)
     arm = {s: 1.3 + d for s, d in contrast.differences.items()}
     baseline = dict.fromkeys(arm, 1.3)
-    assert judge_alone(compare_pairs(arm, baseline, zone=0.02)).kind == "same"
-    verdict = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, zone=0.02))
+    assert judge_alone(compare_pairs(arm, baseline, JudgedScale(0.02))).kind == "same"
+    verdict = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, JudgedScale(0.02)))
     earlier_p = Adjusted(0.01, ALPHA)  # of a look before it
     earlier = judge_contrast(verdict.contrast, Adjusted(1.0, ALPHA), earlier_p)
     assert verdict.kind == earlier.kind == "open"
@@ -250,7 +253,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
 
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
-    verdict = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, zone=0.02))
+    verdict = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, JudgedScale(0.02)))
     assert (verdict.direction, verdict.divergence_direction, verdict.kind, verdict.is_harmful) == (
         Direction.NONE,
         WORSE,
@@ -284,9 +287,10 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
         (make_contrast(0.01, 0.05),
          "10 seeds detect 0.0541 nats with 80 % power; 52 would detect 0.02 nats."),
         (make_contrast(0.01, 0.3165), "; 1\u202f969 would detect 0.02 nats."),
-        (compare_pairs(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), zone=0.02),
+        (compare_pairs(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), JudgedScale(0.02)),
          "without a partner: seed 5"),
-        (compare_pairs({0: 1.0}, {1: 1.0}, zone=0.02), "? open — x against y: no seed in common; Holm p 1;"),
+        (compare_pairs({0: 1.0}, {1: 1.0}, JudgedScale(0.02)),
+         "? open — x against y: no seed in common; Holm p 1;"),
     ],
 )  # fmt: skip
 def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: str) -> None:
@@ -299,7 +303,7 @@ def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: st
 
 def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     close_contrast = compare_pairs(
-        {s: 0.01 * x for s, x in enumerate(SPREAD)}, dict.fromkeys(range(10), 0.0), zone=0.006
+        {s: 0.01 * x for s, x in enumerate(SPREAD)}, dict.fromkeys(range(10), 0.0), JudgedScale(0.006)
     )
     single, in_family = (judge_contrasts(dict.fromkeys(range(n), close_contrast))[0] for n in (1, 5))
     assert (single.kind, in_family.kind) == ("same", "open")
@@ -334,7 +338,9 @@ def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
     arm = dict.fromkeys(range(n), 0.84)
     base = dict.fromkeys(range(n), 0.80)
     verdict = judge_alone(
-        compare_pairs(arm, base, zone=delta, lower_is_better=False, structural=structural, highest=1.0)
+        compare_pairs(
+            arm, base, JudgedScale(delta, lower_is_better=False, is_structural=structural, highest=1.0)
+        )
     )
     assert verdict.text == text
     ends = verdict.interval and (verdict.interval.low, verdict.interval.high)
@@ -344,7 +350,9 @@ def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
 def test_structural_numbers_are_known_to_be_the_same() -> None:
     parameters = dict.fromkeys(range(10), 1000.0)
     others = dict.fromkeys(range(10), 1010.0)
-    assert judge_alone(compare_pairs(parameters, parameters, zone=20, structural=True)).kind == "same"
-    assert judge_alone(compare_pairs(others, parameters, zone=20)).text == "worse, size not settled"
+    assert (
+        judge_alone(compare_pairs(parameters, parameters, JudgedScale(20, is_structural=True))).kind == "same"
+    )
+    assert judge_alone(compare_pairs(others, parameters, JudgedScale(20))).text == "worse, size not settled"
     varying = {**others, 3: 1011.0}
-    assert not compare_pairs(varying, parameters, zone=20, structural=True).known_exactly
+    assert not compare_pairs(varying, parameters, JudgedScale(20, is_structural=True)).known_exactly

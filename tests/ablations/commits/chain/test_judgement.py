@@ -19,7 +19,7 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
-from unrolled.reports.statistics.chain_levels import next_level
+from unrolled.reports.statistics.chain_levels import compute_next_level
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -98,7 +98,7 @@ def test_a_crash_counts_as_p_1_and_one_before_the_first_trial_takes_no_level(pro
     code, facts = judge(project)
     assert (code, facts["outcome"], facts["level"]) == (1, "crash", 0)
     levels = [proposal.level for proposal in read_record(project).proposals]
-    assert levels == [next_level("saffron", [], 0.1), 0.0]
+    assert levels == [compute_next_level("saffron", [], 0.1), 0.0]
 
 
 def test_what_is_simpler_becomes_the_incumbent_where_that_is_accepted(project: Path) -> None:
@@ -148,7 +148,9 @@ def test_an_open_proposal_ends_where_another_candidate_became_the_incumbent(proj
     assert judge(project, "--budget", "0.1s")[0] == 4
     commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="2"))
     code, facts = judge(project)
-    assert (code, facts["level"]) == (0, next_level("saffron", [1.0], 0.1)), "an open one counts as p = 1"
+    assert (code, facts["level"]) == (0, compute_next_level("saffron", [1.0], 0.1)), (
+        "an open one counts as p = 1"
+    )
     trials = count_trials(project)
     code, facts = judge(project, candidate="open")
     assert (code, facts["outcome"], facts["p"]) == (4, "undecided", 1)
@@ -177,18 +179,18 @@ def test_levels_follow_the_rule_and_seeds_are_new(project: Path) -> None:
     proposals = read_record(project).proposals
     assert [p.outcome for p in proposals] == ["discard", "keep", "discard"]
     ps = [p.p for p in proposals]
-    assert [p.level for p in proposals] == [next_level("saffron", ps[:n], 0.1) for n in range(3)]
+    assert [p.level for p in proposals] == [compute_next_level("saffron", ps[:n], 0.1) for n in range(3)]
     seeds = [seed for p in proposals for seed in p.seeds]
     assert len({*seeds}) == 3 * 6
     commit_change(project, "p4", model__py=model_source(BASE="0.8", STREAM="4"))
     judge(project, "--family-wise", chain="strict")
     (strict,) = read_record(project, "strict").proposals
-    assert strict.level == next_level("family-wise", [], 0.1)
+    assert strict.level == compute_next_level("family-wise", [], 0.1)
     assert not {*strict.seeds} & {*seeds}
     state = json.loads(
         run_command(project, "judge", "HEAD", "--chain", "night", "--dry-run", "--json").stdout
     )
-    assert state["level"] == next_level("saffron", ps, 0.1)
+    assert state["level"] == compute_next_level("saffron", ps, 0.1)
     assert state["smallest_gain"] > 0
     assert "Other chains of this study" in (project / "out" / "strict" / "index.html").read_text()
 
