@@ -57,7 +57,7 @@ cpu_time gpu_time process_time execution_time exec_time compute_time total_time 
 fit_time score_time inference_time predict_time prediction_time forward_time backward_time data_time load_time
 step_time batch_time epoch_time iter_time iteration_time time_per_step time_per_batch time_per_epoch
 time_this_iter_s time_total_s seconds_per_step seconds_per_epoch ms_per_step step_ms
-memory memory_mb memory_gb peak_memory max_memory memory_allocated read_gpu_memory gpu_memory_mb rss
+memory memory_mb memory_gb peak_memory max_memory memory_allocated gpu_memory gpu_memory_mb rss
 throughput tokens_per_second tokens_per_sec samples_per_second samples_per_sec images_per_second
 examples_per_second steps_per_second steps_per_sec iterations_per_second it_per_sec fps
 """
