@@ -35,7 +35,7 @@ PROVENANCE = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C",
 PROVENANCE |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
-# Losses of eight seeds, in nats, whose statistics are known: see statistics/test_statistics.py.
+# Losses of eight seeds, in nats, whose statistics are known: see statistics/test_contrasts.py.
 B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)  # baseline
 A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
 C = (1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)

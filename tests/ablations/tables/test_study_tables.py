@@ -37,7 +37,7 @@ def test_what_ships_is_small() -> None:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
+def test_a_shipped_table_has_todays_design_and_all_trials_of_its_looks(name: str) -> None:
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
@@ -92,9 +92,7 @@ def test_another_question_than_the_studys_is_told_from_it(change) -> None:
     assert study_tables.answer_own_question(table, replace(columns, **change)) is None
 
 
-def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_not_ask(
-    tmp_path, capsys
-) -> None:
+def test_arms_of_another_task_are_compared_only_where_the_study_asks(tmp_path, capsys) -> None:
     path = study_tables.SHIPPED_FOLDER / "models.csv"
     page = render(study_tables.compare_study_table(unrolled.shipped("models")), tmp_path)
     options = CompareOptions(arm="arm", pair="seed", metric=("valid_loss=0.01",))
@@ -234,7 +232,7 @@ def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
     assert study_tables.write_tables(tmp_path / "results", tmp_path) == []
 
 
-def test_the_first_metric_that_is_named_decides_also_of_a_study_that_names_another_first() -> None:
+def test_the_first_metric_named_decides_whatever_the_study_names_first() -> None:
     table = unrolled.shipped("depth")
     accuracy, loss = loading.load_study("depth").metrics
     columns = Columns(("arm",), ("seed",), (loss, accuracy))

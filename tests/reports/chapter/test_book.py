@@ -1,5 +1,6 @@
 """The book's values beside ours: whole hits, arms of its settings, and whether ours predict them."""
 
+import math
 from dataclasses import fields, replace
 
 import pytest
@@ -15,12 +16,13 @@ from tests.helpers.synthetic_studies import (
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
+from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings, predict_value
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.compare.design import MeasuredArm
 
 HITS = {"lm1": 2080, "lm2": 1979, "lm3": 2450, "lm4": 7865, "lm5": 5995, "lm6": 9320, "lm7": 10683}
 """The right predictions that the accuracies of the chapter's rows imply."""
+OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of eight seeds
 
 
 @pytest.mark.parametrize("name", BOOK)
@@ -89,3 +91,24 @@ def test_a_page_says_why_the_books_values_differ():
     assert reason.startswith("those of LMModel1 and LMModel2 differ where ours are identical")
     comparison = compare(make_study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
     assert "identical" not in describe_fits(compare_with_book(comparison), comparison)
+
+
+def test_a_published_value_is_compared_with_the_prediction_interval() -> None:
+    prediction = predict_value(OURS, 0.640055)
+    far = predict_value(OURS, 0.70)
+    assert prediction is not None
+    assert far is not None
+    assert (round(prediction.interval.low, 5), round(prediction.interval.high, 5)) == (0.60434, 0.67716)
+    assert (round(prediction.p, 3), round(far.p, 4)) == (0.965, 0.0063)
+    assert prediction.wording == "a plausible single run of our procedure"
+    assert far.wording == "not a plausible single run of our procedure"
+
+
+def test_a_prediction_counts_diverged_seeds_and_refuses_nan() -> None:
+    prediction = predict_value([*OURS, math.inf], 0.64)
+    assert prediction is not None
+    assert prediction.diverged == 1
+    assert prediction.wording.endswith("given convergence (1 diverged)")
+    assert predict_value([0.6, 0.7, math.inf], 0.64) is None
+    with pytest.raises(ValueError, match="NaN"):
+        predict_value([*OURS, math.nan], 0.64)

@@ -136,7 +136,7 @@ def test_a_delta_in_another_unit_than_a_share_is_doubted(scale: float, delta: fl
     assert len(comparison.design.doubts) == count
 
 
-def test_rows_of_one_seed_without_pairs_and_means_of_repeated_validations_are_warned_of() -> None:
+def test_unpaired_rows_of_a_seed_and_repeated_validations_are_warned_of() -> None:
     runs = make_runs(documents=5)
     (doubt,) = find_doubts(runs)
     assert doubt.endswith("--pair seed")

@@ -220,7 +220,7 @@ def test_the_learning_curves_are_those_of_the_metric_that_is_shown(browser, page
         assert browser.ask(script) == [metric]
 
 
-def test_every_token_role_of_an_arm_is_seen_at_any_width_with_its_name(browser, pages):
+def test_every_token_role_is_seen_at_any_width_with_its_name(browser, pages):
     ends = "return [...document.querySelectorAll('.heat td')].map((e) => e.getBoundingClientRect().right)"
     browser.open(pages["report"])
     for width in (320, 390, 1280):

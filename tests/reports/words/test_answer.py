@@ -52,7 +52,7 @@ def test_the_answer_has_the_effects_of_arms_the_best_first():
     assert undecided == "Open: tying, no reset and from scratch"
 
 
-def test_an_arm_that_only_diverges_less_often_is_called_neither_better_nor_best():
+def test_an_arm_that_only_diverges_less_is_not_called_better():
     base = break_trials(make_arm("base", 0.0), diverged=tuple(range(9)))
     steady = make_arm("steady", 0.1, settings={"clip": 1.0})
     twin = break_trials(make_arm("twin", 0.0, settings={"clip": 2.0}), diverged=tuple(range(9)))
@@ -316,7 +316,7 @@ def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
     )
 
 
-def test_an_arm_that_is_no_part_is_in_the_answer_of_a_study_of_parts():
+def test_an_arm_that_is_no_part_is_in_the_parts_answer():
     switches = {"a": {"clip": 1.0}, "b": {"alpha": 1.0}, "both": {"clip": 1.0, "alpha": 1.0}}
     arms = [make_arm("base", 0.0), make_arm("lr 0.3", -0.6, settings={"lr": 0.3})]
     arms += [make_arm(name, 0.0, settings=settings) for name, settings in switches.items()]
