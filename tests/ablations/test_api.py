@@ -84,13 +84,13 @@ def test_a_study_is_given_by_its_name_its_file_or_itself(project: Path, monkeypa
 def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> None:
     ledger = Ledger(project / "results")
     plan = plan_store.load_plan("small", ledger)
-    base, *rows = compare_plan(plan, read_page_results(plan, ledger)).arms
-    for row in rows:
-        comparison = unrolled.compare("small", row.name, folder=project / "results")
-        assert comparison.verdict == row.verdict and comparison.contrast == row.contrast
-        assert f"— {row.name} against {base.name}: " in str(comparison)
+    base, *arms = compare_plan(plan, read_page_results(plan, ledger)).arms
+    for arm in arms:
+        comparison = unrolled.compare("small", arm.name, folder=project / "results")
+        assert comparison.verdict == arm.verdict and comparison.contrast == arm.contrast
+        assert f"— {arm.name} against {base.name}: " in str(comparison)
         assert comparison.contrast.all_tied or "Holm p" in str(comparison)
-    first, second = (row.name for row in rows)
+    first, second = (arm.name for arm in arms)
     forward = unrolled.compare("small", first, second, folder=project / "results")
     backward = unrolled.compare("small", second, first, folder=project / "results")
     assert forward.contrast.mean_difference == -backward.contrast.mean_difference

@@ -168,7 +168,7 @@ for study in ("regularization", "models"):
     c = compare_study_table(shipped(study))
     parts = [describe_part(part) for part in find_parts(c, find_factorial(c))]
     descriptions[study] = {"answer": answer_lines(c), "parts": parts, "csv": format_comparison_csv(c)}
-    descriptions[study]["changes"] = [row.describe_changes() for row in c.arms]
+    descriptions[study]["changes"] = [arm.describe_changes() for arm in c.arms]
 print(json.dumps(descriptions))
 """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.bundle_files import make_bundle
+from tests.ablations.bundles.bundle_files import make_bundle
 
 
 @pytest.fixture(scope="session")

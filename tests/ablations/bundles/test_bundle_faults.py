@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.bundle_files import (
+from tests.ablations.bundles.bundle_files import (
     Spoil,
     edit_file,
     first_name,

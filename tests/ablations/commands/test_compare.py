@@ -7,11 +7,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.ablations.commands.comparison_rows import FLAGS, FRAME, UNPAIRED
 from tests.helpers.command_call import TrialCounts, read_trial_counts
 from tests.helpers.command_process import TEXT, list_imports
-from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
-from tests.helpers.result_sets import make_result, write_ledger
-from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
+from tests.helpers.stub_results import (
+    build_plan,
+    make_result,
+    store_plan_and_results,
+    write_ledger,
+    write_to_mlflow,
+)
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.plans.plan import EarlierVerdict

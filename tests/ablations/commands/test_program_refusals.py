@@ -13,7 +13,7 @@ from tests.helpers.command_call import (
     run_command,
 )
 from tests.helpers.program_project import ECHO, PROGRAM, STUDY, write_project
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan
 from unrolled.ablations.api import declare_study, results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.command_call import check_command, run_command
 from tests.helpers.command_process import write_study
-from tests.helpers.fork_server import new_fork_server
+from tests.helpers.new_process import new_fork_server
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from tests.helpers.many_trials import ARMS, build_plan, make_arms, make_diverged, store_results
-from tests.helpers.stub_plans import store_plan_and_results
+from tests.helpers.stub_results import store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_trial_runs

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from tests.helpers import many_trials
 from tests.helpers.command_process import empty_database
-from tests.helpers.stub_plans import build_plan, store_plan_and_results
+from tests.helpers.stub_results import build_plan, store_plan_and_results
 from unrolled.ablations.cli import main
 
 webdriver = pytest.importorskip("selenium.webdriver")

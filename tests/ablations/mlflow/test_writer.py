@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from tests.helpers.command_process import empty_database
 from tests.helpers.mlflow_writers import feed_results, start_writer
 from tests.helpers.processes import wait_for
-from tests.helpers.stub_plans import write_to_mlflow
+from tests.helpers.stub_results import write_to_mlflow
 from unrolled.ablations.mlflow import mlflow_runs, writer
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, refuse_command
 from tests.helpers.command_process import write_sitecustomize, write_study
-from tests.helpers.fork_server import new_fork_server
+from tests.helpers.new_process import new_fork_server
 from tests.helpers.nvml_stand_in import VARIABLE, Machine, uuid
 from tests.helpers.processes import ROOT
 from unrolled.ablations.api import run

@@ -17,8 +17,7 @@ from tests.helpers.command_call import TrialCounts, check_command, read_trial_co
 from tests.helpers.command_process import write_study
 from tests.helpers.look_study import StudyOnDisk
 from tests.helpers.processes import wait_for
-from tests.helpers.result_sets import make_result
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan, make_result
 from unrolled import results
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
@@ -215,7 +214,7 @@ def _check_numbers_of_trials(study: StudyOnDisk, full_study: StudyOnDisk) -> Non
     page = compare_plan(plan, read_page_results(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(
-        row.summary.mean == pytest.approx(means[row.name]) for row in page.find_view("valid_loss").arms
+        arm.summary.mean == pytest.approx(means[arm.name]) for arm in page.find_view("valid_loss").arms
     )
     assert len(format_trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.audit_project import MODEL, STUDY, TRAIN, Branch
+from tests.ablations.commits.audit.branch_project import MODEL, STUDY, TRAIN, Branch
 from tests.helpers.command_call import refuse_command, run_command
 from tests.helpers.git_repository import git, hash_files
 from unrolled.ablations.ledger import Ledger

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import command_without_mlflow
-from tests.helpers.command_process import make_environment
-from tests.helpers.judge_project import (
+from tests.ablations.commits.chain.chain_project import (
     STUDY,
     commit_change,
     count_trials,
@@ -21,6 +19,8 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_process import make_environment
 from unrolled.ablations.commits.chain.chain_record import read_chain
 from unrolled.ablations.commits.chain.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger

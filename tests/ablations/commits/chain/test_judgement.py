@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import run_command
-from tests.helpers.git_repository import git, hash_files
-from tests.helpers.judge_project import (
+from tests.ablations.commits.chain.chain_project import (
     STUDY,
     call_judge,
     commit_change,
@@ -19,6 +17,8 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
+from tests.helpers.command_call import run_command
+from tests.helpers.git_repository import git, hash_files
 from unrolled.reports.statistics.chain_levels import next_level
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
