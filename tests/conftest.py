@@ -17,8 +17,7 @@ import pytest
 
 from tests.helpers import command_process
 from tests.helpers import nvml_stand_in as stand_in
-from tests.helpers.fork_server import new_fork_server
-from tests.helpers.new_process import new_process
+from tests.helpers.new_process import new_fork_server, new_process
 from unrolled.ablations.runner import process
 from unrolled.bench import devices
 

@@ -14,7 +14,7 @@ TESTS = HERE / "reports/page/test_page_in_browser.py", HERE / "bench/test_machin
 
 
 @pytest.mark.slow
-def test_what_needs_a_program_is_skipped_without_it_and_the_last_lines_tell(tmp_path: Path) -> None:
+def test_tests_without_their_program_are_skipped_and_counted_last(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *map(str, TESTS)]
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PATH": str(tmp_path)}
     done = subprocess.run(command, cwd=HERE.parent, env=environ, capture_output=True, text=True, check=False)

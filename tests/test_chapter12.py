@@ -108,7 +108,7 @@ def test_an_assert_stands_below_every_answer() -> None:
     assert [code for code in hidden if "assert " not in code] == []
 
 
-def test_the_page_has_links_to_all_headings_and_no_cell_that_only_tests_need() -> None:
+def test_the_page_links_all_headings_and_lacks_cells_for_tests() -> None:
     hide = TagRemovePreprocessor(remove_cell_tags={HIDDEN}, enabled=True)
     page, _ = HTMLExporter(template_file=str(TEMPLATE), preprocessors=[hide]).from_notebook_node(WRITTEN)
     assert "answer 1:" not in page and "<script" not in page

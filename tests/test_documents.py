@@ -23,12 +23,12 @@ def read_document(name: str) -> str:
 
 
 def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> None:
-    row = next(row for row in models.arms if row.name == "LMModel7")
-    k = row.contrast
-    assert k is not None and row.interval is not None and row.summary.interval is not None
+    arm = next(arm for arm in models.arms if arm.name == "LMModel7")
+    k = arm.contrast
+    assert k is not None and arm.interval is not None and arm.summary.interval is not None
     assert k.arm_mean is not None and k.base_mean is not None and k.estimate is not None
-    low, high = (f"{100 * end:.0f}" for end in (row.interval.low, row.interval.high))
-    first, last = (f"{100 * end:.1f}" for end in (row.summary.interval.low, row.summary.interval.high))
+    low, high = (f"{100 * end:.0f}" for end in (arm.interval.low, arm.interval.high))
+    first, last = (f"{100 * end:.1f}" for end in (arm.summary.interval.low, arm.summary.interval.high))
     ordinal = ("first", "second", "third")[models.design.looks.index(k.pairs)]
     quotes = {
         "README.md": [
@@ -44,8 +44,8 @@ def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> 
         ],
         "docs/mlflow.md": [f"`LMModel7 · {100 * k.arm_mean:.1f} %, 95 % CI [{first}, {last}]`"],
         "docs/trust.md": [
-            f"{k.pairs} decided {k.arm_mean:.4f} ± {row.summary.sd:.4f} {k.estimate:+.4f} "
-            f"[{row.interval.low:+.4f}, {row.interval.high:+.4f}] {row.interval.percent}"
+            f"{k.pairs} decided {k.arm_mean:.4f} ± {arm.summary.sd:.4f} {k.estimate:+.4f} "
+            f"[{arm.interval.low:+.4f}, {arm.interval.high:+.4f}] {arm.interval.percent}"
         ],
     }
     missing = [

@@ -51,7 +51,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_exactly_one_package_with_the_three_and_all_their_files(wheel):
+def test_the_wheel_holds_one_package_with_all_files_of_three(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
     assert sorted(names) == list_installed_names()
@@ -74,7 +74,7 @@ def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(whee
 CHAPTER = ("torch", "torchvision", "torchgen", "functorch", "fastai", "fastcore", "num2words")
 
 
-def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are_missing(wheel, tmp_path):
+def test_a_program_is_studied_and_verified_without_the_chapters_packages(wheel, tmp_path):
     read_output(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     read_output(

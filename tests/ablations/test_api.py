@@ -54,7 +54,7 @@ def test_a_trial_is_refused_as_a_study_file_is() -> None:
     assert unrolled.trial("lm4", seed=np.int64(3)).id == unrolled.trial("lm4", seed=3).id
 
 
-def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(project: Path, monkeypatch) -> None:
+def test_training_here_gives_a_runs_bits_and_restores_torch(project: Path, monkeypatch) -> None:
     monkeypatch.chdir(project)
     stored = unrolled.result(unrolled.results("small").trial[0])
     torch.set_num_threads(2)
@@ -64,7 +64,7 @@ def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(projec
     assert (torch.get_num_threads(), torch.get_deterministic_debug_mode()) == (2, mode)
 
 
-def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(project: Path) -> None:
+def test_a_studys_results_are_a_table_with_a_row_a_trial(project: Path) -> None:
     table = unrolled.results("small", project / "results")
     assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1]] * 3
     ledger = Ledger(project / "results")
@@ -84,13 +84,13 @@ def test_a_study_is_given_by_its_name_its_file_or_itself(project: Path, monkeypa
 def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> None:
     ledger = Ledger(project / "results")
     plan = plan_store.load_plan("small", ledger)
-    base, *rows = compare_plan(plan, read_page_results(plan, ledger)).arms
-    for row in rows:
-        comparison = unrolled.compare("small", row.name, folder=project / "results")
-        assert comparison.verdict == row.verdict and comparison.contrast == row.contrast
-        assert f"— {row.name} against {base.name}: " in str(comparison)
+    base, *arms = compare_plan(plan, read_page_results(plan, ledger)).arms
+    for arm in arms:
+        comparison = unrolled.compare("small", arm.name, folder=project / "results")
+        assert comparison.verdict == arm.verdict and comparison.contrast == arm.contrast
+        assert f"— {arm.name} against {base.name}: " in str(comparison)
         assert comparison.contrast.all_tied or "Holm p" in str(comparison)
-    first, second = (row.name for row in rows)
+    first, second = (arm.name for arm in arms)
     forward = unrolled.compare("small", first, second, folder=project / "results")
     backward = unrolled.compare("small", second, first, folder=project / "results")
     assert forward.contrast.mean_difference == -backward.contrast.mean_difference
@@ -132,7 +132,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(project: Path, names, optio
     assert message in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 
-def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
+def test_a_study_in_python_gives_its_files_results_and_page(
     project: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.chdir(project)
@@ -150,7 +150,7 @@ def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
     assert "<dt>Command" not in outcome.page.read_text(), "a notebook's own command line is no command"
 
 
-def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
+def test_a_declared_studys_mistake_is_one_line_with_its_key() -> None:
     for keys, message in (
         ({"baseline": {"model": "lm4"}, "seds": 3}, "study 'mine': 'seds'"),
         ({"baseline": {"modl": "lm4"}}, "model: is missing"),

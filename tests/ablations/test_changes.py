@@ -168,7 +168,7 @@ for study in ("regularization", "models"):
     c = compare_study_table(shipped(study))
     parts = [describe_part(part) for part in find_parts(c, find_factorial(c))]
     descriptions[study] = {"answer": answer_lines(c), "parts": parts, "csv": format_comparison_csv(c)}
-    descriptions[study]["changes"] = [row.describe_changes() for row in c.arms]
+    descriptions[study]["changes"] = [arm.describe_changes() for arm in c.arms]
 print(json.dumps(descriptions))
 """
 
@@ -195,7 +195,7 @@ def start_program(project: Path, folder: Path, *words: str) -> str:
     return process.stdout
 
 
-def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflow(changed_project, tmp_path):
+def test_new_metrics_options_and_figures_are_on_the_page_and_in_mlflow(changed_project, tmp_path):
     metric = 'metrics = [{ name = "valid_errors", delta = 0.02 }]\nseeds = 2'
     arms = "[design.one_at_a_time]\nbias = [false]\n"
     write_study(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, epochs=2)
@@ -222,7 +222,7 @@ def describe_shipped(project: Path) -> dict[str, dict[str, list]]:
     return json.loads(process.stdout)
 
 
-def test_a_new_option_of_one_model_changes_nothing_in_the_studies_that_ship(changed_project):
+def test_a_models_new_option_changes_nothing_in_shipped_studies(changed_project):
     descriptions = describe_shipped(changed_project)
     assert descriptions == describe_shipped(ROOT)
     parts = {name: verdicts for name, *verdicts in descriptions["regularization"]["parts"]}

@@ -206,7 +206,7 @@ def test_a_users_own_model_and_regularizer_go_the_whole_way(
     assert "train_penalty_small" in train_on_meta("mine", engine=engine, options={"small": 0.5}).metrics
 
 
-def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
+def test_a_cells_tensor_on_the_cpu_is_refused_with_its_line(
     load_plug_in: Callable[..., Path], make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
     load_plug_in(

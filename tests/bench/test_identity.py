@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import unrolled.bench.identity
-from tests.helpers.loaded_files import loaded_files
 from tests.helpers.new_process import forget_read_files
+from tests.helpers.trial_work import list_loaded_files
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -125,7 +125,7 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     make_small_trial: Callable[..., ChapterTrial], tmp_path: Path, engine: str
 ) -> None:
-    loaded = loaded_files(make_small_trial("lm4", engine=engine), tmp_path)
+    loaded = list_loaded_files(make_small_trial("lm4", engine=engine), tmp_path)
     engine_files = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
     counted_files = {*identity.SHARED, "chapter/models/elman.py", *engine_files}
     assert counted_files <= loaded
@@ -156,7 +156,7 @@ UNCOUNTED_IN_PROGRAMS = {
 def test_every_file_that_a_programs_process_loads_counts_or_has_its_reason(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("print('{\"loss\": 1}')")
     trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path)).identify()
-    loaded = loaded_files(trial, tmp_path / "checkpoints")
+    loaded = list_loaded_files(trial, tmp_path / "checkpoints")
     counted_files = {os.path.relpath(path, PACKAGE) for path in READERS}
     assert counted_files - {*RUNNER} <= loaded
     assert loaded - counted_files <= UNCOUNTED.keys() | UNCOUNTED_IN_PROGRAMS.keys()

@@ -5,7 +5,14 @@ import math
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.bench.metric import COST_KINDS, KNOWN_DIRECTIONS, SHARES, Metric, find_direction
+from unrolled.bench.metric import (
+    COST_KINDS,
+    KNOWN_DIRECTIONS,
+    SHARES,
+    Metric,
+    find_direction,
+    is_reproducible,
+)
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score throughput accuracy/val"""
@@ -76,3 +83,11 @@ def test_a_kind_is_declared_and_never_guessed(name: str) -> None:
 def test_an_unknown_kind_and_another_one_of_what_is_measured_are_refused(name: str, kind: str) -> None:
     with raises_bad_input(key=f"kind of {name} = {kind}"):
         Metric(name, 0.1, kind=kind)
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu_memory", "peak_memory", "latency", "epoch_time", "it_per_sec", "timestamp"]
+)
+def test_a_known_cost_is_nothing_that_equal_trials_repeat(name: str) -> None:
+    assert not is_reproducible(name)
+    assert is_reproducible(f"my_{name}"), "a name is known as a whole"

@@ -89,7 +89,7 @@ class Process:
 
     def __init__(self, environment: dict[str, str], *how: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.helpers.measures", *how],
+            [sys.executable, "-m", "tests.benchmarks.measures", *how],
             env={**environment, "PYTHONPATH": helpers_path()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -32,7 +32,7 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
         run_trials(
             trials,
             Ledger(tmp_path),
-            TrialConditions(run_import="tests.helpers.idle_trials:nothing", workers=PLACES, **place),
+            TrialConditions(run_import="tests.helpers.trial_work:train_nothing", workers=PLACES, **place),
         )
         seconds[arm].append((time.perf_counter() - began) * PLACES / count)
 

@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 from tests.helpers.command_process import TEXT, make_environment
 from tests.helpers.command_without_mlflow import SilentWriter
-from tests.helpers.fork_server import new_fork_server
 from tests.helpers.look_trials import log
+from tests.helpers.new_process import new_fork_server
 from tests.helpers.processes import ProgramGroup, helpers_path
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
@@ -127,7 +127,7 @@ class StudyOnDisk:
 
     def list_states(self) -> dict[str, str]:
         """Return "decided" or "open" for each contrast, by its arm."""
-        return {row.name: row.state for row in self.compare().arms if row.state}
+        return {arm.name: arm.state for arm in self.compare().arms if arm.state}
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict."""
@@ -137,7 +137,7 @@ class StudyOnDisk:
         views = (comparison, *comparison.other_views)
         return (
             *map(format_comparison_csv, views),
-            *(str(row.verdict) for view in views for row in view.arms),
+            *(str(arm.verdict) for view in views for arm in view.arms),
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.helpers import stub_plans
+from tests.helpers import stub_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -49,12 +49,12 @@ def build_plan(results: dict[str, list[Result]], **facts: Any) -> Plan:
     """Return the plan whose trials these are."""
     changes = {arm: {"hidden": int(arm.split()[-1])} for arm in results if arm != ARMS[0]}
     defaults = {"study": "width", "question": "How wide?", "command": "run", "study_hash": "f00d" * 16}
-    return stub_plans.build_plan(results, changes, **{**defaults, **facts})
+    return stub_results.build_plan(results, changes, **{**defaults, **facts})
 
 
 def store_results(folder: Path, results: dict[str, list[Result]], **facts: Any) -> Ledger:
     """Store the results and their plan and return the ledger."""
-    return stub_plans.store_plan_and_results(folder, build_plan(results, **facts), results)
+    return stub_results.store_plan_and_results(folder, build_plan(results, **facts), results)
 
 
 def make_diverged(result: Result) -> Result:

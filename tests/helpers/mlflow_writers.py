@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from tests.helpers.processes import helpers_path
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan
 from unrolled.bench.trial import Result
 
 

@@ -1,9 +1,11 @@
-"""A stand-in for a new process: in one process plug-ins are loaded once, and a text is read once."""
+"""Stand-ins for a new process, which has no plug-ins and no texts, and for one with a new fork server."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
+from unrolled.ablations.runner import process
 from unrolled.bench import identity
 from unrolled.bench.chapter import costs
 from unrolled.bench.chapter.identity import hash_source
@@ -39,3 +41,18 @@ def forget_read_files() -> None:
     hash_source.cache_clear()
     for memory in (identity._CONTENTS, file_facts._FACTS, interpreter._ANSWERS):
         memory.clear()
+
+
+PRELOADED = process.PRELOADED
+"""What a user's fork server loads; that of the tests, which they share, loads more."""
+
+
+@contextmanager
+def new_fork_server() -> Iterator[None]:
+    """Have the first trial within the block start a fork server, and the first one after it another."""
+    process._preloaded.clear()
+    try:
+        with patch.object(process, "PRELOADED", PRELOADED):
+            yield
+    finally:
+        process._preloaded.clear()

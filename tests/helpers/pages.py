@@ -1,9 +1,14 @@
-"""What a reader sees of a page: its text, its pictures, and the row of each arm in the main figure."""
+"""What a reader sees of a page (text, pictures, each arm's row of the main figure) and of an answer."""
 
 import html
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
+
+from tests.helpers.designs import compare
+from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.design import Design
+from unrolled.reports.words.answer import write_answer
 
 CELLS = {"plot": "why", "num": "levels", "num effect": "effect", "num wins": "wins", "word": "verdict"}
 """The name here of a cell by its class."""
@@ -46,3 +51,13 @@ def is_self_contained(page: str) -> bool:
     """Return whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
     links = r"""(?:src|href)=["'](?!#|(?:(?:[\w-]+|\.\.)/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
     return "default-src &#39;none&#39;" in page and not re.search(rf"{links}|\sstyle=|url\((?!#)", page)
+
+
+def write_texts(design: Design) -> list[str]:
+    """Return the lines of the answer to a study."""
+    return write_lines(compare(design))
+
+
+def write_lines(comparison: Comparison) -> list[str]:
+    """Return the lines of the answer to a comparison."""
+    return [line.striptags() for line in write_answer(comparison)]

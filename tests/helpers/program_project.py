@@ -1,6 +1,12 @@
-"""A study of a program that a user might have, with a setting, a switch and a seed."""
+"""A program that a user might have: its study, with a setting, a switch and a seed, and one run of it."""
 
 from pathlib import Path
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.child import Limits
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 PROGRAM = """
 import argparse, json, random
@@ -42,3 +48,16 @@ def write_project(folder: Path, program: str = PROGRAM, study: str = STUDY) -> P
     (folder / "train.py").write_text(program)
     (folder / "mine.toml").write_text(study)
     return folder
+
+
+def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: object) -> Result:
+    """Run a program with one seed and return its result."""
+    (folder / "train.py").write_text(program)
+    fields = {"run": "python train.py {seed} {out}", "code_patterns": ("train.py",), **changes}
+    trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
+    ledger = Ledger(folder / "results")
+    conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)
+    run_trials([trial], ledger, conditions, should_retrain=lambda result: result.status == "failed")
+    result = ledger.read_result(trial.id)
+    assert result is not None
+    return result

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.synthetic_studies import compare_table
+from tests.helpers.designs import compare_table
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER_PAGES

@@ -19,7 +19,7 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
-from tests.helpers.noise_laws import LAWS, SDS, t_tails
+from tests.simulations.noise_laws import LAWS, SDS, t_tails
 from unrolled.reports.statistics import gain_test
 from unrolled.reports.statistics.chain_levels import compute_next_level, make_rule
 from unrolled.reports.statistics.estimators import Moments

@@ -16,7 +16,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
-from tests.helpers.synthetic_studies import compare_table
+from tests.helpers.designs import compare_table
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import compare_folds

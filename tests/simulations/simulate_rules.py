@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from tests.helpers.noise_laws import LAWS, both_tails, gate_law
-from tests.helpers.synthetic_studies import compare_table
+from tests.helpers.designs import compare_table
+from tests.simulations.noise_laws import LAWS, both_tails, gate_law
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import welch

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.helpers.noise_laws import both_tails, t_tails
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
 from tests.simulations import simulate_rules as rules
+from tests.simulations.noise_laws import both_tails, t_tails
 from tests.simulations.simulate_interactions import simulate_rates as interaction_rates
 from tests.simulations.simulate_verdicts import (
     simulate_divergence_claims,

@@ -136,7 +136,7 @@ def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, call_com
     assert "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n" in output
 
 
-def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, call_command):
+def test_the_plan_gives_a_contrasts_cost_and_chance_of_a_verdict(folder, call_command):
     write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     code, output, _ = call_command("plan", "looks.toml")
     chances = [
@@ -154,9 +154,7 @@ def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder,
     assert "if nothing differs: about " in output and "if every difference is 2 δ: about " in output
 
 
-def test_the_plan_of_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end(
-    folder, call_command, monkeypatch
-):
+def test_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end(folder, call_command, monkeypatch):
     monkeypatch.setattr(estimates, "SPREAD", 3.0)
     write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     trials = [

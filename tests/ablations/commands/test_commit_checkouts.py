@@ -60,7 +60,7 @@ print(json.dumps({"loss": json.loads(printed)["loss"]}))
 """
 
 
-def test_a_wrapper_runs_each_commit_and_a_bundle_holds_the_files_of_each(
+def test_wrappers_run_and_bundles_hold_the_files_of_each_commit(
     tmp_path: Path,
 ) -> None:
     folder = make_project(tmp_path / "project")
@@ -133,7 +133,7 @@ def test_a_function_is_imported_from_each_commit(tmp_path: Path, monkeypatch: py
     assert losses["main"] == pytest.approx(losses["better"] + 0.5)
 
 
-def test_a_function_that_imports_by_a_computed_name_what_does_not_count_fails(
+def test_a_computed_import_of_what_does_not_count_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = FUNCTION.replace("BASE = 1.0", "BASE = __import__('importlib').import_module('ba' + 'se').X")
@@ -154,7 +154,7 @@ print(json.dumps({"loss": constants.BASE + random.Random(sys.argv[1]).gauss(0, 0
 """
 
 
-def test_what_searches_upwards_for_the_top_of_a_repository_finds_its_own_commit(tmp_path: Path) -> None:
+def test_a_search_for_the_repositorys_top_finds_the_own_commit(tmp_path: Path) -> None:
     files = {"sub/train.py": FINDS_ITS_ROOT, "lib/constants.py": "BASE = 1.0\n"}
     study = PAIR_STUDY.replace("train.py {seed} {rate}", "sub/train.py {seed} {rate}")
     folder = make_pair(tmp_path / "project", study, files, {"lib/constants.py": "BASE = 0.5\n"})
@@ -201,7 +201,7 @@ def test_a_python_that_ignores_the_path_fails_its_trials(tmp_path: Path, command
     assert "PYTHONPATH" in refuse_command(folder, "run", "branch.toml", "--seeds", "0-1")
 
 
-def test_a_script_that_sets_the_path_and_an_uncounted_module_fail_their_trials(
+def test_scripts_that_set_the_path_or_import_uncounted_modules_fail(
     tmp_path: Path,
 ) -> None:
     script = f"PYTHONPATH=. {sys.executable} train.py $1\n"

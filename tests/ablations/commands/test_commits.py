@@ -54,7 +54,7 @@ def test_commits_are_arms_and_the_repository_stays_as_it_was(
     assert not (folder / ".git" / "worktrees").exists()
 
 
-def test_a_commit_whose_program_fails_is_an_arm_that_failed_and_the_others_go_on(
+def test_a_commit_whose_program_fails_is_a_failed_arm_beside_others(
     finished_run: tuple[Path, str, dict[str, str], dict[str, str]],
 ) -> None:
     folder, _, _, _ = finished_run
@@ -92,7 +92,7 @@ def test_a_rebase_a_reworded_message_and_edited_documents_train_nothing_again(
     assert (counts.trained, counts.stored) == (0, 15)
 
 
-def test_the_work_tree_is_an_arm_with_edits_and_new_files_but_no_outputs(
+def test_the_work_tree_is_an_arm_with_edits_without_outputs(
     tmp_path: Path,
 ) -> None:
     folder = make_project(
@@ -131,7 +131,7 @@ def test_a_file_that_git_ignores_and_the_program_opens_is_named(tmp_path: Path) 
     assert "`data`" in error
 
 
-def test_data_that_git_does_not_have_count_and_are_seen_only_where_they_are_named(tmp_path: Path) -> None:
+def test_data_outside_git_count_and_are_seen_only_where_named(tmp_path: Path) -> None:
     study = STUDY.split("[design")[0] + '[design.one_at_a_time]\ncommit = ["better"]\n'
     folder = make_project(tmp_path / "project", study)
     check_command(folder, "run", "branch.toml", "--seeds", "0-1")

@@ -7,11 +7,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.ablations.commands.comparison_rows import FLAGS, FRAME, UNPAIRED
 from tests.helpers.command_call import TrialCounts, read_trial_counts
 from tests.helpers.command_process import TEXT, list_imports
-from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
-from tests.helpers.result_sets import make_result, write_ledger
-from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
+from tests.helpers.stub_results import (
+    build_plan,
+    make_result,
+    store_plan_and_results,
+    write_ledger,
+    write_to_mlflow,
+)
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.plans.plan import EarlierVerdict
@@ -86,7 +91,7 @@ def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> 
     assert intervals[1] / intervals[0] == pytest.approx((1 + 10 / 4) ** 0.5)
 
 
-def test_an_arm_is_named_by_a_parameter_also_where_a_metric_of_its_name_is_logged(compare, store) -> None:
+def test_an_arm_is_named_by_a_parameter_beside_a_metric_called_alike(compare, store) -> None:
     set_environment()
     from mlflow import MlflowClient
 
@@ -131,7 +136,7 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str, end: 
     assert ("6 runs are still RUNNING: " in errors) is (end == "RUNNING")
 
 
-def test_a_crash_without_an_arm_is_left_out_and_other_rows_keep_their_numbers(compare) -> None:
+def test_a_crash_without_an_arm_is_left_out(compare) -> None:
     crashes = pd.DataFrame([{"status": "CRASHED"}, {"status": "killed"}])
     frame = pd.concat([crashes, FRAME.assign(status="ok")])
     frame.to_csv("runs.csv", index=False)
@@ -154,7 +159,7 @@ def test_none_and_na_are_names_of_arms(compare) -> None:
     ]
 
 
-def test_an_empty_cell_na_and_none_are_no_numbers_of_a_run_that_failed(compare) -> None:
+def test_an_empty_cell_na_or_none_is_a_run_that_failed(compare) -> None:
     frame = FRAME.assign(status="done")
     frame.accuracy = frame.accuracy.astype(object)
     for seed, word in enumerate(("", "NA", "None")):
@@ -164,7 +169,7 @@ def test_an_empty_cell_na_and_none_are_no_numbers_of_a_run_that_failed(compare) 
     assert read_arms().failed.to_dict() == {"base": 0, "better": 0, "worse": 3}
 
 
-def test_seeds_that_are_integers_pair_alike_in_files_with_and_without_an_empty_cell(compare) -> None:
+def test_integer_seeds_pair_alike_in_files_with_empty_cells(compare) -> None:
     lines = [f"base,{seed},{0.5 + seed / 50},done" for seed in range(9)]
     lines += [f"better,{seed},{0.6 + seed / 49},done" for seed in range(9)]
     Path("runs.csv").write_text("\n".join(["model,seed,accuracy,status", *lines, "better,,,failed"]))
@@ -198,7 +203,7 @@ def test_several_sources_make_one_table_whatever_each_is_written_in(compare) -> 
     pd.testing.assert_frame_equal(separate[numbers], joint[numbers])
 
 
-def test_arms_of_two_files_with_several_rows_a_pair_are_matched_by_their_item(compare) -> None:
+def test_rows_of_two_files_are_matched_by_their_item_within_pairs(compare) -> None:
     easy = FRAME.assign(document="easy")
     hard = FRAME.assign(document="hard", accuracy=FRAME.accuracy - 0.1)
     frame = pd.concat([easy, hard])
@@ -219,7 +224,7 @@ def test_parts_of_one_table_are_read_together(compare) -> None:
     pd.testing.assert_frame_equal(parts, full_table)
 
 
-def test_two_ledgers_are_compared_as_the_first_ones_plan_says_and_left_alone(compare, tmp_path) -> None:
+def test_two_ledgers_are_compared_by_the_firsts_plan_and_unchanged(compare, tmp_path) -> None:
     for name, penalty, delta in (("one", 0.0, 0.02), ("two", 0.5, 9.0)):
         results = [make_result(seed, penalty=penalty, code=name) for seed in range(8)]
         write_ledger(tmp_path / name, {"base": results}, metrics=(Metric("valid_loss", delta),))
@@ -247,9 +252,7 @@ def test_of_two_ledgers_the_seeds_of_the_first_look_are_compared(compare, tmp_pa
     assert "one: has several arms; --arm arm,source" in errors
 
 
-def test_what_a_study_says_of_an_arm_is_a_warning_wherever_its_trials_are_compared(
-    compare, store: str, tmp_path
-) -> None:
+def test_what_a_study_says_of_an_arm_is_a_warning_in_comparisons(compare, store: str, tmp_path) -> None:
     """A second attempt of which results were seen was compared without a word on either."""
     results = {
         arm: [make_result(seed, shift, code=arm) for seed in range(8)]
@@ -278,7 +281,7 @@ def test_what_a_study_says_of_an_arm_is_a_warning_wherever_its_trials_are_compar
 
 
 @pytest.mark.parametrize(("address", "metric"), [("one", "valid_loss"), ("mlflow:", "valid/loss")])
-def test_beside_the_first_look_of_a_study_all_rows_of_another_tool_count(
+def test_all_rows_of_another_tool_count_beside_a_first_look(
     compare, store: str, tmp_path, address: str, metric: str
 ) -> None:
     results = [make_result(seed) for seed in range(8)]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.ablations.commands.comparison_rows import FLAGS, FRAME, UNPAIRED
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
 from unrolled.ablations.commands.chapter import replay_golden
 from unrolled.ablations.commands.compare import compare as compare_sources
 from unrolled.ablations.options import CompareOptions, RunOptions

@@ -55,7 +55,7 @@ def find_plan_file(folder: Path, study: str) -> Path:
     return next(path for path in plans if json.loads(path.read_bytes())["plan"]["study"] == study)
 
 
-def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(project: Path) -> None:
+def test_bytes_of_the_command_outside_utf_8_are_escaped_in_the_plan(project: Path) -> None:
     check_command(project, "run", "small.toml", "--seeds", "0", "--out", os.fsdecode(b"out\xff"))
     assert "3 of 3 trials finished, none failed" in read_facts(project, "small")
     plan = json.loads(find_plan_file(project, "small").read_bytes())["plan"]
@@ -76,7 +76,7 @@ def test_a_plan_that_cannot_be_read_costs_one_line_of_warning(
 
 
 @pytest.mark.parametrize("word", ["report", "sync", "verify"])
-def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(
+def test_a_named_study_with_an_unreadable_plan_gets_one_line(
     current_project: Path, call_command, word: str
 ) -> None:
     file = replace_by_folder(find_plan_file(current_project, "small"))
@@ -93,7 +93,7 @@ def replace_by_folder(file: Path) -> Path:
     return file
 
 
-def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(project: Path) -> None:
+def test_a_run_sets_its_studys_unreadable_plan_aside(project: Path) -> None:
     replace_by_folder(find_plan_file(project, "small"))
     process = run_command(project, "run", "small.toml")
     assert process.returncode == 0, process.stderr
@@ -115,9 +115,7 @@ def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
 
 
 @pytest.mark.usefixtures("skip_mlflow")
-def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
-    tmp_path: Path, monkeypatch
-) -> None:
+def test_results_that_vanish_during_a_run_are_missing_with_exit_code_1(tmp_path: Path, monkeypatch) -> None:
     """Once the last of three results is there, one is removed and one is damaged."""
     folder = write_two_studies(tmp_path)
     record = Ledger.record_result
@@ -141,7 +139,7 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
 
 
 @pytest.mark.usefixtures("skip_mlflow")
-def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(project: Path) -> None:
+def test_a_trial_without_details_is_told_and_trained_again(project: Path) -> None:
     details = min((project / "results" / "details").rglob("*.json"))
     details.unlink()
     listing = run_command(project, "studies")
@@ -171,7 +169,7 @@ def outdate_results(project: Path) -> list[Path]:
 
 
 @pytest.mark.usefixtures("skip_mlflow")
-def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(project: Path) -> None:
+def test_a_run_says_once_why_it_retrains_and_keeps_earlier_results(project: Path) -> None:
     """As after an upgrade: the ledger's results are made those of an earlier torch."""
     ledger = Ledger(project / "results")
     plan = plan_store.load_plan("small", ledger)
@@ -196,7 +194,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     assert set(ledger.find_result_files()) == {*new_ids.values(), *(arm.trial_ids[0] for arm in plan.arms)}
 
 
-def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(project: Path) -> None:
+def test_results_of_no_plan_are_counted_and_removed_when_asked(project: Path) -> None:
     files = outdate_results(project)
     assert len(files) == 9
     assert run_command(project, "studies").stdout.splitlines()[-1].startswith("6 old results are unused; ")
@@ -213,7 +211,7 @@ def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(pr
     assert "nothing to remove" in run_command(project, "studies", "--remove-old").stdout
 
 
-def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(
+def test_nothing_is_removed_beside_unreadable_plans_or_running_studies(
     current_project: Path, call_command
 ) -> None:
     (current_project / "results" / "trials" / "ab").mkdir(exist_ok=True)

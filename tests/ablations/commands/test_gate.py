@@ -96,7 +96,7 @@ def test_a_comment_passes_at_the_first_look_and_a_document_without_training(proj
     assert "Passed after 5 seeds" in page and git(project, "rev-parse", "--short=10", "main") in page
 
 
-def test_a_harmless_change_passes_a_worse_one_fails_and_the_base_is_trained_once(
+def test_a_gate_passes_harmless_changes_and_trains_the_base_once(
     project: Path,
 ) -> None:
     commit_change(project, "harmless", model__py=model_source(STREAM="1"))
@@ -124,7 +124,7 @@ def test_a_change_weakens_neither_delta_nor_the_files_that_judge_it(project: Pat
     assert "evaluate.py: the base's" in output and "unrolled.toml: the base's" in output
 
 
-def test_a_frozen_file_that_the_change_deletes_is_put_back_and_said_to_be_deleted(project: Path) -> None:
+def test_a_deleted_frozen_file_is_put_back_and_named(project: Path) -> None:
     git(project, "checkout", "-q", "-B", "deletes", "main")
     git(project, "rm", "-q", "evaluate.py")
     git(project, "commit", "-qm", "deletes")
@@ -143,7 +143,7 @@ def test_a_head_that_fails_or_diverges_alone_fails_the_gate_at_once(project: Pat
     assert code == 3 and "diverged at the head alone" in output
 
 
-def test_a_base_that_fails_and_a_gate_that_stays_open_do_not_pass(project: Path) -> None:
+def test_neither_a_failing_base_nor_an_open_gate_passes(project: Path) -> None:
     commit_change(project, "main2", model__py="import nothing_like_it\n")
     commit_change(project, "mended", model__py=model_source(STREAM="1"))
     git(project, "rebase", "-q", "--onto", "main2", "main", "-X", "theirs")
@@ -254,7 +254,7 @@ def test_the_work_tree_is_judged_where_it_is_named(project: Path) -> None:
     assert json.loads(summary.read_text())["answer"][0].startswith("Failed: ")
 
 
-def test_a_head_chooses_no_study_by_a_link_and_shadows_no_frozen_file(project: Path) -> None:
+def test_a_head_neither_links_a_study_nor_shadows_frozen_files(project: Path) -> None:
     (project / "easy.toml").write_text(STUDY.replace("0.1 }", "99.0 }"))
     git(project, "add", "easy.toml")
     git(project, "commit", "-qm", "another study")

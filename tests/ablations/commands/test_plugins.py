@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.mark.slow
-def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_once_edited(
+def test_plug_ins_are_trained_reported_and_retrained_once_edited(
     folder: Path,
 ) -> None:
     for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
@@ -174,7 +174,7 @@ class Writer(SilentWriter):
         raise AssertionError("MLflow hears of the run")
 
 
-def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
+def test_a_slow_first_batch_is_refused_before_the_plan_is_stored(
     folder: Path, monkeypatch, capsys, restore_registries
 ) -> None:
     (folder / "slow.py").write_text(

@@ -13,7 +13,7 @@ from tests.helpers.command_call import (
     run_command,
 )
 from tests.helpers.program_project import ECHO, PROGRAM, STUDY, write_project
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan
 from unrolled.ablations.api import declare_study, results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
@@ -74,7 +74,7 @@ def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(
     assert "--plugin: " in refuse_command(program_copy, *words, "mine.toml", "--plugin", "my_cell.py")
 
 
-def test_a_program_of_which_every_first_trial_diverges_is_refused_within_any_budget(tmp_path: Path) -> None:
+def test_a_program_whose_first_trials_diverge_is_refused_within_any_budget(tmp_path: Path) -> None:
     program = PROGRAM.replace('"accuracy": accuracy + epoch / 100', '"accuracy": float("nan")')
     assert "each of its first trials" in refuse_command(
         write_project(tmp_path / "project", program), "run", "mine.toml", "--budget", "50s"
@@ -123,7 +123,7 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("[baseline]", "[baseline]\nseed = 1"), "'seed'"),
     ],
 )
-def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
+def test_a_study_that_does_not_fit_its_template_is_refused(
     tmp_path: Path, change: tuple[str, str], key: str
 ) -> None:
     folder = write_project(tmp_path / "project", study=STUDY.replace(*change))
@@ -138,7 +138,7 @@ PROGRAM_STUDY = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}
 
 
 @pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, "lr"}))
-def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name: str) -> None:
+def test_a_judged_metric_named_like_a_column_or_setting_is_refused(name: str) -> None:
     with pytest.raises(BadInput) as excinfo:
         declare_study("mine", **PROGRAM_STUDY, metrics=[{"name": name, "delta": 0.1, "better": "higher"}])
     assert excinfo.value.key == f'metrics.0.name = "{name}"'
@@ -160,7 +160,7 @@ def test_every_column_of_our_own_is_among_those_that_are_refused(program_folder:
     assert names <= {*STUDY_COLUMNS, *COST_KINDS}
 
 
-def test_first_trials_that_all_diverge_are_refused_and_a_diverging_baseline_is_not(
+def test_first_trials_that_all_diverge_are_refused_unless_the_baseline_does(
     tmp_path: Path,
 ) -> None:
     diverging = PROGRAM.replace("0.8 +", "float('nan') +")
@@ -202,7 +202,7 @@ def test_a_coarse_metric_that_two_seeds_share_by_chance_stops_no_study(tmp_path:
 
 
 @pytest.mark.parametrize("design", ["", "[design]\none_at_a_time = { dropout = [0.5] }\n"])
-def test_an_arm_may_be_declared_to_be_identical_also_one_of_the_design(tmp_path: Path, design: str) -> None:
+def test_arms_listed_or_of_the_design_may_be_declared_identical(tmp_path: Path, design: str) -> None:
     arm = '[[arm]]\nname = "same"\nset = { dropout = 0.5 }\nidentical = true\n'
     study = STUDY.partition("[design")[0] + design + arm
     folder = write_project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
@@ -222,7 +222,7 @@ FILLS_ITS_DISK = f"import os\nopen(os.environ['UNROLLED_OUT'] + '/big', 'wb').tr
     ],
     ids=["a flag of another spelling", "it never ends", "it fills its disk"],
 )
-def test_a_program_whose_first_trial_fails_is_refused_before_the_rest_is_trained(
+def test_a_program_whose_first_trial_fails_is_refused_at_once(
     tmp_path: Path, old: str, new: str, rule: str
 ) -> None:
     disk_limit = "disk = 16\n" if "disk" in rule else ""
@@ -245,7 +245,7 @@ JUDGED = "time_series_mae"  # a quality, whatever words are in its name
         (("given.dropout / 10", "0"), "arm 'dropout 0.5': dropout = 0.5: "),
     ],
 )
-def test_a_seed_or_a_setting_without_effect_is_found_whatever_else_is_told(
+def test_a_seed_or_setting_without_effect_is_found_among_other_numbers(
     tmp_path: Path, change: tuple[str, str], place: str
 ) -> None:
     program = (PROGRAM.replace(*change) + ECHO).replace('"accuracy"', f'"{JUDGED}"')

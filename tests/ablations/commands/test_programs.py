@@ -139,7 +139,7 @@ def test_verify_runs_a_program_from_its_file_alone(program_copy: Path) -> None:
     assert verification.returncode == 1 and "the code was edited" in verification.stdout
 
 
-def test_a_bundle_has_the_program_and_runs_it_only_if_it_is_trusted(program_copy: Path, need) -> None:
+def test_a_bundles_program_is_run_only_if_trusted(program_copy: Path, need) -> None:
     """Also what only one arm's command line names."""
     study = STUDY.replace("[baseline]", 'data = ["d*"]\n[baseline]\nbonus = "none.txt"')
     study = study.replace("{seed}", "{seed} {bonus}").replace("deep = [true]", 'bonus = ["some.txt"]')
@@ -160,7 +160,7 @@ def test_a_bundle_has_the_program_and_runs_it_only_if_it_is_trusted(program_copy
     )
 
 
-def test_a_bundle_tells_of_data_at_an_absolute_path_which_it_does_not_have(tmp_path: Path) -> None:
+def test_a_bundle_names_data_at_absolute_paths_as_left_out(tmp_path: Path) -> None:
     data = tmp_path / "large" / "data.csv"
     data.parent.mkdir()
     data.write_text("1\n")
@@ -183,7 +183,7 @@ def test_what_a_program_logs_replaces_no_setting_and_no_fact() -> None:
     assert (row["lr"], row["seed"], row["status"], row["loss"]) == (0.1, 3, "done", 0.5)
 
 
-def test_a_run_ends_with_the_answer_and_with_the_cure_of_a_failed_trial(tmp_path: Path) -> None:
+def test_a_run_ends_with_the_answer_and_a_failed_trials_cure(tmp_path: Path) -> None:
     program = PROGRAM + "assert given.seed != 2 or not given.deep\n"
     words = ("run", "mine.toml", "--seeds", "0-2")
     first = run_command(write_project(tmp_path / "project", program), *words)
@@ -229,7 +229,7 @@ def test_a_setting_may_be_a_list_whose_name_has_a_dot(tmp_path: Path) -> None:
         assert ": model.widths = " in errors, errors
 
 
-def test_before_the_first_trial_a_run_says_what_it_takes_as_its_plan_does(tmp_path: Path) -> None:
+def test_a_run_first_says_what_it_takes_as_its_plan_does(tmp_path: Path) -> None:
     folder = write_project(tmp_path / "project", study=STUDY.replace("seeds = 5", "looks = [5, 10]"))
     words = "trainings: 15 to 30, and 1 that repeats the baseline's first; 0 have ended", "python 3.", "first"
     output = check_command(folder, "plan", "mine.toml")
@@ -242,7 +242,7 @@ def test_before_the_first_trial_a_run_says_what_it_takes_as_its_plan_does(tmp_pa
     assert "trainings: 9; 6 have ended" in screen_after
 
 
-def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_nothing() -> None:
+def test_only_a_declared_time_is_measured_one_trial_at_a_time() -> None:
     quality = {"name": "time_series_mae", "delta": 0.1, "better": "lower"}
     time = {"name": "epoch_cost", "delta": "5%", "kind": "time"}
     program = {"run": "echo {seed}"}
@@ -260,7 +260,7 @@ def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_not
         (', { name = "accuracy", delta = 0.01 }', "dropout 0.5 has the same accuracy as baseline"),
     ],
 )
-def test_a_study_of_speed_runs_one_trial_at_a_time_in_balanced_order(
+def test_speed_is_measured_one_trial_at_a_time_in_balanced_order(
     tmp_path: Path, metric: str, line: str
 ) -> None:
     study = STUDY.replace('name = "accuracy", delta = 0.01 }', 'name = "seconds", delta = "10%" }' + metric)
@@ -278,3 +278,9 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_in_balanced_order(
     )
     orders = [list(of_seed.sort_values("started").arm) for _, of_seed in rows.groupby("seed")]
     assert orders[0] == orders[1][::-1], "also of the first trials, which check the program"
+
+
+def test_the_plan_of_a_finished_study_has_nothing_left(program_copy: Path) -> None:
+    output = check_command(program_copy, "plan", "mine.toml")
+    assert "nothing is left to train" in output
+    assert "trials expected" not in output

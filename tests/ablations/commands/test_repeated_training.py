@@ -15,7 +15,7 @@ from unrolled.ablations.training.study_run import Budget
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
 
-def test_a_second_training_that_diverges_is_told_of_and_its_plan_can_be_read(tmp_path: Path) -> None:
+def test_a_diverging_second_training_is_told_and_its_plan_is_readable(tmp_path: Path) -> None:
     program = PROGRAM.replace(
         "for epoch",
         """try:
@@ -45,16 +45,14 @@ def test_unjudged_numbers_that_vary_make_no_program_nondeterministic(
 @pytest.mark.parametrize(
     "echo", ["'stamp': time.perf_counter()", "'seed': given.seed, 'elapsed': time.perf_counter()"]
 )
-def test_an_arm_that_ignores_its_seed_is_recognised_beside_clocks_and_the_seed(
-    tmp_path: Path, echo: str
-) -> None:
+def test_an_arm_that_ignores_its_seed_is_recognised_beside_clocks(tmp_path: Path, echo: str) -> None:
     """Such an arm was called different from its equal in .64 to .71 of studies."""
     program = PROGRAM.replace("random.seed(given.seed)", "random.seed(0 if given.deep else given.seed)")
     folder = write_project(tmp_path / "project", program + f"import time\nprint(json.dumps({{{echo}}}))\n")
     assert "deep (seed 1 repeats seed 0" in check_command(folder, "run", "mine.toml")
 
 
-def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_distance(tmp_path: Path) -> None:
+def test_a_nondeterministic_program_is_told_and_verified_by_distance(tmp_path: Path) -> None:
     program = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
     program += "print(json.dumps({'settings': {'deep': given.deep}}))\n"
     folder = write_project(tmp_path / "project", program)
@@ -103,7 +101,7 @@ def test_without_a_repeated_training_equal_seeds_and_settings_are_still_refused(
         )
 
 
-def test_an_arm_whose_seeds_may_repeat_makes_no_claim_without_a_repeated_training(
+def test_arms_with_repeatable_seeds_claim_nothing_without_a_repeated_training(
     tmp_path: Path,
 ) -> None:
     program = PROGRAM.replace("random.seed(given.seed)", "random.seed(0 if given.deep else given.seed)")
@@ -123,7 +121,7 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
     assert plan_store.load_plan("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
 
 
-def test_ctrl_c_while_the_baseline_is_trained_a_second_time_ends_the_run(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_during_the_baselines_second_training(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, signal, time
 try:
@@ -149,7 +147,7 @@ def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(
     assert len((tmp_path / "project" / "train.py.runs").read_text().split()) == 6
 
 
-def test_a_study_that_is_run_again_wants_the_seeds_that_an_undisturbed_run_wants(tmp_path: Path) -> None:
+def test_a_study_run_again_wants_the_seeds_of_an_undisturbed_run(tmp_path: Path) -> None:
     """An arm of little spread beside a wide one was taken for one run until the repetition was known."""
     program = PROGRAM.replace("0.01)", "0.01) * (0.01 if given.deep else 1)")
     program = program.replace("0.05 * given.deep", "0.002 * given.deep")

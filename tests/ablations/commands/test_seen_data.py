@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.result_sets import make_result
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan, make_result
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.comparisons.plan_comparison import compare_plan, make_plan_design

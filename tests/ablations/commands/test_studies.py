@@ -14,7 +14,7 @@ from tests.helpers import many_trials
 from tests.helpers.command_call import run_command
 from tests.helpers.command_process import write_study
 from tests.helpers.many_trials import store_results
-from tests.helpers.stub_plans import build_plan, store_plan_and_results
+from tests.helpers.stub_results import build_plan, store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.command_call import check_command, run_command
 from tests.helpers.command_process import write_study
-from tests.helpers.fork_server import new_fork_server
+from tests.helpers.new_process import new_fork_server
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
@@ -174,7 +174,7 @@ def test_another_step_of_a_divergence_is_named(finished_project) -> None:
     assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", difference)
 
 
-def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folder) -> None:
+def test_a_trial_of_other_versions_is_named_with_its_loss_distance(folder) -> None:
     result = list_results(folder, "done")[0]
     metrics = {**result.metrics, "valid_loss": result.metrics["valid_loss"] + 0.125}
     altered = replace(result, trial=replace(result.trial, versions="torch 0.4.1"), metrics=metrics)
@@ -183,7 +183,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", outcome.obstacle)
 
 
-def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
+def test_the_step_and_tensor_where_the_last_bit_differs_are_named(
     folder, restore_registries, monkeypatch
 ) -> None:
     import torch
@@ -236,7 +236,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
     )
 
 
-def test_results_of_another_kind_of_machine_are_named_by_run_report_and_verify(folder, verify) -> None:
+def test_results_of_another_machine_kind_are_named(folder, verify) -> None:
     """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
     capability = list_results(folder, "done")[0].provenance["cpu_capability"]
     if capability == "DEFAULT":

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from tests.helpers.many_trials import ARMS, build_plan, make_arms, make_diverged, store_results
-from tests.helpers.stub_plans import store_plan_and_results
+from tests.helpers.stub_results import store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_trial_runs
@@ -71,7 +71,7 @@ def test_sync_tells_in_one_line_that_mlflow_cannot_be_written(project, address, 
     assert error.count("\n") == 1 and "secret" not in error
 
 
-def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(project):
+def test_an_arm_has_means_seeds_settings_and_the_reports_verdict(project):
     results = make_arms(seeds=6, arms=2)
     project.sync_study(results)
     base_run, arm_run = (project.find_runs()[arm].data for arm in (BASE, OTHER))
@@ -96,7 +96,7 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(pro
         assert history == [(epoch + 1, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
 
 
-def test_the_mean_of_a_metric_whose_delta_is_in_per_cent_is_geometric_as_on_the_page(project):
+def test_a_mean_with_delta_in_per_cent_is_geometric_as_on_pages(project):
     results = make_arms(seeds=6, arms=2)
     plan = build_plan(results, metrics=(Metric("valid_loss", 5.0, ratio=True),))
     store_plan_and_results(project.results, plan, results)
@@ -123,7 +123,7 @@ def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
     assert len(project.find_runs("trial")) == 12
 
 
-def test_an_arm_names_its_deciding_look_and_has_every_metric_with_its_interval(project):
+def test_an_arm_names_its_deciding_look_and_every_metrics_interval(project):
     results = make_arms(seeds=40, arms=2)
     metrics = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
     plan = build_plan(results, metrics=metrics, looks=(10, 15, 20, 30, 40))
@@ -169,7 +169,7 @@ def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(project):
     assert not run.data.metrics
 
 
-def test_a_metric_that_one_seed_lacks_has_no_mean_and_the_memory_of_a_gpu_has_one(project):
+def test_a_metric_that_a_seed_lacks_has_no_mean_but_gpu_memory(project):
     results = make_arms(seeds=3, arms=1)
     arm_results = [
         replace(r, metrics={**r.metrics, "gpu_memory_peak": 50.0 + r.trial.seed}) for r in results[BASE]
@@ -204,7 +204,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(proj
     }
 
 
-def test_a_partial_arm_names_its_seeds_and_is_replaced_when_it_is_complete(project):
+def test_a_partial_arm_names_its_seeds_until_it_is_complete(project):
     results = make_arms(seeds=5, arms=2)
     part = {arm: of_arm[:3] for arm, of_arm in results.items()}
     plan_store.store_plan(build_plan(results), store_results(project.results, part))
@@ -220,7 +220,7 @@ def test_a_partial_arm_names_its_seeds_and_is_replaced_when_it_is_complete(proje
     assert parents == {run.info.run_id for run in project.find_runs().values()}
 
 
-def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(project):
+def test_trials_of_an_earlier_plan_leave_their_arms(project):
     project.sync_study(make_arms(seeds=3, arms=2, source="v1"))
     old_arms = project.find_runs()
     # an edit of the code: the plan's settings are the same

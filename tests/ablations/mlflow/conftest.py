@@ -12,7 +12,7 @@ from collections import namedtuple
 import pytest
 
 from tests.helpers.processes import wait_for
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.ui import make_ui_command
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan
 from unrolled.ablations.mlflow.database import shorten_error
 from unrolled.ablations.mlflow.writer import Writer
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.stub_plans import build_plan, write_to_mlflow
+from tests.helpers.stub_results import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs
 from unrolled.bench.chapter.mlflow_metrics import CHAPTER_MLFLOW
 

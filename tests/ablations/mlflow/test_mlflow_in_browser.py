@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from tests.helpers import many_trials
 from tests.helpers.command_process import empty_database
-from tests.helpers.stub_plans import build_plan, store_plan_and_results
+from tests.helpers.stub_results import build_plan, store_plan_and_results
 from unrolled.ablations.cli import main
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -210,7 +210,7 @@ def test_the_address_of_a_study_shows_each_arms_means_the_best_first(width_page,
     assert accuracies == sorted(accuracies, reverse=True)
 
 
-def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_page, large_results):
+def test_charts_draw_an_arms_mean_as_a_bar_and_epochs_as_lines(width_page, large_results):
     width_page.open_address(width_page.links["Charts by arm"])
     width_page.wait_for_words("Arms\n(7)", "11 matching runs")
     means = [compute_means(large_results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]

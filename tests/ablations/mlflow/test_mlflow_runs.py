@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.stub_plans import build_plan, write_to_mlflow
+from tests.helpers.stub_results import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs, views
 from unrolled.ablations.mlflow.database import find_tracking_uri, hide_credentials, set_environment
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun

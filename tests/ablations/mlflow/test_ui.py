@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.command_call import refuse_command
 from tests.helpers.command_process import COMMAND, make_environment
 from tests.helpers.mlflow_writers import send_request
-from tests.helpers.stub_plans import build_plan, write_to_mlflow
+from tests.helpers.stub_results import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow.ui import make_ui_command
 from unrolled.bench.errors import BadInput
 

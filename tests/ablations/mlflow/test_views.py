@@ -2,7 +2,7 @@
 
 import json
 
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan
 from unrolled.ablations.mlflow import views
 from unrolled.bench.metric import Metric
 

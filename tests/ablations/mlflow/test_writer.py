@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from tests.helpers.command_process import empty_database
 from tests.helpers.mlflow_writers import feed_results, start_writer
 from tests.helpers.processes import wait_for
-from tests.helpers.stub_plans import write_to_mlflow
+from tests.helpers.stub_results import write_to_mlflow
 from unrolled.ablations.mlflow import mlflow_runs, writer
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
@@ -76,7 +76,7 @@ def list_ended(runs):
 
 
 @pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
-def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_once(
+def test_a_locked_database_stops_no_training_and_is_written_once_after_it(
     unlock, store, open_writer, trials, read_runs, capsys
 ):
     study_writer = open_writer(store)
@@ -94,7 +94,7 @@ def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_on
     assert list_ended(read_runs(store)) == NAMES
 
 
-def test_a_database_deleted_during_a_run_is_reported_and_written_again_by_sync(
+def test_a_database_deleted_during_a_run_is_rewritten_by_sync(
     database, store, study, open_writer, trials, read_runs
 ):
     study_writer = open_writer(store)
@@ -117,7 +117,7 @@ def test_a_database_that_is_overwritten_is_told_and_training_goes_on(database, s
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{folder}", "sqlite:////proc/mlflow.db"])
-def test_a_database_that_cannot_be_opened_or_created_is_told_at_once_with_the_reason(
+def test_an_unusable_database_is_told_at_once_with_the_reason(
     tmp_path, open_writer, trials, monkeypatch, uri
 ):
     monkeypatch.setattr(writer, "PATIENCE", 5.0)
@@ -308,7 +308,7 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
+def test_a_server_killed_and_restarted_gets_every_trial_once(
     mlflow_server, empty_store, open_writer, trials, read_runs
 ):
     study_writer = open_writer(mlflow_server.address)

@@ -29,7 +29,8 @@ from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
 trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
 warm = ("unrolled.bench.chapter.warm_up",)
-where = TrialConditions(run_import="tests.helpers.halting_trials:act", preload=warm, workers=len(trials))
+work = "tests.helpers.trial_work:halt_at_checkpoint"
+where = TrialConditions(run_import=work, preload=warm, workers=len(trials))
 run_trials(trials, Ledger(Path(sys.argv[1])), where)
 """
 CASES = {

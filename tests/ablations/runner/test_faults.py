@@ -47,7 +47,7 @@ FAULTS = {
 }
 
 
-def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_fault_is_one_failed_trial_with_its_reason(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     healthy = [make_trial(seed) for seed in range(len(FAULTS))]
     faulty = [make_trial(0, act) for act in FAULTS]
@@ -92,7 +92,7 @@ def test_of_100_mb_of_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) ->
     assert "the last words\nTraceback" in result.output
 
 
-def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
+def test_a_memory_limit_is_refused_where_it_stops_a_gpus_driver() -> None:
     on_gpu = replace(make_trial(), device="cuda")
     with pytest.raises(BadInput, match=r"^--memory-limit is for trials on the CPU.*--device cpu"):
         run_in_process(on_gpu, limits=Limits(memory_bytes=512 * MIB))
@@ -134,9 +134,7 @@ def test_what_trials_started_ends_with_whatever_is_killed(
     wait_for(lambda: study.living_pids() == [])
 
 
-def test_an_orphan_of_a_trial_ends_with_the_run_or_with_the_next_run_after_a_kill(
-    tmp_path: Path, start_study, wait_for
-) -> None:
+def test_an_orphan_ends_with_the_run_or_the_next_after_a_kill(tmp_path: Path, start_study, wait_for) -> None:
     study, killed_study = (
         start_study(tmp_path / name, count=1, act="leaves_an_orphan", pid=tmp_path / name, sleep=sleep)
         for name, sleep in (("whole", 0), ("killed", 600))

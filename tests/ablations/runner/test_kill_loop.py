@@ -20,7 +20,7 @@ SLEEP = 0.05
 
 
 @pytest.mark.slow
-def test_after_many_kills_the_ledger_is_as_if_undisturbed_and_nothing_is_left(
+def test_after_many_kills_the_ledger_is_as_if_undisturbed(
     tmp_path: Path, start_study, wait_for, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each trial starts a process that leaves its group and its parent."""

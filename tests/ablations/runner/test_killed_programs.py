@@ -13,8 +13,8 @@ import pytest
 
 from tests.helpers import command_without_mlflow
 from tests.helpers.processes import ROOT, ProgramGroup, is_alive, read_proc_file, wait_for
-from tests.helpers.run_program import run_program
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.program_project import run_program
+from tests.helpers.stub_results import build_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.metric import Metric
 

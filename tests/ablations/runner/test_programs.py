@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.fork_server import new_fork_server
+from tests.helpers.new_process import new_fork_server
 from tests.helpers.processes import is_alive, wait_for
-from tests.helpers.run_program import run_program
+from tests.helpers.program_project import run_program
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.training.device import DeviceChoice

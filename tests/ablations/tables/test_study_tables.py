@@ -9,7 +9,7 @@ import pytest
 
 import unrolled
 from tests.helpers.command_call import run_command
-from tests.helpers.stub_plans import store_study_results
+from tests.helpers.stub_results import store_study_results
 from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import CompareOptions
@@ -37,14 +37,14 @@ def test_what_ships_is_small() -> None:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
+def test_a_shipped_table_has_todays_design_and_all_trials_of_its_looks(name: str) -> None:
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(row.gets_verdict for row in comparison.arms)
-    open_rows = [row for row in comparison.judged_arms if not row.has_ended]
+    assert len(unrolled.verdicts(table)) == sum(arm.gets_verdict for arm in comparison.arms)
+    open_arms = [arm for arm in comparison.judged_arms if not arm.has_ended]
     assert all(
-        row.verdict.is_futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows
+        row.verdict.is_futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_arms
     )
 
 
@@ -92,9 +92,7 @@ def test_another_question_than_the_studys_is_told_from_it(change) -> None:
     assert study_tables.answer_own_question(table, replace(columns, **change)) is None
 
 
-def test_arms_of_another_task_are_compared_by_no_question_that_the_study_does_not_ask(
-    tmp_path, capsys
-) -> None:
+def test_arms_of_another_task_are_compared_only_where_the_study_asks(tmp_path, capsys) -> None:
     path = study_tables.SHIPPED_FOLDER / "models.csv"
     page = render(study_tables.compare_study_table(unrolled.shipped("models")), tmp_path)
     options = CompareOptions(arm="arm", pair="seed", metric=("valid_loss=0.01",))
@@ -165,14 +163,14 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
     table_comparison = study_tables.compare_study_table(
         pd.read_csv(file, keep_default_na=False, na_values=[""])
     )
-    for row, table_row in zip(comparison.arms, table_comparison.arms, strict=True):
-        assert (row.name, row.done_count, row.diverged_count) == (
-            table_row.name,
-            table_row.done_count,
-            table_row.diverged_count,
+    for arm, table_arm in zip(comparison.arms, table_comparison.arms, strict=True):
+        assert (arm.name, arm.done_count, arm.diverged_count) == (
+            table_arm.name,
+            table_arm.done_count,
+            table_arm.diverged_count,
         )
-        assert (row.verdict and row.verdict.text) == (table_row.verdict and table_row.verdict.text)
-        assert row.summary.values == pytest.approx(table_row.summary.values, abs=1e-6)
+        assert (arm.verdict and arm.verdict.text) == (table_arm.verdict and table_arm.verdict.text)
+        assert arm.summary.values == pytest.approx(table_arm.summary.values, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
     assert study_tables.write_tables(tmp_path / "results", tmp_path) == []
 
 
-def test_the_first_metric_that_is_named_decides_also_of_a_study_that_names_another_first() -> None:
+def test_the_first_metric_named_decides_whatever_the_study_names_first() -> None:
     table = unrolled.shipped("depth")
     accuracy, loss = loading.load_study("depth").metrics
     columns = Columns(("arm",), ("seed",), (loss, accuracy))

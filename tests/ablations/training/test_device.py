@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, refuse_command
 from tests.helpers.command_process import write_sitecustomize, write_study
-from tests.helpers.fork_server import new_fork_server
+from tests.helpers.new_process import new_fork_server
 from tests.helpers.nvml_stand_in import VARIABLE, Machine, uuid
 from tests.helpers.processes import ROOT
 from unrolled.ablations.api import run
@@ -50,7 +50,7 @@ def choose_device(name: str, requested: str = "auto", stored: str = "", **flags)
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 16])
-def test_the_chapter_is_trained_on_the_cpu_and_a_line_counts_unused_gpus(nvml: Machine, gpus: int) -> None:
+def test_the_chapter_trains_on_the_cpu_and_counts_unused_gpus(nvml: Machine, gpus: int) -> None:
     nvml.has(gpus)
     default = choose_device("toggles")
     assert default.kind == "cpu"
@@ -75,7 +75,7 @@ def test_a_program_gets_the_gpus_that_are_visible(nvml: Machine, gpus: int, kind
         ("auto", "cpu", "cpu"),
     ],
 )
-def test_a_device_is_the_one_that_is_asked_for_or_that_of_the_stored_plan(
+def test_a_device_is_the_one_asked_for_or_the_stored_plans(
     nvml: Machine, name: str, requested: str, stored: str, kind: str
 ) -> None:
     nvml.has(1)
@@ -93,7 +93,7 @@ def test_on_a_cluster_the_driver_needs_no_gpu_and_asks_for_none(
     assert choice.kind == kind and choice.hides_gpus
 
 
-def test_gpus_are_hidden_from_a_program_only_where_its_device_is_the_cpu_beside_them(nvml: Machine) -> None:
+def test_gpus_are_hidden_from_a_program_whose_device_is_the_cpu(nvml: Machine) -> None:
     """A machine may have GPUs of which NVML does not tell, and an instance of a divided one is none."""
     assert not choose_device("program").hides_gpus and choose_device("program", "cpu").hides_gpus
     nvml.has(1)
@@ -125,7 +125,7 @@ def test_where_speed_is_judged_one_trial_runs_at_a_time(nvml: Machine) -> None:
         (4, 4, 2, 2),
     ],
 )
-def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
+def test_a_gpu_trains_one_trial_unless_more_are_asked_for(
     nvml: Machine, gpus: int, gpus_per_trial: int, workers: int | None, places: int
 ) -> None:
     nvml.has(gpus)
@@ -135,9 +135,7 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
-def test_more_gpus_a_trial_than_are_visible_are_refused_and_the_cpu_is_the_cure(
-    nvml: Machine, gpus: int
-) -> None:
+def test_more_gpus_a_trial_than_are_visible_are_refused(nvml: Machine, gpus: int) -> None:
     nvml.has(gpus)
     study = make_study("program", gpus=2)
     with pytest.raises(BadInput) as excinfo:
@@ -147,7 +145,7 @@ def test_more_gpus_a_trial_than_are_visible_are_refused_and_the_cpu_is_the_cure(
     assert device.choose_device(study, PlanOptions(device="cpu"), "").kind == "cpu"
 
 
-def test_gpus_that_a_stored_plan_on_the_cpu_does_not_give_are_told_of(nvml: Machine) -> None:
+def test_gpus_unused_by_a_stored_plan_on_the_cpu_are_told_of(nvml: Machine) -> None:
     nvml.has(2)
     for stored, gpus, has_line in (("cpu", 2, True), ("cpu", 1, False), ("cuda", 2, False)):
         choice = device.choose_device(make_study("program", gpus=gpus), PlanOptions(), stored)
@@ -186,7 +184,7 @@ def test_a_gpu_that_torch_cannot_use_is_refused_before_the_first_trial(
     assert not list(folder.glob("results/trials/*"))
 
 
-def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
+def test_two_trials_have_a_gpu_each_and_the_study_stays_on_gpus(
     nvml: Machine, folder: Path, monkeypatch
 ) -> None:
     """Trained on the CPU, in processes that see one stand-in for a GPU each."""
@@ -251,9 +249,7 @@ def write_program(folder: Path, study: str = STUDY) -> None:
     (folder / "train.py").write_text(TRAIN)
 
 
-def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
-    nvml: Machine, folder: Path
-) -> None:
+def test_a_program_trains_on_visible_gpus_and_stays_there(nvml: Machine, folder: Path) -> None:
     write_program(folder)
     nvml.has(2)
     stand_ins = stand_in_variables(folder, nvml)

@@ -17,8 +17,7 @@ from tests.helpers.command_call import TrialCounts, check_command, read_trial_co
 from tests.helpers.command_process import write_study
 from tests.helpers.look_study import StudyOnDisk
 from tests.helpers.processes import wait_for
-from tests.helpers.result_sets import make_result
-from tests.helpers.stub_plans import build_plan
+from tests.helpers.stub_results import build_plan, make_result
 from unrolled import results
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
@@ -64,7 +63,7 @@ def test_a_decided_contrast_asks_for_no_more_seeds(full_study: StudyOnDisk) -> N
     assert read_trial_counts(full_study.output) == TrialCounts(trained=37)  # type: ignore[attr-defined]
 
 
-def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
+def test_futile_contrasts_get_no_seeds_unless_run_to_the_end(
     full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     file = study.folder / "looks.toml"
@@ -98,7 +97,7 @@ def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
     assert arms == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
-def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(study: StudyOnDisk) -> None:
+def test_the_page_is_rendered_while_the_next_look_is_trained(study: StudyOnDisk) -> None:
     study.run("-j", "1", SLEEP="0.05")
     assert [looks for looks, _ in study.list_logged("page")] == [1, 2, 3]
     words = [line.split()[0] for line in study.log.read_text().splitlines()]
@@ -121,7 +120,7 @@ def test_the_range_of_needed_trials_only_narrows_and_holds_the_final_number(
     assert lower[0] == 6 * LOOKS[0] and lower[-1] == upper[-1] == len(results) == 37
 
 
-def test_trials_are_in_the_order_of_looks_and_arms_without_contrast_get_the_first(
+def test_trials_follow_looks_and_arms_without_contrast_get_the_first(
     full_study: StudyOnDisk,
 ) -> None:
     order = [bisect_right(LOOKS, seed % 1000) for _, seed in full_study.list_logged("start")]
@@ -149,7 +148,7 @@ def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
 
 
 @pytest.mark.slow
-def test_a_study_that_is_interrupted_and_then_killed_comes_to_the_same_end(
+def test_a_study_interrupted_then_killed_comes_to_the_same_end(
     full_study: StudyOnDisk, study: StudyOnDisk
 ) -> None:
     dice = random.Random(9)
@@ -183,7 +182,7 @@ def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(
 
 
 @pytest.mark.slow
-def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
+def test_cores_work_on_at_a_look_and_unneeded_trials_enter_no_mean(
     full_study: StudyOnDisk, study: StudyOnDisk, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -215,7 +214,7 @@ def _check_numbers_of_trials(study: StudyOnDisk, full_study: StudyOnDisk) -> Non
     page = compare_plan(plan, read_page_results(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(
-        row.summary.mean == pytest.approx(means[row.name]) for row in page.find_view("valid_loss").arms
+        arm.summary.mean == pytest.approx(means[arm.name]) for arm in page.find_view("valid_loss").arms
     )
     assert len(format_trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)
@@ -235,9 +234,7 @@ def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(
 
 
 @pytest.mark.slow
-def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(
-    full_study: StudyOnDisk, study: StudyOnDisk
-) -> None:
+def test_a_budget_ends_a_run_and_the_next_one_goes_on(full_study: StudyOnDisk, study: StudyOnDisk) -> None:
     output = study.run("-j", "1", "--budget", "1s", SLEEP="0.15")  # all of it would take 5.5 s
     assert "as the time is up; run again" in output or "looks: not run: no time was left" in output
     assert "looks: not run: no time was left" in study.run("--budget", "0.001s")

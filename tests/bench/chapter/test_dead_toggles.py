@@ -134,7 +134,7 @@ def ignore_setting(monkeypatch: pytest.MonkeyPatch, setting: str, value: Any) ->
 
 
 @cases
-def test_a_setting_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
+def test_a_setting_is_witnessed_only_if_it_acts(
     make_small_trial: Callable[..., ChapterTrial],
     run_once: Callable[[ChapterTrial], Result],
     monkeypatch: pytest.MonkeyPatch,
@@ -168,7 +168,7 @@ UNWITNESSED = {
 """The settings that need no witness, and why."""
 
 
-def test_every_setting_and_every_option_has_a_witness_or_a_reason_to_need_none() -> None:
+def test_every_setting_and_option_has_a_witness_or_a_reason() -> None:
     settings = {f.name for f in fields(ChapterTrial)}
     options = {key for spec in ZOO.values() for key in spec.options}
     of_counts = {"context"}

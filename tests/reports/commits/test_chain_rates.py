@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
 from tests.simulations.simulate_chain import (
     PROPOSALS,
     SKEWED,

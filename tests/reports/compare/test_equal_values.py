@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     BOTH,
     LOOKS,
     compare,
     compare_table,
     make_arm,
-    make_study,
+    make_design,
     set_metrics,
 )
 from unrolled.bench.metric import Metric
@@ -74,9 +74,9 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
         for seed, r in base.results.items()
     }
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
-    row = compare(make_study((base, twin), metrics=BOTH, **LOOKS)).arms[1]
-    assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
-    assert row.contrast.all_tied
+    arm = compare(make_design((base, twin), metrics=BOTH, **LOOKS)).arms[1]
+    assert (arm.verdict.kind, arm.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
+    assert arm.contrast.all_tied
 
 
 @pytest.mark.parametrize(("items", "kind"), [(25, "open"), (10_000, "same")])
@@ -88,7 +88,7 @@ def test_equal_scores_are_the_same_only_where_fine(items: int, kind: str) -> Non
         replace(side, results={s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()})
         for side in (base, replace(base, name="head", changes={"lr": 0.1}))
     ]
-    design = make_study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
+    design = make_design((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).arms[1].verdict.kind == kind
     gate = compare(replace(design, stopping_rule="gate")).gate
     assert gate is not None

@@ -6,16 +6,16 @@ from itertools import product
 
 import pytest
 
-from tests.helpers.pages import read_page_text
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     break_trials,
     compare,
     make_arm,
-    make_pair_study,
-    make_realistic_study,
-    make_study,
-    make_switched_study,
+    make_design,
+    make_pair_design,
+    make_realistic_design,
+    make_switched_design,
 )
+from tests.helpers.pages import read_page_text
 from unrolled.reports.compare.factorial import (
     ALONE,
     AVERAGE,
@@ -28,7 +28,7 @@ from unrolled.reports.compare.factorial import (
 from unrolled.reports.page.render import render
 from unrolled.reports.words.answer import write_answer
 
-compare_switched = cache(lambda: compare(make_switched_study()))
+compare_switched = cache(lambda: compare(make_switched_design()))
 find_switched_factorial = cache(lambda: find_factorial(compare_switched()))
 
 
@@ -54,7 +54,7 @@ def test_the_largest_full_factorial_is_found_and_its_effects_judged():
 
 
 def test_a_switch_is_on_where_it_is_not_zero():
-    factorial = find_factorial(compare(make_realistic_study()))  # its baseline has neither
+    factorial = find_factorial(compare(make_realistic_design()))  # its baseline has neither
     assert [(s.name, s.off, s.on) for s in factorial.factors] == [
         ("dropout", 0.0, 0.4),
         ("tying", False, True),
@@ -65,18 +65,20 @@ def test_a_switch_is_on_where_it_is_not_zero():
 
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
     repeated = replace(make_arm("A/A", 0.5), model="lm7", changes={})
-    base = make_switched_study().arms[0].results
+    base = make_switched_design().arms[0].results
     results = {s: replace(r, trial=base[s].trial) for s, r in repeated.results.items()}
     comparison = compare(
-        replace(make_switched_study(), arms=(*make_switched_study().arms, replace(repeated, results=results)))
+        replace(
+            make_switched_design(), arms=(*make_switched_design().arms, replace(repeated, results=results))
+        )
     )
     assert find_factorial(comparison) == find_switched_factorial()
     assert name_parts(comparison) == name_parts()
 
 
 def test_a_study_without_a_full_factorial_has_none():
-    arms = [arm for arm in make_realistic_study().arms if arm.name != "dropout and tying"]
-    assert find_factorial(compare(replace(make_realistic_study(), arms=tuple(arms)))) is None
+    arms = [arm for arm in make_realistic_design().arms if arm.name != "dropout and tying"]
+    assert find_factorial(compare(replace(make_realistic_design(), arms=tuple(arms)))) is None
 
 
 def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_path):
@@ -84,7 +86,7 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
     tying = {"options": {"tying": True}}
     combined = break_trials(make_arm("both", 0.4, **clip, **tying), diverged=(3,))
     comparison = compare(
-        make_study(
+        make_design(
             (make_arm("base", 0.0), make_arm("clip", 0.2, **clip), make_arm("tying", 0.2, **tying), combined)
         )
     )
@@ -96,20 +98,20 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
 
 
 def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
-    last = make_switched_study().arms[-1]
+    last = make_switched_design().arms[-1]
     fewer = replace(last, results={s: r for s, r in last.results.items() if s != 5})
     assert (
         find_factorial(
-            compare(replace(make_switched_study(), arms=(*make_switched_study().arms[:-1], fewer)))
+            compare(replace(make_switched_design(), arms=(*make_switched_design().arms[:-1], fewer)))
         )
         is None
     )
 
 
 def test_a_failed_seed_of_a_cell_counts_against_every_effect():
-    last = break_trials(make_switched_study().arms[-1], failed=(5,))
+    last = break_trials(make_switched_design().arms[-1], failed=(5,))
     effect = find_factorial(
-        compare(replace(make_switched_study(), arms=(*make_switched_study().arms[:-1], last)))
+        compare(replace(make_switched_design(), arms=(*make_switched_design().arms[:-1], last)))
     ).effects[0]
     assert (effect.left_out, effect.verdict.contrast.lost_count, effect.verdict.kind) == ((5,), 1, "open")
 
@@ -117,12 +119,12 @@ def test_a_failed_seed_of_a_cell_counts_against_every_effect():
 @pytest.mark.parametrize("cell", [0, -1])
 def test_a_cell_that_is_one_copied_run_leaves_no_effects(cell: int) -> None:
     """Of four equal arms, one of them a copied run, some effect was claimed in .39."""
-    arms = [*make_realistic_study().arms]
+    arms = [*make_realistic_design().arms]
     arms = [x for x in arms if x.name in ("LMModel6", "dropout 0.4", "tying", "dropout and tying")]
     first = arms[cell].results[0]
     copies = {s: replace(first, trial=r.trial) for s, r in arms[cell].results.items()}
     arms[cell] = replace(arms[cell], results=copies)
-    comparison = compare(replace(make_realistic_study(), arms=tuple(arms)))
+    comparison = compare(replace(make_realistic_design(), arms=tuple(arms)))
     assert comparison.arms[cell].is_one_run
     assert find_factorial(comparison) is None
     copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
@@ -147,16 +149,16 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
-    rows = {row.name: row for row in compare_switched().arms}
+    arms = {arm.name: arm for arm in compare_switched().arms}
     for name in ("tying", "dropout", "AR", "TAR", "weight decay"):
         key = {"AR": "alpha", "TAR": "beta", "weight decay": "wd"}.get(name, name)
-        row = rows[f"no {key}"]
+        arm = arms[f"no {key}"]
         verdict = name_parts()[name].verdicts[BESIDE]
-        words = {verdict.kind, row.verdict.kind}
+        words = {verdict.kind, arm.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
         assert (verdict.adjusted_difference.p, verdict.contrast.pairs_better) == (
-            row.verdict.adjusted_difference.p,
-            row.contrast.pairs_worse,
+            arm.verdict.adjusted_difference.p,
+            arm.contrast.pairs_worse,
         )
 
 
@@ -168,8 +170,8 @@ def set_bias(arm, bias):
 
 
 def test_an_option_that_a_model_lacks_is_no_difference():
-    arms = [set_bias(a, True) if a.model == "lm7" else a for a in make_switched_study().arms]
-    assert name_parts(compare(replace(make_switched_study(), arms=tuple(arms)))) == name_parts()
+    arms = [set_bias(a, True) if a.model == "lm7" else a for a in make_switched_design().arms]
+    assert name_parts(compare(replace(make_switched_design(), arms=tuple(arms)))) == name_parts()
     without = make_arm(
         "no bias",
         0.4,
@@ -179,7 +181,7 @@ def test_an_option_that_a_model_lacks_is_no_difference():
         changes={"bias": False},
         settings={"alpha": 2.0, "beta": 1.0, "wd": 0.1},
     )
-    parts = name_parts(compare(replace(make_switched_study(), arms=(*arms, set_bias(without, False)))))
+    parts = name_parts(compare(replace(make_switched_design(), arms=(*arms, set_bias(without, False)))))
     assert {name: [bool(part.verdicts[context]) for context in CONTEXTS] for name, part in parts.items()} == {
         name: [bool(part.verdicts[context]) for context in CONTEXTS] for name, part in name_parts().items()
     }
@@ -194,7 +196,7 @@ def test_two_networks_of_equal_settings_are_no_levels_of_a_switch():
         make_arm("tying", 0.2, **tying),
         make_arm("GRU, tying, clip", 0.2, model="gru", **clip, **tying),
     )
-    assert find_parts(compare(make_study(arms)), None) == ()
+    assert find_parts(compare(make_design(arms)), None) == ()
 
 
 def test_the_answer_names_parts_whose_effects_do_not_add_up():
@@ -219,7 +221,7 @@ def test_the_answer_names_parts_whose_effects_do_not_add_up():
 def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
     seen = {"no tying": 10, "no dropout": 5}
     design = replace(
-        make_switched_study(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]}
+        make_switched_design(), seen_pairs=seen, earlier_attempts={"no tying": ["an earlier plan"]}
     )
     comparison = compare(design)
     factorial = find_factorial(comparison)
@@ -247,7 +249,7 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
         "both": (-0.07, tying | clip),
     }
     comparison = compare(
-        make_study(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items()))
+        make_design(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items()))
     )
     factorial = find_factorial(comparison)
     tying_verdicts = find_parts(comparison, factorial)[0].verdicts
@@ -267,7 +269,7 @@ def test_a_view_that_no_part_has_is_no_column(render_study):
 
 
 def test_a_study_that_asks_in_one_way_alone_has_no_such_table(render_study):
-    assert find_parts(compare(make_pair_study()), None) == ()
+    assert find_parts(compare(make_pair_design()), None) == ()
     has_table = ["Beside all the others" in read_page_text(render_study(x)) for x in ("switched", "pair")]
     assert has_table == [True, False]
 
@@ -280,7 +282,7 @@ def test_a_setting_with_several_levels_is_no_switch():
         make_arm("tying", 0.1, **tying),
         make_arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
     )
-    comparison = compare(make_study(several))
+    comparison = compare(make_design(several))
     assert [part.factor.key for part in find_parts(comparison, find_factorial(comparison))] == ["tying"]
 
 
@@ -296,7 +298,7 @@ def test_a_part_is_judged_alone_and_beside_all_others(clip) -> None:
         effect = 0.4 * (settings["lr"] == 0.02) + 0.2 * bool(settings["clip"]) - 0.3 * bool(has_all_on)
         changes = {key: x for key, x in settings.items() if x != baseline[key]}
         arms.append(make_arm(str(values), effect, 0.004, settings=settings, changes=changes))
-    comparison = compare(make_study(tuple(arms)))
+    comparison = compare(make_design(tuple(arms)))
     parts = {part.factor.key: part for part in find_parts(comparison, find_factorial(comparison))}
     shown = {context: parts["clip"].verdicts[context].contrast.mean_difference for context in (BESIDE, ALONE)}
     is_faster_on = parts["lr"].factor.on == 0.02

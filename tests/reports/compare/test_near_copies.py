@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     compare_table,
 )
 from unrolled.bench.metric import Metric
@@ -24,7 +24,7 @@ def test_seeds_of_small_spread_are_no_copies(spread: float) -> None:
     comparison = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **collapsed})]), COLUMNS
     )
-    assert not any(row.is_one_run for row in comparison.arms)
+    assert not any(arm.is_one_run for arm in comparison.arms)
     single = {**rows, "accuracy": 0.985 + spread * rng.standard_normal(10)}
     comparison = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
@@ -43,7 +43,7 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
         [pd.DataFrame({"arm": name, "seed": range(10), "score": x}) for name, x in sums.items()]
     )
     comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
-    assert not any(row.is_one_run for row in comparison.arms)
+    assert not any(arm.is_one_run for arm in comparison.arms)
     assert comparison.arms[1].verdict.kind == "better"
 
 
@@ -58,7 +58,7 @@ def test_runs_that_hardly_differ_are_one_run(delta, is_copied) -> None:
         ]
     )
     comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", delta, "higher"),)))
-    assert [row.is_one_run for row in comparison.arms] == [is_copied, is_copied]
+    assert [arm.is_one_run for arm in comparison.arms] == [is_copied, is_copied]
     assert comparison.arms[1].verdict.kind == ("open" if is_copied else "same")
 
 

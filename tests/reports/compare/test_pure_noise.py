@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.helpers.synthetic_studies import compare, four_errors, make_study
+from tests.helpers.designs import compare, four_errors, make_design
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
@@ -22,7 +22,7 @@ METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 DIFFERENCES = ("better", "worse")
 
 
-def make_noise_study(rng: np.random.Generator) -> Design:
+def make_noise_design(rng: np.random.Generator) -> Design:
     """Return a baseline and twelve arms that are alike but for luck; the SD of a pair's accuracies is .05."""
     luck = dict(zip(SEEDS, rng.normal(0, 0.03, len(SEEDS)), strict=True))
 
@@ -38,7 +38,7 @@ def make_noise_study(rng: np.random.Generator) -> Design:
         return MeasuredArm(name=str(hidden), model="lm6", title="", changes=changes, results=results)
 
     arms = tuple(make_arm(64 + index) for index in range(ARMS + 1))
-    return make_study(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
+    return make_design(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
 
 
 @pytest.mark.slow
@@ -46,8 +46,8 @@ def test_a_difference_is_rarely_claimed_of_noise():
     rng = np.random.default_rng(1)
     wrong = dict.fromkeys((metric.name for metric in METRICS), 0)
     for _ in range(STUDIES):
-        for view in compare(make_noise_study(rng)).views:
-            words = [row.verdict.kind for row in view.judged_arms if row.verdict]
+        for view in compare(make_noise_design(rng)).views:
+            words = [arm.verdict.kind for arm in view.judged_arms if arm.verdict]
             assert len(words) == ARMS
             wrong[view.metric.name] += any(word in DIFFERENCES for word in words)
     for metric, studies in wrong.items():

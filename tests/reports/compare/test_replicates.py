@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     BOTH,
     LOOKS,
     compare,
     compare_table,
     make_arm,
     make_counting_arm,
-    make_study,
+    make_design,
     set_metrics,
 )
 from unrolled.ablations.training.terminal_table import print_arms
@@ -49,9 +49,9 @@ def test_an_arm_that_ignores_its_seed_shows_no_difference(baseline: str, pair: t
     columns = replace(LOSS, pair=pair, baseline=baseline)
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
     comparison = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
-    row = comparison.arms[1]
-    assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost_count) == ("open", 1, 9)
-    assert "one run" in row.blocked_reason
+    arm = comparison.arms[1]
+    assert (arm.verdict.kind, arm.contrast.pairs, arm.contrast.lost_count) == ("open", 1, 9)
+    assert "one run" in arm.blocked_reason
     assert [r.name for r in comparison.arms if r.is_one_run] == ["b"]
     assert "one run" in format_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
@@ -66,19 +66,19 @@ LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
 def test_an_arm_declared_without_seed_is_one_value() -> None:
     base = make_arm("base", 0.0, 0.1)
     stuck = set_metrics(make_counting_arm("counts", 0.0), valid_loss=0.5)
-    row = compare(make_study((base, replace(stuck, against="base")))).arms[1]
+    arm = compare(make_design((base, replace(stuck, against="base")))).arms[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
-    assert row.verdict.kind == "better"
-    assert row.contrast.pairs == 10
-    assert not row.is_one_run
-    assert row.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
-    assert (row.done_count, row.describe_seeds_of_mean(), row.summary.mean, row.summary.sd) == (
+    assert arm.verdict.kind == "better"
+    assert arm.contrast.pairs == 10
+    assert not arm.is_one_run
+    assert arm.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
+    assert (arm.done_count, arm.describe_seeds_of_mean(), arm.summary.mean, arm.summary.sd) == (
         10,
         "10 alike",
         0.5,
         None,
     )
-    undeclared = compare(make_study((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
+    undeclared = compare(make_design((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
     assert undeclared.is_one_run
     assert undeclared.verdict.kind == "open"
 
@@ -88,9 +88,9 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "accuracy": 0.7 + 0.1 * DRAWN})
     solved = rows.assign(arm="b", accuracy=1.0, loss=DRAWN[::-1])
     columns = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
-    row = compare_table(pd.concat([rows, solved]), columns).arms[1]
-    assert not row.is_one_run
-    assert row.verdict.kind == "better"
+    arm = compare_table(pd.concat([rows, solved]), columns).arms[1]
+    assert not arm.is_one_run
+    assert arm.verdict.kind == "better"
     single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).arms[1]
     assert not single.is_one_run and single.verdict.kind == "better", "there is no higher value than 1"
     doubts = [
@@ -106,8 +106,8 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
 def test_an_arm_beside_a_constant_has_the_mean_of_all_its_seeds() -> None:
     runs = pd.DataFrame({"arm": "model", "seed": range(10), "loss": DRAWN})
     comparison = compare_table(pd.concat([runs.assign(arm="constant", loss=0.9), runs]), LOSS)
-    row = comparison.arms[1]
-    assert (row.verdict.kind, row.summary.n, row.contrast.pairs) == ("open", 10, 1)
+    arm = comparison.arms[1]
+    assert (arm.verdict.kind, arm.summary.n, arm.contrast.pairs) == ("open", 10, 1)
     console = Console(width=80)
     with console.capture() as table:
         print_arms(comparison, console)
@@ -124,11 +124,11 @@ def test_known_costs_tell_no_seeds_apart(name: str) -> None:
     cost = Metric(name, 1.0, "lower")
     rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, name: DRAWN})
     stuck = rows.assign(arm="b", loss=2.0, **{name: DRAWN[::-1]})
-    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, cost))).arms[1]
-    assert row.is_one_run
+    arm = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, cost))).arms[1]
+    assert arm.is_one_run
     stuck[name] = 2.0
-    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(cost,))).arms[1]
-    assert row.is_one_run, "they do where nothing else is judged"
+    arm = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(cost,))).arms[1]
+    assert arm.is_one_run, "they do where nothing else is judged"
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     if not marks_differ:
         results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
         stuck = replace(stuck, results=results)
-    comparison = compare(make_study((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
-    row = comparison.arms[1]
-    assert (row.contrast.pairs, row.verdict.kind, row.is_one_run) == (pairs, kind, pairs == 1)
-    assert ("repeats seed 0" in row.blocked_reason) is row.is_one_run
+    comparison = compare(make_design((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
+    arm = comparison.arms[1]
+    assert (arm.contrast.pairs, arm.verdict.kind, arm.is_one_run) == (pairs, kind, pairs == 1)
+    assert ("repeats seed 0" in arm.blocked_reason) is arm.is_one_run
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_gate_fails_where_a_side_ignores_its_seed(copied, fault) -> None:
         results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()}
         sides.append(replace(side, results=results))
     metrics = (Metric("accuracy", 0.5),)
-    gate = compare(make_study((*sides,), metrics=metrics, stopping_rule="gate")).gate
+    gate = compare(make_design((*sides,), metrics=metrics, stopping_rule="gate")).gate
     assert gate is not None
     assert gate.fault == fault
     assert gate.passed is not bool(copied)
@@ -202,14 +202,14 @@ def test_only_numbers_that_a_seed_decides_distinguish_runs(name, numbers, is_cop
         )
         for side in (base, stuck)
     ]
-    design = make_study(
+    design = make_design(
         (*logged,),
         metrics=(Metric("accuracy", 0.01),),
         unjudged_distances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
     )
-    row = compare(design).arms[1]
-    assert row.is_one_run is is_copied
-    assert (row.verdict.kind == "open") is is_copied
+    arm = compare(design).arms[1]
+    assert arm.is_one_run is is_copied
+    assert (arm.verdict.kind == "open") is is_copied
     perfect = replace(design, arms=(logged[0], set_metrics(logged[1], accuracy=1.0)))
     assert any("best possible" in text for text in list_warnings(compare(perfect))) is is_copied
 
@@ -227,26 +227,26 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
         for s, r in stuck.results.items()
     }
     varied = {"valid_loss": distance} if distance else {}
-    design = make_study((make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
-    row = compare(design).arms[1]
-    assert row.is_one_run is is_copied
-    assert (row.verdict.kind == "open") is is_copied
+    design = make_design((make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
+    arm = compare(design).arms[1]
+    assert arm.is_one_run is is_copied
+    assert (arm.verdict.kind == "open") is is_copied
     unmeasured = compare(replace(design, nondeterminism=None))
-    row = unmeasured.arms[1]
-    assert row.is_one_run and row.verdict.kind == "open", "some distance would make it one run"
-    assert "may repeat seed 0" in row.blocked_reason
+    arm = unmeasured.arms[1]
+    assert arm.is_one_run and arm.verdict.kind == "open", "some distance would make it one run"
+    assert "may repeat seed 0" in arm.blocked_reason
     assert any("maybe one run" in w for w in list_warnings(unmeasured))
 
 
 @pytest.mark.parametrize("distance", [None, {}, {"valid_loss": 1e-4}])
 def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
-    design = make_study(
+    design = make_design(
         (make_arm("base", 0.0, 0.1), make_arm("other", 0.4, 0.05, settings={"clip": 1.0})),
         nondeterminism=distance,
     )
-    row = compare(design).arms[1]
-    assert not row.is_one_run
-    assert row.verdict.makes_claim
+    arm = compare(design).arms[1]
+    assert not arm.is_one_run
+    assert arm.verdict.makes_claim
 
 
 def draw_questions(arm: str, share: float, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -280,7 +280,7 @@ def test_arms_that_all_ignore_their_seed_are_one_run_each() -> None:
         arms.append(
             set_metrics(make_arm(name, 0.0, settings=changes), valid_loss=losses, valid_accuracy=None)
         )
-    design = make_study((*arms,), nondeterminism={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),))
+    design = make_design((*arms,), nondeterminism={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),))
     comparison = compare(design)
     assert all(arm.is_one_run for arm in comparison.arms)
     assert comparison.arms[1].verdict.kind == "open"

@@ -7,20 +7,20 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from tests.helpers.pages import list_labels, parse_svgs
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     BOTH,
     SEEN,
     break_trials,
     compare,
     make_arm,
     make_counting_arm,
-    make_program_study,
-    make_realistic_study,
-    make_study,
-    make_switched_study,
+    make_design,
+    make_program_design,
+    make_realistic_design,
+    make_switched_design,
     set_metrics,
 )
+from tests.helpers.pages import list_labels, parse_svgs
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
@@ -59,7 +59,7 @@ def find_marks(strip, kind):
 
 
 def test_every_picture_is_one_svg_with_a_title_and_a_description(page_pictures):
-    curves = [f"Learning curves of {arm.name}" for arm in make_realistic_study().arms]
+    curves = [f"Learning curves of {arm.name}" for arm in make_realistic_design().arms]
     assert list(page_pictures) == [*curves, "Learning rates of lm6"]
     for title, description, svg in ((svg[0], svg[1], svg) for svg in page_pictures.values()):
         assert (title.tag, description.tag) == ("title", "desc")
@@ -69,11 +69,11 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description(page_pictures):
 
 
 def test_the_axes_of_a_picture_have_their_units(page_pictures):
-    by_step = draw_curves(compare(make_program_study(Metric("error", 0.01))))["error"]
+    by_step = draw_curves(compare(make_program_design(Metric("error", 0.01))))["error"]
     assert {"step or epoch", "error"} <= set(list_labels(ET.fromstring(by_step[0])))
     assert {"learning rate", "nats"} <= set(list_labels(page_pictures["Learning rates of lm6"]))
     assert {"epoch", "nats"} <= set(list_labels(page_pictures["Learning curves of LMModel6"]))
-    accuracy = draw_curves(compare(make_study((make_arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
+    accuracy = draw_curves(compare(make_design((make_arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
     assert {"epoch", "%", "20"} <= set(list_labels(ET.fromstring(accuracy[0])))
 
 
@@ -93,7 +93,7 @@ def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(page_pictures
 @pytest.fixture(scope="module")
 def rows_with_strips():
     """Return the rows of the realistic study of which no seed diverged, with their strips."""
-    comparison = compare(make_realistic_study())
+    comparison = compare(make_realistic_design())
     strips = draw_strips(comparison)["validation loss"]
     one_task = comparison.arms[:-1]  # the last is of another task, and beyond the scale
     return [(row, strips[row.name]) for row in one_task if not row.summary.diverged]
@@ -137,7 +137,7 @@ def test_a_difference_has_both_intervals_in_the_colour_of_its_verdict(rows_with_
 
 
 def test_marks_and_the_zone_of_delta_stand_on_one_scale(rows_with_strips):
-    delta = make_realistic_study().metrics[0].delta
+    delta = make_realistic_design().metrics[0].delta
     for row, strip in rows_with_strips:
         if row.failed_count:
             continue  # its interval has no ends
@@ -150,11 +150,11 @@ def test_marks_and_the_zone_of_delta_stand_on_one_scale(rows_with_strips):
 
 
 def test_a_perplexity_stands_where_its_loss_stands():
-    by_panel = draw_strips(compare(make_realistic_study()))
+    by_panel = draw_strips(compare(make_realistic_design()))
     assert list(by_panel) == ["validation loss", "perplexity"]
     by_loss, by_perplexity = ([list_places(s) for s in panel.values()] for panel in by_panel.values())
     assert by_loss == by_perplexity
-    loss, perplexity = forest.make_panels(compare(make_realistic_study()), Extras())
+    loss, perplexity = forest.make_panels(compare(make_realistic_design()), Extras())
     assert len(perplexity.ticks) > 1
     for place, label in perplexity.ticks:
         low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
@@ -167,7 +167,7 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
     close_arms = [make_arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
     far = make_arm("far", 4.0, settings={"wd": 0.0})
     lone = set_metrics(make_arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
-    comparison = compare(make_study((make_arm("base", 0.0), *close_arms, far, lone)))
+    comparison = compare(make_design((make_arm("base", 0.0), *close_arms, far, lone)))
     by_arm = draw_strips(comparison)["validation loss"]
     assert list_labels(by_arm["far"]) == [f"{comparison.arms[6].summary.mean:.2f} nats ▸"]
     assert not list_places(by_arm["far"])
@@ -178,13 +178,13 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
 
 def test_an_infinite_median_is_shown_as_diverged_seeds():
     often = break_trials(make_arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
-    by_arm = draw_strips(compare(make_study((make_arm("base", 0.0), often))))["validation loss"]
+    by_arm = draw_strips(compare(make_design((make_arm("base", 0.0), often))))["validation loss"]
     assert list_labels(by_arm["often"]) == ["8 ✕"]
 
 
 def test_counts_are_a_row_and_the_books_value_a_diamond(tmp_path):
     comparison = compare(
-        make_study(
+        make_design(
             (
                 make_arm("LMModel6", 0.0),
                 make_counting_arm("counts", 0.4),
@@ -211,19 +211,19 @@ def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
 
     repeated = make_arm("A/A", 0.0)
     arms = [make_arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
-    flat = make_study((make_arm("base", 0.0), repeated, *arms))
+    flat = make_design((make_arm("base", 0.0), repeated, *arms))
     assert list_arms(compare(flat)) == ["base", "clip 2.0", "clip 3.0", "clip 1.0", "A/A"]
     ladder = replace(flat, arms=(*flat.arms[:3], *(replace(a, against="clip 1.0") for a in flat.arms[3:])))
     assert list_arms(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
 
 
 def test_a_diverged_seed_is_marked_and_not_dropped(page_pictures):
-    assert list_labels(draw_strips(compare(make_realistic_study()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
+    assert list_labels(draw_strips(compare(make_realistic_design()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
     assert len(page_pictures["Learning curves of lr 3e-2"].findall(".//use[@fill='currentColor']")) == 1
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():
-    comparison = compare(make_switched_study())
+    comparison = compare(make_switched_design())
     factorial = find_factorial(comparison)
     ticks, strips = forest.draw_effects(factorial, comparison)
     assert "0" in [label for _, label in ticks]
@@ -245,7 +245,7 @@ def test_hostile_names_are_text_in_a_picture(render_study):
 
 
 def test_every_seed_of_the_figure_has_its_curve_to_be_shown(page_pictures):
-    for measured in make_realistic_study().arms:
+    for measured in make_realistic_design().arms:
         panel = page_pictures[f"Learning curves of {measured.name}"]
         seeds = {s for s, r in measured.results.items() if r.done or r.diverged}
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
@@ -256,7 +256,7 @@ def test_the_curves_of_an_aa_arm_are_of_its_pairs():
     repeated = make_arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
     pictures = [
-        draw_curves(compare(make_study((base, second))))
+        draw_curves(compare(make_design((base, second))))
         for second in (repeated, replace(repeated, results=other_seeds))
     ]
     assert pictures[0] == pictures[1]
@@ -267,7 +267,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     base, long, short = (make_arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 
     def list_shapes(*arms):
-        pictures = draw_curves(compare(make_study(arms)))["valid_loss"]
+        pictures = draw_curves(compare(make_design(arms)))["valid_loss"]
         by_arm = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
@@ -276,7 +276,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
 
 def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():
     arms = (make_arm("base", 0.0, settings={"epochs": 40}), make_arm("short", 0.1, settings={"epochs": 5}))
-    pictures = draw_curves(compare(make_study(arms)))["valid_loss"]
+    pictures = draw_curves(compare(make_design(arms)))["valid_loss"]
     epochs = [
         [int(text) for text in list_labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)
     ]
@@ -292,9 +292,9 @@ def test_trials_without_a_finite_point_have_no_curve():
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
         for a in (base, second)
     ]
-    assert draw_curves(compare(make_study(tuple(lost)))) == {"valid_loss": {}}
+    assert draw_curves(compare(make_design(tuple(lost)))) == {"valid_loss": {}}
 
 
 def test_curves_of_a_long_training_keep_few_points():
-    comparison = compare(make_study((make_arm("base", 0.0, settings={"epochs": 2000}),)))
+    comparison = compare(make_design((make_arm("base", 0.0, settings={"epochs": 2000}),)))
     assert len(draw_curves(comparison)["valid_loss"][0]) < 60_000

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from tests.helpers.bad_input import raises_bad_input
+from tests.helpers.designs import compare, compare_table, make_looked_design
 from tests.helpers.pages import read_arm_rows, read_page_text
-from tests.helpers.synthetic_studies import compare, compare_table, make_looked_study
 from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.comparison import Comparison
@@ -134,7 +134,7 @@ def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
 
 
 def test_the_first_look_of_a_pages_trials_is_compared() -> None:
-    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(make_looked_study()))))
+    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(make_looked_design()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
     assert comparison.arms[2].name == "weak"
@@ -203,9 +203,9 @@ def fail_runs(number: int, arm: str = "2") -> pd.DataFrame:
 @pytest.mark.parametrize(("number", "word"), [(0, "better"), (3, "better"), (6, "open")])
 def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int, word: str) -> None:
     comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
-    row = comparison.arms[1]
-    assert (row.verdict.kind, row.failed_count, row.contrast.pairs) == (word, number, 16 - number)
-    assert ("10 of 16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
+    arm = comparison.arms[1]
+    assert (arm.verdict.kind, arm.failed_count, arm.contrast.pairs) == (word, number, 16 - number)
+    assert ("10 of 16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(arm.blocked_reason)
     assert ("counted against each verdict" in format_comparison_markdown(comparison)) is (number > 0)
 
 
@@ -292,10 +292,10 @@ def test_several_columns_may_name_an_arm() -> None:
     loss = Metric("loss", 0.1)
     base, *other_arms = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).arms
     assert base.name == "a / 0.1"
-    assert {row.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
+    assert {arm.name: arm.verdict.kind for arm in other_arms} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), "worse"
     )
-    assert [row.describe_changes() for row in other_arms[:2]] == ["lr = 0.2", "model = b"]
+    assert [arm.describe_changes() for arm in other_arms[:2]] == ["lr = 0.2", "model = b"]
 
 
 def test_hostile_names_and_pairs_are_shown_as_text(tmp_path) -> None:

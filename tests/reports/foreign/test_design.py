@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import compare, compare_table, make_arm, make_realistic_study, make_study
+from tests.helpers.designs import compare, compare_table, make_arm, make_design, make_realistic_design
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.page.exports import format_screen, format_trials_csv
@@ -40,7 +40,7 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
 
 
 def test_arms_of_another_task_than_the_baseline_have_a_warning() -> None:
-    frame = pd.read_csv(io.StringIO(format_trials_csv(compare(make_realistic_study()))))
+    frame = pd.read_csv(io.StringIO(format_trials_csv(compare(make_realistic_design()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
     doubts = compare_table(frame, columns).design.doubts
     assert next(doubt for doubt in doubts if "another task" in doubt).endswith(": random blocks")
@@ -57,7 +57,7 @@ def test_rows_of_folds_without_pairs_are_warned_of() -> None:
 
 
 def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
-    design = make_study(
+    design = make_design(
         tuple(make_arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head"))
     )
     tasks = [design.describe_other_task(measured) for measured in design.arms]
@@ -136,7 +136,7 @@ def test_a_delta_in_another_unit_than_a_share_is_doubted(scale: float, delta: fl
     assert len(comparison.design.doubts) == count
 
 
-def test_rows_of_one_seed_without_pairs_and_means_of_repeated_validations_are_warned_of() -> None:
+def test_unpaired_rows_of_a_seed_and_repeated_validations_are_warned_of() -> None:
     runs = make_runs(documents=5)
     (doubt,) = find_doubts(runs)
     assert doubt.endswith("--pair seed")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import compare_table
+from tests.helpers.designs import compare_table
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
@@ -46,7 +46,7 @@ def arms_differ(frame: pd.DataFrame, columns: Columns = BY_SEED) -> bool:
 
 @pytest.mark.parametrize("lacking", LACKING.values(), ids=LACKING)
 @pytest.mark.parametrize("kind", ["missing", "failed"])
-def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lacking, kind: str) -> None:
+def test_equal_arms_that_lack_different_rows_are_not_called_different(lacking, kind: str) -> None:
     """Matched by document; by the means of what each has, they are in most tables."""
     rng = np.random.default_rng(3)
     different = 0
@@ -58,10 +58,10 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
             if kind == "missing"
             else frame.assign(status=np.where(lacking_rows, "failed", "done"))
         )
-        row = compare_table(table, BY_SEED).arms[1]
-        assert abs(row.contrast.mean_difference) < 0.02
-        assert row.contrast.lost_count == 0
-        different += row.verdict.kind in ("better", "worse")
+        arm = compare_table(table, BY_SEED).arms[1]
+        assert abs(arm.contrast.mean_difference) < 0.02
+        assert arm.contrast.lost_count == 0
+        different += arm.verdict.kind in ("better", "worse")
     assert different <= 1
 
 
@@ -94,17 +94,17 @@ def test_averaged_rows_that_diverged_are_no_result_whatever_number_they_have(ite
         rows = frame.assign(
             extra=frame.extra.mask(is_diverged, last), status=frame.status.mask(is_diverged, "diverged")
         )
-        row = compare_table(rows, columns).arms[1]
-        assert (row.contrast.arm_diverged, row.contrast.base_diverged) == counts
-        assert row.verdict.kind == kind
+        arm = compare_table(rows, columns).arms[1]
+        assert (arm.contrast.arm_diverged, arm.contrast.base_diverged) == counts
+        assert arm.verdict.kind == kind
 
 
-def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_the_claim() -> None:
+def test_a_missing_row_costs_little_and_twelve_of_thirty_the_claim() -> None:
     frame = make_documents(np.random.default_rng(3), 10, 100, better=0.02)
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])
-    complete, row = (compare_table(f, BY_SEED).arms[1] for f in (frame, one_a_seed))
-    assert row.verdict.kind == complete.verdict.kind == "better"
-    assert row.contrast.mean_difference == pytest.approx(complete.contrast.mean_difference, abs=2e-3)
+    complete, arm = (compare_table(f, BY_SEED).arms[1] for f in (frame, one_a_seed))
+    assert arm.verdict.kind == complete.verdict.kind == "better"
+    assert arm.contrast.mean_difference == pytest.approx(complete.contrast.mean_difference, abs=2e-3)
     equal = make_documents(np.random.default_rng(3), 10, 30)
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
     remaining = equal.drop(index=worst.index[worst])
@@ -117,8 +117,8 @@ def test_arms_are_not_the_same_where_rows_are_lacking() -> None:
     hard = frame.assign(extra=10.0 * frame.document.isin(HALF) + 0.1 * frame.extra)
     lacks = (hard.group == "2") & hard.document.isin(HALF)
     for remaining in (hard[~lacks], hard.assign(status=np.where(lacks, "failed", "done"))):
-        assert (row := compare_table(remaining, BY_SEED).arms[1]).verdict is None
-        assert row.contrast is None
+        assert (arm := compare_table(remaining, BY_SEED).arms[1]).verdict is None
+        assert arm.contrast is None
     single_row = (hard.group == "2") & hard.document.eq("d9")
     assert compare_table(hard, BY_SEED).arms[1].verdict.kind == "same"
     assert compare_table(hard[~single_row], BY_SEED).arms[1].verdict.kind == "open"
@@ -153,7 +153,7 @@ def test_a_copied_run_that_lacks_a_document_is_one_run() -> None:
     assert three_arms.arms[2].verdict is None, "no document in common"
 
 
-def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
+def test_a_copied_run_with_other_failed_rows_is_one_run() -> None:
     """A greedy model of which one answer a seed timed out: equal arms are called different in .43."""
     rng = np.random.default_rng(3)
     frame = make_documents(rng, 10).assign(status="done")
@@ -162,22 +162,22 @@ def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
     for seed in range(10):
         row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
         frame.loc[row.index, "status"] = "failed"
-    row = compare_table(frame, BY_SEED).arms[1]
-    assert row.is_one_run
-    assert not row.verdict.makes_claim
+    arm = compare_table(frame, BY_SEED).arms[1]
+    assert arm.is_one_run
+    assert not arm.verdict.makes_claim
 
 
-def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
+def test_rows_of_folds_with_items_of_their_own_are_no_copies() -> None:
     rng = np.random.default_rng(3)
     rows = [(g, d % 10, d, rng.random() < p) for g, p in (("1", 0.6), ("2", 0.9)) for d in range(200)]
     frame = pd.DataFrame(rows, columns=["group", "seed", "document", "extra"]).astype({"extra": float})
     metric = Metric("extra", 0.02, "higher")
-    row = compare_table(frame, replace(BY_SEED, metrics=(metric,), test_share=0.1)).arms[1]
-    assert not row.is_one_run
-    assert row.verdict.kind == "better"
+    arm = compare_table(frame, replace(BY_SEED, metrics=(metric,), test_share=0.1)).arms[1]
+    assert not arm.is_one_run
+    assert arm.verdict.kind == "better"
 
 
-def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> None:
+def test_a_copied_run_on_documents_drawn_by_seed_is_one() -> None:
     rng = np.random.default_rng(3)
     frame = make_documents(rng, 10, number=200)
     one_run = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
@@ -228,7 +228,7 @@ def test_seeds_that_are_matched_as_items_are_warned_of() -> None:
     assert "WARNING: rows of one seed" not in format_screen(compare_table(frame, BY_SEED))
 
 
-def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again() -> None:
+def test_a_pair_whose_rows_all_failed_is_lost_and_counted_once() -> None:
     frame = make_documents(np.random.default_rng(3), 10).assign(status="done")
     frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
     comparison = compare_table(frame, BY_SEED)
@@ -237,7 +237,7 @@ def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again
     assert "mean of 20 rows" in format_screen(comparison)
 
 
-def test_a_pair_that_shares_no_row_is_lost_and_one_with_a_diverged_row_diverged() -> None:
+def test_pairs_without_shared_rows_are_lost_and_diverged_rows_make_diverged_pairs() -> None:
     frame = make_documents(np.random.default_rng(3), 10)
     frame.loc[(frame.group == "2") & (frame.seed == 9) & (frame.document == "d3"), "extra"] = float("inf")
     first = (frame.seed == 0) & frame.document.isin(HALF)

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     A,
     B,
     compare,
     make_arm,
     make_counting_arm,
-    make_hostile_study,
-    make_laddered_study,
-    make_looked_study,
-    make_pair_study,
-    make_realistic_study,
-    make_study,
+    make_design,
+    make_hostile_design,
+    make_laddered_design,
+    make_looked_design,
+    make_pair_design,
+    make_realistic_design,
     set_metrics,
 )
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -53,7 +53,7 @@ def two_arms():
     """Return the arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
     base = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
     arm_a = set_metrics(make_arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
-    return make_study((base, arm_a), seeds=tuple(range(8)), delta=0.02)
+    return make_design((base, arm_a), seeds=tuple(range(8)), delta=0.02)
 
 
 def test_the_csv_holds_the_contrast_in_full(two_arms):
@@ -76,8 +76,8 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
 
 
 def test_a_difference_that_is_a_median_is_called_one():
-    comparison = compare(make_realistic_study())
-    uses_median = {row.name: row.contrast.uses_median for row in comparison.arms_with_contrast}
+    comparison = compare(make_realistic_design())
+    uses_median = {arm.name: arm.contrast.uses_median for arm in comparison.arms_with_contrast}
     lines = {
         line.split(" | ")[0].strip("| "): line for line in format_comparison_markdown(comparison).splitlines()
     }
@@ -86,12 +86,12 @@ def test_a_difference_that_is_a_median_is_called_one():
 
 
 def test_every_interval_has_its_level_beside_it():
-    comparison = compare(make_realistic_study())
+    comparison = compare(make_realistic_design())
     lines = {
         line.split(" | ")[0].strip("| "): line for line in format_comparison_markdown(comparison).splitlines()
     }
     records = {row["arm"]: row for row in read_rows(format_comparison_csv(comparison))}
-    levels = {row.name: row.interval for row in comparison.arms_with_contrast}
+    levels = {arm.name: arm.interval for arm in comparison.arms_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
     assert draw_intervals(comparison).count(" % CI") == len(levels)
     for name, ends in levels.items():
@@ -105,7 +105,7 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
     strong = make_arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = make_arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = make_arm("base", 0.0, seeds=9), strong, weak
-    comparison = compare(make_study(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
+    comparison = compare(make_design(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
     _, strong_row, undecided = read_rows(format_comparison_csv(comparison))
     labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
     assert labels == [("True", "True"), ("False", "False")]
@@ -120,15 +120,15 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = make_arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
-    view = compare(make_looked_study(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
-    row = view.arms[-1]
-    assert row.has_ended
-    assert row.verdict.kind == "open"
-    assert describe_remarks(row, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
+    view = compare(make_looked_design(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
+    arm = view.arms[-1]
+    assert arm.has_ended
+    assert arm.verdict.kind == "open"
+    assert describe_remarks(arm, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
-    by_name = {row.name: row for row in compare(make_realistic_study()).arms}
+    by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
     reset = by_name["no reset"]
     swift = by_name["lr 3e-2"]
     assert (reset.done_count, reset.failed_count, reset.diverged_count, reset.contrast.pairs) == (9, 1, 0, 9)
@@ -138,23 +138,23 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
 
 
 def test_a_number_whose_powers_overflow_diverged():
-    base, second = make_pair_study().arms
-    design = replace(make_pair_study(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
-    row = compare(design).arms[1]
-    assert (row.diverged_count, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
-    assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
+    base, second = make_pair_design().arms
+    design = replace(make_pair_design(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
+    arm = compare(design).arms[1]
+    assert (arm.diverged_count, arm.contrast.arm_diverged, arm.verdict.direction) == (1, 1, "worse")
+    assert decide_looks(design).verdicts["b"]["valid_loss"] == arm.verdict
 
 
 def test_a_failed_trial_has_no_number_in_the_tables():
     assert (
-        format_trials_csv(compare(make_study((make_arm("base", 0.0, seeds=0),))))
+        format_trials_csv(compare(make_design((make_arm("base", 0.0, seeds=0),))))
         == "arm,seed,status,first_look\n"
     )
-    assert "0.123456" not in format_trials_csv(compare(make_realistic_study())) + format_comparison_csv(
-        compare(make_realistic_study())
+    assert "0.123456" not in format_trials_csv(compare(make_realistic_design())) + format_comparison_csv(
+        compare(make_realistic_design())
     )
     unfinished = [
-        r for r in read_rows(format_trials_csv(compare(make_realistic_study()))) if r["status"] != "done"
+        r for r in read_rows(format_trials_csv(compare(make_realistic_design()))) if r["status"] != "done"
     ]
     assert [(r["arm"], r["seed"], r["valid_loss"]) for r in unfinished] == [
         ("lr 3e-2", "3", ""),
@@ -163,7 +163,7 @@ def test_a_failed_trial_has_no_number_in_the_tables():
 
 
 def test_another_task_gets_no_contrast_and_is_not_in_the_family():
-    by_name = {row.name: row for row in compare(make_realistic_study()).arms}
+    by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
     assert by_name["random blocks"].contrast is None
     assert by_name["random blocks"].reason_not_compared == "another task: split"
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
@@ -171,7 +171,7 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
 
 def test_an_arm_says_whose_results_it_waits_for():
     comparison = compare(
-        make_study((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
+        make_design((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
     )
     assert (
         comparison.arms[1].reason_not_compared != comparison.arms[2].reason_not_compared == "no results yet"
@@ -181,8 +181,8 @@ def test_an_arm_says_whose_results_it_waits_for():
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
     arms = (make_arm("base", 0.0), make_arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(make_arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    single = compare(make_study(arms)).arms[1]
-    complete = compare(make_study(arms + later))
+    single = compare(make_design(arms)).arms[1]
+    complete = compare(make_design(arms + later))
     interim = complete.arms[1]
     waiting = complete.arms[2]
     assert (waiting.reason_not_compared, waiting.missing_count, waiting.verdict) == (
@@ -200,19 +200,19 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
 
 def test_a_table_to_paste_says_which_results_had_been_seen():
     assert "The results of 1 of 6 contrasts had been seen" in format_comparison_markdown(
-        compare(make_laddered_study())
+        compare(make_laddered_design())
     )
-    assert "seen" not in format_comparison_markdown(compare(make_pair_study()))
+    assert "seen" not in format_comparison_markdown(compare(make_pair_design()))
 
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
-    comparison = compare(make_study(arms))
-    assert [row.contrast.family_size for row in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
+    comparison = compare(make_design(arms))
+    assert [arm.contrast.family_size for arm in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "for exploratory arms by Benjamini–Hochberg" in format_comparison_markdown(comparison)
     assert list_limits(comparison, {})[-1] == "Arms marked exploratory suggest and do not confirm."
-    assert "Benjamini" not in format_comparison_markdown(compare(make_study(arms[:3])))
+    assert "Benjamini" not in format_comparison_markdown(compare(make_design(arms[:3])))
 
 
 @pytest.mark.parametrize(
@@ -221,11 +221,11 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
 )
 def test_nothing_to_report_is_refused(facts, key, named):
     with raises_bad_input(named, place="study 'regularization'", key=key):
-        compare(replace(make_study((make_arm("base", 0.0),)), **facts))
+        compare(replace(make_design((make_arm("base", 0.0),)), **facts))
 
 
 def test_a_spreadsheet_gets_text_and_never_a_formula():
-    table = read_rows(format_comparison_csv(compare(make_hostile_study())))
+    table = read_rows(format_comparison_csv(compare(make_hostile_design())))
     assert table[4]["arm"] == "'=1+1"
     assert table[4]["valid_loss_difference"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [format_csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
@@ -234,13 +234,13 @@ def test_a_spreadsheet_gets_text_and_never_a_formula():
 
 def test_each_of_many_metrics_can_be_chosen(tmp_path):
     metrics = tuple(Metric(f"loss {i}", 0.1, "lower") for i in range(9))
-    page = render(compare(make_pair_study(metrics=metrics)), tmp_path).read_text()
+    page = render(compare(make_pair_design(metrics=metrics)), tmp_path).read_text()
     assert all(f".r{n}:checked) .p{n} " in page for n in range(2, 10))
     assert ".r10:checked" not in page
 
 
 def test_hostile_names_stay_text_in_markdown():
-    markdown = format_comparison_markdown(compare(make_hostile_study()))
+    markdown = format_comparison_markdown(compare(make_hostile_design()))
     assert "&lt;script&gt;" in markdown
     assert "<script>" not in markdown
     assert len(markdown.splitlines()) == 2 + 2 + 7 + 2  # caption, blank, head, rule, seven arms, blank, note
@@ -266,7 +266,7 @@ def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
 def test_the_path_of_a_text_makes_no_other_task():
     arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
-    assert compare(make_study(arms)).arms[1].contrast
+    assert compare(make_design(arms)).arms[1].contrast
 
 
 def test_arms_of_another_task_are_not_ranked_with_the_baseline():
@@ -274,10 +274,10 @@ def test_arms_of_another_task_are_not_ranked_with_the_baseline():
     base = make_arm("three words", 0.5, settings=window)
     third = replace(make_arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
     comparison = compare(
-        make_study((make_arm("baseline", 0.0), make_arm("wd", 0.1, settings={"wd": 0.0}), base, third))
+        make_design((make_arm("baseline", 0.0), make_arm("wd", 0.1, settings={"wd": 0.0}), base, third))
     )
-    assert [row.name for row in comparison.arms_with_contrast] == ["wd", "held"]
-    assert [row.name for row in comparison.same_task_arms] == ["baseline", "wd"]
+    assert [arm.name for arm in comparison.arms_with_contrast] == ["wd", "held"]
+    assert [arm.name for arm in comparison.same_task_arms] == ["baseline", "wd"]
 
 
 @pytest.fixture(scope="module")
@@ -286,13 +286,13 @@ def three_bases():
     base = make_arm("other", 0.5, settings={"clip": 1.0})
     second = replace(make_arm("second", 0.3, settings={"clip": 2.0}), against="other")
     third = replace(make_arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
-    return compare(make_study((make_arm("baseline", 0.0), base, second, third)))
+    return compare(make_design((make_arm("baseline", 0.0), base, second, third)))
 
 
 def test_arms_may_be_compared_with_one_another(three_bases):
     pairs = {"second": "other", "named": "baseline"}
-    assert {row.name: three_bases.find_base(row).name for row in three_bases.arms_with_contrast} == pairs
-    assert {row.contrast.family_size for row in three_bases.arms_with_contrast} == {len(pairs)}
+    assert {arm.name: three_bases.find_base(arm).name for arm in three_bases.arms_with_contrast} == pairs
+    assert {arm.contrast.family_size for arm in three_bases.arms_with_contrast} == {len(pairs)}
     assert "baseline or the arm that each names" in format_comparison_markdown(three_bases)
 
 
@@ -314,11 +314,11 @@ def test_counts_are_one_value_and_compared_where_they_name_an_arm():
     against_counts = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
     second_counts = replace(make_counting_arm("named", 0.5), against="baseline")
     comparison = compare(
-        make_study(
+        make_design(
             (make_arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts)
         )
     )
-    _, counts, first_row, second_row = comparison.arms
+    _, counts, first_arm, second_arm = comparison.arms
     assert counts.contrast is None
     assert counts.remark is ArmRemark.WITHOUT_SEED
     assert (counts.describe_seeds_of_mean(), counts.summary.sd, counts.summary.interval) == (
@@ -326,9 +326,9 @@ def test_counts_are_one_value_and_compared_where_they_name_an_arm():
         None,
         None,
     )
-    assert first_row.contrast.pairs == second_row.contrast.pairs == 10
-    assert first_row.contrast.family_size == 2
-    assert first_row.contrast.sd == pytest.approx(first_row.summary.sd)
+    assert first_arm.contrast.pairs == second_arm.contrast.pairs == 10
+    assert first_arm.contrast.family_size == 2
+    assert first_arm.contrast.sd == pytest.approx(first_arm.summary.sd)
     assert describe_trials(comparison) == "40 of 40 trials finished, none failed"
     listed = [row["arm"] for row in read_rows(format_trials_csv(comparison))]
     assert listed.count("bigrams") == 10
@@ -338,10 +338,10 @@ def test_counts_are_one_value_and_compared_where_they_name_an_arm():
 def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     repeated = make_arm("again", 0.1)
     shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
-    comparison = compare(make_study((make_arm("base", 0.0), replace(repeated, results=shifted))))
+    comparison = compare(make_design((make_arm("base", 0.0), replace(repeated, results=shifted))))
     rows = read_rows(format_trials_csv(comparison))
     assert [row["trained_seed"] for row in rows] == [
-        str(r.trial.seed) for row in comparison.arms for r in row.measured.results.values()
+        str(r.trial.seed) for arm in comparison.arms for r in arm.measured.results.values()
     ]
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
     html = render(comparison, tmp_path).read_text(encoding="utf-8")
@@ -349,5 +349,5 @@ def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
     assert "trained_seed" not in format_trials_csv(
-        compare(make_study((make_arm("base", 0.0), make_arm("other", 0.1))))
+        compare(make_design((make_arm("base", 0.0), make_arm("other", 0.1))))
     )

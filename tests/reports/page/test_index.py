@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.designs import compare, make_hostile_design, make_pair_design
 from tests.helpers.pages import read_page_text
-from tests.helpers.synthetic_studies import compare, make_hostile_study, make_pair_study
 from unrolled.reports.page import render as render_module
 from unrolled.reports.page.render import render, write_index
 from unrolled.reports.page.summary import find_page, read_summary
@@ -39,12 +39,12 @@ def list_links(index):
 @pytest.fixture
 def three_pages(render_study, tmp_path):
     """Return a folder with the pages of three studies, two of them copied, and their ranked addresses."""
-    render(compare(make_pair_study(study="small")), tmp_path)
+    render(compare(make_pair_design(study="small")), tmp_path)
     for name in ("realistic", "hostile"):
         shutil.copytree(render_study(name).parent, tmp_path / render_study(name).parent.name)
     # the largest sure effects: about .61, .49 and .10 nats
     return tmp_path, [
-        f"{name}/index.html" for name in (name_folder(make_hostile_study().study), "regularization", "small")
+        f"{name}/index.html" for name in (name_folder(make_hostile_design().study), "regularization", "small")
     ]
 
 
@@ -103,7 +103,7 @@ def test_the_index_says_what_failed(render_study, tmp_path):
 
 def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
     fill = render_module.fill_page_template
-    later = [compare(make_pair_study(study="later"))]
+    later = [compare(make_pair_design(study="later"))]
 
     def fill_and_render(template, context):
         filled = fill(template, context)
@@ -112,5 +112,5 @@ def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
         return filled
 
     monkeypatch.setattr(render_module, "fill_page_template", fill_and_render)
-    render(compare(make_pair_study(study="earlier")), tmp_path)
+    render(compare(make_pair_design(study="earlier")), tmp_path)
     assert list_links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]

@@ -9,17 +9,17 @@ from statistics import fmean
 import pytest
 from rich.console import Console
 
-from tests.helpers.pages import parse_svgs, read_arm_rows, read_page_text
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     BOTH,
     LOOKS,
     break_trials,
     compare,
     make_arm,
-    make_laddered_study,
-    make_looked_study,
-    make_study,
+    make_design,
+    make_laddered_design,
+    make_looked_design,
 )
+from tests.helpers.pages import parse_svgs, read_arm_rows, read_page_text
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.formats import format_number
 from unrolled.reports.page.exports import format_comparison_csv, format_comparison_markdown, format_trials_csv
@@ -38,7 +38,7 @@ from unrolled.reports.words.sentences import describe_remarks, write_verdict_sen
 @pytest.fixture(scope="module")
 def comparison():
     """Return the comparison of the study that looked twice."""
-    return compare(make_looked_study())
+    return compare(make_looked_design())
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(compariso
     assert describe_decided(comparison) == counts
     assert counts in text
     assert "45 of 60 trials finished, 5 failed" in text
-    assert describe_decided(compare(make_study((make_arm("base", 0.0),)))) == ""
+    assert describe_decided(compare(make_design((make_arm("base", 0.0),)))) == ""
 
 
 def test_a_claim_says_at_how_many_seeds_it_was_decided(comparison):
@@ -77,21 +77,21 @@ def test_a_row_that_is_open_says_why(render_study):
 
 def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     noisy = make_arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
-    comparison = compare(make_looked_study(noisy))
-    row = comparison.arms[-1]
-    assert row.verdict.is_futile
-    assert row.state == "open"
-    assert row.contrast.pairs == 15
-    assert row.seeds_wanted == 15
+    comparison = compare(make_looked_design(noisy))
+    arm = comparison.arms[-1]
+    assert arm.verdict.is_futile
+    assert arm.state == "open"
+    assert arm.contrast.pairs == 15
+    assert arm.seeds_wanted == 15
     (claim,) = [x for x in list_claims(comparison) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
-    assert "seeds would decide it" in write_verdict_sentence(row.verdict, "noise", "base", comparison.scale)
+    assert "seeds would decide it" in write_verdict_sentence(arm.verdict, "noise", "base", comparison.scale)
     page = read_page_text(render(comparison, tmp_path))
     assert describe_futile_contrasts(comparison) in page
     assert "noise; run again with --to-the-end" in page
     for design in (
-        make_looked_study(noisy, to_the_end=True),
-        make_looked_study(replace(noisy, marked_exploratory=True)),
+        make_looked_design(noisy, to_the_end=True),
+        make_looked_design(replace(noisy, marked_exploratory=True)),
     ):
         assert not compare(design).arms[-1].verdict.is_futile
         assert describe_futile_contrasts(compare(design)) == ""
@@ -129,7 +129,7 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(comparison):
 def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = replace(make_arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
     slow = replace(make_arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
-    comparison = compare(make_study((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
+    comparison = compare(make_design((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
     strong = comparison.arms[1]
     assert strong.done_count == 15
     assert strong.contrast.pairs == 10
@@ -137,7 +137,7 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     assert comparison.arms[2].describe_seeds_of_mean() == "15 of 20"
 
 
-@pytest.mark.parametrize("design", [make_looked_study(), make_laddered_study()])
+@pytest.mark.parametrize("design", [make_looked_design(), make_laddered_design()])
 def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, design):
     print_arms(compare(design), Console(width=80))
     output = capsys.readouterr().out.replace("−", "-")
@@ -149,7 +149,7 @@ def test_means_in_a_terminal_subtract_to_the_difference_beside_them(capsys, desi
 
 
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
-    comparison = compare(make_looked_study(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
+    comparison = compare(make_looked_design(make_arm("near", -0.25, 0.1, settings={"clip": 4.0})))
     (row,) = [
         row for row in csv.DictReader(io.StringIO(format_comparison_csv(comparison))) if row["arm"] == "near"
     ]
@@ -157,26 +157,26 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
     (line,) = [claim.text for claim in list_claims(comparison) if claim.arm.name == "near"]
     assert f"+{100 * unbiased:.1f} allowing for the early stop" in line
-    near_row = next(row for row in comparison.arms if row.name == "near")
+    near_arm = next(arm for arm in comparison.arms if arm.name == "near")
     assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(
-        near_row.verdict, "near", "base", comparison.scale
+        near_arm.verdict, "near", "base", comparison.scale
     )
     by_accuracy, by_loss = format_comparison_markdown(comparison).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
     assert "| near |" in by_loss
-    three_seeds = make_study(
+    three_seeds = make_design(
         (make_arm("base", 0.0, seeds=3), make_arm("near", -0.5, seeds=3)), seeds=(0, 1, 2)
     )
     assert "With fewer than 5 pairs nothing is decided" in format_comparison_markdown(compare(three_seeds))
     assert "unbiased" not in format_comparison_markdown(
-        compare(make_study((make_arm("base", 0.0), make_arm("near", -0.1))))
+        compare(make_design((make_arm("base", 0.0), make_arm("near", -0.1))))
     )
 
 
 def test_a_study_at_its_last_look_did_not_stop_early():
     seeds = {"seeds": 40}
     arms = make_arm("base", 0.0, **seeds), make_arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
-    comparison = compare(make_study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
+    comparison = compare(make_design(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
     assert verdict.unbiased_difference != verdict.contrast.mean_difference
     assert not verdict.has_ended
@@ -190,7 +190,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
 def test_a_direction_of_open_size_is_not_called_undecided():
     noisy = make_arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
     facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
-    comparison = compare(make_study((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
+    comparison = compare(make_design((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
     assert comparison.arms[1].verdict.text == "better, size not settled"
     assert describe_remarks(comparison.arms[1], comparison) == "its size is not decided at 10 seeds"
 
@@ -219,14 +219,14 @@ def test_sentences_on_looks_stand_once_and_only_where_there_are_several(text, tm
         "up to 3/n of all seeds",
     )
     assert [text.count(sentence) for sentence in sentences] == [1, 1, 1]
-    fixed = make_study(make_looked_study().arms[:2], seeds=tuple(range(10)))
+    fixed = make_design(make_looked_design().arms[:2], seeds=tuple(range(10)))
     plain = read_page_text(render(compare(fixed), tmp_path))
     assert not [
         sentence
         for sentence in (*sentences, "not exactly normal", "decided at", "looked at")
         if sentence in plain
     ]
-    assert "not exactly normal" in " ".join(list_limits(compare(make_looked_study()), {}))
+    assert "not exactly normal" in " ".join(list_limits(compare(make_looked_design()), {}))
 
 
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(comparison, text):
@@ -237,12 +237,12 @@ def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(comparison
 @pytest.fixture(scope="module")
 def ladder(render_study):
     """Return the page of the ladder."""
-    return compare(make_laddered_study()), render_study("laddered")
+    return compare(make_laddered_design()), render_study("laddered")
 
 
 def test_each_rung_of_a_ladder_is_compared_with_the_one_before(ladder):
     comparison, page = ladder
-    means = {row.name: row.contrast.mean_difference for row in comparison.arms if row.contrast}
+    means = {arm.name: arm.contrast.mean_difference for arm in comparison.arms if arm.contrast}
     gained = list_differences(comparison.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert describe_decided(comparison).endswith(
@@ -254,7 +254,7 @@ def test_each_rung_of_a_ladder_is_compared_with_the_one_before(ladder):
 
 def test_counts_that_are_a_base_are_a_line_among_the_curves(ladder):
     comparison, page = ladder
-    assert "counts" not in [row.name for row in comparison.judged_arms]
+    assert "counts" not in [arm.name for arm in comparison.judged_arms]
     assert read_arm_rows(page)["counts"]["verdict"].startswith("reference")
     curves = [svg for svg in parse_svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(comparison.views)
@@ -263,7 +263,7 @@ def test_counts_that_are_a_base_are_a_line_among_the_curves(ladder):
 
 
 def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
-    comparison = compare(make_looked_study(seen_pairs={"strong": 12}))
+    comparison = compare(make_looked_design(seen_pairs={"strong": 12}))
     sentence = describe_seen_data(comparison)
     assert "1 of 3 contrasts" in sentence
     assert "exploratory" in sentence
@@ -276,24 +276,24 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     assert [x.arm.name for x in list_claims(comparison) if x.arm.is_exploratory] == ["strong"]
     assert "strong against base (exploratory): " in write_claims(comparison)[0]
     assert "before any of its contrasts" not in text
-    assert describe_seen_data(compare(make_looked_study())) == ""
+    assert describe_seen_data(compare(make_looked_design())) == ""
     assert "before any of its contrasts had 3 pairs" in read_page_text(
-        render(compare(make_looked_study()), tmp_path)
+        render(compare(make_looked_design()), tmp_path)
     )
 
 
 def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     lost = break_trials(make_arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
-    arms = [measured for measured in make_looked_study().arms if measured.name != "lost"]
-    comparison = compare(make_study((*arms, lost), metrics=BOTH, **LOOKS))
+    arms = [measured for measured in make_looked_design().arms if measured.name != "lost"]
+    comparison = compare(make_design((*arms, lost), metrics=BOTH, **LOOKS))
     assert comparison.arms[-1].reason_not_compared == "open: seed 0 failed, seed 1 failed and 8 more", (
         "of the first look"
     )
 
 
 def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(comparison):
-    rows = {row.name: row for row in comparison.arms}
-    verdict = comparison.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
+    arms = {arm.name: arm for arm in comparison.arms}
+    verdict = comparison.judge_undeclared({"lost": (arms["lost"], arms["strong"])})["lost"]
     assert (verdict.contrast.pairs_worse, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
 
 
@@ -302,10 +302,10 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     """Looked at after every five seeds, two equal arms of a study of forty were called different in .19."""
     arms = [make_arm("base", 0.0), make_arm("a", 0.3, settings={"clip": 1.0})]
     late = make_arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
-    comparison = compare(make_study((*arms, late), metrics=BOTH, **LOOKS))
-    rows = {row.name: row for row in comparison.arms}
+    comparison = compare(make_design((*arms, late), metrics=BOTH, **LOOKS))
+    arms = {arm.name: arm for arm in comparison.arms}
     verdicts = comparison.judge_undeclared(
-        {"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])}
+        {"late": (arms["b"], arms["a"]), "whole": (arms["a"], arms["base"])}
     )
     assert ("late" in verdicts) is judged
     assert verdicts["whole"].adjusted_difference.alpha == 0.025 or judged, "both are in the family_size"
@@ -314,10 +314,10 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
 def test_a_contrast_with_failed_pairs_is_undecided_at_the_last_look() -> None:
     base = make_arm("base", 0.0, seeds=20)
     weak = break_trials(make_arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
-    design = make_study((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
-    row = compare(design).arms[1]
-    assert (row.contrast.pairs, row.verdict.kind) == (17, "open")
-    state = describe_remarks(row, compare(design))
+    design = make_design((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
+    arm = compare(design).arms[1]
+    assert (arm.contrast.pairs, arm.verdict.kind) == (17, "open")
+    state = describe_remarks(arm, compare(design))
     assert "open after" not in state and "not decided at 17 seeds" in state
     (sentence,) = write_claims(compare(design))
     assert "open after" not in sentence

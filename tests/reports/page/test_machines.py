@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from tests.helpers.synthetic_studies import compare, make_arm, make_realistic_study, make_study, set_metrics
+from tests.helpers.designs import compare, make_arm, make_design, make_realistic_design, set_metrics
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.compare.design import MeasuredArm
 from unrolled.reports.page import cost_rows
@@ -30,7 +30,7 @@ def two_machines():
         move_trials(make_arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
         for n, (name, effect) in enumerate([("base", 0.0), ("same", 0.1), ("moved", 0.2)])
     )
-    return compare(make_study((base, same, move_trials(third, THERE, range(3)))))
+    return compare(make_design((base, same, move_trials(third, THERE, range(3)))))
 
 
 def test_pairs_of_two_kinds_of_machine_are_named_on_page_and_index(two_machines, tmp_path) -> None:
@@ -48,7 +48,7 @@ def test_arms_of_one_kind_or_of_none_have_no_sentence(two_machines) -> None:
     silent = compare(
         replace(alike.design, arms=tuple(move_trials(a, {}, range(5)) for a in alike.design.arms))
     )
-    for comparison in (alike, silent, compare(make_realistic_study())):
+    for comparison in (alike, silent, compare(make_realistic_design())):
         assert doubts.describe_mixed_machines(comparison) == ""
 
 

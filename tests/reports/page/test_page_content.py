@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.pages import read_arm_rows, read_page_text
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     break_trials,
     compare,
     make_arm,
-    make_pair_study,
-    make_realistic_study,
-    make_study,
+    make_design,
+    make_pair_design,
+    make_realistic_design,
 )
+from tests.helpers.pages import read_arm_rows, read_page_text
 from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.claims import write_claims
 from unrolled.reports.words.doubts import list_warnings
@@ -58,14 +58,14 @@ def test_the_answer_has_the_failures_and_the_books_values(text):
 @pytest.mark.parametrize(("seeds", "is_provisional"), [(9, True), (10, False)])
 def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, is_provisional, tmp_path):
     arms = (make_arm("base", 0.0, seeds=seeds), make_arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
-    design = make_study(arms, seeds=tuple(range(seeds)))
+    design = make_design(arms, seeds=tuple(range(seeds)))
     verdict = read_arm_rows(render(compare(design), tmp_path))["b"]["verdict"]
     assert verdict.startswith("▼ worse by more than δ")
     assert ("provisional" in verdict) is is_provisional
     assert ("provisional" in " ".join(write_claims(compare(design)))) is is_provisional
 
 
-BASE, B = make_pair_study().arms
+BASE, B = make_pair_design().arms
 PLANNED = 1_770_000_000.0  # 2026-02-02, in seconds since 1970
 DAY = 86400
 SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in enumerate("ab")]
@@ -75,34 +75,34 @@ SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, na
     ("design", "facts"),
     [
         pytest.param(
-            make_study(tuple(break_trials(a, diverged=(0, 1, 2)) for a in SHORT), seeds=(0, 1, 2)),
+            make_design(tuple(break_trials(a, diverged=(0, 1, 2)) for a in SHORT), seeds=(0, 1, 2)),
             ["0 of 6", "6 diverged"],
             id="of failures alone",
         ),
         pytest.param(
-            make_study(tuple(SHORT), seeds=(0, 1, 2)),
+            make_design(tuple(SHORT), seeds=(0, 1, 2)),
             ["nothing is decided", "at least 5"],
             id="of too few seeds",
         ),
         pytest.param(
-            make_study(tuple(replace(a, results={0: a.results[0]}) for a in SHORT), seeds=(0,)),
+            make_design(tuple(replace(a, results={0: a.results[0]}) for a in SHORT), seeds=(0,)),
             ["0 of 1 contrast decided", "2 of 2 trials finished"],
             id="of one seed",
         ),
         pytest.param(
             replace(
-                make_pair_study(), arms=(BASE, replace(B, question="Is it <b>?", note="as in the paper"))
+                make_pair_design(), arms=(BASE, replace(B, question="Is it <b>?", note="as in the paper"))
             ),
             [" b : Is it <b>? as in the paper "],
             id="of an arm with a question and a note",
         ),
         pytest.param(
-            make_pair_study(declared_at=PLANNED, first_declared_at=PLANNED - DAY),
+            make_pair_design(declared_at=PLANNED, first_declared_at=PLANNED - DAY),
             ["2026-02-01 02:40:00 UTC", "2026-02-02 02:40:00 UTC", "before any of its contrasts"],
             id="of a plan that was declared twice",
         ),
         pytest.param(
-            make_pair_study(
+            make_pair_design(
                 earlier_attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}
             ),
             ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"],
@@ -117,7 +117,7 @@ def test_a_page_tells_what_is_unusual_of_its_study(design, facts, tmp_path):
 
 def test_a_page_of_one_seed_has_no_intervals(tmp_path):
     arms = (make_arm("base", 0.0, seeds=1), make_arm("b", 0.1, seeds=1, settings={"lr": 0.1}))
-    text = read_page_text(render(compare(make_study(arms, seeds=(0,))), tmp_path))
+    text = read_page_text(render(compare(make_design(arms, seeds=(0,))), tmp_path))
     assert "? open" in text
     assert re.findall(".{30}(?:interval|Holm).{30}", text) == []
 
@@ -130,10 +130,10 @@ def test_a_failed_trial_never_shows_as_a_result(html, text):
 
 
 def test_means_beside_a_median_say_which_pairs_they_are_of(render_study):
-    row = next(row for row in compare(make_realistic_study()).arms if row.diverged_count)
-    contrast = row.contrast
+    arm = next(arm for arm in compare(make_realistic_design()).arms if arm.diverged_count)
+    contrast = arm.contrast
     assert contrast.estimate != pytest.approx(contrast.arm_mean - contrast.base_mean, abs=1e-3)
-    cells = read_arm_rows(render_study("realistic"))[row.name]
+    cells = read_arm_rows(render_study("realistic"))[arm.name]
     levels = f"{contrast.base_mean:.2f} → {contrast.arm_mean:.2f} nats"
     assert cells["levels"].startswith(f"{levels} 9 pairs")
     assert cells["effect"].startswith(f"{contrast.estimate:.2f} nats higher 99 % CI [+0.22, ∞]")
@@ -143,7 +143,7 @@ def test_means_beside_a_median_say_which_pairs_they_are_of(render_study):
 def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_path):
     legends = (
         text.partition("Arm")[0],
-        read_page_text(render(compare(make_pair_study()), tmp_path)).partition("Arm")[0],
+        read_page_text(render(compare(make_pair_design()), tmp_path)).partition("Arm")[0],
     )
     assert ["✕" in legend for legend in legends] == [True, False]
 
@@ -151,7 +151,7 @@ def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_p
 @pytest.mark.parametrize(("effect", "spread", "is_failed"), [(0.025, 0.03, False), (0.3, 0.02, True)])
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(effect, spread, is_failed, tmp_path):
     aa_arm = make_arm("A/A: the baseline again", effect, spread)
-    comparison = compare(make_study((make_arm("base", 0.0), aa_arm)))
+    comparison = compare(make_design((make_arm("base", 0.0), aa_arm)))
     ends = comparison.arms[1].interval
     assert is_failed is not (ends.low <= 0 <= ends.high)
     assert bool(list_warnings(comparison)) is is_failed
@@ -162,7 +162,7 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(effect, spread, i
 
 def test_arms_of_another_task_stand_below_a_row_that_names_it(tmp_path):
     other_task = make_arm("elsewhere", -0.9, settings={"split": "blocks"})
-    design = make_study((make_arm("base", 0.0), make_arm("b", 0.1), other_task))
+    design = make_design((make_arm("base", 0.0), make_arm("b", 0.1), other_task))
     html = render(compare(design), tmp_path).read_text(encoding="utf-8")
     head = re.search(r'(?s)<tr class="base task">(.*?)</tr>\s*<tr data-arm="2"', html)
     assert head

@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from tests.helpers.synthetic_studies import compare, compare_table, make_program_study, make_realistic_study
+from tests.helpers.designs import compare, compare_table, make_program_design, make_realistic_design
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.page.render import render, write_index
@@ -111,7 +111,9 @@ def pages(render_study, tmp_path_factory) -> dict[str, Path]:
         "switched": render_study("switched"),
         "ladder": render_study("laddered"),
         "hostile": render_study("hostile"),
-        "program": render(compare(make_program_study(Metric("error", 0.01), Metric("train_loss", 0.1))), out),
+        "program": render(
+            compare(make_program_design(Metric("error", 0.01), Metric("train_loss", 0.1))), out
+        ),
         "compare": render(compare_table(ELSEWHERE, columns), out),
         "audit": render_study("audited"),
         "index": write_index(out),
@@ -220,7 +222,7 @@ def test_the_learning_curves_are_those_of_the_metric_that_is_shown(browser, page
         assert browser.ask(script) == [metric]
 
 
-def test_every_token_role_of_an_arm_is_seen_at_any_width_with_its_name(browser, pages):
+def test_every_token_role_is_seen_at_any_width_with_its_name(browser, pages):
     ends = "return [...document.querySelectorAll('.heat td')].map((e) => e.getBoundingClientRect().right)"
     browser.open(pages["report"])
     for width in (320, 390, 1280):
@@ -276,7 +278,7 @@ def test_a_seeds_dot_shows_its_learning_curve(browser, pages):
     hidden, text, lit, seed = browser.ask(
         f"{read} t.querySelectorAll('.lit path').length, t.querySelector('.lit').dataset.seed]"
     )
-    loss = make_realistic_study().arms[1].results[4].metrics["valid_loss"]
+    loss = make_realistic_design().arms[1].results[4].metrics["valid_loss"]
     assert (hidden, text, lit, seed) == (False, f"seed 4: {loss:.2f} nats", 1, "4")
     browser.ask("document.body.dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))")
     assert browser.ask("return document.querySelector('.tip').hidden")

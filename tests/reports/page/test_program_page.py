@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.designs import compare, make_program_design, set_metrics
 from tests.helpers.pages import read_arm_rows, read_page_text
-from tests.helpers.synthetic_studies import compare, make_program_study, set_metrics
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.figures.curves import draw_curves
@@ -25,20 +25,20 @@ SECONDS = Metric("seconds", 5.0, ratio=True)
 
 
 def test_nothing_of_language_models_is_on_the_page(tmp_path):
-    text = read_page_text(render(compare(make_program_study(ERROR, LOSS, SECONDS)), tmp_path))
+    text = read_page_text(render(compare(make_program_design(ERROR, LOSS, SECONDS)), tmp_path))
     words = "nats|perplexity|tokens?|book|words|chapter|passage"
     assert not re.search(rf"\b({words})\b", text, re.IGNORECASE)
     assert "toggles" not in " ".join(
-        list_limits(compare(replace(make_program_study(ERROR), looks=(5, 10))), {})
+        list_limits(compare(replace(make_program_design(ERROR), looks=(5, 10))), {})
     )
 
 
 def test_numbers_have_the_unit_of_their_metric(tmp_path):
-    rows = read_arm_rows(render(compare(make_program_study(ERROR)), tmp_path))
+    rows = read_arm_rows(render(compare(make_program_design(ERROR)), tmp_path))
     assert rows["baseline"]["levels"].startswith("0.204 ")
     assert rows["lr 0.5"]["levels"] == "0.204 → 0.106"
     assert rows["lr 0.5"]["effect"] == "0.098 lower 95 % CI [−0.099, −0.097]"
-    rows = read_arm_rows(render(compare(make_program_study(SECONDS)), tmp_path))
+    rows = read_arm_rows(render(compare(make_program_design(SECONDS)), tmp_path))
     assert rows["lr 0.5"]["levels"] == "4.07 → 2.04 s"
     assert rows["lr 0.5"]["effect"].startswith("50 % lower")
 
@@ -46,15 +46,15 @@ def test_numbers_have_the_unit_of_their_metric(tmp_path):
 def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
     percent = Scale(multiplier=100.0, value_unit="%", decimals=1)
     columns = {"train_loss": FigureColumn("Loss", percent.format_value)}
-    design = replace(make_program_study(ERROR), presentation=Presentation(figure_columns=columns))
+    design = replace(make_program_design(ERROR), presentation=Presentation(figure_columns=columns))
     page = render(compare(design), tmp_path).read_text()
     cells = re.findall(r'<td class="num cost" data-head="loss" [^>]*>([^<]*)</td>', page)
-    means = [row.average_metric("train_loss") for row in design.arms]
+    means = [arm.average_metric("train_loss") for arm in design.arms]
     assert cells == [f"{100 * mean:.1f} %" for mean in means]
 
 
 def test_a_judged_time_has_a_warning_of_a_fixed_order():
-    design = make_program_study(SECONDS)
+    design = make_program_design(SECONDS)
     base, second = design.arms
     first_results = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
     for reversed_seeds, first, has_warning in ((range(0, 10, 2), 5, False), ((), 0, True)):
@@ -76,12 +76,12 @@ def test_a_judged_time_has_a_warning_of_a_fixed_order():
 def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
     curves = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
     for metrics, names in curves.items():
-        design = replace(make_program_study(*metrics), arms=make_program_study(*metrics).arms[:1])
+        design = replace(make_program_design(*metrics), arms=make_program_design(*metrics).arms[:1])
         assert list(draw_curves(compare(design))) == names
 
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
-    picture = draw_curves(compare(make_program_study(ERROR)))["error"][0]
+    picture = draw_curves(compare(make_program_design(ERROR)))["error"][0]
     lines = re.findall(
         r'<path d="M ([^"z]*)"[^>]*stroke="([^"]+)" stroke-(?:opacity="0.4"|width="2")', picture
     )
@@ -90,7 +90,7 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
 
 
 def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
-    design = make_program_study(ERROR)
+    design = make_program_design(ERROR)
     base, second = design.arms
     steep = replace(second.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
     pictures = draw_curves(compare(replace(design, arms=(base, replace(second, results={0: steep})))))
@@ -98,13 +98,13 @@ def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
 
 
 def test_the_table_of_all_trials_has_the_digits_of_delta(tmp_path):
-    fine = render(compare(make_program_study(Metric("error", 1e-7), SECONDS)), tmp_path).read_text()
+    fine = render(compare(make_program_design(Metric("error", 1e-7), SECONDS)), tmp_path).read_text()
     assert '<td class="num">0.200000000</td><td class="num">4.0000</td>' in fine
 
 
 def test_tables_have_a_ratios_differences_in_per_cent():
     base, fast = csv.DictReader(
-        io.StringIO(format_comparison_csv(compare(make_program_study(ERROR, SECONDS))))
+        io.StringIO(format_comparison_csv(compare(make_program_design(ERROR, SECONDS))))
     )
     assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
     assert float(fast["seconds_difference"]) == pytest.approx(-50)
@@ -114,10 +114,10 @@ def test_tables_have_a_ratios_differences_in_per_cent():
 
 
 def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
-    design = make_program_study(Metric("error", 5.0, ratio=True))
+    design = make_program_design(Metric("error", 5.0, ratio=True))
     base, second = design.arms
     design = replace(design, arms=(base, set_metrics(second, error=0.0)))
-    row = compare(design).arms[1]
-    assert row.reason_not_compared.startswith("open: seed 0 has no error to judge")
-    assert row.failed_count == 0
+    arm = compare(design).arms[1]
+    assert arm.reason_not_compared.startswith("open: seed 0 has no error to judge")
+    assert arm.failed_count == 0
     assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"

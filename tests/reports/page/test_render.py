@@ -16,16 +16,16 @@ import pytest
 from jinja2 import meta, nodes
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.pages import is_self_contained, read_page_text
-from tests.helpers.processes import helpers_path
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     SEEN,
     compare,
     make_arm,
-    make_pair_study,
-    make_study,
-    make_switched_study,
+    make_design,
+    make_pair_design,
+    make_switched_design,
 )
+from tests.helpers.pages import is_self_contained, read_page_text
+from tests.helpers.processes import helpers_path
 from unrolled.reports import page_template
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.page.render import Page, render
@@ -97,10 +97,10 @@ def html(render_study):
 
 def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, small_disk):
     with small_disk(tmp_path / "disk", "4m"):
-        folder = render(compare(make_pair_study()), tmp_path / "disk").parent
+        folder = render(compare(make_pair_design()), tmp_path / "disk").parent
         contents = {path.name: path.read_bytes() for path in folder.iterdir()}
         (tmp_path / "disk" / "filling").write_bytes(bytes(shutil.disk_usage(folder).free - 20_000))
-        longer = replace(make_pair_study(), command=f"unrolled run {'x' * 100_000}")
+        longer = replace(make_pair_design(), command=f"unrolled run {'x' * 100_000}")
         with raises_bad_input(os.strerror(errno.ENOSPC)):
             render(compare(longer), tmp_path / "disk")
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
@@ -111,9 +111,9 @@ def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, sma
 def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(render_study, tmp_path):
     # Hash randomisation and a fresh import must not show.
     code = (
-        "import sys, pathlib; from tests.helpers import synthetic_studies;"
+        "import sys, pathlib; from tests.helpers import designs;"
         "from unrolled.reports.page.render import render;"
-        "render(synthetic_studies.compare(synthetic_studies.make_pair_study()), pathlib.Path(sys.argv[1]))"
+        "render(designs.compare(designs.make_pair_design()), pathlib.Path(sys.argv[1]))"
     )
     variables = {**os.environ, "PYTHONPATH": helpers_path()}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=variables, check=True)
@@ -155,7 +155,7 @@ def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
         "Predictions", "Learning-rate sweep", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
-    page = render(compare(make_study((make_arm("base", 0.0, seeds=2),))), tmp_path)
+    page = render(compare(make_design((make_arm("base", 0.0, seeds=2),))), tmp_path)
     assert list_headings(page.read_text(encoding="utf-8")) == [
         "Answer", "Learning curves", "Accuracy by token role", "Predictions", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
@@ -176,5 +176,5 @@ def test_hostile_names_are_shown_and_do_nothing(render_study):
 
 
 def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(render_study):
-    assert sum(len(arm.results) for arm in make_switched_study().arms) == 230
+    assert sum(len(arm.results) for arm in make_switched_design().arms) == 230
     assert render_study("switched").stat().st_size < 1_500_000

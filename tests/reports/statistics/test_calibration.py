@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.synthetic_studies import equivalence_p, four_errors
+from tests.helpers.designs import equivalence_p, four_errors
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import (
@@ -118,7 +118,7 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
 
 
 @pytest.mark.parametrize("seeds", [5, 8, 10])
-def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(seeds: int) -> None:
+def test_intervals_of_few_seeds_cover_mean_and_next_seed_at_their_level(seeds: int) -> None:
     studies = 40_000
     x = draw_nulls(1, shared=False, studies=studies)[:, 0]
     sample = x[:, :seeds]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers import synthetic_studies
+from tests.helpers import designs
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
 from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
 from unrolled.reports.statistics.types import Interval
 
-A, B = (dict(enumerate(values)) for values in (synthetic_studies.A, synthetic_studies.B))
+A, B = (dict(enumerate(values)) for values in (designs.A, designs.B))
 
 
 def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
 from tests.simulations.simulate_compare import simulate_fold_rates
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs

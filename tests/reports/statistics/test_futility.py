@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
 from tests.simulations.simulate_futility import DELTA, judge_noise, judge_study, resample_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power

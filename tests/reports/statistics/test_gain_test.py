@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
 from unrolled.reports.statistics.gain_test import (
     CHAIN_LOOKS,
     FUTILE_T,

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.noise_laws import LAWS, gate_law
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
+from tests.simulations.noise_laws import LAWS, gate_law
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.gates import (

@@ -8,20 +8,20 @@ from statistics import fmean
 import pytest
 from markupsafe import escape
 
-from tests.helpers.answers import write_lines, write_texts
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     BOTH,
     HOSTILE,
     break_trials,
     compare,
     make_arm,
-    make_hostile_study,
-    make_laddered_study,
-    make_looked_study,
-    make_realistic_study,
-    make_study,
+    make_design,
+    make_hostile_design,
+    make_laddered_design,
+    make_looked_design,
+    make_realistic_design,
     set_metrics,
 )
+from tests.helpers.pages import write_lines, write_texts
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.reports.compare.design import MeasuredArm
@@ -32,7 +32,7 @@ from unrolled.reports.words.claims import list_claims
 
 
 def test_the_answer_has_the_effects_of_arms_the_best_first():
-    headline, *changes, undecided = write_texts(make_realistic_study())
+    headline, *changes, undecided = write_texts(make_realistic_design())
     assert headline == (
         "LMModel7 has a validation loss of 0.82 nats, LMModel6 1.31 nats: better by 0.490 nats over "
         "10 seeds; dropout and tying and dropout 0.4 are better, too"
@@ -52,18 +52,18 @@ def test_the_answer_has_the_effects_of_arms_the_best_first():
     assert undecided == "Open: tying, no reset and from scratch"
 
 
-def test_an_arm_that_only_diverges_less_often_is_called_neither_better_nor_best():
+def test_an_arm_that_only_diverges_less_is_not_called_better():
     base = break_trials(make_arm("base", 0.0), diverged=tuple(range(9)))
     steady = make_arm("steady", 0.1, settings={"clip": 1.0})
     twin = break_trials(make_arm("twin", 0.0, settings={"clip": 2.0}), diverged=tuple(range(9)))
-    headline = write_texts(make_study((base, steady)))[0]
+    headline = write_texts(make_design((base, steady)))[0]
     assert "steady diverges less often: diverged 0 of 10 against 9 of 10" in headline
-    headline = write_texts(make_study((base, steady, twin)))[0]
+    headline = write_texts(make_design((base, steady, twin)))[0]
     assert headline.startswith("No arm is shown to be better: 1 diverges less often, 1 open")
 
 
 def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
-    design = make_looked_study()
+    design = make_looked_design()
     base, strong = ([r.metrics["valid_accuracy"] for r in a.results.values()] for a in design.arms[:2])
     gain = 100 * (fmean(strong[:10]) - fmean(base[:10]))
     first, second, *_ = write_texts(design)
@@ -92,20 +92,20 @@ def test_the_headline_says_which_arm_is_better_or_none(effects, headline):
         make_arm(name, effect, spreads.get(effect, 0.003), settings={"clip": 1.0 + i})
         for i, (name, effect) in enumerate(effects.items())
     ]
-    assert re.fullmatch(headline, write_texts(make_study((make_arm("base", 0.0, 0.003), *arms)))[0])
+    assert re.fullmatch(headline, write_texts(make_design((make_arm("base", 0.0, 0.003), *arms)))[0])
 
 
 def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
-    comparison = compare(make_realistic_study())
+    comparison = compare(make_realistic_design())
     in_nats, in_per_cent = (write_lines(view) for view in comparison.per_unit)
     assert len(in_nats) == len(in_per_cent)
     assert not any("nats" in line or "loss" in line for line in in_per_cent)
-    row = comparison.arms[1]
-    reading = math.exp(row.contrast.arm_mean), math.exp(row.contrast.base_mean)
+    arm = comparison.arms[1]
+    reading = math.exp(arm.contrast.arm_mean), math.exp(arm.contrast.base_mean)
     levels = "LMModel7 has a perplexity of {:.2f}, LMModel6 {:.2f}".format(*reading)
-    change = 100 * (1 - math.exp(row.contrast.mean_difference))
+    change = 100 * (1 - math.exp(arm.contrast.mean_difference))
     assert in_per_cent[0].startswith(f"{levels}: better by {change:.1f} % over 10 seeds")
-    ends = sorted(100 * (1 - math.exp(x)) for x in (row.interval.low, row.interval.high))
+    ends = sorted(100 * (1 - math.exp(x)) for x in (arm.interval.low, arm.interval.high))
     assert in_per_cent[1] == "LMModel7 saves {:.1f} %, 99.4 % CI [{:.1f}, {:.1f}]".format(change, *ends)
 
 
@@ -123,7 +123,7 @@ def test_a_line_says_where_the_second_metric_disagrees():
         make_measured_arm("loss", 0.0, 0.2),
     ]
     worse = make_measured_arm("against", 0.1, 0.2)
-    texts = write_texts(make_study((*jitter, worse), metrics=BOTH))
+    texts = write_texts(make_design((*jitter, worse), metrics=BOTH))
     assert "both gains 10.0 points" in texts, "one difference on all seeds has no interval"
     assert "against gains 10.0 points (perplexity 22 % higher)" in texts
     assert "Open by validation accuracy: loss (perplexity 22 % higher)" in texts, (
@@ -140,9 +140,9 @@ def test_without_a_gain_the_headline_names_its_metric_if_another_metric_shows_on
         )
 
     headlines = [
-        write_texts(make_study((set_both("base", 0), set_both("b", loss), set_both("c", 0.3)), metrics=BOTH))[
-            0
-        ]
+        write_texts(
+            make_design((set_both("base", 0), set_both("b", loss), set_both("c", 0.3)), metrics=BOTH)
+        )[0]
         for loss in (-0.2, 0.2)
     ]
     gain, loss = ("By validation accuracy, no" in headline for headline in headlines)
@@ -150,9 +150,9 @@ def test_without_a_gain_the_headline_names_its_metric_if_another_metric_shows_on
 
 
 def test_a_ladder_names_its_largest_step_and_its_best_arm():
-    step, levels = write_texts(make_laddered_study())[0].split("; ")
-    same_task_arms = compare(make_laddered_study()).same_task_arms
-    gains = {row.name: row.contrast.mean_difference for row in same_task_arms if row.contrast}
+    step, levels = write_texts(make_laddered_design())[0].split("; ")
+    same_task_arms = compare(make_laddered_design()).same_task_arms
+    gains = {arm.name: arm.contrast.mean_difference for arm in same_task_arms if arm.contrast}
     largest = max(gains, key=gains.__getitem__)
     assert step.startswith(f"{largest} shows the largest gain over ")
     assert f": better by {100 * gains[largest]:.0f}" in step
@@ -160,19 +160,19 @@ def test_a_ladder_names_its_largest_step_and_its_best_arm():
 
 
 def test_every_rung_names_what_it_is_compared_with():
-    _, largest, *lower_rungs = write_texts(make_laddered_study())
+    _, largest, *lower_rungs = write_texts(make_laddered_design())
     assert largest.startswith("rung 1 gains 14")
     assert any(line.startswith("rung 3 gains 7.4 points over rung 2, 9") for line in lower_rungs)
 
 
 def test_an_arm_that_loses_names_what_it_is_compared_with():
     worse = replace(make_arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")
-    ladder = make_laddered_study()
+    ladder = make_laddered_design()
     (line,) = [x for x in write_texts(replace(ladder, arms=(*ladder.arms, worse))) if x.startswith("down")]
     assert line.startswith("down loses ")
     assert " against rung 3, 9" in line
     base = make_arm("chunked, two layers", -0.9, settings={"clip": 4.0})
-    texts = write_texts(make_looked_study(base, replace(worse, against=base.name)))
+    texts = write_texts(make_looked_design(base, replace(worse, against=base.name)))
     assert any(" against “chunked, two layers”, 9" in line for line in texts)
 
 
@@ -183,7 +183,7 @@ def test_a_grid_names_the_best_arm_of_each_of_its_lines():
         for line, effects in losses.items()
         for i, effect in enumerate(effects)
     ]
-    levels = write_texts(make_study(tuple(arms)))[0]
+    levels = write_texts(make_design(tuple(arms)))[0]
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 1", "1.41"), ("a 0", "1.82")]
 
 
@@ -195,20 +195,20 @@ def test_an_arm_that_diverges_is_not_the_best_of_its_line():
         for i, effect in enumerate(effects)
     }
     arms["b 1"] = break_trials(arms["b 1"], diverged=(0, 1, 2))
-    levels = write_texts(make_study(tuple(arms.values())))[0]
+    levels = write_texts(make_design(tuple(arms.values())))[0]
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 2", "1.52"), ("a 0", "1.82")]
 
 
 def test_names_with_a_comma_are_quoted_and_never_escaped():
     arms = make_arm("base", 0.0), make_arm("o'neil's & <co>, new", -0.9, settings={"clip": 1.0})
-    texts = answer_lines(compare(make_study(arms)))
+    texts = answer_lines(compare(make_design(arms)))
     assert "“o'neil's & <co>, new”" in texts[0]
 
 
 def test_the_baseline_under_other_seeds_is_no_answer():
     repeated = make_arm("again", -0.9)  # by luck the best
     assert "again" not in "".join(
-        write_texts(replace(make_laddered_study(), arms=(*make_laddered_study().arms, repeated)))
+        write_texts(replace(make_laddered_design(), arms=(*make_laddered_design().arms, repeated)))
     )
 
 
@@ -223,14 +223,14 @@ BLOCKS = [replace(arm, against="b0") for arm in split_arms("blocks", (-0.9, -0.5
 
 
 def test_pairs_of_arms_keep_their_order_on_two_tasks_or_change_places():
-    order, changed, unsure, *_ = write_texts(make_study((*TAIL, *BLOCKS)))
+    order, changed, unsure, *_ = write_texts(make_design((*TAIL, *BLOCKS)))
     assert order.startswith("3 of 6 pairs")
     assert changed.startswith("t1 and t2; t1 and t3 change")
     assert unsure.endswith(" for t2 and t3")
 
 
 def test_each_of_two_tasks_has_the_levels_of_its_arms():
-    *_, tail_levels, block_levels = write_texts(make_study((*TAIL, *BLOCKS)))
+    *_, tail_levels, block_levels = write_texts(make_design((*TAIL, *BLOCKS)))
     best = fmean(r.metrics["valid_loss"] for r in BLOCKS[0].results.values())
     assert tail_levels.startswith("On split tail t0 ")
     assert block_levels.startswith("On split blocks t0 ")
@@ -240,14 +240,14 @@ def test_each_of_two_tasks_has_the_levels_of_its_arms():
 def test_no_pair_keeps_its_order_before_the_first_look_has_ended():
     *others, last = BLOCKS
     waiting = replace(last, results={s: r for s, r in last.results.items() if s < 9})  # of ten seeds
-    order, changed, unsure, *_ = write_texts(make_study((*TAIL, *others, waiting)))
+    order, changed, unsure, *_ = write_texts(make_design((*TAIL, *others, waiting)))
     assert order.startswith("0 of 6 pairs")
     assert changed.startswith("t1 and t2 change")
     assert unsure.endswith(" for t0 and t1; t0 and t2; t0 and t3; t1 and t3; t2 and t3")
 
 
 def test_one_arm_on_both_tasks_has_no_order():
-    one_task = make_study((*TAIL, replace(BLOCKS[1], against="b1")))
+    one_task = make_design((*TAIL, replace(BLOCKS[1], against="b1")))
     assert "order" not in write_texts(one_task)[0]
 
 
@@ -257,7 +257,7 @@ def test_each_setting_that_defines_the_task_makes_another_task(task):
         return [make_arm(f"{name}{i}", 0.9 * i, settings={"clip": float(i), **settings}) for i in range(2)]
 
     others = [replace(arm, against="b0") for arm in make_pair("b", task)]
-    order, *means = write_texts(make_study((*make_pair("a", {}), *others)))
+    order, *means = write_texts(make_design((*make_pair("a", {}), *others)))
     assert order.startswith("1 of 1 pair ")
     assert len(means) == 2
 
@@ -274,7 +274,7 @@ def test_each_setting_that_defines_the_task_makes_another_task(task):
     ],
 )
 def test_an_arm_without_an_effect_is_described_in_words(arms, words):
-    texts = write_texts(make_study((make_arm("base", 0.0, 0.0), *arms)))
+    texts = write_texts(make_design((make_arm("base", 0.0, 0.0), *arms)))
     assert words in texts
     assert len(texts) == 2
 
@@ -284,15 +284,15 @@ MANY = [make_arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i 
 
 
 def test_many_arms_are_named_by_effect_and_the_others_counted():
-    comparison = compare(make_study((make_arm("base", 0.0, 0.01), *MANY)))
-    sizes = sorted((abs(row.contrast.mean_difference) for row in comparison.arms_with_contrast), reverse=True)
+    comparison = compare(make_design((make_arm("base", 0.0, 0.01), *MANY)))
+    sizes = sorted((abs(arm.contrast.mean_difference) for arm in comparison.arms_with_contrast), reverse=True)
     _, *named_arms, remainder = write_lines(comparison)
     assert len(named_arms) == 8
     assert remainder == f"5 others cost {sizes[-1]:.3f} to {sizes[8]:.2f} nats"
 
 
 def test_nine_arms_are_all_named():
-    lines = write_lines(compare(make_study((make_arm("base", 0.0, 0.01), *MANY[:9]))))
+    lines = write_lines(compare(make_design((make_arm("base", 0.0, 0.01), *MANY[:9]))))
     assert len(lines) == 10
     assert "others" not in "".join(lines)
 
@@ -302,14 +302,14 @@ def test_arms_that_are_not_named_are_counted_by_cost_and_by_divergence():
         break_trials(make_arm(f"wd {i}", 0.0, settings={"wd": float(i)}), diverged=tuple(range(10)))
         for i in range(11)
     ]
-    *_, last_cost, divergence = write_texts(make_study((make_arm("base", 0.0, 0.01), *MANY[:1], *diverged)))
+    *_, last_cost, divergence = write_texts(make_design((make_arm("base", 0.0, 0.01), *MANY[:1], *diverged)))
     assert last_cost == "1 other costs 0.096 nats"
     assert divergence == "3 others differ by how often seeds diverge"
 
 
 def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
-    assert write_texts(make_study((make_arm("base", 0.0, seeds=0),), metrics=BOTH)) == []
-    text = "".join(write_answer(compare(replace(make_hostile_study(), arms=make_hostile_study().arms[:4]))))
+    assert write_texts(make_design((make_arm("base", 0.0, seeds=0),), metrics=BOTH)) == []
+    text = "".join(write_answer(compare(replace(make_hostile_design(), arms=make_hostile_design().arms[:4]))))
     assert "<script" not in text
     assert escape(HOSTILE[1]) in text
     assert "\0" not in text
@@ -328,17 +328,17 @@ def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
         largest = max(list_claims(view), key=lambda x: abs(x.verdict.contrast.estimate))
         assert headline.startswith("Of the contrasts on LMModel4’s task, ") or claims[0] == largest
     noisy = replace(make_arm("rung 4", -2.0, 4.0, settings={"clip": 4.0}), against="rung 3")
-    ladder = replace(make_laddered_study(), arms=(*make_laddered_study().arms, noisy))
+    ladder = replace(make_laddered_design(), arms=(*make_laddered_design().arms, noisy))
     assert write_texts(ladder)[0].startswith(
         "Of the decided contrasts, rung 1 shows the largest gain over counts"
     )
 
 
-def test_an_arm_that_is_no_part_is_in_the_answer_of_a_study_of_parts():
+def test_an_arm_that_is_no_part_is_in_the_parts_answer():
     switches = {"a": {"clip": 1.0}, "b": {"alpha": 1.0}, "both": {"clip": 1.0, "alpha": 1.0}}
     arms = [make_arm("base", 0.0), make_arm("lr 0.3", -0.6, settings={"lr": 0.3})]
     arms += [make_arm(name, 0.0, settings=settings) for name, settings in switches.items()]
-    comparison = compare(make_study(tuple(arms)))
+    comparison = compare(make_design(tuple(arms)))
     parts = find_parts(comparison, find_factorial(comparison))
     assert len(parts) >= 2
     lines = [line.striptags() for line in write_answer(comparison, parts)]
@@ -353,5 +353,5 @@ def test_a_gain_on_another_task_is_not_denied():
         make_arm("far", 0.9, settings=other_task),
         replace(make_arm("far, better", -0.9, settings={**other_task, "clip": 2.0}), against="far"),
     )
-    headline = write_texts(make_study(arms))[0]
+    headline = write_texts(make_design(arms))[0]
     assert "No arm is shown to be better on base’s task: 1 worse" in headline

@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.helpers.synthetic_studies import (
+from tests.helpers.designs import (
     compare,
     make_arm,
-    make_pair_study,
-    make_realistic_study,
-    make_study,
+    make_design,
+    make_pair_design,
+    make_realistic_design,
     set_metrics,
 )
 from unrolled.reports.page.render import render, write_index
@@ -77,7 +77,7 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(render_study, n
     "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
 )
 def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
-    render(compare(make_pair_study(question=claim)), tmp_path)
+    render(compare(make_pair_design(question=claim)), tmp_path)
     page = write_index(tmp_path).read_text(encoding="utf-8")
     assert len(find_unmarked_claims(page)) >= 1
 
@@ -95,24 +95,24 @@ def test_the_verdicts_themselves_are_marked_and_not_left_out(render_study):
 
 
 def test_claims_come_in_the_order_of_their_verdicts():
-    kinds = [claim.verdict.kind for claim in list_claims(compare(make_realistic_study()))]
+    kinds = [claim.verdict.kind for claim in list_claims(compare(make_realistic_design()))]
     assert kinds == sorted(kinds, key=["better", "worse", "same", "open"].index)
 
 
 def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     gains = (0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.13, -0.17)
-    base = make_pair_study().arms[0]
+    base = make_pair_design().arms[0]
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = set_metrics(make_arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
-    comparison = compare(make_study((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    states = {row.name: describe_remarks(row, comparison) for row in comparison.arms if row.verdict}
-    assert [row.verdict.kind for row in comparison.arms[1:]] == ["open", "open"]
+    comparison = compare(make_design((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
+    states = {arm.name: describe_remarks(arm, comparison) for arm in comparison.arms if arm.verdict}
+    assert [arm.verdict.kind for arm in comparison.arms[1:]] == ["open", "open"]
     assert ["skewed" in states[name] for name in ("rare", "wide")] == [True, False]
 
 
 def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
     rare = set_metrics(make_arm("an arm with a long name", -0.5, settings={"clip": 1.0}), valid_loss={3: 3.0})
-    comparison = compare(make_study((make_pair_study().arms[0], rare)))
+    comparison = compare(make_design((make_pair_design().arms[0], rare)))
     (warning,) = list_warnings(comparison)
     skewness = comparison.arms[1].contrast.skewness
     assert f"an arm with a long name (skewness {skewness:.1f} over 10 seeds);" in warning
@@ -120,7 +120,7 @@ def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
 
 def test_trials_that_are_still_to_come_are_counted():
     comparison = compare(
-        make_study((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0})))
+        make_design((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0})))
     )
     assert re.findall(r"\d+", describe_trials(comparison)) == ["14", "20", "6"]
     assert "14 of 20 trials finished" in describe_trials(comparison)
@@ -131,7 +131,7 @@ def test_a_factor_without_effect_in_some_seeds_has_a_warning():
     for seed, result in late.results.items():
         proof = {"ok": seed > 1, "declared": "never", "seen": "never" if seed > 1 else "epoch"}
         late.results[seed] = replace(result, witnesses={"reset": proof})
-    comparison = compare(make_study((make_arm("base", 0.0), late)))
+    comparison = compare(make_design((make_arm("base", 0.0), late)))
     assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(comparison)
     assert list(map(str, comparison.arms[1].shown_witnesses)) == [
         "✕ reset seen: epoch, not never (2 of 10 seeds)"
@@ -139,9 +139,9 @@ def test_a_factor_without_effect_in_some_seeds_has_a_warning():
 
 
 def test_the_limits_name_the_machine_and_diverged_seeds():
-    limits = " ".join(list_limits(compare(make_realistic_study()), {"cpu": "Xeon"}))
+    limits = " ".join(list_limits(compare(make_realistic_design()), {"cpu": "Xeon"}))
     assert "converged seeds alone" in limits
     assert "this hardware: Xeon." in limits
     assert "this hardware: H100." in " ".join(
-        list_limits(compare(make_realistic_study()), {"cpu": "Xeon", "gpu": "H100"})
+        list_limits(compare(make_realistic_design()), {"cpu": "Xeon", "gpu": "H100"})
     )

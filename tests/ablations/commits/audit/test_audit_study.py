@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.audit_project import MODEL, STUDY, TRAIN, Branch
+from tests.ablations.commits.audit.branch_project import MODEL, STUDY, TRAIN, Branch
 from tests.helpers.command_call import refuse_command, run_command
 from tests.helpers.git_repository import git, hash_files
 from unrolled.ablations.ledger import Ledger
@@ -81,7 +81,7 @@ def test_forward_each_commit_is_compared_with_the_one_before(branch: Branch) -> 
     assert answer.startswith("Of 3 changes 1 is shown to help; 1 hurts; 1 changes nothing")
 
 
-def test_a_merge_is_one_change_and_a_commit_with_its_revert_is_one(branch: Branch) -> None:
+def test_a_merge_is_one_change_as_are_commit_and_revert(branch: Branch) -> None:
     git(branch.folder, "checkout", "-qb", "side")
     branch.add_part("first", -0.2, "one half")
     branch.add_part("second", -0.2, "other half")
@@ -98,7 +98,7 @@ def test_a_merge_is_one_change_and_a_commit_with_its_revert_is_one(branch: Branc
     assert changes["merges two halves"]["difference"] == pytest.approx(0.4, abs=0.02)
 
 
-def test_a_change_without_which_the_program_fails_is_taken_back_with_what_uses_it(branch: Branch) -> None:
+def test_a_needed_change_is_taken_back_with_what_uses_it(branch: Branch) -> None:
     branch.write("helper.py", "GAIN = -0.3\n")
     branch.commit("adds a module")
     branch.replace("train.py", "import model", "import helper\nimport model")
@@ -114,7 +114,7 @@ def test_a_change_without_which_the_program_fails_is_taken_back_with_what_uses_i
     assert companion.endswith("uses the module")
 
 
-def test_conflicts_in_a_document_or_a_frozen_file_give_no_change_the_effect_of_another(
+def test_conflicts_outside_the_code_give_no_change_the_effect_of_another(
     branch: Branch,
 ) -> None:
     branch.replace("unrolled.toml", "[baseline]", 'frozen = ["frozen.py"]\n[baseline]')
@@ -139,7 +139,7 @@ def test_conflicts_in_a_document_or_a_frozen_file_give_no_change_the_effect_of_a
     assert not any(change["taken_back_with"] for change in changes.values())
 
 
-def test_a_change_that_cannot_stay_without_a_later_one_is_judged_beside_the_tip_without_that(
+def test_a_change_needed_by_a_later_one_is_judged_without_that_one(
     branch: Branch,
 ) -> None:
     branch.add_part("first", 0.3, "hurts")
@@ -213,7 +213,7 @@ def test_a_tip_that_fails_is_refused_in_a_line(branch: Branch) -> None:
     assert "tip" in errors.splitlines()[-1] and "Traceback" not in errors
 
 
-def test_forward_a_commit_after_one_that_cannot_run_says_what_it_is_compared_with(branch: Branch) -> None:
+def test_a_commit_after_one_that_cannot_run_names_its_base(branch: Branch) -> None:
     text = branch.read("train.py")
     git(branch.folder, "rm", "-q", "train.py")
     branch.commit("takes the program away")
@@ -226,7 +226,7 @@ def test_forward_a_commit_after_one_that_cannot_run_says_what_it_is_compared_wit
     assert changes["brings it back"]["remark"].startswith("compared with base")
 
 
-def test_seeds_on_which_the_program_fails_without_a_change_are_counted_in_its_row(branch: Branch) -> None:
+def test_seeds_that_fail_without_a_change_are_counted_in_its_row(branch: Branch) -> None:
     branch.replace("train.py", "def read_seed", "assert model.SAFE or sys.argv[1] != '3'\n\n\ndef read_seed")
     branch.replace("model.py", "STREAM = 0", "STREAM = 0\nSAFE = True")
     branch.commit("checks a value")

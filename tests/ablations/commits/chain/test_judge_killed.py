@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import command_without_mlflow
-from tests.helpers.command_process import make_environment
-from tests.helpers.judge_project import (
+from tests.ablations.commits.chain.chain_project import (
     STUDY,
     commit_change,
     count_trials,
@@ -21,6 +19,8 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_process import make_environment
 from unrolled.ablations.commits.chain.chain_record import read_chain
 from unrolled.ablations.commits.chain.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger
@@ -49,7 +49,7 @@ def long_project(tmp_path: Path) -> Path:
     return make_proposal(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 20]"))
 
 
-def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
+def test_a_killed_judge_goes_on_to_the_same_end(
     long_project: Path, tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     process = subprocess.Popen(
@@ -80,7 +80,7 @@ def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
     assert [copy_facts[key] for key in same] == [facts[key] for key in same]
 
 
-def test_a_chain_that_lacks_a_file_or_has_a_damaged_one_is_refused(project: Path) -> None:
+def test_a_chain_with_a_missing_or_damaged_file_is_refused(project: Path) -> None:
     for _ in range(2):
         judge(project, candidate="main" if not (project / "results").exists() else "HEAD")
     folder = project / "results" / "chains" / "night"

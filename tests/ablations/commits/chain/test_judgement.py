@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_call import run_command
-from tests.helpers.git_repository import git, hash_files
-from tests.helpers.judge_project import (
+from tests.ablations.commits.chain.chain_project import (
     STUDY,
     call_judge,
     commit_change,
@@ -19,6 +17,8 @@ from tests.helpers.judge_project import (
     model_source,
     read_record,
 )
+from tests.helpers.command_call import run_command
+from tests.helpers.git_repository import git, hash_files
 from unrolled.reports.statistics.chain_levels import compute_next_level
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
@@ -88,7 +88,7 @@ def test_a_proposal_that_edits_what_judges_it_is_refused(project: Path, name: st
     assert count_trials(project) == 0
 
 
-def test_a_crash_counts_as_p_1_and_one_before_the_first_trial_takes_no_level(project: Path) -> None:
+def test_a_crash_counts_as_p_1_after_the_first_trial_alone(project: Path) -> None:
     commit_change(project, "broken", model__py="raise SystemExit('no such thing')\n")
     code, facts = judge(project)
     assert (code, facts["outcome"], facts["p"]) == (1, "crash", 1)
@@ -233,7 +233,7 @@ def test_one_number_under_every_seed_and_numbers_of_no_seed_are_refused(project:
     assert read_record(project).incumbent_number == 0
 
 
-def test_a_kept_candidate_that_takes_no_time_is_refused_where_it_is_verified(
+def test_a_kept_candidate_that_takes_no_time_fails_verification(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="1"))
@@ -246,7 +246,7 @@ def test_a_kept_candidate_that_takes_no_time_is_refused_where_it_is_verified(
     assert judge(project, "--verify")[0] == 0
 
 
-def test_an_incumbent_that_fails_is_bad_input_and_a_candidate_that_diverges_is_discarded(
+def test_a_failing_incumbent_is_bad_input_and_a_diverging_candidate_discarded(
     project: Path,
 ) -> None:
     commit_change(project, "diverges", model__py=model_source(BASE="float('inf')", STREAM="1"))

@@ -113,7 +113,7 @@ def test_a_killed_driver_takes_its_trials_with_it(
     )
 
 
-def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
+def test_a_worker_with_other_code_is_refused_before_any_trial(
     processes, ledger: Ledger, tmp_path: Path
 ) -> None:
     processes.start_scheduler()
@@ -126,7 +126,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
     assert not ledger.find_result_files()
 
 
-def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
+def test_a_trial_that_a_worker_computes_otherwise_ends_the_run(
     two_workers: str, ledger: Ledger, tmp_path: Path
 ) -> None:
     """Whatever joins or changes after the workers were checked: the trial's own process checks again."""

@@ -75,9 +75,7 @@ width = [2]
 
 
 @pytest.mark.slow
-def test_a_program_and_its_commits_have_the_same_numbers_on_a_cluster_and_here(
-    two_places: str, tmp_path: Path
-) -> None:
+def test_programs_and_commits_have_the_same_numbers_on_a_cluster(two_places: str, tmp_path: Path) -> None:
     for name, text in {
         "train.py": PROGRAM,
         "mine.toml": PROGRAMS,
@@ -97,7 +95,7 @@ def test_a_program_and_its_commits_have_the_same_numbers_on_a_cluster_and_here(
 
 
 @pytest.mark.slow
-def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two_places: str, tmp_path: Path) -> None:
+def test_a_study_on_a_cluster_ends_as_it_does_here(two_places: str, tmp_path: Path) -> None:
     outcomes = []
     for name, flags in (("here", ("-j", "1")), ("there", ("--cluster", two_places))):
         (tmp_path / name).mkdir()

@@ -1,4 +1,4 @@
-"""Synthetic studies (effects that are known, failures, names that bite), and what tests read of a page."""
+"""Designs of synthetic studies (known effects, failures, names that bite), and what tests read of a page."""
 
 import math
 import random
@@ -21,8 +21,8 @@ from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.compare.trial_frame import tabulate_results
+from unrolled.reports.foreign import design as foreign_design
 from unrolled.reports.foreign.columns import Columns, arrange_table
-from unrolled.reports.foreign.design import make_design
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.estimators import mean_tails, moments
 
@@ -35,7 +35,7 @@ PROVENANCE = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C",
 PROVENANCE |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
-# Losses of eight seeds, in nats, whose statistics are known: see statistics/test_statistics.py.
+# Losses of eight seeds, in nats, whose statistics are known: see statistics/test_contrasts.py.
 B = (1.22, 1.31, 1.27, 1.40, 1.25, 1.29, 1.33, 1.24)  # baseline
 A = (1.17, 1.28, 1.21, 1.36, 1.21, 1.22, 1.30, 1.20)
 C = (1.21, 1.32, 1.26, 1.41, 1.25, 1.28, 1.34, 1.24)
@@ -74,7 +74,7 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     """Return the comparison of the arms of a table from elsewhere."""
     frame = frame.reset_index(drop=True)
     table = arrange_table(frame, columns, "elsewhere.csv")
-    design = make_design(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
+    design = foreign_design.make_design(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
     return comparison.compare(table, design)
 
 
@@ -195,8 +195,8 @@ def break_trials(
     return replace(arm, results=results)
 
 
-def make_study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
-    """Return a study of these arms by the loss, which looks once."""
+def make_design(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
+    """Return the design of a study of these arms by the loss, which looks once."""
     fields: dict[str, Any] = {
         "study": "regularization",
         "question": "Which parts of LMModel7 carry its gain over LMModel6?",
@@ -212,9 +212,9 @@ def make_study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: A
 
 
 @cache
-def make_realistic_study() -> Design:
-    """Return a study with every verdict but one, a sweep, a full 2² factorial, failures and another task."""
-    return make_study(
+def make_realistic_design() -> Design:
+    """Return a design with every verdict but one, a sweep, a full 2² factorial, failures and another task."""
+    return make_design(
         (
             make_arm("LMModel6", 0.0),
             make_arm(
@@ -235,8 +235,8 @@ def make_realistic_study() -> Design:
 
 
 @cache
-def make_switched_study() -> Design:
-    """Return a study of LMModel7's parts: leave one out, add one to LMModel6, and the full 2⁴.
+def make_switched_design() -> Design:
+    """Return the design of a study of LMModel7's parts: leave one out, add one to LMModel6, and the full 2⁴.
 
     Tying brings −.2, dropout −.1, AR −.05 and TAR nothing; tying and dropout together .08 less than that.
     """
@@ -262,7 +262,7 @@ def make_switched_study() -> Design:
     keys = ("tying", "dropout", "alpha", "beta")
     corners = [corner for n in (2, 3, 4) for corner in combinations(keys, n)]
     remaining_levels = ({key: level for key, level in off.items() if key != added} for added in off)
-    return make_study(
+    return make_design(
         (
             cell("LMModel7"),
             *(cell(f"no {key}", **{key: off[key]}) for key in off),
@@ -279,12 +279,12 @@ def make_switched_study() -> Design:
     )
 
 
-def make_looked_study(*more_arms: MeasuredArm, **facts: Any) -> Design:
-    """Return a study after two looks.
+def make_looked_design(*more_arms: MeasuredArm, **facts: Any) -> Design:
+    """Return the design of a study after two looks.
 
     One contrast was decided at the first, with two trials too many; others are open.
     """
-    return make_study(
+    return make_design(
         (
             make_arm("base", 0.0, seeds=16),
             make_arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
@@ -296,7 +296,7 @@ def make_looked_study(*more_arms: MeasuredArm, **facts: Any) -> Design:
     )
 
 
-def make_laddered_study() -> Design:
+def make_laddered_design() -> Design:
     """Return a ladder whose first rung is compared with counts, a reference that has no epochs."""
     counts = make_arm("counts", 0.4, 0.0, model="ngram-2")
     results = {s: replace(r, curves={}, metrics=_leave_updates_out(r)) for s, r in counts.results.items()}
@@ -304,7 +304,7 @@ def make_laddered_study() -> Design:
     compared_rungs = [
         replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)
     ]
-    return make_looked_study(
+    return make_looked_design(
         replace(counts, results=results), *compared_rungs, study="ladder", seen_pairs={"rung 1": 12}
     )
 
@@ -315,9 +315,9 @@ def _leave_updates_out(result: Result) -> dict[str, float]:
 
 
 @cache
-def make_hostile_study() -> Design:
-    """Return a study whose names would run as markup, mathematics or a formula, or end a string."""
-    return make_study(
+def make_hostile_design() -> Design:
+    """Return a design whose names would run as markup, mathematics or a formula, or end a string."""
+    return make_design(
         tuple(make_arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
         study='"><img src=x onerror=alert(1)>',
         question="</title><script>alert(2)</script>",
@@ -326,7 +326,7 @@ def make_hostile_study() -> Design:
     )
 
 
-def make_program_study(*metrics: Metric) -> Design:
+def make_program_design(*metrics: Metric) -> Design:
     """Return a program's study of two arms with curves; seed 9 stops a step before the others."""
     arms = []
     for name, lr, error, seconds in (("baseline", 0.1, 0.2, 4.0), ("lr 0.5", 0.5, 0.1, 2.0)):
@@ -341,10 +341,10 @@ def make_program_study(*metrics: Metric) -> Design:
             curves = dict.fromkeys(("train_loss", "error"), curve)
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
-    return make_study(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
+    return make_design(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
 
 
-def make_audited_study() -> Design:
+def make_audited_design() -> Design:
     """Return an audit of two changes of a program, of which the first could not be judged."""
     first, second = (
         AuditedChange(name=f"{digit * 7} change {digit}", hash=digit * 40, added=1, deleted=12, **facts)
@@ -352,10 +352,10 @@ def make_audited_study() -> Design:
     )
     audit = Audit(changes=(first, second), forward=False)
     return replace(
-        make_program_study(Metric("error", 0.01), Metric("train_loss", 0.1)), study="audit", audit=audit
+        make_program_design(Metric("error", 0.01), Metric("train_loss", 0.1)), study="audit", audit=audit
     )
 
 
-def make_pair_study(**facts: Any) -> Design:
-    """Return a study of a baseline and an arm that is .1 worse."""
-    return make_study((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), **facts)
+def make_pair_design(**facts: Any) -> Design:
+    """Return the design of a study of a baseline and an arm that is .1 worse."""
+    return make_design((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), **facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.bundle_files import (
+from tests.ablations.bundles.bundle_files import (
     Spoil,
     edit_file,
     first_name,
@@ -105,7 +105,7 @@ def test_a_fault_fails_a_bundle_whose_trials_are_bit_identical(
     assert "no page is written" in output and not (bundle.parent / "out").exists()
 
 
-def test_a_number_that_was_changed_is_found_when_its_trial_is_trained_again(bundle: Path) -> None:
+def test_a_changed_number_is_found_by_training_its_trial_again(bundle: Path) -> None:
     forge(bundle, reseal_file("ledger/trials", change_loss))
     process = run_command(bundle.parent, "verify", "small.zip", "-n", "4")
     assert process.returncode == 1 and ", 0 faults" in process.stdout
@@ -123,9 +123,7 @@ def test_a_number_that_was_changed_is_found_when_its_trial_is_trained_again(bund
         (remove_source, "source/: lacks bench/chapter/run.py"),
     ],
 )
-def test_a_planted_change_is_found_also_where_its_hashes_were_made_to_fit(
-    bundle: Path, spoil: Spoil, message: str
-) -> None:
+def test_a_planted_change_is_found_though_its_hashes_fit(bundle: Path, spoil: Spoil, message: str) -> None:
     forge(bundle, spoil)
     assert message in find_faults(bundle)
 
@@ -148,7 +146,7 @@ def test_a_bundle_whose_plan_contradicts_itself_is_none(
     assert message in process.stderr
 
 
-def test_a_file_that_was_changed_added_or_taken_out_is_found_by_its_hash(bundle: Path) -> None:
+def test_a_changed_added_or_removed_file_is_found_by_its_hash(bundle: Path) -> None:
     files = read_files(bundle)
     result = first_name(files, "ledger/trials")
     text = first_name(files, "files")
@@ -221,7 +219,7 @@ def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
     assert {path.name for path in bundle.parent.rglob("*")} == {"small.zip", "mlflow.db"}
 
 
-def test_a_ledger_whose_plan_was_forged_is_neither_reported_nor_bundled_nor_verified(
+def test_a_forged_plan_is_neither_reported_nor_bundled_nor_verified(
     author_folder: Path,
 ) -> None:
     (file,) = (author_folder / "results" / "plans").glob("*.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rocrate.rocrate import ROCrate
 
-from tests.helpers.bundle_files import make_bundle, read_files, verify_bundle
+from tests.ablations.bundles.bundle_files import make_bundle, read_files, verify_bundle
 from tests.helpers.command_call import check_command, refuse_command
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION
 

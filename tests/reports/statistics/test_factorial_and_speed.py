@@ -1,4 +1,4 @@
-"""Factorial effects, curves, throughput, best of n, and a published value."""
+"""Factorial effects, and ratios of speeds."""
 
 import itertools
 import math
@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unrolled.reports.chapter.book import predict_value
 from unrolled.reports.statistics.factorial_effects import estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale
 from unrolled.reports.statistics.speed_ratio import measure_speed_ratio
 
-OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of eight seeds
 FACTORS = ("tying", "dropout", "ar")
 
 
@@ -101,24 +99,3 @@ def test_a_speed_that_cannot_be_compared_is_refused() -> None:
     assert measure_speed_ratio([(1, 1), (2, 2)]) is None
     with pytest.raises(ValueError, match="positive and finite"):
         measure_speed_ratio([(1, 1), (2, 2), (0, 3)])
-
-
-def test_a_published_value_is_compared_with_the_prediction_interval() -> None:
-    prediction = predict_value(OURS, 0.640055)
-    far = predict_value(OURS, 0.70)
-    assert prediction is not None
-    assert far is not None
-    assert (round(prediction.interval.low, 5), round(prediction.interval.high, 5)) == (0.60434, 0.67716)
-    assert (round(prediction.p, 3), round(far.p, 4)) == (0.965, 0.0063)
-    assert prediction.wording == "a plausible single run of our procedure"
-    assert far.wording == "not a plausible single run of our procedure"
-
-
-def test_a_prediction_counts_diverged_seeds_and_refuses_nan() -> None:
-    prediction = predict_value([*OURS, math.inf], 0.64)
-    assert prediction is not None
-    assert prediction.diverged == 1
-    assert prediction.wording.endswith("given convergence (1 diverged)")
-    assert predict_value([0.6, 0.7, math.inf], 0.64) is None
-    with pytest.raises(ValueError, match="NaN"):
-        predict_value([*OURS, math.nan], 0.64)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from tests.helpers.synthetic_studies import four_errors
+from tests.helpers.designs import four_errors
 from tests.simulations.simulate_rules import simulate_stretch
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import mean_interval, moments

@@ -163,7 +163,7 @@ def test_a_script_without_a_seed_has_a_study_without_one(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("split", "is_warned_of"), [("train_test_split(x, random_state=args.seed)", True), ("x", False)]
 )
-def test_a_script_that_splits_its_data_is_warned_of_a_split_by_seed(
+def test_a_script_that_splits_data_by_seed_is_warned_of(
     tmp_path: Path, split: str, is_warned_of: bool
 ) -> None:
     source = "import argparse\nparser = argparse.ArgumentParser()\n"
@@ -330,9 +330,3 @@ def test_a_script_is_read_for_a_program_alone(tmp_path: Path, kind: str, file: s
         "unrolled: --for train.py: "
     )
     assert not (tmp_path / file).exists()
-
-
-def test_the_plan_of_a_finished_study_has_nothing_left(program_copy: Path) -> None:
-    output = check_command(program_copy, "plan", "mine.toml")
-    assert "nothing is left to train" in output
-    assert "trials expected" not in output

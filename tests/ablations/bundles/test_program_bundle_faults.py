@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from tests.helpers.bundle_files import Spoil, edit_file, first_name, forge, verify_bundle
+from tests.ablations.bundles.bundle_files import Spoil, edit_file, first_name, forge, verify_bundle
 from tests.helpers.command_call import check_command
 from unrolled.ablations.ledger import seal, unseal
 

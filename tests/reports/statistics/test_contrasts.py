@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from tests.helpers import synthetic_studies
+from tests.helpers import designs
 from unrolled.reports.statistics.arm_summary import summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
@@ -23,10 +23,7 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
-A, B, C, D = (
-    dict(enumerate(x))
-    for x in (synthetic_studies.A, synthetic_studies.B, synthetic_studies.C, synthetic_studies.D)
-)
+A, B, C, D = (dict(enumerate(x)) for x in (designs.A, designs.B, designs.C, designs.D))
 
 
 def round_ends(interval: Interval | None, digits: int) -> tuple[float, float]:
