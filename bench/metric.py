@@ -74,7 +74,7 @@ SHARES = frozenset(_SHARES.split())
 """Metrics that are known to lie between 0 and 1, by their whole names in lower case."""
 
 BETTER_CURE = 'give better = "higher" or "lower"'
-"""The cures for a metric of unknown direction, in a study and in Python."""
+"""The cure for a metric of unknown direction."""
 TRAINING_SPLITS = "train", "training"
 VALIDATION_SPLITS = "val", "valid", "validation", "dev", "eval"
 TEST_SPLITS = ("test",)

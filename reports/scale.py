@@ -167,7 +167,7 @@ class Scale:
         return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
 
     def format_interval_cell(self, interval: Interval | None) -> str:
-        """Return the ends of a difference's interval as a table has them, whose next cell is the level."""
+        """Return the ends of a difference's interval as a table has them, without its confidence."""
         if interval is None:
             return "–"
         return (

@@ -32,21 +32,21 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
     compared_arms = {compared.name: compared for compared in comparison.arms}
-    summaries = []
+    arm_runs = []
     scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
         compared = compared_arms[arm.name]
-        summary = _make_arm_run(
+        arm_run = _make_arm_run(
             plan, scale, arm, compared.measured, compared if comparison.is_sequential else None
         )
-        numbers = {**summary.metrics, **differences.get(arm.name, {})}
+        numbers = {**arm_run.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(number) for name, number in numbers.items()}
         verdict = compared.reason_not_compared or ("A/A check" if compared.index else "baseline")
         if compared.verdict:
             marks = [*compared.standing, *(["provisional"] if compared.verdict.provisional else [])]
             verdict = f"{compared.verdict.text}{format_brackets(', '.join(marks))}"
-        summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
-    return tuple(summaries)
+        arm_runs.append(replace(arm_run, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
+    return tuple(arm_runs)
 
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
@@ -78,7 +78,7 @@ def _make_arm_run(
 
 
 def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
+    """Return, by arm, the differences from its baseline by each metric, on the measured scale."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.views:
         for arm in view.judged_arms:

@@ -142,9 +142,9 @@ class Plan:
     stopping_rule: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Whether contrasts unlikely to be decided get all seeds. `study_hash` lacks it: error rates stay."""
+    """Whether contrasts unlikely to be decided get all seeds. Not in `study_hash`: error rates stay."""
     measures_nondeterminism: bool = True
-    """Whether `nondeterminism` is measured. `study_hash` lacks it: without it the plan makes fewer claims."""
+    """Whether `nondeterminism` is measured. If not, the plan makes fewer claims. Not in `study_hash`."""
     stop_reason: str = ""
     """Why the first trials stopped the study; "" if they did not."""
     nondeterminism: Mapping[str, float] | None = None

@@ -44,9 +44,8 @@ def find_seen_contrasts(
 ) -> list[ArmPair]:
     """Return the contrasts of which at least SEEN_PAIRS pairs were shown, on whatever seeds.
 
-    `trials` are the trials of the arms, with their settings: results with these settings are found whatever
-    their code. An arm without a trial in `trials` is found by the identity of its trials, so only results of
-    the present code are found.
+    - Of an arm with a trial in `trials`, results with its settings are found, of whatever code.
+    - Of any other arm, results are found by the identities of its trials: those of the present code alone.
     """
     keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown_trials)}
     seeds = defaultdict(set)

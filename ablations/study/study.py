@@ -109,8 +109,11 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: compared arm → the arm that it is compared with.
 
-        Three kinds of arms have no contrast: the A/A check, an arm of another task, and a reference. A
-        reference is an arm without `against` that another arm is compared with, or that no seed changes.
+        These arms have none:
+
+        - the A/A check
+        - an arm of another task than its base
+        - an arm without `against` that another arm is compared with, or that no seed changes: a reference
         """
         contrasts = {}
         bases = {arm.against for arm in self.arms}

@@ -71,7 +71,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """
     results = ledger.read_results(list_first_trials(plan))
     final_results = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
-    _require_all_numbers(
+    _refuse_failures(
         [plan.make_study_result(stored) for stored in final_results if stored.status != "failed"], plan
     )
 
@@ -89,7 +89,7 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, StudyR
         for id in stored_results
         if not plan.should_retrain(stored_results[id], retry=study_run.options.retry)
     }
-    _require_all_numbers(
+    _refuse_failures(
         [plan.make_study_result(stored_results[id]) for id in stored_results if id in final_ids], plan
     )
     missing_trials = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final_ids]
@@ -97,21 +97,21 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, StudyR
     if study_run.interrupted:
         raise _TrainingEnded
     results = plan.make_study_results(ledger.read_results(ids))
-    _require_all_numbers(results.values(), plan)
+    _refuse_failures(results.values(), plan)
     if len(results) < len(ids):  # the budget has run out
         raise _TrainingEnded
     return results
 
 
-def _require_all_numbers(results: Iterable[StudyResult], plan: Plan) -> None:
+def _refuse_failures(results: Iterable[StudyResult], plan: Plan) -> None:
     """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
     for result in results:
         arm, seed = plan.arm_and_seed_by_id[result.trial.id]
         if not arm.is_other_commit and plan.stopping_rule != StoppingRule.GATE:
-            _require_numbers(result, arm, seed)
+            _refuse_failure(result, arm, seed)
 
 
-def _require_numbers(result: StudyResult, arm: PlannedArm, seed: int, key: str = "") -> None:
+def _refuse_failure(result: StudyResult, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
     reason = format_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
@@ -140,7 +140,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     plan = study_run.plan
     study_result = plan.make_study_result(second)
     arm, seed = plan.arm_and_seed_by_id[second.trial.id]
-    _require_numbers(study_result, arm, seed, "trained a second time")
+    _refuse_failure(study_result, arm, seed, "trained a second time")
     differing_metrics = _find_differing_metrics(first, second)
     names = [] if differing_metrics.isdisjoint(plan.qualities) else plan.qualities
     measured_plan = replace(

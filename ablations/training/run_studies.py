@@ -185,7 +185,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     if todo and plan.is_of_program:
         _print_costs(study_run)
     for result in study_run.scheduler.results.values():
-        study_run.budget.measure_trial(result)
+        study_run.budget.add_trial(result)
         if result.status != "failed":  # another study may be training it again
             # a killed driver may have recorded the result without removing them
             remove_checkpoints(ledger.checkpoints, result)

@@ -131,9 +131,9 @@ def _find_turn(arm: int, seed: int, arms: int) -> int:
 
 
 def _describe_stage(look: int, looks: int) -> str:
-    """Return the look that is trained for: "after look 2 of 5, "; "" if `look` is 0: nothing asks for seeds.
+    """Return how far the looks are: "after look 2 of 5, " while the third is trained for; "" at the end.
 
-    `look` counts from 1.
+    `look` is the look that is trained for, counted from 1; 0 if nothing asks for seeds.
     """
     if not look or looks == 1:
         return ""

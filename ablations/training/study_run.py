@@ -60,7 +60,7 @@ class Budget:
         start = time.monotonic()
         return Budget(start + (self._end - start) / 2)
 
-    def measure_trial(self, result: StudyResult) -> None:
+    def add_trial(self, result: StudyResult) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
             self._expected_seconds += result.trial.expected_seconds
@@ -132,7 +132,7 @@ class StudyRun:
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending_ids:
                     queue_page()  # not after the last look: the end of the run renders that page
-                self.budget.measure_trial(result)
+                self.budget.add_trial(result)
                 # the writer reads a result when its turn comes, as thousands may be queued
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read_result, id))
                 show_result(result)

@@ -1,4 +1,4 @@
-"""The metrics of the chapter's trials: a row each says how studies, pages and MLflow show it.
+"""The metrics of the chapter's trials that are shown, or are costs: a row each says how and where.
 
 The numbers come from `bench.chapter.metrics` and `bench.chapter.run`, whose source is part of a trial's
 identity. The source of this module is not, so that an edit of it trains no trial again.

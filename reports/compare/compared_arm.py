@@ -67,7 +67,7 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # see `Design.count_attempts`
-    gets_verdict: bool = False  # False without a contrast, and for the A/A check
+    gets_verdict: bool = False  # whether its contrast is judged, even before it has results
     is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
     has_ended: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"

@@ -136,7 +136,7 @@ class Contrast:
     def divergence_p(self) -> float:
         """The exact two-sided p of the test that both sides diverge equally often (McNemar 1947).
 
-        A lost pair counts against a difference: as a divergence of the side that diverges less often.
+        A lost pair counts against a difference: 5 against 0 with 2 lost pairs is tested as 5 against 2.
         """
         return self._divergence_p(self.lost_count)
 
@@ -158,8 +158,8 @@ class Contrast:
         fewer, more = sorted((self.arm_lacks, self.base_lacks))
         excess = more - fewer
         allowed = max(FEWEST_FAILURES, 0.1 * (self.pairs + self.lost_count))
-        pairs = self.lost_count > 0 and (excess >= allowed or _mcnemar_p(fewer, more) <= ALPHA)
-        return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
+        loses_unequally = self.lost_count > 0 and (excess >= allowed or _mcnemar_p(fewer, more) <= ALPHA)
+        return loses_unequally or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 
     @property
     def diverges_more(self) -> int:

@@ -68,8 +68,8 @@ def write_answer(
 
 def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
     """Return the context that an answer is about: if possible, the baseline's own; "" without parts."""
-    settings = comparison.arms[0].measured.example_trial
-    levels = settings.flat_settings() if settings else {}
+    trial = comparison.arms[0].measured.example_trial
+    levels = trial.flat_settings() if trial else {}
     has_parts_off = all(levels.get(part.factor.key) == part.factor.off for part in parts)
     contexts = sorted(CONTEXTS, key=lambda context: (context == ALONE) is not has_parts_off)
     return next((name for name in contexts if any(part.verdicts[name] for part in parts)), "")

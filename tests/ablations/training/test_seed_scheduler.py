@@ -286,8 +286,8 @@ def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
     assert budget.allows_trial(10.0) and not budget.has_refused
     trial = ProgramTrial(seed=0)
     assert trial.expected_seconds == 60
-    budget.measure_trial(Result(trial=trial, status="failed", attempt_seconds=0.1))
-    budget.measure_trial(Result(trial=trial, status="done", attempt_seconds=40.0, metrics={"seconds": 120.0}))
+    budget.add_trial(Result(trial=trial, status="failed", attempt_seconds=0.1))
+    budget.add_trial(Result(trial=trial, status="done", attempt_seconds=40.0, metrics={"seconds": 120.0}))
     assert not budget.allows_trial(6.0) and budget.has_refused
     assert budget.allows_trial(5.0) and not budget.is_over
     clock[0] = 110.0
