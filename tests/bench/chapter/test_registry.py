@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
+from unrolled.ablations.study.chapter import OPTIONS
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.trial import make_chapter_trial
 
@@ -66,3 +67,8 @@ def test_the_registry_and_the_text_are_read_without_torch() -> None:
 def test_a_name_like_no_other_is_refused_with_the_list() -> None:
     with raises_bad_input("lm1, lm2, ", place="model 'transformer'"):
         find_model("transformer")
+
+
+def test_every_option_of_a_model_has_its_meaning_and_range() -> None:
+    options = {option for spec in ZOO.values() for option in spec.options}
+    assert options <= OPTIONS.keys(), "an option without a row would take any value"
