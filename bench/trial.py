@@ -175,7 +175,7 @@ class Trial:
         return ""
 
     def list_hashed_files(self) -> dict[str, Path]:
-        """Return the user's files that enter its identity and may be named in an error, by name."""
+        """Return the user's files that enter its identity, by name."""
         return {}
 
     def identify(self) -> Self:

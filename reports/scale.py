@@ -65,6 +65,10 @@ class Scale:
         """Return the measured difference of a judged one; of logarithms, 100 (exp(x / log) − 1) per cent."""
         return 100 * (safe_exp(x / self.log) - 1) if self.log else x
 
+    def convert_finite(self, x: float | None) -> float | None:
+        """Return the measured difference of a judged one, as JSON has it: None for one without a size."""
+        return None if x is None or not math.isfinite(x) else self.convert_difference(x)
+
     def scale_difference(self, x: float) -> float:
         """Return a judged difference in `difference_unit`."""
         return self.convert_difference(x) if self.log else self.multiplier * x

@@ -15,7 +15,7 @@ from unrolled.ablations.commits.chain.chain_record import (
     has_chain,
     read_chain,
 )
-from unrolled.ablations.commits.chain.chain_rows import write_outcome_line
+from unrolled.ablations.commits.chain.chain_rows import find_scale, write_outcome_line
 from unrolled.ablations.commits.chain.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
@@ -107,6 +107,7 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
     record = entry.record
     proposal = entry.proposal
     base = record.find_candidate(proposal.incumbent_number)
+    difference, bound = map(find_scale(entry.metric).convert_finite, (proposal.difference, proposal.bound))
     return {
         "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,
@@ -119,9 +120,9 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
         "compared_with": _describe_content(base),
         "incumbent": _describe_content(record.incumbent),
         "metric": entry.metric.name,
-        "delta": entry.metric.zone,
-        "difference": proposal.difference,
-        "bound": proposal.bound,
+        "delta": entry.metric.delta,
+        "difference": difference,
+        "bound": bound,
         "p": proposal.p if proposal.outcome and proposal.is_tested else None,
         "level": proposal.level,
         "pairs": proposal.pairs,

@@ -180,7 +180,7 @@ def _only_counted_files(
     """Refuse, within the block, that a plug-in reads files that do not count in the trial's identity."""
     if reads is None or not trial.source:
         return nullcontext()
-    paths = [*plugins.list_hashed_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
+    paths = [*trial.list_hashed_files(), os.environ["UNROLLED_CHECKPOINTS"]]
     return reads.refuse_other_files(paths, Path(plug_ins[0]).name)
 
 
@@ -200,12 +200,12 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
         return f"out of memory ({message}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message
-    place = _locate_in_program(error, trial) or plugins.locate_error(error)
+    place = plugins.locate_error(error) or _locate_in_files(error, trial)
     return ": ".join(filter(None, (place, type(error).__name__, message)))
 
 
-def _locate_in_program(error: BaseException, trial: Trial) -> str:
-    """Return "train.py, line 9" if the error passed through a file of the trial's program, else ""."""
+def _locate_in_files(error: BaseException, trial: Trial) -> str:
+    """Return "train.py, line 9" if the error passed through a file of the user, else ""."""
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now
         names = {path.resolve(): name for name, path in trial.list_hashed_files().items()}

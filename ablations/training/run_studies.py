@@ -180,7 +180,7 @@ def _prepare_training(study_run: StudyRun) -> None:
             print_line(reason)
     _check_arms(todo, study_run)
     plan = add_earlier_verdicts(plan, ledger)
-    study_run.replace_plan(plan_store.store_plan(plan, ledger, study_run.trials))
+    study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
     study_run.writer.open_study(study_run.plan)
     if todo and plan.is_of_program:
         _print_costs(study_run)

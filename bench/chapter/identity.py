@@ -94,10 +94,9 @@ def check_as_planned(trial: Trial, current: Trial) -> None:
     require(current.source == trial.source, rule, cure=cure)
 
 
-def list_plug_in_files(model: str, options: Mapping[str, Scalar]) -> set[Path]:
-    """Return the files of the plug-ins of a model with these options, which count in a trial's identity."""
-    sources = find_plug_in_sources(model, find_active_penalties(options))
-    return {Path(file) for source in sources for file in source.files}
+def list_plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
+    """Return the files of the plug-ins of a model and its penalties, which count in a trial's identity."""
+    return {Path(file) for sources in find_plug_in_sources(model, penalties) for file in sources.files}
 
 
 def list_versions(model: str, engine: str, penalties: Iterable[str]) -> list[str]:
@@ -121,9 +120,7 @@ def hash_source(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     For plug-ins, a second hash follows after a "-". Raises BadInput for an unknown model.
     """
     hash_of_package = hash_package(model, engine, BENCH, penalties)
-    sources = find_plug_in_sources(model, penalties)
-    paths = {Path(file) for source in sources for file in source.files}
-    files = sorted(paths, key=lambda path: (path.name, path))
+    files = sorted(list_plug_in_files(model, penalties), key=lambda path: (path.name, path))
     return f"{hash_of_package}-{hash_contents(files)}" if files else hash_of_package
 
 

@@ -26,7 +26,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from unrolled.bench.chapter.identity import list_plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES, ModelSpec, Penalty
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -34,7 +33,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, record_content
 from unrolled.bench.module_sources import find_sources
 from unrolled.bench.regular_files import read_regular_file
-from unrolled.bench.trial import PLANNED_FIELDS, Scalar, Trial
+from unrolled.bench.trial import PLANNED_FIELDS, Scalar
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -128,12 +127,6 @@ def data_file(name: str) -> Path:
 def is_plug_in(name: str) -> bool:
     """Return True for the name of a user's file, and False for a module such as `bench.chapter.warm_up`."""
     return name.endswith(".py")
-
-
-def list_hashed_files(trial: Trial) -> set[str]:
-    """Return the files that enter a trial's identity, without Unrolled's own: its text and its plug-ins'."""
-    assert isinstance(trial, ChapterTrial)
-    return {trial.corpus, *map(str, list_plug_in_files(trial.model, trial.options))}
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from unrolled.bench.chapter.identity import check_as_planned, compute_identity_fields, list_plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.models.spec import select_needed_modules
+from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_modules
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text
 from unrolled.bench.errors import require
 from unrolled.bench.identity import read_file_state
@@ -196,7 +196,8 @@ class ChapterTrial(Trial):
         """
         if not self.source:
             return {}
-        states = {path: read_file_state(path) for path in list_plug_in_files(self.model, self.options)}
+        files = list_plug_in_files(self.model, find_active_penalties(self.options))
+        states = {path: read_file_state(path) for path in files}
         current = self.identify()
         require(
             hash_text(read_corpus_text(self.corpus)) == self.data,
@@ -224,6 +225,11 @@ class ChapterTrial(Trial):
     def select_modules(self, loaded: Sequence[str]) -> list[str]:
         """Return the modules and plug-ins of a study that this trial needs."""
         return select_needed_modules(self.model, self.options, loaded)
+
+    def list_hashed_files(self) -> dict[str, Path]:
+        """Return its text and the files of its plug-ins, by path."""
+        files = list_plug_in_files(self.model, find_active_penalties(self.options))
+        return {str(path): path for path in (Path(self.corpus), *files)}
 
     def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the text by its relative path, unless every machine has it."""

@@ -1,6 +1,5 @@
 """An audit in words: which changes of a branch help, by the study's first metric."""
 
-import math
 from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -224,6 +223,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
         arm = _find_arm(change, comparison)
         contrast = arm.contrast if arm else None
         interval = arm.interval if arm else None
+        convert = comparison.scale.convert_finite
         records.append(
             {
                 "commit": change.hash,
@@ -231,8 +231,8 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
                 "added": change.added,
                 "deleted": change.deleted,
                 "effect": row.effect,
-                "difference": _finite_or_none(contrast.estimate) if contrast else None,
-                "interval": interval and [_finite_or_none(end) for end in (interval.low, interval.high)],
+                "difference": convert(contrast.estimate) if contrast else None,
+                "interval": interval and [convert(end) for end in (interval.low, interval.high)],
                 "level": interval and interval.confidence,
                 "pairs": row.seeds,
                 "taken_back_with": change.taken_back_with,
@@ -246,8 +246,3 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
         "answer": describe_audit(comparison),
         "changes": records,
     }
-
-
-def _finite_or_none(x: float | None) -> float | None:
-    """Return a finite number, or None, as JSON has no infinity."""
-    return x if x is not None and math.isfinite(x) else None
