@@ -92,7 +92,7 @@ class StudyRun:
     interrupted: bool = False  # whether Ctrl-C ended the run
 
     def replace_plan(self, plan: Plan) -> None:
-        """Go on by another plan of the same trials, whose `nondeterminism` may change what is wanted."""
+        """Use another plan of the same trials, whose `nondeterminism` may change which trials are wanted."""
         self.plan = plan
         self.scheduler = SeedScheduler(plan, self.scheduler.results)
 
