@@ -63,12 +63,13 @@ def _list_verdicts(
     names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
     can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.stop_reason
     latest = _find_verdicts_of_plan(plan, names, shared_trials, ledger) if can_decide else {}
-    past = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.dropped_verdicts.items()}
-    verdicts = {key: of_contrast for key, of_contrast in past.items() if key in keys}
+    dropped = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.dropped_verdicts.items()}
+    verdicts = {key: of_contrast for key, of_contrast in dropped.items() if key in keys}
     for arm in names:
-        own = [latest[arm]] if arm in latest else []
-        known = verdicts.setdefault(plan.contrast_keys[arm], [])
-        known += [*plan.earlier_verdicts.get(arm, ()), *own]
+        of_contrast = verdicts.setdefault(plan.contrast_keys[arm], [])
+        of_contrast += plan.earlier_verdicts.get(arm, ())
+        if arm in latest:
+            of_contrast.append(latest[arm])
     return verdicts
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
@@ -33,68 +34,86 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
     Arms are ranked only once a contrast is decided.
     """
-    ranked = any(finding.verdict.makes_claim for finding in findings)
-    if ranked and (lines := find_grid_lines(comparison)):
-        best = rank_named_arms(
-            [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]], comparison
+    if lines := _list_decided_grid_lines(findings, comparison):
+        best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
+        return Markup("The best mean of each line: {}").format(
+            list_means(rank_named_arms(best_arms, comparison), comparison)
         )
-        return Markup("The best mean of each line: {}").format(list_means(best, comparison))
-    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
     is_ladder = any(finding.against for finding in findings)
-    best = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
-    better = [
+    gains = [
         finding
         for finding in findings
         if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.other_task)
     ]
-    better.sort(key=lambda finding: -find_absolute_difference(finding.verdict))
-    names_best = is_ladder and bool(better)
-    levels = list_means(
-        [
-            (name, arm)
-            for rank, (name, arm) in enumerate(best)
-            if arm.index == 0 or (names_best and rank == 0)
-        ],
-        comparison,
-        count_seeds=names_best,
-    )
-    if not levels or not findings:
-        return levels
-    if better and (context or is_ladder):
-        first = better[0]
-        base = format_name(first.against or comparison.arms[0].name)
+    gains.sort(key=lambda finding: -find_absolute_difference(finding.verdict))
+    means = _list_headline_means(comparison, with_best_arm=is_ladder and bool(gains))
+    if not means or not findings:
+        return means
+    if gains and (context or is_ladder):
+        base = format_name(gains[0].against or comparison.arms[0].name)
         over = Markup(" over {}").format(base) if is_ladder else f" {context}"
-        gain = _describe_gain(first, comparison) + format_brackets(first.evidence_remarks, first.disagreement)
-        scope = _describe_scope(first, findings, comparison, "parts" if context else "contrasts")
-        return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, first.name, over, gain, levels)
-    if better or (len(findings) == 1 and not context and not is_ladder):
-        first, *others = better or findings
-        verb = "is" if len(others) == 1 else "are"
-        names = join_names(
-            list_first(
-                [
-                    Markup("{}{}").format(finding.name, format_brackets(finding.evidence_remarks))
-                    for finding in others
-                ]
-            )
-        )
-        too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
-        return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
-    excluded = [finding for finding in findings if finding.verdict.direction is Direction.BETTER]
-    counted = [finding for finding in findings if not (excluded and finding.other_task)]
-    kinds = Counter(map(_name_kind, counted))
-    few = Counter(_name_kind(finding) for finding in counted if finding.verdict.provisional)
-    counts = [
-        f"{kinds[kind]} {kind}{format_brackets(f'{few[kind]} provisional' if few[kind] else '')}"
-        for kind in NO_GAIN
-        if kinds[kind]
+        gain = _describe_gain(gains[0], comparison) + _format_remarks(gains[0])
+        scope = _describe_scope(gains[0], findings, comparison, "parts" if context else "contrasts")
+        return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, gains[0].name, over, gain, means)
+    if gains:
+        return _describe_pair(gains[0], means, comparison) + _list_other_gains(gains[1:])
+    if len(findings) == 1 and not context and not is_ladder:
+        return _describe_pair(findings[0], means, comparison)
+    return Markup("{}; {}").format(_count_no_gains(findings, context, comparison), means)
+
+
+def _list_decided_grid_lines(
+    findings: Sequence[Finding], comparison: Comparison
+) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
+    """Return the lines of a grid once a contrast is decided; [] before, and without a grid."""
+    is_decided = any(finding.verdict.makes_claim for finding in findings)
+    return find_grid_lines(comparison) if is_decided else []
+
+
+def _list_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
+    """Return the mean of the baseline, and with `with_best_arm` before it that of the best arm."""
+    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
+    ranked = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
+    shown = [
+        (name, arm)
+        for rank, (name, arm) in enumerate(ranked)
+        if arm.index == 0 or (with_best_arm and rank == 0)
     ]
+    return list_means(shown, comparison, count_seeds=with_best_arm)
+
+
+def _list_other_gains(gains: Sequence[Finding]) -> Markup:
+    """Return the arms that are better beside the first: "; A and B are better, too"; "" for none."""
+    if not gains:
+        return Markup("")
+    verb = "is" if len(gains) == 1 else "are"
+    names = [
+        Markup("{}{}").format(finding.name, format_brackets(finding.evidence_remarks)) for finding in gains
+    ]
+    return Markup("; {} {} better, too").format(Markup(join_names(list_first(names))), verb)
+
+
+def _count_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
+    """Return how many findings there are of each kind: "No arm is shown to be better: 2 worse, 1 open"."""
+    has_gain_on_other_task = any(finding.verdict.direction is Direction.BETTER for finding in findings)
+    counted = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
+    kinds = Counter(map(_name_kind, counted))
+    provisional = Counter(_name_kind(finding) for finding in counted if finding.verdict.provisional)
+    counts = []
+    for kind in filter(kinds.get, NO_GAIN):
+        remark = f"{provisional[kind]} provisional" if provisional[kind] else ""
+        counts.append(f"{kinds[kind]} {kind}{format_brackets(remark)}")
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
-    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if excluded else ""
+    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name))
     start = f"By {comparison.metric_title}, no" if _has_gain_elsewhere(comparison) else "No"
-    return Markup("{} {}{}: {}; {}").format(
-        start, rivals, task, ", ".join(counts) or "none is compared", levels
+    return Markup("{} {}{}: {}").format(
+        start, rivals, task if has_gain_on_other_task else "", ", ".join(counts) or "none is compared"
     )
+
+
+def _format_remarks(finding: Finding) -> str:
+    """Return, in brackets, the remarks on a finding but those on diverged seeds."""
+    return format_brackets(finding.evidence_remarks, finding.disagreement)
 
 
 def _has_gain_elsewhere(comparison: Comparison) -> bool:
@@ -125,10 +144,10 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
     return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
 
 
-def _describe_pair(finding: Finding, levels: Markup, comparison: Comparison) -> Markup:
+def _describe_pair(finding: Finding, means: Markup, comparison: Comparison) -> Markup:
     """Return the means of an arm and the baseline, and the verdict: "A has a loss of 1, B 2: better by 1".
 
-    If seeds diverged, the sentence begins with the baseline's mean in `levels` alone, because two means of
+    If seeds diverged, the sentence begins with the baseline's mean in `means` alone, because two means of
     converged pairs do not subtract to the difference.
     """
     contrast = finding.verdict.contrast
@@ -137,16 +156,12 @@ def _describe_pair(finding: Finding, levels: Markup, comparison: Comparison) -> 
             claim = f"{finding.verdict.text}: {describe_divergence(finding.verdict)}"
         else:
             claim = f"is {_describe_gain(finding, comparison)}"
-        return Markup("{}; {} {}{}").format(
-            levels, finding.name, claim, format_brackets(finding.evidence_remarks, finding.disagreement)
-        )
+        return Markup("{}; {} {}{}").format(means, finding.name, claim, _format_remarks(finding))
     decimals = comparison.scale.count_value_decimals(contrast.base_mean, contrast.arm_mean)
     level = phrase_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_value(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].name)
-    claim = _describe_gain(finding, comparison) + format_brackets(
-        finding.evidence_remarks, finding.disagreement
-    )
+    claim = _describe_gain(finding, comparison) + _format_remarks(finding)
     return Markup("{} {}, {} {}: {}").format(finding.name, level, base, base_level, claim)
 
 
