@@ -149,40 +149,50 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
 
 def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return a line for each large effect and equal arm, one for effects under δ, and one for open ones."""
-    lines: list[Markup] = []
-    for direction in (Direction.BETTER, Direction.WORSE):
-        changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
-        changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
-        lines += _describe_changes(changed, comparison)
     equal = [
         finding
         for finding in findings
         if finding.verdict.contrast.computed_alike and not finding.verdict.blocked_reason
     ]
-    settled = [finding for finding in equal if finding.verdict.contrast.pairs >= FEWEST_SEEDS]
-    for finding in equal:
-        base = format_name(finding.against or comparison.arms[0].name)
-        everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
-        equals = Markup("{} equals {} in {} {}{}")
-        lines.append(equals.format(finding.name, base, comparison.metric_title, everywhere, finding.remarks))
-    least = comparison.scale.format_delta(comparison.metric.zone)
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
-    for direction in Direction:
-        alike = [finding for finding in small if finding.verdict.direction is direction]
-        if alike and direction is Direction.NONE:
-            verb = "changes" if len(alike) == 1 else "change"
-            lines.append(Markup("{} {} less than {}").format(_list_findings(alike), verb, least))
-        elif alike:
-            verb = "is" if len(alike) == 1 else "are"
-            lines.append(
-                Markup("{} {} {} by less than {}").format(_list_findings(alike), verb, direction, least)
-            )
-    if undecided := [
+    settled = [finding for finding in equal if finding.verdict.contrast.pairs >= FEWEST_SEEDS]
+    undecided = [
         finding for finding in findings if not finding.verdict.makes_claim and finding not in settled
-    ]:
-        by = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
-        lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))
+    ]
+    lines: list[Markup] = []
+    for direction in (Direction.BETTER, Direction.WORSE):
+        changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
+        changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
+        lines += _describe_changes(changed, comparison)
+    lines += [_describe_equal(finding, comparison) for finding in equal]
+    lines += _describe_small_effects(small, comparison)
+    if undecided:
+        metric = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
+        lines.append(Markup("Open{}: {}").format(metric, _list_findings(undecided)))
     return lines
+
+
+def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
+    """Return the line of an arm that computes what its base does: "A equals B in accuracy on all 5 seeds"."""
+    base = format_name(finding.against or comparison.arms[0].name)
+    everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
+    return Markup("{} equals {} in {} {}{}").format(
+        finding.name, base, comparison.metric_title, everywhere, finding.remarks
+    )
+
+
+def _describe_small_effects(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
+    """Yield a line for the effects under δ of each direction: "A and B are worse by less than 2 points"."""
+    delta = comparison.scale.format_delta(comparison.metric.zone)
+    for direction in Direction:
+        alike = [finding for finding in findings if finding.verdict.direction is direction]
+        if not alike:
+            continue
+        if direction is Direction.NONE:
+            effect = f"{'changes' if len(alike) == 1 else 'change'} less than"
+        else:
+            effect = f"{'is' if len(alike) == 1 else 'are'} {direction} by less than"
+        yield Markup("{} {} {}").format(_list_findings(alike), effect, delta)
 
 
 def _list_findings(findings: Sequence[Finding]) -> Markup:
@@ -203,31 +213,28 @@ def _describe_diverged(others: Sequence[Finding]) -> str:
 def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return a line for each of the first arms, "A gains 20 points over B"; the others are counted."""
     listed = count_listed(findings)
-    lines = []
-    for finding in findings[:listed]:
-        verb, over = _choose_verb(finding.verdict, comparison)
-        against = f" {over} {quote_name(make_visible(finding.against))}" if finding.against else ""
-        if finding.has_effect:
-            change = comparison.scale.format_size(
-                finding.verdict.contrast.estimate or 0.0, finding.verdict.interval
-            )
-            effect = f"{verb} {change} {comparison.scale.difference_unit}".rstrip()
-            effect += " in the median" if finding.verdict.contrast.uses_median else ""
-            interval = _format_interval(finding.verdict, comparison)
-            line = Markup("{} {}{}{}{}").format(finding.name, effect, against, interval, finding.remarks)
-        elif finding.verdict.direction is not Direction.NONE:  # by an infinite difference
-            interval = _format_interval(finding.verdict, comparison)
-            line = Markup("{} is {}{}{}{}").format(
-                finding.name, finding.verdict.text, against, interval, finding.remarks
-            )
-        else:
-            remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
-            line = Markup("{} {}{}{}").format(
-                finding.name, describe_divergence(finding.verdict), against, remarks
-            )
-        lines.append(line)
-    lines += _summarise_changes(findings[listed:], comparison)
-    return lines
+    lines = [_describe_change(finding, comparison) for finding in findings[:listed]]
+    return [*lines, *_summarise_changes(findings[listed:], comparison)]
+
+
+def _describe_change(finding: Finding, comparison: Comparison) -> Markup:
+    """Return the line of an arm: its effect, an infinite difference, or how often its seeds diverge."""
+    verdict = finding.verdict
+    verb, over = _choose_verb(verdict, comparison)
+    against = f" {over} {quote_name(make_visible(finding.against))}" if finding.against else ""
+    interval = _format_interval(verdict, comparison)
+    remarks = finding.remarks
+    if finding.has_effect:
+        size = comparison.scale.format_size(verdict.contrast.estimate or 0.0, verdict.interval)
+        effect = f"{verb} {size} {comparison.scale.difference_unit}".rstrip()
+        effect += " in the median" if verdict.contrast.uses_median else ""
+    elif verdict.direction is not Direction.NONE:  # by an infinite difference
+        effect = f"is {verdict.text}"
+    else:
+        effect = describe_divergence(verdict)
+        interval = ""
+        remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
+    return Markup("{} {}{}{}{}").format(finding.name, effect, against, interval, remarks)
 
 
 def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
