@@ -167,3 +167,9 @@ def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
         values_by_name.setdefault(name, {})[flat] = None
     return {name: " | ".join(filter(None, values)) for name, values in values_by_name.items() if any(values)}
+
+
+def format_brackets(*remarks: str) -> str:
+    """Return the remarks that are not empty in brackets: " (provisional; 1 of 10 diverged)"; "" for none."""
+    text = "; ".join(filter(None, remarks))
+    return f" ({text})" if text else ""

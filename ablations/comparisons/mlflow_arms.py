@@ -14,12 +14,11 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import MeasuredArm
-from unrolled.reports.formats import format_number
+from unrolled.reports.formats import format_brackets, format_number
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.claims import list_claims
-from unrolled.reports.words.findings import format_brackets
 from unrolled.reports.words.sentences import describe_aa_check
 
 

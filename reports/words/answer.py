@@ -8,10 +8,10 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
-from unrolled.reports.formats import join_names, phrase_all, quote_name
+from unrolled.reports.formats import format_brackets, join_names, phrase_all, quote_name
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.claims import Claim, list_claims
-from unrolled.reports.words.findings import Finding, format_brackets
+from unrolled.reports.words.findings import Finding
 from unrolled.reports.words.headline import write_headline
 from unrolled.reports.words.means import (
     count_listed,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from unrolled.reports.formats import format_brackets
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import describe_diverged, describe_lost, find_absolute_difference
 
@@ -44,9 +45,3 @@ class Finding(NamedTuple):
         """True if a direction is shown, and its size is a number."""
         size = find_absolute_difference(self.verdict)
         return self.verdict.direction is not Direction.NONE and math.isfinite(size)
-
-
-def format_brackets(*remarks: str) -> str:
-    """Return the remarks that are not empty in brackets: " (provisional; 1 of 10 diverged)"; "" for none."""
-    text = "; ".join(filter(None, remarks))
-    return f" ({text})" if text else ""

@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import join_names
+from unrolled.reports.formats import format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
-from unrolled.reports.words.findings import Finding, format_brackets
+from unrolled.reports.words.findings import Finding
 from unrolled.reports.words.means import (
     find_grid_lines,
     format_name,

@@ -11,6 +11,7 @@ from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.formats import format_brackets
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction
 
@@ -35,31 +36,27 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
         for key, measured in arms.items()
     }
     directions = _judge_order(tasks, list(names), comparison)
-    sure = {Direction.BETTER, Direction.WORSE}
+    directed = {Direction.BETTER, Direction.WORSE}
     stable = [
         pair
         for pair, by_task in directions.items()
-        if any(by_task == [direction] * len(tasks) for direction in sure)
+        if any(by_task == [direction] * len(tasks) for direction in directed)
     ]
-    reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
+    reversed_pairs = [pair for pair, by_task in directions.items() if directed <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
     verb = "is shown to keep its" if len(stable) == 1 else "are shown to keep their"
-    marks = [*merge_standings([arm for by_key in tasks.values() for arm in by_key.values()])]
-    verdicts = [arm.verdict for by_key in tasks.values() for arm in by_key.values() if arm.verdict]
-    is_short = len(comparison.design.first_look_seeds) < CLAIM_SEEDS
-    if stable and (is_short or any(verdict.provisional for verdict in verdicts)):
-        marks.append("provisional")
-    remarks = f" ({', '.join(marks)})" if marks else ""
+    marks = _list_order_marks(tasks, comparison, makes_claim=bool(stable))
     phrases = [
         Markup(
-            f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task{remarks}"
+            f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task"
+            f"{format_brackets(', '.join(marks))}"
         )
     ]
-    unsure = Markup("Which is better is not shown on every task for {}")
-    for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
-        if pairs:
-            pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
-            phrases.append(phrase.format(Markup("; ").join(list_first(pair_names))))
+    if reversed_pairs:
+        phrases.append(Markup("{} change places").format(_list_pairs(reversed_pairs, names)))
+    if unclear:
+        unsure = Markup("Which is better is not shown on every task for {}")
+        phrases.append(unsure.format(_list_pairs(unclear, names)))
     means = [
         Markup("On {} {}").format(
             task,
@@ -68,6 +65,20 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
         for task, by_key in tasks.items()
     ]
     return *phrases, *means
+
+
+def _list_order_marks(tasks: Mapping[str, Arms], comparison: Comparison, *, makes_claim: bool) -> list[str]:
+    """Return what is said of the evidence of an order: "exploratory, provisional"."""
+    arms = [arm for by_key in tasks.values() for arm in by_key.values()]
+    is_short = len(comparison.design.first_look_seeds) < CLAIM_SEEDS
+    is_provisional = is_short or any(arm.verdict.provisional for arm in arms if arm.verdict)
+    return [*merge_standings(arms), *(["provisional"] if makes_claim and is_provisional else [])]
+
+
+def _list_pairs(pairs: Sequence[tuple[Key, Key]], names: Mapping[Key, Markup]) -> Markup:
+    """Return pairs of arms by name: "A and B; A and C"; after the first few, the number of the others."""
+    pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
+    return Markup("; ").join(list_first(pair_names))
 
 
 def list_single_task_arms(comparison: Comparison) -> list[ComparedArm]:
