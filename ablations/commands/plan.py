@@ -29,7 +29,7 @@ from unrolled.ablations.training.estimates import (
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import StoppingRule
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, Trial
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.expected_seeds import ExpectedContrast
@@ -52,24 +52,15 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     plan, planned_trials = make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured_seconds = read_measurements(study, ledger, plan, device.kind)
-    is_timed = bool(measured_seconds) or not study.is_of_program
-    # seconds on one core
-    usual_seconds = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
-    if study.is_of_program and measured_seconds:
-        usual_seconds = dict.fromkeys(usual_seconds, fmean(measured_seconds.values()))
-    seconds = {**usual_seconds, **measured_seconds}
+    seconds = _expect_seconds(study, measured_seconds)
     chances = estimate_chances(study, spreads, study.stopping_rule == StoppingRule.SIZE)
-    needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{make_visible(study.name)}: {make_visible(study.question)}\n")
-    _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
+    _print_rows(_make_rows(study, seconds, spreads, chances))
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
-    if plan and (earlier := plan_store.read_sound_plan(study.name, ledger)):
-        plan = plan_store.copy_nondeterminism(plan, earlier)
-        todo = [trial for trial in planned_trials if trial.id not in results]
-        for reason in explain_retraining(earlier, plan, todo, ledger):
-            print(make_visible(reason))
+    if plan:
+        plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
     if plan and study.is_of_program:
         trial = study.baseline.make_unidentified_trial(device=device.kind)
         mean = fmean(measured_seconds.values()) if measured_seconds else None
@@ -87,11 +78,39 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     else:
         arms = plan.arms if plan else ()
         result_counts = {arm.name: sum(id in results for id in arm.trial_ids.values()) for arm in arms}
-        missing_trials = [count_missing_trials(need, result_counts) for need in needs]
-        _print_costs(study, device, needs, missing_trials, seconds if is_timed else {})
+        _print_costs(
+            study, device, [estimate_seeds(study, by_arm) for by_arm in chances], result_counts, seconds
+        )
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
+
+
+def _expect_seconds(study: Study, measured_seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return the seconds of a trial on one core by arm, measured or expected; {} if nothing is known yet.
+
+    An arm of a program that was not measured is expected to take as long as the others.
+    """
+    expected_seconds = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}
+    if study.is_of_program:
+        if not measured_seconds:
+            return {}
+        expected_seconds = dict.fromkeys(expected_seconds, fmean(measured_seconds.values()))
+    return {**expected_seconds, **measured_seconds}
+
+
+def _print_retraining(plan: Plan, missing_trials: Sequence[Trial], ledger: Ledger) -> Plan:
+    """Print why trials are trained again that the study's earlier plan had.
+
+    Returns the plan with the nondeterminism that the earlier plan measured.
+    """
+    earlier = plan_store.read_sound_plan(plan.study, ledger)
+    if not earlier:
+        return plan
+    plan = plan_store.copy_nondeterminism(plan, earlier)
+    for reason in explain_retraining(earlier, plan, missing_trials, ledger):
+        print(make_visible(reason))
+    return plan
 
 
 def _has_ended(plan: Plan, results: Mapping[str, Result]) -> bool:
@@ -105,24 +124,26 @@ def _print_costs(
     study: Study,
     device: DeviceChoice,
     needs: Sequence[Mapping[str, float]],
-    missing: Sequence[Mapping[str, float]],
+    result_counts: Mapping[str, int],
     seconds: Mapping[str, float],
 ) -> None:
     """Print, for each of TRUTHS, the expected trials, those without a result, and their time.
 
-    `seconds` is the mean of a trial, by arm; {} for a program that was not measured yet.
+    `needs` has the seeds that each arm is expected to need, for each of TRUTHS. `seconds` is the mean of a
+    trial, by arm; {} for a program that was not measured yet.
     """
     workers, slots = count_workers(
         device, study.baseline.make_unidentified_trial(device=device.kind).gpu_count
     )
     longest = 0.0
-    for truth, need, by_arm in zip(TRUTHS, needs, missing, strict=True):
+    for truth, need in zip(TRUTHS, needs, strict=True):
+        missing = count_missing_trials(need, result_counts)
         phrases = [f"about {sum(need.values()):.0f} trials expected"]
-        if by_arm != need:
-            phrases.append(f"{sum(by_arm.values()):.0f} left to train")
+        if missing != need:
+            phrases.append(f"{sum(missing.values()):.0f} left to train")
         duration = ""
         if seconds:
-            total = sum(number * seconds[name] for name, number in by_arm.items())
+            total = sum(number * seconds[name] for name, number in missing.items())
             longest = max(longest, total / workers)
             phrases.append(f"{total:.0f} seconds of training")
             duration = f"{format_estimate(total / workers)} "
