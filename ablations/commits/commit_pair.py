@@ -23,6 +23,7 @@ class CommitPair:
     def __init__(self, repository: Repository, base: Commit, head: Commit) -> None:
         self.repository = repository
         self.base = base
+        self.head = head
         self.base_files = repository.list_files(base.tree)
         self.head_files = repository.list_files(head.tree)
 

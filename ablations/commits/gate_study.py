@@ -62,6 +62,43 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     """
     repository = open_repository(find_program_folder(path), results)
     file_path = Path(path) if path else repository.root / STUDY_FILE
+    pair = _find_pair(repository, base, head)
+    file, remarks = _read_study(file_path, pair)
+    with name_error_place(str(file_path)):
+        study = _make_study(file, str(file_path))
+        factory = study.baseline.factory
+        assert isinstance(factory, ProgramFactory)
+        study_place = repository.find_subfolder(file_path.parent)
+        replaced_files = pair.find_edits(list_base_patterns(factory, study_place, pair))
+        head_commit = pair.head
+        if replaced_files:
+            remarks.append(f"{', '.join(pair.describe_edit(name) for name in replaced_files)}: the base's")
+            tree = repository.replace_files(head_commit.tree, replaced_files)
+            head_commit = replace(head_commit, tree=tree)
+        program_with_checkouts = make_checkouts(
+            replace(factory, study_place=study_place),
+            repository,
+            {BASE: pair.base, HEAD: head_commit},
+            results,
+            {*pair.base_files, *pair.head_files},
+        )
+        study = _leave_out_equal_levels(use_checkouts(study, program_with_checkouts))
+    if judges_cost(study.metrics):
+        study = _measure_times_anew(study, f"{pair.base.tree[:12]} {head_commit.tree[:12]}")
+    edits = [name for name in pair.find_edits(["**"]) if name not in replaced_files]
+    place = find_place(factory.table, repository)
+    paths_outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
+    require(
+        study.contrasts or factory.table.code or not paths_outside,
+        "differs outside of the program's folder, so that it does not count",
+        key=", ".join(paths_outside),
+        cure="set `folder` to the top, or name in `code` what counts",
+    )
+    return Gate(study, pair.base, head_commit, remarks, edits)
+
+
+def _find_pair(repository: Repository, base: str, head: str) -> CommitPair:
+    """Return the head of a gate and its merge base with `base`. Raises BadInput if they do not differ."""
     head_commit = replace(repository.resolve(head), name=HEAD)
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
     merge_base = repository.find_merge_base(base_hash, head_commit.hash)
@@ -73,37 +110,13 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         key=f"head {head!r}",
         cure="name what it is to be compared with: --base REF",
     )
-    pair = CommitPair(repository, base_commit, head_commit)
-    file, remarks = _read_study(file_path, pair)
-    with name_error_place(str(file_path)):
-        study = _make_study(file, str(file_path))
-        factory = study.baseline.factory
-        assert isinstance(factory, ProgramFactory)
-        study_place = repository.find_subfolder(file_path.parent)
-        replaced_files = pair.find_edits(list_base_patterns(factory, study_place, pair))
-        if replaced_files:
-            remarks.append(f"{', '.join(pair.describe_edit(name) for name in replaced_files)}: the base's")
-            tree = repository.replace_files(head_commit.tree, replaced_files)
-            head_commit = replace(head_commit, tree=tree)
-        factory = replace(factory, study_place=study_place)
-        commits = {BASE: base_commit, HEAD: head_commit}
-        tracked = {*pair.base_files, *pair.head_files}
-        study = use_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
-        study = _leave_out_equal_levels(study)
-    if judges_cost(study.metrics):  # a time measured by another gate, on another day, is no evidence
-        occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
-        arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
-        study = replace(study, arms=tuple(arms))
-    edits = [name for name in pair.find_edits(["**"]) if name not in replaced_files]
-    place = find_place(factory.table, repository)
-    paths_outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
-    require(
-        study.contrasts or factory.table.code or not paths_outside,
-        "differs outside of the program's folder, so that it does not count",
-        key=", ".join(paths_outside),
-        cure="set `folder` to the top, or name in `code` what counts",
-    )
-    return Gate(study, base_commit, head_commit, remarks, edits)
+    return CommitPair(repository, base_commit, head_commit)
+
+
+def _measure_times_anew(study: Study, occasion: str) -> Study:
+    """Return the study with trials of its own: a time that another gate measured earlier is no evidence."""
+    arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
+    return replace(study, arms=tuple(arms))
 
 
 def _leave_out_equal_levels(study: Study) -> Study:
