@@ -217,13 +217,14 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
     """Yield the arms in which at least half of the numbers are repeats, though too fine to repeat by chance.
 
-    None are returned unless some arm has five numbers or more that all differ. Arms with one number in all
-    rows are not returned: see `find_one_run_arms`.
+    None are returned if all numbers lie on a grid, unless some arm has five or more that all differ. Arms
+    with one number in all rows are not returned: see `find_one_run_arms`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)
     differ = any(xs.is_unique and len(xs) >= FEWEST_SEEDS for _, xs in by_arm)
-    if not (differ and is_reproducible(metric.name)) or _are_fractions(numbers.unique()):
+    levels = numbers.unique()
+    if not is_reproducible(metric.name) or _are_fractions(levels) or (_lie_on_grid(levels) and not differ):
         return
     for arm, xs in by_arm:
         distinct = xs.nunique()
@@ -241,6 +242,16 @@ def _are_fractions(levels: Floats) -> bool:
         if (np.abs(counts - counts.round()) <= 0.51 * rounding / unit * items + 1e-9).all(axis=1).any():
             return True
     return False
+
+
+def _lie_on_grid(levels: Floats) -> bool:
+    """Return True if all gaps between levels are multiples of the smallest: shares of 5,000 items, say."""
+    gaps = np.diff(np.sort(levels))
+    if len(gaps) < 2:
+        return True
+    steps = (gaps / gaps.min()).round()
+    rounding = 10.0 ** -count_decimals(levels)
+    return bool((np.abs(gaps - steps * gaps.min()) <= rounding * (1 + steps)).all())
 
 
 def _rank_first(table: pd.DataFrame, metric: str) -> str:
