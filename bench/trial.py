@@ -22,7 +22,7 @@ FileState = tuple[int, ...]
 
 Scalar = bool | int | float | str
 
-PLANNED_FIELDS = ("device", "source", "data", "versions")
+PLANNED_FIELDS = ("device", "source", "data", "versions", "occasion")
 """Fields of Trial that no study sets: planning determines them."""
 
 
@@ -33,6 +33,8 @@ class Trial:
     Each trainer has a subclass, whose further fields are the settings: ChapterTrial in `bench.chapter.trial`
     for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` is a
     hash of the code and `data` of what it reads; `versions` names the packages that compute ("torch 2.13.0").
+    Trials of another `occasion` are other trials, so that they are trained anew: a time that was measured on
+    another day is no evidence.
     """
 
     seed: int
@@ -40,6 +42,7 @@ class Trial:
     source: str = ""
     data: str = ""
     versions: str = ""
+    occasion: str = ""  # "" unless its study judges a time, a speed or memory
 
     trainer: ClassVar[str]
     """Name of its trainer, a key of TRIAL_TYPES."""
@@ -57,6 +60,8 @@ class Trial:
     """Whether torch trains it: torch then has to support the GPU."""
     unhashed_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that do not enter the identity, such as the path of a text: its content enters, as `data`."""
+    later_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that were added later: they enter the identity unless they are "", so that older results stay."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
     task_settings: ClassVar[tuple[str, ...]] = ()
@@ -65,7 +70,11 @@ class Trial:
     @property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash."""
-        content = {name: value for name, value in self.to_dict().items() if name not in self.unhashed_fields}
+        content = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in self.unhashed_fields and (value != "" or name not in self.later_fields)
+        }
         return hashlib.sha256(canonical_json({**content, "format": RESULT_FORMAT})).hexdigest()[:16]
 
     @property

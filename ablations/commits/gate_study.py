@@ -32,7 +32,6 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import judges_cost
 from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
 from unrolled.bench.program.file_selection import is_code
 from unrolled.bench.study_design import StoppingRule
@@ -83,8 +82,6 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
             {*pair.base_files, *pair.head_files},
         )
         study = _leave_out_equal_levels(use_checkouts(study, program_with_checkouts))
-    if judges_cost(study.metrics):
-        study = _measure_times_anew(study, f"{pair.base.tree[:12]} {head_commit.tree[:12]}")
     edits = [name for name in pair.find_edits(["**"]) if name not in replaced_files]
     place = find_place(factory.table, repository)
     paths_outside = [name for name in edits if place and not name.startswith(f"{place}/") and is_code(name)]
@@ -111,12 +108,6 @@ def _find_pair(repository: Repository, base: str, head: str) -> CommitPair:
         cure="name what it is to be compared with: --base REF",
     )
     return CommitPair(repository, base_commit, head_commit)
-
-
-def _measure_times_anew(study: Study, occasion: str) -> Study:
-    """Return the study with trials of its own: a time that another gate measured earlier is no evidence."""
-    arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
-    return replace(study, arms=tuple(arms))
 
 
 def _leave_out_equal_levels(study: Study) -> Study:

@@ -2,24 +2,30 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.study.study import Arm, Study
+from unrolled.bench.metric import judges_cost
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Trial, canonical_json
 
 
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
-    """Return the plan of a study under today's code and data, and its trials in the order of `ids`."""
+    """Return the plan of a study under today's code and data, and its trials in the order of `ids`.
+
+    If a time, a speed or memory is judged, all arms are trained on one occasion, so that they take turns. A
+    plan with another arm, or with an arm that was edited, is another occasion.
+    """
     trials: dict[str, Trial] = {}
     arms = []
+    # identified once for all seeds, which share code and data
+    trials_by_arm = {arm.name: arm.make_unidentified_trial(device=device).identify() for arm in study.arms}
+    occasion = _name_occasion(trials_by_arm.values()) if judges_cost(study.metrics) else ""
     for arm in study.arms:
-        trial = arm.make_unidentified_trial(
-            device=device
-        ).identify()  # once for all seeds, which share code and data
+        trial = replace(trials_by_arm[arm.name], occasion=occasion)
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
         ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
         trials |= zip(ids.values(), by_seed.values(), strict=True)
@@ -48,6 +54,12 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         simpler_level=study.simpler_level,
     )
     return plan, [trials[id] for id in plan.ids]
+
+
+def _name_occasion(trials: Iterable[Trial]) -> str:
+    """Return a name for the training of these arms, whatever their seeds: sixteen hex digits."""
+    ids = sorted({replace(trial, seed=0).id for trial in trials})
+    return hashlib.sha256(canonical_json(ids)).hexdigest()[:16]
 
 
 def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> PlannedArm:

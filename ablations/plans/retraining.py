@@ -11,6 +11,8 @@ from unrolled.bench.identity import describe_changes
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Trial
 
+NEW_OCCASION = "other arms take turns with it, and a time of another day is no evidence"
+
 
 def identify_today(trial: Trial) -> tuple[Trial | None, str]:
     """Return a stored trial as present code and data identify it, and what has changed since.
@@ -32,7 +34,7 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
 
     An example: "torch 2.13.0 → 2.14.0: 400 trials to train; the earlier results stay in the ledger". `trials`
     are the trials of `plan` to be trained. A trial needs an explanation if it differs from its predecessor in
-    `earlier_plan` in code, data or versions alone. Other settings, and a retried failure, need none.
+    `earlier_plan` in its code, data, versions or occasion. Other settings, and a retried failure, need none.
     """
     arm_and_seed_by_id = plan.arm_and_seed_by_id
     earlier_trials = {
@@ -46,7 +48,7 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
         if earlier_trial is None or earlier_trial.id == trial.id:
             continue
         if earlier_trial.declared_fields == trial.declared_fields:
-            counts[" and ".join(describe_changes(earlier_trial, trial))] += 1
+            counts[" and ".join(describe_changes(earlier_trial, trial)) or NEW_OCCASION] += 1
             if earlier_trial.source != trial.source:
                 edited_trial = trial
     lines = [

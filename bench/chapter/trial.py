@@ -55,6 +55,7 @@ class ChapterTrial(Trial):
     cost_import: ClassVar[str] = "unrolled.bench.chapter.costs:expected_seconds"
     uses_torch: ClassVar[bool] = True
     unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
+    later_fields: ClassVar[tuple[str, ...]] = ("occasion",)
     task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
     task_settings: ClassVar[tuple[str, ...]] = ("corpus", *task_fields[1:])
 

@@ -34,8 +34,7 @@ class ProgramTrial(Trial):
     `data_patterns` match files there. The folder is not stored: no ledger from elsewhere may start programs.
     `snapshot` is what `identify` read. `commit` is the study's name for a commit, whose files are in
     `checkout`; the identity has the files, not the name. `import_roots` are folders of the checkout in which
-    Python looks for modules first. Trials with another `occasion` are other trials, so that they are trained
-    anew.
+    Python looks for modules first.
     """
 
     trainer: ClassVar[str] = "program"
@@ -74,7 +73,6 @@ class ProgramTrial(Trial):
     keep: tuple[str, ...] = ()  # patterns of files in the trial's folder that are kept
     disk_limit: int = 0  # limit of its folder in MiB; 0 sets no limit
     time_limit: float = 0.0  # limit of an attempt in seconds; 0 sets no limit
-    occasion: str = ""  # occasion for which it is trained anew, even if the ledger has its result
     commit: str = ""
     import_roots: tuple[str, ...] = ()
     file_modes: tuple[tuple[str, str], ...] = ()  # of links and executable files of a commit, see `Checkout`

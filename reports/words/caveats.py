@@ -18,6 +18,7 @@ from unrolled.reports.statistics.arm_summary import divergence_interval
 from unrolled.reports.statistics.verdicts import Direction
 
 MOST_ARMS = 5  # most arms that a sentence lists before it counts the rest
+MOST_OUT_OF_TURN = 0.25  # largest share of pairs out of turn that gets no warning
 
 
 def describe_decided(comparison: Comparison) -> str:
@@ -210,16 +211,18 @@ def describe_turns(comparison: Comparison) -> str:
 
 
 def describe_missing_turns(comparison: Comparison) -> str:
-    """Return a sentence on arms that were always trained before their base, or never; "" for none.
+    """Return a sentence on arms that did not take turns with their base; "" for none.
 
-    Such results come from an earlier study, or from a version that trained arms in one order.
+    Each side is trained first on half of the seeds, unless results come from an earlier study.
     """
-    arms = [name for name, (first, n) in _count_first(comparison).items() if n > 1 and first in (0, n)]
+    counts = _count_first(comparison).items()
+    arms = [name for name, (first, n) in counts if abs(2 * first - n) > max(1, n * MOST_OUT_OF_TURN)]
     if not arms:
         return ""
     return (
-        f"one side was trained first on every {comparison.design.noun}, so that the difference may be due to "
-        f"the order, for example to a filled cache: {join_first_names(arms, MOST_ARMS)}"
+        f"one side was trained first on most {comparison.design.noun}s, so that the difference may be due to "
+        "the order, for example to a filled cache, or to the day that each side was trained on: "
+        f"{join_first_names(arms, MOST_ARMS)}"
     )
 
 

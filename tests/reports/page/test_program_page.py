@@ -57,7 +57,7 @@ def test_a_judged_time_has_a_warning_of_a_fixed_order():
     design = make_program_design(SECONDS)
     base, second = design.arms
     first_results = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
-    for reversed_seeds, first, has_warning in ((range(0, 10, 2), 5, False), ((), 0, True)):
+    for reversed_seeds, first, has_warning in ((range(0, 10, 2), 5, False), ((), 0, True), ({1, 3}, 2, True)):
         second_results = {
             s: replace(r, started=10.0 * s + 2 * (s not in reversed_seeds)) for s, r in second.results.items()
         }
@@ -67,7 +67,7 @@ def test_a_judged_time_has_a_warning_of_a_fixed_order():
             )
         )
         assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(list_limits(comparison, {}))
-        assert any("trained first on every seed" in line for line in list_warnings(comparison)) is has_warning
+        assert any("trained first on most seeds" in line for line in list_warnings(comparison)) is has_warning
     slow = compare(replace(comparison.design, metrics=(ERROR,)))
     assert "compared with: lr 0.5 on" not in " ".join(list_limits(slow, {}))
     assert not list_warnings(slow)
