@@ -5,7 +5,7 @@ look better if its bad runs crashed, or if its base lost good runs.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +27,7 @@ from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.gates import decide_gate
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.proposals import decide_proposal
 from unrolled.reports.statistics.verdicts import Verdict
@@ -95,17 +96,26 @@ def _decide_look_by_look(
     contrasts: Sequence[str], evidence: Evidence, *, adjust: Adjust = holm, futility: float = 0.0
 ) -> Decisions[str]:
     """Return the verdicts on contrasts that are corrected together, as one family."""
-    design = evidence.design
     return evaluate_looks(
-        {name: evidence.select_sides(name) for name in contrasts},
+        _make_look_input({name: name for name in contrasts}, evidence, evidence.explain_lost),
+        adjust=adjust,
+        stopping_rule=evidence.design.stopping_rule,
+        futility=futility,
+    )
+
+
+def _make_look_input(
+    arms: Mapping[str, str], evidence: Evidence, explain_lost: Callable[[str], Mapping[Any, str]]
+) -> LookInput[str]:
+    """Return what looks read. `arms` has the arm of each contrast, and `explain_lost` takes an arm."""
+    design = evidence.design
+    return LookInput(
+        sides={contrast: evidence.select_sides(arm) for contrast, arm in arms.items()},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost_reasons={name: evidence.explain_lost(name) for name in contrasts},
-        equal={name: evidence.find_equal_seeds(name) for name in contrasts},
-        adjust=adjust,
-        stopping_rule=design.stopping_rule,
-        futility=futility,
+        lost_reasons={contrast: explain_lost(arm) for contrast, arm in arms.items()},
+        equal={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
     )
 
 
@@ -114,16 +124,10 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
 
     Each contrast compares the head at one variant of the other settings. All get the same seeds.
     """
-    design = evidence.design
-    variants = {name: name if len(contrasts) > 1 else "" for name in contrasts}
+    variants = {name if len(contrasts) > 1 else "": name for name in contrasts}
     gate = decide_gate(
-        {variant: evidence.select_sides(name) for name, variant in variants.items()},
-        seeds=design.seeds,
-        looks=Looks(design.looks),
-        metrics=design.metrics,
-        lost_reasons={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
-        equal={variant: evidence.find_equal_seeds(name) for name, variant in variants.items()},
-        copied_sides={variant: evidence.describe_copied_sides(name) for name, variant in variants.items()},
+        _make_look_input(variants, evidence, evidence.explain_lost_of_gate),
+        {variant: evidence.describe_copied_sides(name) for variant, name in variants.items()},
     )
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),

@@ -98,9 +98,8 @@ class Look:
 
 
 LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
-SINGLE_LOOK = Look(
-    Looks((CLAIM_SEEDS,))
-)  # the only look of a design with a fixed number of seeds, whichever it is
+SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
+"""The only look of a design with a fixed number of seeds, whichever it is."""
 
 
 @lru_cache(maxsize=16)

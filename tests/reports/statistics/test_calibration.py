@@ -26,6 +26,7 @@ from unrolled.reports.statistics.estimators import (
 )
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Look, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
@@ -210,7 +211,9 @@ def test_a_study_of_noise_through_decide_itself() -> None:
     for study in d:
         zero = dict.fromkeys(seeds, 0.0)
         pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
-        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
+        decisions = evaluate_looks(
+            LookInput(sides=pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC])
+        ).verdicts.values()
         kinds = [by_metric[METRIC.name].kind for by_metric in decisions]
         wrong += any(kind in ("better", "worse") for kind in kinds)
         decided += kinds.count("same")
@@ -245,7 +248,9 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
     for _ in range(studies):
         arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}
-        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=FUTILE_CHANCE)
+        decisions = evaluate_looks(
+            LookInput(sides=pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]), futility=FUTILE_CHANCE
+        )
         v = decisions.verdicts["x"][METRIC.name]
         pairs_taken.append(v.contrast.pairs)
         decided.append(v.has_ended)
