@@ -68,7 +68,7 @@ class ComparedArm:
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # see `Design.count_attempts`
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
-    is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
+    is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     has_ended: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness

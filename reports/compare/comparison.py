@@ -18,7 +18,7 @@ from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
-from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_arms, keep_one_run
+from unrolled.reports.compare.replicates import drop_copies, find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
 from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
@@ -146,7 +146,7 @@ class Comparison:
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
         values: Values = {name: collect_values(self.table, name, self.design) for name in names}
         statuses = collect_statuses(self.table, self.design)
-        values = keep_one_run(values, find_one_run_arms(statuses, values, self.design))
+        values = drop_copies(values, find_one_run_seeds(statuses, values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
@@ -229,11 +229,12 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
-    copies = find_one_run_arms(statuses, values, design)
+    one_run_seeds = find_one_run_seeds(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
-        copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    decisions = decide_contrasts(select_arms_to_compare(remarks), statuses, values, design, copies, matches)
+        one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
+    contrasts = select_arms_to_compare(remarks)
+    decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
     seeds, seeds_requested = _seeds_that_count(decisions, statuses, design)
     is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
@@ -253,10 +254,10 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 seeds=seeds[name],
                 seeds_requested=seeds_requested[name],
                 remark=remarks.get(name),
-                is_one_run=name in copies,
+                is_one_run=name in one_run_seeds,
             )
             if index:
-                is_base_one_run = design.bases[name] in copies
+                is_base_one_run = design.bases[name] in one_run_seeds
                 arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
             arms.append(arm)
         views.append(

@@ -21,7 +21,7 @@ from unrolled.reports.compare.design import (
     select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import find_one_run_arms, keep_one_run
+from unrolled.reports.compare.replicates import drop_copies, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
@@ -42,9 +42,9 @@ def decide_looks(design: Design) -> Decisions[str]:
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    copies = find_one_run_arms(statuses, numbers, design)
+    one_run_seeds = find_one_run_seeds(statuses, numbers, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, statuses, numbers, design, copies)
+    return decide_contrasts(contrasts, statuses, numbers, design, one_run_seeds)
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
@@ -58,15 +58,15 @@ def decide_contrasts(
     statuses: Statuses,
     values: Values,
     design: Design,
-    copies: Mapping[str, Any],
+    one_run_seeds: Mapping[str, Any],
     matches: Matches = MappingProxyType({}),
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against its base, by every metric.
 
-    `copies` are the arms that ignore their seed, as `find_one_run_arms` returns them: each has one run, and
-    its other seeds count as lost. `matches` has the averaged rows of arms.
+    `one_run_seeds` has the arms that are one run, as `find_one_run_seeds` returns them: their other seeds
+    count as lost. `matches` has the averaged rows of arms.
     """
-    evidence = Evidence(statuses, keep_one_run(values, copies), design, copies)
+    evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
     if not design.looks:
         return decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
@@ -127,7 +127,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
     variants = {name if len(contrasts) > 1 else "": name for name in contrasts}
     gate = decide_gate(
         _make_look_input(variants, evidence, evidence.explain_lost_of_gate),
-        {variant: evidence.describe_copied_sides(name) for variant, name in variants.items()},
+        {variant: evidence.describe_one_run_sides(name) for variant, name in variants.items()},
     )
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),
@@ -167,7 +167,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         simpler_level=design.simpler_level,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),
-        ignores_seed=candidate in evidence.copies,
+        is_one_run=candidate in evidence.one_run_seeds,
     )
     fault = proposal.crash or proposal.refusal or proposal.stalled
     return Decisions(

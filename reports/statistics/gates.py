@@ -110,12 +110,12 @@ class GateDecision(Generic[Key]):
 
 
 def decide_gate(
-    look_input: LookInput[Key], copied_sides: Mapping[Key, str] = MappingProxyType({})
+    look_input: LookInput[Key], one_run_sides: Mapping[Key, str] = MappingProxyType({})
 ) -> GateDecision[Key]:
     """Judge a head against its base, look by look.
 
     A contrast is a variant of the other settings, and its sides are head and base. An infinite value is a
-    diverged seed. `copied_sides` says of each variant which sides ignore their seed: "the head ignores the
+    diverged seed. `one_run_sides` says of each variant which sides ignore their seed: "the head ignores the
     seed".
 
     A gate passes when every metric is shown to be less than δ worse, each at this look or at an earlier one.
@@ -135,7 +135,7 @@ def decide_gate(
     }
     for k, n in enumerate(looks.numbers):
         values = {key: look_input.select_sides(*key, k) for key in bounds}
-        faults = _find_faults(values, look_input.lost_reasons, copied_sides, look_input.select_look_seeds(k))
+        faults = _find_faults(values, look_input.lost_reasons, one_run_sides, look_input.select_look_seeds(k))
         if fault := next(faults, ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for sides in values.values() for side in sides):
@@ -157,7 +157,7 @@ def decide_gate(
 def _find_faults(
     values: Mapping[tuple[Key, str], SidePair],
     lost_reasons: Mapping[Key, Mapping[int, str]],
-    copied_sides: Mapping[Key, str],
+    one_run_sides: Mapping[Key, str],
     seeds: Sequence[int],
 ) -> Iterator[str]:
     """Yield why the gate fails whatever its bounds are.
@@ -165,7 +165,7 @@ def _find_faults(
     The reasons are sides that ignore their seed, planned seeds that were lost ("seed 3 failed"), and seeds
     that diverged at the head alone.
     """
-    for variant, reason in copied_sides.items():
+    for variant, reason in one_run_sides.items():
         if reason:
             yield _format_key(variant, reason)
     for variant, reasons in lost_reasons.items():
