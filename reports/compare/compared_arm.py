@@ -54,7 +54,7 @@ class ComparedArm:
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seeds_wanted: int  # number of seeds that its next look needs, or that it has once it has ended
+    seed_count: int  # number of seeds at its next look or, once it has ended, of those that it has
     done_count: int
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence
@@ -97,9 +97,9 @@ class ComparedArm:
 
     @property
     def missing_count(self) -> int:
-        """The number of wanted trials that have not ended."""
+        """The number of trials of its next look that have not ended."""
         return (
-            self.seeds_wanted - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
+            self.seed_count - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
         )
 
     @property
@@ -118,8 +118,8 @@ class ComparedArm:
         if self.done_count and not self.measured.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged
-        wanted = self.summary.n if self.has_ended else self.seeds_wanted
-        return f"{number} of {wanted}" if number < wanted else str(number)
+        seed_count = self.summary.n if self.has_ended else self.seed_count
+        return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
@@ -162,7 +162,7 @@ def make_compared_arm(
     """Return an arm without a contrast, which `add_contrast` adds.
 
     `statuses` and `values` are by seed. Only `seeds` count. `seeds_requested` is the number of seeds at the
-    next look.
+    next look; 0 without looks.
     """
     arm = design.arms[index]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
@@ -170,19 +170,19 @@ def make_compared_arm(
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
-    seeds_wanted = max(len(counting), seeds_requested)
-    looks = design.looks or (seeds_wanted,)
+    seed_count = max(len(counting), seeds_requested)
+    looks = design.looks or (seed_count,)
     is_other_task = remark is ArmRemark.OTHER_TASK
     differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
     return ComparedArm(
         index=index,
         measured=counted_arm,
         seeds=tuple(counting),
-        seeds_wanted=seeds_wanted,
+        seed_count=seed_count,
         done_count=len(counting) - diverged - failed,
         diverged_count=diverged,
         failed_count=failed,
-        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
+        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seed_count])),
         max_seeds=looks[0 if index and arm.repeats_baseline else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,

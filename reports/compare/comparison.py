@@ -16,7 +16,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
-from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
+from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
 from unrolled.reports.compare.replicates import drop_copies, find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
@@ -235,8 +235,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
     contrasts = select_arms_to_compare(remarks)
     decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
-    seeds, seeds_requested = _seeds_that_count(decisions, statuses, design)
-    is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    counted_seeds = _select_counted_seeds(decisions, statuses, design)
+    seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.looks else {}
+    is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
     if design.looks:
@@ -251,8 +252,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 design,
                 statuses=statuses[name],
                 values=values[metric.name][name],
-                seeds=seeds[name],
-                seeds_requested=seeds_requested[name],
+                seeds=counted_seeds[name],
+                seeds_requested=seeds_requested.get(name, 0),
                 remark=remarks.get(name),
                 is_one_run=name in one_run_seeds,
             )
@@ -272,23 +273,15 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
 
 
-def _seeds_that_count(
+def _select_counted_seeds(
     decisions: Decisions[str], statuses: Statuses, design: Design
-) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
-    """Return, by arm, the seeds that count, and the number of seeds at the next look.
-
-    A base has as many seeds as the contrast that needs most.
-    """
+) -> dict[str, Collection[Any]]:
+    """Return, by arm, the seeds that count. Those of a base are the most of any of its contrasts."""
     if not design.looks:
-        return (
-            {name: by_seed.keys() for name, by_seed in statuses.items()},
-            {name: len(by_seed) for name, by_seed in statuses.items()},
-        )
+        return {name: by_seed.keys() for name, by_seed in statuses.items()}
     first_metric = design.metrics[0].name
-    counted = {
+    seeds_by_contrast = {
         name: by_metric[first_metric].contrast.look.seed_count
         for name, by_metric in decisions.verdicts.items()
     }
-    numbers = count_side_seeds(counted, design)
-    seeds_requested = count_side_seeds(decisions.seeds_requested, design)
-    return {name: design.seeds[:n] for name, n in numbers.items()}, seeds_requested
+    return {name: design.seeds[:n] for name, n in count_arm_seeds(seeds_by_contrast, design).items()}

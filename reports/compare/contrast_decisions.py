@@ -196,13 +196,13 @@ def _judge_after_looks(
     }
 
 
-def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
+def count_arm_seeds(seeds_by_contrast: Mapping[str, int], design: Design) -> dict[str, int]:
     """Return, by arm, the largest number of seeds of the contrasts that it is a side of.
 
-    `contrasts` has the number of seeds of each contrast. An arm has the seeds of the first look at least.
+    An arm has the seeds of the first look at least.
     """
-    numbers = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
-    for name, number in contrasts.items():
+    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
+    for name, seeds in seeds_by_contrast.items():
         for side in (name, design.bases[name]):
-            numbers[side] = max(numbers[side], number)
-    return numbers
+            seeds_by_arm[side] = max(seeds_by_arm[side], seeds)
+    return seeds_by_arm

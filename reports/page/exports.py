@@ -198,7 +198,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
-        "seeds_wanted": arm.seeds_wanted,
+        "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,
         "failed": arm.failed_count,
         "verdict": arm.verdict and arm.verdict.text,

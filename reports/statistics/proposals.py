@@ -32,7 +32,7 @@ class ProposalDecision:
 
     @property
     def has_ended(self) -> bool:
-        """True if no more seeds are wanted."""
+        """True if no more seeds are requested."""
         return not self.seeds_requested
 
 
