@@ -41,14 +41,14 @@ def decide_looks(design: Design) -> Decisions[str]:
     `decide_contrasts`, and tests/reports/page/test_exports.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    one_run_seeds = find_one_run_seeds(statuses, numbers, design)
+    values = {m.name: {arm.name: _collect_values(arm, m) for arm in design.arms} for m in design.metrics}
+    one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, statuses, numbers, design, one_run_seeds)
+    return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
 
 
-def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
-    """Return the numbers of an arm by seed, on the judged scale."""
+def _collect_values(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
+    """Return what `trial_frame.collect_values` does for an arm, from its results, without pandas."""
     judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
@@ -75,10 +75,11 @@ def decide_contrasts(
         return _decide_gate(to_decide, evidence)
     if design.stopping_rule == StoppingRule.PROPOSAL:
         return _decide_proposal(to_decide, evidence)
-    declared = [name for name in to_decide if not arms[name].marked_exploratory]
+    confirmatory = [name for name in to_decide if not arms[name].marked_exploratory]
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
+    futility = 0.0 if design.to_the_end else FUTILE_CHANCE
     families = [
-        _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else FUTILE_CHANCE),
+        _decide_look_by_look(confirmatory, evidence, futility=futility),
         # exploratory contrasts are never given up, as `find_futile` assumes the steps of Holm
         _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]

@@ -72,14 +72,14 @@ class _Track:
     def ps(self) -> tuple[float, float, float]:
         """The p of difference, equivalence and divergence, valid at any stop; 1 before the first look."""
         return (
-            self._compute_p(self.smallest_difference_p, sides=2),
-            self._compute_p(self.smallest_equivalence_p, sides=1),
-            self._compute_p(self.smallest_divergence_p, sides=2),
+            self._compute_p(self.smallest_difference_p, tails=2),
+            self._compute_p(self.smallest_equivalence_p, tails=1),
+            self._compute_p(self.smallest_divergence_p, tails=2),
         )
 
-    def _compute_p(self, weighted_p: float, sides: int) -> float:
+    def _compute_p(self, weighted_p: float, tails: int) -> float:
         """Return the p of the minimum of p / weight, which holds wherever the contrast stops."""
-        return float(self.contrast.look.looks.compute_p(min(weighted_p, 1.0), sides))
+        return float(self.contrast.look.looks.compute_p(min(weighted_p, 1.0), tails))
 
 
 def evaluate_looks(

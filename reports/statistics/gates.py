@@ -73,7 +73,7 @@ class Bound:
             look=look,
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )
-        interval = contrast.interval(ALPHA, sides=1)
+        interval = contrast.interval(ALPHA, tails=1)
         if interval is None or contrast.mean_difference is None or contrast.pairs < FEWEST_SEEDS:
             return replace(self, pairs=contrast.pairs)
         worse = contrast.mean_difference
@@ -242,7 +242,7 @@ def _end_gates(worse: Floats, looks: Looks, zone: float) -> _Ends:
     for k, n in enumerate(looks.numbers):
         if n < FEWEST_SEEDS:
             continue
-        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
+        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, tails=1))
         passed |= active & (high < zone)
         failed |= active & (low > zone)
         pairs[active & (passed | failed)] = n

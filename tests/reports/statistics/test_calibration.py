@@ -50,10 +50,10 @@ def compute_mean_p(x: np.ndarray) -> np.ndarray:
     return tails_to_p(*mean_tails(moments(x)))
 
 
-def compute_p_after_looks(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
+def compute_p_after_looks(ps: list[np.ndarray], looks: Looks, tails: int) -> np.ndarray:
     """Return the valid p after each look, from the p of each look alone: (K, …)."""
     q = np.minimum.accumulate([p / w for p, w in zip(ps, looks.weights, strict=True)])
-    return looks.compute_p(np.minimum(q, 1), sides)
+    return looks.compute_p(np.minimum(q, 1), tails)
 
 
 def compute_difference_p(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
@@ -111,7 +111,7 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
             look = Look(looks, k)
             low, high = mean_interval(m, look.compute_level(alpha))
             inside &= (low <= 0) & (high >= 0)
-            above &= mean_interval(m, 2 * look.compute_level(alpha, sides=1))[1] >= 0
+            above &= mean_interval(m, 2 * look.compute_level(alpha, tails=1))[1] >= 0
         rates = f"{inside.mean():.4f}, one-sided {above.mean():.4f}"
         print(f"{looks}, coverage over all looks at 1 − .05/{family_size}: {rates}")
         for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness

@@ -53,7 +53,7 @@ def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, unt
         different &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
     nearer = math.copysign(max(0.0, abs(mean) - 0.9674 * true_sd / math.sqrt(10)), mean)
     low, high = mean_interval(
-        simulate_last_look(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, sides=1)
+        simulate_last_look(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, tails=1)
     )
     chances = test.predict_chances(m)
     for chance, rate in (
@@ -91,7 +91,7 @@ def test_about_as_many_seeds_as_are_named_decide_four_in_five_contrasts(mean, sd
     decided = (low > 0) | (high < 0)
     if until_size:
         decided &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
-    low, high = mean_interval(m, 2 * test.looks.find_critical_q(0.05, sides=1))
+    low, high = mean_interval(m, 2 * test.looks.find_critical_q(0.05, tails=1))
     decided |= (low > -1) & (high < 1)
     assert decided.mean() == pytest.approx(0.8, abs=0.03)
 

@@ -101,7 +101,7 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
 
 def test_the_bound_is_the_smallest_repeated_one_sided_one() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
-    ends = compare_pairs(*make_pair(NOISE), JudgedScale(1.0)).interval(0.05, sides=1)
+    ends = compare_pairs(*make_pair(NOISE), JudgedScale(1.0)).interval(0.05, tails=1)
     assert (fixed.upper, fixed.lower, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
