@@ -7,6 +7,7 @@ from typing import Any
 
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
+from unrolled.bench.study_design import find_base
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
@@ -77,6 +78,11 @@ class ComparedArm:
     def name(self) -> str:
         """The arm's name."""
         return self.measured.name
+
+    @property
+    def against(self) -> str:
+        """The name of its base; "" for the baseline."""
+        return self.measured.against
 
     @property
     def correction(self) -> str:
@@ -173,7 +179,7 @@ def make_compared_arm(
     seed_count = max(len(counting), seeds_requested)
     looks = design.looks or (seed_count,)
     is_other_task = remark is ArmRemark.OTHER_TASK
-    differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
+    differences = arm.find_task_differences(find_base(arm, design.arms)) if is_other_task else ()
     return ComparedArm(
         index=index,
         measured=counted_arm,

@@ -14,6 +14,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.bench.study_design import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
@@ -164,11 +165,7 @@ class Comparison:
 
     def find_base(self, arm: ComparedArm) -> ComparedArm:
         """Return the arm that this one is compared with: the baseline, or the arm named in `against`."""
-        return self._arms_by_name.get(arm.measured.against, self.arms[0])
-
-    @cached_property
-    def _arms_by_name(self) -> dict[str, ComparedArm]:
-        return {arm.name: arm for arm in self.arms}
+        return find_base(arm, self.arms)
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return arms by their mean, the best first; arms with diverged seeds or no mean come last."""

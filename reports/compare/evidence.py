@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unrolled.bench.study_design import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
 from unrolled.reports.statistics.types import SidePair, select_seeds
@@ -26,7 +27,7 @@ class Evidence:
     def find_equal_seeds(self, name: str) -> frozenset[Any]:
         """Return the seeds on which an arm and its base computed the same."""
         arm = self.design.arms_by_name[name]
-        return find_equal_seeds(arm, self.design.find_base(arm), self.values, self.design)
+        return find_equal_seeds(arm, find_base(arm, self.design.arms), self.values, self.design)
 
     def explain_lost(self, name: str) -> dict[Any, str]:
         """Return the seeds that a side of a contrast lost, with the reason: {3: "failed"}."""
