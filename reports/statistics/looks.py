@@ -110,11 +110,11 @@ def _load_table(numbers: tuple[int, ...]) -> Floats:
 
 
 def _table_path(numbers: tuple[int, ...]) -> Path:
-    return Path(__file__).with_name(f"looks_{'_'.join(map(str, numbers))}.npy")
+    return Path(__file__).with_name("boundaries") / f"looks_{'_'.join(map(str, numbers))}.npy"
 
 
 def store_table(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
-    """Simulate the table of these looks and store it beside this module (half a minute, 200 MB)."""
+    """Simulate the table of these looks and store it in `boundaries/` (half a minute, 200 MB)."""
     np.save(_table_path(numbers), simulate_table(numbers, draws))
 
 
