@@ -105,8 +105,7 @@ class SeedScheduler:
         """Return True if the next look needs a trial."""
         if self.has_ended:
             return False
-        indices = self._seed_index_by_arm[id]
-        return any(index < self._seeds_requested[arm] for arm, index in indices.items())
+        return any(index < self._seeds_requested[arm] for arm, index in self._seed_index_by_arm[id].items())
 
 
 def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:

@@ -150,7 +150,7 @@ class ComparedArm:
     def describe_changes(self) -> str:
         """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
-        return f"{changes}, against {self.measured.against}" if self.measured.against else changes
+        return f"{changes}, against {self.against}" if self.against else changes
 
 
 def make_compared_arm(
@@ -178,8 +178,7 @@ def make_compared_arm(
     failed = sum(status not in ("done", "diverged") for status in counting.values())
     seed_count = max(len(counting), seeds_requested)
     looks = design.looks or (seed_count,)
-    is_other_task = remark is ArmRemark.OTHER_TASK
-    differences = arm.find_task_differences(find_base(arm, design.arms)) if is_other_task else ()
+    base = find_base(arm, design.arms)
     return ComparedArm(
         index=index,
         measured=counted_arm,
@@ -195,7 +194,7 @@ def make_compared_arm(
         is_one_run=is_one_run,
         is_exploratory=design.is_exploratory(arm),
         attempt=design.count_attempts(arm),
-        task_differences=tuple(differences),
+        task_differences=tuple(arm.find_task_differences(base)) if remark is ArmRemark.OTHER_TASK else (),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
 

@@ -234,8 +234,6 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
 
 def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
     """Return the values without copies: an arm that is one run keeps the seed of this run."""
-    if not one_run_seeds:
-        return values
     originals: dict[str, dict[str, SeedValues]] = {}
     for metric, by_arm in values.items():
         one_run_values = {name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()}

@@ -105,7 +105,7 @@ def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[Comp
     """
     if comparison.has_too_few_pairs:
         return comparison.rank_arms(arms)
-    is_ladder = any(arm.measured.against for arm in comparison.arms_with_contrast)
+    is_ladder = any(arm.against for arm in comparison.arms_with_contrast)
     return sorted(arms, key=lambda arm: _make_sort_key(arm, comparison, is_ladder))
 
 

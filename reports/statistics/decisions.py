@@ -200,10 +200,9 @@ def _make_decisions(
     seeds_requested = {}
     for name, verdict in verdicts_of_first.items():
         reason = ""
-        seeds_requested[name] = 0
         if not verdict.has_ended:
             reason = futile_reasons.get(name) or look_input.explain_block(name, next_look)
-            seeds_requested[name] = 0 if reason else seed_count
+        seeds_requested[name] = 0 if verdict.has_ended or reason else seed_count
         of_other = f"{reason} by the first metric" if name in futile_reasons else reason
         verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
             metric: replace(
