@@ -1,10 +1,32 @@
-"""Facts that a study's plan stores and its page reads: when contrasts end, and the changes of an audit."""
+"""What a study's plan and its page share: the bases of arms, when contrasts end, the changes of an audit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 SEEN_PAIRS = 3
 """Pairs with results that make a contrast count as seen. A first run of one or two seeds does not."""
+
+
+class NamedArm(Protocol):
+    """An arm of a study, at any stage."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which no other arm has."""
+
+    @property
+    def against(self) -> str:
+        """The name of the arm that it is compared with; "" for the baseline."""
+
+
+ArmType = TypeVar("ArmType", bound=NamedArm)
+
+
+def find_base(arm: ArmType, arms: Sequence[ArmType]) -> ArmType:
+    """Return the arm that an arm is compared with: the one that it names, or else the first, the baseline."""
+    return next((other for other in arms if other.name == arm.against), arms[0])
 
 
 class StoppingRule(StrEnum):

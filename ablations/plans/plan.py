@@ -21,7 +21,7 @@ from unrolled.bench.metric import Metric, judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.study_design import Audit, StoppingRule
+from unrolled.bench.study_design import Audit, StoppingRule, find_base
 from unrolled.bench.trial import Result, StudyResult, Trial, find_trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
@@ -251,8 +251,7 @@ class Plan:
     @property
     def arm_pairs(self) -> list[ArmPair]:
         """Every arm but the baseline, with the one that it is compared with."""
-        by_name = {arm.name: arm for arm in self.arms}
-        return [(arm, by_name.get(arm.against, self.arms[0])) for arm in self.arms[1:]]
+        return [(arm, find_base(arm, self.arms)) for arm in self.arms[1:]]
 
     @property
     def first_look_seeds(self) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
+from unrolled.bench.study_design import find_base
 from unrolled.bench.trial import Trial, canonical_json
 
 _PLAN_ADAPTER = TypeAdapter(Plan)
@@ -283,7 +284,7 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         yield "has other seeds than its base, which only the baseline again has"
     trial = plan.make_planned_trial(arm, min(arm.trial_ids))
     settings = trial.flat_settings()
-    base = {other.name: other for other in plan.arms}.get(arm.against, plan.arms[0])
+    base = find_base(arm, plan.arms)
     base_trial = plan.make_planned_trial(base, min(base.trial_ids))
     base_settings = base_trial.flat_settings()
     compared_settings = settings.keys() & (base_settings.keys() | trial.find_changes(base_trial).keys())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
 from unrolled.bench.metric import Metric
-from unrolled.bench.study_design import Audit, StoppingRule
+from unrolled.bench.study_design import Audit, StoppingRule, find_base
 from unrolled.bench.trial import Scalar, Trial, canonical_json
 
 
@@ -121,12 +121,12 @@ class Study:
             uses_seed = arm.make_unidentified_trial().uses_seed
             is_reference = not arm.against and (not uses_seed or arm.name in bases)
             if not self.task_differences(arm) and not is_reference and not arm.seed_offset:
-                contrasts[arm.name] = arm.against or self.baseline.name
+                contrasts[arm.name] = find_base(arm, self.arms).name
         return contrasts
 
     def task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from its base: ["vocab"]."""
-        base = {other.name: other for other in self.arms}.get(arm.against, self.baseline)
+        base = find_base(arm, self.arms)
         base_task = base.factory.find_task_settings(base.trial_fields)
         task = arm.factory.find_task_settings(arm.trial_fields)
         return [key for key, value in task.items() if base_task[key] != value]

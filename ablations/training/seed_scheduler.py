@@ -28,12 +28,12 @@ class SeedScheduler:
         self._plan = plan
         self._seed_index_by_arm = _index_seeds(plan)  # index of the seed, by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
-        self._seeds_due: dict[str, int] = {}  # seeds that the next look needs, by arm
+        self._seeds_requested: dict[str, int] = {}  # number of seeds at the next look, by arm
         self._evaluate_looks()
 
     def _evaluate_looks(self) -> None:
         """Evaluate the looks whose results are complete."""
-        from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy
+        from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_looks  # imports scipy
 
         design = make_plan_design(self._plan, self.results)
         decisions = decide_looks(design)
@@ -55,13 +55,12 @@ class SeedScheduler:
             self.status_line = f"{stage}the {self._plan.stopping_rule} is {state}"
         else:
             self.status_line = f"{stage}{_describe_contrasts(len(verdicts), reasons_by_arm)}"
-        sides = [
-            (side, seeds) for name, seeds in seeds_requested.items() for side in (name, design.bases[name])
-        ]
-        self._undecided_arms = {name for name, _ in sides}
-        self._seeds_due = {name: fewest_seeds for name, seeds in sides if seeds == fewest_seeds}
+        self._undecided_arms = {side for name in seeds_requested for side in (name, design.bases[name])}
+        self._seeds_requested = count_arm_seeds(
+            {name: seeds for name, seeds in seeds_requested.items() if seeds == fewest_seeds}, design
+        )
         self.pending_ids = {
-            id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)
+            id for id in self._seed_index_by_arm if id not in self.results and self._is_requested(id)
         }
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
@@ -100,15 +99,13 @@ class SeedScheduler:
 
     def is_wanted(self, id: str) -> bool:
         """Return True if a trial is wanted. One beyond the next look may turn out to be needless."""
-        return self._is_due(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
+        return self._is_requested(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
 
-    def _is_due(self, id: str) -> bool:
+    def _is_requested(self, id: str) -> bool:
         """Return True if the next look needs a trial."""
         if self.has_ended:
             return False
-        first_seeds = self._plan.looks[0]
-        indices = self._seed_index_by_arm[id]
-        return any(index < max(first_seeds, self._seeds_due.get(arm, 0)) for arm, index in indices.items())
+        return any(index < self._seeds_requested[arm] for arm, index in self._seed_index_by_arm[id].items())
 
 
 def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:

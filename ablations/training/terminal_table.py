@@ -33,7 +33,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for arm in comparison.arms:
-        base = [Text(make_visible(arm.measured.against))] if has_other_base else []
+        base = [Text(make_visible(arm.against))] if has_other_base else []
         contrast = arm.contrast
         level = comparison.scale.format_value(arm.summary.mean)
         if contrast and contrast.base_mean is not None and not contrast.uses_median:

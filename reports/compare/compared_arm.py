@@ -7,6 +7,7 @@ from typing import Any
 
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
+from unrolled.bench.study_design import find_base
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
@@ -54,7 +55,7 @@ class ComparedArm:
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seeds_wanted: int  # number of seeds that its next look needs, or that it has once it has ended
+    seed_count: int  # number of seeds at its next look or, once it has ended, of those that it has
     done_count: int
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence
@@ -68,7 +69,7 @@ class ComparedArm:
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # see `Design.count_attempts`
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
-    is_one_run: bool = False  # whether it ignores its seed, so that all seeds repeat one run
+    is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     has_ended: bool = False  # whether the study's first metric has decided its contrast
     blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
@@ -77,6 +78,11 @@ class ComparedArm:
     def name(self) -> str:
         """The arm's name."""
         return self.measured.name
+
+    @property
+    def against(self) -> str:
+        """The name of its base; "" for the baseline."""
+        return self.measured.against
 
     @property
     def correction(self) -> str:
@@ -97,9 +103,9 @@ class ComparedArm:
 
     @property
     def missing_count(self) -> int:
-        """The number of wanted trials that have not ended."""
+        """The number of trials of its next look that have not ended."""
         return (
-            self.seeds_wanted - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
+            self.seed_count - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
         )
 
     @property
@@ -118,8 +124,8 @@ class ComparedArm:
         if self.done_count and not self.measured.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged
-        wanted = self.summary.n if self.has_ended else self.seeds_wanted
-        return f"{number} of {wanted}" if number < wanted else str(number)
+        seed_count = self.summary.n if self.has_ended else self.seed_count
+        return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
@@ -144,7 +150,7 @@ class ComparedArm:
     def describe_changes(self) -> str:
         """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
         changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
-        return f"{changes}, against {self.measured.against}" if self.measured.against else changes
+        return f"{changes}, against {self.against}" if self.against else changes
 
 
 def make_compared_arm(
@@ -162,7 +168,7 @@ def make_compared_arm(
     """Return an arm without a contrast, which `add_contrast` adds.
 
     `statuses` and `values` are by seed. Only `seeds` count. `seeds_requested` is the number of seeds at the
-    next look.
+    next look; 0 without looks.
     """
     arm = design.arms[index]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
@@ -170,26 +176,25 @@ def make_compared_arm(
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
-    seeds_wanted = max(len(counting), seeds_requested)
-    looks = design.looks or (seeds_wanted,)
-    is_other_task = remark is ArmRemark.OTHER_TASK
-    differences = arm.find_task_differences(design.find_base(arm)) if is_other_task else ()
+    seed_count = max(len(counting), seeds_requested)
+    looks = design.looks or (seed_count,)
+    base = find_base(arm, design.arms)
     return ComparedArm(
         index=index,
         measured=counted_arm,
         seeds=tuple(counting),
-        seeds_wanted=seeds_wanted,
+        seed_count=seed_count,
         done_count=len(counting) - diverged - failed,
         diverged_count=diverged,
         failed_count=failed,
-        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seeds_wanted])),
+        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seed_count])),
         max_seeds=looks[0 if index and arm.repeats_baseline else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         is_one_run=is_one_run,
         is_exploratory=design.is_exploratory(arm),
         attempt=design.count_attempts(arm),
-        task_differences=tuple(differences),
+        task_differences=tuple(arm.find_task_differences(base)) if remark is ArmRemark.OTHER_TASK else (),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
 

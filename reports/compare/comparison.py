@@ -14,11 +14,12 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.bench.study_design import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
-from unrolled.reports.compare.contrast_decisions import count_side_seeds, decide_contrasts
+from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
-from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_arms, keep_one_run
+from unrolled.reports.compare.replicates import drop_copies, find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
 from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
@@ -146,7 +147,7 @@ class Comparison:
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
         values: Values = {name: collect_values(self.table, name, self.design) for name in names}
         statuses = collect_statuses(self.table, self.design)
-        values = keep_one_run(values, find_one_run_arms(statuses, values, self.design))
+        values = drop_copies(values, find_one_run_seeds(statuses, values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
@@ -164,11 +165,7 @@ class Comparison:
 
     def find_base(self, arm: ComparedArm) -> ComparedArm:
         """Return the arm that this one is compared with: the baseline, or the arm named in `against`."""
-        return self._arms_by_name.get(arm.measured.against, self.arms[0])
-
-    @cached_property
-    def _arms_by_name(self) -> dict[str, ComparedArm]:
-        return {arm.name: arm for arm in self.arms}
+        return find_base(arm, self.arms)
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return arms by their mean, the best first; arms with diverged seeds or no mean come last."""
@@ -229,13 +226,15 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
-    copies = find_one_run_arms(statuses, values, design)
+    one_run_seeds = find_one_run_seeds(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
-        copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    decisions = decide_contrasts(select_arms_to_compare(remarks), statuses, values, design, copies, matches)
-    seeds, seeds_requested = _seeds_that_count(decisions, statuses, design)
-    is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+        one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
+    contrasts = select_arms_to_compare(remarks)
+    decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
+    counted_seeds = _select_counted_seeds(decisions, statuses, design)
+    seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.looks else {}
+    is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
     if design.looks:
@@ -250,13 +249,13 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 design,
                 statuses=statuses[name],
                 values=values[metric.name][name],
-                seeds=seeds[name],
-                seeds_requested=seeds_requested[name],
+                seeds=counted_seeds[name],
+                seeds_requested=seeds_requested.get(name, 0),
                 remark=remarks.get(name),
-                is_one_run=name in copies,
+                is_one_run=name in one_run_seeds,
             )
             if index:
-                is_base_one_run = design.bases[name] in copies
+                is_base_one_run = design.bases[name] in one_run_seeds
                 arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
             arms.append(arm)
         views.append(
@@ -271,23 +270,15 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
 
 
-def _seeds_that_count(
+def _select_counted_seeds(
     decisions: Decisions[str], statuses: Statuses, design: Design
-) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
-    """Return, by arm, the seeds that count, and the number of seeds at the next look.
-
-    A base has as many seeds as the contrast that needs most.
-    """
+) -> dict[str, Collection[Any]]:
+    """Return, by arm, the seeds that count. Those of a base are the most of any of its contrasts."""
     if not design.looks:
-        return (
-            {name: by_seed.keys() for name, by_seed in statuses.items()},
-            {name: len(by_seed) for name, by_seed in statuses.items()},
-        )
+        return {name: by_seed.keys() for name, by_seed in statuses.items()}
     first_metric = design.metrics[0].name
-    counted = {
+    seeds_by_contrast = {
         name: by_metric[first_metric].contrast.look.seed_count
         for name, by_metric in decisions.verdicts.items()
     }
-    numbers = count_side_seeds(counted, design)
-    seeds_requested = count_side_seeds(decisions.seeds_requested, design)
-    return {name: design.seeds[:n] for name, n in numbers.items()}, seeds_requested
+    return {name: design.seeds[:n] for name, n in count_arm_seeds(seeds_by_contrast, design).items()}

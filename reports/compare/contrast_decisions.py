@@ -5,7 +5,7 @@ look better if its bad runs crashed, or if its base lost good runs.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -21,12 +21,13 @@ from unrolled.reports.compare.design import (
     select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import find_one_run_arms, keep_one_run
+from unrolled.reports.compare.replicates import drop_copies, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.gates import decide_gate
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.proposals import decide_proposal
 from unrolled.reports.statistics.verdicts import Verdict
@@ -40,14 +41,14 @@ def decide_looks(design: Design) -> Decisions[str]:
     `decide_contrasts`, and tests/reports/page/test_exports.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    copies = find_one_run_arms(statuses, numbers, design)
+    values = {m.name: {arm.name: _collect_values(arm, m) for arm in design.arms} for m in design.metrics}
+    one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, statuses, numbers, design, copies)
+    return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
 
 
-def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
-    """Return the numbers of an arm by seed, on the judged scale."""
+def _collect_values(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
+    """Return what `trial_frame.collect_values` does for an arm, from its results, without pandas."""
     judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
@@ -57,15 +58,15 @@ def decide_contrasts(
     statuses: Statuses,
     values: Values,
     design: Design,
-    copies: Mapping[str, Any],
+    one_run_seeds: Mapping[str, Any],
     matches: Matches = MappingProxyType({}),
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against its base, by every metric.
 
-    `copies` are the arms that ignore their seed, as `find_one_run_arms` returns them: each has one run, and
-    its other seeds count as lost. `matches` has the averaged rows of arms.
+    `one_run_seeds` has the arms that are one run, as `find_one_run_seeds` returns them: their other seeds
+    count as lost. `matches` has the averaged rows of arms.
     """
-    evidence = Evidence(statuses, keep_one_run(values, copies), design, copies)
+    evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
     if not design.looks:
         return decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
@@ -74,10 +75,11 @@ def decide_contrasts(
         return _decide_gate(to_decide, evidence)
     if design.stopping_rule == StoppingRule.PROPOSAL:
         return _decide_proposal(to_decide, evidence)
-    declared = [name for name in to_decide if not arms[name].marked_exploratory]
+    confirmatory = [name for name in to_decide if not arms[name].marked_exploratory]
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
+    futility = 0.0 if design.to_the_end else FUTILE_CHANCE
     families = [
-        _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else FUTILE_CHANCE),
+        _decide_look_by_look(confirmatory, evidence, futility=futility),
         # exploratory contrasts are never given up, as `find_futile` assumes the steps of Holm
         _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]
@@ -95,17 +97,26 @@ def _decide_look_by_look(
     contrasts: Sequence[str], evidence: Evidence, *, adjust: Adjust = holm, futility: float = 0.0
 ) -> Decisions[str]:
     """Return the verdicts on contrasts that are corrected together, as one family."""
-    design = evidence.design
     return evaluate_looks(
-        {name: evidence.select_sides(name) for name in contrasts},
+        _make_look_input({name: name for name in contrasts}, evidence, evidence.explain_lost),
+        adjust=adjust,
+        stopping_rule=evidence.design.stopping_rule,
+        futility=futility,
+    )
+
+
+def _make_look_input(
+    arms: Mapping[str, str], evidence: Evidence, explain_lost: Callable[[str], Mapping[Any, str]]
+) -> LookInput[str]:
+    """Return what looks read. `arms` has the arm of each contrast, and `explain_lost` takes an arm."""
+    design = evidence.design
+    return LookInput(
+        sides={contrast: evidence.select_sides(arm) for contrast, arm in arms.items()},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost_reasons={name: evidence.explain_lost(name) for name in contrasts},
-        equal={name: evidence.find_equal_seeds(name) for name in contrasts},
-        adjust=adjust,
-        stopping_rule=design.stopping_rule,
-        futility=futility,
+        lost_reasons={contrast: explain_lost(arm) for contrast, arm in arms.items()},
+        equal={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
     )
 
 
@@ -114,16 +125,10 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
 
     Each contrast compares the head at one variant of the other settings. All get the same seeds.
     """
-    design = evidence.design
-    variants = {name: name if len(contrasts) > 1 else "" for name in contrasts}
+    variants = {name if len(contrasts) > 1 else "": name for name in contrasts}
     gate = decide_gate(
-        {variant: evidence.select_sides(name) for name, variant in variants.items()},
-        seeds=design.seeds,
-        looks=Looks(design.looks),
-        metrics=design.metrics,
-        lost_reasons={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
-        equal={variant: evidence.find_equal_seeds(name) for name, variant in variants.items()},
-        copied_sides={variant: evidence.describe_copied_sides(name) for name, variant in variants.items()},
+        _make_look_input(variants, evidence, evidence.explain_lost_of_gate),
+        {variant: evidence.describe_one_run_sides(name) for variant, name in variants.items()},
     )
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),
@@ -163,7 +168,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         simpler_level=design.simpler_level,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),
-        ignores_seed=candidate in evidence.copies,
+        is_one_run=candidate in evidence.one_run_seeds,
     )
     fault = proposal.crash or proposal.refusal or proposal.stalled
     return Decisions(
@@ -192,13 +197,13 @@ def _judge_after_looks(
     }
 
 
-def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
+def count_arm_seeds(seeds_by_contrast: Mapping[str, int], design: Design) -> dict[str, int]:
     """Return, by arm, the largest number of seeds of the contrasts that it is a side of.
 
-    `contrasts` has the number of seeds of each contrast. An arm has the seeds of the first look at least.
+    An arm has the seeds of the first look at least.
     """
-    numbers = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
-    for name, number in contrasts.items():
+    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
+    for name, seeds in seeds_by_contrast.items():
         for side in (name, design.bases[name]):
-            numbers[side] = max(numbers[side], number)
-    return numbers
+            seeds_by_arm[side] = max(seeds_by_arm[side], seeds)
+    return seeds_by_arm

@@ -12,7 +12,7 @@ from typing import Any
 
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.phrases import phrase_standing
-from unrolled.bench.study_design import Audit, StoppingRule
+from unrolled.bench.study_design import Audit, StoppingRule, find_base
 from unrolled.bench.trial import Result, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale
@@ -175,12 +175,7 @@ class Design:
     @cached_property
     def bases(self) -> dict[str, str]:
         """The name of the base of each arm but the baseline: the arm that it is compared with."""
-        first, *others = self.arms
-        return {a.name: a.against if a.against in self.arms_by_name else first.name for a in others}
-
-    def find_base(self, arm: MeasuredArm) -> MeasuredArm:
-        """Return the arm that this one is compared with."""
-        return self.arms_by_name[self.bases[arm.name]]
+        return {arm.name: find_base(arm, self.arms).name for arm in self.arms[1:]}
 
     @cached_property
     def arms_by_name(self) -> dict[str, MeasuredArm]:
@@ -213,7 +208,7 @@ def select_arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]
 
 
 def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
-    base = design.find_base(arm)
+    base = find_base(arm, design.arms)
     if not arm.uses_seed and not arm.against:
         return ArmRemark.WITHOUT_SEED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unrolled.bench.study_design import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
 from unrolled.reports.statistics.types import SidePair, select_seeds
@@ -14,9 +15,9 @@ class Evidence:
     """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
 
     statuses: Statuses
-    values: Values  # without the copies of one run: see `replicates.keep_one_run`
+    values: Values  # without copies: see `replicates.drop_copies`
     design: Design
-    copies: Mapping[str, Any]  # arms that ignore their seed, each with the seed of its one run
+    one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_seeds`
 
     def select_sides(self, name: str) -> dict[str, SidePair]:
         """Return the values of an arm and of its base by metric."""
@@ -26,7 +27,7 @@ class Evidence:
     def find_equal_seeds(self, name: str) -> frozenset[Any]:
         """Return the seeds on which an arm and its base computed the same."""
         arm = self.design.arms_by_name[name]
-        return find_equal_seeds(arm, self.design.find_base(arm), self.values, self.design)
+        return find_equal_seeds(arm, find_base(arm, self.design.arms), self.values, self.design)
 
     def explain_lost(self, name: str) -> dict[Any, str]:
         """Return the seeds that a side of a contrast lost, with the reason: {3: "failed"}."""
@@ -35,8 +36,8 @@ class Evidence:
         for metric, numbers in self.values.items():
             for side in (name, self.design.bases[name]):
                 for seed in self.statuses[side].keys() - numbers[side].keys():
-                    if side in self.copies:
-                        lost[seed] = f"{repeats} seed {self.copies[side]}"
+                    if side in self.one_run_seeds:
+                        lost[seed] = f"{repeats} seed {self.one_run_seeds[side]}"
                     elif self.statuses[side][seed] != "done":
                         lost[seed] = "failed"
                     else:
@@ -52,15 +53,15 @@ class Evidence:
             lost[seed] = f"{reason} at the {'base' if is_of_base else 'head'}"
         return lost
 
-    def describe_copied_sides(self, name: str) -> str:
+    def describe_one_run_sides(self, name: str) -> str:
         """Return which sides of a gate ignore their seed: "the head ignores the seed"; "" if none does."""
-        sides = {"the head": name, "the base": self.design.bases[name]}
-        copied = [side for side, arm in sides.items() if arm in self.copies]
-        if not copied:
+        arms = {"the head": name, "the base": self.design.bases[name]}
+        sides = [side for side, arm in arms.items() if arm in self.one_run_seeds]
+        if not sides:
             return ""
         if self.design.nondeterminism is None:
-            return f"{' and '.join(copied)} may ignore the seed"
-        return f"{' and '.join(copied)} {'ignores' if len(copied) == 1 else 'ignore'} the seed"
+            return f"{' and '.join(sides)} may ignore the seed"
+        return f"{' and '.join(sides)} {'ignores' if len(sides) == 1 else 'ignore'} the seed"
 
     def _lacks(self, arm: str, seed: Any) -> bool:
         """Return True if a trial ended without a number of some metric."""

@@ -89,7 +89,7 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
     """
     arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for arm in comparison.same_task_arms:
-        if not arm.measured.against:  # the baseline comes first, so that an A/A arm does not take its place
+        if not arm.against:  # the baseline comes first, so that an A/A arm does not take its place
             arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
     arm_count = len(arms_by_changes)
     corners = [changes for changes in arms_by_changes if len(changes) > 1 and 2 ** len(changes) <= arm_count]

@@ -115,11 +115,11 @@ def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
     return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
 
 
-def find_one_run_arms(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
-    """Return the arms that ignore their seed, each with the seed of its one run.
+def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
+    """Return the arms that are one run, each with the seed of this run.
 
-    An arm that ignores its seed has one value on all seeds, by every judged metric. Clocks and known costs
-    count only if nothing else is judged:
+    Such an arm ignores its seed, and has one value on all seeds, by every judged metric. Clocks and known
+    costs count only if nothing else is judged:
 
         seed   0     1     2     3     4
         a    .812  .843  .790  .835  .821   five runs
@@ -154,7 +154,7 @@ def find_one_run_arms(statuses: Statuses, values: Values, design: Design) -> dic
         metric: _measure_widest([by_metric[metric] for by_metric in first_values.values()])
         for metric in metrics
     }
-    copies = {}
+    one_run_seeds = {}
     for arm in design.arms:
         by_metric = first_values[arm.name]
         seeds = [seed for by_seed in by_metric.values() for seed in by_seed]
@@ -164,19 +164,19 @@ def find_one_run_arms(statuses: Statuses, values: Values, design: Design) -> dic
         }
         if not arm.uses_seed or not (any(noise.values()) or have_equal_fingerprints(arm, seeds, design)):
             continue
-        is_one_run = all(
+        has_one_value = all(
             _is_one_value([*by_seed.values()], noise[metric]) for metric, by_seed in by_metric.items()
         )
         is_perfect = all(metric.are_best(by_seed.values()) for metric, by_seed in by_metric.items())
-        if is_one_run and not is_perfect:
-            copies[arm.name] = seeds[0]
-    return copies
+        if has_one_value and not is_perfect:
+            one_run_seeds[arm.name] = seeds[0]
+    return one_run_seeds
 
 
 def _select_first_values(
     arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
 ) -> dict[Metric, dict[Any, float]]:
-    """Return the values of an arm by metric and seed, on the seeds that `find_one_run_arms` reads."""
+    """Return the values of an arm by metric and seed, on the seeds that `find_one_run_seeds` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])
     return {
         metric: select_seeds(values[metric.name][arm.name], seeds)
@@ -185,7 +185,7 @@ def _select_first_values(
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
-    """Return the largest range of one value: see `find_one_run_arms`. `widest` is an arm's widest spread."""
+    """Return the largest range of one value: see `find_one_run_seeds`. `widest` is an arm's widest spread."""
     size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
     if not design.is_study:
         most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
@@ -232,14 +232,12 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
     return max(spreads)
 
 
-def keep_one_run(values: Values, copies: Mapping[str, Any]) -> Values:
-    """Return the values with one seed alone for each arm that ignores its seed."""
-    if not copies:
-        return values
+def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
+    """Return the values without copies: an arm that is one run keeps the seed of this run."""
     originals: dict[str, dict[str, SeedValues]] = {}
     for metric, by_arm in values.items():
-        one_run = {name: select_seeds(by_arm[name], [seed]) for name, seed in copies.items()}
-        originals[metric] = {**by_arm, **one_run}
+        one_run_values = {name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()}
+        originals[metric] = {**by_arm, **one_run_values}
     return originals
 
 

@@ -25,7 +25,7 @@ def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matche
     verdicts: dict[str, dict[str, Verdict]] = {}
     for metric in evidence.design.metrics:
         of_arms = matches.get(metric.name, {})
-        matched = {name: match for name, match in of_arms.items() if name not in evidence.copies}
+        matched = {name: match for name, match in of_arms.items() if name not in evidence.one_run_seeds}
         for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():
             verdicts.setdefault(name, {})[metric.name] = verdict
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
@@ -58,9 +58,9 @@ def _judge_rows(
         }
     verdicts = {}
     for name, verdict in judged.items():
-        copied = next((side for side in (name, design.bases[name]) if side in evidence.copies), "")
-        if copied:
-            reason = f"{copied} has one run's numbers on every {design.noun}"
+        one_run_sides = [side for side in (name, design.bases[name]) if side in evidence.one_run_seeds]
+        if one_run_sides:
+            reason = f"{one_run_sides[0]} has one run's numbers on every {design.noun}"
         else:
             reason = _explain_lost_runs(of_survivors[name], verdict, losses[name])
         # there is no other look: a contrast that claims nothing stays open

@@ -105,7 +105,7 @@ def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[Comp
     """
     if comparison.has_too_few_pairs:
         return comparison.rank_arms(arms)
-    is_ladder = any(arm.measured.against for arm in comparison.arms_with_contrast)
+    is_ladder = any(arm.against for arm in comparison.arms_with_contrast)
     return sorted(arms, key=lambda arm: _make_sort_key(arm, comparison, is_ladder))
 
 
@@ -116,8 +116,8 @@ def _make_sort_key(
     gain = effect if comparison.metric.lower_is_better else -effect
     if is_ladder or not math.isfinite(effect):
         gain = 0.0
-    ignores_seed = arm.remark is ArmRemark.WITHOUT_SEED
-    return arm.index > 0, arm.index > 0 and arm.measured.repeats_baseline, ignores_seed, gain, arm.index
+    is_without_seed = arm.remark is ArmRemark.WITHOUT_SEED
+    return arm.index > 0, arm.index > 0 and arm.measured.repeats_baseline, is_without_seed, gain, arm.index
 
 
 def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:

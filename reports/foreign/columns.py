@@ -15,7 +15,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST, Metric, select_qualities
 from unrolled.bench.table_columns import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.compare.row_matches import ONE_RUN
-from unrolled.reports.foreign.row_means import PAIR, average_rows, find_copied_arms
+from unrolled.reports.foreign.row_means import PAIR, average_rows, find_one_run_arms
 
 LONGEST_NAME = 200
 FOLDS_CURE = "write --pair repeat,fold --test-share 0.1, for ten folds"
@@ -136,7 +136,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     for metric in ratios:
         means[metric.name] = means[metric.name].map(metric.from_judged_scale)
     qualities = [metric.name for metric in select_qualities(columns.metrics)]
-    return means.assign(**{ONE_RUN: means.arm.isin(find_copied_arms(table, qualities, items))})
+    return means.assign(**{ONE_RUN: means.arm.isin(find_one_run_arms(table, qualities, items))})
 
 
 def find_fold(names: Sequence[str]) -> str:

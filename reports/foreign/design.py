@@ -218,7 +218,7 @@ def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
     """Yield the arms in which at least half of the numbers are repeats, though too fine to repeat by chance.
 
     None are returned if all numbers lie on a grid, unless some arm has five or more that all differ. Arms
-    with one number in all rows are not returned: see `find_one_run_arms`.
+    with one number in all rows are not returned: see `find_one_run_seeds`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
     by_arm = numbers.groupby(table.arm, sort=False)

@@ -22,7 +22,7 @@ from unrolled.bench.table_columns import ROWS_AVERAGED
 from unrolled.reports.compare.row_matches import ARM_LACKS, BASE_LACKS, name_match_columns
 
 PAIR = ["arm", "seed"]  # columns whose values the rows of one arm and pair share
-BY_CHANCE = 0.001  # an arm is no copy if its items agree by chance with a greater probability
+BY_CHANCE = 0.001  # an arm is not one run if its items agree by chance with a greater probability
 _MOST_LACKING = 0.5  # a pair that lacks this share of its rows is lost
 
 
@@ -54,13 +54,13 @@ def average_rows(
     return means.join(pd.concat(matches, names=PAIR)).reset_index() if matches else means.reset_index()
 
 
-def find_copied_arms(
+def find_one_run_arms(
     table: pd.DataFrame, metrics: Sequence[str], items: "pd.Series[str] | None"
 ) -> list[str]:
     """Return the arms that are one run, copied for every pair: each item has one value in all pairs.
 
-    The means of a copied arm may still differ from pair to pair, if rows failed. Two kinds of arms are no
-    copies:
+    The means of such an arm may still differ from pair to pair, if rows failed. Two kinds of arms are
+    not one run:
 
     - An arm whose items may agree by chance, as answers to easy questions do. Three questions in five pairs
       have r = 3 · 4 = 12 repeats. If each repeats the first answer with a chance c = .9, all do with

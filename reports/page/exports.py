@@ -119,7 +119,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if arm.failed_count:
         seeds += f", {arm.failed_count} failed"
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
-    cells = arm.name, arm.measured.against or "–", seeds, mean
+    cells = arm.name, arm.against or "–", seeds, mean
     if contrast is None:
         return *cells, "–", "–", "–", "–", "–", arm.reason_not_compared or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
@@ -198,7 +198,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "against": comparison.find_base(arm).name if arm.contrast else "",
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
-        "seeds_wanted": arm.seeds_wanted,
+        "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,
         "failed": arm.failed_count,
         "verdict": arm.verdict and arm.verdict.text,

@@ -166,17 +166,17 @@ class Contrast:
         """1 if the arm diverged more often than its base, −1 if less often, else 0."""
         return (self.arm_diverged > self.base_diverged) - (self.arm_diverged < self.base_diverged)
 
-    def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
+    def interval(self, alpha: float = ALPHA, tails: int = 2) -> Interval | None:
         """Return the differences that the test at this look does not reject; None under 3 pairs.
 
         The confidence holds for the intervals of all looks together. For an alpha of .05 it is 95 %, or 90 %
-        with `sides` = 1, where alpha is the error rate of each of two one-sided tests. With one look, and
+        with `tails` = 1, where alpha is the error rate of each of two one-sided tests. With one look, and
         without skewness, it is the usual t interval.
         """
         # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
-        alpha_multiple = 3 - sides
-        level = alpha_multiple * self.look.compute_level(alpha, sides)
-        of_ties = self.has_constant_difference and (self.all_tied or sides == 1)
+        alpha_multiple = 3 - tails
+        level = alpha_multiple * self.look.compute_level(alpha, tails)
+        of_ties = self.has_constant_difference and (self.all_tied or tails == 1)
         if of_ties and self.pairs > 2:
             return Interval(*self._ties_ends(level), 1 - alpha_multiple * alpha)
         ends = self._compute_ends(level)

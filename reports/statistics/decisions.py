@@ -6,22 +6,21 @@ order has the same verdicts.
 """
 
 import math
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.bench.phrases import join_first
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_futile
-from unrolled.reports.statistics.looks import Look, Looks
+from unrolled.reports.statistics.look_input import Key, LookInput
+from unrolled.reports.statistics.looks import Look
 from unrolled.reports.statistics.pairs import Losses, compare_pairs, make_judged_scale
-from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 OWN_RULES = (StoppingRule.GATE, StoppingRule.PROPOSAL)
 """Stopping rules of studies that end by their own rule, not by verdicts on their contrasts."""
-Key = TypeVar("Key", bound=Hashable)
 Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values
 
 
@@ -74,24 +72,19 @@ class _Track:
     def ps(self) -> tuple[float, float, float]:
         """The p of difference, equivalence and divergence, valid at any stop; 1 before the first look."""
         return (
-            self._compute_p(self.smallest_difference_p, sides=2),
-            self._compute_p(self.smallest_equivalence_p, sides=1),
-            self._compute_p(self.smallest_divergence_p, sides=2),
+            self._compute_p(self.smallest_difference_p, tails=2),
+            self._compute_p(self.smallest_equivalence_p, tails=1),
+            self._compute_p(self.smallest_divergence_p, tails=2),
         )
 
-    def _compute_p(self, weighted_p: float, sides: int) -> float:
+    def _compute_p(self, weighted_p: float, tails: int) -> float:
         """Return the p of the minimum of p / weight, which holds wherever the contrast stops."""
-        return float(self.contrast.look.looks.compute_p(min(weighted_p, 1.0), sides))
+        return float(self.contrast.look.looks.compute_p(min(weighted_p, 1.0), tails))
 
 
 def evaluate_looks(
-    sides_by_contrast: Mapping[Key, Mapping[str, SidePair]],
+    look_input: LookInput[Key],
     *,
-    seeds: Sequence[int],
-    looks: Looks,
-    metrics: Sequence[Metric],
-    lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
-    equal: Mapping[Key, Collection[int]] | None = None,
     adjust: Adjust = holm,
     stopping_rule: StoppingRule = StoppingRule.DIRECTION,
     futility: float = 0.0,
@@ -102,10 +95,6 @@ def evaluate_looks(
     and decide a. Then looks_taken is 1, and seeds_requested is {"a": 0, "b": 15}: a keeps its verdict on 10
     seeds, and b is open. When b has 15 seeds, the call with these results returns the state after two looks.
 
-    - `sides_by_contrast`: the values of both sides by contrast and metric, of all declared contrasts, even if
-      there are no results yet
-    - `lost_reasons`: by contrast, the seeds that cannot have a result, with the reason: {"b": {3: "failed"}}
-    - `equal`: by contrast, the seeds on which both sides are known to have computed the same
     - `adjust`: the correction of a family's p values
     - `stopping_rule`: with "size", a contrast with a direction goes on until its size is settled
     - `futility`: the chance to be decided below which a contrast is given up
@@ -118,26 +107,15 @@ def evaluate_looks(
     seeds. It may still be decided later, because Holm's correction is milder after other contrasts have been
     rejected. Withholding seeds loses claims and adds none, so that error rates hold with any `futility`: a
     study may be judged again with a `futility` of 0, once it has the seeds.
-
-    Raises ValueError without metrics, or with fewer seeds than the last look.
     """
-    if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
-        raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    look_input = _LookInput(
-        sides_by_contrast,
-        seeds,
-        looks,
-        metrics,
-        lost_reasons or {},
-        equal or {},
-        has_own_rule=stopping_rule in OWN_RULES,
-    )
-    tracks = {metric: look_input.start_tracks(metric) for metric in metrics}
+    metrics = look_input.metrics
+    contrasts = _ContrastsAtLooks(look_input, has_own_rule=stopping_rule in OWN_RULES)
+    tracks = {metric: contrasts.start_tracks(metric) for metric in metrics}
     tracks_of_first = tracks[metrics[0]]
     verdicts_of_first = _judge_tracks(tracks_of_first, adjust)
     futile_reasons: dict[Key, str] = {}
     looks_taken = 0
-    while looks_taken < len(looks.numbers):
+    while looks_taken < len(look_input.looks.numbers):
         open_contrasts = [
             name
             for name, verdict in verdicts_of_first.items()
@@ -149,7 +127,7 @@ def evaluate_looks(
             look_input.is_complete(name, looks_taken) for name in open_contrasts
         ):
             break
-        look_input.take_look(tracks, open_contrasts, looks_taken)
+        contrasts.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
         for name in (*open_contrasts, *futile_reasons):  # `has_ended` says who needs the next look
             verdicts_of_first[name] = replace(
@@ -159,7 +137,7 @@ def evaluate_looks(
         futile_reasons = {
             name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].has_ended
         }
-        if futility and looks_taken < len(looks.numbers):
+        if futility and looks_taken < len(look_input.looks.numbers):
             futile_reasons |= _find_futile(
                 {name: verdicts_of_first[name] for name in open_contrasts}, stopping_rule, futility
             )
@@ -169,44 +147,34 @@ def evaluate_looks(
         }
     }
     by_metric |= {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
-    return look_input.make_decisions(verdicts_of_first, by_metric, looks_taken, futile_reasons)
+    return _make_decisions(look_input, verdicts_of_first, by_metric, looks_taken, futile_reasons)
 
 
 @dataclass(frozen=True)
-class _LookInput(Generic[Key]):
-    """What the looks of a study read: values, lost seeds and looks. Look k is counted from 0."""
+class _ContrastsAtLooks(Generic[Key]):
+    """The contrasts of a study at its looks, by each metric."""
 
-    sides_by_contrast: Mapping[Key, Mapping[str, SidePair]]
-    seeds: Sequence[int]
-    looks: Looks
-    metrics: Sequence[Metric]
-    lost_reasons: Mapping[Key, Mapping[int, str]]
-    equal: Mapping[Key, Collection[int]]
+    look_input: LookInput[Key]
     has_own_rule: bool  # True for a gate or proposal, where equal fine values count as computed alike
-
-    def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
-        """Return the values of both sides at the seeds of look k."""
-        sides = self.sides_by_contrast[name].get(metric.name, ({}, {}))
-        return select_side_seeds(sides, self.seeds[: self.looks.numbers[k]])
 
     def make_contrast(self, name: Key, metric: Metric, k: int) -> Contrast:
         """Return the contrast at look k."""
-        arm, base = self.select_sides(name, metric, k)
+        arm, base = self.look_input.select_sides(name, metric.name, k)
         paired = arm.keys() & base.keys()
         return compare_pairs(
             arm,
             base,
             make_judged_scale(metric),
-            family_size=len(self.sides_by_contrast),
-            look=Look(self.looks, k),
-            losses=Losses(len(self.select_lost_seeds(name, k).keys() - paired)),
-            computed_alike=paired <= set(self.equal.get(name, ()))
+            family_size=len(self.look_input.sides),
+            look=Look(self.look_input.looks, k),
+            losses=Losses(len(self.look_input.select_lost_seeds(name, k).keys() - paired)),
+            computed_alike=paired <= set(self.look_input.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
         )
 
     def start_tracks(self, metric: Metric) -> dict[Key, _Track]:
         """Return the track of every contrast by a metric, before the first look."""
-        return {name: _Track(self.make_contrast(name, metric, 0)) for name in self.sides_by_contrast}
+        return {name: _Track(self.make_contrast(name, metric, 0)) for name in self.look_input.sides}
 
     def take_look(
         self, tracks: Mapping[Metric, dict[Key, _Track]], open_contrasts: Sequence[Key], k: int
@@ -217,58 +185,35 @@ class _LookInput(Generic[Key]):
                 at_look = self.make_contrast(name, metric, k) if k else by_name[name].contrast
                 by_name[name] = by_name[name].add_look(at_look)
 
-    def make_decisions(
-        self,
-        verdicts_of_first: Mapping[Key, Verdict],
-        by_metric: Mapping[str, Mapping[Key, Verdict]],
-        looks_taken: int,
-        futile_reasons: Mapping[Key, str],
-    ) -> Decisions[Key]:
-        """Return the state after these looks; `verdicts_of_first` are those by the metric that decides."""
-        next_look = min(looks_taken, len(self.looks.numbers) - 1)
-        seed_count = self.looks.numbers[next_look] if looks_taken == next_look else 0
-        verdicts = {}
-        seeds_requested = {}
-        for name, verdict in verdicts_of_first.items():
-            reason = ""
-            seeds_requested[name] = 0
-            if not verdict.has_ended:
-                reason = futile_reasons.get(name) or self.explain_block(name, next_look)
-                seeds_requested[name] = 0 if reason else seed_count
-            of_other = f"{reason} by the first metric" if name in futile_reasons else reason
-            verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
-                metric: replace(
-                    by_name[name],
-                    has_ended=verdict.has_ended,
-                    blocked_reason=reason if metric == self.metrics[0].name else of_other,
-                    is_futile=name in futile_reasons,
-                )
-                for metric, by_name in by_metric.items()
-            }
-        return Decisions(verdicts=verdicts, seeds_requested=seeds_requested, looks_taken=looks_taken)
 
-    def select_lost_seeds(self, name: Key, k: int) -> dict[int, str]:
-        """Return the seeds of look k that cannot have a result, with the reason."""
-        return select_seeds(self.lost_reasons.get(name, {}), self.seeds[: self.looks.numbers[k]])
-
-    def is_complete(self, name: Key, k: int) -> bool:
-        """Return True if both sides have all seeds of look k by all metrics, except lost ones."""
-        n = self.looks.numbers[k]
-        lost = self.select_lost_seeds(name, k).keys()
-        sides = (side for metric in self.metrics for side in self.select_sides(name, metric, k))
-        return all(len(side.keys() | lost) == n for side in sides)
-
-    def explain_block(self, name: Key, k: int) -> str:
-        """Return why a contrast gets no look k: "seed 3 failed"; "" if it does.
-
-        A contrast that lost half of the seeds of look k, or of an earlier look, goes no further. The reason
-        names the seeds that the earliest of these looks lost.
-        """
-        for look, n in enumerate(self.looks.numbers[: k + 1]):
-            lost = self.select_lost_seeds(name, look)
-            if 2 * len(lost) >= n:
-                return join_first([f"seed {seed} {reason}" for seed, reason in lost.items()], 2)
-        return ""
+def _make_decisions(
+    look_input: LookInput[Key],
+    verdicts_of_first: Mapping[Key, Verdict],
+    by_metric: Mapping[str, Mapping[Key, Verdict]],
+    looks_taken: int,
+    futile_reasons: Mapping[Key, str],
+) -> Decisions[Key]:
+    """Return the state after these looks; `verdicts_of_first` are those by the metric that decides."""
+    next_look = min(looks_taken, len(look_input.looks.numbers) - 1)
+    seed_count = look_input.looks.numbers[next_look] if looks_taken == next_look else 0
+    verdicts = {}
+    seeds_requested = {}
+    for name, verdict in verdicts_of_first.items():
+        reason = ""
+        if not verdict.has_ended:
+            reason = futile_reasons.get(name) or look_input.explain_block(name, next_look)
+        seeds_requested[name] = 0 if verdict.has_ended or reason else seed_count
+        of_other = f"{reason} by the first metric" if name in futile_reasons else reason
+        verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
+            metric: replace(
+                by_name[name],
+                has_ended=verdict.has_ended,
+                blocked_reason=reason if metric == look_input.metrics[0].name else of_other,
+                is_futile=name in futile_reasons,
+            )
+            for metric, by_name in by_metric.items()
+        }
+    return Decisions(verdicts=verdicts, seeds_requested=seeds_requested, looks_taken=looks_taken)
 
 
 def _ends_contrast(verdict: Verdict, stopping_rule: StoppingRule) -> bool:

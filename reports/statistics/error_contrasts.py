@@ -98,11 +98,11 @@ class Unpaired(ErrorContrast):
         """The p of the test that the difference is within ±δ; at least `ties_p` of a side of equal values."""
         return max(super().equivalence_p, self._constant_p(self.zone))
 
-    def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
+    def interval(self, alpha: float = ALPHA, tails: int = 2) -> Interval | None:
         """Return `Contrast.interval`; for equivalence it covers ±`ties_end` of a side of equal values."""
-        interval = super().interval(alpha, sides)
+        interval = super().interval(alpha, tails)
         size = self._constant.size
-        if interval is None or not size or sides == 2:
+        if interval is None or not size or tails == 2:
             return interval
         end = ties_end(size, abs(self.mean_difference or 0.0), alpha, self.upper_limit)
         return Interval(min(interval.low, -end), max(interval.high, end), interval.confidence)

@@ -195,7 +195,7 @@ def _simulate_stages(looks: Looks, alpha: float, alpha_same: float) -> tuple[_St
         look = Look(looks, k)
         m = _simulate_moments(looks.last, n)
         outer = mean_interval(m, look.compute_level(alpha))
-        inner = mean_interval(m, 2 * look.compute_level(alpha_same, sides=1))
+        inner = mean_interval(m, 2 * look.compute_level(alpha_same, tails=1))
         stages.append(_Stage(m, *outer, *inner))
     return tuple(stages)
 

@@ -128,7 +128,7 @@ class LastLookTest:
 
     def _show_same(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
         """Return the chance that a mean, which is normal around `mean`, is decided as the same within ±δ."""
-        low, high = mean_interval(at_zero, 2 * self.looks.find_critical_q(self.alpha_same, sides=1))
+        low, high = mean_interval(at_zero, 2 * self.looks.find_critical_q(self.alpha_same, tails=1))
         return _lies_between(-self.zone - low, self.zone - high, mean, error)
 
 

@@ -110,10 +110,10 @@ def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Propo
         if n >= tests.numbers[0]:
             weighted = p / math.sqrt(n / looks.last)
             q[active] = np.minimum(q, weighted)[active]
-            shown |= active & (tests.compute_p(np.minimum(q, 1.0), sides=1) <= levels)
+            shown |= active & (tests.compute_p(np.minimum(q, 1.0), tails=1) <= levels)
         if n < looks.last:
             futile |= active & ~shown & (t < FUTILE_T[min(k, len(FUTILE_T) - 1)])
-    return ProposalStates(tests.compute_p(np.minimum(q, 1.0), sides=1), pairs, shown, futile)
+    return ProposalStates(tests.compute_p(np.minimum(q, 1.0), tails=1), pairs, shown, futile)
 
 
 def judge_proposal(
@@ -190,7 +190,7 @@ def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
     tests = select_tests(looks)
     if gains.size not in tests.numbers:
         return -math.inf
-    at_look = Look(tests, tests.numbers.index(gains.size)).compute_level(level, sides=1)
+    at_look = Look(tests, tests.numbers.index(gains.size)).compute_level(level, tails=1)
     if _are_constant(gains):
         return float(gains[0]) if 0.5**gains.size <= at_look else -math.inf
     return float(mean_interval(moments(gains), 2 * at_look)[0])

@@ -11,23 +11,23 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Generic, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
+from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 
-Key = TypeVar("Key", bound=Hashable)
-SIMULATED_GATES = (
-    4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008
-)
+SIMULATED_GATES = 4_000
+"""The simulated gates behind an expectation: a chance has a standard error of at most .008."""
 
 
 class GateOutcome(StrEnum):
@@ -73,7 +73,7 @@ class Bound:
             look=look,
             computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
         )
-        interval = contrast.interval(ALPHA, sides=1)
+        interval = contrast.interval(ALPHA, tails=1)
         if interval is None or contrast.mean_difference is None or contrast.pairs < FEWEST_SEEDS:
             return replace(self, pairs=contrast.pairs)
         worse = contrast.mean_difference
@@ -110,20 +110,13 @@ class GateDecision(Generic[Key]):
 
 
 def decide_gate(
-    sides_by_variant: Mapping[Key, Mapping[str, SidePair]],
-    *,
-    seeds: Sequence[int],
-    looks: Looks,
-    metrics: Sequence[Metric],
-    lost_reasons: Mapping[Key, Mapping[int, str]] | None = None,
-    equal: Mapping[Key, Collection[int]] | None = None,
-    copied_sides: Mapping[Key, str] | None = None,
+    look_input: LookInput[Key], one_run_sides: Mapping[Key, str] = MappingProxyType({})
 ) -> GateDecision[Key]:
-    """Judge a head against its base, look by look. Arguments are those of `decisions.evaluate_looks`.
+    """Judge a head against its base, look by look.
 
-    `sides_by_variant` has the values of head and base by variant of the other settings and by metric. An
-    infinite value is a diverged seed. `copied_sides` says of each variant which sides ignore their seed:
-    "the head ignores the seed".
+    A contrast is a variant of the other settings, and its sides are head and base. An infinite value is a
+    diverged seed. `one_run_sides` says of each variant which sides ignore their seed: "the head ignores the
+    seed".
 
     A gate passes when every metric is shown to be less than δ worse, each at this look or at an earlier one.
     It fails as soon as
@@ -132,26 +125,24 @@ def decide_gate(
     - a planned seed is lost, or only the head diverges on it,
     - a side ignores its seed, even if both do and computed the same: one run on either side shows too little.
 
-    A seed that diverged on both sides, or only at the base, is no evidence. Raises ValueError without
-    metrics, or with fewer seeds than the last look.
+    A seed that diverged on both sides, or only at the base, is no evidence.
     """
-    if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
-        raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
+    looks = look_input.looks
     bounds = {
-        (variant, metric.name): Bound(metric=metric) for variant in sides_by_variant for metric in metrics
+        (variant, metric.name): Bound(metric=metric)
+        for variant in look_input.sides
+        for metric in look_input.metrics
     }
     for k, n in enumerate(looks.numbers):
-        values = {
-            (variant, name): select_side_seeds(sides_by_variant[variant].get(name, ({}, {})), seeds[:n])
-            for variant, name in bounds
-        }
-        if fault := next(_find_faults(values, lost_reasons or {}, copied_sides or {}, seeds[:n]), ""):
+        values = {key: look_input.select_sides(*key, k) for key in bounds}
+        faults = _find_faults(values, look_input.lost_reasons, one_run_sides, look_input.select_look_seeds(k))
+        if fault := next(faults, ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for sides in values.values() for side in sides):
             return GateDecision(bounds=bounds, looks_taken=k, seeds_requested=n)
         for key, bound in bounds.items():
             if bound.outcome is GateOutcome.OPEN:
-                bounds[key] = bound.add_look(values[key], Look(looks, k), (equal or {}).get(key[0], ()))
+                bounds[key] = bound.add_look(values[key], Look(looks, k), look_input.equal.get(key[0], ()))
         outcomes = {_format_key(*key): bound.outcome for key, bound in bounds.items()}
         if worse := [name for name, outcome in outcomes.items() if outcome is GateOutcome.MORE]:
             fault = f"{', '.join(worse)}: {GateOutcome.MORE}"
@@ -166,7 +157,7 @@ def decide_gate(
 def _find_faults(
     values: Mapping[tuple[Key, str], SidePair],
     lost_reasons: Mapping[Key, Mapping[int, str]],
-    copied_sides: Mapping[Key, str],
+    one_run_sides: Mapping[Key, str],
     seeds: Sequence[int],
 ) -> Iterator[str]:
     """Yield why the gate fails whatever its bounds are.
@@ -174,7 +165,7 @@ def _find_faults(
     The reasons are sides that ignore their seed, planned seeds that were lost ("seed 3 failed"), and seeds
     that diverged at the head alone.
     """
-    for variant, reason in copied_sides.items():
+    for variant, reason in one_run_sides.items():
         if reason:
             yield _format_key(variant, reason)
     for variant, reasons in lost_reasons.items():
@@ -251,7 +242,7 @@ def _end_gates(worse: Floats, looks: Looks, zone: float) -> _Ends:
     for k, n in enumerate(looks.numbers):
         if n < FEWEST_SEEDS:
             continue
-        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
+        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, tails=1))
         passed |= active & (high < zone)
         failed |= active & (low > zone)
         pairs[active & (passed | failed)] = n

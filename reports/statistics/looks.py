@@ -52,22 +52,22 @@ class Looks:
         """The weight √(n_k/N) of each look."""
         return tuple(math.sqrt(n / self.last) for n in self.numbers)
 
-    def compute_p(self, q: ArrayLike, sides: int = 2) -> Floats:
+    def compute_p(self, q: ArrayLike, tails: int = 2) -> Floats:
         """Return the p of Q = min p_k/w_k, which holds wherever a study stops; with one look, Q itself.
 
-        `sides` is 2 if the p_k are two-sided and 1 if they are one-sided, as in tests of equivalence.
+        `tails` is 2 if the p_k are two-sided and 1 if they are one-sided, as in tests of equivalence.
         """
         if len(self.numbers) == 1:
             return np.asarray(q, dtype=float)
         table = _load_table(self.numbers)
-        return np.asarray(np.interp(np.asarray(q, dtype=float), table[sides], table[0]))
+        return np.asarray(np.interp(np.asarray(q, dtype=float), table[tails], table[0]))
 
-    def find_critical_q(self, alpha: float, sides: int = 2) -> float:
+    def find_critical_q(self, alpha: float, tails: int = 2) -> float:
         """Return the Q whose p is alpha: look k decides if p_k ≤ w_k · Q."""
         if len(self.numbers) == 1:
             return alpha
         table = _load_table(self.numbers)
-        return float(np.interp(alpha, table[0], table[sides]))
+        return float(np.interp(alpha, table[0], table[tails]))
 
 
 @dataclass(frozen=True)
@@ -87,20 +87,19 @@ class Look:
         """The number of seeds at this look."""
         return self.looks.numbers[self.k]
 
-    def compute_level(self, alpha: float, sides: int = 2) -> float:
+    def compute_level(self, alpha: float, tails: int = 2) -> float:
         """Return the level of this look's test, so that all looks together have an error rate of alpha.
 
         Looks at 10, 15, 20, 30 and 40 pairs with alpha = .05 have the levels .010, .013, .015, .018 and .021.
         Intervals at these levels are repeated confidence intervals: Jennison & Turnbull, "Group Sequential
         Methods" (2000), chapter 9.
         """
-        return self.weight * self.looks.find_critical_q(alpha, sides)
+        return self.weight * self.looks.find_critical_q(alpha, tails)
 
 
 LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
-SINGLE_LOOK = Look(
-    Looks((CLAIM_SEEDS,))
-)  # the only look of a design with a fixed number of seeds, whichever it is
+SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
+"""The only look of a design with a fixed number of seeds, whichever it is."""
 
 
 @lru_cache(maxsize=16)
@@ -111,11 +110,11 @@ def _load_table(numbers: tuple[int, ...]) -> Floats:
 
 
 def _table_path(numbers: tuple[int, ...]) -> Path:
-    return Path(__file__).with_name(f"looks_{'_'.join(map(str, numbers))}.npy")
+    return Path(__file__).with_name("boundaries") / f"looks_{'_'.join(map(str, numbers))}.npy"
 
 
 def store_table(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
-    """Simulate the table of these looks and store it beside this module (half a minute, 200 MB)."""
+    """Simulate the table of these looks and store it in `boundaries/` (half a minute, 200 MB)."""
     np.save(_table_path(numbers), simulate_table(numbers, draws))
 
 

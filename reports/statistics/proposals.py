@@ -32,7 +32,7 @@ class ProposalDecision:
 
     @property
     def has_ended(self) -> bool:
-        """True if no more seeds are wanted."""
+        """True if no more seeds are requested."""
         return not self.seeds_requested
 
 
@@ -47,7 +47,7 @@ def decide_proposal(
     simpler_level: float = 0.0,
     lost_reasons: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
     equal: Collection[int] = (),
-    ignores_seed: bool = False,
+    is_one_run: bool = False,
 ) -> ProposalDecision:
     """Judge a proposal by the values of candidate and incumbent by seed; infinite values are diverged.
 
@@ -57,7 +57,7 @@ def decide_proposal(
     - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent or the last keep lost,
       with the reason: ({3: "failed"}, {4: "failed at the incumbent"})
     - `equal`: the seeds on which candidate and incumbent computed the same
-    - `ignores_seed`: whether all seeds of the candidate are copies of one run
+    - `is_one_run`: whether all seeds of the candidate are copies of one run
 
     Raises ValueError for looks that end before 5 pairs.
     """
@@ -80,7 +80,7 @@ def decide_proposal(
     first_seeds = seeds[: next((n for n in looks.numbers if n >= FEWEST_SEEDS), looks.last)]
     computes_same = len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
     refusal = ""
-    if ignores_seed:
+    if is_one_run:
         refusal = "the candidate reports the same number under every seed"
     elif computes_same and not simpler_level:
         refusal = f"no number changes, on {len(first_seeds)} seeds"

@@ -260,7 +260,7 @@ def judge_contrast(
             direction = Direction.NONE
             size = Size.UNSETTLED
     elif enough and equivalence.p <= ALPHA and not (contrast.given_convergence or contrast.fails_unequally):
-        inner = contrast.interval(equivalence.alpha, sides=1)
+        inner = contrast.interval(equivalence.alpha, tails=1)
         if inner and _classify_size(inner, contrast.zone) is Size.LESS:
             size = Size.LESS
             interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.confidence)

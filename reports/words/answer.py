@@ -99,7 +99,7 @@ def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[
     return [
         Finding(
             name=format_name(claim.arm.name),
-            against=claim.arm.measured.against,
+            against=claim.arm.against,
             verdict=claim.verdict,
             other_task=bool(claim.arm.measured.find_task_differences(comparison.arms[0].measured)),
             disagreement=_describe_disagreement(

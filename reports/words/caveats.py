@@ -69,7 +69,7 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
 
 def describe_trials(comparison: Comparison) -> str:
     """Return how many trials finished, failed or are missing: "40 of 45 trials finished, 5 failed"."""
-    total = sum(arm.seeds_wanted for arm in comparison.arms)
+    total = sum(arm.seed_count for arm in comparison.arms)
     status_counts = {
         "diverged": sum(arm.diverged_count for arm in comparison.arms),
         "failed": sum(arm.failed_count for arm in comparison.arms),

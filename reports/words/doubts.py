@@ -34,7 +34,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
         describe_warned_trials(comparison),
-        describe_copied_arms(comparison),
+        describe_one_run_arms(comparison),
         describe_perfect_arms(comparison),
         *comparison.design.doubts,
         *list_skewed_contrasts(comparison),
@@ -58,14 +58,14 @@ def describe_warned_trials(comparison: Comparison) -> str:
     return join_first(phrases, MOST_ARMS)
 
 
-def describe_copied_arms(comparison: Comparison) -> str:
-    """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], MOST_ARMS)
-    if not copied:
+def describe_one_run_arms(comparison: Comparison) -> str:
+    """Return a sentence on the arms that are one run; "" if there are none."""
+    names = join_first_names([arm.name for arm in comparison.arms if arm.is_one_run], MOST_ARMS)
+    if not names:
         return ""
     if comparison.design.nondeterminism is None:
-        return f"{copied}: maybe one run under all seeds; training one seed twice would tell"
-    return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {copied}"
+        return f"{names}: maybe one run under all seeds; training one seed twice would tell"
+    return f"one run, with the same numbers on every {comparison.design.noun}, shows no difference: {names}"
 
 
 def describe_perfect_arms(comparison: Comparison) -> str:
@@ -76,8 +76,8 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
         seeds = [seed for seed, result in arm.measured.results.items() if result.done]
-        is_one_run = have_equal_fingerprints(arm.measured, seeds, comparison.design)
-        is_one_value = values and arm.done_count >= FEWEST_SEEDS and is_one_run
+        has_equal_fingerprints = have_equal_fingerprints(arm.measured, seeds, comparison.design)
+        is_one_value = values and arm.done_count >= FEWEST_SEEDS and has_equal_fingerprints
         if (
             is_one_value
             and arm.measured.uses_seed

@@ -9,7 +9,7 @@ from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_first_names
-from unrolled.reports.words.doubts import describe_copied_arms, describe_perfect_arms, list_skewed_contrasts
+from unrolled.reports.words.doubts import describe_one_run_arms, describe_perfect_arms, list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_aa_check
 
 MOST_ROWS = 20  # most rows without a partner that a note lists of one arm
@@ -57,18 +57,18 @@ def list_notes(comparison: Comparison) -> list[str]:
     if any(arm.measured.marked_exploratory for arm in comparison.arms):
         correction += ", for exploratory arms by Benjamini–Hochberg"
     test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
-    few_or_copied = []
+    warnings = []
     if not comparison.has_too_few_pairs and any(
         arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
     ):
-        few_or_copied.append(FEW)
+        warnings.append(FEW)
     if any(arm.is_one_run for arm in comparison.arms):
-        few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
+        warnings.append(f"WARNING: {describe_one_run_arms(comparison)}.")
     if perfect := describe_perfect_arms(comparison):
-        few_or_copied.append(f"WARNING: {perfect}.")
+        warnings.append(f"WARNING: {perfect}.")
     if not comparison.design.is_study:
-        return _list_foreign_notes(comparison, test, few_or_copied)
-    notes = [test, *few_or_copied]
+        return _list_foreign_notes(comparison, test, warnings)
+    notes = [test, *warnings]
     if comparison.is_sequential:
         notes.append(STOPPED)
     if not comparison.has_too_few_pairs:
@@ -77,7 +77,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
+def _list_foreign_notes(comparison: Comparison, test: str, warnings: Sequence[str]) -> list[str]:
     """Return the notes on a table from elsewhere; the first is `test`, the last what cannot be known."""
     unpaired = {arm.name: _find_rows_without_partner(arm, comparison) for arm in comparison.arms}
     notes = [
@@ -94,7 +94,7 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
         notes.append(FOLDS)
     if FIRST_LOOK in comparison.table:
         notes.append(ONLY_FIRST_LOOK)
-    notes += few_or_copied
+    notes += warnings
     if any(arm.diverged_count for arm in comparison.arms):
         notes.append(
             DIVERGED
@@ -119,5 +119,5 @@ def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) 
 
 def _find_rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
     """Return the seeds that only one side of a contrast has; none if a side is one run under all seeds."""
-    is_one_run = arm.is_one_run or comparison.find_base(arm).is_one_run
-    return arm.contrast.seeds_without_partner if arm.contrast and not is_one_run else ()
+    has_one_run_side = arm.is_one_run or comparison.find_base(arm).is_one_run
+    return arm.contrast.seeds_without_partner if arm.contrast and not has_one_run_side else ()

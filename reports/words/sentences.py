@@ -211,8 +211,8 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     if not comparison.has_too_few_pairs:
         return ""
     most = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
-    is_one_run = any(arm.is_one_run for arm in comparison.arms)  # one run makes one pair of all its seeds
-    noun = "pair" if is_one_run else comparison.design.noun
+    has_one_run_arm = any(arm.is_one_run for arm in comparison.arms)  # all of its seeds make one pair
+    noun = "pair" if has_one_run_arm else comparison.design.noun
     pairs = f"One {noun}" if most == 1 else plural(most, noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 

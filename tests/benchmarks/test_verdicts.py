@@ -10,6 +10,7 @@ from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import Looks
 
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
@@ -61,7 +62,7 @@ def test_verdicts_a_cpu_hour(benchmark):
             verdicts = cpu = trials = 0.0
             for pairs in studies:
                 verdicts_by_arm = evaluate_looks(
-                    pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics
+                    LookInput(sides=pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics)
                 ).verdicts
                 firsts = {
                     arm: by_metric[TOGGLES.metrics[0].name] for arm, by_metric in verdicts_by_arm.items()

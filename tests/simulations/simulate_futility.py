@@ -23,6 +23,7 @@ from unrolled.ablations.tables.study_tables import shipped
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.expected_seeds import predict_contrast
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.verdicts import Verdict
 
@@ -46,7 +47,9 @@ def judge_study(
     seeds = range(looks.last)
     zero = dict.fromkeys(seeds, 0.0)
     pairs = {arm: {metric.name: (dict(enumerate(x.tolist())), zero)} for arm, x in d.items()}
-    verdicts = evaluate_looks(pairs, seeds=seeds, looks=looks, metrics=[metric], futility=bound).verdicts
+    verdicts = evaluate_looks(
+        LookInput(sides=pairs, seeds=seeds, looks=looks, metrics=[metric]), futility=bound
+    ).verdicts
     return {arm: by_metric[metric.name] for arm, by_metric in verdicts.items()}
 
 

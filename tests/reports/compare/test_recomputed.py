@@ -37,7 +37,7 @@ class Looks:
 
     def __init__(self, numbers):
         self.numbers = numbers
-        file = ROOT / "reports/statistics" / f"looks_{'_'.join(map(str, numbers))}.npy"
+        file = ROOT / "reports/statistics/boundaries" / f"looks_{'_'.join(map(str, numbers))}.npy"
         self.p, self.one_sided, self.two_sided = np.load(file)
 
     def find_level(self, alpha, n, sides):

@@ -22,7 +22,7 @@ from tests.helpers.designs import (
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.foreign.row_means import find_copied_arms
+from unrolled.reports.foreign.row_means import find_one_run_arms
 from unrolled.reports.page.exports import format_comparison_csv, format_screen
 from unrolled.reports.words.doubts import list_warnings
 from unrolled.reports.words.notes import list_notes
@@ -264,11 +264,11 @@ def test_questions_that_two_seeds_share_make_no_copied_run() -> None:
     rng = np.random.default_rng(0)
     for _ in range(60):
         table = pd.concat([draw_questions("a", 0.9, 5, rng), draw_questions("b", 0.7, 5, rng)])
-        assert not find_copied_arms(table, ["accuracy"], table.question.astype(str))
+        assert not find_one_run_arms(table, ["accuracy"], table.question.astype(str))
     one_run = draw_questions("c", 0.8, 1, rng)
     copied = pd.concat([one_run.assign(seed=seed) for seed in range(5)])
     table = pd.concat([draw_questions("a", 0.9, 5, rng), copied])
-    assert find_copied_arms(table, ["accuracy"], table.question.astype(str)) == ["c"]
+    assert find_one_run_arms(table, ["accuracy"], table.question.astype(str)) == ["c"]
 
 
 def test_arms_that_all_ignore_their_seed_are_one_run_each() -> None:

@@ -82,7 +82,7 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     assert arm.verdict.is_futile
     assert arm.state == "open"
     assert arm.contrast.pairs == 15
-    assert arm.seeds_wanted == 15
+    assert arm.seed_count == 15
     (claim,) = [x for x in list_claims(comparison) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
     assert "seeds would decide it" in write_verdict_sentence(arm.verdict, "noise", "base", comparison.scale)

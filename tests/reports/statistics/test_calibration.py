@@ -26,6 +26,7 @@ from unrolled.reports.statistics.estimators import (
 )
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Look, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
@@ -49,10 +50,10 @@ def compute_mean_p(x: np.ndarray) -> np.ndarray:
     return tails_to_p(*mean_tails(moments(x)))
 
 
-def compute_p_after_looks(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
+def compute_p_after_looks(ps: list[np.ndarray], looks: Looks, tails: int) -> np.ndarray:
     """Return the valid p after each look, from the p of each look alone: (K, …)."""
     q = np.minimum.accumulate([p / w for p, w in zip(ps, looks.weights, strict=True)])
-    return looks.compute_p(np.minimum(q, 1), sides)
+    return looks.compute_p(np.minimum(q, 1), tails)
 
 
 def compute_difference_p(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
@@ -110,7 +111,7 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
             look = Look(looks, k)
             low, high = mean_interval(m, look.compute_level(alpha))
             inside &= (low <= 0) & (high >= 0)
-            above &= mean_interval(m, 2 * look.compute_level(alpha, sides=1))[1] >= 0
+            above &= mean_interval(m, 2 * look.compute_level(alpha, tails=1))[1] >= 0
         rates = f"{inside.mean():.4f}, one-sided {above.mean():.4f}"
         print(f"{looks}, coverage over all looks at 1 − .05/{family_size}: {rates}")
         for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness
@@ -210,7 +211,9 @@ def test_a_study_of_noise_through_decide_itself() -> None:
     for study in d:
         zero = dict.fromkeys(seeds, 0.0)
         pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
-        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
+        decisions = evaluate_looks(
+            LookInput(sides=pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC])
+        ).verdicts.values()
         kinds = [by_metric[METRIC.name].kind for by_metric in decisions]
         wrong += any(kind in ("better", "worse") for kind in kinds)
         decided += kinds.count("same")
@@ -245,7 +248,9 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
     for _ in range(studies):
         arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}
-        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=FUTILE_CHANCE)
+        decisions = evaluate_looks(
+            LookInput(sides=pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]), futility=FUTILE_CHANCE
+        )
         v = decisions.verdicts["x"][METRIC.name]
         pairs_taken.append(v.contrast.pairs)
         decided.append(v.has_ended)

@@ -206,7 +206,7 @@ def test_ties_of_a_share_show_what_their_number_allows(n: int) -> None:
     # of pairs that differ by 1 in .02 of cases none is seen
     assert contrast.equivalence_p == pytest.approx(0.98**n)
     assert judge_contrasts({"x": contrast})["x"].text == ("the same within δ" if n > 148 else "open")
-    low, high = round_ends(contrast.interval(0.05, sides=1), 9)
+    low, high = round_ends(contrast.interval(0.05, tails=1), 9)
     assert (-low, high) == pytest.approx((1 - 0.05 ** (1 / n),) * 2)
 
 
@@ -227,7 +227,7 @@ def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
     assert contrast.equivalence_p == pytest.approx((0.98 / 0.999) ** 5)
     assert make_ties(5, 0.02).equivalence_p == 1.0
     assert contrast.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
-    assert contrast.interval(0.05, sides=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
+    assert contrast.interval(0.05, tails=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
 
 
 def test_rounding_is_no_spread() -> None:
@@ -286,7 +286,7 @@ def test_equivalence_depends_on_the_zone() -> None:
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
     # these pairs have no skewness
-    assert round_ends(contrast.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)
+    assert round_ends(contrast.interval(0.05, tails=1), 5) == (-0.0062, 0.0062)
     assert round(contrast.equivalence_p, 5) == 0.00923
     assert round(compare_pairs(C, B, JudgedScale(0.005)).equivalence_p, 4) == 0.0852
 

@@ -8,6 +8,7 @@ import pytest
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.corrections import benjamini_hochberg
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.types import SidePair
@@ -45,9 +46,11 @@ def cut_pairs(pairs: Pairs, n: int) -> Pairs:
     }
 
 
-def run_looks(pairs: Pairs, looks: Looks = LOOKS, **options: object) -> Decisions[str]:
+def run_looks(pairs: Pairs, looks: Looks = LOOKS, **facts: object) -> Decisions[str]:
     """Return the decisions on the pairs at the looks that can be taken."""
-    return evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **options)
+    options = {name: facts.pop(name) for name in ("adjust", "stopping_rule") if name in facts}
+    look_input = LookInput(sides=pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **facts)
+    return evaluate_looks(look_input, **options)
 
 
 PAIRS = {
@@ -211,7 +214,12 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
     baseline_values = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
     arm_values = {s: math.inf if s % 4 else x - 0.001 for s, x in baseline_values.items()}
     decisions = evaluate_looks(
-        {"x": {"valid_loss": (arm_values, baseline_values)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,)
+        LookInput(
+            sides={"x": {"valid_loss": (arm_values, baseline_values)}},
+            seeds=SEEDS,
+            looks=LOOKS,
+            metrics=(LOSS,),
+        )
     )
     verdict = decisions.verdicts["x"]["valid_loss"]
     assert verdict.has_ended
@@ -257,7 +265,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
 
     turning = make_sides((10, 0.018, 0.02), (5, -0.4, 0.1))
     pairs = {"turning": turning, "late": make_sides((10, 0.06, 0.1), (5, 0.1, 0.0))}
-    d = evaluate_looks(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
+    d = evaluate_looks(LookInput(sides=pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,)))
     assert get_outcome(d, "late") == ("better", 15)
     verdict = d.verdicts["turning"]["valid_accuracy"]
     assert verdict.adjusted_difference.p <= 0.05
@@ -270,7 +278,9 @@ def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     same = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}
     baseline_values = dict.fromkeys(SEEDS, 0.7)
     blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, baseline_values)}
-    decisions = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
+    decisions = evaluate_looks(
+        LookInput(sides={"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
+    )
     verdict = decisions.verdicts["x"]["valid_accuracy"]
     assert verdict.adjusted_equivalence.p <= 0.05
     assert verdict.contrast.pairs == 40
@@ -343,6 +353,6 @@ def test_the_correction_may_be_another() -> None:
 def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:
     for seeds, metrics in ((SEEDS[:39], (LOSS,)), (SEEDS, ()), ((*SEEDS, 10), (LOSS,))):
         with pytest.raises(ValueError, match="up to 40"):
-            evaluate_looks({}, seeds=seeds, looks=LOOKS, metrics=metrics)
+            evaluate_looks(LookInput(sides={}, seeds=seeds, looks=LOOKS, metrics=metrics))
     assert run_looks({}).looks_taken == 0
     assert run_looks({}).verdicts == {}

@@ -15,6 +15,7 @@ from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import Moments, mean_interval, moments
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLookTest
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 
 TEST = LastLookTest(looks=LOOKS, zone=1.0, alpha=0.05, alpha_same=0.05)
@@ -52,7 +53,7 @@ def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, unt
         different &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
     nearer = math.copysign(max(0.0, abs(mean) - 0.9674 * true_sd / math.sqrt(10)), mean)
     low, high = mean_interval(
-        simulate_last_look(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, sides=1)
+        simulate_last_look(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, tails=1)
     )
     chances = test.predict_chances(m)
     for chance, rate in (
@@ -90,7 +91,7 @@ def test_about_as_many_seeds_as_are_named_decide_four_in_five_contrasts(mean, sd
     decided = (low > 0) | (high < 0)
     if until_size:
         decided &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
-    low, high = mean_interval(m, 2 * test.looks.find_critical_q(0.05, sides=1))
+    low, high = mean_interval(m, 2 * test.looks.find_critical_q(0.05, tails=1))
     decided |= (low > -1) & (high < 1)
     assert decided.mean() == pytest.approx(0.8, abs=0.03)
 
@@ -137,7 +138,8 @@ def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
     for arm, failures in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
         decisions = evaluate_looks(
-            pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost_reasons=failures, futility=FUTILE_CHANCE
+            LookInput(sides=pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost_reasons=failures),
+            futility=FUTILE_CHANCE,
         )
         verdict = decisions.verdicts["x"][DELTA.name]
         assert verdict.contrast.pairs >= 39
@@ -151,7 +153,9 @@ def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
         name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
         for name, x in (("noise", make_differences(0, 4)), ("some", make_differences(1, 2)))
     }
-    decisions = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=FUTILE_CHANCE)
+    decisions = evaluate_looks(
+        LookInput(sides=pairs, seeds=range(40), looks=LOOKS, metrics=metrics), futility=FUTILE_CHANCE
+    )
     assert decisions.looks_taken == 3
     assert decisions.seeds_requested == {"noise": 0, "some": 30}
     assert decisions.verdicts["noise"]["y"].is_futile
@@ -164,7 +168,9 @@ def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
         "x": {DELTA.name: (dict(enumerate(make_differences(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}
     }
     decisions = evaluate_looks(
-        pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], stopping_rule=rule, futility=FUTILE_CHANCE
+        LookInput(sides=pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA]),
+        stopping_rule=rule,
+        futility=FUTILE_CHANCE,
     )
     verdict = decisions.verdicts["x"][DELTA.name]
     assert verdict.text == "better, size not settled"

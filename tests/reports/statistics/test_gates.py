@@ -1,6 +1,7 @@
 """A gate's rule: what passes, what fails, and how often; simulate_verdicts.py prints all rates."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from unrolled.reports.statistics.gates import (
     predict_gate_pairs,
     simulate_gates,
 )
+from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.types import SidePair
@@ -33,9 +35,16 @@ def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> SidePair:
     return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
 
 
-def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **options: object) -> GateDecision[str]:
+def decide(sides: Mapping[str, Mapping[str, SidePair]], **facts: object) -> GateDecision[str]:
+    """Return the gate's decision on values by variant and metric; `facts` are fields of a LookInput."""
+    return decide_gate(
+        LookInput(**{"seeds": SEEDS, "looks": LOOKS, "metrics": (LOSS,), "sides": sides, **facts})
+    )
+
+
+def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **facts: object) -> GateDecision[str]:
     """Return the gate's decision on a head that is worse by these losses."""
-    return decide_gate({"": {"loss": make_pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **options)
+    return decide({"": {"loss": make_pair(worse)}}, looks=looks, **facts)
 
 
 NOISE = np.random.default_rng(1).standard_normal(40)
@@ -92,7 +101,7 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
 
 def test_the_bound_is_the_smallest_repeated_one_sided_one() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
-    ends = compare_pairs(*make_pair(NOISE), JudgedScale(1.0)).interval(0.05, sides=1)
+    ends = compare_pairs(*make_pair(NOISE), JudgedScale(1.0)).interval(0.05, tails=1)
     assert (fixed.upper, fixed.lower, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
@@ -108,7 +117,7 @@ def test_a_metric_of_higher_values_is_judged_in_reverse() -> None:
         return {"": {"accuracy": make_pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
     for worse, passed, outcome in ((-0.1, True, GateOutcome.LESS), (0.1, False, GateOutcome.MORE)):
-        gate = decide_gate(make_accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
+        gate = decide(make_accuracies(worse), metrics=(ACCURACY,))
         bound = gate.bounds["", "accuracy"]
         assert (gate.passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)
         assert bound.worse == pytest.approx(worse, abs=0.01)
@@ -123,7 +132,7 @@ def test_every_metric_at_every_level_has_to_pass() -> None:
 
     def decide_levels(**levels: tuple[SidePair, SidePair]) -> GateDecision[str]:
         pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
-        return decide_gate(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, error_metric))
+        return decide(pairs, metrics=(LOSS, error_metric))
 
     assert decide_levels(small=(good, good), large=(good, good)).passed
     gate = decide_levels(small=(good, good), large=(good, bad))
@@ -144,11 +153,8 @@ def test_a_gate_asks_for_the_seeds_of_its_next_look() -> None:
 def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
     head, base = make_pair(0.2 * NOISE)
     del head[4]
-    gate = decide_gate(
+    gate = decide(
         {"": {"loss": (head, base)}},
-        seeds=SEEDS,
-        looks=LOOKS,
-        metrics=(LOSS,),
         lost_reasons={"": {4: "failed"}},
     )
     assert (gate.passed, gate.fault, gate.looks_taken) == (False, "seed 4 failed", 0)
@@ -162,7 +168,7 @@ def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
     for on_both_sides in (True, False):
         sides = {"": {"loss": make_pair(head + diverged if on_both_sides else head, base)}}
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
-        gate = decide_gate(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+        gate = decide(sides)
         assert gate.passed
         assert gate.bounds["", "loss"].pairs == 7
 
@@ -172,38 +178,29 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     head = np.where(np.arange(30) < 20, math.inf, 25 + 0.1 * NOISE[:30])
     sides = make_pair(head)
     sides[1].update(dict.fromkeys(range(20), math.inf))
-    looks = Looks((30,))
-    metrics = (LOSS,)
-    gate = decide_gate({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
+    gate = decide({"": {"loss": sides}}, seeds=range(30), looks=Looks((30,)))
     assert not gate.passed
     assert gate.fault == "loss: more than δ worse"
 
 
 def test_equal_numbers_pass_only_where_they_are_fine() -> None:
     coarse = np.arange(40) % 2 / 2
-    for equal, passes in ((None, False), ({"": SEEDS}, True)):
+    for equal, passes in (({}, False), ({"": SEEDS}, True)):
         ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}
-        assert decide_gate(ties, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), equal=equal).passed is passes
+        assert decide(ties, equal=equal).passed is passes
     assert judge_gate(np.zeros(40)).passed, "hardly two of these numbers are alike"
     fixed = {"": {"loss": make_pair(NOISE), "parameters": make_pair(np.full(40, -100.0), np.full(40, 900.0))}}
-    two_metrics = (LOSS, Metric("parameters", 10.0, "lower"))
-    assert decide_gate(fixed, seeds=SEEDS, looks=LOOKS, metrics=two_metrics).passed, "no seed changes it"
+    assert decide(fixed, metrics=(LOSS, Metric("parameters", 10.0, "lower"))).passed, "no seed changes it"
     shares = {"": {"accuracy": make_pair(np.zeros(200), np.arange(200) % 2 / 2)}}
-    metrics = (ACCURACY,)
-    single_look = Looks((200,))
-    assert decide_gate(shares, seeds=range(200), looks=single_look, metrics=metrics).passed  # .98²⁰⁰ is .02
+    gate = decide(shares, seeds=range(200), looks=Looks((200,)), metrics=(ACCURACY,))
+    assert gate.passed  # .98²⁰⁰ is .02
 
 
 def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
     """Such a head, which is worse by δ, would pass in .40 of gates."""
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(NOISE.tolist()))
-    gate = decide_gate(
-        {"": {"loss": sides}},
-        seeds=SEEDS,
-        looks=LOOKS,
-        metrics=(LOSS,),
-        copied_sides={"": "the head ignores the seed"},
-    )
+    look_input = LookInput(sides={"": {"loss": sides}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+    gate = decide_gate(look_input, {"": "the head ignores the seed"})
     assert (gate.passed, gate.looks_taken, gate.seeds_requested) == (False, 0, 0)
     assert gate.fault == "the head ignores the seed"
 
@@ -211,7 +208,7 @@ def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
 def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
     for metrics, seeds in (((), SEEDS), ((LOSS,), SEEDS[:30])):
         with pytest.raises(ValueError, match="need a metric"):
-            decide_gate({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
+            decide({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
     with pytest.raises(ValueError, match="positive"):
         predict_gate(LOOKS, sd=0.0, zone=1.0)
 
@@ -219,13 +216,12 @@ def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
 def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> None:
     accuracies = {seed: 0.5 + seed / 1000 for seed in range(10)}
     pairs = {"accuracy": (accuracies, {**accuracies}), "loss": make_pair(0.01 * NOISE[:10])}
-    looks = Looks((10, 15))
-    metrics = (ACCURACY, LOSS)
-    gate = decide_gate({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
-    of_gate = evaluate_looks(
-        {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, stopping_rule="gate"
-    ).verdicts["head"]
+    look_input = LookInput(
+        sides={"head": pairs}, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY, LOSS)
+    )
+    gate = decide_gate(look_input)
+    of_gate = evaluate_looks(look_input, stopping_rule="gate").verdicts["head"]
     assert gate.passed
     assert {name: v.kind for name, v in of_gate.items()} == {"accuracy": "same", "loss": "same"}
-    of_study = evaluate_looks({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics).verdicts["head"]
+    of_study = evaluate_looks(look_input).verdicts["head"]
     assert of_study["accuracy"].kind == "open", "of a study's arms equal accuracies alone show no equality"

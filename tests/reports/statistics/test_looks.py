@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def four_errors_of_ratio(p: float, *draws: int) -> float:
 def test_critical_values(looks: Looks, alpha: float, two_sided: float, one_sided: float, draws: int) -> None:
     tolerance = four_errors_of_ratio(alpha, draws, ELSEWHERE)
     assert looks.find_critical_q(alpha) == pytest.approx(two_sided, rel=tolerance)
-    assert looks.find_critical_q(alpha, sides=1) == pytest.approx(one_sided, rel=tolerance)
+    assert looks.find_critical_q(alpha, tails=1) == pytest.approx(one_sided, rel=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +62,14 @@ def test_p_values_at_the_default_looks() -> None:
     for q, two_sided, one_sided in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
         tolerance = four_errors_of_ratio(two_sided, STORED, ELSEWHERE) * two_sided + 0.00005  # as printed
         assert float(LOOKS.compute_p(q)) == pytest.approx(two_sided, abs=tolerance)
-        assert float(LOOKS.compute_p(q, sides=1)) == pytest.approx(one_sided, abs=tolerance)
+        assert float(LOOKS.compute_p(q, tails=1)) == pytest.approx(one_sided, abs=tolerance)
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
     fresh = simulate_table(LOOKS.numbers, seed=1)
-    for sides in (1, 2):
+    for tails in (1, 2):
         for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
-            fresh_p = np.interp(LOOKS.find_critical_q(p, sides), fresh[sides], fresh[0])
+            fresh_p = np.interp(LOOKS.find_critical_q(p, tails), fresh[tails], fresh[0])
             assert fresh_p == pytest.approx(p, rel=four_errors_of_ratio(p, DRAWS, STORED))
 
 
@@ -91,8 +92,9 @@ def test_the_table_is_the_same_each_time_and_rises() -> None:
     assert first[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
 
 
-def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    monkeypatch.setattr(looks, "__file__", f"{tmp_path}/looks.py")
+def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(looks, "__file__", str(tmp_path / "looks.py"))
+    (tmp_path / "boundaries").mkdir()
     numbers = (3, 11)  # of no other test: a process reads a table once
     looks.store_table(numbers, draws=2_000)
     p, _, two_sided_q = simulate_table(numbers, draws=2_000)
@@ -100,10 +102,10 @@ def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
-    for sides in (1, 2):
+    for tails in (1, 2):
         for alpha in (0.2, 0.05, 0.0033, 1e-5):
-            assert float(LOOKS.compute_p(LOOKS.find_critical_q(alpha, sides), sides)) == pytest.approx(alpha)
-        p = LOOKS.compute_p([0.0, 1e-9, 0.01, 0.5, 1.0], sides)
+            assert float(LOOKS.compute_p(LOOKS.find_critical_q(alpha, tails), tails)) == pytest.approx(alpha)
+        p = LOOKS.compute_p([0.0, 1e-9, 0.01, 0.5, 1.0], tails)
         assert (np.diff(p) >= 0).all()
         assert 0 < p[0] < 1e-6
         assert p[-1] == 1
@@ -114,7 +116,7 @@ def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
 def test_one_look_is_the_ordinary_test() -> None:
     single = Looks((10,))
     assert float(single.compute_p(0.0312)) == 0.0312
-    assert single.find_critical_q(0.05 / 7, sides=1) == 0.05 / 7
+    assert single.find_critical_q(0.05 / 7, tails=1) == 0.05 / 7
     assert single.weights == (1.0,)
 
 
@@ -129,17 +131,17 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
     contrast = compare_pairs(*sides, JudgedScale(0.02), family_size=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
-    for sides_, tail in (
+    for tails, tail in (
         (2, w * LOOKS.find_critical_q(0.01) / 2),
-        (1, w * LOOKS.find_critical_q(0.01, sides=1)),
+        (1, w * LOOKS.find_critical_q(0.01, tails=1)),
     ):
-        ends = contrast.interval(0.01, sides_)
+        ends = contrast.interval(0.01, tails)
         expected = mean_interval(moments(d), 2 * tail)
         assert (ends.low, ends.high) == pytest.approx(expected)
     assert (
         contrast.interval().confidence,
         contrast.interval(0.01).confidence,
-        contrast.interval(sides=1).confidence,
+        contrast.interval(tails=1).confidence,
     ) == (
         0.95,
         0.99,

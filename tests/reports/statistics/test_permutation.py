@@ -94,9 +94,9 @@ def test_equal_values_show_sameness_as_their_number_allows() -> None:
     arm = 1 - np.tile([0.0, 0.0, 0.0, 0.01], 100)
     of_40, of_100 = (welch([*arm], [1.0] * n, JudgedScale(0.05, highest=1.0)) for n in (40, 100))
     assert of_40.equivalence_p > 0.05
-    assert of_40.interval(0.05, sides=1).high > 0.05
+    assert of_40.interval(0.05, tails=1).high > 0.05
     assert of_100.equivalence_p < 0.05
-    assert of_100.interval(0.05, sides=1).high < 0.05
+    assert of_100.interval(0.05, tails=1).high < 0.05
 
 
 def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:

@@ -81,5 +81,5 @@ def test_equal_numbers_are_refused_or_simpler() -> None:
 
 
 def test_one_number_under_every_seed_is_refused() -> None:
-    decision = decide(dict.fromkeys(SEEDS, -0.5), shift(0.0), ignores_seed=True)
+    decision = decide(dict.fromkeys(SEEDS, -0.5), shift(0.0), is_one_run=True)
     assert (decision.has_ended, bool(decision.refusal)) == (True, True)

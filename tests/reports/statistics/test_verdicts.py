@@ -93,7 +93,7 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
 
 def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> None:
     contrast = make_contrast(0.008, 0.009)
-    low, high = (getattr(contrast.interval(ALPHA, sides=1), end) for end in ("low", "high"))
+    low, high = (getattr(contrast.interval(ALPHA, tails=1), end) for end in ("low", "high"))
     assert low > 0
     verdict = judge_contrast(contrast, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
     assert verdict.kind == "same"
