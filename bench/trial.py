@@ -339,7 +339,11 @@ class Result:
 
 
 StudyResult = NewType("StudyResult", Result)
-"""A result with the status that it has in a study: see `Trial.make_study_result`. A ledger has Results."""
+"""A Result with the status that it has in a study: failed, say, if it lacks a metric that the study judges.
+
+A Result is what a trainer measured, as the ledger stores it, whatever the study. `Plan.make_study_result`
+makes a StudyResult of it. Seeds are wanted, arms compared and pages written by StudyResults alone.
+"""
 
 STATUSES = ("done", "diverged", "failed")
 

@@ -35,9 +35,11 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
     `earlier_plan` in code, data or versions alone. Other settings, and a retried failure, need none.
     """
     arm_and_seed_by_id = plan.arm_and_seed_by_id
-    earlier_trials = {
-        (arm.name, seed): result.trial for arm, seed, result in earlier_plan.read_results(ledger)
-    }
+    earlier_arms_and_seeds = earlier_plan.arm_and_seed_by_id
+    earlier_trials = {}
+    for id, result in earlier_plan.read_results(ledger).items():
+        arm, seed = earlier_arms_and_seeds[id]
+        earlier_trials[arm.name, seed] = result.trial
     counts = Counter[str]()
     edited_trial = None
     for trial in trials:
