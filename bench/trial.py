@@ -51,6 +51,8 @@ class Trial:
     """The function from a trial to its Result, as "module:name", so that planning loads no torch."""
     first_batch_import: ClassVar[str] = ""
     """The function that trains an arm's first batch before its study, as "module:name"; "" for none."""
+    plug_ins_import: ClassVar[str] = ""
+    """The module that loads a user's plug-ins, such as `bench.chapter.plugins`; "" where there are none."""
     cost_import: ClassVar[str] = ""
     """The function from a trial to its expected seconds on one core, as "module:name"; "" for a minute."""
     uses_torch: ClassVar[bool] = False
@@ -193,9 +195,9 @@ class Trial:
         """
         raise NotImplementedError
 
-    def select_modules(self, loaded: Sequence[str]) -> list[str]:
-        """Return the modules and plug-ins, among those that its study has loaded, that this trial needs."""
-        return list(loaded)
+    def select_plug_ins(self, plug_ins: Sequence[str]) -> list[str]:
+        """Return the plug-ins, among those that its study has loaded, that this trial needs."""
+        return list(plug_ins)
 
     def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""

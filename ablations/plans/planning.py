@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
+from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Arm, Study
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Trial, canonical_json
 
 
@@ -17,9 +17,8 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     trials: dict[str, Trial] = {}
     arms = []
     for arm in study.arms:
-        trial = arm.make_unidentified_trial(
-            device=device
-        ).identify()  # once for all seeds, which share code and data
+        # once for all seeds, which share code and data
+        trial = arm.make_unidentified_trial(device=device).identify()
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
         ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
         trials |= zip(ids.values(), by_seed.values(), strict=True)
@@ -67,7 +66,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         trial_ids=ids,
         trial_fields=list_shared_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
-        commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
+        commit=find_checked_out_commits(arm.factory).get(arm.trial_fields.get("commit", "")),
     )
 
 
