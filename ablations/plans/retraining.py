@@ -35,11 +35,12 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
     `earlier_plan` in code, data or versions alone. Other settings, and a retried failure, need none.
     """
     arm_and_seed_by_id = plan.arm_and_seed_by_id
-    earlier_arms_and_seeds = earlier_plan.arm_and_seed_by_id
-    earlier_trials = {}
-    for id, result in earlier_plan.read_results(ledger).items():
-        arm, seed = earlier_arms_and_seeds[id]
-        earlier_trials[arm.name, seed] = result.trial
+    earlier_results = earlier_plan.read_results(ledger)
+    earlier_trials = {
+        (arm.name, seed): earlier_results[id].trial
+        for id, (arm, seed) in earlier_plan.arm_and_seed_by_id.items()
+        if id in earlier_results
+    }
     counts = Counter[str]()
     edited_trial = None
     for trial in trials:

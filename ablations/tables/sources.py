@@ -70,9 +70,8 @@ def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str
     require(not is_results_folder(subfolder), "is no results folder", place=source, cure=f"name {subfolder}")
     rows = read_table(source, experiment, metrics)
     if is_trials_table(rows, source):
-        rows["arm"] = rows.arm.replace(
-            r"^'(?=[=+@-])", "", regex=True
-        )  # undoes reports.formats.format_csv_cell
+        # undoes reports.formats.format_csv_cell
+        rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)
     return SourceTable(name=hide_credentials(source), rows=rows)
 
 
