@@ -43,10 +43,9 @@ from unrolled.ablations.tables.verdict_table import (
 from unrolled.bench.chapter.retrain import preserve_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
-from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.table_columns import IS_COUNTED
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.trial_frame import make_trial_record
 from unrolled.reports.page.summary import find_page
 from unrolled.reports.words.claims import write_claims
 
@@ -167,16 +166,10 @@ def results(study: str | Study, folder: str | Path = "results", *, all: bool = F
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    table = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids))).table
+    table = compare_plan(plan, plan.read_results(ledger)).table
     if not all:
-        return table[table[IS_COUNTED]].drop(columns=IS_COUNTED).infer_objects().reset_index(drop=True)
-    ids = set(table.trial)
-    rows = [
-        {**make_trial_record(arm.name, seed, stored), IS_COUNTED: False, FIRST_LOOK: False}
-        for arm, seed, stored in plan.read_results(ledger)
-        if stored.trial.id not in ids
-    ]
-    return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
+        table = table[table[IS_COUNTED]].drop(columns=IS_COUNTED)
+    return table.infer_objects().reset_index(drop=True)
 
 
 def compare(

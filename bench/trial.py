@@ -54,6 +54,8 @@ class Trial:
     """The function from a trial to its Result, as "module:name", so that planning loads no torch."""
     first_batch_import: ClassVar[str] = ""
     """The function that trains an arm's first batch before its study, as "module:name"; "" for none."""
+    plug_ins_import: ClassVar[str] = ""
+    """The module that loads a user's plug-ins, such as `bench.chapter.plugins`; "" where there are none."""
     cost_import: ClassVar[str] = ""
     """The function from a trial to its expected seconds on one core, as "module:name"; "" for a minute."""
     uses_torch: ClassVar[bool] = False
@@ -61,7 +63,7 @@ class Trial:
     unhashed_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that do not enter the identity, such as the path of a text: its content enters, as `data`."""
     later_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that were added later: they enter the identity unless they are "", so that older results stay."""
+    """Fields that were added later: one that is "" stays out of the identity, so that older results count."""
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
     task_settings: ClassVar[tuple[str, ...]] = ()
@@ -202,9 +204,9 @@ class Trial:
         """
         raise NotImplementedError
 
-    def select_modules(self, loaded: Sequence[str]) -> list[str]:
-        """Return the modules and plug-ins, among those that its study has loaded, that this trial needs."""
-        return list(loaded)
+    def select_plug_ins(self, plug_ins: Sequence[str]) -> list[str]:
+        """Return the plug-ins, among those that its study has loaded, that this trial needs."""
+        return list(plug_ins)
 
     def read_files_to_ship(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""
@@ -348,7 +350,11 @@ class Result:
 
 
 StudyResult = NewType("StudyResult", Result)
-"""A result with the status that it has in a study: see `Trial.make_study_result`. A ledger has Results."""
+"""A Result with the status that it has in a study: failed, say, if it lacks a metric that the study judges.
+
+A Result is what a trainer measured, as the ledger stores it, whatever the study. `Plan.make_study_result`
+makes a StudyResult of it. Seeds are wanted, arms compared and pages written by StudyResults alone.
+"""
 
 STATUSES = ("done", "diverged", "failed")
 

@@ -22,9 +22,9 @@ class Scale:
         scale.describe_difference(-0.031)  "3.1 points lower"
         scale.format_cell(0.876)           "0.8760", in a table
 
-    A metric may be judged by its logarithm: judged value = `log` · ln(value). Levels are then written as
-    values, and differences in per cent. With log = 100, a judged difference of 4.88 is 5 % higher, as
-    exp(4.88/100) = 1.05.
+    A metric may be judged by its logarithm: judged value = `log_factor` · ln(value). Levels are then
+    written as values, and differences in per cent. With a `log_factor` of 100, a judged difference of 4.88 is
+    5 % higher, as exp(4.88/100) = 1.05.
     """
 
     title: str = ""
@@ -34,7 +34,7 @@ class Scale:
     decimals: int | None = None  # decimals of a value; None to derive them from δ
     most_decimals: int | None = None  # most decimals of a difference; None to derive them from δ
     table_decimals: int = 4
-    log: float = 0.0  # 0 for a metric that is judged as it is measured
+    log_factor: float = 0.0  # 0 for a metric that is judged as it is measured
     zone: float = 0.0  # smallest difference that matters, on the judged scale
     mean_phrase: str = ""  # what an arm with a mean does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another unit of the same numbers: perplexity for a loss
@@ -44,7 +44,7 @@ class Scale:
         table_decimals = count_table_decimals(metric.delta)
         scale = replace(self, zone=metric.zone, table_decimals=table_decimals)
         if metric.ratio:
-            return replace(scale, difference_unit="%", log=100.0, most_decimals=3, second_scale=None)
+            return replace(scale, difference_unit="%", log_factor=100.0, most_decimals=3, second_scale=None)
         by_delta = max(0, count_table_decimals(self.multiplier * metric.delta) - 1)
         decimals, most_decimals = (
             by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
@@ -58,12 +58,12 @@ class Scale:
         return self.value_unit if self.multiplier == 1 else ""
 
     def convert_value(self, x: float) -> float:
-        """Return the measured value of a judged one: exp(x / log), or x itself."""
-        return safe_exp(x / self.log) if self.log else x
+        """Return the measured value of a judged one: exp(x / log_factor), or x itself."""
+        return safe_exp(x / self.log_factor) if self.log_factor else x
 
     def convert_difference(self, x: float) -> float:
-        """Return the measured difference of a judged one; of logarithms, 100 (exp(x / log) − 1) per cent."""
-        return 100 * (safe_exp(x / self.log) - 1) if self.log else x
+        """Return the measured difference of a judged one: 100 (exp(x / log_factor) − 1) per cent, or x."""
+        return 100 * (safe_exp(x / self.log_factor) - 1) if self.log_factor else x
 
     def convert_finite(self, x: float | None) -> float | None:
         """Return the measured difference of a judged one, as JSON has it: None for one without a size."""
@@ -71,7 +71,7 @@ class Scale:
 
     def scale_difference(self, x: float) -> float:
         """Return a judged difference in `difference_unit`."""
-        return self.convert_difference(x) if self.log else self.multiplier * x
+        return self.convert_difference(x) if self.log_factor else self.multiplier * x
 
     def format_value(self, x: float | None, decimals: int | None = None) -> str:
         """Return a value with its unit: 0.876 → "87.6 %"."""
@@ -98,7 +98,7 @@ class Scale:
         It is one more than usual if the rounded values would not subtract to the rounded difference. None
         stands for the decimals of a single value.
         """
-        if self.log or before is None or after is None or not math.isfinite(after - before):
+        if self.log_factor or before is None or after is None or not math.isfinite(after - before):
             return None
         values = [self.multiplier * before, self.multiplier * after]
         fewest = (
@@ -147,28 +147,29 @@ class Scale:
 
     def format_delta(self, zone: float) -> str:
         """Return a zone of the judged scale as δ in `difference_unit`: 0.02 → "2 points"."""
-        digits = ".3g" if self.log else "g"
+        digits = ".3g" if self.log_factor else "g"
         return f"{self.scale_difference(zone):{digits}} {self.difference_unit}".rstrip()
 
     def format_measured_delta(self, zone: float) -> str:
         """Return a zone as tables have δ, on the measured scale: "0.02", "0.05 nats", "5 %"."""
-        return f"{self.convert_difference(zone):g} {self.difference_unit if self.log else self.unit}".rstrip()
+        unit = self.difference_unit if self.log_factor else self.unit
+        return f"{self.convert_difference(zone):g} {unit}".rstrip()
 
     def format_cell(self, x: float | None) -> str:
         """Return a value as a table has it: 0.876 → "0.8760"."""
-        if x is None or not self.log:
+        if x is None or not self.log_factor:
             return format_number(x, self.table_decimals)
         return format_number(self.convert_value(x), _count_significant_decimals(self.convert_value(x), 4))
 
     def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it: "+0.0310", or "+5.0 %" of logarithms."""
-        if x is None or not self.log:
+        if x is None or not self.log_factor:
             return format_number(x, self.table_decimals, sign=sign)
         return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
 
     def format_measured(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it, with its unit: "+0.310 nats"."""
-        return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
+        return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log_factor else self.unit}".rstrip()
 
     def format_interval_cell(self, interval: Interval | None) -> str:
         """Return the ends of a difference's interval as a table has them, without its confidence."""
@@ -184,10 +185,10 @@ class Scale:
         There are up to two more if an end of the interval would otherwise be shown as 0 or as ±δ.
         """
         most_decimals = 3 if self.most_decimals is None else self.most_decimals
-        fewest = 0 if self.log else min(1, most_decimals)  # the means beside it have one decimal, too
+        fewest = 0 if self.log_factor else min(1, most_decimals)  # the means beside it have one decimal, too
         if interval and math.isfinite(interval.high - interval.low):
             x = max((interval.high - interval.low) / 2, abs(interval.high + interval.low) / 20)
-        size = 100 * x / self.log if self.log else self.multiplier * x
+        size = 100 * x / self.log_factor if self.log_factor else self.multiplier * x
         decimals = min(most_decimals, max(fewest, _count_significant_decimals(size, 2)))
         most = decimals + 2
         while interval and decimals < most and self._hides_a_limit(interval, decimals):

@@ -10,7 +10,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.plans.retraining import explain_retraining
-from unrolled.ablations.study.checkouts import list_checked_out_commits
+from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import DeviceChoice, choose_device
@@ -66,9 +66,9 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
         mean = fmean(measured_seconds.values()) if measured_seconds else None
         for line in describe_costs(plan, trial, len(results), mean, device):
             print(make_visible(line))
-    if commits := list_checked_out_commits(study.baseline.factory):
+    if commits := find_checked_out_commits(study.baseline.factory):
         print("commits, each with the packages that are installed now:")
-        for commit in commits:
+        for commit in commits.values():
             print(make_visible(f"  {commit.name}  {commit.description}"))
     if plan and not study.is_of_program:
         remark = f"{len(results):,} are in {make_visible(ledger.root)} already"

@@ -87,7 +87,7 @@ def _find_verdicts_of_plan(
     """
     from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy
 
-    results = plan.make_study_results(ledger.read_results(plan.ids))
+    results = plan.read_results(ledger)
     if not results:
         return {}
     usable = {id for id, result in results.items() if result.status != "failed"}

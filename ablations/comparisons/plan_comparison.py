@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
-from unrolled.bench.trial import Result, StudyResult, find_trial_type
+from unrolled.bench.trial import StudyResult, find_trial_type
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -72,7 +72,7 @@ def find_presentation(plan: Plan) -> Presentation:
     return presentation
 
 
-def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) -> MeasuredArm:
+def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, StudyResult]) -> MeasuredArm:
     return MeasuredArm(
         name=arm.name,
         model=arm.model,

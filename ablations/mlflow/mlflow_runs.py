@@ -116,9 +116,9 @@ class MlflowRuns:
         for run_id in outdated_runs:
             self._client.delete_run(run_id)
 
-    def write_trial(self, arm: str, result: Result) -> bool:
+    def write_trial(self, arm: str, stored_result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns True if it was written."""
-        result = self._plan.make_study_result(result)
+        result = self._plan.make_study_result(stored_result)
         key = _make_trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
         if stored_run := self._trials.get(key):

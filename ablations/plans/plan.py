@@ -6,7 +6,7 @@ other trials and another plan, so that no old result can enter a new report.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pkgutil import resolve_name
@@ -272,11 +272,9 @@ class Plan:
         pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.arm_pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
-    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, StudyResult]]:
-        """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
-        arm_and_seed_by_id = self.arm_and_seed_by_id
-        for id, result in self.make_study_results(ledger.read_results(arm_and_seed_by_id)).items():
-            yield *arm_and_seed_by_id[id], result
+    def read_results(self, ledger: Ledger) -> dict[str, StudyResult]:
+        """Return the results (without details) of the trials that the ledger has, by identity."""
+        return self.make_study_results(ledger.read_results(self.ids))
 
 
 def awaits_repetition(plan: Plan) -> bool:

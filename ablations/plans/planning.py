@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
+from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.bench.metric import judges_cost
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Trial, canonical_json
 
 
@@ -79,7 +79,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         trial_ids=ids,
         trial_fields=list_shared_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
-        commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
+        commit=find_checked_out_commits(arm.factory).get(arm.trial_fields.get("commit", "")),
     )
 
 

@@ -37,8 +37,11 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
     `earlier_plan` in its code, data, versions or occasion. Other settings, and a retried failure, need none.
     """
     arm_and_seed_by_id = plan.arm_and_seed_by_id
+    earlier_results = earlier_plan.read_results(ledger)
     earlier_trials = {
-        (arm.name, seed): result.trial for arm, seed, result in earlier_plan.read_results(ledger)
+        (arm.name, seed): earlier_results[id].trial
+        for id, (arm, seed) in earlier_plan.arm_and_seed_by_id.items()
+        if id in earlier_results
     }
     counts = Counter[str]()
     edited_trial = None

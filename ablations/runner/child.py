@@ -21,7 +21,6 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
 from unrolled.bench.module_sources import ReadAudit
@@ -55,16 +54,18 @@ class ProcessConditions:
     """The modules that the process of a trial loads, the function that it calls, and its limits."""
 
     run_import: str = ""  # import name of the function that it calls; "" for the trial's own function
-    preload: Sequence[str] = ()  # modules by name, plug-ins by path
+    preload: Sequence[str] = ()  # modules, by name
+    plug_ins: Sequence[str] = ()  # files of the user, by path
     limits: Limits = Limits()
     resumes: bool = True  # whether it resumes from the state that a killed attempt left
     hides_gpus: bool = True  # whether a trial that is given no GPUs sees none
 
     def for_trial(self, trial: Trial) -> "ProcessConditions":
-        """Return the conditions of one trial: with its own function, and only the modules that it needs."""
+        """Return the conditions of one trial: with its own function, and only the plug-ins that it needs."""
         return ProcessConditions(
             run_import=self.run_import or trial.run_import,
-            preload=tuple(trial.select_modules(self.preload)),
+            preload=self.preload,
+            plug_ins=tuple(trial.select_plug_ins(self.plug_ins)),
             limits=self.limits,
             resumes=self.resumes,
             hides_gpus=self.hides_gpus,
@@ -137,18 +138,18 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     """Return the result as canonical JSON; an exception becomes a failed result."""
     limit = resource.getrlimit(resource.RLIMIT_DATA)
     memory_bytes = conditions.limits.memory_bytes
+    plug_ins = conditions.plug_ins
     states: Mapping[Path, FileState] = {}
     try:
         work: Callable[[Trial], Result] = pkgutil.resolve_name(conditions.run_import)
-        plug_ins = list(filter(plugins.is_plug_in, conditions.preload))
-        for module in conditions.preload:
-            if module not in plug_ins:
-                importlib.import_module(module)
+        modules = [*conditions.preload, trial.plug_ins_import] if plug_ins else conditions.preload
+        for module in modules:
+            importlib.import_module(module)
         # made after the modules are loaded, because the files that these read do not count
         reads = ReadAudit() if plug_ins else None
         try:
             for plug_in in plug_ins:
-                plugins.load_plug_in(plug_in)
+                importlib.import_module(trial.plug_ins_import).load_plug_in(plug_in)
             states = trial.confirm_identity()
         except BadInput as error:
             return canonical_json({"refused": str(error)})
@@ -163,7 +164,7 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
         traceback.print_exc()
         answer = canonical_json(
-            make_failed_result(trial, _describe_error(error, trial, memory_bytes)).to_dict()
+            make_failed_result(trial, _describe_error(error, trial, memory_bytes, plug_ins)).to_dict()
         )
     if paths := find_changed_files(states):
         # the checkpoints may come from a trial that read a file before and after an edit
@@ -184,7 +185,7 @@ def _only_counted_files(
     return reads.refuse_other_files(paths, Path(plug_ins[0]).name)
 
 
-def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> str:
+def _describe_error(error: BaseException, trial: Trial, memory_bytes: int, plug_ins: Sequence[str]) -> str:
     """Return a line on an exception: its place, type and message, or the cure for a lack of memory.
 
     torch on a CPU reports a lack of memory as a RuntimeError.
@@ -200,12 +201,14 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
         return f"out of memory ({message}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message
-    place = plugins.locate_error(error) or _locate_in_files(error, trial)
+    place = _locate_error(error, trial, plug_ins)
     return ": ".join(filter(None, (place, type(error).__name__, message)))
 
 
-def _locate_in_files(error: BaseException, trial: Trial) -> str:
+def _locate_error(error: BaseException, trial: Trial, plug_ins: Sequence[str]) -> str:
     """Return "train.py, line 9" if the error passed through a file of the user, else ""."""
+    if plug_ins and (place := importlib.import_module(trial.plug_ins_import).locate_error(error)):
+        return str(place)
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now
         names = {path.resolve(): name for name, path in trial.list_hashed_files().items()}

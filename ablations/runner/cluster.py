@@ -110,7 +110,7 @@ def run_on_cluster(
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     or, for a while, every worker is lost.
     """
-    files, worker_names = shipped_files.read_files_to_ship(trials, conditions.preload)
+    files, worker_names = shipped_files.read_files_to_ship(trials, conditions.plug_ins)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):
@@ -217,7 +217,7 @@ class _Driver:
     conditions: ProcessConditions
     gpu_count: int  # number of GPUs that each trial gets
     ledger: str  # the ledger's name on the workers
-    worker_names: Mapping[str, str]  # modules to load: the worker's name by the driver's name
+    worker_names: Mapping[str, str]  # plug-ins: the worker's name by the driver's name
     record_result: Callable[[Result], None]
     shutdown: Shutdown
 
@@ -266,7 +266,7 @@ class _Driver:
         """Let Dask run a trial where there is a slot."""
         conditions = self.conditions.for_trial(trial)
         conditions = replace(
-            conditions, preload=tuple(self.worker_names[name] for name in conditions.preload)
+            conditions, plug_ins=tuple(self.worker_names[name] for name in conditions.plug_ins)
         )
         resources = {"GPU": trial.gpu_count} if trial.gpu_count else {}
         future = self.client.submit(

@@ -35,7 +35,6 @@ from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import ProcessConditions, clear_checkpoints
 from unrolled.ablations.runner.gpus import read_gpu_facts
-from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import Gpu, make_visibility_variables
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import find_kind
@@ -208,9 +207,7 @@ def _run_attempt(
 ) -> _Attempt:
     """Start a process, read its pipes until it ends or is to be ended, and kill the rest of its group."""
     environ = make_visibility_variables(gpus) if gpus or conditions.hides_gpus else {}
-    modules = [name for name in conditions.preload if not plugins.is_plug_in(name)] or [
-        conditions.run_import.partition(":")[0]
-    ]
+    modules = conditions.preload or [conditions.run_import.partition(":")[0]]
     answer, answer_writer = multiprocessing.Pipe(duplex=False)
     output, output_writer = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("forkserver").Process(

@@ -1,11 +1,11 @@
 """The files of trials that go elsewhere, to a cluster's workers or into a bundle."""
 
 import hashlib
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from unrolled.bench.atomic_files import save_file
-from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Trial
 
@@ -28,16 +28,16 @@ def read_trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
 
 
 def read_files_to_ship(
-    trials: Sequence[Trial], preload: Sequence[str]
+    trials: Sequence[Trial], plug_ins: Sequence[str]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return texts and plug-ins by their paths on a worker, and the worker's name of each in `preload`.
+    """Return texts and plug-ins by their paths on a worker, and the worker's name of each plug-in.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
     files = read_trial_files(trials)
-    names = {name: name for name in preload}
-    for name in filter(plugins.is_plug_in, preload):
-        if companions := plugins.find_companion_files(name):
+    names = {}
+    for name in plug_ins:
+        if companions := importlib.import_module(trials[0].plug_ins_import).find_companion_files(name):
             cure = "a plug-in for a cluster is a single file"
             raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
         content = Path(name).read_bytes()

@@ -19,7 +19,6 @@ from pathlib import Path
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
-from unrolled.bench.chapter import plugins
 from unrolled.bench.devices import check_gpus, list_visible_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.machine import read_package_versions
@@ -83,8 +82,7 @@ def run_trial(
     Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
     local_trial = trial.relocate_to(folder)
-    preload = [str(folder / name) if plugins.is_plug_in(name) else name for name in conditions.preload]
-    local_conditions = replace(conditions, preload=preload)
+    local_conditions = replace(conditions, plug_ins=[str(folder / name) for name in conditions.plug_ins])
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
         with _stop_signal(is_cancelled) as stop, _make_gpu_slots().hold_gpus(trial.gpu_count) as gpus:

@@ -63,10 +63,10 @@ def use_checkouts(study: Study, factory: ProgramFactory) -> Study:
     return replace(study, arms=merge_arms(arms, identify_arm))
 
 
-def list_checked_out_commits(factory: TrialFactory) -> list[Commit]:
-    """Return the commits that have been checked out."""
-    checkouts = factory.checkouts.values() if isinstance(factory, ProgramFactory) else ()
-    return [checkout.commit for checkout in checkouts if checkout.commit]
+def find_checked_out_commits(factory: TrialFactory) -> dict[str, Commit]:
+    """Return the commits that have been checked out, by the names that arms give them."""
+    checkouts = factory.checkouts if isinstance(factory, ProgramFactory) else {}
+    return {name: checkout.commit for name, checkout in checkouts.items() if checkout.commit}
 
 
 def open_repository(folder: Path, results: Path) -> Repository:

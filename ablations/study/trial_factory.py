@@ -1,7 +1,7 @@
 """The protocol of a study's factory, which makes trials of settings.
 
 There are two factories: the module `ablations.study.chapter` for the chapter's models, and the class
-`ProgramFactory` of `ablations.study.program` for a user's program. What an arm sets has four shapes:
+`ProgramFactory` of `ablations.study.program` for a user's program. What an arm sets has these shapes:
 
 | shape | made by | example |
 |---|---|---|
@@ -9,6 +9,11 @@ There are two factories: the module `ablations.study.chapter` for the chapter's 
 | changes: those that differ from the baseline's, flat | `Trial.find_changes` | {"dropout": 0.2} |
 | trial fields: all, checked, as in a Trial | `make_trial_fields` | {"options": {"dropout": 0.2, …}, …} |
 | flat settings: all, flat, for tables | `Trial.flat_settings` | {"model": "lm7", "dropout": 0.2, …} |
+| stored fields: those of the trial, hashes too | `Trial.to_dict` | {"seed": 0, "source": "3f…", …} |
+| declared fields: trial fields and the seed | `Trial.declared_fields` | {"seed": 0, "options": {…}, …} |
+| content: whatever code and seed | `Trial.comparable_content` | {"data": "9c…", "options": {…}, …} |
+| planned fields: of any seed, as JSON | `planning.list_shared_fields` | {"source": "3f…", …} |
+| task: what makes numbers comparable | `Trial.task` | {"data": "9c…", "tokens": "word", …} |
 """
 
 from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ from unrolled.ablations.tables.table_reader import is_trials_table, read_table
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.bench.table_columns import FIRST_LOOK, OTHER_TASK, STANDING
+from unrolled.bench.table_columns import FIRST_LOOK, STANDING
 from unrolled.reports.compare.trial_frame import tabulate_results
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
@@ -70,9 +70,8 @@ def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str
     require(not is_results_folder(subfolder), "is no results folder", place=source, cure=f"name {subfolder}")
     rows = read_table(source, experiment, metrics)
     if is_trials_table(rows, source):
-        rows["arm"] = rows.arm.replace(
-            r"^'(?=[=+@-])", "", regex=True
-        )  # undoes reports.formats.format_csv_cell
+        # undoes reports.formats.format_csv_cell
+        rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)
     return SourceTable(name=hide_credentials(source), rows=rows)
 
 
@@ -80,11 +79,9 @@ def _read_results(folder: str, study: str) -> SourceTable:
     """Return a row for each trial of a study."""
     ledger = Ledger(Path(folder))
     plan = _find_plan(ledger, study)
-    results = plan.make_study_results(ledger.read_results(plan.ids))
+    results = plan.read_results(ledger)
     design = make_plan_design(plan, results)
-    rows = tabulate_results(design).infer_objects()
-    rows[FIRST_LOOK] = rows.seed.isin(design.first_look_seeds)
-    rows[OTHER_TASK] = rows.arm.map({arm.name: design.describe_other_task(arm) for arm in design.arms})
+    rows = study_tables.mark_rows(tabulate_results(design).infer_objects(), design)
     rows[STANDING] = rows.arm.map({arm.name: ", ".join(design.find_standing(arm)) for arm in design.arms})
     return SourceTable(
         name=folder,

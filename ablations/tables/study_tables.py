@@ -146,11 +146,15 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with the columns FIRST_LOOK and OTHER_TASK."""
-    design = _make_shipped_design(load_study_of_table(table))
+    return mark_rows(table, _make_shipped_design(load_study_of_table(table)))
+
+
+def mark_rows(rows: pd.DataFrame, design: "Design") -> pd.DataFrame:
+    """Return the rows of a study's trials with the columns FIRST_LOOK and OTHER_TASK."""
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
-    marked_table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look_seeds)})
-    marked_table[OTHER_TASK] = marked_table.arm.map(other_tasks)
-    return marked_table
+    marked_rows = rows.assign(**{FIRST_LOOK: rows.seed.isin(design.first_look_seeds)})
+    marked_rows[OTHER_TASK] = marked_rows.arm.map(other_tasks)
+    return marked_rows
 
 
 def tabulate_study(study: Study, plan: Plan, results: Mapping[str, StudyResult]) -> pd.DataFrame:
@@ -190,8 +194,7 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     paths = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
-            judged = plan.make_study_results(ledger.read_results(plan.ids))
-            table = tabulate_study(loading.load_study(plan.study), plan, judged)
+            table = tabulate_study(loading.load_study(plan.study), plan, plan.read_results(ledger))
             paths.append(folder / f"{plan.study}.csv")
             save_file(paths[-1], table.to_csv(index=False).encode())
     return paths

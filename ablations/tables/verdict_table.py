@@ -29,7 +29,7 @@ def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Co
         return compare_study_table(study)
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    return compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    return compare_plan(plan, plan.read_results(ledger))
 
 
 def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:

@@ -148,7 +148,8 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[StudyResult]:
 
     Raises BadInput if there are none.
     """
-    ended_results = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
+    results_without_details = plan.read_results(ledger).values()
+    ended_results = [result for result in results_without_details if result.done or result.diverged]
     random.SystemRandom().shuffle(ended_results)
     results = filter(None, (ledger.read_result(result.trial.id) for result in ended_results))
     sample = list(islice(map(plan.make_study_result, results), number))

@@ -30,7 +30,7 @@ from unrolled.ablations.plans import plan_store, retraining
 from unrolled.ablations.plans.plan import Plan, awaits_repetition
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.runner.process import remove_checkpoints
-from unrolled.ablations.study.checkouts import list_checked_out_commits
+from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.estimates import describe_costs
@@ -103,7 +103,7 @@ def _run_study(
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
         print(f"{make_visible(study.name)}: {device}", flush=True)
-        for commit in list_checked_out_commits(study.baseline.factory):
+        for commit in find_checked_out_commits(study.baseline.factory).values():
             print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.kind)

@@ -282,7 +282,8 @@ def make_trial_conditions(
     usual_limit = max((trial.usual_time_limit for trial in trials), default=3600.0)
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
-        preload=(*modules, *options.plugin),
+        preload=tuple(modules),
+        plug_ins=options.plugin,
         workers=device.slots,
         gpus=device.gpus,
         hides_gpus=device.hides_gpus,

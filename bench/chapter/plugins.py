@@ -66,7 +66,7 @@ def load_plug_in(name: str) -> ModuleType:
     """
     path = Path(os.path.realpath(name))
     place = f"plug-in {name}"
-    require(is_plug_in(name), "is no Python file", place=place, cure="give the path of one, my_cell.py")
+    require(name.endswith(".py"), "is no Python file", place=place, cure="give the path of one, my_cell.py")
     module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
@@ -122,11 +122,6 @@ def data_file(name: str) -> Path:
     record_content(path, path.read_bytes())
     _DECLARED.append(path)
     return path
-
-
-def is_plug_in(name: str) -> bool:
-    """Return True for the name of a user's file, and False for a module such as `bench.chapter.warm_up`."""
-    return name.endswith(".py")
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from unrolled.bench.chapter.identity import check_as_planned, compute_identity_fields, list_plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_modules
+from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_plug_ins
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text
 from unrolled.bench.errors import require
 from unrolled.bench.identity import read_file_state
@@ -52,6 +52,7 @@ class ChapterTrial(Trial):
     presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER_PAGES"
     run_import: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     first_batch_import: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
+    plug_ins_import: ClassVar[str] = "unrolled.bench.chapter.plugins"
     cost_import: ClassVar[str] = "unrolled.bench.chapter.costs:expected_seconds"
     uses_torch: ClassVar[bool] = True
     unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
@@ -223,9 +224,9 @@ class ChapterTrial(Trial):
         is_enough = count >= 2 * self.batch and not is_short
         require(is_enough, rule, place=f"corpus {self.corpus}", cure=cure)
 
-    def select_modules(self, loaded: Sequence[str]) -> list[str]:
-        """Return the modules and plug-ins of a study that this trial needs."""
-        return select_needed_modules(self.model, self.options, loaded)
+    def select_plug_ins(self, plug_ins: Sequence[str]) -> list[str]:
+        """Return the plug-ins of a study that this trial needs."""
+        return select_needed_plug_ins(self.model, self.options, plug_ins)
 
     def list_hashed_files(self) -> dict[str, Path]:
         """Return its text and the files of its plug-ins, by path."""

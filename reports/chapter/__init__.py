@@ -7,7 +7,7 @@ from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import FigureColumn, Presentation
 from unrolled.reports.scale import Scale
 
-PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log=1.0)
+PERPLEXITY = Scale(title="perplexity", difference_unit="%", decimals=2, log_factor=1.0)
 """The scale that shows losses in nats as perplexities, exp(loss), and their differences in per cent."""
 
 

@@ -81,18 +81,23 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
 
 def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     """Return positions and labels of round values, as measured if the metric is judged by its logarithm."""
-    has_unit = scale.log or scale.value_unit == "%"
+    has_unit = scale.log_factor or scale.value_unit == "%"
     unit = f" {scale.value_unit}".rstrip() if has_unit else ""
     multiplier = scale.multiplier
     low, high = (multiplier * scale.convert_value(x) for x in (axis.low, axis.high))
-    if scale.log and high > 8 * low:
+    if scale.log_factor and high > 8 * low:
         values = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
     else:
         ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
         values = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
     labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in values if low <= x <= high]
     return tuple(
-        (axis.format_position(scale.log * math.log(x / multiplier) if scale.log else x / multiplier), label)
+        (
+            axis.format_position(
+                scale.log_factor * math.log(x / multiplier) if scale.log_factor else x / multiplier
+            ),
+            label,
+        )
         for x, label in labels
     )
 
@@ -276,7 +281,8 @@ def draw_effects(
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of values in per cent are points
     ticks = _make_ticks(
-        axis, Scale(value_unit="%") if comparison.scale.log else replace(comparison.scale, value_unit="")
+        axis,
+        Scale(value_unit="%") if comparison.scale.log_factor else replace(comparison.scale, value_unit=""),
     )
     zero = _draw_zone(axis, 0.0, zone)
     format_value = partial(comparison.scale.format_difference, sign=True)

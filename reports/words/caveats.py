@@ -126,7 +126,7 @@ def format_zone(comparison: Comparison) -> str:
     """Return ±δ with its unit: "±2 points". In per cent a fall is smaller than a rise: "−4.76 to +5 %"."""
     zone = comparison.metric.zone
     scale = comparison.scale
-    if scale.log:
+    if scale.log_factor:
         fall = scale.format_delta(-zone).removesuffix(scale.difference_unit).rstrip()
         return f"{fall.replace('-', MINUS)} to +{scale.format_delta(zone)}"
     return f"±{scale.format_delta(zone)}"

@@ -70,9 +70,8 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     looks = contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
-    ended_count = (
-        len(contrast.seeds) + contrast.lost_count
-    )  # fewer than the first look has, until it is complete
+    # fewer than the first look has, until it is complete
+    ended_count = len(contrast.seeds) + contrast.lost_count
     seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
     if verdict.has_ended:
         return (
@@ -203,7 +202,7 @@ def describe_mean(comparison: Comparison) -> str:
     if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
         return f"A mean of {comparison.metric_title} is exp of the mean {measured_title}."
-    return f"Means of {comparison.metric_title} are geometric." if comparison.scale.log else ""
+    return f"Means of {comparison.metric_title} are geometric." if comparison.scale.log_factor else ""
 
 
 def describe_too_few_pairs(comparison: Comparison) -> str:

@@ -67,13 +67,13 @@ PLUG_IN_PARTS: dict[str, list[ModelSpec | Penalty]] = {}
 """The models and penalties that each plug-in has registered, by its name on the command line."""
 
 
-def select_needed_modules(model: str, options: Mapping[str, Scalar], modules: Sequence[str]) -> list[str]:
-    """Return the modules of a study without the plug-ins that a model with these options does not use."""
+def select_needed_plug_ins(model: str, options: Mapping[str, Scalar], plug_ins: Sequence[str]) -> list[str]:
+    """Return the plug-ins that a model with these options uses, and those that are not loaded here."""
     used = {model, *find_active_penalties(options)}
     return [
-        module
-        for module in modules
-        if module not in PLUG_IN_PARTS or used.intersection(part.name for part in PLUG_IN_PARTS[module])
+        name
+        for name in plug_ins
+        if name not in PLUG_IN_PARTS or used.intersection(part.name for part in PLUG_IN_PARTS[name])
     ]
 
 

@@ -161,9 +161,8 @@ class Repository:
         changes = self._git("diff-tree", "-r", "-z", "--numstat", before, after).decode(errors="replace")
         lines = changes.split("\0")
         numbers = [line.split("\t")[:2] for line in lines if line.count("\t") == 2]
-        counts = [
-            (int(added), int(deleted)) for added, deleted in numbers if added != "-"
-        ]  # numstat prints "-" for a binary file
+        # numstat prints "-" for a binary file
+        counts = [(int(added), int(deleted)) for added, deleted in numbers if added != "-"]
         return sum(added for added, _ in counts), sum(deleted for _, deleted in counts)
 
     def list_changed_files(self, before: str, after: str) -> set[str]:

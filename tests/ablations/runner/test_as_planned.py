@@ -138,7 +138,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     plugins.load_plug_in(str(plug_in))
     ledger = Ledger(tmp_path / "results")
     trials = [make_trial("lm4"), make_trial("mine")]
-    run_trials(trials, ledger, TrialConditions(preload=[WARM, str(plug_in)]))
+    run_trials(trials, ledger, TrialConditions(preload=[WARM], plug_ins=[str(plug_in)]))
     weights = [
         result.fingerprints["weights"]
         for result in ledger.read_results(trial.id for trial in trials).values()
@@ -160,7 +160,7 @@ def test_a_file_that_a_plug_in_reads_undeclared_fails_the_trial(
     body = statement + CELL if "loaded" in moment else CELL.replace(forward, forward + attempt)
     plug_in.write_text(f"from pathlib import Path\n{body}")
     plugins.load_plug_in(str(plug_in))
-    result = run_in_process(make_trial("mine"), WORK, preload=[WARM, str(plug_in)])
+    result = run_in_process(make_trial("mine"), WORK, preload=[WARM], plug_ins=[str(plug_in)])
     assert result.status == "failed"
     assert "my_cell.py: " in result.reason
     assert "`data_file('scale.txt')`" in result.reason
@@ -181,7 +181,7 @@ def test_a_plug_in_edited_and_put_back_leaves_no_result(
     plug_in.write_text(f"{head}sys.path.append(str(FILE.parent))\n{CELL.replace(forward, forward + edit)}")
     plugins.load_plug_in(str(plug_in))
     with raises_bad_input("late.py", "run the study again"):
-        run_in_process(make_trial("mine"), WORK, preload=[WARM, str(plug_in)])
+        run_in_process(make_trial("mine"), WORK, preload=[WARM], plug_ins=[str(plug_in)])
 
 
 @pytest.mark.usefixtures("restore_registries")
@@ -203,4 +203,4 @@ NOTES.write_text("mine")
     reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
     plug_in.write_text(lines + CELL.replace(forward, forward + reads))
     plugins.load_plug_in(str(plug_in))
-    assert run_in_process(make_trial("mine"), WORK, preload=[WARM, str(plug_in)]).done
+    assert run_in_process(make_trial("mine"), WORK, preload=[WARM], plug_ins=[str(plug_in)]).done

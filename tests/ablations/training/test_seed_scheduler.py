@@ -1,5 +1,6 @@
 """A study gets seeds until it is decided: it ends the same however it is stopped and begun again."""
 
+import math
 import os
 import random
 import signal
@@ -7,8 +8,9 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
-from itertools import combinations, count
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.training import study_run
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
@@ -268,10 +271,16 @@ def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
 def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = count()  # first before the study, then before each arm
-    monkeypatch.setattr(Budget, "is_over", property(lambda _: next(calls) == 3))
+    checked_arms: list[Result] = []  # results of first batches
+
+    class FirstBatchBudget(Budget):
+        is_over = property(lambda _: len(checked_arms) == 2)
+
     folder = write_study(tmp_path, seeds="seeds = 2", widths=(8, 16))
-    process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
+    with monkeypatch.context() as patch:
+        patch.setattr(Budget, "halve", lambda _: FirstBatchBudget(math.inf))
+        patch.setattr(study_run, "show_first_batches", lambda _: nullcontext(checked_arms.append))
+        process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout
     assert read_trial_counts(process.stdout) == TrialCounts(trained=4, left=2)

@@ -158,7 +158,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         replace(make_trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
-    run_trials(trials, ledger, TrialConditions(run_import=WORK, preload=[str(plug_in)], cluster=two_workers))
+    run_trials(trials, ledger, TrialConditions(run_import=WORK, plug_ins=[str(plug_in)], cluster=two_workers))
     text_result, name_result, penalty_result = (read_results(ledger, trials)[stub.id] for stub in trials)
     assert text_result.provenance == {"text": "één two\nthree", "beside": "my.txt"}
     assert text_result.trial == trials[0], "with the driver's path"
