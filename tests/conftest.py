@@ -1,6 +1,7 @@
 """What no test may depend on: the folder that pytest was started in, and what the caller's shell has set."""
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -9,7 +10,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pynvml
@@ -61,6 +61,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have slow tests, so that at the end no worker is alone with one."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what is loaded: its rounds take a twentieth of the time."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -128,7 +133,6 @@ def restart_fork_server() -> Iterator[None]:
     """Begin with a new fork server: it keeps the environment and the modules that it was started with."""
     with new_fork_server():
         yield
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The wheel is what a user installs."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -57,30 +58,30 @@ def test_the_wheel_holds_one_package_with_all_files_of_three(wheel):
     assert sorted(names) == list_installed_names()
 
 
-def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(wheel, tmp_path):
-    read_output(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
-    python = tmp_path / "venv" / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python)
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory):
+    """Return an environment in which nothing but the wheel is installed."""
+    folder = tmp_path_factory.mktemp("environment")
+    read_output(sys.executable, "-m", "venv", "--without-pip", folder)
+    pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
     read_output(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    return folder
+
+
+def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(environment, tmp_path):
     # The dependencies come from the environment of the tests: what they are is pip's business.
-    site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
-    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    plan = read_output(python.with_name("unrolled"), "plan", "toggles", cwd=tmp_path)
+    place = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": sysconfig.get_paths()["purelib"]}}
+    plan = read_output(environment / "bin" / "unrolled", "plan", "toggles", **place)
     assert "17 arms, looks after 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60 seeds" in plan
-    module_path = read_output(python, "-c", "from unrolled import bench; print(bench.__file__)", cwd=tmp_path)
-    assert module_path.startswith(str(tmp_path))
+    words = ("-c", "from unrolled import bench; print(bench.__file__)")
+    assert read_output(environment / "bin" / "python", *words, **place).startswith(str(environment))
 
 
 CHAPTER = ("torch", "torchvision", "torchgen", "functorch", "fastai", "fastcore", "num2words")
 
 
-def test_a_program_is_studied_and_verified_without_the_chapters_packages(wheel, tmp_path):
-    read_output(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
-    python = tmp_path / "venv" / "bin" / "python"
-    read_output(
-        sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel
-    )
-    site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
+def test_a_program_is_studied_and_verified_without_the_chapters_packages(environment, tmp_path):
+    site = Path(sysconfig.get_paths(vars={"base": str(environment)})["purelib"])
     for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
         name = path.name.partition("-")[0].lower()
         if (
@@ -92,14 +93,18 @@ def test_a_program_is_studied_and_verified_without_the_chapters_packages(wheel, 
             (site / path.name).symlink_to(path)
     folder = tmp_path / "empty"
     folder.mkdir()
-    command = python.with_name("unrolled")
+    python = environment / "bin" / "python"
     place = {"cwd": folder, "env": make_environment(folder)}
     lines = "new program my.toml", "run my.toml --seeds 0", "bundle my.toml -o my.zip"
     output = read_output(python, "-c", COMMAND_LINES, *lines, "verify my.zip --trust -n 1", **place)
     assert read_trial_counts(output).trained == 4
     assert "1 of 1 bit-identical" in output
     refused = subprocess.run(
-        [command, "plan", "models"], cwd=folder, capture_output=True, text=True, check=False
+        [environment / "bin" / "unrolled", "plan", "models"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (
         refused.returncode == 2 and "unrolled[chapter]" in refused.stderr and refused.stderr.count("\n") == 1

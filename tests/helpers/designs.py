@@ -1,8 +1,6 @@
 """Designs of synthetic studies (known effects, failures, names that bite), and what tests read of a page."""
 
 import math
-import random
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
@@ -11,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unrolled.bench.chapter.trial import ChapterTrial
+from tests.helpers.arms import break_trials, make_arm
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, AuditedChange
-from unrolled.bench.trial import Result, make_failed_result
+from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
@@ -26,13 +24,8 @@ from unrolled.reports.foreign.columns import Columns, arrange_table
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.estimators import mean_tails, moments
 
-WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
-SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
-OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
 LM7_OPTIONS = {"dropout": 0.4, "tying": True}
 LM7_SETTINGS = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
-PROVENANCE = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
-PROVENANCE |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 # Losses of eight seeds, in nats, whose statistics are known: see statistics/test_contrasts.py.
@@ -78,124 +71,7 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     return comparison.compare(table, design)
 
 
-def make_result(
-    trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: float = 9000.0
-) -> Result:
-    """Return a finished trial whose curve falls to `loss`."""
-    points = {
-        "train_loss": lambda e: loss * 0.6 + 2 * math.exp(-e / 3),
-        "valid_loss": lambda e: loss + 1.6 * math.exp(-e / 2.5),
-        "valid_accuracy": lambda e: math.exp(-loss) * (1 - math.exp(-e - 1)),
-        "speed_train_seconds": lambda e: 0.4,
-        "speed_valid_seconds": lambda e: 0.1,
-    }
-    curves = {
-        name: tuple((float(e), point(e)) for e in range(trial.epochs)) for name, point in points.items()
-    }
-    metrics = {
-        "valid_loss": loss,
-        "valid_accuracy": math.exp(-0.3 * loss),
-        "train_updates": 735.0,
-        "train_tokens": 752640.0,
-        "train_flops": 6.0 * parameters * 752640,
-        "speed_train": speed,
-        "model_parameters": float(parameters),
-    }
-    passage = [{"token": w, "guess": w if i % 4 else "nine", "p": 0.5} for i, w in enumerate(WORDS)]
-    roles = {
-        role: [s * loss * 1000, round(1000 * math.exp(-0.4 * s * loss)), 1000] for role, s in SHARE.items()
-    }
-    return Result(
-        trial=trial,
-        status="done",
-        started=1_770_000_100.0 + trial.seed,
-        attempt_seconds=8.2,
-        curves=curves,
-        metrics=metrics,
-        records={"roles": roles, "passage": passage, "continuation": WORDS[:6]},
-        witnesses={"tying": {"ok": True, "declared": False, "seen": "the weights are apart"}},
-        fingerprints={"weights": f"w{loss!r}", "metrics": f"m{loss!r}"},
-        provenance=PROVENANCE,
-    )
-
-
-def _cut_curves(result: Result, epochs: int) -> dict[str, tuple[tuple[float, float], ...]]:
-    """Return the first points of a result's curves."""
-    return {name: points[:epochs] for name, points in result.curves.items()}
-
-
-def make_arm(
-    name: str,
-    effect: float,
-    spread: float = 0.02,
-    *,
-    seeds: int = 10,
-    model: str = "lm6",
-    changes: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    **facts: Any,
-) -> MeasuredArm:
-    """Return an arm whose losses lie `effect` above 1.30; a seed's luck is shared with other arms."""
-    results = {}
-    for seed in range(seeds):
-        luck = random.Random(seed).gauss(0, 0.06)
-        noise = random.Random(f"{name}{seed}").gauss(0, spread)
-        trial = ChapterTrial(
-            model=model,
-            seed=seed,
-            options={**OPTIONS, **(options or {})},
-            data="3a3e30cd",
-            **(settings or {}),
-        )
-        results[seed] = make_result(trial, 1.30 + luck + effect + noise, **facts)
-    changed = {**({"model": model} if model != "lm6" else {}), **(options or {}), **(settings or {})}
-    return MeasuredArm(
-        name=name, model=model, title=model, changes=changed if changes is None else changes, results=results
-    )
-
-
-def make_counting_arm(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
-    """Return an arm that is fitted by counting: every seed has the numbers of the first."""
-    result = replace(make_arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
-    results = {seed: replace(result, trial=replace(result.trial, seed=seed)) for seed in range(seeds)}
-    return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, uses_seed=False)
-
-
-def set_metrics(arm: MeasuredArm, **metrics: float | Mapping[int, float] | None) -> MeasuredArm:
-    """Return the arm with these metrics: a number for all seeds or numbers by seed; None removes one."""
-    results = {}
-    for seed, result in arm.results.items():
-        values = {name: x.get(seed) if isinstance(x, Mapping) else x for name, x in metrics.items()}
-        all_metrics = {**result.metrics, **{name: x for name, x in values.items() if x is not None}}
-        removed = [name for name, x in metrics.items() if x is None]
-        results[seed] = replace(
-            result, metrics={name: x for name, x in all_metrics.items() if name not in removed}
-        )
-    return replace(arm, results=results)
-
-
-def break_trials(
-    arm: MeasuredArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
-) -> MeasuredArm:
-    """Return the same arm with some of its trials diverged or failed."""
-    results = dict(arm.results)
-    for seed in diverged:
-        result = results[seed]
-        reason = "diverged at step 312: loss is nan"
-        results[seed] = make_failed_result(
-            result.trial, reason, status="diverged", curves=_cut_curves(result, 5)
-        )
-    for seed in failed:
-        # a failed trial may have numbers from before it broke: they are not results
-        result = results[seed]
-        results[seed] = replace(
-            result, status="failed", reason="killed by signal 9", metrics={"valid_loss": 0.123456}
-        )
-    return replace(arm, results=results)
-
-
-def make_design(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
+def design_arms(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
     """Return the design of a study of these arms by the loss, which looks once."""
     fields: dict[str, Any] = {
         "study": "regularization",
@@ -214,7 +90,7 @@ def make_design(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: 
 @cache
 def make_realistic_design() -> Design:
     """Return a design with every verdict but one, a sweep, a full 2² factorial, failures and another task."""
-    return make_design(
+    return design_arms(
         (
             make_arm("LMModel6", 0.0),
             make_arm(
@@ -262,7 +138,7 @@ def make_switched_design() -> Design:
     keys = ("tying", "dropout", "alpha", "beta")
     corners = [corner for n in (2, 3, 4) for corner in combinations(keys, n)]
     remaining_levels = ({key: level for key, level in off.items() if key != added} for added in off)
-    return make_design(
+    return design_arms(
         (
             cell("LMModel7"),
             *(cell(f"no {key}", **{key: off[key]}) for key in off),
@@ -284,7 +160,7 @@ def make_looked_design(*more_arms: MeasuredArm, **facts: Any) -> Design:
 
     One contrast was decided at the first, with two trials too many; others are open.
     """
-    return make_design(
+    return design_arms(
         (
             make_arm("base", 0.0, seeds=16),
             make_arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
@@ -317,7 +193,7 @@ def _leave_updates_out(result: Result) -> dict[str, float]:
 @cache
 def make_hostile_design() -> Design:
     """Return a design whose names would run as markup, mathematics or a formula, or end a string."""
-    return make_design(
+    return design_arms(
         tuple(make_arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
         study='"><img src=x onerror=alert(1)>',
         question="</title><script>alert(2)</script>",
@@ -341,7 +217,7 @@ def make_program_design(*metrics: Metric) -> Design:
             curves = dict.fromkeys(("train_loss", "error"), curve)
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
-    return make_design(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
+    return design_arms(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
 
 
 def make_audited_design() -> Design:
@@ -358,4 +234,4 @@ def make_audited_design() -> Design:
 
 def make_pair_design(**facts: Any) -> Design:
     """Return the design of a study of a baseline and an arm that is .1 worse."""
-    return make_design((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), **facts)
+    return design_arms((make_arm("base", 0.0), make_arm("b", 0.1, settings={"clip": 1.0})), **facts)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from unittest.mock import patch
 
 from unrolled.ablations.runner import process
@@ -49,10 +50,13 @@ PRELOADED = process.PRELOADED
 
 @contextmanager
 def new_fork_server() -> Iterator[None]:
-    """Have the first trial within the block start a fork server, and the first one after it another."""
-    process._preloaded.clear()
+    """Have the first trial within the block start a fork server; the earlier one goes on after it."""
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    earlier_state = dict(vars(server))
+    vars(server).update(_forkserver_address=None, _forkserver_alive_fd=None, _forkserver_pid=None)
     try:
-        with patch.object(process, "PRELOADED", PRELOADED):
+        with patch.multiple(process, PRELOADED=PRELOADED, _preloaded=set()):
             yield
     finally:
-        process._preloaded.clear()
+        server._stop()
+        vars(server).update(earlier_state)

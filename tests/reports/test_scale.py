@@ -128,7 +128,7 @@ def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
     assert study.metrics == (Metric("seconds", 2.5, "lower", ratio=True),)
 
 
-def test_json_has_a_ratio_in_per_cent_and_nothing_for_a_difference_without_a_size():
+def test_json_has_ratios_in_per_cent_and_null_for_no_size():
     scale = PROGRAM_PAGES.find_scale("loss").adapt_to(Metric("loss", 25.0, ratio=True))
     assert scale.convert_finite(Metric("loss", 25.0, ratio=True).zone) == pytest.approx(25.0)
     assert [scale.convert_finite(x) for x in (None, math.inf)] == [None, None]

@@ -1,6 +1,7 @@
 """What was seen cannot confirm: told by plans that were really stored, whatever the study and the code."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -38,6 +39,22 @@ def make_results(seeds, code="v1"):
     }
 
 
+def make_program_results(run="python train.py", rate="lr", numbers="", metrics=None, data="", **settings):
+    """Return results of two arms that differ in the setting `rate`: an accuracy, which `numbers` changes."""
+    return {
+        arm: [
+            Result(
+                trial=ProgramTrial(seed=seed, run=run, settings={rate: lr, **settings}, data=data),
+                status="done",
+                metrics=metrics or {"accuracy": 0.8 + lr / 10 + seed / 1000 + len(numbers) / 1e6},
+                fingerprints={"numbers": f"{lr} {seed} {numbers}"},
+            )
+            for seed in range(5)
+        ]
+        for arm, lr in (("base", 0.3), ("b", 0.1))
+    }
+
+
 def declare_plan(ledger, seeds, code="v1", **facts):
     """Store the plan of these results as a run does, and return it."""
     return store_results(make_results(seeds, code), ledger, **{"study_hash": f"{seeds}", **facts})
@@ -47,16 +64,13 @@ def store_results(results, ledger, **facts):
     """Store the plan of results, with its earlier verdicts, and return it."""
     plan = build_plan(results, {"b": {"lr": 0.1}}, **facts)
     plan = add_earlier_verdicts(plan, ledger)
-    return plan_store.store_plan(
-        plan, ledger, [r.trial for arm_results in results.values() for r in arm_results]
-    )
+    return plan_store.store_plan(plan, ledger, [r.trial for r in chain.from_iterable(results.values())])
 
 
-def record_results(ledger, seeds, code="v1"):
-    """Record results of two arms in the ledger."""
-    for arm_results in make_results(seeds, code).values():
-        for result in arm_results:
-            ledger.record_result(result)
+def record_results(ledger, results):
+    """Record results of arms in the ledger."""
+    for result in chain.from_iterable(results.values()):
+        ledger.record_result(result)
 
 
 def describe_seen(plan, ledger):
@@ -72,7 +86,7 @@ def ledger(tmp_path):
     """Return a ledger of a study whose ten seeds were declared before they were trained."""
     ledger = Ledger(tmp_path)
     assert declare_plan(ledger, range(10)).seen_pairs == {}
-    record_results(ledger, range(10))
+    record_results(ledger, make_results(range(10)))
     return ledger
 
 
@@ -102,14 +116,13 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
 def test_an_edited_comment_makes_no_seen_seed_fresh(ledger):
     plan = declare_plan(ledger, range(10), code="v1 with a comment")
     assert not set(plan.arms[1].trial_ids.values()) & ledger.find_result_files().keys(), "other identities"
-    record_results(ledger, range(10), "v1 with a comment")
+    record_results(ledger, make_results(range(10), "v1 with a comment"))
     assert describe_seen(plan, ledger).startswith(WARNING)
 
 
 def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
     ledger = Ledger(tmp_path)
-    for result in make_results(range(10))["base"]:
-        ledger.record_result(result)
+    record_results(ledger, {"base": make_results(range(10))["base"]})
     for result in make_results(range(10))["b"]:
         ledger.record_result(make_failed_result(result.trial, "killed"))
     assert declare_plan(ledger, range(10)).seen_pairs == {}
@@ -120,27 +133,26 @@ def test_seeds_of_the_aa_arm_that_were_seen_make_no_arm_exploratory(ledger):
         "base": [make_result(seed) for seed in range(10)],
         "aa": [make_result(seed + 1000) for seed in range(10)],
     }
-    for result in results["aa"]:
-        ledger.record_result(result)
+    record_results(ledger, {"aa": results["aa"]})
     plan = build_plan(results, study_hash="later")
     base, aa_arm = plan.arms
     trial_ids = {seed - 1000: id for seed, id in aa_arm.trial_ids.items()}
     plan = replace(
         plan, seeds=tuple(range(10)), arms=(base, replace(aa_arm, trial_ids=trial_ids, seed_offset=1000))
     )
-    trials = [result.trial for arm_results in results.values() for result in arm_results]
+    trials = [result.trial for result in chain.from_iterable(results.values())]
     assert plan_store.store_plan(plan, ledger, trials).seen_pairs == {}
 
 
 def test_fresh_seeds_of_seen_arms_confirm(ledger):
     plan = declare_plan(ledger, range(10, 20), study="confirms")
-    record_results(ledger, range(10, 20))
+    record_results(ledger, make_results(range(10, 20)))
     assert (plan.seen_pairs, describe_seen(plan, ledger)) == ({}, "")
 
 
 def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     plan = declare_plan(ledger, range(10, 20), study="confirms")
-    record_results(ledger, range(10, 20))
+    record_results(ledger, make_results(range(10, 20)))
     comparison = compare_plan(plan, read_page_results(plan, ledger))
     assert describe_attempts(comparison).startswith("1 of 1 contrast was planned before")
     (line,) = list_earlier_attempts(comparison)
@@ -162,7 +174,7 @@ def test_a_plan_of_other_arms_in_between_hides_no_attempt(ledger):
         seeds = range(first_seed, first_seed + 10)
         attempts = declare_plan(ledger, seeds).earlier_verdicts["b"]
         assert [attempt.seeds[0] for attempt in attempts] == [*range(0, first_seed, 10)]
-        record_results(ledger, seeds)
+        record_results(ledger, make_results(seeds))
         results = make_results(seeds)
         results["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in results["b"]]
         other_plan = build_plan(results, {"b": {"lr": 0.7}}, study_hash=f"other {seeds}")
@@ -182,34 +194,16 @@ def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
     )
 
 
-@pytest.mark.parametrize("edit", ["added", "renamed", "data"])
+@pytest.mark.parametrize("edit", [{"wd": 0.0}, {"rate": "rate"}, {"data": "0f"}])
 def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edit):
-    def make_results(settings_of, **facts):
-        return {
-            arm: [
-                Result(
-                    trial=ProgramTrial(seed=seed, run="python train.py", settings=settings_of(lr), **facts),
-                    status="done",
-                    metrics={"accuracy": 0.8 + lr / 10 + seed / 1000},
-                )
-                for seed in range(5)
-            ]
-            for arm, lr in (("base", 0.3), ("b", 0.1))
-        }
-
     ledger = Ledger(tmp_path)
     facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
-    store_results(first := make_results(lambda lr: {"lr": lr}), ledger, study_hash="first", **facts)
-    for result in (*first["base"], *first["b"]):
-        ledger.record_result(result)
-    edits = {
-        "added": make_results(lambda lr: {"lr": lr, "wd": 0.0}),
-        "renamed": make_results(lambda lr: {"rate": lr}),
-        "data": make_results(lambda lr: {"lr": lr}, data="0f"),
-    }
-    plan = store_results(edits[edit], ledger, study="second", study_hash="second", **facts)
-    for result in (*edits[edit]["base"], *edits[edit]["b"]):
-        ledger.record_result(result)
+    first = make_program_results()
+    store_results(first, ledger, study_hash="first", **facts)
+    record_results(ledger, first)
+    edited = make_program_results(**edit)
+    plan = store_results(edited, ledger, study="second", study_hash="second", **facts)
+    record_results(ledger, edited)
     c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
     assert c.arms[1].is_exploratory
     assert describe_seen_data(c).startswith(WARNING)
@@ -219,8 +213,7 @@ def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
     results = make_results(range(10))
     results["b"] = [replace(r, trial=replace(r.trial, wd=0.5)) for r in results["base"]]
     plan = store_results(results, ledger, study="dead", study_hash="dead")
-    for result in results["b"]:
-        ledger.record_result(result)
+    record_results(ledger, {"b": results["b"]})
     c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
     assert not c.arms[1].is_exploratory
 
@@ -235,37 +228,17 @@ def test_a_refused_study_hides_no_result_of_its_earlier_plans(ledger):
 
 @pytest.mark.parametrize(("numbers", "expected"), [("", {"b": 5}), ("others", {})])
 def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers, expected):
-    def results(run, numbers):
-        return {
-            arm: [
-                Result(
-                    trial=ProgramTrial(seed=seed, run=run, settings={"lr": lr}, source="s"),
-                    status="done",
-                    metrics={"accuracy": 0.8 + lr / 10 + seed / 1000 + len(numbers) / 1e6},
-                    fingerprints={"numbers": f"{lr} {seed} {numbers}"},
-                )
-                for seed in range(5)
-            ]
-            for arm, lr in (("base", 0.3), ("b", 0.1))
-        }
-
     ledger = Ledger(tmp_path)
     run = "python train.py --lr {lr} --seed {seed}"
     facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
     for study, template, numbers_read in (("first", run, ""), ("second", f"{run} --verbose", numbers)):
+        results = make_program_results(template, numbers=numbers_read)
         plan = store_results(
-            results(template, numbers_read),
-            ledger,
-            study=study,
-            command_template=template,
-            study_hash=study,
-            **facts,
+            results, ledger, study=study, command_template=template, study_hash=study, **facts
         )
         assert plan.seen_pairs == {}
         assert make_plan_design(plan, {}).seen_pairs == {}, "nothing is known before the results"
-        for of_arm in results(template, numbers_read).values():
-            for result in of_arm:
-                ledger.record_result(result)
+        record_results(ledger, results)
     comparison = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
     assert comparison.design.seen_pairs == expected and list_earlier_attempts(comparison)[0].endswith(
         f", run as `{run}`"
@@ -278,7 +251,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
 def test_a_run_too_short_for_a_verdict_is_no_attempt(tmp_path, planned_seeds, trained_seeds, expected):
     ledger = Ledger(tmp_path)
     declare_plan(ledger, range(planned_seeds))
-    record_results(ledger, range(trained_seeds))  # by that plan, and maybe by others
+    record_results(ledger, make_results(range(trained_seeds)))  # by that plan, and maybe by others
     plan = declare_plan(ledger, range(5), study="whole")
     assert (plan.seen_pairs, plan.earlier_verdicts) == (expected, {})
     if expected:
@@ -290,7 +263,7 @@ def test_a_run_too_short_for_a_verdict_is_no_attempt(tmp_path, planned_seeds, tr
 def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     ledger = Ledger(tmp_path)
     plan = declare_plan(ledger, range(5))
-    record_results(ledger, range(5))
+    record_results(ledger, make_results(range(5)))
     plan_store.store_plan(replace(plan, stop_reason="arm 'base': the seed has no effect"), ledger)
     new_plan = declare_plan(ledger, range(5), study="finer")
     assert (new_plan.seen_pairs, new_plan.earlier_verdicts) == ({}, {})
@@ -301,23 +274,13 @@ def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
 def test_trials_without_a_judged_number_were_no_attempt(tmp_path):
     ledger = Ledger(tmp_path)
     run = "python train.py --lr {lr} --seed {seed}"
-    metrics = {"loss": 1.0}
-    results = {
-        arm: [
-            Result(
-                trial=ProgramTrial(seed=seed, run=run, settings={"lr": lr}), status="done", metrics=metrics
-            )
-            for seed in range(5)
-        ]
-        for arm, lr in (("base", 0.3), ("b", 0.1))
-    }
+    results = make_program_results(run, metrics={"loss": 1.0})
     facts = {"trainer_name": "program", "command_template": run}
     for name in ("lss", "loss", "finer"):
         plan = store_results(
             results, ledger, study=name, study_hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts
         )
-        for result in (*results["base"], *results["b"]):
-            ledger.record_result(result)
+        record_results(ledger, results)
         if name != "finer":
             assert (plan.seen_pairs, plan.earlier_verdicts) == ({}, {})
     assert plan.seen_pairs == {"b": 5}

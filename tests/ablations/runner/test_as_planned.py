@@ -87,7 +87,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import run_alone
-from unrolled.bench.chapter import training
+from unrolled.bench import chapter
 from unrolled.bench.errors import BadInput
 from unrolled.bench.chapter.trial import ChapterTrial
 
@@ -99,7 +99,7 @@ def train(trial):
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
 trial = ChapterTrial(model="lm4", seed=0, **settings).identify()
 first = train(trial)
-optimizer = Path(training.__file__).with_name("optimizer.py")
+optimizer = Path(chapter.__file__).with_name("training") / "optimizer.py"
 edited = optimizer.read_text().replace("EPS = 1e-5", "EPS = 1e-3")
 assert edited != optimizer.read_text()
 optimizer.write_text(edited)
@@ -116,7 +116,7 @@ print(json.dumps([first, second, third]))
 def test_code_edited_during_a_study_reaches_none_of_its_trials(tmp_path: Path, text: Path) -> None:
     """The fork server goes on with what it loaded; one that is started anew loads the edit and is refused."""
     for name in ("unrolled", "bench", "ablations"):
-        subprocess.run(["cp", "-r", str(PROJECT / name), str(tmp_path / name)], check=True)
+        subprocess.run(["cp", "-rp", str(PROJECT / name), str(tmp_path / name)], check=True)
     words = [sys.executable, "-c", EDITED, str(text)]
     variables = {**os.environ, "PYTHONPATH": str(tmp_path)}
     process = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)

@@ -5,14 +5,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tests.helpers.designs import (
-    LM7_OPTIONS,
-    LM7_SETTINGS,
-    compare,
-    make_arm,
-    make_design,
-    make_result,
-)
+from tests.helpers.arms import make_arm, make_result
+from tests.helpers.designs import LM7_OPTIONS, LM7_SETTINGS, compare, design_arms
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings, predict_value
@@ -72,7 +66,7 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
         make_arm("no AR", -0.4, **{**lm7, "settings": {**LM7_SETTINGS, "alpha": 0.0}}),
         make_arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
     )
-    values = compare_with_book(compare(make_design(arms)))
+    values = compare_with_book(compare(design_arms(arms)))
     assert [h.arm.name for h in values] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
     assert [h.prediction.plausible for h in values] == [True, False]
@@ -85,10 +79,10 @@ def test_a_page_says_why_the_books_values_differ():
         results = {seed: make_result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
         return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
 
-    comparison = compare(make_design((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
+    comparison = compare(design_arms((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
     _, _, reason = describe_fits(compare_with_book(comparison), comparison).rpartition("; ")
     assert reason.startswith("those of LMModel1 and LMModel2 differ where ours are identical")
-    comparison = compare(make_design((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
+    comparison = compare(design_arms((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
     assert "identical" not in describe_fits(compare_with_book(comparison), comparison)
 
 

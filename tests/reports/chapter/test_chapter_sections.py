@@ -4,14 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.designs import (
-    SHARE,
-    compare,
-    make_arm,
-    make_counting_arm,
-    make_design,
-    make_realistic_design,
-)
+from tests.helpers.arms import SHARE, make_arm, make_counting_arm
+from tests.helpers.designs import compare, design_arms, make_realistic_design
 from tests.helpers.pages import read_page_text
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
@@ -27,7 +21,7 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
     blind = make_arm("blind", 0.1, settings={"beta": 1.0})
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
-    comparison = compare(make_design((base, twin, counts, blind)))
+    comparison = compare(design_arms((base, twin, counts, blind)))
     dead, unproved, *worse = (*list_warnings(comparison), *chapter.find_extras(comparison).warnings)
     assert dead.startswith("twin: dead toggle")
     assert unproved.startswith("blind: no proof that tar ")
@@ -39,7 +33,7 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
 def test_an_arm_is_worse_than_counting_by_verdict_alone():
     counts = make_arm("bigrams", -0.01, 0.0, model="ngram-2")
     for base in (make_arm("base", 0.0, seeds=4), make_arm("base", 0.0, spread=0.2)):
-        comparison = compare(make_design((base, counts)))
+        comparison = compare(design_arms((base, counts)))
         assert comparison.arms[0].summary.mean > comparison.arms[1].summary.mean
         assert chapter.find_extras(comparison).warnings == ()
 
@@ -52,7 +46,7 @@ def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
 def test_sweeps_of_one_model_are_told_apart_by_their_settings():
     rates = [{"lr": lr, "clip": clip} for clip in (1.0, 2.0) for lr in (0.003, 0.01)]
     arms = [make_arm(f"{settings}", 0.1 * i, settings=settings) for i, settings in enumerate(rates)]
-    titles = [title for title, _ in find_sweeps(compare(make_design(tuple(arms))))]
+    titles = [title for title, _ in find_sweeps(compare(design_arms(tuple(arms))))]
     assert [title.partition(", ")[2] for title in titles] == ["clip 1.0", "clip 2.0"]
 
 
@@ -86,7 +80,7 @@ def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effect
     read = {s: replace(r, records={"passage": passage}) for s, r in other_text.results.items()}
     other_text = replace(other_text, results=read)
     comparison = compare(
-        make_design((*arms, counts, other_task, other_text, make_arm("again", -0.9, changes={})))
+        design_arms((*arms, counts, other_task, other_text, make_arm("again", -0.9, changes={})))
     )
     samples = chapter.choose_samples(comparison)
     assert [sample.arm.name for sample in samples] == names

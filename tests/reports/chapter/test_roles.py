@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.designs import break_trials, compare, make_arm, make_design, set_metrics
+from tests.helpers.arms import break_trials, make_arm, set_metrics
+from tests.helpers.designs import compare, design_arms
 from tests.helpers.pages import read_page_text
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
@@ -38,7 +39,7 @@ def make_change(**changed: tuple[int, ...]) -> MeasuredArm:
 
 def test_the_parts_of_all_roles_add_up_to_the_difference():
     comparison = compare(
-        make_design((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY)
+        design_arms((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY)
     )
     parts = split_difference(comparison.arms[1], comparison)
     targets = {TITLES.get(role, role): number for role, number in TARGETS.items()}
@@ -54,12 +55,12 @@ def test_the_parts_of_all_roles_add_up_to_the_difference():
 
 def test_a_decided_difference_names_the_roles_on_which_seeds_agree(tmp_path):
     lost = {"lead digit": (10, 20)}
-    comparison = compare(make_design((BASELINE, make_change(**lost)), metrics=ACCURACY))
+    comparison = compare(design_arms((BASELINE, make_change(**lost)), metrics=ACCURACY))
     page = render(comparison, tmp_path)
     assert "Where: all on first digits (92.7 → 10.0 %)" in read_page_text(page)
     assert page.read_text(encoding="utf-8").count('class="part worse"') == 1
     mixed = make_change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
-    parts = split_difference(compare(make_design((BASELINE, mixed), metrics=ACCURACY)).arms[1], comparison)
+    parts = split_difference(compare(design_arms((BASELINE, mixed), metrics=ACCURACY)).arms[1], comparison)
     assert {part.role for part in parts if part.is_consistent} == {"first digits"}
 
 
@@ -71,7 +72,7 @@ def test_an_open_or_incomplete_difference_is_not_explained(tmp_path):
         unmeasured, results={s: replace(r, records={}) for s, r in unmeasured.results.items()}
     )
     for second in (open_arm, failed, unmeasured):
-        comparison = compare(make_design((BASELINE, second), metrics=ACCURACY))
+        comparison = compare(design_arms((BASELINE, second), metrics=ACCURACY))
         assert not find_extras(comparison).reasons
     assert "Small bars" not in read_page_text(render(comparison, tmp_path))
 
@@ -80,7 +81,7 @@ def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():
     def make_part(role: str, size: float, *, is_consistent: bool = True) -> RolePart:
         return RolePart(role=role, before=0.5, after=0.6, part=size, is_consistent=is_consistent)
 
-    scale = compare(make_design((BASELINE,), metrics=ACCURACY)).scale
+    scale = compare(design_arms((BASELINE,), metrics=ACCURACY)).scale
     level = "(50.0 → 60.0 %)".replace(" ", "\u00a0")
     parts = [
         make_part("twenty to ninety", 0.02),

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tests.helpers.designs import compare, make_arm, make_design
+from tests.helpers.arms import make_arm
+from tests.helpers.designs import compare, design_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.commits.gate import GateRow, list_gate_rows
 from unrolled.reports.statistics.gates import Bound, GateDecision
@@ -10,7 +11,7 @@ from unrolled.reports.statistics.gates import Bound, GateDecision
 
 def make_row(bound: Bound) -> GateRow:
     """Return the row of a gate with this bound."""
-    comparison = compare(make_design((make_arm("base", 0.0), make_arm("head", 0.1))))
+    comparison = compare(design_arms((make_arm("base", 0.0), make_arm("head", 0.1))))
     gate = GateDecision(bounds={("", bound.metric.name): bound}, looks_taken=1, seeds_requested=0)
     (row,) = list_gate_rows(replace(comparison, gate=gate))
     return row

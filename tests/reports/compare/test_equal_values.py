@@ -6,15 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.designs import (
-    BOTH,
-    LOOKS,
-    compare,
-    compare_table,
-    make_arm,
-    make_design,
-    set_metrics,
-)
+from tests.helpers.arms import make_arm, set_metrics
+from tests.helpers.designs import BOTH, LOOKS, compare, compare_table, design_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
@@ -74,7 +67,7 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
         for seed, r in base.results.items()
     }
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
-    arm = compare(make_design((base, twin), metrics=BOTH, **LOOKS)).arms[1]
+    arm = compare(design_arms((base, twin), metrics=BOTH, **LOOKS)).arms[1]
     assert (arm.verdict.kind, arm.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
     assert arm.contrast.all_tied
 
@@ -88,7 +81,7 @@ def test_equal_scores_are_the_same_only_where_fine(items: int, kind: str) -> Non
         replace(side, results={s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()})
         for side in (base, replace(base, name="head", changes={"lr": 0.1}))
     ]
-    design = make_design((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
+    design = design_arms((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).arms[1].verdict.kind == kind
     gate = compare(replace(design, stopping_rule="gate")).gate
     assert gate is not None

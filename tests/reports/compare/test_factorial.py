@@ -6,11 +6,10 @@ from itertools import product
 
 import pytest
 
+from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import (
-    break_trials,
     compare,
-    make_arm,
-    make_design,
+    design_arms,
     make_pair_design,
     make_realistic_design,
     make_switched_design,
@@ -86,7 +85,7 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
     tying = {"options": {"tying": True}}
     combined = break_trials(make_arm("both", 0.4, **clip, **tying), diverged=(3,))
     comparison = compare(
-        make_design(
+        design_arms(
             (make_arm("base", 0.0), make_arm("clip", 0.2, **clip), make_arm("tying", 0.2, **tying), combined)
         )
     )
@@ -196,7 +195,7 @@ def test_two_networks_of_equal_settings_are_no_levels_of_a_switch():
         make_arm("tying", 0.2, **tying),
         make_arm("GRU, tying, clip", 0.2, model="gru", **clip, **tying),
     )
-    assert find_parts(compare(make_design(arms)), None) == ()
+    assert find_parts(compare(design_arms(arms)), None) == ()
 
 
 def test_the_answer_names_parts_whose_effects_do_not_add_up():
@@ -249,7 +248,7 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
         "both": (-0.07, tying | clip),
     }
     comparison = compare(
-        make_design(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items()))
+        design_arms(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items()))
     )
     factorial = find_factorial(comparison)
     tying_verdicts = find_parts(comparison, factorial)[0].verdicts
@@ -282,7 +281,7 @@ def test_a_setting_with_several_levels_is_no_switch():
         make_arm("tying", 0.1, **tying),
         make_arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
     )
-    comparison = compare(make_design(several))
+    comparison = compare(design_arms(several))
     assert [part.factor.key for part in find_parts(comparison, find_factorial(comparison))] == ["tying"]
 
 
@@ -298,7 +297,7 @@ def test_a_part_is_judged_alone_and_beside_all_others(clip) -> None:
         effect = 0.4 * (settings["lr"] == 0.02) + 0.2 * bool(settings["clip"]) - 0.3 * bool(has_all_on)
         changes = {key: x for key, x in settings.items() if x != baseline[key]}
         arms.append(make_arm(str(values), effect, 0.004, settings=settings, changes=changes))
-    comparison = compare(make_design(tuple(arms)))
+    comparison = compare(design_arms(tuple(arms)))
     parts = {part.factor.key: part for part in find_parts(comparison, find_factorial(comparison))}
     shown = {context: parts["clip"].verdicts[context].contrast.mean_difference for context in (BESIDE, ALONE)}
     is_faster_on = parts["lr"].factor.on == 0.02

@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.designs import (
-    compare_table,
-)
+from tests.helpers.designs import compare_table
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from tests.helpers.designs import compare, four_errors, make_design
+from tests.helpers.designs import compare, design_arms, four_errors
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
@@ -38,7 +38,7 @@ def make_noise_design(rng: np.random.Generator) -> Design:
         return MeasuredArm(name=str(hidden), model="lm6", title="", changes=changes, results=results)
 
     arms = tuple(make_arm(64 + index) for index in range(ARMS + 1))
-    return make_design(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
+    return design_arms(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))
 
 
 @pytest.mark.slow

@@ -9,16 +9,8 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from tests.helpers.designs import (
-    BOTH,
-    LOOKS,
-    compare,
-    compare_table,
-    make_arm,
-    make_counting_arm,
-    make_design,
-    set_metrics,
-)
+from tests.helpers.arms import make_arm, make_counting_arm, set_metrics
+from tests.helpers.designs import BOTH, LOOKS, compare, compare_table, design_arms
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
@@ -66,7 +58,7 @@ LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
 def test_an_arm_declared_without_seed_is_one_value() -> None:
     base = make_arm("base", 0.0, 0.1)
     stuck = set_metrics(make_counting_arm("counts", 0.0), valid_loss=0.5)
-    arm = compare(make_design((base, replace(stuck, against="base")))).arms[1]
+    arm = compare(design_arms((base, replace(stuck, against="base")))).arms[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
     assert arm.verdict.kind == "better"
     assert arm.contrast.pairs == 10
@@ -78,7 +70,7 @@ def test_an_arm_declared_without_seed_is_one_value() -> None:
         0.5,
         None,
     )
-    undeclared = compare(make_design((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
+    undeclared = compare(design_arms((base, replace(stuck, against="base", uses_seed=True)))).arms[1]
     assert undeclared.is_one_run
     assert undeclared.verdict.kind == "open"
 
@@ -143,7 +135,7 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     if not marks_differ:
         results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
         stuck = replace(stuck, results=results)
-    comparison = compare(make_design((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
+    comparison = compare(design_arms((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
     arm = comparison.arms[1]
     assert (arm.contrast.pairs, arm.verdict.kind, arm.is_one_run) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in arm.blocked_reason) is arm.is_one_run
@@ -169,7 +161,7 @@ def test_a_gate_fails_where_a_side_ignores_its_seed(copied, fault) -> None:
         results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()}
         sides.append(replace(side, results=results))
     metrics = (Metric("accuracy", 0.5),)
-    gate = compare(make_design((*sides,), metrics=metrics, stopping_rule="gate")).gate
+    gate = compare(design_arms((*sides,), metrics=metrics, stopping_rule="gate")).gate
     assert gate is not None
     assert gate.fault == fault
     assert gate.passed is not bool(copied)
@@ -202,7 +194,7 @@ def test_only_numbers_that_a_seed_decides_distinguish_runs(name, numbers, is_cop
         )
         for side in (base, stuck)
     ]
-    design = make_design(
+    design = design_arms(
         (*logged,),
         metrics=(Metric("accuracy", 0.01),),
         unjudged_distances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
@@ -227,7 +219,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
         for s, r in stuck.results.items()
     }
     varied = {"valid_loss": distance} if distance else {}
-    design = make_design((make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
+    design = design_arms((make_arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
     arm = compare(design).arms[1]
     assert arm.is_one_run is is_copied
     assert (arm.verdict.kind == "open") is is_copied
@@ -240,7 +232,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
 
 @pytest.mark.parametrize("distance", [None, {}, {"valid_loss": 1e-4}])
 def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
-    design = make_design(
+    design = design_arms(
         (make_arm("base", 0.0, 0.1), make_arm("other", 0.4, 0.05, settings={"clip": 1.0})),
         nondeterminism=distance,
     )
@@ -280,7 +272,7 @@ def test_arms_that_all_ignore_their_seed_are_one_run_each() -> None:
         arms.append(
             set_metrics(make_arm(name, 0.0, settings=changes), valid_loss=losses, valid_accuracy=None)
         )
-    design = make_design((*arms,), nondeterminism={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),))
+    design = design_arms((*arms,), nondeterminism={"valid_loss": 1e-6}, metrics=(Metric("valid_loss", 0.05),))
     comparison = compare(design)
     assert all(arm.is_one_run for arm in comparison.arms)
     assert comparison.arms[1].verdict.kind == "open"

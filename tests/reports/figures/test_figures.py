@@ -7,18 +7,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from tests.helpers.arms import break_trials, make_arm, make_counting_arm, set_metrics
 from tests.helpers.designs import (
     BOTH,
     SEEN,
-    break_trials,
     compare,
-    make_arm,
-    make_counting_arm,
-    make_design,
+    design_arms,
     make_program_design,
     make_realistic_design,
     make_switched_design,
-    set_metrics,
 )
 from tests.helpers.pages import list_labels, parse_svgs
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -73,7 +70,7 @@ def test_the_axes_of_a_picture_have_their_units(page_pictures):
     assert {"step or epoch", "error"} <= set(list_labels(ET.fromstring(by_step[0])))
     assert {"learning rate", "nats"} <= set(list_labels(page_pictures["Learning rates of lm6"]))
     assert {"epoch", "nats"} <= set(list_labels(page_pictures["Learning curves of LMModel6"]))
-    accuracy = draw_curves(compare(make_design((make_arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
+    accuracy = draw_curves(compare(design_arms((make_arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
     assert {"epoch", "%", "20"} <= set(list_labels(ET.fromstring(accuracy[0])))
 
 
@@ -167,7 +164,7 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
     close_arms = [make_arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
     far = make_arm("far", 4.0, settings={"wd": 0.0})
     lone = set_metrics(make_arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
-    comparison = compare(make_design((make_arm("base", 0.0), *close_arms, far, lone)))
+    comparison = compare(design_arms((make_arm("base", 0.0), *close_arms, far, lone)))
     by_arm = draw_strips(comparison)["validation loss"]
     assert list_labels(by_arm["far"]) == [f"{comparison.arms[6].summary.mean:.2f} nats ▸"]
     assert not list_places(by_arm["far"])
@@ -178,13 +175,13 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
 
 def test_an_infinite_median_is_shown_as_diverged_seeds():
     often = break_trials(make_arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
-    by_arm = draw_strips(compare(make_design((make_arm("base", 0.0), often))))["validation loss"]
+    by_arm = draw_strips(compare(design_arms((make_arm("base", 0.0), often))))["validation loss"]
     assert list_labels(by_arm["often"]) == ["8 ✕"]
 
 
 def test_counts_are_a_row_and_the_books_value_a_diamond(tmp_path):
     comparison = compare(
-        make_design(
+        design_arms(
             (
                 make_arm("LMModel6", 0.0),
                 make_counting_arm("counts", 0.4),
@@ -211,7 +208,7 @@ def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
 
     repeated = make_arm("A/A", 0.0)
     arms = [make_arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
-    flat = make_design((make_arm("base", 0.0), repeated, *arms))
+    flat = design_arms((make_arm("base", 0.0), repeated, *arms))
     assert list_arms(compare(flat)) == ["base", "clip 2.0", "clip 3.0", "clip 1.0", "A/A"]
     ladder = replace(flat, arms=(*flat.arms[:3], *(replace(a, against="clip 1.0") for a in flat.arms[3:])))
     assert list_arms(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
@@ -256,7 +253,7 @@ def test_the_curves_of_an_aa_arm_are_of_its_pairs():
     repeated = make_arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
     pictures = [
-        draw_curves(compare(make_design((base, second))))
+        draw_curves(compare(design_arms((base, second))))
         for second in (repeated, replace(repeated, results=other_seeds))
     ]
     assert pictures[0] == pictures[1]
@@ -267,7 +264,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     base, long, short = (make_arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 
     def list_shapes(*arms):
-        pictures = draw_curves(compare(make_design(arms)))["valid_loss"]
+        pictures = draw_curves(compare(design_arms(arms)))["valid_loss"]
         by_arm = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
@@ -276,7 +273,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
 
 def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():
     arms = (make_arm("base", 0.0, settings={"epochs": 40}), make_arm("short", 0.1, settings={"epochs": 5}))
-    pictures = draw_curves(compare(make_design(arms)))["valid_loss"]
+    pictures = draw_curves(compare(design_arms(arms)))["valid_loss"]
     epochs = [
         [int(text) for text in list_labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)
     ]
@@ -292,9 +289,9 @@ def test_trials_without_a_finite_point_have_no_curve():
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
         for a in (base, second)
     ]
-    assert draw_curves(compare(make_design(tuple(lost)))) == {"valid_loss": {}}
+    assert draw_curves(compare(design_arms(tuple(lost)))) == {"valid_loss": {}}
 
 
 def test_curves_of_a_long_training_keep_few_points():
-    comparison = compare(make_design((make_arm("base", 0.0, settings={"epochs": 2000}),)))
+    comparison = compare(design_arms((make_arm("base", 0.0, settings={"epochs": 2000}),)))
     assert len(draw_curves(comparison)["valid_loss"][0]) < 60_000

@@ -49,11 +49,8 @@ def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
     # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
     contrast = compare_sleep("ID").arms[1].contrast
     ends = contrast.interval()  # the other end is Hall's, as the pairs are skewed
-    assert (round(contrast.p, 6), round(contrast.mean_difference, 2), round(ends.low, 7)) == (
-        0.002833,
-        1.58,
-        0.7001142,
-    )
+    assert (round(contrast.p, 6), round(contrast.mean_difference, 2)) == (0.002833, 1.58)
+    assert round(ends.low, 7) == 0.7001142
     assert ends.high > 2.4598858
 
 

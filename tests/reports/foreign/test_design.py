@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.designs import compare, compare_table, make_arm, make_design, make_realistic_design
+from tests.helpers.arms import make_arm
+from tests.helpers.designs import compare, compare_table, design_arms, make_realistic_design
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.page.exports import format_screen, format_trials_csv
@@ -57,7 +58,7 @@ def test_rows_of_folds_without_pairs_are_warned_of() -> None:
 
 
 def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
-    design = make_design(
+    design = design_arms(
         tuple(make_arm(split, -0.9, settings={"split": split}) for split in ("tail", "blocks", "head"))
     )
     tasks = [design.describe_other_task(measured) for measured in design.arms]

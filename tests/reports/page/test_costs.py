@@ -5,16 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.helpers.arms import break_trials, make_arm, make_counting_arm, set_metrics
 from tests.helpers.designs import (
-    break_trials,
     compare,
-    make_arm,
-    make_counting_arm,
-    make_design,
+    design_arms,
     make_pair_design,
     make_program_design,
     make_realistic_design,
-    set_metrics,
 )
 from tests.helpers.pages import read_page_text
 from unrolled.bench.metric import Metric
@@ -55,7 +52,7 @@ def test_costs_show_a_gpu_only_where_there_was_one(render_study, tmp_path):
         return replace(arm, results=moved_results)
 
     text = read_page_text(
-        render(compare(make_design(tuple(map(move_to_gpu, make_pair_design().arms)))), tmp_path)
+        render(compare(design_arms(tuple(map(move_to_gpu, make_pair_design().arms)))), tmp_path)
     )
     for title in ("tokens/s after the first epoch", "peak GPU memory (MiB)"):
         assert title in text
@@ -64,7 +61,7 @@ def test_costs_show_a_gpu_only_where_there_was_one(render_study, tmp_path):
 
 def test_costs_are_shown_where_every_trial_of_the_baseline_failed(tmp_path):
     base, second = make_pair_design().arms
-    design = make_design((break_trials(base, failed=tuple(range(10))), second))
+    design = design_arms((break_trials(base, failed=tuple(range(10))), second))
     section = read_page_text(render(compare(design), tmp_path)).rpartition("Costs of each arm")[2]
     assert "parameters" in section
     assert "37 598" in section
@@ -72,7 +69,7 @@ def test_costs_are_shown_where_every_trial_of_the_baseline_failed(tmp_path):
 
 def test_the_main_figure_has_the_speed_and_the_parameters_of_each_arm(tmp_path):
     counts = set_metrics(make_counting_arm("counts", 0.4), speed_train=None, model_parameters=None)
-    page = render(compare(make_design((*make_pair_design().arms, counts))), tmp_path).read_text(
+    page = render(compare(design_arms((*make_pair_design().arms, counts))), tmp_path).read_text(
         encoding="utf-8"
     )
     table = page.partition('<table class="arms')[2].partition("</table>")[0]
@@ -92,7 +89,7 @@ def test_a_resumed_trial_costs_what_all_its_attempts_took():
 
 def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_path):
     bare = set_metrics(make_arm("mine", 0.1, model="my-cell"), train_flops=None)
-    design = make_design((make_arm("base", 0.0), bare))
+    design = design_arms((make_arm("base", 0.0), bare))
     assert "train_flops" not in average_costs(design)["mine"][0]
     assert '<td class="num" data-value="">–</td>' in render(compare(design), tmp_path).read_text()
 
@@ -101,7 +98,7 @@ def test_a_difference_that_rounds_to_nothing_is_not_shown_among_the_costs(tmp_pa
     base, second = (set_metrics(arm, memory_peak=100.0) for arm in make_pair_design().arms)
     for extra, is_shown in ((0.3, False), (-0.3, False), (0.7, True)):
         arms = (base, set_metrics(second, memory_peak=100.0 + extra))
-        section = read_page_text(render(compare(make_design(arms)), tmp_path)).rpartition(
+        section = read_page_text(render(compare(design_arms(arms)), tmp_path)).rpartition(
             "Costs of each arm"
         )[2]
         assert "peak memory (MiB)" in section
@@ -112,7 +109,7 @@ def test_a_difference_that_rounds_to_nothing_is_not_shown_among_the_costs(tmp_pa
 
 def test_an_arm_that_is_compared_with_none_has_no_difference_of_costs():
     costs = average_costs(
-        make_design((make_arm("base", 0.0), make_arm("other", 0.1), make_counting_arm("counts", 0.8)))
+        design_arms((make_arm("base", 0.0), make_arm("other", 0.1), make_counting_arm("counts", 0.8)))
     )
     assert costs["counts"][0] and not costs["counts"][1]
     assert costs["other"][1] == costs["base"][0]
@@ -122,7 +119,7 @@ def test_an_arm_that_is_compared_with_none_has_no_difference_of_costs():
 def test_costs_have_the_decimals_with_which_they_subtract_to_their_difference(seconds, decimals):
     arms = make_arm("base", 0.0), make_arm("other", 0.1)
     timed = [set_metrics(a, seconds=x) for a, x in zip(arms, (0.66, seconds), strict=True)]
-    comparison = compare(make_design(tuple(timed)))
+    comparison = compare(design_arms(tuple(timed)))
     assert (
         cost_rows.count_cost_decimals(cost_rows.average_costs(comparison), comparison)["seconds"] == decimals
     )

@@ -7,25 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.bad_input import raises_bad_input
+from tests.helpers.arms import make_arm, make_counting_arm, set_metrics
 from tests.helpers.designs import (
     A,
     B,
     compare,
-    make_arm,
-    make_counting_arm,
-    make_design,
+    design_arms,
     make_hostile_design,
     make_laddered_design,
     make_looked_design,
     make_pair_design,
     make_realistic_design,
-    set_metrics,
 )
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import make_visible
-from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import format_count, format_csv_cell, format_interval, format_number, format_p
@@ -39,7 +34,6 @@ from unrolled.reports.page.render import render
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.caveats import describe_trials, list_limits
-from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.sentences import describe_remarks
 
 
@@ -53,7 +47,7 @@ def two_arms():
     """Return the arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
     base = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
     arm_a = set_metrics(make_arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
-    return make_design((base, arm_a), seeds=tuple(range(8)), delta=0.02)
+    return design_arms((base, arm_a), seeds=tuple(range(8)), delta=0.02)
 
 
 def test_the_csv_holds_the_contrast_in_full(two_arms):
@@ -105,7 +99,7 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
     strong = make_arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = make_arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = make_arm("base", 0.0, seeds=9), strong, weak
-    comparison = compare(make_design(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
+    comparison = compare(design_arms(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
     _, strong_row, undecided = read_rows(format_comparison_csv(comparison))
     labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
     assert labels == [("True", "True"), ("False", "False")]
@@ -127,27 +121,9 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     assert describe_remarks(arm, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
 
 
-def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
-    by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
-    reset = by_name["no reset"]
-    swift = by_name["lr 3e-2"]
-    assert (reset.done_count, reset.failed_count, reset.diverged_count, reset.contrast.pairs) == (9, 1, 0, 9)
-    assert 7 not in reset.summary.values  # although the killed trial left a number behind
-    assert (swift.done_count, swift.failed_count, swift.diverged_count) == (9, 0, 1)
-    assert swift.contrast.given_convergence
-
-
-def test_a_number_whose_powers_overflow_diverged():
-    base, second = make_pair_design().arms
-    design = replace(make_pair_design(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
-    arm = compare(design).arms[1]
-    assert (arm.diverged_count, arm.contrast.arm_diverged, arm.verdict.direction) == (1, 1, "worse")
-    assert decide_looks(design).verdicts["b"]["valid_loss"] == arm.verdict
-
-
 def test_a_failed_trial_has_no_number_in_the_tables():
     assert (
-        format_trials_csv(compare(make_design((make_arm("base", 0.0, seeds=0),))))
+        format_trials_csv(compare(design_arms((make_arm("base", 0.0, seeds=0),))))
         == "arm,seed,status,first_look\n"
     )
     assert "0.123456" not in format_trials_csv(compare(make_realistic_design())) + format_comparison_csv(
@@ -162,42 +138,6 @@ def test_a_failed_trial_has_no_number_in_the_tables():
     ]
 
 
-def test_another_task_gets_no_contrast_and_is_not_in_the_family():
-    by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
-    assert by_name["random blocks"].contrast is None
-    assert by_name["random blocks"].reason_not_compared == "another task: split"
-    assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
-
-
-def test_an_arm_says_whose_results_it_waits_for():
-    comparison = compare(
-        make_design((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
-    )
-    assert (
-        comparison.arms[1].reason_not_compared != comparison.arms[2].reason_not_compared == "no results yet"
-    )
-
-
-def test_an_interim_report_is_corrected_for_the_arms_without_results():
-    arms = (make_arm("base", 0.0), make_arm("now", 0.1, settings={"clip": 1.0}))
-    later = tuple(make_arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    single = compare(make_design(arms)).arms[1]
-    complete = compare(make_design(arms + later))
-    interim = complete.arms[1]
-    waiting = complete.arms[2]
-    assert (waiting.reason_not_compared, waiting.missing_count, waiting.verdict) == (
-        "no results yet",
-        10,
-        None,
-    )
-    assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (single.has_ended, interim.has_ended, interim.verdict.adjusted_difference.p) == (
-        True,
-        False,
-        1,
-    )  # no look is complete
-
-
 def test_a_table_to_paste_says_which_results_had_been_seen():
     assert "The results of 1 of 6 contrasts had been seen" in format_comparison_markdown(
         compare(make_laddered_design())
@@ -208,20 +148,11 @@ def test_a_table_to_paste_says_which_results_had_been_seen():
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
-    comparison = compare(make_design(arms))
+    comparison = compare(design_arms(arms))
     assert [arm.contrast.family_size for arm in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "for exploratory arms by Benjamini–Hochberg" in format_comparison_markdown(comparison)
     assert list_limits(comparison, {})[-1] == "Arms marked exploratory suggest and do not confirm."
-    assert "Benjamini" not in format_comparison_markdown(compare(make_design(arms[:3])))
-
-
-@pytest.mark.parametrize(
-    ("facts", "key", "named"),
-    [({"arms": ()}, "arms", "baseline"), ({"metrics": (Metric("valid_loss", 0.0),)}, "", "δ of valid_loss")],
-)
-def test_nothing_to_report_is_refused(facts, key, named):
-    with raises_bad_input(named, place="study 'regularization'", key=key):
-        compare(replace(make_design((make_arm("base", 0.0),)), **facts))
+    assert "Benjamini" not in format_comparison_markdown(compare(design_arms(arms[:3])))
 
 
 def test_a_spreadsheet_gets_text_and_never_a_formula():
@@ -263,58 +194,11 @@ def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
     assert format_count(37598) == "37\u202f598"
 
 
-def test_the_path_of_a_text_makes_no_other_task():
-    arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
-    assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
-    assert compare(make_design(arms)).arms[1].contrast
-
-
-def test_arms_of_another_task_are_not_ranked_with_the_baseline():
-    window = {"target": "last", "window": 3}
-    base = make_arm("three words", 0.5, settings=window)
-    third = replace(make_arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
-    comparison = compare(
-        make_design((make_arm("baseline", 0.0), make_arm("wd", 0.1, settings={"wd": 0.0}), base, third))
-    )
-    assert [arm.name for arm in comparison.arms_with_contrast] == ["wd", "held"]
-    assert [arm.name for arm in comparison.same_task_arms] == ["baseline", "wd"]
-
-
-@pytest.fixture(scope="module")
-def three_bases():
-    """Return the comparison of `second` with `other`, `named` with the baseline, and `other` with none."""
-    base = make_arm("other", 0.5, settings={"clip": 1.0})
-    second = replace(make_arm("second", 0.3, settings={"clip": 2.0}), against="other")
-    third = replace(make_arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
-    return compare(make_design((make_arm("baseline", 0.0), base, second, third)))
-
-
-def test_arms_may_be_compared_with_one_another(three_bases):
-    pairs = {"second": "other", "named": "baseline"}
-    assert {arm.name: three_bases.find_base(arm).name for arm in three_bases.arms_with_contrast} == pairs
-    assert {arm.contrast.family_size for arm in three_bases.arms_with_contrast} == {len(pairs)}
-    assert "baseline or the arm that each names" in format_comparison_markdown(three_bases)
-
-
-def test_a_verdict_is_against_the_arm_that_is_named(three_bases):
-    baseline, _, second, _ = three_bases.arms
-    assert second.summary.mean > baseline.summary.mean
-    assert second.verdict.kind == "better"
-    assert second.describe_changes().endswith("against other")
-    assert "against other" not in list_claims(three_bases)[0].text  # the names stand beside the sentence
-
-
-def test_an_arm_that_is_only_a_base_is_a_reference(three_bases):
-    reference = three_bases.arms[1]
-    assert reference.contrast is None
-    assert "others are compared with it" in reference.reason_not_compared
-
-
 def test_counts_are_one_value_and_compared_where_they_name_an_arm():
     against_counts = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
     second_counts = replace(make_counting_arm("named", 0.5), against="baseline")
     comparison = compare(
-        make_design(
+        design_arms(
             (make_arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts)
         )
     )
@@ -338,7 +222,7 @@ def test_counts_are_one_value_and_compared_where_they_name_an_arm():
 def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     repeated = make_arm("again", 0.1)
     shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
-    comparison = compare(make_design((make_arm("base", 0.0), replace(repeated, results=shifted))))
+    comparison = compare(design_arms((make_arm("base", 0.0), replace(repeated, results=shifted))))
     rows = read_rows(format_trials_csv(comparison))
     assert [row["trained_seed"] for row in rows] == [
         str(r.trial.seed) for arm in comparison.arms for r in arm.measured.results.values()
@@ -349,5 +233,5 @@ def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
     assert "trained_seed" not in format_trials_csv(
-        compare(make_design((make_arm("base", 0.0), make_arm("other", 0.1))))
+        compare(design_arms((make_arm("base", 0.0), make_arm("other", 0.1))))
     )

@@ -9,16 +9,8 @@ from statistics import fmean
 import pytest
 from rich.console import Console
 
-from tests.helpers.designs import (
-    BOTH,
-    LOOKS,
-    break_trials,
-    compare,
-    make_arm,
-    make_design,
-    make_laddered_design,
-    make_looked_design,
-)
+from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.designs import BOTH, LOOKS, compare, design_arms, make_laddered_design, make_looked_design
 from tests.helpers.pages import parse_svgs, read_arm_rows, read_page_text
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.formats import format_number
@@ -58,7 +50,7 @@ def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(compariso
     assert describe_decided(comparison) == counts
     assert counts in text
     assert "45 of 60 trials finished, 5 failed" in text
-    assert describe_decided(compare(make_design((make_arm("base", 0.0),)))) == ""
+    assert describe_decided(compare(design_arms((make_arm("base", 0.0),)))) == ""
 
 
 def test_a_claim_says_at_how_many_seeds_it_was_decided(comparison):
@@ -129,7 +121,7 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(comparison):
 def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = replace(make_arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
     slow = replace(make_arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
-    comparison = compare(make_design((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
+    comparison = compare(design_arms((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
     strong = comparison.arms[1]
     assert strong.done_count == 15
     assert strong.contrast.pairs == 10
@@ -164,19 +156,19 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     by_accuracy, by_loss = format_comparison_markdown(comparison).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
     assert "| near |" in by_loss
-    three_seeds = make_design(
+    three_seeds = design_arms(
         (make_arm("base", 0.0, seeds=3), make_arm("near", -0.5, seeds=3)), seeds=(0, 1, 2)
     )
     assert "With fewer than 5 pairs nothing is decided" in format_comparison_markdown(compare(three_seeds))
     assert "unbiased" not in format_comparison_markdown(
-        compare(make_design((make_arm("base", 0.0), make_arm("near", -0.1))))
+        compare(design_arms((make_arm("base", 0.0), make_arm("near", -0.1))))
     )
 
 
 def test_a_study_at_its_last_look_did_not_stop_early():
     seeds = {"seeds": 40}
     arms = make_arm("base", 0.0, **seeds), make_arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
-    comparison = compare(make_design(arms, metrics=BOTH, to_the_end=True, **LOOKS))
+    comparison = compare(design_arms(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
     assert verdict.unbiased_difference != verdict.contrast.mean_difference
     assert not verdict.has_ended
@@ -190,7 +182,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
 def test_a_direction_of_open_size_is_not_called_undecided():
     noisy = make_arm("noisy", -0.06, 0.03, settings={"clip": 2.0})
     facts = {"delta": 0.05, "looks": (5, 10), "seeds": tuple(range(10)), "stopping_rule": "size"}
-    comparison = compare(make_design((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
+    comparison = compare(design_arms((make_arm("base", 0.0, 0.003), noisy), to_the_end=True, **facts))
     assert comparison.arms[1].verdict.text == "better, size not settled"
     assert describe_remarks(comparison.arms[1], comparison) == "its size is not decided at 10 seeds"
 
@@ -219,7 +211,7 @@ def test_sentences_on_looks_stand_once_and_only_where_there_are_several(text, tm
         "up to 3/n of all seeds",
     )
     assert [text.count(sentence) for sentence in sentences] == [1, 1, 1]
-    fixed = make_design(make_looked_design().arms[:2], seeds=tuple(range(10)))
+    fixed = design_arms(make_looked_design().arms[:2], seeds=tuple(range(10)))
     plain = read_page_text(render(compare(fixed), tmp_path))
     assert not [
         sentence
@@ -285,7 +277,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
 def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     lost = break_trials(make_arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
     arms = [measured for measured in make_looked_design().arms if measured.name != "lost"]
-    comparison = compare(make_design((*arms, lost), metrics=BOTH, **LOOKS))
+    comparison = compare(design_arms((*arms, lost), metrics=BOTH, **LOOKS))
     assert comparison.arms[-1].reason_not_compared == "open: seed 0 failed, seed 1 failed and 8 more", (
         "of the first look"
     )
@@ -302,7 +294,7 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     """Looked at after every five seeds, two equal arms of a study of forty were called different in .19."""
     arms = [make_arm("base", 0.0), make_arm("a", 0.3, settings={"clip": 1.0})]
     late = make_arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
-    comparison = compare(make_design((*arms, late), metrics=BOTH, **LOOKS))
+    comparison = compare(design_arms((*arms, late), metrics=BOTH, **LOOKS))
     arms = {arm.name: arm for arm in comparison.arms}
     verdicts = comparison.judge_undeclared(
         {"late": (arms["b"], arms["a"]), "whole": (arms["a"], arms["base"])}
@@ -314,7 +306,7 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
 def test_a_contrast_with_failed_pairs_is_undecided_at_the_last_look() -> None:
     base = make_arm("base", 0.0, seeds=20)
     weak = break_trials(make_arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
-    design = make_design((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
+    design = design_arms((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
     arm = compare(design).arms[1]
     assert (arm.contrast.pairs, arm.verdict.kind) == (17, "open")
     state = describe_remarks(arm, compare(design))

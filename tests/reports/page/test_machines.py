@@ -5,7 +5,8 @@ from statistics import fmean
 
 import pytest
 
-from tests.helpers.designs import compare, make_arm, make_design, make_realistic_design, set_metrics
+from tests.helpers.arms import make_arm, set_metrics
+from tests.helpers.designs import compare, design_arms, make_realistic_design
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.compare.design import MeasuredArm
 from unrolled.reports.page import cost_rows
@@ -30,7 +31,7 @@ def two_machines():
         move_trials(make_arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
         for n, (name, effect) in enumerate([("base", 0.0), ("same", 0.1), ("moved", 0.2)])
     )
-    return compare(make_design((base, same, move_trials(third, THERE, range(3)))))
+    return compare(design_arms((base, same, move_trials(third, THERE, range(3)))))
 
 
 def test_pairs_of_two_kinds_of_machine_are_named_on_page_and_index(two_machines, tmp_path) -> None:

@@ -5,14 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.designs import (
-    break_trials,
-    compare,
-    make_arm,
-    make_design,
-    make_pair_design,
-    make_realistic_design,
-)
+from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from tests.helpers.pages import read_arm_rows, read_page_text
 from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.claims import write_claims
@@ -58,7 +52,7 @@ def test_the_answer_has_the_failures_and_the_books_values(text):
 @pytest.mark.parametrize(("seeds", "is_provisional"), [(9, True), (10, False)])
 def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, is_provisional, tmp_path):
     arms = (make_arm("base", 0.0, seeds=seeds), make_arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
-    design = make_design(arms, seeds=tuple(range(seeds)))
+    design = design_arms(arms, seeds=tuple(range(seeds)))
     verdict = read_arm_rows(render(compare(design), tmp_path))["b"]["verdict"]
     assert verdict.startswith("▼ worse by more than δ")
     assert ("provisional" in verdict) is is_provisional
@@ -75,17 +69,17 @@ SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, na
     ("design", "facts"),
     [
         pytest.param(
-            make_design(tuple(break_trials(a, diverged=(0, 1, 2)) for a in SHORT), seeds=(0, 1, 2)),
+            design_arms(tuple(break_trials(a, diverged=(0, 1, 2)) for a in SHORT), seeds=(0, 1, 2)),
             ["0 of 6", "6 diverged"],
             id="of failures alone",
         ),
         pytest.param(
-            make_design(tuple(SHORT), seeds=(0, 1, 2)),
+            design_arms(tuple(SHORT), seeds=(0, 1, 2)),
             ["nothing is decided", "at least 5"],
             id="of too few seeds",
         ),
         pytest.param(
-            make_design(tuple(replace(a, results={0: a.results[0]}) for a in SHORT), seeds=(0,)),
+            design_arms(tuple(replace(a, results={0: a.results[0]}) for a in SHORT), seeds=(0,)),
             ["0 of 1 contrast decided", "2 of 2 trials finished"],
             id="of one seed",
         ),
@@ -117,7 +111,7 @@ def test_a_page_tells_what_is_unusual_of_its_study(design, facts, tmp_path):
 
 def test_a_page_of_one_seed_has_no_intervals(tmp_path):
     arms = (make_arm("base", 0.0, seeds=1), make_arm("b", 0.1, seeds=1, settings={"lr": 0.1}))
-    text = read_page_text(render(compare(make_design(arms, seeds=(0,))), tmp_path))
+    text = read_page_text(render(compare(design_arms(arms, seeds=(0,))), tmp_path))
     assert "? open" in text
     assert re.findall(".{30}(?:interval|Holm).{30}", text) == []
 
@@ -151,7 +145,7 @@ def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_p
 @pytest.mark.parametrize(("effect", "spread", "is_failed"), [(0.025, 0.03, False), (0.3, 0.02, True)])
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(effect, spread, is_failed, tmp_path):
     aa_arm = make_arm("A/A: the baseline again", effect, spread)
-    comparison = compare(make_design((make_arm("base", 0.0), aa_arm)))
+    comparison = compare(design_arms((make_arm("base", 0.0), aa_arm)))
     ends = comparison.arms[1].interval
     assert is_failed is not (ends.low <= 0 <= ends.high)
     assert bool(list_warnings(comparison)) is is_failed
@@ -162,7 +156,7 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(effect, spread, i
 
 def test_arms_of_another_task_stand_below_a_row_that_names_it(tmp_path):
     other_task = make_arm("elsewhere", -0.9, settings={"split": "blocks"})
-    design = make_design((make_arm("base", 0.0), make_arm("b", 0.1), other_task))
+    design = design_arms((make_arm("base", 0.0), make_arm("b", 0.1), other_task))
     html = render(compare(design), tmp_path).read_text(encoding="utf-8")
     head = re.search(r'(?s)<tr class="base task">(.*?)</tr>\s*<tr data-arm="2"', html)
     assert head

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.designs import compare, make_program_design, set_metrics
+from tests.helpers.arms import set_metrics
+from tests.helpers.designs import compare, make_program_design
 from tests.helpers.pages import read_arm_rows, read_page_text
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks

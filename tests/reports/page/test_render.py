@@ -15,15 +15,9 @@ from html.parser import HTMLParser
 import pytest
 from jinja2 import meta, nodes
 
+from tests.helpers.arms import make_arm
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.designs import (
-    SEEN,
-    compare,
-    make_arm,
-    make_design,
-    make_pair_design,
-    make_switched_design,
-)
+from tests.helpers.designs import SEEN, compare, design_arms, make_pair_design, make_switched_design
 from tests.helpers.pages import is_self_contained, read_page_text
 from tests.helpers.processes import helpers_path
 from unrolled.reports import page_template
@@ -155,7 +149,7 @@ def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
         "Predictions", "Learning-rate sweep", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
-    page = render(compare(make_design((make_arm("base", 0.0, seeds=2),))), tmp_path)
+    page = render(compare(design_arms((make_arm("base", 0.0, seeds=2),))), tmp_path)
     assert list_headings(page.read_text(encoding="utf-8")) == [
         "Answer", "Learning curves", "Accuracy by token role", "Predictions", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",

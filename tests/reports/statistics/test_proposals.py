@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers.designs import break_trials, compare, make_arm, make_design
+from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.designs import compare, design_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.looks import Looks
@@ -55,7 +56,7 @@ def test_an_open_proposal_says_which_base_failed_on_a_seed(failed_arm: str) -> N
     names = ("incumbent", "candidate", "last keep")
     arms = [make_arm(name, 0.0, changes={"lr": i / 10} if i else {}) for i, name in enumerate(names)]
     arms = [break_trials(x, failed=(2,)) if x.name == failed_arm else x for x in arms]
-    design = make_design(
+    design = design_arms(
         (*arms,), looks=(5, 10), stopping_rule="proposal", gain_level=0.01, simpler_level=0.01
     )
     proposal = compare(design).proposal

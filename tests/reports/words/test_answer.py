@@ -8,18 +8,16 @@ from statistics import fmean
 import pytest
 from markupsafe import escape
 
+from tests.helpers.arms import break_trials, make_arm, set_metrics
 from tests.helpers.designs import (
     BOTH,
     HOSTILE,
-    break_trials,
     compare,
-    make_arm,
-    make_design,
+    design_arms,
     make_hostile_design,
     make_laddered_design,
     make_looked_design,
     make_realistic_design,
-    set_metrics,
 )
 from tests.helpers.pages import write_lines, write_texts
 from unrolled import shipped
@@ -56,9 +54,9 @@ def test_an_arm_that_only_diverges_less_is_not_called_better():
     base = break_trials(make_arm("base", 0.0), diverged=tuple(range(9)))
     steady = make_arm("steady", 0.1, settings={"clip": 1.0})
     twin = break_trials(make_arm("twin", 0.0, settings={"clip": 2.0}), diverged=tuple(range(9)))
-    headline = write_texts(make_design((base, steady)))[0]
+    headline = write_texts(design_arms((base, steady)))[0]
     assert "steady diverges less often: diverged 0 of 10 against 9 of 10" in headline
-    headline = write_texts(make_design((base, steady, twin)))[0]
+    headline = write_texts(design_arms((base, steady, twin)))[0]
     assert headline.startswith("No arm is shown to be better: 1 diverges less often, 1 open")
 
 
@@ -92,7 +90,7 @@ def test_the_headline_says_which_arm_is_better_or_none(effects, headline):
         make_arm(name, effect, spreads.get(effect, 0.003), settings={"clip": 1.0 + i})
         for i, (name, effect) in enumerate(effects.items())
     ]
-    assert re.fullmatch(headline, write_texts(make_design((make_arm("base", 0.0, 0.003), *arms)))[0])
+    assert re.fullmatch(headline, write_texts(design_arms((make_arm("base", 0.0, 0.003), *arms)))[0])
 
 
 def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
@@ -123,7 +121,7 @@ def test_a_line_says_where_the_second_metric_disagrees():
         make_measured_arm("loss", 0.0, 0.2),
     ]
     worse = make_measured_arm("against", 0.1, 0.2)
-    texts = write_texts(make_design((*jitter, worse), metrics=BOTH))
+    texts = write_texts(design_arms((*jitter, worse), metrics=BOTH))
     assert "both gains 10.0 points" in texts, "one difference on all seeds has no interval"
     assert "against gains 10.0 points (perplexity 22 % higher)" in texts
     assert "Open by validation accuracy: loss (perplexity 22 % higher)" in texts, (
@@ -131,7 +129,7 @@ def test_a_line_says_where_the_second_metric_disagrees():
     )
 
 
-def test_without_a_gain_the_headline_names_its_metric_if_another_metric_shows_one():
+def test_a_headline_without_gain_names_its_metric_where_another_gains():
     def set_both(name: str, loss: float) -> MeasuredArm:
         measured_arm = make_arm(name, 0.0, settings={"clip": ord(name[0])} if name != "base" else {})
         losses = {s: 1 + loss + 0.01 * s + 0.001 * (s % 3) * bool(loss) for s in range(10)}
@@ -141,7 +139,7 @@ def test_without_a_gain_the_headline_names_its_metric_if_another_metric_shows_on
 
     headlines = [
         write_texts(
-            make_design((set_both("base", 0), set_both("b", loss), set_both("c", 0.3)), metrics=BOTH)
+            design_arms((set_both("base", 0), set_both("b", loss), set_both("c", 0.3)), metrics=BOTH)
         )[0]
         for loss in (-0.2, 0.2)
     ]
@@ -183,7 +181,7 @@ def test_a_grid_names_the_best_arm_of_each_of_its_lines():
         for line, effects in losses.items()
         for i, effect in enumerate(effects)
     ]
-    levels = write_texts(make_design(tuple(arms)))[0]
+    levels = write_texts(design_arms(tuple(arms)))[0]
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 1", "1.41"), ("a 0", "1.82")]
 
 
@@ -195,13 +193,13 @@ def test_an_arm_that_diverges_is_not_the_best_of_its_line():
         for i, effect in enumerate(effects)
     }
     arms["b 1"] = break_trials(arms["b 1"], diverged=(0, 1, 2))
-    levels = write_texts(make_design(tuple(arms.values())))[0]
+    levels = write_texts(design_arms(tuple(arms.values())))[0]
     assert re.findall(r"(\w \d)\D*([\d.]+) nats", levels) == [("b 2", "1.52"), ("a 0", "1.82")]
 
 
 def test_names_with_a_comma_are_quoted_and_never_escaped():
     arms = make_arm("base", 0.0), make_arm("o'neil's & <co>, new", -0.9, settings={"clip": 1.0})
-    texts = answer_lines(compare(make_design(arms)))
+    texts = answer_lines(compare(design_arms(arms)))
     assert "“o'neil's & <co>, new”" in texts[0]
 
 
@@ -210,56 +208,6 @@ def test_the_baseline_under_other_seeds_is_no_answer():
     assert "again" not in "".join(
         write_texts(replace(make_laddered_design(), arms=(*make_laddered_design().arms, repeated)))
     )
-
-
-def split_arms(name: str, effects: tuple[float, ...]) -> list[MeasuredArm]:
-    """Return arms on this split of the text, called by its first letter and their number."""
-    clips = [{"clip": float(i), "split": name} for i in range(len(effects))]
-    return [make_arm(f"{name[0]}{i}", effect, settings=clips[i]) for i, effect in enumerate(effects)]
-
-
-TAIL = split_arms("tail", (0.0, 0.2, 0.4, 0.4))
-BLOCKS = [replace(arm, against="b0") for arm in split_arms("blocks", (-0.9, -0.5, -0.7, -0.7))]
-
-
-def test_pairs_of_arms_keep_their_order_on_two_tasks_or_change_places():
-    order, changed, unsure, *_ = write_texts(make_design((*TAIL, *BLOCKS)))
-    assert order.startswith("3 of 6 pairs")
-    assert changed.startswith("t1 and t2; t1 and t3 change")
-    assert unsure.endswith(" for t2 and t3")
-
-
-def test_each_of_two_tasks_has_the_levels_of_its_arms():
-    *_, tail_levels, block_levels = write_texts(make_design((*TAIL, *BLOCKS)))
-    best = fmean(r.metrics["valid_loss"] for r in BLOCKS[0].results.values())
-    assert tail_levels.startswith("On split tail t0 ")
-    assert block_levels.startswith("On split blocks t0 ")
-    assert f"{best:.2f} nats, t3 0." in block_levels
-
-
-def test_no_pair_keeps_its_order_before_the_first_look_has_ended():
-    *others, last = BLOCKS
-    waiting = replace(last, results={s: r for s, r in last.results.items() if s < 9})  # of ten seeds
-    order, changed, unsure, *_ = write_texts(make_design((*TAIL, *others, waiting)))
-    assert order.startswith("0 of 6 pairs")
-    assert changed.startswith("t1 and t2 change")
-    assert unsure.endswith(" for t0 and t1; t0 and t2; t0 and t3; t1 and t3; t2 and t3")
-
-
-def test_one_arm_on_both_tasks_has_no_order():
-    one_task = make_design((*TAIL, replace(BLOCKS[1], against="b1")))
-    assert "order" not in write_texts(one_task)[0]
-
-
-@pytest.mark.parametrize("task", [{"tokens": "char"}, {"vocab": 100}, {"split": "blocks"}])
-def test_each_setting_that_defines_the_task_makes_another_task(task):
-    def make_pair(name: str, settings: dict) -> list[MeasuredArm]:
-        return [make_arm(f"{name}{i}", 0.9 * i, settings={"clip": float(i), **settings}) for i in range(2)]
-
-    others = [replace(arm, against="b0") for arm in make_pair("b", task)]
-    order, *means = write_texts(make_design((*make_pair("a", {}), *others)))
-    assert order.startswith("1 of 1 pair ")
-    assert len(means) == 2
 
 
 @pytest.mark.parametrize(
@@ -274,7 +222,7 @@ def test_each_setting_that_defines_the_task_makes_another_task(task):
     ],
 )
 def test_an_arm_without_an_effect_is_described_in_words(arms, words):
-    texts = write_texts(make_design((make_arm("base", 0.0, 0.0), *arms)))
+    texts = write_texts(design_arms((make_arm("base", 0.0, 0.0), *arms)))
     assert words in texts
     assert len(texts) == 2
 
@@ -284,7 +232,7 @@ MANY = [make_arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i 
 
 
 def test_many_arms_are_named_by_effect_and_the_others_counted():
-    comparison = compare(make_design((make_arm("base", 0.0, 0.01), *MANY)))
+    comparison = compare(design_arms((make_arm("base", 0.0, 0.01), *MANY)))
     sizes = sorted((abs(arm.contrast.mean_difference) for arm in comparison.arms_with_contrast), reverse=True)
     _, *named_arms, remainder = write_lines(comparison)
     assert len(named_arms) == 8
@@ -292,7 +240,7 @@ def test_many_arms_are_named_by_effect_and_the_others_counted():
 
 
 def test_nine_arms_are_all_named():
-    lines = write_lines(compare(make_design((make_arm("base", 0.0, 0.01), *MANY[:9]))))
+    lines = write_lines(compare(design_arms((make_arm("base", 0.0, 0.01), *MANY[:9]))))
     assert len(lines) == 10
     assert "others" not in "".join(lines)
 
@@ -302,13 +250,13 @@ def test_arms_that_are_not_named_are_counted_by_cost_and_by_divergence():
         break_trials(make_arm(f"wd {i}", 0.0, settings={"wd": float(i)}), diverged=tuple(range(10)))
         for i in range(11)
     ]
-    *_, last_cost, divergence = write_texts(make_design((make_arm("base", 0.0, 0.01), *MANY[:1], *diverged)))
+    *_, last_cost, divergence = write_texts(design_arms((make_arm("base", 0.0, 0.01), *MANY[:1], *diverged)))
     assert last_cost == "1 other costs 0.096 nats"
     assert divergence == "3 others differ by how often seeds diverge"
 
 
 def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
-    assert write_texts(make_design((make_arm("base", 0.0, seeds=0),), metrics=BOTH)) == []
+    assert write_texts(design_arms((make_arm("base", 0.0, seeds=0),), metrics=BOTH)) == []
     text = "".join(write_answer(compare(replace(make_hostile_design(), arms=make_hostile_design().arms[:4]))))
     assert "<script" not in text
     assert escape(HOSTILE[1]) in text
@@ -336,7 +284,7 @@ def test_an_arm_that_is_no_part_is_in_the_parts_answer():
     switches = {"a": {"clip": 1.0}, "b": {"alpha": 1.0}, "both": {"clip": 1.0, "alpha": 1.0}}
     arms = [make_arm("base", 0.0), make_arm("lr 0.3", -0.6, settings={"lr": 0.3})]
     arms += [make_arm(name, 0.0, settings=settings) for name, settings in switches.items()]
-    comparison = compare(make_design(tuple(arms)))
+    comparison = compare(design_arms(tuple(arms)))
     parts = find_parts(comparison, find_factorial(comparison))
     assert len(parts) >= 2
     lines = [line.striptags() for line in write_answer(comparison, parts)]
@@ -351,5 +299,5 @@ def test_a_gain_on_another_task_is_not_denied():
         make_arm("far", 0.9, settings=other_task),
         replace(make_arm("far, better", -0.9, settings={**other_task, "clip": 2.0}), against="far"),
     )
-    headline = write_texts(make_design(arms))[0]
+    headline = write_texts(design_arms(arms))[0]
     assert "No arm is shown to be better on base’s task: 1 worse" in headline

@@ -3,7 +3,8 @@
 import pytest
 from rich.console import Console
 
-from tests.helpers.designs import BOTH, break_trials, compare, make_arm, make_design
+from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.designs import BOTH, compare, design_arms
 from tests.helpers.pages import read_arm_rows, read_page_text, write_lines, write_texts
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.page.exports import format_comparison_markdown, format_screen
@@ -15,7 +16,7 @@ from unrolled.reports.words.claims import list_claims, write_claims
 def test_an_arm_equal_on_too_few_seeds_is_open(seeds, words):
     twin = make_arm("twin", 0.0, 0.0, seeds=seeds, model="lm6b")
     worse = make_arm("other", 0.9, settings={"clip": 1.0})
-    _, equality, undecided = write_texts(make_design((make_arm("base", 0.0, 0.0), worse, twin)))
+    _, equality, undecided = write_texts(design_arms((make_arm("base", 0.0, 0.0), worse, twin)))
     assert equality.startswith("twin equals base ")
     assert equality.endswith(f" on {words}")
     assert undecided == "Open: other and twin"
@@ -28,7 +29,7 @@ def few_seeds(request):
     facts = {"spread": 0.0, "seeds": request.param}
     arms = [make_arm(name, x, settings={"clip": x}, **facts) for name, x in effects.items()]
     other_task = make_arm("elsewhere", -0.9, settings={"split": "blocks"}, **facts)
-    return compare(make_design((*arms, other_task), seeds=tuple(range(request.param)), metrics=BOTH[::-1]))
+    return compare(design_arms((*arms, other_task), seeds=tuple(range(request.param)), metrics=BOTH[::-1]))
 
 
 def test_too_few_seeds_rank_all_arms(few_seeds, tmp_path):
@@ -65,7 +66,7 @@ def make_diverged_arm(name, effect, *diverged):
 
 def compare_diverged(*arms):
     """Return the comparison of arms of forty seeds by a δ of .02 nats."""
-    return compare(make_design(arms, delta=0.02, seeds=tuple(range(40))))
+    return compare(design_arms(arms, delta=0.02, seeds=tuple(range(40))))
 
 
 FIVE = (3, 9, 11, 20, 31)  # seeds; McNemar's p of five against none is .0625
@@ -99,7 +100,7 @@ def test_the_diverged_seeds_of_arms_that_are_not_named_are_counted():
 def test_a_claim_on_few_seeds_is_marked_provisional_wherever_it_stands(capsys):
     def make_comparison(effect: float):
         arms = make_arm("base", 0, 0, seeds=6), make_arm("b", effect, effect / 20, seeds=6, model="lm7")
-        return compare(make_design(arms, seeds=tuple(range(6))))
+        return compare(design_arms(arms, seeds=tuple(range(6))))
 
     for effect in (-0.3, 0.3, 0.0):
         comparison = make_comparison(effect)

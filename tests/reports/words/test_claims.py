@@ -6,14 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.helpers.designs import (
-    compare,
-    make_arm,
-    make_design,
-    make_pair_design,
-    make_realistic_design,
-    set_metrics,
-)
+from tests.helpers.arms import make_arm, set_metrics
+from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from unrolled.reports.page.render import render, write_index
 from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
@@ -104,7 +98,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     base = make_pair_design().arms[0]
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = set_metrics(make_arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
-    comparison = compare(make_design((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
+    comparison = compare(design_arms((base, rare, make_arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
     states = {arm.name: describe_remarks(arm, comparison) for arm in comparison.arms if arm.verdict}
     assert [arm.verdict.kind for arm in comparison.arms[1:]] == ["open", "open"]
     assert ["skewed" in states[name] for name in ("rare", "wide")] == [True, False]
@@ -112,7 +106,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
 
 def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
     rare = set_metrics(make_arm("an arm with a long name", -0.5, settings={"clip": 1.0}), valid_loss={3: 3.0})
-    comparison = compare(make_design((make_pair_design().arms[0], rare)))
+    comparison = compare(design_arms((make_pair_design().arms[0], rare)))
     (warning,) = list_warnings(comparison)
     skewness = comparison.arms[1].contrast.skewness
     assert f"an arm with a long name (skewness {skewness:.1f} over 10 seeds);" in warning
@@ -120,7 +114,7 @@ def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
 
 def test_trials_that_are_still_to_come_are_counted():
     comparison = compare(
-        make_design((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0})))
+        design_arms((make_arm("base", 0.0, seeds=4), make_arm("b", 0.1, settings={"clip": 1.0})))
     )
     assert re.findall(r"\d+", describe_trials(comparison)) == ["14", "20", "6"]
     assert "14 of 20 trials finished" in describe_trials(comparison)
@@ -131,7 +125,7 @@ def test_a_factor_without_effect_in_some_seeds_has_a_warning():
     for seed, result in late.results.items():
         proof = {"ok": seed > 1, "declared": "never", "seen": "never" if seed > 1 else "epoch"}
         late.results[seed] = replace(result, witnesses={"reset": proof})
-    comparison = compare(make_design((make_arm("base", 0.0), late)))
+    comparison = compare(design_arms((make_arm("base", 0.0), late)))
     assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(comparison)
     assert list(map(str, comparison.arms[1].shown_witnesses)) == [
         "✕ reset seen: epoch, not never (2 of 10 seeds)"

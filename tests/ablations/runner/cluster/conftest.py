@@ -20,6 +20,11 @@ WORKER = "-m", "distributed.cli.dask_worker"
 FLAGS = "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def use_new_fork_server() -> None:
+    """Go on with the fork server of the tests: a cluster's workers have their own."""
+
+
 class Processes(ProgramGroup):
     """A scheduler, its workers and all that they start."""
 

@@ -89,7 +89,7 @@ def test_a_trial_whose_worker_dies_has_three_attempts_and_fails_alone(processes,
 
 
 def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
-    processes, gate, ledger: Ledger, wait_for: Callable
+    two_workers: str, processes, gate, ledger: Ledger, wait_for: Callable
 ) -> None:
     scheduler = processes.start_cluster(1)
     trials = gate.make_trials(3)
@@ -103,8 +103,7 @@ def test_a_lost_scheduler_ends_the_driver_and_the_next_one_finishes(
     assert "run the same command" in results.error.cure
     wait_for(lambda: not any(is_alive(pid) for _, pid, _ in gate.list_attempts()))
     gate.open_for(*range(3))
-    processes.start_cluster(1)
-    with drive_trials(trials, ledger, processes.address) as next_results:
+    with drive_trials(trials, ledger, two_workers) as next_results:
         pass
     assert next_results.tally == Counts(measured_count=2, stored_count=1)
     check_every_trial_is_stored_once(DriverResults([*results, *next_results]), ledger, trials)

@@ -1,0 +1,126 @@
+"""Which arms are compared with which, by whose results, and in which family."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.arms import make_arm, set_metrics
+from tests.helpers.bad_input import raises_bad_input
+from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.metric import Metric
+from unrolled.reports.compare.contrast_decisions import decide_looks
+from unrolled.reports.page.exports import (
+    format_comparison_markdown,
+)
+from unrolled.reports.words.claims import list_claims
+
+
+def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
+    by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
+    reset = by_name["no reset"]
+    swift = by_name["lr 3e-2"]
+    assert (reset.done_count, reset.failed_count, reset.diverged_count, reset.contrast.pairs) == (9, 1, 0, 9)
+    assert 7 not in reset.summary.values  # although the killed trial left a number behind
+    assert (swift.done_count, swift.failed_count, swift.diverged_count) == (9, 0, 1)
+    assert swift.contrast.given_convergence
+
+
+def test_a_number_whose_powers_overflow_diverged():
+    base, second = make_pair_design().arms
+    design = replace(make_pair_design(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
+    arm = compare(design).arms[1]
+    assert (arm.diverged_count, arm.contrast.arm_diverged, arm.verdict.direction) == (1, 1, "worse")
+    assert decide_looks(design).verdicts["b"]["valid_loss"] == arm.verdict
+
+
+def test_another_task_gets_no_contrast_and_is_not_in_the_family():
+    by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
+    assert by_name["random blocks"].contrast is None
+    assert by_name["random blocks"].reason_not_compared == "another task: split"
+    assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
+
+
+def test_an_arm_says_whose_results_it_waits_for():
+    comparison = compare(
+        design_arms((make_arm("base", 0.0, seeds=0), make_arm("now", 0.1), make_arm("later", 0.1, seeds=0)))
+    )
+    assert (
+        comparison.arms[1].reason_not_compared != comparison.arms[2].reason_not_compared == "no results yet"
+    )
+
+
+def test_an_interim_report_is_corrected_for_the_arms_without_results():
+    arms = (make_arm("base", 0.0), make_arm("now", 0.1, settings={"clip": 1.0}))
+    later = tuple(make_arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
+    single = compare(design_arms(arms)).arms[1]
+    complete = compare(design_arms(arms + later))
+    interim = complete.arms[1]
+    waiting = complete.arms[2]
+    assert (waiting.reason_not_compared, waiting.missing_count, waiting.verdict) == (
+        "no results yet",
+        10,
+        None,
+    )
+    assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
+    assert (single.has_ended, interim.has_ended, interim.verdict.adjusted_difference.p) == (
+        True,
+        False,
+        1,
+    )  # no look is complete
+
+
+@pytest.mark.parametrize(
+    ("facts", "key", "named"),
+    [({"arms": ()}, "arms", "baseline"), ({"metrics": (Metric("valid_loss", 0.0),)}, "", "δ of valid_loss")],
+)
+def test_nothing_to_report_is_refused(facts, key, named):
+    with raises_bad_input(named, place="study 'regularization'", key=key):
+        compare(replace(design_arms((make_arm("base", 0.0),)), **facts))
+
+
+def test_the_path_of_a_text_makes_no_other_task():
+    arms = (make_arm("base", 0.0), make_arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
+    assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
+    assert compare(design_arms(arms)).arms[1].contrast
+
+
+def test_arms_of_another_task_are_not_ranked_with_the_baseline():
+    window = {"target": "last", "window": 3}
+    base = make_arm("three words", 0.5, settings=window)
+    third = replace(make_arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
+    comparison = compare(
+        design_arms((make_arm("baseline", 0.0), make_arm("wd", 0.1, settings={"wd": 0.0}), base, third))
+    )
+    assert [arm.name for arm in comparison.arms_with_contrast] == ["wd", "held"]
+    assert [arm.name for arm in comparison.same_task_arms] == ["baseline", "wd"]
+
+
+@pytest.fixture(scope="module")
+def three_bases():
+    """Return the comparison of `second` with `other`, `named` with the baseline, and `other` with none."""
+    base = make_arm("other", 0.5, settings={"clip": 1.0})
+    second = replace(make_arm("second", 0.3, settings={"clip": 2.0}), against="other")
+    third = replace(make_arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
+    return compare(design_arms((make_arm("baseline", 0.0), base, second, third)))
+
+
+def test_arms_may_be_compared_with_one_another(three_bases):
+    pairs = {"second": "other", "named": "baseline"}
+    assert {arm.name: three_bases.find_base(arm).name for arm in three_bases.arms_with_contrast} == pairs
+    assert {arm.contrast.family_size for arm in three_bases.arms_with_contrast} == {len(pairs)}
+    assert "baseline or the arm that each names" in format_comparison_markdown(three_bases)
+
+
+def test_a_verdict_is_against_the_arm_that_is_named(three_bases):
+    baseline, _, second, _ = three_bases.arms
+    assert second.summary.mean > baseline.summary.mean
+    assert second.verdict.kind == "better"
+    assert second.describe_changes().endswith("against other")
+    assert "against other" not in list_claims(three_bases)[0].text  # the names stand beside the sentence
+
+
+def test_an_arm_that_is_only_a_base_is_a_reference(three_bases):
+    reference = three_bases.arms[1]
+    assert reference.contrast is None
+    assert "others are compared with it" in reference.reason_not_compared
