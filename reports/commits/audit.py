@@ -10,6 +10,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names, quote_name
 from unrolled.reports.statistics.power import CLAIM_SEEDS
+from unrolled.reports.words.sentences import describe_divergence
 
 NO_FILE = "no file that counts differs"
 SHADOWED = "If two changes do the same, taking back only one of them shows no loss"
@@ -69,9 +70,8 @@ def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
         return ChangeEffect.NO_NUMBER
     if arm.verdict is None or not arm.verdict.makes_claim:
         return ChangeEffect.OPEN
-    assert comparison.design.audit is not None
     effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}
-    if not comparison.design.audit.forward:  # the arm is the tip without the change
+    if not _is_forward(comparison):  # the arm is the tip without the change
         effects = {"better": ChangeEffect.HURTS, "worse": ChangeEffect.HELPS}
     return effects.get(arm.verdict.kind_beyond_delta, ChangeEffect.NOTHING)
 
@@ -109,13 +109,21 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
         remarks.append(arm.reason_not_compared or "no seed has a result of both")
     elif arm.verdict.blocked_reason:
         remarks.append(arm.verdict.blocked_reason)
+    elif arm.verdict.is_by_divergence:
+        side = "with it" if _is_forward(comparison) else "without it"
+        remarks.append(f"shown by divergence alone: {side} {describe_divergence(arm.verdict)}")
     for view in comparison.other_views:
         verdict = view.arms[arm.index].verdict
         if verdict and verdict.kind_beyond_delta in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
-            side = "with it" if comparison.design.audit and comparison.design.audit.forward else "without it"
+            side = "with it" if _is_forward(comparison) else "without it"
             remarks.append(f"{view.metric_title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
+
+
+def _is_forward(comparison: Comparison) -> bool:
+    """Return True if each commit is compared with the one before it."""
+    return comparison.design.audit is not None and comparison.design.audit.forward
 
 
 def _describe_failures(arm: ComparedArm, comparison: Comparison) -> list[str]:

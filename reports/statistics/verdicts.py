@@ -186,9 +186,14 @@ class Verdict:
     @property
     def symbol(self) -> str:
         """The sign of the verdict, for readers who cannot tell its colours apart."""
-        if self.direction is Direction.NONE and self.divergence_direction is not Direction.NONE:
+        if self.is_by_divergence:
             return "✕"
         return _SYMBOLS[self.direction, self.size]
+
+    @property
+    def is_by_divergence(self) -> bool:
+        """True if it is shown by how often seeds diverge alone."""
+        return self.direction is Direction.NONE and self.divergence_direction is not Direction.NONE
 
     @property
     def label(self) -> str:

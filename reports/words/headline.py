@@ -125,7 +125,7 @@ def _has_gain_elsewhere(comparison: Comparison) -> bool:
 def _name_kind(finding: Finding) -> str:
     """Return the kind of a finding that is no gain, one of `NO_GAIN`."""
     verdict = finding.verdict
-    if verdict.direction is Direction.NONE and verdict.divergence_direction is not Direction.NONE:
+    if verdict.is_by_divergence:
         return verdict.text
     return {"same": "the same within δ"}.get(verdict.kind, verdict.kind)
 
