@@ -66,15 +66,16 @@ def list_notes(comparison: Comparison) -> list[str]:
         few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
     if perfect := describe_perfect_arms(comparison):
         few_or_copied.append(f"WARNING: {perfect}.")
+    aa_checks = []
+    if not comparison.has_too_few_pairs:
+        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
+        aa_checks = [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
     if not comparison.design.is_study:
-        return _list_foreign_notes(comparison, test, few_or_copied)
+        return _list_foreign_notes(comparison, test, [*few_or_copied, *aa_checks])
     notes = [test, *few_or_copied]
     if comparison.is_sequential:
         notes.append(STOPPED)
-    if not comparison.has_too_few_pairs:
-        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
-        notes += [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
-    return notes
+    return [*notes, *aa_checks]
 
 
 def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
