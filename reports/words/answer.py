@@ -165,24 +165,34 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
         everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(finding.name, base, comparison.metric_title, everywhere, finding.remarks))
-    least = comparison.scale.format_delta(comparison.metric.zone)
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
     for direction in Direction:
         alike = [finding for finding in small if finding.verdict.direction is direction]
         if alike and direction is Direction.NONE:
             verb = "changes" if len(alike) == 1 else "change"
-            lines.append(Markup("{} {} less than {}").format(_list_findings(alike), verb, least))
+            lines.append(Markup("{} {} {}").format(_list_findings(alike), verb, _describe_least(comparison)))
         elif alike:
             verb = "is" if len(alike) == 1 else "are"
-            lines.append(
-                Markup("{} {} {} by less than {}").format(_list_findings(alike), verb, direction, least)
-            )
+            least = _describe_least(comparison, direction)
+            lines.append(Markup("{} {} {} by {}").format(_list_findings(alike), verb, direction, least))
     if undecided := [
         finding for finding in findings if not finding.verdict.makes_claim and finding not in settled
     ]:
         by = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))
     return lines
+
+
+def _describe_least(comparison: Comparison, direction: Direction = Direction.NONE) -> str:
+    """Return the bound of a small difference: "less than 2 points"; of a ratio in either direction, both.
+
+    A speed with a δ of 25 % is worse by less than 20 %, and better by less than 25 %.
+    """
+    zone = comparison.metric.zone
+    if direction is Direction.NONE and comparison.scale.log:
+        return f"by {comparison.scale.format_zone(zone)} at most"
+    rises = (direction is Direction.WORSE) == comparison.metric.lower_is_better
+    return f"less than {comparison.scale.format_delta(zone if rises else -zone)}"
 
 
 def _list_findings(findings: Sequence[Finding]) -> Markup:
