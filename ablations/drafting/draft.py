@@ -16,6 +16,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
 from unrolled.bench.program.identity.command_line import is_python
+from unrolled.bench.regular_files import explain_unread_file
 
 STUDY_TEMPLATE = """\
 name = "{name}"
@@ -80,8 +81,12 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
 
     Raises BadInput for a script that cannot be read.
     """
-    require(script.is_file(), "there is no such file", place=script, cure="give the path of a script")
-    source = script.read_bytes() if is_python(script) else b""
+    try:
+        content = script.read_bytes()
+    except OSError as error:
+        raise explain_unread_file(error, script, "give the path of a script") from error
+    require(content.strip(), "is empty", place=script, cure="give the path of a script")
+    source = content if is_python(script) else b""
     try:
         tree = ast.parse(source, script.name)
     except UNREADABLE as error:

@@ -99,7 +99,7 @@ def test_a_share_is_a_ratio_that_its_fall_undoes() -> None:
     assert "δ 50 %" in format_screen(comparison)
 
 
-@pytest.mark.parametrize("metric", ["fps", "seconds"])
+@pytest.mark.parametrize("metric", ["tokens_per_second", "seconds"])
 def test_a_small_difference_is_bounded_in_its_own_direction(metric: str) -> None:
     ratios = {"a": 1.0, "low": 0.9, "high": 1.1, "same": 1.001}
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal((len(ratios), 20)))

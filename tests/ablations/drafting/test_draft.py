@@ -323,7 +323,7 @@ def test_what_a_logger_gets_is_read_from_its_files(tmp_path: Path, source: str, 
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
-        ("nowhere.py", None, "no such file"),
+        ("nowhere.py", None, "No such file"),
         ("broken.py", b"def f(:\n", "line 1"),
         ("nul.py", b"x = '\0'\n", "null bytes"),
     ],
