@@ -238,6 +238,12 @@ class ShowOptions(StoredOptions):
     """Rows of each batch (default: 3)."""
 
 
+def refuse_folder(path: Path | None, flag: str) -> None:
+    """Raise BadInput for a folder in place of the file that a flag names, before anything is trained."""
+    if path and path.is_dir():
+        raise BadInput("is a folder", place=f"{flag} {path}", cure="name the file to write in it")
+
+
 def refuse_flags(options: object, flags: Container[str], rule: str, cure: str) -> None:
     """Raise BadInput for the first of these flags that is set: it would change nothing."""
     for field in fields(options):  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from unrolled.bench.errors import BadInput
+from unrolled.bench.errors import BadInput, require
 
 OUTPUT_MARK = ".unrolled"  # a folder with a file of this name is Unrolled's own: see `make_output_folder`
 PARTIAL = ".partial"  # the suffix of a draft's name, `.NAME.PID.THREAD.partial`, in the folder of the file
@@ -84,6 +84,7 @@ def make_output_folder(folder: Path) -> None:
 
     Git ignores the folder, unless it had files of the user's. Raises BadInput if it cannot be written.
     """
+    require(not folder.is_file(), "is a file", place=folder, cure="give a folder")
     is_new = not folder.is_dir() or not any(folder.iterdir())
     if not (mark := folder / OUTPUT_MARK).exists():
         save_file(mark, b"Unrolled writes this folder. No file in it counts as code or data of a program.\n")

@@ -14,6 +14,8 @@ OTHER_TASK = "other_task"
 """The column with the settings in which the task of a trial's arm differs from the baseline's: "vocab"."""
 IS_COUNTED = "counts"
 """The column that is true for the trials that verdicts and means use."""
+AA_NAME = "A/A: the baseline again"
+"""The name of the arm that repeats its study's baseline with other seeds."""
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
 """Columns of every table from which arms are compared."""
 STUDY_COLUMNS = (

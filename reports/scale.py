@@ -146,9 +146,19 @@ class Scale:
         return f"{interval.percent} CI [{low}, {high}]"
 
     def format_delta(self, zone: float) -> str:
-        """Return a zone of the judged scale as δ in `difference_unit`: 0.02 → "2 points"."""
+        """Return the size of a zone of the judged scale in `difference_unit`: 0.02 → "2 points".
+
+        For a ratio with a δ of 25 %, it is "25 %" of a zone above 0 and "20 %" of one below.
+        """
         digits = ".3g" if self.log_factor else "g"
-        return f"{self.scale_difference(zone):{digits}} {self.difference_unit}".rstrip()
+        return f"{abs(self.scale_difference(zone)):{digits}} {self.difference_unit}".rstrip()
+
+    def format_zone(self, zone: float) -> str:
+        """Return a zone in `difference_unit`: "±2 points", or "−20 to +25 %" of a ratio."""
+        if not self.log_factor:
+            return f"±{self.format_delta(zone)}"
+        fall = self.format_delta(-zone).removesuffix(self.difference_unit).rstrip()
+        return f"{MINUS}{fall} to +{self.format_delta(zone)}"
 
     def format_measured_delta(self, zone: float) -> str:
         """Return a zone as tables have δ, on the measured scale: "0.02", "0.05 nats", "5 %"."""

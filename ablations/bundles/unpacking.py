@@ -21,6 +21,7 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.trial import Result, StudyResult, Trial
 
 MAX_BYTES = 2**31  # most bytes of a bundle's files together
@@ -103,6 +104,8 @@ def _extract_files(path: Path, root: Path) -> None:
                 raise BadInput(reason, place=path, cure="nothing was unpacked; ask its author for another")
             archive.extractall(root)
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+        if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError):
+            raise explain_unread_file(error, path, "give the path of a bundle") from error
         cause = getattr(error, "strerror", None) or error
         raise BadInput(
             f"is no bundle, or a damaged one ({cause})", place=path, cure="get it again"

@@ -12,7 +12,7 @@ from unrolled.ablations.commands.run import exit_code, format_command_line
 from unrolled.ablations.commits.audit.audit_study import make_audit
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import AuditOptions, refuse_flags
+from unrolled.ablations.options import AuditOptions, refuse_flags, refuse_folder
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import choose_device
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 def audit(commits: str, study: str, options: AuditOptions) -> int:
     """Judge each change of a range, BASE..TIP. Returns the exit code of `run`."""
     refuse_flags(options, ("plugin",), "is for models of the chapter", "leave it out")
+    refuse_folder(options.markdown, "--markdown")
     if options.dry_run:
         refuse_flags(options, ("json", "markdown"), "has no answer to write with --dry-run", "leave it out")
     with redirect_stdout(sys.stderr if options.json else sys.stdout):

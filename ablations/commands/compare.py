@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.run import exit_code, format_command_line
-from unrolled.ablations.comparisons.plan_page import render_page
+from unrolled.ablations.comparisons.plan_page import prepare_folder, render_page
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
@@ -33,6 +33,8 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         return _compare_models(sources, options)
     _check_sources(sources, options)
     comparison = compare_sources(sources, options)
+    if not comparison.design.is_study:
+        prepare_folder(options.out)
     code = _print_verdicts(comparison)
     if not comparison.design.is_study:  # a study in the ledger has its own page
         folder = render_page(comparison, options.out).parent

@@ -6,7 +6,7 @@ from statistics import fmean
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
 from unrolled.ablations.commits.gate_study import Gate, make_gate
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import GateOptions, refuse_flags
+from unrolled.ablations.options import GateOptions, refuse_flags, refuse_folder
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
@@ -30,6 +30,7 @@ def gate(study: str, options: GateOptions) -> int:
         "would change the rules, which are the base's",
         "edit the study in a change of its own",
     )
+    refuse_folder(options.markdown, "--markdown")
     change = make_gate(study, options.base, options.head, options.results)
     for remark in change.remarks:
         print(make_visible(remark))

@@ -73,6 +73,8 @@ def _print_state(options: JudgeOptions) -> int:
     """Print the incumbent of a chain, its error budget and the smallest gain to be shown. Returns 0."""
     folder = find_folder(options.chain, Ledger(options.results))
     cure = "judge its first candidate: --incumbent main"
+    if options.incumbent:
+        cure = "leave --dry-run out: its first candidate begins it"
     require(has_chain(folder), "has not begun", place=f"--chain {options.chain}", cure=cure)
     record = read_chain(folder)
     level, _ = record.compute_levels()

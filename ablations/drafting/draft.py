@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
 from unrolled.bench.program.identity.command_line import is_python
+from unrolled.bench.regular_files import explain_unread_file
 
 STUDY_TEMPLATE = """\
 name = "{name}"
@@ -80,8 +81,12 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
 
     Raises BadInput for a script that cannot be read.
     """
-    require(script.is_file(), "there is no such file", place=script, cure="give the path of a script")
-    source = script.read_bytes() if is_python(script) else b""
+    try:
+        content = script.read_bytes()
+    except OSError as error:
+        raise explain_unread_file(error, script, "give the path of a script") from error
+    require(content.strip(), "is empty", place=script, cure="give the path of a script")
+    source = content if is_python(script) else b""
     try:
         tree = ast.parse(source, script.name)
     except UNREADABLE as error:
@@ -120,8 +125,8 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         metrics=metric if judged_metrics else f"# {NO_METRIC}\n# {metric}",
         words=" \\\n  ".join(_format_toml(word)[1:-1] for word in words),
         readings="\n".join([*([] if seed else [f"# {NO_SEED}"]), *readings]),
-        baseline="\n".join(f"{_format_key(key)} = {_format_toml(value)}" for key, value in settings.items()),
-        design=_propose_levels(flags),
+        baseline="\n".join(_list_settings(flags)),
+        design="\n".join(_list_arms(flags)),
     )
     return text, lines
 
@@ -168,21 +173,49 @@ def _format_command(script: Path, folder: Path) -> str:
     return f"bash {path}" if script.suffix == ".sh" else f"./{path}"
 
 
+def _list_settings(flags: Sequence[Flag]) -> Iterator[str]:
+    """Yield the lines of [baseline]; that of a flag without a default is a comment."""
+    for flag in flags:
+        for key, value in flag.defaults.items():
+            yield _format_line(key, value)
+        for key, value in flag.examples.items():
+            cure = "required" if flag.words else f"to set it, add {flag.set_to(f'{{{key}}}')} to run"
+            yield f"# {_format_line(key, value)}  # no default; {cure}"
+
+
+def _list_arms(flags: Sequence[Flag]) -> list[str]:
+    """Return the lines of [design.one_at_a_time]: one, and comments where no value is sure to be right."""
+    proposal = _propose_levels(flags)
+    lines = [proposal] if proposal else []
+    for flag in flags:
+        values = flag.examples if proposal else {**flag.defaults, **flag.examples}
+        for key, value in values.items():
+            lines.append(f"# {_format_line(key, _list_levels(flag, value) or ['another'])}")
+    return lines or ["# lr = [0.001, 0.01]"]
+
+
 def _propose_levels(flags: Sequence[Flag]) -> str:
-    """Return a line of [design.one_at_a_time]: twice the learning rate, or another level of another flag."""
+    """Return twice the learning rate, or another level of another flag, as a line; "" if none is known."""
     rates = [flag for flag in flags if flag.name in ("lr", "learning_rate")]
     fractions = [flag for flag in flags if float in map(type, flag.defaults.values())]
     for flag in (*rates, *fractions, *flags):
-        choices = flag.choices if isinstance(flag.choices, list | tuple) else ()
         for key, value in flag.defaults.items():
-            levels: list[Any] = [
-                choice for choice in choices if type(choice) is type(value) and choice != value
-            ]
-            if not levels and not isinstance(value, str | list):
-                levels = [not value if isinstance(value, bool) else 2 * value]
-            if levels not in ([], [value]):
-                return f"{_format_key(key)} = {_format_toml(levels)}"
-    return "# lr = [0.001, 0.01]"
+            if levels := _list_levels(flag, value):
+                return _format_line(key, levels)
+    return ""
+
+
+def _list_levels(flag: Flag, value: Any) -> list[Any]:
+    """Return the other choices of a flag, or twice its value; [] for a text or a list without choices."""
+    choices = flag.choices if isinstance(flag.choices, list | tuple) else ()
+    levels = [choice for choice in choices if type(choice) is type(value) and choice != value]
+    if not levels and not isinstance(value, str | list):
+        levels = [not value if isinstance(value, bool) else 2 * value]
+    return [] if levels == [value] else levels
+
+
+def _format_line(key: str, value: Any) -> str:
+    return f"{_format_key(key)} = {_format_toml(value)}"
 
 
 def _format_pattern(pattern: str) -> str:

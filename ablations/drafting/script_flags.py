@@ -6,6 +6,7 @@ nanoGPT's train.py does.
 
 import ast
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from unrolled.bench.trial import Scalar
@@ -29,6 +30,7 @@ class Flag(NamedTuple):
     defaults: Mapping[str, Scalar | list[Scalar]]  # default of its setting; empty if it is left out
     remark: str = ""  # why it is left out, or has no default
     choices: Any = None
+    examples: Mapping[str, Scalar] = MappingProxyType({})  # without a default, a value that it may take
 
     @property
     def name(self) -> str:
@@ -79,12 +81,24 @@ def _read_call(call: ast.Call) -> Flag | None:
         return _read_switch(option, str(name), on, off, not on if default is None else default)
     if action != "store":
         return Flag(option, "", {}, "left out, as more than a value is taken")
+    parser = name_of(keys["type"]) if "type" in keys else "str"
+    choices = _read_literal(keys.get("choices"))
+    takes_list = nargs not in (None, "?")
     if default is None and (required or not (option.startswith("-") or nargs)):
         flag = Flag(option, "", {}, "without a default: set in [baseline] what is required")
-        return flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
-    parser = name_of(keys["type"]) if "type" in keys else "str"
-    flag = _read_value(option, default, parser, nargs not in (None, "?"))
-    return flag._replace(choices=_read_literal(keys.get("choices")))
+        flag = flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
+    else:
+        flag = _read_value(option, default, parser, takes_list)
+    if default is None and not takes_list:
+        flag = flag._replace(examples={flag.name: _find_example(choices, parser)})
+    return flag._replace(choices=choices)
+
+
+def _find_example(choices: Any, parser: str) -> Scalar:
+    """Return a value that a flag may take: its first choice, or a value that its parser reads."""
+    values = choices if isinstance(choices, list | tuple) else ()
+    of_parser: Scalar = {"int": 1, "float": 0.1}.get(parser, "value")
+    return next(filter(_is_plain, values), of_parser)
 
 
 def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:

@@ -20,7 +20,7 @@ from unrolled.ablations.study.study_file import (
     Table,
 )
 from unrolled.bench.errors import BadInput, find_nearest, require
-from unrolled.bench.regular_files import read_regular_file
+from unrolled.bench.regular_files import explain_unread_file, read_regular_file
 
 MAX_BYTES = 1_000_000
 """Bytes that a study's file may have. That is enough for 20,000 [[arm]] tables, and read within a second."""
@@ -67,12 +67,10 @@ def read_study_text(name: str) -> tuple[str, str]:
             f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"
         ) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadInput(
-            reason,
-            place=name,
-            cure=suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped)}",
-        ) from error
+        cure = suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped)}"
+        if isinstance(error, OSError):
+            raise explain_unread_file(error, name, cure) from error
+        raise BadInput(error, place=name, cure=cure) from error
 
 
 def _refuse_other_file(name: str) -> None:

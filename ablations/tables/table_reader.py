@@ -16,6 +16,7 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import plural
+from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.table_columns import FIRST_LOOK, STANDING
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign.columns import STATUS
@@ -35,6 +36,10 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
         return _read_experiment(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
     require(path.suffix.lower() in FORMATS, "is of no known kind", place=path, cure=f"give {KNOWN_SOURCES}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise explain_unread_file(error, path, f"give {KNOWN_SOURCES}") from error
     rows = read_rows(path, finished=True)
     require(rows, "has no rows", place=path, cure="give a table with results")
     return pd.DataFrame(rows)

@@ -190,10 +190,9 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, StudyResult]) -> st
         proof = f"; whether the program uses {names} is unknown: let it report its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
-    seed = plan.seeds[0]
     distances = describe_distances(plan.nondeterminism)
     return (
-        f"not deterministic: two trainings of seed {seed} differ ({distances}), so {effects}{proof}. "
+        f"not deterministic: two trainings of one seed differ ({distances}), so {effects}{proof}. "
         "Seeds pair the arms less closely. Declare the kind of a time, a speed or memory"
     )
 

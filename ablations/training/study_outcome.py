@@ -80,13 +80,15 @@ def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
 
 def _count_trials(outcome: StudyOutcome) -> str:
     """Return the counts of trials: "21 trained, 0 already there, 0 failed, …"."""
+    from unrolled.reports.words.caveats import describe_uncounted  # imports scipy
+
     results = outcome.results
     counts = outcome.status_counts
     new_count = sum(results[id].done for id in outcome.trained_ids if id in results)
     line = f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed"
     line += f", {counts['diverged']} diverged, {outcome.missing_count} left"
     if uncounted_count := outcome.comparison.uncounted_count:
-        line += f"; {uncounted_count} not counted: of a look that is incomplete or no longer needed"
+        line += f"; {uncounted_count} not counted: {describe_uncounted(outcome.comparison)}"
     if outcome.is_checked:
         line += "; the baseline's first was trained a second time, as a check"
     return line

@@ -67,10 +67,10 @@ def decide_contrasts(
     count as lost. `matches` has the averaged rows of arms.
     """
     evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
-    if not design.looks:
-        return decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
     to_decide = [name for name in contrasts if not arms[name].repeats_baseline]
+    if not design.looks:
+        return decide_at_once(to_decide, evidence, matches)
     if design.stopping_rule == StoppingRule.GATE:
         return _decide_gate(to_decide, evidence)
     if design.stopping_rule == StoppingRule.PROPOSAL:

@@ -183,6 +183,11 @@ class Design:
         return {arm.name: arm for arm in self.arms}
 
 
+def measure_seconds(result: StudyResult) -> float:
+    """Return the seconds of a trial as tables have them; of one that is not done, those of its process."""
+    return result.training_seconds if result.done else result.total_seconds
+
+
 class ArmRemark(StrEnum):
     """Why an arm is not compared, or is not to be believed, in the words that pages show."""
 

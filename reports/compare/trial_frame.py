@@ -20,7 +20,7 @@ import pandas as pd
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import StudyResult
-from unrolled.reports.compare.design import Design, Statuses
+from unrolled.reports.compare.design import Design, Statuses, measure_seconds
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def make_trial_record(arm: str, seed: int, result: StudyResult) -> dict[str, obj
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
     facts |= {"reason": result.reason, "attempts": result.attempts}
     measured = result.metrics if result.done else {}
-    facts["seconds"] = result.training_seconds if result.done else result.total_seconds
+    facts["seconds"] = measure_seconds(result)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # values that a program logs replace neither

@@ -8,7 +8,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
 from unrolled.bench.phrases import join_first, plural
-from unrolled.bench.table_columns import FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
+from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.compare.replicates import measure_printing_noise
 from unrolled.reports.compare.row_matches import read_row_matches
@@ -55,6 +55,8 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         name: {str(column): x for column, x in arm_levels.items() - base}
         for name, arm_levels in levels.items()
     }
+    if FIRST_LOOK in frame and baseline == table.arm.iloc[0]:  # of a study, whose baseline comes first
+        changes |= {name: {} for name in levels if changes[name] == {"arm": AA_NAME}}
     compared = plural(len(order) - 1, "arm")
     return Design(
         study=page,
@@ -131,6 +133,9 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     if columns.item == (SAMPLES,) and counts.nunique() > 1:
         number = f"{counts.min()} to {counts.max()}"
         yield f"pairs are means of {number} rows: no row may be left out or added because of its result"
+    names_arms = FIRST_LOOK in frame and "arm" in columns.arm
+    if names_arms and AA_NAME in {*frame.arm} and columns.baseline not in ("", table.arm.iloc[0]):
+        yield f"{AA_NAME} repeats {table.arm.iloc[0]} with other seeds, and checks no other baseline"
     if others := list_other_tasks(frame, columns):
         names = join_first_names(others, 5)
         yield f"of another task than the baseline's, so that no difference tells which is better: {names}"

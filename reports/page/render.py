@@ -18,7 +18,7 @@ from unrolled.reports.commits.audit import AuditRow
 from unrolled.reports.commits.gate import GateRow
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import Design
+from unrolled.reports.compare.design import Design, measure_seconds
 from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
@@ -52,6 +52,7 @@ class Page:
     attempts: str  # sentences on contrasts that were planned before
     earlier_attempts: Sequence[str]  # a line for each earlier plan of a contrast
     tally: str  # how many trials finished
+    uncounted: str  # which trials do not count, and why
     failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
     warnings: Sequence[str]
 
@@ -104,9 +105,9 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    results = _list_results(comparison)
-    ends = [result.started + result.attempt_seconds for result in results]
-    spent = sum(result.training_seconds for result in results)
+    counted_results = [result for arm in comparison.arms for result in arm.measured.results.values()]
+    ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
+    spent = sum(map(measure_seconds, counted_results))
     metrics = ", then ".join(view.metric_title for view in comparison.views)
     facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
     if spent:
@@ -176,6 +177,7 @@ def _make_page(comparison: Comparison) -> Page:
         attempts=caveats.describe_attempts(comparison),
         earlier_attempts=caveats.list_earlier_attempts(comparison),
         tally=caveats.describe_trials(comparison),
+        uncounted=caveats.describe_uncounted(comparison),
         failures=caveats.list_failures(comparison),
         warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         panels=forest.make_panels(comparison, extras),

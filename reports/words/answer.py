@@ -183,16 +183,27 @@ def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
 
 def _describe_small_effects(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield a line for the effects under δ of each direction: "A and B are worse by less than 2 points"."""
-    delta = comparison.scale.format_delta(comparison.metric.zone)
     for direction in Direction:
         alike = [finding for finding in findings if finding.verdict.direction is direction]
         if not alike:
             continue
         if direction is Direction.NONE:
-            effect = f"{'changes' if len(alike) == 1 else 'change'} less than"
+            effect = "changes" if len(alike) == 1 else "change"
         else:
-            effect = f"{'is' if len(alike) == 1 else 'are'} {direction} by less than"
-        yield Markup("{} {} {}").format(_list_findings(alike), effect, delta)
+            effect = f"{'is' if len(alike) == 1 else 'are'} {direction} by"
+        yield Markup("{} {} {}").format(_list_findings(alike), effect, _describe_least(comparison, direction))
+
+
+def _describe_least(comparison: Comparison, direction: Direction) -> str:
+    """Return the bound of a small difference: "less than 2 points"; of a ratio in either direction, both.
+
+    A speed with a δ of 25 % is worse by less than 20 %, and better by less than 25 %.
+    """
+    zone = comparison.metric.zone
+    if direction is Direction.NONE and comparison.scale.log_factor:
+        return f"by {comparison.scale.format_zone(zone)} at most"
+    rises = (direction is Direction.WORSE) == comparison.metric.lower_is_better
+    return f"less than {comparison.scale.format_delta(zone if rises else -zone)}"
 
 
 def _list_findings(findings: Sequence[Finding]) -> Markup:

@@ -3,10 +3,10 @@
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.study_design import SEEN_PAIRS, StoppingRule
+from unrolled.bench.table_columns import IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import (
-    MINUS,
     REPEATED,
     describe_distances,
     format_interval,
@@ -83,6 +83,21 @@ def describe_trials(comparison: Comparison) -> str:
     return ", ".join([finished, *(phrases or ["none failed"])])
 
 
+def describe_uncounted(comparison: Comparison) -> str:
+    """Return which trials do not count, and why: "seed 15, whose look is incomplete"; "" if all count."""
+    rows = comparison.table[~comparison.table[IS_COUNTED]]
+    seeds_by_reason: dict[str, set[int]] = {"look is incomplete": set(), "contrast had ended": set()}
+    wanted_seeds = {arm.name: comparison.design.seeds[: arm.seed_count] for arm in comparison.arms}
+    for arm, seed in zip(rows.arm, rows.seed, strict=True):
+        reason = "look is incomplete" if seed in wanted_seeds[arm] else "contrast had ended"
+        seeds_by_reason[reason].add(seed)
+    return ", and ".join(
+        f"seed{'s' * (len(seeds) > 1)} {join_first([*map(str, sorted(seeds))], MOST_ARMS)}, whose {reason}"
+        for reason, seeds in seeds_by_reason.items()
+        if seeds
+    )
+
+
 def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """Return the arms with failures: "2 of 10 diverged (95 % CI [0.025, 0.556]), 1 failed"."""
     failures = []
@@ -124,12 +139,7 @@ def describe_nondeterminism(comparison: Comparison) -> str:
 
 def format_zone(comparison: Comparison) -> str:
     """Return ±δ with its unit: "±2 points". In per cent a fall is smaller than a rise: "−4.76 to +5 %"."""
-    zone = comparison.metric.zone
-    scale = comparison.scale
-    if scale.log_factor:
-        fall = scale.format_delta(-zone).removesuffix(scale.difference_unit).rstrip()
-        return f"{fall.replace('-', MINUS)} to +{scale.format_delta(zone)}"
-    return f"±{scale.format_delta(zone)}"
+    return comparison.scale.format_zone(comparison.metric.zone)
 
 
 def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[str, ...]:

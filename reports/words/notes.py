@@ -66,15 +66,16 @@ def list_notes(comparison: Comparison) -> list[str]:
         warnings.append(f"WARNING: {describe_one_run_arms(comparison)}.")
     if perfect := describe_perfect_arms(comparison):
         warnings.append(f"WARNING: {perfect}.")
+    aa_checks = []
+    if not comparison.has_too_few_pairs:
+        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
+        aa_checks = [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
     if not comparison.design.is_study:
-        return _list_foreign_notes(comparison, test, warnings)
+        return _list_foreign_notes(comparison, test, [*warnings, *aa_checks])
     notes = [test, *warnings]
     if comparison.is_sequential:
         notes.append(STOPPED)
-    if not comparison.has_too_few_pairs:
-        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
-        notes += [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
-    return notes
+    return [*notes, *aa_checks]
 
 
 def _list_foreign_notes(comparison: Comparison, test: str, warnings: Sequence[str]) -> list[str]:

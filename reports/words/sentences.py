@@ -27,8 +27,10 @@ def write_verdict_sentence(
     contrast = verdict.contrast
     test = f"{correction} p {format_p(verdict.difference_p)}"
     if verdict.kind == "same":
-        zone = scale.format_measured_delta(contrast.zone)
-        test = f"within ±{zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
+        zone = f"±{scale.format_measured_delta(contrast.zone)}"
+        if scale.log_factor:
+            zone = scale.format_zone(contrast.zone)
+        test = f"within {zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
     signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
     phrases = [

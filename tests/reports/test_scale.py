@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.designs import compare_table
+from tests.helpers.pages import write_lines
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER_PAGES
@@ -17,6 +18,7 @@ from unrolled.reports.page.exports import format_screen
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.caveats import format_zone
+from unrolled.reports.words.sentences import write_verdict_sentence
 
 ACCURACY = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
 SECONDS = PROGRAM_PAGES.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
@@ -95,6 +97,26 @@ def test_a_share_is_a_ratio_that_its_fall_undoes() -> None:
         assert text in comparison.arms[1].verdict.text
     assert format_zone(comparison) == f"{MINUS}33.3 to +50 %"
     assert "δ 50 %" in format_screen(comparison)
+
+
+@pytest.mark.parametrize("metric", ["tokens_per_second", "seconds"])
+def test_a_small_difference_is_bounded_in_its_own_direction(metric: str) -> None:
+    ratios = {"a": 1.0, "low": 0.9, "high": 1.1, "same": 1.001}
+    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal((len(ratios), 20)))
+    rows = [
+        (arm, seed, 10 * ratio * noise[index, seed])
+        for index, (arm, ratio) in enumerate(ratios.items())
+        for seed in range(20)
+    ]
+    frame = pd.DataFrame(rows, columns=["arm", "seed", metric])
+    judged = Metric(metric, 25.0, ratio=True)
+    comparison = compare_table(frame, Columns(("arm",), ("seed",), (judged,), "a"))
+    text = "\n".join(write_lines(comparison))
+    low, high = ("better", "worse") if judged.lower_is_better else ("worse", "better")
+    assert f"low is {low} by less than 20 %" in text and f"high is {high} by less than 25 %" in text
+    assert f"same changes by {MINUS}20 to +25 % at most" in text
+    sentence = write_verdict_sentence(comparison.arms[3].verdict, "same", "a", comparison.scale)
+    assert f"within {MINUS}20 to +25 % (TOST" in sentence
 
 
 def test_levels_are_as_measured_and_differences_in_per_cent() -> None:

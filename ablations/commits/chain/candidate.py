@@ -42,6 +42,7 @@ from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.commits.repository import WORK_TREE, Commit, Repository
+from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.gain_test import ProposalOutcome, count_pairs_to_show
 from unrolled.reports.statistics.looks import Looks
 
@@ -260,7 +261,9 @@ class _Candidate:
         if pairs is not None and pairs <= looks.last:
             return ""
         number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"
-        return f"a gain of {metric.shown_delta} takes {number}; the last look has {looks.last}"
+        scale = PROGRAM_PAGES.find_scale(metric.name).adapt_to(metric)
+        gain = scale.format_delta(-metric.zone if metric.lower_is_better else metric.zone)
+        return f"a gain of {gain} takes {number}; the last look has {looks.last}"
 
     def _list_remarks(self) -> list[str]:
         """Return a remark if the candidate's commit does not come after the incumbent's in the history."""

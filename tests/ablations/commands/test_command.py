@@ -115,6 +115,16 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(folder):
         (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
         (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
         (["show", "models", "--plugin", "."], "plug-in .: is no Python file"),
+        (["compare", "folder.csv", "--metric", "loss=1"], "folder.csv: Is a directory; give .csv"),
+        (["verify", "missing.zip"], "missing.zip: No such file or directory; give the path"),
+        (["new", "program", "a.toml", "--for", "folder.csv"], "folder.csv: Is a directory; give the path"),
+        (["new", "program", "a.toml", "--for", "empty.py"], "empty.py: is empty; give the path"),
+        (["gate", "--markdown", "."], "--markdown .: is a folder; name the file"),
+        (["audit", "a..b", "--markdown", "folder.csv"], "--markdown folder.csv: is a folder; name the file"),
+        *(
+            ([*words, "--out", "text.txt"], "--out text.txt: cannot be written")
+            for words in (["report"], ["compare", "runs.csv", "--arm", "arm", "--metric", "loss=1"])
+        ),
         *(
             (words, "is not UTF-8; rename it")
             for words in (["report", "\udcff"], ["run", "small.toml", "--plugin", "\udcff.py"])
@@ -122,6 +132,9 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(folder):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, words, message, call_command):
+    (folder / "folder.csv").mkdir()
+    (folder / "empty.py").touch()
+    (folder / "runs.csv").write_text("arm,loss\na,1\nb,2\n")
     code, _, error = call_command(*words)
     assert code == 2
     assert message in error

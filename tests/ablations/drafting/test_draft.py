@@ -1,5 +1,6 @@
 """`new program FILE --for SCRIPT`: flags, seed and metrics are read from scripts of many styles."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,33 @@ def test_a_flag_whose_default_cannot_be_typed_is_left_out(tmp_path: Path, flag: 
     assert f"{flag}: left out" in lines
 
 
+REQUIRED = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("data")
+parser.add_argument("--lr", type=float, required=True)
+parser.add_argument("--kind", choices=["lstm", "gru"], required=True)
+parser.add_argument("--steps", type=int)
+parser.add_argument("--seed", type=int)
+print(f"val loss {1}")
+"""
+
+
+def test_flags_without_defaults_have_a_setting_and_an_arm_as_comments(tmp_path: Path) -> None:
+    write_draft(tmp_path, REQUIRED)
+    path = tmp_path / "mine.toml"
+    text = path.read_text()
+    assert "add --steps={steps} to run" in text
+    open_lines = [line for line in text.splitlines() if re.match(r"# (data|lr|kind) = ", line)]
+    for line in open_lines:
+        text = text.replace(line, line.removeprefix("# "))
+    path.write_text(text)
+    study = load_study(path)
+    settings = dict(study.baseline.make_unidentified_trial().flat_settings())
+    assert settings == {"data": "value", "lr": 0.1, "kind": "lstm"}
+    assert [arm.name for arm in study.arms[1:]] == ["data another", "lr 0.2", "kind gru"]
+
+
 @pytest.mark.parametrize(
     ("flags", "seed"),
     [
@@ -295,7 +323,7 @@ def test_what_a_logger_gets_is_read_from_its_files(tmp_path: Path, source: str, 
 @pytest.mark.parametrize(
     ("name", "content", "named"),
     [
-        ("nowhere.py", None, "no such file"),
+        ("nowhere.py", None, "No such file"),
         ("broken.py", b"def f(:\n", "line 1"),
         ("nul.py", b"x = '\0'\n", "null bytes"),
     ],

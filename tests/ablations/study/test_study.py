@@ -8,7 +8,6 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.plans.planning import make_plan
-from unrolled.ablations.study.arms import AA_NAME
 from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study import Study
@@ -16,6 +15,7 @@ from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
+from unrolled.bench.table_columns import AA_NAME
 
 TEXT = """
 name = "mine"

@@ -1,6 +1,7 @@
 """Verdicts on tables that this project did not make."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 from scipy import stats
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.designs import compare, compare_table, make_looked_design
+from tests.helpers.designs import compare, compare_table, make_arm, make_design, make_looked_design
 from tests.helpers.pages import read_arm_rows, read_page_text
 from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.metric import Metric
+from unrolled.bench.table_columns import AA_NAME
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
@@ -140,6 +142,20 @@ def test_the_first_look_of_a_pages_trials_is_compared() -> None:
     assert "first look" in format_screen(comparison)
     with raises_bad_input("first look", place="elsewhere.csv"):
         compare_table(trials.assign(first_look=False), columns)
+
+
+@pytest.mark.parametrize(("effect", "word"), [(0.0, "passed"), (0.5, "failed")])
+def test_the_aa_arm_of_a_pages_trials_is_a_check_there_too(effect: float, word: str, tmp_path) -> None:
+    arms = [make_arm(name, loss) for name, loss in (("base", 0.0), ("wide", 0.3), (AA_NAME, effect))]
+    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(make_design(arms)))))
+    columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
+    comparison = compare_table(trials, columns)
+    assert [arm.name for arm in comparison.judged_arms] == ["wide"]
+    assert f"A/A check {word} on 10 seeds" in format_screen(comparison)
+    assert f"A/A check {word}" in read_page_text(render(comparison, tmp_path))
+    other_baseline = compare_table(trials, replace(columns, baseline="wide"))
+    assert [arm.name for arm in other_baseline.judged_arms] == ["base", AA_NAME]
+    assert any(AA_NAME in doubt for doubt in other_baseline.design.doubts)
 
 
 # Rows that are not independent, and runs that have no number.

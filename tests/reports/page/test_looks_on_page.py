@@ -13,9 +13,10 @@ from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import BOTH, LOOKS, compare, design_arms, make_laddered_design, make_looked_design
 from tests.helpers.pages import parse_svgs, read_arm_rows, read_page_text
 from unrolled.ablations.training.terminal_table import print_arms
-from unrolled.reports.formats import format_number
+from unrolled.reports.formats import format_duration, format_number
 from unrolled.reports.page.exports import format_comparison_csv, format_comparison_markdown, format_trials_csv
 from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.summary import read_summary
 from unrolled.reports.words.caveats import (
     describe_decided,
     describe_futile_contrasts,
@@ -190,7 +191,8 @@ def test_a_direction_of_open_size_is_not_called_undecided():
 def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
     assert comparison.uncounted_count == 1 + 2 + 2 + 2
-    assert "7 beyond the looks that were taken do not count" in text
+    reasons = "seeds 15, 16, whose look is incomplete, and seeds 10, 11, whose contrast had ended"
+    assert f"7 beyond the looks that were taken do not count in verdicts or means: {reasons}." in text
     uncounted = list(
         comparison.table.loc[~comparison.table.counts, ["arm", "seed"]].itertuples(index=False, name=None)
     )
@@ -202,6 +204,12 @@ def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
     assert describe_trials(comparison).endswith(
         ", 3 trained for a look that is not complete"
     )  # one of base, two of weak
+
+
+def test_a_page_in_short_sums_the_seconds_that_the_table_of_trials_has(comparison, tmp_path):
+    page = render(comparison, tmp_path)
+    seconds = [float(row["seconds"]) for row in csv.DictReader(io.StringIO(format_trials_csv(comparison)))]
+    assert f"; {format_duration(sum(seconds))} of training" in read_summary(page).facts
 
 
 def test_sentences_on_looks_stand_once_and_only_where_there_are_several(text, tmp_path):

@@ -195,6 +195,16 @@ def test_levels_follow_the_rule_and_seeds_are_new(project: Path) -> None:
     assert "Other chains of this study" in (project / "out" / "strict" / "index.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "cure"), [((), "--incumbent main"), (("--incumbent", "main"), "--dry-run")]
+)
+def test_a_dry_run_of_a_new_chain_says_what_begins_it(
+    project: Path, words: tuple[str, ...], cure: str
+) -> None:
+    process = run_command(project, "judge", "HEAD", "--chain", "night", "--dry-run", *words)
+    assert process.returncode == 2 and cure in process.stderr.partition("; ")[2]
+
+
 def test_a_rewound_branch_is_told(project: Path) -> None:
     commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="1"))
     assert judge(project)[0] == 0
