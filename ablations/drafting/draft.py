@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from unrolled.ablations.drafting.library_flags import LIBRARIES, read_library_flags
 from unrolled.ablations.drafting.script_flags import Flag, find_seed, read_flags
 from unrolled.ablations.drafting.script_metrics import LOGGERS, is_judged, read_metrics
 from unrolled.bench.errors import BadInput, require
@@ -53,14 +54,10 @@ _FOLDER_FLAG = re.compile(
 """Names of flags for a folder that a script writes."""
 _UNREAD_PARSERS = (
     "HfArgumentParser",
-    "absl",
-    "click",
-    "fire",
     "gin",
     "hydra",
     "jsonargparse",
     "tap",
-    "typer",
     "tyro",
 )
 """Modules and classes whose flags are not read."""
@@ -94,7 +91,8 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
             f"is no Python that can be read ({error})", place=script, cure="mend it, or leave --for out"
         ) from error
     imports = {"", *(part for module in import_names(source) for part in module.split("."))}
-    flags = read_flags(tree)
+    library_flags = read_library_flags(tree, imports)
+    flags = [*read_flags(tree), *library_flags]
     if "TrainingArguments" in imports:  # transformers declares these options
         flags = [*flags, Flag("--seed", "", {}), Flag("--output_dir", "", {})]
     seed = find_seed(flags)
@@ -113,7 +111,9 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         remarks[flag.remark].append(flag.option)
     lines = [f"{', '.join(options)}: {remark}" for remark, options in remarks.items() if remark]
     lines += [
-        f"{reader}: the flags that it reads were not read" for reader in _UNREAD_PARSERS if reader in imports
+        f"{reader}: the flags that it reads were not read"
+        for reader in (*_UNREAD_PARSERS, *(() if library_flags else LIBRARIES))
+        if reader in imports
     ]
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
     lines += [f"{script}: {SPLITS_BY_SEED}"] * bool(seed and _SPLITTERS.search(source))

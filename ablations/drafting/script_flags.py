@@ -68,23 +68,41 @@ def name_of(node: ast.expr | None) -> str:
 
 def _read_call(call: ast.Call) -> Flag | None:
     """Return the flag that a call of `add_argument` declares; None if its name is no literal."""
-    names = [name for name in map(_read_literal, call.args) if isinstance(name, str)]
+    names = [name for name in map(read_literal, call.args) if isinstance(name, str)]
     if not names:
         return None
     option = next((name for name in names if name.startswith("--")), names[0])
     keys = {key.arg: key.value for key in call.keywords}
-    default, nargs, required = (_read_literal(keys.get(key)) for key in ("default", "nargs", "required"))
-    action = name_of(keys.get("action")) or _read_literal(keys.get("action")) or "store"
+    default, nargs, required = (read_literal(keys.get(key)) for key in ("default", "nargs", "required"))
+    action = name_of(keys.get("action")) or read_literal(keys.get("action")) or "store"
     if action in _SWITCHES:
         on, off = (side.format(option, option.lstrip("-")) for side in _SWITCHES[str(action)])
-        name = _read_literal(keys.get("dest")) or Flag(option, "", {}).name
-        return _read_switch(option, str(name), on, off, not on if default is None else default)
+        name = read_literal(keys.get("dest")) or Flag(option, "", {}).name
+        return read_switch(option, str(name), on, off, not on if default is None else default)
     if action != "store":
         return Flag(option, "", {}, "left out, as more than a value is taken")
     parser = name_of(keys["type"]) if "type" in keys else "str"
-    choices = _read_literal(keys.get("choices"))
-    takes_list = nargs not in (None, "?")
-    if default is None and (required or not (option.startswith("-") or nargs)):
+    return declare_flag(
+        option,
+        default,
+        parser,
+        choices=read_literal(keys.get("choices")),
+        required=bool(required or not (option.startswith("-") or nargs)),
+        takes_list=nargs not in (None, "?"),
+    )
+
+
+def declare_flag(
+    option: str,
+    default: Any,
+    parser: str,
+    *,
+    choices: Any = None,
+    required: bool = False,
+    takes_list: bool = False,
+) -> Flag:
+    """Return a flag that takes a value; a default of None is none."""
+    if default is None and required:
         flag = Flag(option, "", {}, "without a default: set in [baseline] what is required")
         flag = flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
     else:
@@ -101,7 +119,7 @@ def _find_example(choices: Any, parser: str) -> Scalar:
     return next(filter(_is_plain, values), of_parser)
 
 
-def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
+def read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
     """Return a flag that takes no value; `on` and `off` are its words."""
     if isinstance(default, bool) and (off if default else on):
         return Flag(option, f"{{{name}?{on}:{off}}}", {name: default})
@@ -114,7 +132,7 @@ def _read_value(option: str, default: Any, parser: str, takes_list: bool = False
     if default is None:
         return flag._replace(remark="left out, without a default")
     if isinstance(default, bool) and parser not in ("bool", "str"):  # these take every text as true
-        return _read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
+        return read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
     is_list = isinstance(default, list | tuple)
     is_odd = is_list != takes_list or (parser == "int" and isinstance(default, float))
     if is_odd or not all(map(_is_plain, default if is_list else [default])):
@@ -131,11 +149,11 @@ def _read_globals(tree: ast.Module) -> list[Flag]:
         if isinstance(node, ast.Expr) and name_of(node.value) == "exec":
             return flags
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            flags.append(_read_value(f"--{node.targets[0].id}", _read_literal(node.value), "literal_eval"))
+            flags.append(_read_value(f"--{node.targets[0].id}", read_literal(node.value), "literal_eval"))
     return []
 
 
-def _read_literal(node: ast.expr | None) -> Any:
+def read_literal(node: ast.expr | None) -> Any:
     """Return the value of a literal; None for no node, _UNKNOWN for what is no literal."""
     try:
         return node and ast.literal_eval(node)

@@ -1,6 +1,7 @@
 """A judge that is killed loses nothing, and two at once do not share a chain."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tests.ablations.commits.chain.chain_project import (
     STUDY,
+    TRAIN,
     commit_change,
     count_trials,
     judge,
@@ -21,9 +23,11 @@ from tests.ablations.commits.chain.chain_project import (
 )
 from tests.helpers import command_without_mlflow
 from tests.helpers.command_process import make_environment
+from tests.helpers.git_repository import git
 from unrolled.ablations.commits.chain.chain_record import read_chain
 from unrolled.ablations.commits.chain.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.plans.plan_store import load_plan
 from unrolled.bench.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
@@ -49,17 +53,22 @@ def long_project(tmp_path: Path) -> Path:
     return make_proposal(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 20]"))
 
 
-def test_a_killed_judge_goes_on_to_the_same_end(
-    long_project: Path, tmp_path: Path, wait_for: Callable[..., None]
-) -> None:
-    process = subprocess.Popen(
+def start_judge(folder: Path) -> subprocess.Popen[bytes]:
+    """Start to judge the proposal in a process group of its own."""
+    return subprocess.Popen(
         [sys.executable, command_without_mlflow.__file__, *WORDS],
-        cwd=long_project,
-        env=make_environment(long_project),
+        cwd=folder,
+        env=make_environment(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def test_a_killed_judge_goes_on_to_the_same_end(
+    long_project: Path, tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    process = start_judge(long_project)
     wait_for(lambda: (long_project / "results/trials").exists() and count_trials(long_project) >= 3)
     assert judge(long_project)[0] == 2, "another judge is on the chain"
     os.killpg(process.pid, signal.SIGKILL)
@@ -78,6 +87,39 @@ def test_a_killed_judge_goes_on_to_the_same_end(
     code, copy_facts = judge(copy)
     same = ("outcome", "seeds", "difference", "bound", "p", "level", "pairs")
     assert [copy_facts[key] for key in same] == [facts[key] for key in same]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_chain_of_noisy_programs_that_is_stopped_within_a_proposal_keeps_its_rules(
+    tmp_path: Path, wait_for: Callable[..., None], stop: signal.Signals
+) -> None:
+    folder = make_proposal(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 8]"))
+    git(folder, "checkout", "-q", "main")
+    noise = 'random.SystemRandom().gauss(0, 0.003); __import__("time").sleep(0.1)'
+    source = re.sub("^noise = .*$", f"noise = {noise}", TRAIN, flags=re.MULTILINE)
+    (folder / "train.py").write_text(source)
+    git(folder, "commit", "-qam", "noise")
+    for number, base in ((1, "0.8"), (2, "1.1")):
+        commit_change(folder, f"p{number}", model__py=model_source(BASE=base, STREAM=str(number)))
+        trained_before = count_trials(folder)
+        process = start_judge(folder)
+        wait_for(lambda least=trained_before + 2: count_trials(folder) >= least)
+        (os.killpg if stop == signal.SIGKILL else os.kill)(process.pid, stop)
+        process.communicate()
+        assert read_record(folder).proposals[-1].outcome == ""
+        if number == 2:  # another proposal is judged before this one is taken up again
+            commit_change(folder, "p3", model__py=model_source(BASE="1.2", STREAM="3"))
+            assert judge(folder, "--workers", "1")[1]["outcome"] == "discard"
+            git(folder, "checkout", "-q", "p2")
+        judge(folder, "--workers", "1")
+    proposals = read_record(folder).proposals
+    assert [(p.outcome, p.pairs) for p in proposals] == [("keep", 8), ("discard", 4), ("discard", 4)]
+    assert len({seed for p in proposals for seed in p.seeds}) == 3 * 8
+    assert count_trials(folder) == 2 * (8 + 4 + 4), "each pair of each look once"
+    distances = [load_plan(f"night-000{n}", Ledger(folder / "results")).nondeterminism for n in (1, 2, 3)]
+    assert distances[0]["loss"] > 0 and distances == distances[:1] * 3
+    pages = [folder / f"out/night/night-000{number}/index.html" for number in (1, 2, 3)]
+    assert all("Not deterministic" in page.read_text() for page in pages)
 
 
 def test_a_chain_with_a_missing_or_damaged_file_is_refused(project: Path) -> None:
