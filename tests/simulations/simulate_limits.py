@@ -2,7 +2,7 @@
 
     python tests/simulations/simulate_limits.py [STUDIES]
 
-prints the rates (1,000 studies: two minutes of CPU). "Looks" are those after 10, 15, 20, 30 and 40 seeds.
+prints the rates (1,000 studies: 45 seconds of CPU). "Looks" are those after 10, 15, 20, 30 and 40 seeds.
 """
 
 import math
