@@ -1,5 +1,6 @@
-"""Write study-file.md and api.md from the code (`make docs`); with --check only say what is out of date."""
+"""Write docs/study-file.md and docs/api.md from the code, as `make docs` does."""
 
+import argparse
 import dataclasses
 import inspect
 import json
@@ -235,8 +236,12 @@ def _section(title: str, content: str, introduction: str = "") -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing: only say what is out of date")
+    is_check = parser.parse_args().check
     for name, page in {"study-file.md": study_file, "api.md": public_api}.items():
         text = "\n".join([f"{INTRODUCTIONS[name]}\n", *page()])
-        if "--check" in sys.argv and text != (HERE / name).read_text("utf-8"):
+        if not is_check:
+            (HERE / name).write_text(text, "utf-8")
+        elif text != (HERE / name).read_text("utf-8"):
             sys.exit(f"docs/{name} is out of date: `make docs` renews it")
-        (HERE / name).write_text(text, "utf-8")

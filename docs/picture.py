@@ -1,6 +1,6 @@
 """Write the page of the results of `models` that ship, of which `make pictures` makes docs/report.png."""
 
-import sys
+import argparse
 from pathlib import Path
 
 from unrolled import shipped
@@ -8,4 +8,6 @@ from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.reports.page.render import render
 
 if __name__ == "__main__":
-    render(compare_study_table(shipped("models")), Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the page is written, as models/index.html")
+    render(compare_study_table(shipped("models")), parser.parse_args().folder)

@@ -26,7 +26,7 @@ AVERAGE = "on average"
 CONTEXTS = {
     BESIDE: "leave one out",
     ALONE: "add one",
-    AVERAGE: "over all settings of the other parts of this study, factorial",
+    AVERAGE: "over all settings of the other parts, factorial",
 }
 """Context → the name of its design. A context says how the other factors are set while one is switched on."""
 

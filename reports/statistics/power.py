@@ -40,7 +40,7 @@ STRETCH = {
 
 The columns are the two-sided levels in `_LEVELS`. The numbers are from 200,000 samples of normal pairs or
 more, and have standard errors of .002 from eight pairs on (`simulate_stretch` of
-tests/simulations/simulate_rules.py).
+tests/simulations/rules.py).
 """
 
 

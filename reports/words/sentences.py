@@ -181,8 +181,7 @@ def describe_aa_check(contrast: Contrast) -> str:
     if contrast.uses_signs or contrast.sd is None:
         return passed
     noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.zone
-    power = f"with 80 % power it would notice, at {format_p(SELF_CHECK_ALPHA)}"
-    return f"{passed}; {power}, a difference of {format_number(noticed, 1)} δ"
+    return f"{passed}; with 80 % power it would notice a difference of {format_number(noticed, 1)} δ"
 
 
 def fails_aa_check(contrast: Contrast) -> bool:

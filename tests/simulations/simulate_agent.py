@@ -11,6 +11,7 @@ other rules are called on the same program, as often as `AGENTS`:
 - "lower than the best": the candidate is trained once, and the best score so far stays
 """
 
+import argparse
 import json
 import math
 import random
@@ -303,7 +304,11 @@ def count_runs(folder: Path) -> int:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="a folder that is made, for the repository")
+    folder = parser.parse_args().folder
     folder.mkdir(parents=True)
     print(f"SD of equal programs' differences: {measure_spread():.2f}")
     print("   idea, its gain in SDs, the gain seen, pairs, level, outcome (exit code)")

@@ -19,6 +19,7 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
+from tests.simulations.command_line import read_numbers
 from tests.simulations.noise_laws import LAWS, SDS, t_tails
 from unrolled.reports.statistics import gain_test
 from unrolled.reports.statistics.chain_levels import compute_next_level, make_rule
@@ -253,6 +254,10 @@ def print_laws(chains: int) -> None:
     null = np.zeros((chains, PROPOSALS))
     course = judge_chain(null, SKEWED["exponential, rare bad runs"], Looks((8,)))
     print_course("exponential, rare bad runs, one look at 8 pairs", course)
+    print("\nfamily-wise: chains that keep one of sixty useless ideas")
+    for law in ("normal", "exponential", "lognormal", "a collapse in 5 %"):
+        course = judge_chain(np.zeros((chains, 60)), partial(draw_noise, law=law), rule="family-wise")
+        print(f"{law:62}{course.kept.any(1).mean():7.2f}", flush=True)
 
 
 def print_rules(chains: int) -> None:
@@ -314,7 +319,7 @@ def print_gains() -> None:
 
 
 if __name__ == "__main__":
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    (number,) = read_numbers(__doc__, chains=200)
     print_chains(number)
     print_laws(number)
     print_rules(number)

@@ -16,6 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
+from tests.simulations.command_line import read_numbers
 from tests.simulations.simulate_verdicts import LAWS
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
@@ -157,7 +158,7 @@ def print_expected() -> None:
 
 
 if __name__ == "__main__":
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    (number,) = read_numbers(__doc__, studies=200)
     print_stored(number)
     print_noise(number)
     print_expected()

@@ -8,9 +8,13 @@ others, alone and on average differed; now, where an interaction is shown. A sec
 
 import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
+
+from tests.simulations.command_line import read_numbers
 from unrolled.reports.statistics.factorial_effects import Cells, estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -69,7 +73,7 @@ def simulate_rates(effect: float, sd: float, studies: int, seed: int = 0) -> tup
 
 
 if __name__ == "__main__":
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    (number,) = read_numbers(__doc__, studies=400)
     print(f"{'effects that add up, each of':32}{'SD':>6}{'before':>8}{'now':>8}")
     for size, spread in product((0.5, 1.0, 1.5), (1.0, 1.5)):
         old, new = simulate_rates(size, spread, number)

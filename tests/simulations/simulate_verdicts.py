@@ -17,7 +17,8 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
-from tests.simulations import simulate_rules as rules
+from tests.simulations import rules
+from tests.simulations.command_line import read_numbers
 from tests.simulations.noise_laws import LAWS, Tails, both_tails, t_tails
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from unrolled.reports.statistics.expected_seeds import median_unbiased
@@ -275,8 +276,7 @@ def print_skewness(studies: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    contrasts = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
-    chosen_seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    contrasts, chosen_seed = read_numbers(__doc__, contrasts=40_000, seed=0)
     print(f"{'rates':62}{'before':>8}{'now':>8}")
     for line, *rates in tabulate_claims(contrasts, chosen_seed):
         print(f"{line:62}{rates[0]:>8}{rates[1]:>8}")

@@ -1,10 +1,14 @@
 """The simulations in short: what each rule of a verdict mends, within four standard errors."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.helpers.designs import four_errors
-from tests.simulations import simulate_rules as rules
+from tests.simulations import rules
 from tests.simulations.noise_laws import both_tails, t_tails
 from tests.simulations.simulate_interactions import simulate_rates as interaction_rates
 from tests.simulations.simulate_verdicts import (
@@ -120,3 +124,9 @@ def test_a_copied_run_differs_from_nothing():
     assert old_rate == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS))
     assert new_rate == 0
     assert rules.simulate_warnings("lognormal", 400, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("script", sorted(Path(__file__).parent.glob("simulate_*.py")), ids=lambda x: x.stem)
+def test_help_says_what_a_simulation_does(script):
+    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
+    assert "python tests/simulations/" in done.stdout

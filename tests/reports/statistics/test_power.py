@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from tests.helpers.designs import four_errors
-from tests.simulations.simulate_rules import simulate_stretch
+from tests.simulations.rules import simulate_stretch
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import mean_interval, moments
 from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
