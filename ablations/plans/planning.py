@@ -23,7 +23,8 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     arms = []
     # identified once for all seeds, which share code and data
     trials_by_arm = {arm.name: arm.make_unidentified_trial(device=device).identify() for arm in study.arms}
-    occasion = _name_occasion(trials_by_arm.values()) if judges_cost(study.metrics) else ""
+    first_trials = [replace(trials_by_arm[arm.name], seed=arm.seed_offset) for arm in study.arms]
+    occasion = _name_occasion(first_trials) if judges_cost(study.metrics) else ""
     for arm in study.arms:
         trial = replace(trials_by_arm[arm.name], occasion=occasion)
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
@@ -57,8 +58,8 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
 
 
 def _name_occasion(trials: Iterable[Trial]) -> str:
-    """Return a name for the training of these arms, whatever their seeds: sixteen hex digits."""
-    ids = sorted({replace(trial, seed=0).id for trial in trials})
+    """Return a name for the training of arms with these trials of one seed: sixteen hex digits."""
+    ids = sorted({trial.id for trial in trials})
     return hashlib.sha256(canonical_json(ids)).hexdigest()[:16]
 
 

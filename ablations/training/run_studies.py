@@ -35,6 +35,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
+from unrolled.ablations.training.outdated_times import explain_outdated, find_outdated_starts
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
@@ -111,11 +112,17 @@ def _run_study(
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
         if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
+        scheduler = SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry))
+        outdated_starts = find_outdated_starts(plan, scheduler)
+        if outdated_starts:
+            current_ids = scheduler.results.keys() - outdated_starts.keys()
+            scheduler = SeedScheduler(plan, {id: scheduler.results[id] for id in current_ids})
         with closing(Writer(find_tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry)),
+                scheduler=scheduler,
+                outdated_starts=outdated_starts,
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -178,6 +185,8 @@ def _prepare_training(study_run: StudyRun) -> None:
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
+    if study_run.outdated_starts:
+        print_line(explain_outdated(plan, study_run.outdated_starts.keys()))
     _check_arms(todo, study_run)
     plan = add_earlier_verdicts(plan, ledger)
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)

@@ -86,6 +86,7 @@ class StudyRun:
     options: RunOptions
     device: DeviceChoice
     budget: Budget
+    outdated_starts: Mapping[str, float] = field(default_factory=dict)  # see `find_outdated_starts`
     trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
@@ -142,7 +143,8 @@ class StudyRun:
                 self.ledger,
                 self.choose_conditions(trials),
                 should_retrain=lambda stored: (
-                    retries and plan.should_retrain(stored, retry=self.options.retry)
+                    self.outdated_starts.get(stored.trial.id) == stored.started
+                    or (retries and plan.should_retrain(stored, retry=self.options.retry))
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
                 make_study_result=plan.make_study_result,

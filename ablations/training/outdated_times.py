@@ -1,0 +1,40 @@
+"""Times of an earlier run, which are no evidence beside those of today."""
+
+from collections.abc import Set
+
+from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.bench.metric import judges_cost
+from unrolled.bench.phrases import join_first, plural
+
+
+def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, float]:
+    """Return the stored results that are trained again with others of their seed: trial → its start.
+
+    If a time, a speed or memory is judged, both sides of a pair are trained one after the other: on another
+    day a machine may be faster. Where a seed lacks a wanted trial, all its results are therefore outdated. A
+    trial is lacking if it failed and is retried, if a run was stopped, or if an arm goes on to later looks.
+    Failures that are not retried stay.
+    """
+    if not judges_cost(plan.metrics):
+        return {}
+    missing_ids = scheduler.possible_ids
+    seeds = [seed for seed in plan.seeds if any(arm.trial_ids[seed] in missing_ids for arm in plan.arms)]
+    ids = {arm.trial_ids[seed] for seed in seeds for arm in plan.arms}
+    return {
+        id: result.started
+        for id, result in scheduler.results.items()
+        if id in ids and result.status != "failed"
+    }
+
+
+def explain_outdated(plan: Plan, outdated_ids: Set[str]) -> str:
+    """Return a line on results that are trained again."""
+    seeds = [
+        str(seed) for seed in plan.seeds if any(arm.trial_ids[seed] in outdated_ids for arm in plan.arms)
+    ]
+    results = plural(len(outdated_ids), "result")
+    return (
+        f"seed{'s' * (len(seeds) > 1)} {join_first(seeds, 5)}: {results} of an earlier run measured again, "
+        "as a time of another day is no evidence"
+    )
