@@ -1,5 +1,6 @@
 """The design of a table from elsewhere: its arms, how they are paired, and the warnings of its page."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,6 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
-from unrolled.reports.compare.replicates import measure_printing_noise
 from unrolled.reports.compare.row_matches import read_row_matches
 from unrolled.reports.foreign.columns import (
     FOLDS_CURE,
@@ -27,7 +27,8 @@ from unrolled.reports.statistics.values import count_decimals
 
 FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
-MOST_ITEMS = 1000  # two shares of so many items, or of fewer, may be equal by chance
+MOST_ITEMS = 20_000  # items that a share may have
+RARE = 0.001  # chance below which equal numbers are told
 _REPEATS = {"repeat", "repeats", "repetition", "repetitions"}  # columns that tell repeated validations apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -159,13 +160,13 @@ def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -
     yield from filter(None, (_describe_unit(table, metric) for metric in columns.metrics))
     if repeated := [*_find_repeated(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
-        yield f"all numbers stand in several rows, which are then not independent runs: {names}"
+        yield f"all numbers stand in several rows, which may be copies of fewer runs: {names}"
     for metric in columns.metrics:
         arms = [arm for arm in _find_few_numbers(table, metric) if arm not in repeated]
         if names := join_first_names([shorten(name) for name in arms], 5):
             yield (
-                f"half of the rows or more repeat a {metric.name} that is too fine to be equal by chance, "
-                f"and may be copies of fewer runs: {names}"
+                f"half of the rows or more repeat a number of {metric.name}, more than by chance, and may be "
+                f"copies of fewer runs: {names}"
             )
 
 
@@ -220,43 +221,48 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 
 
 def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Yield the arms in which at least half of the numbers are repeats, though too fine to repeat by chance.
+    """Yield the arms in which at least half of the numbers are repeats, and more than chance repeats.
 
-    None are returned if all numbers lie on a grid, unless some arm has five or more that all differ. Arms
-    with one number in all rows are not returned: see `find_one_run_seeds`.
+    The best and the worst number of the table may be limits, which many runs reach: their rows do not count.
+    Arms with one number in all rows are not returned: see `find_one_run_seeds`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
-    by_arm = numbers.groupby(table.arm, sort=False)
-    differ = any(xs.is_unique and len(xs) >= FEWEST_SEEDS for _, xs in by_arm)
-    levels = numbers.unique()
-    if not is_reproducible(metric.name) or _are_fractions(levels) or (_lie_on_grid(levels) and not differ):
+    if numbers.empty or not is_reproducible(metric.name):
         return
-    for arm, xs in by_arm:
-        distinct = xs.nunique()
-        is_fine = measure_printing_noise(metric, [*map(metric.to_judged_scale, xs)]) > 0
-        if is_fine and len(xs) >= FEWEST_SEEDS and 1 < distinct <= len(xs) / 2:
+    step = _find_step(numbers.unique())
+    limits = numbers.min(), numbers.max()
+    for arm, xs in numbers.groupby(table.arm, sort=False):
+        counts = xs[~xs.isin(limits)].value_counts()
+        ties = int((counts * (counts - 1) // 2).sum())
+        has_few = len(xs) >= FEWEST_SEEDS and 1 < xs.nunique() <= len(xs) / 2
+        if has_few and ties and _find_chance_of_ties(ties, len(xs), xs.std() / step) < RARE:
             yield str(arm)
 
 
-def _are_fractions(levels: Floats) -> bool:
-    """Return True if all levels are shares of one number of items, up to 1,000: .25, .5, .75 are of 4."""
-    items = np.arange(1, MOST_ITEMS + 1)[:, None]
-    rounding = 10.0 ** -count_decimals(levels)
-    for unit in (1.0, 100.0):
+def _find_step(levels: Floats) -> float:
+    """Return the distance between numbers that are possible: of shares of 50 items 0.02, else the last digit.
+
+    Shares are those of the smallest number of items, up to `MOST_ITEMS`, that explains all levels.
+    """
+    last_digit: float = 10.0 ** -count_decimals(levels)
+    for unit in (1.0, 100.0):  # a share, or per cent
+        items = np.arange(1, min(MOST_ITEMS, unit / last_digit) + 1)[:, None]
         counts = levels / unit * items
-        if (np.abs(counts - counts.round()) <= 0.51 * rounding / unit * items + 1e-9).all(axis=1).any():
-            return True
-    return False
+        is_share = (np.abs(counts - counts.round()) <= 0.51 * last_digit / unit * items + 1e-9).all(axis=1)
+        if levels.max() <= unit and is_share.any():
+            return unit / float(items[is_share.argmax(), 0])
+    return last_digit
 
 
-def _lie_on_grid(levels: Floats) -> bool:
-    """Return True if all gaps between levels are multiples of the smallest: shares of 5,000 items, say."""
-    gaps = np.diff(np.sort(levels))
-    if len(gaps) < 2:
-        return True
-    steps = (gaps / gaps.min()).round()
-    rounding = 10.0 ** -count_decimals(levels)
-    return bool((np.abs(gaps - steps * gaps.min()) <= rounding * (1 + steps)).all())
+def _find_chance_of_ties(ties: int, n: int, spread: float) -> float:
+    """Return the chance of so many pairs of equal numbers among `n`, which vary by `spread` steps (SD).
+
+    Two normal numbers are equal with a chance of 1/(2 √π SD); the number of such pairs is about Poisson.
+    """
+    from scipy import special  # takes half a second
+
+    expected = n * (n - 1) / 2 / (2 * math.sqrt(math.pi) * spread)
+    return float(special.pdtrc(ties - 1, expected))
 
 
 def _rank_first(table: pd.DataFrame, metric: str) -> str:

@@ -124,8 +124,13 @@ def test_two_arms_that_both_repeat_fine_numbers_are_doubted() -> None:
     assert any("fewer runs" in doubt for doubt in compare_table(frame, COLUMNS).design.doubts)
 
 
-def test_shares_of_many_items_may_be_equal_by_chance() -> None:
-    numbers = [round(items / 7321, 6) for items in (6500, 6501, 6500, 6502, 6501, 6500, 6500, 6502)]
-    frame = pd.DataFrame({"arm": ["a"] * 8 + ["b"] * 8, "seed": [*range(8)] * 2, "accuracy": numbers * 2})
-    frame.loc[8, "accuracy"] = round(6498 / 7321, 6)
-    assert not compare_table(frame, COLUMNS).design.doubts
+@pytest.mark.parametrize("spread", [1.0, 2.0, 25.0])
+def test_shares_of_many_items_may_be_equal_by_chance(spread: float) -> None:
+    """A probe of small spread beside a net of large spread was doubted in .22 to .57 of honest tables."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        items = np.concatenate([rng.normal(9300, 25, 10), rng.normal(9100, spread, 10)]).round()
+        frame = pd.DataFrame(
+            {"arm": ["a"] * 10 + ["b"] * 10, "seed": [*range(10)] * 2, "accuracy": items / 10_000}
+        )
+        assert not any("fewer runs" in doubt for doubt in compare_table(frame, COLUMNS).design.doubts)

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.helpers.arms import make_arm
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.designs import compare, compare_table, make_arm, make_design, make_looked_design
+from tests.helpers.designs import compare, compare_table, design_arms, make_looked_design
 from tests.helpers.pages import read_arm_rows, read_page_text
 from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.metric import Metric
@@ -147,7 +148,7 @@ def test_the_first_look_of_a_pages_trials_is_compared() -> None:
 @pytest.mark.parametrize(("effect", "word"), [(0.0, "passed"), (0.5, "failed")])
 def test_the_aa_arm_of_a_pages_trials_is_a_check_there_too(effect: float, word: str, tmp_path) -> None:
     arms = [make_arm(name, loss) for name, loss in (("base", 0.0), ("wide", 0.3), (AA_NAME, effect))]
-    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(make_design(arms)))))
+    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(design_arms(arms)))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
     comparison = compare_table(trials, columns)
     assert [arm.name for arm in comparison.judged_arms] == ["wide"]
