@@ -19,6 +19,8 @@ from unrolled.bench import machine
 from unrolled.bench.devices import list_visible_gpus
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
+from unrolled.bench.formats import MLFLOW
+from unrolled.bench.formats.mlflow_store import read_mlflow
 from unrolled.bench.git import HOOK_VARIABLES
 from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
@@ -33,7 +35,7 @@ from unrolled.bench.program.import_report import (
 )
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
-from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_metrics_files, read_mlflow
+from unrolled.bench.program.output import ReportedMetrics, read_metrics_files
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
