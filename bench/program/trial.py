@@ -142,9 +142,9 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return StudyResult(replace(result, status="diverged", reason=reason))
+                return StudyResult(replace(result, status="diverged", reason=reason, cause=""))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return StudyResult(replace(result, status="failed", reason=not_number))
+                return StudyResult(replace(result, status="failed", reason=not_number, cause=""))
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
         if missing_metric is None or not result.done:
             return StudyResult(result)
