@@ -70,7 +70,11 @@ _CONTENTS: dict[Path, str] = {}
 
 ROOT = Path(__file__).parents[1]
 RUNNER = tuple(ROOT / "ablations" / name for name in ("ledger.py", "runner/child.py", "runner/process.py"))
-"""Files that measure, carry or write the numbers of every result, whatever trains it."""
+"""Files that measure, carry or write the numbers of every result, whatever trains it.
+
+They are named here, and `ablations` does not register them, as a trial is also identified where no runner is
+loaded: its identity would depend on what was imported before.
+"""
 
 
 def record_content(path: Path, content: bytes) -> None:

@@ -30,7 +30,7 @@ class MlflowMetrics:
     gpu_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics at the end of tables, if a study is trained on a GPU."""
     curve_metrics: ClassVar[tuple[str, ...]] = ()
-    """Metrics whose curves are drawn; () for the judged ones."""
+    """Metrics whose curves MLflow draws; () for the judged ones."""
     derived_metrics: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
     """Metrics whose mean is a function of another metric's mean: that metric, and the function."""
     first_step: ClassVar[int] = 0
@@ -40,6 +40,10 @@ class MlflowMetrics:
         """Return the metrics of a table."""
         gpu_metrics = self.gpu_metrics if on_a_gpu else ()
         return list(dict.fromkeys([*self.leading_metrics, *judged, *self.trailing_metrics, *gpu_metrics]))
+
+    def list_curves(self, judged: Sequence[str]) -> Sequence[str]:
+        """Return the metrics whose curves MLflow draws."""
+        return self.curve_metrics or judged
 
     def collect_final_numbers(self, result: Result) -> dict[str, float]:
         """Return the final numbers of a trial."""

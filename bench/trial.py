@@ -9,6 +9,7 @@ import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
@@ -230,6 +231,14 @@ def find_trial_type(trainer: str) -> type[Trial]:
     return trial_class
 
 
+class Cause(StrEnum):
+    """The causes of a failure on which more depends than the words of its reason, which begin with them."""
+
+    TIME_LIMIT = "time limit"
+    DISK_LIMIT = "disk limit"
+    EXIT_CODE = "exit code"
+
+
 DETAIL_FIELDS = ("curves", "records", "trace", "output")
 """Fields of Result that no comparison of arms uses: the ledger keeps them in a separate file."""
 
@@ -274,6 +283,7 @@ class Result:
     trial: Trial
     status: str  # done | diverged | failed
     reason: str = ""
+    cause: str = ""  # cause of a failure, if it is one of Cause
     attempts: int = 1
     started: float = 0.0  # unix seconds
     attempt_seconds: float = 0.0  # seconds of the last attempt, from the start of its process to its end
@@ -298,8 +308,8 @@ class Result:
 
     @property
     def stopped_by_limit(self) -> bool:
-        """True if a limit of time or of disk, with which the reason begins, ended it: it may be resumed."""
-        return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
+        """True if a limit of time or of disk ended it: it may be resumed."""
+        return self.cause in (Cause.TIME_LIMIT, Cause.DISK_LIMIT)
 
     @property
     def total_seconds(self) -> float:
@@ -357,9 +367,6 @@ makes a StudyResult of it. Seeds are wanted, arms compared and pages written by 
 """
 
 STATUSES = ("done", "diverged", "failed")
-
-TIME_LIMIT = "time limit"  # beginning of the reason of a trial that took too long
-DISK_LIMIT = "disk limit"  # beginning of the reason of a trial that wrote too much
 
 
 def make_failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:

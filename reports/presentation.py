@@ -47,6 +47,7 @@ class Presentation:
     template: str = "report.html"
     extras_import: str = ""
     curves_import: str = ""
+    curve_metrics: tuple[str, ...] = ()  # metrics of `Result.curves` that pages draw; () for any of them
     step: str = "step or epoch"  # what curves are drawn against
     interval_clause: str = ""  # text after "intervals are over seeds", such as ", given the validation set"
     sample_records: tuple[str, ...] = ()  # records that a page shows for one trial an arm

@@ -69,7 +69,7 @@ def _make_arm_run(
         settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
         title=_format_title(measured, plan.metrics[0], scale),
         metrics=_collect_means(measured, plan),
-        curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics, mlflow_metrics.first_step),
+        curves=_average_curves(measured, mlflow_metrics.list_curves(metrics), mlflow_metrics.first_step),
         coverage=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.attempt_seconds for result in results), default=0.0),

@@ -55,12 +55,14 @@ def collect_report_parts(
 def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
-    The details are records, and the curves that are drawn (of a program, all). Thousands of results are in
-    memory at once, so that a curve is an array of shape (points, 2). Records that pages show of one trial per
-    arm are kept only of its first finished trial.
+    The details are records, and the curves that its page or MLflow draws. Thousands of results are in memory
+    at once, so that a curve is an array of shape (points, 2). Records that pages show of one trial per arm
+    are kept only of its first finished trial.
     """
-    drawn_curves = plan.mlflow_metrics.curve_metrics
-    single_records = find_presentation(plan).sample_records
+    presentation = find_presentation(plan)
+    single_records = presentation.sample_records
+    judged_metrics = [metric.name for metric in plan.metrics]
+    drawn_curves = {*presentation.curve_metrics, *plan.mlflow_metrics.list_curves(judged_metrics)}
     sampled_arms: set[str] = set()
     results: dict[str, StudyResult] = {}
     for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
@@ -71,7 +73,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
-            if not drawn_curves or name in drawn_curves
+            if not presentation.curve_metrics or name in drawn_curves
         }
         records = {key: record for key, record in result.records.items() if key not in single_records}
         if result.done and arm_name not in sampled_arms and len(records) < len(result.records):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from unrolled.ablations.drafting.script_flags import name_of
 from unrolled.bench.errors import BadInput
+from unrolled.bench.formats import MLFLOW
 from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_reproducible
-from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.table_columns import STUDY_COLUMNS
 
 LOGGERS = {

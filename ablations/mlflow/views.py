@@ -137,7 +137,7 @@ def _list_table_metrics(plan: Plan) -> list[str]:
 
 def _make_chart_section(plan: Plan) -> dict[str, object]:
     """Return the first section of charts."""
-    curves = plan.mlflow_metrics.curve_metrics or [metric.name for metric in plan.metrics]
+    curves = plan.mlflow_metrics.list_curves([metric.name for metric in plan.metrics])
     charts = [*(("BAR", name) for name in _list_table_metrics(plan)), *(("LINE", name) for name in curves)]
     cards = [_make_chart_card(chart_type, make_metric_key(name)) for chart_type, name in charts]
     section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}

@@ -39,7 +39,7 @@ from unrolled.bench.devices import Gpu, make_visibility_variables
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import plural
-from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, make_failed_result
+from unrolled.bench.trial import STATUSES, Cause, Result, Trial, make_failed_result
 
 ENVIRONMENT = {
     # One thread a process: two threads in a process collapse on a busy machine.
@@ -115,7 +115,9 @@ def run_alone(
         if result or attempt.timed_out or not was_killed or number >= conditions.limits.attempts:
             break
     result = result or make_failed_result(
-        trial, _describe_failure(attempt, conditions.limits.time_limit, number)
+        trial,
+        _describe_failure(attempt, conditions.limits.time_limit, number),
+        cause=Cause.TIME_LIMIT if attempt.timed_out else "",
     )
     has_quality = result.done and any(
         find_kind(name, trial.metric_kinds()) == "quality" for name in result.metrics
@@ -163,7 +165,7 @@ def _describe_checkpoint(checkpoints: Path, result: Result) -> str:
 def _describe_failure(attempt: _Attempt, seconds: float, attempts: int) -> str:
     """Return why the last attempt has no result; `seconds` is its time limit."""
     if attempt.timed_out:
-        return f"{TIME_LIMIT} of {seconds:g} s: --time-limit, or the study, sets it"
+        return f"{Cause.TIME_LIMIT} of {seconds:g} s: --time-limit, or the study, sets it"
     if attempt.code < 0:
         return f"killed by signal {-attempt.code} ({plural(attempts, 'attempt')})"
     if attempt.code == FORK_SERVER_LOST:
@@ -187,7 +189,7 @@ def _read_answer(trial: Trial, answer: bytes) -> Result | None:
 def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
     """Return the trial's result from plain data. Raises one of MALFORMED_DATA_ERRORS for an invalid field."""
     result = Result.from_dict(data)
-    types = {"status": str, "reason": str, "output": str, "attempts": int}
+    types = {"status": str, "reason": str, "cause": str, "output": str, "attempts": int}
     wrong = [name for name, type_ in types.items() if type(getattr(result, name)) is not type_]
     if wrong or result.status not in STATUSES:
         raise ValueError(*wrong or ["status"])

@@ -12,15 +12,14 @@ from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
+from unrolled.bench.formats import MLFLOW, find_format
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
-from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_columns import STUDY_COLUMNS
-from unrolled.bench.table_files import find_format
 from unrolled.bench.trial import Scalar
 
 _SHELL_WORDS = {"|", "||", "&&", ">", ">>", "<", "2>&1"}

@@ -15,10 +15,11 @@ from unrolled.ablations.mlflow.experiment import (
     read_trial_runs,
 )
 from unrolled.bench.errors import require
+from unrolled.bench.formats import FORMATS, find_format
 from unrolled.bench.phrases import plural
 from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.table_columns import FIRST_LOOK, STANDING
-from unrolled.bench.table_files import FORMATS, read_rows
+from unrolled.bench.table_files import read_rows
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.formats import join_first_names
 
@@ -40,7 +41,7 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
         path.open("rb").close()
     except OSError as error:
         raise explain_unread_file(error, path, f"give {KNOWN_SOURCES}") from error
-    rows = read_rows(path, finished=True)
+    rows = read_rows(path, find_format(path.name), finished=True)
     require(rows, "has no rows", place=path, cure="give a table with results")
     return pd.DataFrame(rows)
 

@@ -33,7 +33,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.study_design import StoppingRule
-from unrolled.bench.trial import Result, StudyResult
+from unrolled.bench.trial import Cause, Result, StudyResult
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
 SEEDS_AFTER_TIE = 5  # number of seeds if the numbers of the first seeds are equal
@@ -115,7 +115,7 @@ def _refuse_failure(result: StudyResult, arm: PlannedArm, seed: int, key: str = 
     """Raise BadInput for a trial that failed."""
     reason = format_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
-    if reason.startswith("exit code") and result.curves:  # the program had begun to train
+    if result.cause == Cause.EXIT_CODE and result.curves:  # the program had begun to train
         cure = cure or "where training diverges, let it report NaN"
     has_result = result.done or result.diverged
     require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)

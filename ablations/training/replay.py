@@ -36,6 +36,7 @@ class Replay(NamedTuple):
     difference: str = ""  # the first difference, and the kinds of machine if they differ
     obstacle: str = ""  # why it could not be trained again
     new_result: Result | None = None  # result of the second training
+    was_interrupted: bool = False  # whether Ctrl-C came before it was trained
 
 
 def replay_sample(
@@ -81,7 +82,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         reported_metrics & plan.unjudged_distances.keys() - {*outcomes[0].result.trial.metric_kinds()}
     )
     print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
-    if obstacles["interrupted"] and not differing_outcomes:
+    if any(outcome.was_interrupted for outcome in outcomes) and not differing_outcomes:
         return 130
     return 0 if equal_count == len(outcomes) else 1
 
@@ -175,7 +176,7 @@ def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
     """Return the outcome of a second training. `reason` says why it may differ; "" if it must not."""
     if new_result is None:
-        return Replay(result, obstacle="interrupted")
+        return Replay(result, obstacle="interrupted", was_interrupted=True)
     new_result = plan.make_study_result(new_result)
     if not (new_result.done or new_result.diverged):
         return Replay(result, obstacle=format_reason(new_result))

@@ -28,7 +28,7 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.trial import TIME_LIMIT, StudyResult, Trial
+from unrolled.bench.trial import Cause, StudyResult, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
 
@@ -269,7 +269,7 @@ def check_first_batches(
     for name, trial in arms.items():
         if (result := results.get(trial.id)) and not result.done:
             reason = format_reason(result)
-            if reason.startswith(TIME_LIMIT):
+            if result.cause == Cause.TIME_LIMIT:
                 cure = "lower what makes it large (layers, hidden, window, batch, the text)"
                 reason = f"its first batch takes more than {seconds:g} s: {cure}"
             raise BadInput(reason, place=f"arm {name!r}")

@@ -16,7 +16,11 @@ MESSAGE_LINES = 5  # lines of an exception that the reason of a failure quotes
 
 
 class Failure(Exception):
-    """A program has failed. The message is the reason of its result."""
+    """A program has failed. The message is the reason of its result, and `cause` the result's `cause`."""
+
+    def __init__(self, reason: str, cause: str = "") -> None:
+        super().__init__(reason)
+        self.cause = cause
 
 
 class Listener:

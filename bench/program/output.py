@@ -6,19 +6,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.formats import find_format
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # columns that make a row a point of a curve
-MLFLOW = "mlflow"
-"""Stands for a file of metrics: the program logs them to MLflow."""
 LARGEST_STEP = 2**53  # a row with a larger step, or with NaN, is no point of a curve
 
 
@@ -118,30 +116,16 @@ def read_metrics_files(
     not_numbers: dict[str, str] = {}
     for path in paths:
         try:
-            rows_of_file = list(patterns.match_file(path) if patterns else read_rows(path, rows_key))
+            if patterns:
+                rows_of_file = list(patterns.match_file(path))
+            else:
+                rows_of_file = read_rows(path, find_format(pattern), rows_key)
         except BadInput as error:
             error.place = f"its {path.name}"
             raise
         rows += rows_of_file
         not_numbers |= _find_text(rows_of_file, path.name)
     return rows, not_numbers
-
-
-def read_mlflow(folder: Path) -> list[Row]:
-    """Return the metrics in MLflow's file store by their names, a row for each value, oldest first.
-
-    Each metric has a file with a line for each value: time, value and step; a metric of a data set, as
-    autolog logs for scikit-learn, also has the set's name and digest. Raises BadInput if there is no metric.
-    """
-    values: list[tuple[int, Row]] = []
-    for metrics in folder.glob("*/*/metrics"):
-        for path in filter(Path.is_file, metrics.rglob("*")):
-            for line in path.read_text("utf-8").splitlines():
-                moment, value, step = line.split(" ")[:3]
-                row = {"step": int(step), path.relative_to(metrics).as_posix(): float(value)}
-                values.append((int(moment), row))
-    require(values, "it logged no metric to MLflow", cure="log one, or let autolog do it")
-    return [row for _, row in sorted(values, key=itemgetter(0))]
 
 
 def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:

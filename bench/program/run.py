@@ -19,6 +19,8 @@ from unrolled.bench import machine
 from unrolled.bench.devices import list_visible_gpus
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
+from unrolled.bench.formats import MLFLOW
+from unrolled.bench.formats.mlflow_store import read_mlflow
 from unrolled.bench.git import HOOK_VARIABLES
 from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
@@ -33,11 +35,11 @@ from unrolled.bench.program.import_report import (
 )
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
-from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_metrics_files, read_mlflow
+from unrolled.bench.program.output import ReportedMetrics, read_metrics_files
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
-from unrolled.bench.trial import Result, make_failed_result
+from unrolled.bench.trial import Cause, Result, make_failed_result
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
@@ -59,11 +61,13 @@ def run_trial(trial: ProgramTrial) -> Result:
     if not trial.metrics_source:  # a program with a file of metrics keeps its rows itself
         reported.open_journal(out.with_suffix(".rows"))
     reason = ""
+    cause = ""
     try:
         with limit_folder_size(trial, out):
             end = (_call_function if trial.function else _run_command)(trial, out, reported)
     except Failure as error:
         reason = str(error)
+        cause = error.cause
         end = time.perf_counter()
     facts = {
         "started": started,
@@ -73,7 +77,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     }
     reason = reason or _find_other_setting(trial, reported)
     if reason:
-        return make_failed_result(trial, reason + _find_hidden_file(trial, reason), **facts)
+        return make_failed_result(trial, reason + _find_hidden_file(trial, reason), cause=cause, **facts)
     keep_files(trial, out)
     witnesses = {
         name: {"ok": True, "declared": value, "seen": value}
@@ -163,7 +167,7 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
         os.kill(os.getpid(), -code)
     if code:
         reason = listener.last_exception or listener.last_line or "it printed nothing"
-        raise Failure(f"exit code {code}: {reason[:REASON_LENGTH]}")
+        raise Failure(f"{Cause.EXIT_CODE} {code}: {reason[:REASON_LENGTH]}", Cause.EXIT_CODE)
     return end
 
 

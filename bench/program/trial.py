@@ -14,7 +14,7 @@ from unrolled.bench.metric import LARGEST, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
-from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
+from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program, list_readers
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.trial import FileState, Result, Scalar, StudyResult, Trial, canonical_json
@@ -142,9 +142,9 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return StudyResult(replace(result, status="diverged", reason=reason))
+                return StudyResult(replace(result, status="diverged", reason=reason, cause=""))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return StudyResult(replace(result, status="failed", reason=not_number))
+                return StudyResult(replace(result, status="failed", reason=not_number, cause=""))
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
         if missing_metric is None or not result.done:
             return StudyResult(result)
@@ -210,6 +210,7 @@ class ProgramTrial(Trial):
             code=self.code_patterns,
             data=self.data_patterns,
             packages=self.packages,
+            readers=list_readers(self.metrics_source, has_patterns=bool(self.patterns)),
         )
 
     @property

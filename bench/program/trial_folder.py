@@ -15,7 +15,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.program.listener import Failure
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import DISK_LIMIT, canonical_json
+from unrolled.bench.trial import Cause, canonical_json
 
 CHECK_SECONDS = 1.0  # seconds between two checks of the folder's size
 
@@ -56,9 +56,8 @@ def limit_folder_size(trial: ProgramTrial, out: Path) -> Iterator[None]:
     ended = threading.Event()
 
     def raise_failure(*_: object) -> None:
-        raise Failure(
-            f"{DISK_LIMIT} of {trial.disk_limit:,} MiB: write less to {{out}}, or raise `disk` in [program]"
-        )
+        cure = "write less to {out}, or raise `disk` in [program]"
+        raise Failure(f"{Cause.DISK_LIMIT} of {trial.disk_limit:,} MiB: {cure}", Cause.DISK_LIMIT)
 
     def watch_size() -> None:
         while not ended.wait(CHECK_SECONDS):

@@ -90,21 +90,28 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
         "    ),\n",
     ),
 ]
-FORMAT = [
+PAIRS = '''"""Files of lines such as loss=0.5, .pairs, which are one row."""
+
+from pathlib import Path
+
+from unrolled.bench.table_files import Format, Row
+
+
+def read_pairs(path: Path) -> list[Row]:
+    """Return the row."""
+    pairs = (line.split("=") for line in path.read_text().splitlines())
+    return [{name: float(cell) for name, cell in pairs}]
+
+
+PAIRS = Format(read_pairs)
+'''
+FORMAT = [  # of which PAIRS is a file
     (
-        "bench/table_files.py",
-        "FORMATS = {\n",
-        "def read_pairs(path: Path) -> list[Row]:\n"
-        '    """Return one row, of lines such as loss=0.5."""\n'
-        '    pairs = (line.split("=") for line in path.read_text().splitlines())\n'
-        "    return [{name: _parse_cell(cell) for name, cell in pairs}]\n\n\n"
-        "FORMATS = {\n",
+        "bench/formats/__init__.py",
+        "from unrolled.bench.formats.parquet import",
+        "from unrolled.bench.formats.pairs import PAIRS\nfrom unrolled.bench.formats.parquet import",
     ),
-    (
-        "bench/table_files.py",
-        '    ".parquet": Format(',
-        '    ".pairs": Format(read_pairs),\n    ".parquet": Format(',
-    ),
+    ("bench/formats/__init__.py", '    ".parquet": ', '    ".pairs": PAIRS,\n    ".parquet": '),
 ]
 FIGURE = [
     (
@@ -173,6 +180,14 @@ for study in ("regularization", "models"):
 print(json.dumps(descriptions))
 """
 
+IDENTIFY = """
+from unrolled.bench.program.trial import ProgramTrial
+
+for source in ("", "{out}/m.csv", "mlflow"):
+    trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=".", metrics_source=source)
+    print(trial.identify().id)
+"""
+
 
 @pytest.fixture(scope="module")
 def changed_project(tmp_path_factory) -> Path:
@@ -180,6 +195,7 @@ def changed_project(tmp_path_factory) -> Path:
     copy = tmp_path_factory.mktemp("project")
     for name in ("bench", "ablations", "reports", "unrolled"):
         shutil.copytree(ROOT / name, copy / name, symlinks=True)
+    (copy / "bench/formats/pairs.py").write_text(PAIRS)
     for file, text, replacement in (*METRIC, *CLOCK, *CURVE, *OPTION, *FORMAT, *FIGURE):
         path = copy / file
         assert path.read_text().count(text) == 1, f"{file}: {text}"
@@ -232,3 +248,10 @@ def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     losses = [result.metrics["loss"] for result in Ledger(tmp_path / "results").read_all_results()]
     assert len(losses) == 4
     assert all(0.7 <= loss <= 1.0 for loss in losses), "1 - rate, and a tenth of noise"
+
+
+def test_a_new_format_changes_no_trial_whose_numbers_another_one_reads(changed_project, tmp_path):
+    (tmp_path / "train.py").write_text(PROGRAM)
+    ids, ids_of_copy = (start_program(root, tmp_path, "-c", IDENTIFY) for root in (ROOT, changed_project))
+    assert len({*ids.split()}) == 3
+    assert ids == ids_of_copy

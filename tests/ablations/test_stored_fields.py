@@ -10,7 +10,7 @@ from unrolled.bench.trial import RESULT_FORMAT, Result
 
 NAMES = {
     Result: """
-        trial status reason attempts started attempt_seconds curves metrics witnesses fingerprints
+        trial status reason cause attempts started attempt_seconds curves metrics witnesses fingerprints
         records trace provenance output
     """,
     Plan: """

@@ -10,8 +10,9 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.tables import table_reader
-from unrolled.bench import table_files
-from unrolled.bench.table_files import FORMATS, Format, find_format, parse_row, read_rows
+from unrolled.bench.formats import FORMATS, find_format
+from unrolled.bench.formats.parquet import read_parquet
+from unrolled.bench.table_files import Format, Row, parse_row, read_rows
 
 ROWS = [{"step": 1, "loss": 0.5, "note": "a, b"}, {"step": 2, "loss": math.inf, "note": None}]
 FRAME = pd.DataFrame(ROWS)
@@ -27,10 +28,15 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def read_file(path: Path, *, finished: bool = False) -> list[Row]:
+    """Return the rows of a file in the format that its name says."""
+    return read_rows(path, find_format(path.name), finished=finished)
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_has_the_same_rows(tmp_path: Path, name: str) -> None:
     WRITERS[name](tmp_path / name)
-    assert read_rows(tmp_path / name) == ROWS
+    assert read_file(tmp_path / name) == ROWS
     assert {Path(name).suffix.lower() for name in WRITERS} == FORMATS.keys()
 
 
@@ -39,7 +45,7 @@ def test_a_cell_is_a_number_a_text_or_nothing(
 ) -> None:
     path = tmp_path / "m.csv"
     path.write_text("a,b,c,d\n,None,1e400,True\n0.5,NA,-inf,1,,\n\n3\n" + '"a\nb",2.0,1_0\n' + "x" * 200_000)
-    assert repr(read_rows(path)[:4]) == repr(
+    assert repr(read_file(path)[:4]) == repr(
         [
             {"a": None, "b": "None", "c": math.inf, "d": True},
             {"a": 0.5, "b": "NA", "c": -math.inf, "d": 1},
@@ -74,7 +80,7 @@ def test_a_file_that_is_no_table_is_refused_by_its_name(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with raises_bad_input(place=tmp_path / name):
-        read_rows(tmp_path / name)
+        read_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["training.log", "m.yaml", "m.*", "m", "csv"])
@@ -85,7 +91,7 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(name: str) -> None:
 
 def test_a_format_whose_package_is_not_installed_is_refused_with_its_name(monkeypatch) -> None:
     find_format("m.parquet")
-    monkeypatch.setitem(FORMATS, ".parquet", Format(table_files.read_parquet, package="no_such_package"))
+    monkeypatch.setitem(FORMATS, ".parquet", Format(read_parquet, package="no_such_package"))
     with raises_bad_input("no_such_package"):
         find_format("m.parquet")
 
@@ -98,7 +104,7 @@ def test_a_format_is_added_by_one_row_for_programs_and_for_compare(tmp_path: Pat
     path = tmp_path / "m.logfmt"
     path.write_text("arm=a loss=1\narm=b loss=2\n")
     find_format(str(path))
-    assert read_rows(path) == table_reader.read_table(str(path), "").to_dict("records") == read_pairs(path)
+    assert read_file(path) == table_reader.read_table(str(path), "").to_dict("records") == read_pairs(path)
 
 
 @pytest.mark.parametrize(
@@ -122,16 +128,16 @@ def test_a_row_may_have_infinite_numbers_as_python_writes_them(line: str, row: o
 def test_a_name_of_digits_beside_text_stays_as_written(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text("arm,seed,loss\nmain,0,0.5\n1.10,0,NA\n12e4567,0,1e-3\n007,0,\n")
-    rows = read_rows(path, finished=True)
+    rows = read_file(path, finished=True)
     assert [row["arm"] for row in rows] == ["main", "1.10", "12e4567", "007"]
     assert [row["seed"] for row in rows] == [0] * 4
     assert [row["loss"] for row in rows] == [0.5, "NA", 0.001, None]
-    assert [row["arm"] for row in read_rows(path)] == ["main", 1.1, math.inf, 7], "a metric that is text once"
+    assert [row["arm"] for row in read_file(path)] == ["main", 1.1, math.inf, 7], "a metric that is text once"
 
 
 def test_a_line_that_was_cut_is_no_row_and_no_finished_table(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text('{"loss": 0.5}\n\n{"loss": 0.\n')
-    assert read_rows(path) == [{"loss": 0.5}]
+    assert read_file(path) == [{"loss": 0.5}]
     with raises_bad_input("line 3", place=path):
-        read_rows(path, finished=True)
+        read_file(path, finished=True)

@@ -46,7 +46,7 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     if plan.nondeterminism:  # noise of the incumbent; a candidate that adds noise is doubted
         outcomes, _ = allow_for_noise(outcomes, plan, conditions)
     for outcome in outcomes:
-        if outcome.obstacle == "interrupted":
+        if outcome.was_interrupted:
             raise KeyboardInterrupt
         if reason := outcome.difference or outcome.obstacle:
             return f"trained again, seed {outcome.result.trial.seed} reports other numbers: {reason}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
+from unrolled.bench.formats import MLFLOW, find_format
 from unrolled.bench.identity import ROOT, RUNNER, hash_contents
 from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
@@ -29,11 +30,10 @@ from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.trial import FileState, Scalar
 
 _PROGRAM = ROOT / "bench" / "program"
-READERS = (
+SHARED_READERS = (
     _PROGRAM / "at_start" / "sitecustomize.py",
     _PROGRAM / "identity" / "layout.py",
     _PROGRAM / "import_report.py",
-    _PROGRAM / "line_patterns.py",
     _PROGRAM / "listener.py",
     _PROGRAM / "output.py",
     _PROGRAM / "run.py",
@@ -43,7 +43,10 @@ READERS = (
     ROOT / "bench" / "trial.py",
     *RUNNER,
 )
-"""Files that start a program, and read, carry or write its numbers."""
+"""Files that start any program, and read, carry or write its numbers."""
+_LINE_PATTERNS = _PROGRAM / "line_patterns.py"
+READERS = (*SHARED_READERS, _LINE_PATTERNS, *sorted((ROOT / "bench" / "formats").glob("[a-z]*.py")))
+"""These files, and those that read what only some programs write: see `list_readers`."""
 
 ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials
 _STARTUP_MODULES = ("sitecustomize", "usercustomize")
@@ -85,6 +88,19 @@ class Identity(NamedTuple):
     snapshot: Snapshot
 
 
+def list_readers(metrics_source: str, *, has_patterns: bool) -> list[Path]:
+    """Return the files that read a program's numbers: SHARED_READERS, and those of its format and patterns.
+
+    Patterns take the place of a format, but for MLflow's. Raises BadInput for an unknown format.
+    """
+    files = [*SHARED_READERS]
+    if has_patterns:
+        files.append(_LINE_PATTERNS)
+    if metrics_source == MLFLOW or (metrics_source and not has_patterns):
+        files.append(find_format(metrics_source).file)
+    return files
+
+
 def identify_program(
     layout: Layout,
     run: str,
@@ -93,8 +109,12 @@ def identify_program(
     code: Sequence[str],
     data: Sequence[str],
     packages: Sequence[str],
+    readers: Sequence[Path],
 ) -> Identity:
-    """Identify a program or, if `run` is "", a function. Raises BadInput if a file cannot be read."""
+    """Identify a program or, if `run` is "", a function. Raises BadInput if a file cannot be read.
+
+    `readers` are the files of Unrolled that read its numbers: see `list_readers`.
+    """
     folder = layout.folder
     command = CommandLine(sys.executable, module_folders=(folder,))
     if run:
@@ -127,7 +147,7 @@ def identify_program(
     return Identity(
         source=hash_files(imported.files, file_modes),
         data=hash_files(data_facts) if data_facts else "",
-        versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *imported.versions]),
+        versions=", ".join([f"unrolled {hash_contents(readers)[:12]}", *imported.versions]),
         import_roots=layout.import_roots,
         snapshot=Snapshot(imported.files, data_facts, imported.python_answers, command),
     )

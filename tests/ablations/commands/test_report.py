@@ -1,6 +1,7 @@
 """Drafts of files whose process was killed while it wrote them; what an index says of the other studies."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from unrolled.ablations.commands.report import report
 from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
+from unrolled.bench.chapter.mlflow_metrics import CHAPTER_MLFLOW
 from unrolled.reports.page.summary import find_page, read_summary
 
 KILLED = """
@@ -87,6 +89,14 @@ def test_an_index_has_each_answer_and_a_report_compares_only_named_studies(
     assert summary is not None and summary.answer[0] in read_index(tmp_path) != index
     report([], tmp_path, tmp_path / "fresh")
     assert (tmp_path / "fresh" / "index.html").read_text() == read_index(tmp_path)
+
+
+def test_a_page_draws_a_curve_that_mlflow_does_not(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(CHAPTER_MLFLOW, "curve_metrics", ("train_loss",))
+    store_results(tmp_path, make_arms(seeds=5, arms=2))
+    report([], tmp_path, tmp_path / "out")
+    page = (tmp_path / "out/width/index.html").read_text()
+    assert re.findall(r'multiples" data-metric="(\w+)"', page) == ["valid_loss"]
 
 
 def test_results_for_a_page_keep_curves_and_one_passage_an_arm(

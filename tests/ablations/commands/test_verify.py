@@ -125,7 +125,9 @@ def test_nobody_can_know_which_trials_are_trained_again(finished_project) -> Non
 
 def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
     monkeypatch.setattr(
-        replay, "replay_trials", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
+        replay,
+        "replay_trials",
+        lambda results, *_: [Replay(r, "", "interrupted", was_interrupted=True) for r in results],
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 

@@ -6,8 +6,9 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.bench.errors import BadInput
+from unrolled.bench.formats.mlflow_store import read_mlflow
 from unrolled.bench.program.line_patterns import LinePatterns, compile_pattern
-from unrolled.bench.program.output import read_metrics_files, read_mlflow
+from unrolled.bench.program.output import read_metrics_files
 
 MAKEMORE = r"step (?P<step>\d+) train loss: \S+ test loss: (?P<value>\S+)"
 

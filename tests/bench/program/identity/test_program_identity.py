@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -272,13 +273,31 @@ def test_a_trials_process_reads_again_only_what_changed(
     assert questions
 
 
-def test_an_edit_of_what_reads_its_numbers_makes_other_trials(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fields", "readers"),
+    [
+        ({}, set()),
+        ({"patterns": {"loss": r"(?P<value>\d)"}}, {"line_patterns.py"}),
+        ({"metrics_source": "{out}/m.log", "patterns": {"loss": "(?P<value>.)"}}, {"line_patterns.py"}),
+        ({"metrics_source": "{out}/m.csv"}, {"delimited.py"}),
+        ({"metrics_source": "{out}/m.json", "rows_key": "log_history"}, {"json_value.py"}),
+        ({"metrics_source": "{out}/*.jsonl"}, {"json_lines.py"}),
+        ({"metrics_source": "{out}/*tfevents*"}, {"tensorboard.py"}),
+        ({"metrics_source": "mlflow"}, {"mlflow_store.py"}),
+    ],
+)
+def test_an_edit_of_what_reads_its_numbers_makes_other_trials_and_of_other_readers_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], readers: set[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)  # every package is installed
     write(tmp_path / "train.py")
-    ids = {identify_program(tmp_path).id}
+    trial = identify_program(tmp_path, **fields)
+    counted = set()
     for path in identify.READERS:
         forget_read_files()
         record_content(path, b"of an edited file")
-        trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path))
-        ids.add(trial.identify().id)
+        if replace(trial, versions="").identify().id != trial.id:
+            counted.add(path)
     forget_read_files()
-    assert len(ids) == 1 + len(identify.READERS)
+    assert {path.name for path in counted.difference(identify.SHARED_READERS)} == readers
+    assert counted.issuperset(identify.SHARED_READERS)
