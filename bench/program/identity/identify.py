@@ -2,7 +2,7 @@
 
 The files are those that the study's patterns or the command line name, and the modules that they import. The
 packages are those that the files import, with their versions in the program's own Python. The versions begin
-with a hash of Unrolled's code that reads numbers.
+with a hash of Unrolled's own code: see HASHED_FILES.
 """
 
 import os
@@ -29,7 +29,7 @@ from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.trial import FileState, Scalar
 
 _PROGRAM = ROOT / "bench" / "program"
-READERS = (
+HASHED_FILES = (
     _PROGRAM / "at_start" / "sitecustomize.py",
     _PROGRAM / "identity" / "layout.py",
     _PROGRAM / "import_report.py",
@@ -43,7 +43,7 @@ READERS = (
     ROOT / "bench" / "trial.py",
     *RUNNER,
 )
-"""Files that start a program, and read, carry or write its numbers."""
+"""Unrolled's own files in every identity: they start a program, and read, carry or write its numbers."""
 
 ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials
 _STARTUP_MODULES = ("sitecustomize", "usercustomize")
@@ -127,7 +127,7 @@ def identify_program(
     return Identity(
         source=hash_files(imported.files, file_modes),
         data=hash_files(data_facts) if data_facts else "",
-        versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *imported.versions]),
+        versions=", ".join([f"unrolled {hash_contents(HASHED_FILES)[:12]}", *imported.versions]),
         import_roots=layout.import_roots,
         snapshot=Snapshot(imported.files, data_facts, imported.python_answers, command),
     )

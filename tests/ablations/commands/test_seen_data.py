@@ -210,7 +210,7 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
     plan = store_results(edits[edit], ledger, study="second", study_hash="second", **facts)
     for result in (*edits[edit]["base"], *edits[edit]["b"]):
         ledger.record_result(result)
-    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    c = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     assert c.arms[1].is_exploratory
     assert describe_seen_data(c).startswith(WARNING)
 
@@ -221,7 +221,7 @@ def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
     plan = store_results(results, ledger, study="dead", study_hash="dead")
     for result in results["b"]:
         ledger.record_result(result)
-    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    c = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     assert not c.arms[1].is_exploratory
 
 
@@ -266,7 +266,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         for of_arm in results(template, numbers_read).values():
             for result in of_arm:
                 ledger.record_result(result)
-    comparison = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    comparison = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     assert comparison.design.seen_pairs == expected and list_earlier_attempts(comparison)[0].endswith(
         f", run as `{run}`"
     )
@@ -341,7 +341,7 @@ def test_a_shipped_study_was_declared_before_its_results_unlike_its_copy(tmp_pat
     plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen_pairs == {} and plan.is_shipped
     assert "it ships with Unrolled" in describe_declaration(
-        compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+        compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     )
     copy = make_plan(replace(study, name="copy"), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs

@@ -275,10 +275,10 @@ def test_a_trials_process_reads_again_only_what_changed(
 def test_an_edit_of_what_reads_its_numbers_makes_other_trials(tmp_path: Path) -> None:
     write(tmp_path / "train.py")
     ids = {identify_program(tmp_path).id}
-    for path in identify.READERS:
+    for path in identify.HASHED_FILES:
         forget_read_files()
         record_content(path, b"of an edited file")
         trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path))
         ids.add(trial.identify().id)
     forget_read_files()
-    assert len(ids) == 1 + len(identify.READERS)
+    assert len(ids) == 1 + len(identify.HASHED_FILES)
