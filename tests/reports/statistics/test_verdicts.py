@@ -11,7 +11,7 @@ from scipy import stats
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import (
     Direction,
@@ -225,7 +225,7 @@ def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, 
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            verdict = judge_alone(compare_pairs(*pair, JudgedScale(0.02), losses=Losses(failed)))
+            verdict = judge_alone(compare_pairs(*pair, JudgedScale(0.02), lost_pairs=LostPairs(failed)))
             assert verdict.kind == kind
             assert verdict.contrast.fails_unequally is (kind == "open")
     assert f"the arm's 0, its baseline's {failed}" in describe_lost(verdict.contrast) or not failed
