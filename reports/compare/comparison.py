@@ -42,7 +42,6 @@ class Comparison:
     design: Design
     metric: Metric
     arms: tuple[ComparedArm, ...]
-    looks_taken: int
     other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
     proposal: ProposalDecision | None = None  # of a study that is a proposal
@@ -264,7 +263,6 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 design=design,
                 metric=metric,
                 arms=tuple(arms),
-                looks_taken=decisions.looks_taken,
             )
         )
     return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)

@@ -78,8 +78,8 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
     rng = np.random.default_rng(5)
     texts = set()
     for _ in range(100):
-        family_size = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
-        for v in judge_contrasts(family_size).values():
+        contrasts = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
+        for v in judge_contrasts(contrasts).values():
             low = v.interval.low
             high = v.interval.high
             delta = v.contrast.zone
@@ -124,12 +124,12 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
 
 
 def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
-    family_size = {
+    contrasts = {
         "sure": make_contrast(-0.05, 0.02),
         "open": make_contrast(0.02, 0.05),
         "wide": make_contrast(0.01, 0.05),
     }
-    verdicts = judge_contrasts(family_size)
+    verdicts = judge_contrasts(contrasts)
     levels = {name: 1 - x.interval.confidence for name, x in verdicts.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
     same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]
@@ -165,7 +165,7 @@ def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
 
 
 def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
-    """Return losses of which some diverge on each side; the others are better by gain."""
+    """Return a contrast in which some seeds of each side diverge; the others are better by gain."""
     rng = np.random.default_rng(6)
     baseline_losses = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
     arm_losses = {s: math.inf if s < arm else x - gain for s, x in baseline_losses.items()}
