@@ -126,9 +126,9 @@ class Metric:
 
     @property
     def zone(self) -> float:
-        """The largest difference on the judged scale that counts as none.
+        """δ on the judged scale: differences between −zone and +zone count as none.
 
-        This is δ, or 100 ln 1.25 for a ratio with a δ of 25 %: see `to_judged_scale`.
+        It is δ itself, or 100 ln 1.25 for a ratio with a δ of 25 %: see `to_judged_scale`.
         """
         return 100 * math.log1p(self.delta / 100) if self.ratio else self.delta
 

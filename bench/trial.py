@@ -68,7 +68,7 @@ class Trial:
     task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
     task_settings: ClassVar[tuple[str, ...]] = ()
-    """The settings by which a user chooses the task: a text by its path, where `task_fields` has its hash."""
+    """The settings by which a user chooses the task: a text's path in place of the hash in `task_fields`."""
 
     @property
     def id(self) -> str:
@@ -174,9 +174,9 @@ class Trial:
         settings = self.flat_settings()
         return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
-    def make_study_result(self, result: "Result", metrics: Sequence[str]) -> "StudyResult":
+    def make_result_in_study(self, result: "Result", metrics: Sequence[str]) -> "ResultInStudy":
         """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
-        return StudyResult(result)
+        return ResultInStudy(result)
 
     def rename_commit(self, name: str) -> Self:
         """Return the trial with another name for the commit that it runs, if it runs one."""
@@ -359,11 +359,11 @@ class Result:
         return cls(**data)
 
 
-StudyResult = NewType("StudyResult", Result)
+ResultInStudy = NewType("ResultInStudy", Result)
 """A Result with the status that it has in a study: failed, say, if it lacks a metric that the study judges.
 
-A Result is what a trainer measured, as the ledger stores it, whatever the study. `Plan.make_study_result`
-makes a StudyResult of it. Seeds are wanted, arms compared and pages written by StudyResults alone.
+A Result is what a trainer measured, as the ledger stores it, whatever the study. `Plan.make_result_in_study`
+makes a ResultInStudy of it, the only kind of result by which seeds are wanted, arms compared and pages made.
 """
 
 STATUSES = ("done", "diverged", "failed")

@@ -22,7 +22,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.regular_files import explain_unread_file
-from unrolled.bench.trial import Result, StudyResult, Trial
+from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 MAX_BYTES = 2**31  # most bytes of a bundle's files together
 MAX_FILES = 100_000
@@ -36,7 +36,7 @@ class Bundle:
     root: Path  # the folder with its files
     plan: Plan
     ledger: Ledger
-    results: Mapping[str, StudyResult]  # results by identity
+    results: Mapping[str, ResultInStudy]  # results by identity
     is_trusted: bool
     unreadable_results: tuple[str, ...]  # a sentence on each file of the ledger that cannot be read
 

@@ -117,7 +117,7 @@ def _has_ended(plan: Plan, results: Mapping[str, Result]) -> bool:
     """Return True if no look can need another trial."""
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # imports numpy
 
-    return not SeedScheduler(plan, plan.make_study_results(results)).possible_ids
+    return not SeedScheduler(plan, plan.make_results_in_study(results)).possible_ids
 
 
 def _print_costs(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
-from unrolled.bench.trial import StudyResult, find_trial_type
+from unrolled.bench.trial import ResultInStudy, find_trial_type
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unrolled.reports.compare.comparison import Comparison
 
 
-def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, ResultInStudy]) -> "Comparison":
     """Compare a plan's arms, by the results of its trials. A page needs those of `read_page_results`."""
     from unrolled.reports.compare.comparison import compare  # imports scipy and pandas
     from unrolled.reports.compare.trial_frame import tabulate_results
@@ -24,7 +24,7 @@ def compare_plan(plan: Plan, results: Mapping[str, StudyResult]) -> "Comparison"
     return compare(tabulate_results(design), design)
 
 
-def make_plan_design(plan: Plan, results: Mapping[str, StudyResult]) -> Design:
+def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design:
     """Return the design by which a plan's arms are compared, with the results of each arm."""
     earlier_dates = [
         earlier.declared_at
@@ -72,7 +72,7 @@ def find_presentation(plan: Plan) -> Presentation:
     return presentation
 
 
-def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, StudyResult]) -> MeasuredArm:
+def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> MeasuredArm:
     return MeasuredArm(
         name=arm.name,
         model=arm.model,

@@ -12,7 +12,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 
 if TYPE_CHECKING:
     from unrolled.ablations.mlflow.mlflow_runs import ArmRun
@@ -52,7 +52,7 @@ def collect_report_parts(
     return page.parent, write_claims(comparison), make_arm_runs(plan, comparison)
 
 
-def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:
+def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
     The details are records, and the curves that its page or MLflow draws. Thousands of results are in memory
@@ -64,12 +64,12 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, StudyResult]:
     judged_metrics = [metric.name for metric in plan.metrics]
     drawn_curves = {*presentation.curve_metrics, *plan.mlflow_metrics.list_curves(judged_metrics)}
     sampled_arms: set[str] = set()
-    results: dict[str, StudyResult] = {}
+    results: dict[str, ResultInStudy] = {}
     for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
         stored_result = ledger.read_result(id) if id not in results else None
         if stored_result is None:
             continue
-        result = plan.make_study_result(stored_result)
+        result = plan.make_result_in_study(stored_result)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()

@@ -118,7 +118,7 @@ class MlflowRuns:
 
     def write_trial(self, arm: str, stored_result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns True if it was written."""
-        result = self._plan.make_study_result(stored_result)
+        result = self._plan.make_result_in_study(stored_result)
         key = _make_trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
         if stored_run := self._trials.get(key):

@@ -22,7 +22,7 @@ from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_design import Audit, StoppingRule, find_base
-from unrolled.bench.trial import Result, StudyResult, Trial, find_trial_type
+from unrolled.bench.trial import Result, ResultInStudy, Trial, find_trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -174,23 +174,23 @@ class Plan:
         mlflow_metrics: MlflowMetrics = resolve_name(find_trial_type(self.trainer_name).mlflow_metrics_import)
         return mlflow_metrics
 
-    def make_study_result(self, result: Result) -> StudyResult:
-        """Return the result with the status that it has in this study: see `Trial.make_study_result`.
+    def make_result_in_study(self, result: Result) -> ResultInStudy:
+        """Return the result with the status that it has in this study: see `Trial.make_result_in_study`.
 
         In a study that judges time, a resumed training counts as failed, since its time is not the whole.
         """
         name = self._commit_names.get(result.trial.id)
         if name:
             result = replace(result, trial=result.trial.rename_commit(name))
-        study_result = result.trial.make_study_result(result, [metric.name for metric in self.metrics])
-        if study_result.done and self._has_partial_time(result):
+        result_in_study = result.trial.make_result_in_study(result, [metric.name for metric in self.metrics])
+        if result_in_study.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
-            return replace(study_result, status="failed", reason=f"{reason}; --retry trains it anew")
-        return study_result
+            return replace(result_in_study, status="failed", reason=f"{reason}; --retry trains it anew")
+        return result_in_study
 
-    def make_study_results(self, results: Mapping[str, Result]) -> dict[str, StudyResult]:
-        """Return results, by trial, with the status that each has in this study: see `make_study_result`."""
-        return {id: self.make_study_result(result) for id, result in results.items()}
+    def make_results_in_study(self, results: Mapping[str, Result]) -> dict[str, ResultInStudy]:
+        """Return results, by trial, with the status that each has in this study."""
+        return {id: self.make_result_in_study(result) for id, result in results.items()}
 
     def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if a trial is to be trained again, in place of a stored result that counts as failed.
@@ -199,10 +199,10 @@ class Plan:
         - True, with `retry`, if the judged time is the time of a resumed training.
         - False if the training ended without a judged metric, as another training would lack it, too.
         """
-        study_result = stored.trial.make_study_result(stored, [metric.name for metric in self.metrics])
+        result_in_study = stored.trial.make_result_in_study(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
-            return study_result.status == "failed"
-        return retry and study_result.done and self._has_partial_time(stored)
+            return result_in_study.status == "failed"
+        return retry and result_in_study.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
         return judges_cost(self.metrics) and bool(result.provenance.get("resumed"))
@@ -272,9 +272,9 @@ class Plan:
         pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.arm_pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
-    def read_results(self, ledger: Ledger) -> dict[str, StudyResult]:
+    def read_results(self, ledger: Ledger) -> dict[str, ResultInStudy]:
         """Return the results (without details) of the trials that the ledger has, by identity."""
-        return self.make_study_results(ledger.read_results(self.ids))
+        return self.make_results_in_study(ledger.read_results(self.ids))
 
 
 def awaits_repetition(plan: Plan) -> bool:

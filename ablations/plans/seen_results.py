@@ -27,14 +27,14 @@ def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:
     }
     shown_results = []
     for result in ledger.read_all_results():
-        study_results: list[Result] = [result]
+        results_in_study: list[Result] = [result]
         if result.trial.id in plans_by_trial:
-            study_results = [
-                plan.make_study_result(result)
+            results_in_study = [
+                plan.make_result_in_study(result)
                 for plan in plans_by_trial[result.trial.id]
                 if not plan.stop_reason or result.trial.id in declared_before
             ]
-        if any(counted.status != "failed" for counted in study_results):
+        if any(counted.status != "failed" for counted in results_in_study):
             shown_results.append(result)
     return shown_results
 

@@ -20,7 +20,7 @@ from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
-from unrolled.bench.trial import Result, StudyResult, Trial
+from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +50,16 @@ def run_trials(
     *,
     should_retrain: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
-    make_study_result: Callable[[Result], StudyResult] = StudyResult,
+    make_result_in_study: Callable[[Result], ResultInStudy] = ResultInStudy,
     is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[StudyResult], None] = lambda _: None,
-    on_result_of_another_run: Callable[[StudyResult], None] = lambda _: None,
+    on_result: Callable[[ResultInStudy], None] = lambda _: None,
+    on_result_of_another_run: Callable[[ResultInStudy], None] = lambda _: None,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in this order.
 
     should_retrain: returns True for a stored result that another training replaces; others are final.
     fail_fast: whether no trial starts after the first failure.
-    make_study_result: returns a result as the study counts it. The ledger gets it as it was measured.
+    make_result_in_study: gives a result its status in the study. The ledger gets it as it was measured.
     is_wanted: called for each trial when a slot is free for it. A trial that is not wanted does not start.
     on_result: called with each result of this run.
     on_result_of_another_run: called with the result of a trial that another run was training.
@@ -85,18 +85,18 @@ def run_trials(
         if result is None or should_retrain(result):
             return True
         end_counts["by another run"] += 1
-        on_result_of_another_run(make_study_result(result))
+        on_result_of_another_run(make_result_in_study(result))
         return False
 
     def record_result(result: Result) -> None:
         ledger.record_result(result)
         remove_checkpoints(ledger.checkpoints, result)
         queue.unlock_trial(result.trial.id)
-        study_result = make_study_result(result)
+        result_in_study = make_result_in_study(result)
         with lock:
-            end_counts[study_result.status] += 1
-            on_result(study_result)
-        if fail_fast and study_result.status == "failed":
+            end_counts[result_in_study.status] += 1
+            on_result(result_in_study)
+        if fail_fast and result_in_study.status == "failed":
             shutdown.drain_trials()
 
     queue = TrialQueue(

@@ -25,7 +25,7 @@ from unrolled.ablations.tables.table_reader import read_table
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED, OTHER_TASK
-from unrolled.bench.trial import StudyResult, canonical_json
+from unrolled.bench.trial import ResultInStudy, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.compare.comparison import Comparison
@@ -157,7 +157,7 @@ def mark_rows(rows: pd.DataFrame, design: "Design") -> pd.DataFrame:
     return marked_rows
 
 
-def tabulate_study(study: Study, plan: Plan, results: Mapping[str, StudyResult]) -> pd.DataFrame:
+def tabulate_study(study: Study, plan: Plan, results: Mapping[str, ResultInStudy]) -> pd.DataFrame:
     """Return the table of a study's results. `results` are by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {

@@ -64,7 +64,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     from unrolled.ablations.comparisons.plan_comparison import make_plan_design
     from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy; not without results
 
-    verdicts = decide_looks(make_plan_design(plan, plan.make_study_results(results))).verdicts
+    verdicts = decide_looks(make_plan_design(plan, plan.make_results_in_study(results))).verdicts
     return {
         (arm, metric): verdict.contrast.sd
         for arm, by_metric in verdicts.items()

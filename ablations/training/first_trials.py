@@ -33,7 +33,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.study_design import StoppingRule
-from unrolled.bench.trial import Cause, Result, StudyResult
+from unrolled.bench.trial import Cause, Result, ResultInStudy
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
 SEEDS_AFTER_TIE = 5  # number of seeds if the numbers of the first seeds are equal
@@ -72,11 +72,11 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     results = ledger.read_results(list_first_trials(plan))
     final_results = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
     _refuse_failures(
-        [plan.make_study_result(stored) for stored in final_results if stored.status != "failed"], plan
+        [plan.make_result_in_study(stored) for stored in final_results if stored.status != "failed"], plan
     )
 
 
-def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, StudyResult]:
+def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, ResultInStudy]:
     """Train the trials without a result, and those whose training failed. Returns the results of all.
 
     Raises BadInput for a trial that fails, of any arm except another commit.
@@ -90,20 +90,20 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, StudyR
         if not plan.should_retrain(stored_results[id], retry=study_run.options.retry)
     }
     _refuse_failures(
-        [plan.make_study_result(stored_results[id]) for id in stored_results if id in final_ids], plan
+        [plan.make_result_in_study(stored_results[id]) for id in stored_results if id in final_ids], plan
     )
     missing_trials = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final_ids]
     study_run.train_trials(study_run.scheduler.sort_trials(missing_trials), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
-    results = plan.make_study_results(ledger.read_results(ids))
+    results = plan.make_results_in_study(ledger.read_results(ids))
     _refuse_failures(results.values(), plan)
     if len(results) < len(ids):  # the budget has run out
         raise _TrainingEnded
     return results
 
 
-def _refuse_failures(results: Iterable[StudyResult], plan: Plan) -> None:
+def _refuse_failures(results: Iterable[ResultInStudy], plan: Plan) -> None:
     """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
     for result in results:
         arm, seed = plan.arm_and_seed_by_id[result.trial.id]
@@ -111,7 +111,7 @@ def _refuse_failures(results: Iterable[StudyResult], plan: Plan) -> None:
             _refuse_failure(result, arm, seed)
 
 
-def _refuse_failure(result: StudyResult, arm: PlannedArm, seed: int, key: str = "") -> None:
+def _refuse_failure(result: ResultInStudy, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
     reason = format_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
@@ -138,9 +138,9 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    study_result = plan.make_study_result(second)
+    result_in_study = plan.make_result_in_study(second)
     arm, seed = plan.arm_and_seed_by_id[second.trial.id]
-    _refuse_failure(study_result, arm, seed, "trained a second time")
+    _refuse_failure(result_in_study, arm, seed, "trained a second time")
     differing_metrics = _find_differing_metrics(first, second)
     names = [] if differing_metrics.isdisjoint(plan.qualities) else plan.qualities
     measured_plan = replace(
@@ -170,7 +170,7 @@ def _measure_distance(first: Result, second: Result, metric: str) -> float:
     return min(LARGEST, abs(first_value - second_value))
 
 
-def _explain_missing_check(plan: Plan, results: Mapping[str, StudyResult]) -> str:
+def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> str:
     """Return why effects cannot be checked, and what the user can do about it; "" if they can."""
     effects = "whether the seed and the settings have an effect cannot be checked"
     if not plan.qualities:
@@ -197,7 +197,7 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, StudyResult]) -> st
     )
 
 
-def _check_effects(study_run: StudyRun, results: dict[str, StudyResult]) -> None:
+def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> None:
     """Raise BadInput for a seed or an arm without effect; print arms that may equal their base by chance."""
     plan = study_run.plan
     require(
@@ -233,7 +233,7 @@ def _list_pairs_to_differ(plan: Plan) -> list[ArmPair]:
     return [(plan.arms[0], plan.arms[0]), *changed_pairs]
 
 
-def _is_tie(pair: ArmPair, results: Mapping[str, StudyResult], study_run: StudyRun) -> bool:
+def _is_tie(pair: ArmPair, results: Mapping[str, ResultInStudy], study_run: StudyRun) -> bool:
     """Return True if all trained seeds of a pair have the same judged numbers."""
     arm, base = pair
     plan = study_run.plan
@@ -247,7 +247,7 @@ def _is_tie(pair: ArmPair, results: Mapping[str, StudyResult], study_run: StudyR
     )
 
 
-def _has_same_numbers(first: StudyResult, second: StudyResult, study_run: StudyRun) -> bool:
+def _has_same_numbers(first: ResultInStudy, second: ResultInStudy, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; a diverged result equals no other."""
     qualities = study_run.plan.qualities
     if not (first.done and second.done):

@@ -20,7 +20,7 @@ from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import find_kind
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.trial import Result, StudyResult
+from unrolled.bench.trial import Result, ResultInStudy
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
 REPLAY_FACTOR = 4
@@ -105,7 +105,7 @@ def allow_for_noise(
         new_result, interrupted = run_in_temporary_ledger([differing_outcomes[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
-        trainings += map(plan.make_study_result, new_result.values())
+        trainings += map(plan.make_result_in_study, new_result.values())
         noise = _measure_spread(trainings, plan)
         explained_outcomes = [outcome for outcome in differing_outcomes if _is_explained(outcome, noise)]
         if not noise or len(explained_outcomes) == len(differing_outcomes):
@@ -144,7 +144,7 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     )
 
 
-def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[StudyResult]:
+def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[ResultInStudy]:
     """Return at most `number` ended results, drawn at random, so that no author can know which.
 
     Raises BadInput if there are none.
@@ -153,7 +153,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[StudyResult]:
     ended_results = [result for result in results_without_details if result.done or result.diverged]
     random.SystemRandom().shuffle(ended_results)
     results = filter(None, (ledger.read_result(result.trial.id) for result in ended_results))
-    sample = list(islice(map(plan.make_study_result, results), number))
+    sample = list(islice(map(plan.make_result_in_study, results), number))
     require(
         sample, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
     )
@@ -177,7 +177,7 @@ def _compare_replay(result: Result, new_result: Result | None, reason: str, plan
     """Return the outcome of a second training. `reason` says why it may differ; "" if it must not."""
     if new_result is None:
         return Replay(result, obstacle="interrupted", was_interrupted=True)
-    new_result = plan.make_study_result(new_result)
+    new_result = plan.make_result_in_study(new_result)
     if not (new_result.done or new_result.diverged):
         return Replay(result, obstacle=format_reason(new_result))
     if reason:

@@ -49,7 +49,7 @@ from unrolled.ablations.training.study_run import (
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.trial import StudyResult, Trial
+from unrolled.bench.trial import ResultInStudy, Trial
 from unrolled.reports.page.summary import find_page, read_summary
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _announce_replacement(plan: Plan, out: Path) -> None:
 
 def _publish_results(
     plan: Plan, ledger: Ledger, writer: Writer, out: Path
-) -> "tuple[Comparison, Mapping[str, StudyResult]]":
+) -> "tuple[Comparison, Mapping[str, ResultInStudy]]":
     """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
     arm_names = plan.arm_names_by_id
     # before the page is rendered: if that fails, MLflow still has every trial

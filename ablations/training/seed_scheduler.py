@@ -6,7 +6,7 @@ from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.trial import StudyResult, Trial
+from unrolled.bench.trial import ResultInStudy, Trial
 from unrolled.reports.formats import quote_name, shorten
 
 
@@ -19,7 +19,7 @@ class SeedScheduler:
     decisions are final (see `reports.statistics.decisions`).
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, StudyResult]) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, ResultInStudy]) -> None:
         self.results = {id: result.drop_details() for id, result in results.items()}
         self.pending_ids: set[str] = set()
         self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
@@ -46,7 +46,7 @@ class SeedScheduler:
         first_metric = self._plan.metrics[0].name
         verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
-            name: verdict.blocked_reason for name, verdict in verdicts.items() if not verdict.has_ended
+            name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.has_ended
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
         stage = _describe_stage(look, len(self._plan.looks))
@@ -86,7 +86,7 @@ class SeedScheduler:
         """The missing trials that any look may need, including `pending_ids`."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
-    def add_result(self, result: StudyResult) -> bool:
+    def add_result(self, result: ResultInStudy) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.drop_details()

@@ -15,7 +15,7 @@ from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 
 if TYPE_CHECKING:
     from unrolled.reports.compare.comparison import Comparison
@@ -29,7 +29,7 @@ class StudyOutcome:
 
     plan: Plan
     comparison: "Comparison"
-    results: Mapping[str, StudyResult]  # results by identity
+    results: Mapping[str, ResultInStudy]  # results by identity
     trained_ids: Collection[str]  # identities of the trials that this run trained
     is_checked: bool  # whether the baseline's first trial was trained a second time, as a check
     timed_out: bool  # whether the budget kept trials from starting

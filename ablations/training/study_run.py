@@ -28,7 +28,7 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.trial import Cause, StudyResult, Trial
+from unrolled.bench.trial import Cause, ResultInStudy, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
 
@@ -60,7 +60,7 @@ class Budget:
         start = time.monotonic()
         return Budget(start + (self._end - start) / 2)
 
-    def add_trial(self, result: StudyResult) -> None:
+    def add_trial(self, result: ResultInStudy) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
             self._expected_seconds += result.trial.expected_seconds
@@ -124,11 +124,11 @@ class StudyRun:
         )
         with progress as show_result, self._start_page_thread(console) as queue_page:
 
-            def on_result(result: StudyResult) -> None:
+            def on_result(result: ResultInStudy) -> None:
                 self.trained_ids.add(result.trial.id)
                 on_stored_result(result)
 
-            def on_stored_result(result: StudyResult) -> None:
+            def on_stored_result(result: ResultInStudy) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending_ids:
@@ -147,7 +147,7 @@ class StudyRun:
                     or (retries and plan.should_retrain(stored, retry=self.options.retry))
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                make_study_result=plan.make_study_result,
+                make_result_in_study=plan.make_result_in_study,
                 is_wanted=lambda trial: trial.id not in unchecked_ids and self._can_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
@@ -211,7 +211,7 @@ class StudyRun:
             page.result()  # raises if the disk is full
 
 
-def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, StudyResult]:
+def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, ResultInStudy]:
     """Read the results of trials that are not run again, as the plan counts them, without details.
 
     Damaged results are set aside.
@@ -220,11 +220,11 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
     final_results = [
         result for result in stored_results if not (retry and plan.should_retrain(result, retry=True))
     ]
-    return {result.trial.id: plan.make_study_result(result) for result in final_results}
+    return {result.trial.id: plan.make_result_in_study(result) for result in final_results}
 
 
 def find_unchecked_arms(
-    trials: Sequence[Trial], plan: Plan, results: Mapping[str, StudyResult]
+    trials: Sequence[Trial], plan: Plan, results: Mapping[str, ResultInStudy]
 ) -> dict[str, Trial]:
     """Return, by arm, one of these trials, if no trial of the arm has finished or diverged.
 

@@ -26,7 +26,7 @@ from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.file_selection import Exclusions
-from unrolled.bench.program.identity.identify import READERS
+from unrolled.bench.program.identity.identify import HASHED_FILES
 from unrolled.bench.program.import_report import (
     FOLDER_VARIABLES,
     check_report,
@@ -47,7 +47,7 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 MLFLOW_FOLDER = "mlruns"  # folder in {out}: the tracking store for a program that logs to MLflow
 
 
-record_contents(READERS)  # run by the process that all trials are forked from
+record_contents(HASHED_FILES)  # run by the process that all trials are forked from
 
 
 def run_trial(trial: ProgramTrial) -> Result:

@@ -17,7 +17,7 @@ from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program, list_readers
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import FileState, Result, Scalar, StudyResult, Trial, canonical_json
+from unrolled.bench.trial import FileState, Result, ResultInStudy, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -133,7 +133,7 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def make_study_result(self, result: Result, metrics: Sequence[str]) -> StudyResult:
+    def make_result_in_study(self, result: Result, metrics: Sequence[str]) -> ResultInStudy:
         """Return the result with the status that it has in a study that judges these metrics.
 
         It has diverged if one of them is not finite, or above LARGEST, even if the program failed. It has
@@ -142,14 +142,14 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return StudyResult(replace(result, status="diverged", reason=reason, cause=""))
+                return ResultInStudy(replace(result, status="diverged", reason=reason, cause=""))
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return StudyResult(replace(result, status="failed", reason=not_number, cause=""))
+                return ResultInStudy(replace(result, status="failed", reason=not_number, cause=""))
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
         if missing_metric is None or not result.done:
-            return StudyResult(result)
+            return ResultInStudy(result)
         reason = self._explain_missing_metric(missing_metric, result)
-        return StudyResult(replace(result, status="failed", reason=reason))
+        return ResultInStudy(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no value of a metric, and what it printed instead."""

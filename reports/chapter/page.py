@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.phrases import plural
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.chapter.roles import Accuracies, average_roles, describe_strips, explain_differences
 from unrolled.reports.compare.compared_arm import ComparedArm
@@ -29,7 +29,7 @@ class Sample(NamedTuple):
     """The guesses of one trial for a stretch of the validation set."""
 
     arm: ComparedArm
-    result: StudyResult
+    result: ResultInStudy
 
     @property
     def words(self) -> Sequence[Mapping[str, Any]]:
@@ -89,7 +89,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     )
 
 
-def read_curves(result: StudyResult) -> Mapping[str, NDArray[np.float64]]:
+def read_curves(result: ResultInStudy) -> Mapping[str, NDArray[np.float64]]:
     """Return the learning curves of a trial by metric: points (epoch, value), with epochs from 1."""
     curves = {}
     for metric in CHAPTER_METRICS:

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import MeasuredArm
@@ -59,7 +59,7 @@ def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accura
     return (names, tuple(lines)) if names else None
 
 
-def _read_sums(result: StudyResult) -> Mapping[str, Sequence[float]]:
+def _read_sums(result: ResultInStudy) -> Mapping[str, Sequence[float]]:
     """Return nats, hits and targets of each role, by the role's title."""
     sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
     return {TITLES.get(role, role): numbers for role, numbers in sums.items()}

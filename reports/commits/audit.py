@@ -107,8 +107,8 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
     remarks += [*arm.standing, *_describe_failures(arm, comparison)]
     if arm.verdict is None:
         remarks.append(arm.reason_not_compared or "no seed has a result of both")
-    elif arm.verdict.blocked_reason:
-        remarks.append(arm.verdict.blocked_reason)
+    elif arm.verdict.halt_reason:
+        remarks.append(arm.verdict.halt_reason)
     elif arm.verdict.is_by_divergence:
         side = "with it" if _is_forward(comparison) else "without it"
         remarks.append(f"shown by divergence alone: {side} {describe_divergence(arm.verdict)}")

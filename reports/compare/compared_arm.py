@@ -71,7 +71,7 @@ class ComparedArm:
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     has_ended: bool = False  # whether the study's first metric has decided its contrast
-    blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
+    halt_reason: str = ""  # see `Verdict`; here also if the arm has none
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 
     @property
@@ -144,7 +144,7 @@ class ComparedArm:
         if self.remark is ArmRemark.OTHER_TASK:
             return f"{self.remark}: {', '.join(self.task_differences)}"
         if self.remark is ArmRemark.BLOCKED:
-            return f"{self.remark}: {self.blocked_reason}"
+            return f"{self.remark}: {self.halt_reason}"
         return str(self.remark or "")
 
     def describe_changes(self) -> str:
@@ -224,12 +224,12 @@ def add_contrast(
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, gets_verdict=True, has_ended=verdict.has_ended, blocked_reason=verdict.blocked_reason)
+    arm = replace(arm, gets_verdict=True, has_ended=verdict.has_ended, halt_reason=verdict.halt_reason)
     if not arm.remark and verdict.contrast.pairs:
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
-    missing = ArmRemark.BLOCKED if verdict.blocked_reason else ArmRemark.NO_SHARED_SEED
+    missing = ArmRemark.BLOCKED if verdict.halt_reason else ArmRemark.NO_SHARED_SEED
     return replace(arm, remark=arm.remark or missing)
 
 

@@ -26,7 +26,7 @@ from unrolled.reports.compare.trial_frame import collect_statuses, collect_value
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
-from unrolled.reports.statistics.pairs import Losses
+from unrolled.reports.statistics.pairs import LostPairs
 from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.types import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -42,7 +42,6 @@ class Comparison:
     design: Design
     metric: Metric
     arms: tuple[ComparedArm, ...]
-    looks_taken: int
     other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
     proposal: ProposalDecision | None = None  # of a study that is a proposal
@@ -153,9 +152,9 @@ class Comparison:
             seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
-            losses = Losses(len(set(seeds) - (arm.keys() & base.keys())))
+            lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
-                arm, base, metric, self.design, family_size=len(pairs), losses=losses, equal=equal
+                arm, base, metric, self.design, family_size=len(pairs), lost_pairs=lost_pairs, equal=equal
             )
         return judge_contrasts(contrasts)
 
@@ -264,7 +263,6 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 design=design,
                 metric=metric,
                 arms=tuple(arms),
-                looks_taken=decisions.looks_taken,
             )
         )
     return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)

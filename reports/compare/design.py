@@ -13,7 +13,7 @@ from typing import Any
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.study_design import Audit, StoppingRule, find_base
-from unrolled.bench.trial import Scalar, StudyResult, Trial
+from unrolled.bench.trial import ResultInStudy, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.types import SeedValues
@@ -39,7 +39,7 @@ class MeasuredArm:
     question: str = ""
     note: str = ""
     changes: Mapping[str, Scalar] = field(default_factory=dict)
-    results: Mapping[int, StudyResult] = field(default_factory=dict)  # results by seed, failures included
+    results: Mapping[int, ResultInStudy] = field(default_factory=dict)  # results by seed, failures included
     trial: Trial | None = None  # one of its trials, which is read while there are no results
     marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
     against: str = ""  # name of its base, which `changes` are relative to; "" for the baseline
@@ -50,7 +50,7 @@ class MeasuredArm:
         object.__setattr__(self, "results", dict(sorted(self.results.items())))
 
     @property
-    def finished_results(self) -> tuple[StudyResult, ...]:
+    def finished_results(self) -> tuple[ResultInStudy, ...]:
         """The results of the trials that neither failed nor diverged, in the order of seeds."""
         return tuple(result for result in self.results.values() if result.done)
 
@@ -183,7 +183,7 @@ class Design:
         return {arm.name: arm for arm in self.arms}
 
 
-def measure_seconds(result: StudyResult) -> float:
+def measure_seconds(result: ResultInStudy) -> float:
     """Return the seconds of a trial as tables have them; of one that is not done, those of its process."""
     return result.training_seconds if result.done else result.total_seconds
 

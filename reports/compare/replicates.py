@@ -9,6 +9,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_reproducible, select_qualities
 from unrolled.reports.compare.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
+from unrolled.reports.statistics.looks import list_first_seeds
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
@@ -48,7 +49,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed, design))
-    first_seeds = _list_first_seeds(design) if design.looks else equal
+    first_seeds = list_first_seeds(design.seeds, design.looks) if design.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
     family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
     is_fine_grained = any(
@@ -245,13 +246,8 @@ def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.looks:
         return statuses.keys()
-    seeds = _list_first_seeds(design)
+    seeds = list_first_seeds(design.seeds, design.looks)
     return seeds if set(seeds) <= statuses.keys() else ()
-
-
-def _list_first_seeds(design: Design) -> Sequence[Any]:
-    """Return the seeds of the first look with five or more."""
-    return design.seeds[: next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])]
 
 
 def _is_one_value(numbers: Sequence[float], noise: float) -> bool:

@@ -12,7 +12,7 @@ from unrolled.reports.compare.row_matches import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
-from unrolled.reports.statistics.pairs import NO_LOSSES, Losses, compare_pairs, make_judged_scale
+from unrolled.reports.statistics.pairs import NO_LOST_PAIRS, LostPairs, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -43,15 +43,19 @@ def _judge_rows(
     by_arm = evidence.values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
-    losses = {
-        name: _measure_losses(evidence.count_lost(name, sides[name]), matched.get(name)) for name in contrasts
+    lost_pairs = {
+        name: _find_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
+        for name in contrasts
     }
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors
-    if any(lost.pairs or any(lost.rows) for lost in losses.values()):
+    if any(lost.count or any(lost.rows) for lost in lost_pairs.values()):
         with_lost_runs = judge_contrasts(
-            {name: compare(*sides[name], equal=equal[name], losses=losses[name]) for name in contrasts}
+            {
+                name: compare(*sides[name], equal=equal[name], lost_pairs=lost_pairs[name])
+                for name in contrasts
+            }
         )
         judged = {
             name: _combine_verdicts(of_survivors[name], verdict) for name, verdict in with_lost_runs.items()
@@ -62,15 +66,15 @@ def _judge_rows(
         if one_run_sides:
             reason = f"{one_run_sides[0]} has one run's numbers on every {design.noun}"
         else:
-            reason = _explain_lost_runs(of_survivors[name], verdict, losses[name])
+            reason = _explain_lost_runs(of_survivors[name], verdict, lost_pairs[name])
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(verdict, has_ended=verdict.makes_claim, blocked_reason=reason)
+        verdicts[name] = replace(verdict, has_ended=verdict.makes_claim, halt_reason=reason)
     return verdicts
 
 
-def _measure_losses(lost_count: int, match: RowMatch | None) -> Losses:
+def _find_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
     """Return what a contrast lacks: pairs, and rows of an arm that was averaged."""
-    return Losses(lost_count, match.lacks, match.bounds) if match else Losses(lost_count)
+    return LostPairs(lost_count, match.lacks, match.bounds) if match else LostPairs(lost_count)
 
 
 def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
@@ -80,15 +84,15 @@ def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict
     return with_lost_runs.withdraw_claim() if of_survivors.makes_claim else of_survivors
 
 
-def _explain_lost_runs(of_survivors: Verdict, judged: Verdict, losses: Losses) -> str:
+def _explain_lost_runs(of_survivors: Verdict, judged: Verdict, lost_pairs: LostPairs) -> str:
     """Return which lost runs keep open a contrast that the survivors would decide; "" for other contrasts."""
     if judged.makes_claim or not of_survivors.makes_claim:
         return ""
     causes = []
-    if losses.pairs:
-        causes.append(_phrase_missing(losses.pairs, "run"))
-    if any(losses.rows):
-        causes.append(_phrase_missing(sum(losses.rows), "row"))
+    if lost_pairs.count:
+        causes.append(_phrase_missing(lost_pairs.count, "run"))
+    if any(lost_pairs.rows):
+        causes.append(_phrase_missing(sum(lost_pairs.rows), "row"))
     return f"“{of_survivors.text}” could be undone by {' and '.join(causes)}"
 
 
@@ -104,7 +108,7 @@ def compare_sides(
     design: Design,
     *,
     family_size: int,
-    losses: Losses = NO_LOSSES,
+    lost_pairs: LostPairs = NO_LOST_PAIRS,
     equal: Collection[Any] = (),
 ) -> Contrast:
     """Return the contrast of two arms by one metric, as the design pairs them.
@@ -113,7 +117,7 @@ def compare_sides(
     """
     scale = make_judged_scale(metric)
     if not design.pairing_column:
-        return welch([*arm.values()], [*base.values()], scale, family_size=family_size, losses=losses)
+        return welch([*arm.values()], [*base.values()], scale, family_size=family_size, lost_pairs=lost_pairs)
     computed_alike = arm.keys() & base.keys() <= {*equal}
     if design.test_share:
         return compare_folds(
@@ -122,9 +126,9 @@ def compare_sides(
             scale,
             test_share=design.test_share,
             family_size=family_size,
-            losses=losses,
+            lost_pairs=lost_pairs,
             computed_alike=computed_alike,
         )
     return compare_pairs(
-        arm, base, scale, family_size=family_size, losses=losses, computed_alike=computed_alike
+        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, computed_alike=computed_alike
     )

@@ -19,7 +19,7 @@ import pandas as pd
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.table_columns import STUDY_COLUMNS
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, Statuses, measure_seconds
 
 
@@ -33,7 +33,7 @@ def tabulate_results(design: Design) -> pd.DataFrame:
     return pd.DataFrame(records or {"arm": [], "seed": [], "status": []}, dtype=object)
 
 
-def make_trial_record(arm: str, seed: int, result: StudyResult) -> dict[str, object]:
+def make_trial_record(arm: str, seed: int, result: ResultInStudy) -> dict[str, object]:
     """Return the row of a trial: outcome, settings and, if it is done, metrics."""
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
     facts |= {"reason": result.reason, "attempts": result.attempts}

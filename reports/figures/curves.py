@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.sweeps import Sweep
@@ -66,7 +66,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
 
 
 def _sample_points(
-    metric: str, measured: Sequence[tuple[int, int, StudyResult, Curves]], most_steps: int
+    metric: str, measured: Sequence[tuple[int, int, ResultInStudy, Curves]], most_steps: int
 ) -> pd.DataFrame:
     """Return the finite points of a metric's curves, one row each, at `most_steps` steps at most."""
     curves_of_metric = [

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.trial import StudyResult
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
 from unrolled.reports.commits import audit, chain, gate
 from unrolled.reports.commits.audit import AuditRow
@@ -216,7 +216,7 @@ def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequen
     return notes.list_notes(comparison)
 
 
-def _list_results(comparison: Comparison) -> list[StudyResult]:
+def _list_results(comparison: Comparison) -> list[ResultInStudy]:
     return [result for arm in comparison.design.arms for result in arm.results.values()]
 
 

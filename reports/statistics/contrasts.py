@@ -62,7 +62,7 @@ class Contrast:
     # lowest and highest possible difference of each pair that lacks rows, by seed
     bounds: Mapping[int, tuple[float, float]]
     rows_lacking: tuple[int, int]  # number of rows that the arm lacks, and that its base lacks
-    zone: float  # smallest difference that matters
+    zone: float  # δ on the judged scale: differences between −zone and +zone count as none
     family_size: int  # number of contrasts that are corrected together
     look: Look  # the look at which these pairs are seen
     lower_is_better: bool
@@ -81,7 +81,7 @@ class Contrast:
     mean_difference: float | None  # arm_mean − base_mean
     sd: float | None  # of the differences
     skewness: float | None  # of the differences
-    skewness_of: int  # number of values behind the skewness
+    skewness_count: int  # number of values behind the skewness
     r: float | None  # correlation of the pairs
 
     is_paired: ClassVar[bool] = True  # False if the two sides are independent samples
@@ -316,12 +316,12 @@ class Contrast:
     @property
     def is_skewed(self) -> bool:
         """True if the differences are so skewed that their tests may err more often than they should."""
-        return self.skewness_of >= FEWEST_SEEDS and skewness_ratio(self.skewness, self.skewness_of) > 1
+        return self.skewness_count >= FEWEST_SEEDS and skewness_ratio(self.skewness, self.skewness_count) > 1
 
     @property
     def hides_skewness(self) -> bool:
         """True if there are too few values to show that they are skewed: see `skewness_ratio`."""
-        return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (
+        return FEWEST_SEEDS <= self.skewness_count < CLAIM_SEEDS and not (
             self.has_constant_difference or self.is_skewed
         )
 

@@ -20,7 +20,7 @@ from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_futile
 from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look
-from unrolled.reports.statistics.pairs import Losses, compare_pairs, make_judged_scale
+from unrolled.reports.statistics.pairs import LostPairs, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
@@ -167,7 +167,7 @@ class _ContrastsAtLooks(Generic[Key]):
             make_judged_scale(metric),
             family_size=len(self.look_input.sides),
             look=Look(self.look_input.looks, k),
-            losses=Losses(len(self.look_input.select_lost_seeds(name, k).keys() - paired)),
+            lost_pairs=LostPairs(len(self.look_input.select_lost_seeds(name, k).keys() - paired)),
             computed_alike=paired <= set(self.look_input.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
         )
@@ -208,7 +208,7 @@ def _make_decisions(
             metric: replace(
                 by_name[name],
                 has_ended=verdict.has_ended,
-                blocked_reason=reason if metric == look_input.metrics[0].name else of_other,
+                halt_reason=reason if metric == look_input.metrics[0].name else of_other,
                 is_futile=name in futile_reasons,
             )
             for metric, by_name in by_metric.items()

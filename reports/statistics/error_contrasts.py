@@ -29,7 +29,7 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.pairs import NO_LOSSES, JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import NO_LOST_PAIRS, JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
@@ -201,13 +201,13 @@ def welch(
     scale: JudgedScale,
     *,
     family_size: int = 1,
-    losses: Losses = NO_LOSSES,
+    lost_pairs: LostPairs = NO_LOST_PAIRS,
 ) -> Unpaired:
     """Compare two independent samples (Welch 1947). Arguments and errors are those of `compare_pairs`.
 
     Samples with fewer than two values, or with an infinite value, have no test.
     """
-    without_values = compare_pairs({}, {}, scale, family_size=family_size, losses=losses)
+    without_values = compare_pairs({}, {}, scale, family_size=family_size, lost_pairs=lost_pairs)
     a, b = map(select_finite, (arm, base))
     error = math.nan
     df = math.nan
@@ -217,12 +217,12 @@ def welch(
     if a.size and b.size:
         means = {"arm_mean": float(a.mean()), "base_mean": float(b.mean())}
         means["mean_difference"] = means["arm_mean"] - means["base_mean"]
-    skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
+    skewness, skewness_count = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     fields = {
         "sizes": (len(arm), len(base)),
         "samples": (a, b),
         "skewness": skewness,
-        "skewness_of": skewness_of,
+        "skewness_count": skewness_count,
         "arm_diverged": len(arm) - a.size,
         "base_diverged": len(base) - b.size,
         "upper_limit": find_upper_limit(np.array([*a, *b]), scale.highest),
@@ -266,7 +266,7 @@ def compare_folds(
     *,
     test_share: float,
     family_size: int = 1,
-    losses: Losses = NO_LOSSES,
+    lost_pairs: LostPairs = NO_LOST_PAIRS,
     computed_alike: bool = False,
 ) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
@@ -274,7 +274,7 @@ def compare_folds(
     The other arguments and the errors are those of `compare_pairs`.
     """
     plain = compare_pairs(
-        arm, base, scale, family_size=family_size, losses=losses, computed_alike=computed_alike
+        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, computed_alike=computed_alike
     )
     error = math.nan
     if plain.sd and not plain.given_convergence:

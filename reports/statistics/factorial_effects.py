@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from unrolled.reports.statistics.estimators import Floats, remove_rounding
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 
@@ -62,7 +62,7 @@ def estimate_effects(
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
     zeros = dict.fromkeys(seeds, 0.0)
-    losses = Losses(len(set(failed) - set(seeds)))
+    lost_pairs = LostPairs(len(set(failed) - set(seeds)))
     contrasts = {}
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
@@ -72,7 +72,7 @@ def estimate_effects(
             zeros,
             scale,
             family_size=len(chosen),
-            losses=losses,
+            lost_pairs=lost_pairs,
         )
     judged = judge_contrasts(contrasts)
     if diverged:

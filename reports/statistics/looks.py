@@ -10,16 +10,18 @@ study stops, for whatever reason.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from unrolled.bench.metric import DEFAULT_LOOKS
+from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
@@ -100,6 +102,14 @@ class Look:
 LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
 """The only look of a design with a fixed number of seeds, whichever it is."""
+
+
+def list_first_seeds(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
+    """Return the seeds of the first look with five or more, or of the last look if none has as many.
+
+    `numbers` are those of `Looks`.
+    """
+    return seeds[: next((n for n in numbers if n >= FEWEST_SEEDS), numbers[-1])]
 
 
 @lru_cache(maxsize=16)

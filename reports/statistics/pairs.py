@@ -26,7 +26,7 @@ from unrolled.reports.statistics.values import (
 
 @dataclass(frozen=True)
 class JudgedScale:
-    """The scale on which a metric is judged: its smallest difference that matters, and its ends."""
+    """The scale on which a metric is judged: its δ, its better direction and its ends."""
 
     zone: float  # see `Metric.zone`
     lower_is_better: bool = True
@@ -35,16 +35,16 @@ class JudgedScale:
 
 
 @dataclass(frozen=True)
-class Losses:
-    """What the pairs of a contrast lack, which counts as the worst possible for a claim."""
+class LostPairs:
+    """The lost pairs and rows of a contrast: each counts as the worst possible for a claim."""
 
-    pairs: int = 0  # number of pairs without a number on a side
+    count: int = 0  # number of pairs without a number on a side
     rows: tuple[int, int] = (0, 0)  # number of rows that the arm lacks, and that its base lacks
     # for each seed whose value lacks rows, the arm's lowest and highest possible value
     bounds: Mapping[Any, tuple[float, float]] = field(default_factory=dict)
 
 
-NO_LOSSES = Losses()
+NO_LOST_PAIRS = LostPairs()
 
 
 def make_judged_scale(metric: Metric) -> JudgedScale:
@@ -59,7 +59,7 @@ def compare_pairs(
     *,
     family_size: int = 1,
     look: Look = SINGLE_LOOK,
-    losses: Losses = NO_LOSSES,
+    lost_pairs: LostPairs = NO_LOST_PAIRS,
     computed_alike: bool = False,
 ) -> Contrast:
     """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst value.
@@ -81,19 +81,19 @@ def compare_pairs(
     noise = _measure_printing_noise(a, b, scale.zone) if scale.highest < math.inf else 0.0
     described = _describe_pairs(seeds, a, b, noise)
     has_converged = bool(a.size and np.isfinite(a).all() and np.isfinite(b).all())
-    is_whole = has_converged and not losses.pairs and not losses.bounds
+    is_whole = has_converged and not lost_pairs.count and not lost_pairs.bounds
     all_tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
         seeds_without_partner=tuple(sorted(set(arm) ^ set(base))),
         arm_lacks=len(base.keys() - arm.keys()),
         base_lacks=len(arm.keys() - base.keys()),
-        lost_count=losses.pairs,
+        lost_count=lost_pairs.count,
         bounds={
             seed: (low - base[seed], high - base[seed])
-            for seed, (low, high) in select_seeds(losses.bounds, seeds).items()
+            for seed, (low, high) in select_seeds(lost_pairs.bounds, seeds).items()
         },
-        rows_lacking=losses.rows,
+        rows_lacking=lost_pairs.rows,
         zone=scale.zone,
         family_size=family_size,
         look=look,
@@ -146,7 +146,7 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     )
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
     fields["has_constant_difference"] = has_constant_difference
-    fields["skewness_of"] = d.size
+    fields["skewness_count"] = d.size
     if d.size:
         fields["arm_mean"] = float(a.mean())
         fields["base_mean"] = float(b.mean())

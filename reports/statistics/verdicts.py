@@ -66,7 +66,8 @@ class Verdict:
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
     has_ended: bool = False  # whether it ended its contrast, or its gate or proposal has ended
-    blocked_reason: str = ""  # why an open contrast does not go on, such as "seed 3 failed"
+    # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
+    halt_reason: str = ""
     is_futile: bool = False  # whether it is unlikely to be decided by the last look
 
     @property

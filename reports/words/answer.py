@@ -152,7 +152,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     equal = [
         finding
         for finding in findings
-        if finding.verdict.contrast.computed_alike and not finding.verdict.blocked_reason
+        if finding.verdict.contrast.computed_alike and not finding.verdict.halt_reason
     ]
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
     settled = [finding for finding in equal if finding.verdict.contrast.pairs >= FEWEST_SEEDS]

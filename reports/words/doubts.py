@@ -113,7 +113,7 @@ def _list_skewed_by_metric(comparison: Comparison, by: str) -> tuple[str, ...]:
         contrast = arm.contrast
         verdict = arm.verdict
         if contrast and verdict and contrast.is_skewed:
-            values = plural(contrast.skewness_of, comparison.design.noun)
+            values = plural(contrast.skewness_count, comparison.design.noun)
             sides = make_visible(arm.name)
             if isinstance(contrast, Unpaired):  # the skewness belongs to one of the two sides
                 sides += f" against {make_visible(comparison.find_base(arm).name)}"
@@ -127,7 +127,7 @@ def _list_skewed_by_metric(comparison: Comparison, by: str) -> tuple[str, ...]:
             unequal.append(make_visible(arm.name))
         elif contrast and verdict and verdict.makes_claim and contrast.hides_skewness:
             too_few.append(
-                f"{make_visible(arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
+                f"{make_visible(arm.name)} ({plural(contrast.skewness_count, comparison.design.noun)})"
             )
     sentences = {
         f"{whose} skewed{by}": skewed,

@@ -33,7 +33,7 @@ class Finding(NamedTuple):
         lost = describe_lost(verdict.contrast) if verdict.makes_claim and verdict.contrast.lost_count else ""
         skewed = "the pairs are skewed" if verdict.open_by_skewness else ""
         provisional = "provisional" if verdict.provisional else ""
-        return ", ".join(filter(None, (*self.standing, provisional, lost, verdict.blocked_reason or skewed)))
+        return ", ".join(filter(None, (*self.standing, provisional, lost, verdict.halt_reason or skewed)))
 
     @property
     def remarks(self) -> str:

@@ -66,8 +66,8 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
 
     `explain_open` says why it claims nothing.
     """
-    if verdict.blocked_reason:
-        return f"open: {verdict.blocked_reason}"
+    if verdict.halt_reason:
+        return f"open: {verdict.halt_reason}"
     contrast = verdict.contrast
     looks = contrast.look.looks
     if len(looks.numbers) == 1:
@@ -244,7 +244,7 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
 def _fails_unequally(verdict: Verdict) -> bool:
     """Return True if a contrast still gets seeds, and one of its sides failed more often."""
     return verdict.contrast.fails_unequally and not (
-        verdict.makes_claim or verdict.has_ended or verdict.blocked_reason
+        verdict.makes_claim or verdict.has_ended or verdict.halt_reason
     )
 
 
@@ -255,8 +255,8 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     noun = comparison.design.noun
     if verdict is None or contrast is None or verdict.makes_claim:
         return ""
-    if verdict.blocked_reason:
-        return verdict.blocked_reason
+    if verdict.halt_reason:
+        return verdict.halt_reason
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} {noun}s nothing is decided"
     if verdict.open_by_skewness:
@@ -276,9 +276,9 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     contrast = verdict.contrast
     looks = contrast.look.looks
     has_more_looks = contrast.look.k + 1 < len(looks.numbers)
-    if comparison.has_too_few_pairs and not verdict.blocked_reason:
+    if comparison.has_too_few_pairs and not verdict.halt_reason:
         return ""
-    if verdict.blocked_reason or (has_more_looks and not verdict.has_ended):
+    if verdict.halt_reason or (has_more_looks and not verdict.has_ended):
         return describe_stage(verdict, comparison.deciding_metric_title)
     if verdict.has_ended:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"

@@ -14,7 +14,7 @@ from tests.helpers.trial_work import list_loaded_files
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.program.identity.identify import READERS, list_readers
+from unrolled.bench.program.identity.identify import HASHED_FILES, list_readers
 from unrolled.bench.program.trial import ProgramTrial
 
 PACKAGE = identity.BENCH
@@ -159,7 +159,7 @@ def test_every_file_that_a_programs_process_loads_counts_or_has_its_reason(tmp_p
     trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path)).identify()
     loaded = list_loaded_files(trial, tmp_path / "checkpoints")
     counted_files = {os.path.relpath(path, PACKAGE) for path in list_readers("", has_patterns=False)}
-    other_readers = {os.path.relpath(path, PACKAGE) for path in READERS} - counted_files
+    other_readers = {os.path.relpath(path, PACKAGE) for path in HASHED_FILES} - counted_files
     assert counted_files - {*RUNNER} <= loaded
     assert loaded - counted_files - other_readers <= UNCOUNTED.keys() | UNCOUNTED_IN_PROGRAMS.keys()
 

@@ -43,7 +43,8 @@ set = { hidden = 48, split = "blocks" }
 
 def log_page(comparison: "Comparison", out: Path) -> Path:
     """Write the page's looks to the log, in place of the page."""
-    log(f"page {comparison.looks_taken} 0")
+    looks_taken = max(arm.contrast.look.k + 1 for arm in comparison.arms_with_contrast if arm.contrast)
+    log(f"page {looks_taken} 0")
     return out / "index.html"
 
 

@@ -18,7 +18,7 @@ from unrolled.reports.statistics.error_contrasts import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
 from unrolled.reports.statistics.gates import Chance, simulate_gates
 from unrolled.reports.statistics.looks import LOOKS
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import (
     ALPHA,
     POWER,
@@ -148,7 +148,9 @@ def simulate_failures(arm_rate: float, base_rate: float, studies: int, seed: int
         crashes = [rng.random(20) < rate for rate in (arm_rate, base_rate)]
         arm, base = ({s: x for s, x in enumerate(side) if not crashed[s]}
                      for side, crashed in zip((d, 0 * d), crashes, strict=True))  # fmt: skip
-        c = compare_pairs(arm, base, JudgedScale(1.0), losses=Losses(int((crashes[0] | crashes[1]).sum())))
+        c = compare_pairs(
+            arm, base, JudgedScale(1.0), lost_pairs=LostPairs(int((crashes[0] | crashes[1]).sum()))
+        )
         fewer, more = sorted((c.arm_lacks, c.base_lacks))
         is_same = c.pairs >= 5 and c.equivalence_p <= ALPHA
         shown = 2 * special.bdtr(fewer, fewer + more, 0.5) <= ALPHA

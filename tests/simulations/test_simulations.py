@@ -19,7 +19,7 @@ from tests.simulations.simulate_verdicts import (
     simulate_skewed_errors,
     simulate_undeclared_errors,
 )
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 
 CONTRASTS = 4_000
 
@@ -90,7 +90,7 @@ def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
     tails = np.array(rules.compute_tails_of_lost(x, 2)).T
     for sample, expected in zip(x, tails, strict=True):
         c = compare_pairs(
-            dict(enumerate(sample)), dict.fromkeys(range(12), 0.0), JudgedScale(1.0), losses=Losses(2)
+            dict(enumerate(sample)), dict.fromkeys(range(12), 0.0), JudgedScale(1.0), lost_pairs=LostPairs(2)
         )
         assert c.p == pytest.approx(min(1.0, 2 * min(expected)))
 

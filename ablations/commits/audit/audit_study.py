@@ -190,13 +190,13 @@ def _try_checkouts(
         raise KeyboardInterrupt
     metrics = [metric.name for metric in study.metrics]
     results = ledger.read_results([trial.id for trial in trials.values()])
-    study_results = {
-        name: trial.make_study_result(results[trial.id], metrics)
+    results_in_study = {
+        name: trial.make_result_in_study(results[trial.id], metrics)
         for name, trial in trials.items()
         if trial.id in results
     }
     return {
-        name: format_reason(result) for name, result in study_results.items() if result.status == "failed"
+        name: format_reason(result) for name, result in results_in_study.items() if result.status == "failed"
     }
 
 

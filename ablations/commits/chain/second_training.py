@@ -57,6 +57,8 @@ def _read_results(name: str, plan: Plan, ledger: Ledger) -> Sequence[Result]:
     """Return the finished results of an arm, with their details."""
     arm = next(arm for arm in plan.arms if arm.name == name)
     stored = [
-        plan.make_study_result(result) for id in arm.trial_ids.values() if (result := ledger.read_result(id))
+        plan.make_result_in_study(result)
+        for id in arm.trial_ids.values()
+        if (result := ledger.read_result(id))
     ]
     return [result for result in stored if result.done]

@@ -2,7 +2,7 @@
 
 The files are those that the study's patterns or the command line name, and the modules that they import. The
 packages are those that the files import, with their versions in the program's own Python. The versions begin
-with a hash of Unrolled's code that reads numbers.
+with a hash of Unrolled's own code: see HASHED_FILES.
 """
 
 import os
@@ -45,7 +45,7 @@ SHARED_READERS = (
 )
 """Files that start any program, and read, carry or write its numbers."""
 _LINE_PATTERNS = _PROGRAM / "line_patterns.py"
-READERS = (*SHARED_READERS, _LINE_PATTERNS, *sorted((ROOT / "bench" / "formats").glob("[a-z]*.py")))
+HASHED_FILES = (*SHARED_READERS, _LINE_PATTERNS, *sorted((ROOT / "bench" / "formats").glob("[a-z]*.py")))
 """These files, and those that read what only some programs write: see `list_readers`."""
 
 ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials

@@ -268,7 +268,7 @@ def test_what_a_study_says_of_an_arm_is_a_warning_in_comparisons(compare, store:
     write_to_mlflow(plan, results, store)
     results_by_id = {r.trial.id: r for arm_results in results.values() for r in arm_results}
     Path("trials.csv").write_text(
-        format_trials_csv(compare_plan(plan, plan.make_study_results(results_by_id)))
+        format_trials_csv(compare_plan(plan, plan.make_results_in_study(results_by_id)))
     )
     page = compare("one", "two", "--arm", "arm,source")[1]
     assert "a / one (exploratory, attempt 2)" in page

@@ -204,7 +204,7 @@ def test_a_setting_that_changes_no_number_makes_no_seen_seed_fresh(tmp_path, edi
     edited = make_program_results(**edit)
     plan = store_results(edited, ledger, study="second", study_hash="second", **facts)
     record_results(ledger, edited)
-    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    c = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     assert c.arms[1].is_exploratory
     assert describe_seen_data(c).startswith(WARNING)
 
@@ -214,7 +214,7 @@ def test_an_arm_that_repeats_its_base_alone_was_not_seen(ledger):
     results["b"] = [replace(r, trial=replace(r.trial, wd=0.5)) for r in results["base"]]
     plan = store_results(results, ledger, study="dead", study_hash="dead")
     record_results(ledger, {"b": results["b"]})
-    c = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    c = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     assert not c.arms[1].is_exploratory
 
 
@@ -239,7 +239,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         assert plan.seen_pairs == {}
         assert make_plan_design(plan, {}).seen_pairs == {}, "nothing is known before the results"
         record_results(ledger, results)
-    comparison = compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+    comparison = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     assert comparison.design.seen_pairs == expected and list_earlier_attempts(comparison)[0].endswith(
         f", run as `{run}`"
     )
@@ -304,7 +304,7 @@ def test_a_shipped_study_was_declared_before_its_results_unlike_its_copy(tmp_pat
     plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen_pairs == {} and plan.is_shipped
     assert "it ships with Unrolled" in describe_declaration(
-        compare_plan(plan, plan.make_study_results(ledger.read_results(plan.ids)))
+        compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     )
     copy = make_plan(replace(study, name="copy"), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs

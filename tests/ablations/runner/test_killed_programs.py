@@ -45,8 +45,8 @@ def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
     assert result.attempts == 2
     assert result.metrics["began"] == 3
     loss_plan, time_plan = (build_plan({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
-    assert loss_plan.make_study_result(result).done
-    assert time_plan.make_study_result(result).status == "failed", "its time is of a part"
+    assert loss_plan.make_result_in_study(result).done
+    assert time_plan.make_result_in_study(result).status == "failed", "its time is of a part"
     replacements = [
         plan.should_retrain(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
     ]
@@ -116,7 +116,7 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
     assert result.done
     assert result.attempts == 2
     assert result.metrics["began"] == 0
-    assert build_plan({"base": [result]}, metrics=(SECONDS,)).make_study_result(result).done
+    assert build_plan({"base": [result]}, metrics=(SECONDS,)).make_result_in_study(result).done
 
 
 def count_results(trials: Path) -> int:

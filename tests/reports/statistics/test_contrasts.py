@@ -18,7 +18,7 @@ from unrolled.reports.statistics.estimators import (
     moments,
     remove_rounding,
 )
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
@@ -218,7 +218,7 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     assert percent.upper_limit == math.inf
     assert percent.equivalence_p == 1.0
     assert make_ties(5, computed_alike=True).equivalence_p == 0.0
-    assert make_ties(149, losses=Losses(1)).equivalence_p == 1.0
+    assert make_ties(149, lost_pairs=LostPairs(1)).equivalence_p == 1.0
 
 
 def test_equal_small_differences_are_no_certain_equivalence_either() -> None:

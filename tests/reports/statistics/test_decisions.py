@@ -67,11 +67,9 @@ def get_outcome(decisions: Decisions[str], name: str) -> tuple[str, int]:
     return verdict.kind, verdict.contrast.pairs
 
 
-def get_blocked_reasons(decisions: Decisions[str]) -> dict[str, str]:
+def get_halt_reasons(decisions: Decisions[str]) -> dict[str, str]:
     """Return why contrasts stay open, by name."""
-    return {
-        name: by_metric["valid_accuracy"].blocked_reason for name, by_metric in decisions.verdicts.items()
-    }
+    return {name: by_metric["valid_accuracy"].halt_reason for name, by_metric in decisions.verdicts.items()}
 
 
 def test_each_contrast_ends_at_its_own_look() -> None:
@@ -83,7 +81,7 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     assert get_outcome(decisions, "wide") == ("open", 40)
     assert decisions.looks_taken == 5
     assert set(decisions.seeds_requested.values()) == {0}
-    assert not any(get_blocked_reasons(decisions).values())
+    assert not any(get_halt_reasons(decisions).values())
     assert [decisions.verdicts[n]["valid_accuracy"].has_ended for n in PAIRS] == [True, True, True, False]
 
 
@@ -175,7 +173,7 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs() -> None:
     assert verdict.contrast.lost_count == 1
     assert verdict.interval.low in verdict.contrast.differences.values()
     assert get_outcome(decisions, "wide") == ("open", 39)
-    assert not any(get_blocked_reasons(decisions).values())
+    assert not any(get_halt_reasons(decisions).values())
     assert get_outcome(decisions, "worse") == get_outcome(run_looks(PAIRS), "worse")
 
 
@@ -193,7 +191,7 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
     failed_seeds = SEEDS[6:16]
     pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}
     decisions = run_looks(pairs, lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed")})
-    assert get_blocked_reasons(decisions)["wide"] == "seed 16 failed, seed 17 failed and 7 more"
+    assert get_halt_reasons(decisions)["wide"] == "seed 16 failed, seed 17 failed and 7 more"
     assert decisions.seeds_requested["wide"] == 0
     assert get_outcome(decisions, "wide") == ("open", 6)
     assert get_outcome(decisions, "worse")[0] == "worse"
@@ -204,7 +202,7 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
     )
     assert later.seeds_requested["wide"] == 0
     assert later.seeds_requested["worse"] == 15
-    assert not get_blocked_reasons(
+    assert not get_halt_reasons(
         run_looks(PAIRS, lost_reasons={"better": dict.fromkeys(SEEDS[12:], "failed")})
     )["better"]  # decided before
 

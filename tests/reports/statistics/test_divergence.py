@@ -9,7 +9,7 @@ from scipy import stats
 from tests.helpers import designs
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.types import Interval
 
 A, B = (dict(enumerate(values)) for values in (designs.A, designs.B))
@@ -90,7 +90,7 @@ def test_mean_and_signs_have_to_agree_where_a_pair_is_lost() -> None:
     baseline = dict.fromkeys(range(20), 0.0)
     complete = compare_pairs(arm, baseline, JudgedScale(0.02))
     arm.pop(3)
-    lost = compare_pairs(arm, baseline, JudgedScale(0.02), losses=Losses(1))
+    lost = compare_pairs(arm, baseline, JudgedScale(0.02), lost_pairs=LostPairs(1))
     assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
         ends = lost.interval(alpha)
@@ -106,7 +106,7 @@ def test_a_lost_pair_counts_as_the_worst_of_the_others() -> None:
     noise = np.random.default_rng(8).standard_normal(14)
     signs = [*(0.4 + 0.1 * noise), 0.1]
     contrast = compare_pairs(
-        dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), JudgedScale(0.02), losses=Losses(1)
+        dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), JudgedScale(0.02), lost_pairs=LostPairs(1)
     )
     filled = compare_pairs(
         dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), JudgedScale(0.02)
@@ -129,12 +129,18 @@ def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
     baseline = {s: 1.1 + 0.01 * s for s in range(20)}
     diverged_values = baseline | dict.fromkeys(range(6), math.inf)
     lost = compare_pairs(
-        diverged_values, {s: x for s, x in baseline.items() if s < 19}, JudgedScale(0.02), losses=Losses(1)
+        diverged_values,
+        {s: x for s, x in baseline.items() if s < 19},
+        JudgedScale(0.02),
+        lost_pairs=LostPairs(1),
     )
     assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue)
     assert lost.divergence_differs
-    assert compare_pairs(baseline, diverged_values, JudgedScale(0.02), losses=Losses(6)).divergence_p == 1.0
-    assert compare_pairs(baseline, baseline, JudgedScale(0.02), losses=Losses(6)).divergence_p == 1.0
+    assert (
+        compare_pairs(baseline, diverged_values, JudgedScale(0.02), lost_pairs=LostPairs(6)).divergence_p
+        == 1.0
+    )
+    assert compare_pairs(baseline, baseline, JudgedScale(0.02), lost_pairs=LostPairs(6)).divergence_p == 1.0
 
 
 def test_a_rate_over_one_is_refused() -> None:

@@ -7,7 +7,7 @@ from scipy import stats
 from tests.helpers.designs import four_errors
 from tests.simulations.simulate_compare import simulate_fold_rates
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
@@ -61,7 +61,9 @@ def test_folds_and_samples_with_a_lost_row_have_no_interval() -> None:
     base = {fold: 0.9 + 0.01 * (fold % 4) for fold in range(10)}
     whole = {fold: base[fold] for fold in arm}
     for lost, sides in ((0, (arm, whole)), (1, (arm, base))):
-        folds = compare_folds(*sides, JudgedScale(0.02), test_share=0.1, losses=Losses(lost))
-        samples = welch([*sides[0].values()], [*sides[1].values()], JudgedScale(0.02), losses=Losses(lost))
+        folds = compare_folds(*sides, JudgedScale(0.02), test_share=0.1, lost_pairs=LostPairs(lost))
+        samples = welch(
+            [*sides[0].values()], [*sides[1].values()], JudgedScale(0.02), lost_pairs=LostPairs(lost)
+        )
         for c in (folds, samples):
             assert (c.interval() is None, c.p == 1) == (lost > 0, lost > 0)

@@ -120,9 +120,9 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
     fewest, most_seeds = (
         variance * (special.ndtri(1 - LOOKS.find_critical_q(x, 1)) + 1.2816) ** 2 for x in (0.05, 0.05 / 3)
     )
-    seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
+    seeds = int(v.halt_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert fewest < seeds < 1.05 * most_seeds
-    assert bounded["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
+    assert bounded["great noise"].halt_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
     assert bounded["clear"].has_ended
     assert bounded["clear"].contrast.family_size == 3
 
@@ -176,7 +176,7 @@ def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
     assert verdict.text == "better, size not settled"
     assert verdict.contrast.pairs < 40
     assert verdict.has_ended is (rule == "direction") is not verdict.is_futile
-    assert verdict.blocked_reason in ("", "more than 1,000 seeds would settle its size")
+    assert verdict.halt_reason in ("", "more than 1,000 seeds would settle its size")
 
 
 @pytest.mark.parametrize("law", ["normal", "exponential"])

@@ -8,7 +8,7 @@ from scipy import stats
 
 from tests.helpers.designs import four_errors
 from unrolled.reports.statistics.error_contrasts import Unpaired, welch
-from unrolled.reports.statistics.pairs import JudgedScale, Losses
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs
 from unrolled.reports.statistics.permutation import Permutations
 
 
@@ -146,7 +146,7 @@ def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() 
     )
     assert compare_diverging(9, 10, 5, 60).divergence_differs
     assert compare_diverging(9, 10, 5, 60).diverges_more == 1
-    assert compare_diverging(9, 10, 5, 60, losses=Losses(1)).divergence_p == 1.0
+    assert compare_diverging(9, 10, 5, 60, lost_pairs=LostPairs(1)).divergence_p == 1.0
     assert contrast.interval() is None and math.isfinite(contrast.estimate), (
         "no median of pairs that do not exist"
     )

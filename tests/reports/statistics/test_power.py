@@ -11,7 +11,7 @@ from tests.helpers.designs import four_errors
 from tests.simulations.rules import simulate_stretch
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 
 
 @pytest.mark.parametrize(("dz", "by_t", "seeds"), [(0.5, 34, 35), (1, 10, 12), (1.5, 6, 7)])  # statsmodels
@@ -103,5 +103,5 @@ def test_pairs_that_signs_judge_have_no_detectable_difference(
     draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
     base = dict.fromkeys(range(lost, 12), 0.0)
     arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
-    contrast = compare_pairs(arm, base, JudgedScale(0.1), losses=Losses(lost))
+    contrast = compare_pairs(arm, base, JudgedScale(0.1), lost_pairs=LostPairs(lost))
     assert (contrast.mde, contrast.seeds_needed) == (None, None)

@@ -11,7 +11,7 @@ from scipy import stats
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import (
     Direction,
@@ -76,8 +76,8 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
     rng = np.random.default_rng(5)
     texts = set()
     for _ in range(100):
-        family_size = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
-        for v in judge_contrasts(family_size).values():
+        contrasts = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
+        for v in judge_contrasts(contrasts).values():
             low = v.interval.low
             high = v.interval.high
             delta = v.contrast.zone
@@ -122,12 +122,12 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
 
 
 def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
-    family_size = {
+    contrasts = {
         "sure": make_contrast(-0.05, 0.02),
         "open": make_contrast(0.02, 0.05),
         "wide": make_contrast(0.01, 0.05),
     }
-    verdicts = judge_contrasts(family_size)
+    verdicts = judge_contrasts(contrasts)
     levels = {name: 1 - x.interval.confidence for name, x in verdicts.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
     same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]
@@ -163,7 +163,7 @@ def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
 
 
 def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
-    """Return losses of which some diverge on each side; the others are better by gain."""
+    """Return a contrast in which some seeds of each side diverge; the others are better by gain."""
     rng = np.random.default_rng(6)
     baseline_losses = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
     arm_losses = {s: math.inf if s < arm else x - gain for s, x in baseline_losses.items()}
@@ -216,7 +216,7 @@ def test_an_arm_that_failed_more_often_is_not_the_same(pairs: int, failed: int, 
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            verdict = judge_alone(compare_pairs(*pair, JudgedScale(0.02), losses=Losses(failed)))
+            verdict = judge_alone(compare_pairs(*pair, JudgedScale(0.02), lost_pairs=LostPairs(failed)))
             assert verdict.kind == kind
             assert verdict.contrast.fails_unequally is (kind == "open")
     assert f"the arm's 0, its baseline's {failed}" in describe_lost(verdict.contrast) or not failed

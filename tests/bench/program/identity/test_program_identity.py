@@ -293,7 +293,7 @@ def test_an_edit_of_what_reads_its_numbers_makes_other_trials_and_of_other_reade
     write(tmp_path / "train.py")
     trial = identify_program(tmp_path, **fields)
     counted = set()
-    for path in identify.READERS:
+    for path in identify.HASHED_FILES:
         forget_read_files()
         record_content(path, b"of an edited file")
         if replace(trial, versions="").identify().id != trial.id:
