@@ -187,7 +187,7 @@ def describe_declaration(comparison: Comparison) -> str:
         return f"{date}, after results of both sides of {number} of its {plural(len(arms), 'contrast')}"
     if design.is_shipped:
         return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
-    return f"{date}, before any of its contrasts had {SEEN_PAIRS} pairs of results in this ledger"
+    return f"{date}, before a page of this ledger showed {SEEN_PAIRS} pairs of any of its contrasts"
 
 
 def list_earlier_attempts(comparison: Comparison) -> list[str]:

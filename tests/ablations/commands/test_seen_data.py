@@ -158,7 +158,7 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     (line,) = list_earlier_attempts(comparison)
     assert line.startswith("b against base in study s, seeds 0-9: worse by more than δ")
     assert "valid_loss, δ 0.02" in line
-    assert "before any of its contrasts had 3 pairs of results" in describe_declaration(comparison)
+    assert "3 pairs of any of its contrasts" in describe_declaration(comparison)
     assert "b against base (attempt 2)" in write_claims(comparison)[0]
     assert format_markdown_cell(line) in format_comparison_markdown(comparison)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]

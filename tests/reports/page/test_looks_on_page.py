@@ -275,9 +275,9 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     assert "1 of its 3 contrasts" in text
     assert [x.arm.name for x in list_claims(comparison) if x.arm.is_exploratory] == ["strong"]
     assert "strong against base (exploratory): " in write_claims(comparison)[0]
-    assert "before any of its contrasts" not in text
+    assert "pairs of any of its contrasts" not in text
     assert describe_seen_data(compare(make_looked_design())) == ""
-    assert "before any of its contrasts had 3 pairs" in read_page_text(
+    assert "showed 3 pairs of any of its contrasts" in read_page_text(
         render(compare(make_looked_design()), tmp_path)
     )
 

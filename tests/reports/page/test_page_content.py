@@ -92,7 +92,7 @@ SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, na
         ),
         pytest.param(
             make_pair_design(declared_at=PLANNED, first_declared_at=PLANNED - DAY),
-            ["2026-02-01 02:40:00 UTC", "2026-02-02 02:40:00 UTC", "before any of its contrasts"],
+            ["2026-02-01 02:40:00 UTC", "2026-02-02 02:40:00 UTC", "pairs of any of its contrasts"],
             id="of a plan that was declared twice",
         ),
         pytest.param(
