@@ -30,7 +30,7 @@ from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.estimators import tails_to_p
 from unrolled.reports.statistics.gates import simulate_gates
 from unrolled.reports.statistics.looks import LOOKS
-from unrolled.reports.statistics.pairs import JudgedScale, Losses, compare_pairs
+from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
@@ -97,7 +97,7 @@ def simulate_crashes(diverged_share: float, studies: int, seed: int = 0) -> floa
         crashed = (ends < CRASH_RATE) & ~diverged
         arm = {s: math.inf if diverged[s] else losses[s] for s in range(PAIRS) if not crashed[s]}
         base = dict.fromkeys(range(PAIRS), 0.0)
-        contrast = compare_pairs(arm, base, JudgedScale(1.0), losses=Losses(int(crashed.sum())))
+        contrast = compare_pairs(arm, base, JudgedScale(1.0), losses=LostPairs(int(crashed.sum())))
         better += judge_contrasts({"arm": contrast})["arm"].kind == "better"
     return better / studies
 

@@ -164,6 +164,7 @@ UNWITNESSED = {
     "engine": "names the module that is imported: tests hold the engines to each other",
     "device": "torch trains on the device that it is told, or refuses; the environment records it",
     "versions": "compared with the loaded packages before the trial begins",
+    "occasion": "names the training of a study whose times are judged, and changes no number",
 }
 """The settings that need no witness, and why."""
 
