@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.arms import make_arm, set_metrics
+from tests.helpers.arms import make_arm, make_counting_arm, set_metrics
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
-from unrolled.reports.page.exports import (
-    format_comparison_markdown,
-)
+from unrolled.reports.compare.design import ArmRemark
+from unrolled.reports.page.exports import format_comparison_markdown, format_trials_csv
+from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
 
 
@@ -124,3 +124,38 @@ def test_an_arm_that_is_only_a_base_is_a_reference(three_bases):
     reference = three_bases.arms[1]
     assert reference.contrast is None
     assert "others are compared with it" in reference.reason_not_compared
+
+
+def test_exploratory_arms_do_not_burden_the_declared_family():
+    arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
+    arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
+    comparison = compare(design_arms(arms))
+    assert [arm.contrast.family_size for arm in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
+    assert "for exploratory arms by Benjamini–Hochberg" in format_comparison_markdown(comparison)
+    assert list_limits(comparison, {})[-1] == "Arms marked exploratory suggest and do not confirm."
+    assert "Benjamini" not in format_comparison_markdown(compare(design_arms(arms[:3])))
+
+
+def test_counts_are_one_value_and_compared_where_they_name_an_arm():
+    against_counts = replace(make_arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
+    second_counts = replace(make_counting_arm("named", 0.5), against="baseline")
+    comparison = compare(
+        design_arms(
+            (make_arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts)
+        )
+    )
+    _, counts, first_arm, second_arm = comparison.arms
+    assert counts.contrast is None
+    assert counts.remark is ArmRemark.WITHOUT_SEED
+    assert (counts.describe_seeds_of_mean(), counts.summary.sd, counts.summary.interval) == (
+        "10 alike",
+        None,
+        None,
+    )
+    assert first_arm.contrast.pairs == second_arm.contrast.pairs == 10
+    assert first_arm.contrast.family_size == 2
+    assert first_arm.contrast.sd == pytest.approx(first_arm.summary.sd)
+    assert describe_trials(comparison) == "40 of 40 trials finished, none failed"
+    _, *rows = format_trials_csv(comparison).splitlines()
+    assert len(rows) == 40
+    assert sum("bigrams," in row for row in rows) == 10

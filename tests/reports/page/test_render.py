@@ -20,6 +20,7 @@ from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.designs import SEEN, compare, design_arms, make_pair_design, make_switched_design
 from tests.helpers.pages import is_self_contained, read_page_text
 from tests.helpers.processes import helpers_path
+from unrolled.bench.metric import Metric
 from unrolled.reports import page_template
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.page.render import Page, render
@@ -172,3 +173,10 @@ def test_hostile_names_are_shown_and_do_nothing(render_study):
 def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(render_study):
     assert sum(len(arm.results) for arm in make_switched_design().arms) == 230
     assert render_study("switched").stat().st_size < 1_500_000
+
+
+def test_each_of_many_metrics_can_be_chosen(tmp_path):
+    metrics = tuple(Metric(f"loss {i}", 0.1, "lower") for i in range(9))
+    page = render(compare(make_pair_design(metrics=metrics)), tmp_path).read_text()
+    assert all(f".r{n}:checked) .p{n} " in page for n in range(2, 10))
+    assert ".r10:checked" not in page

@@ -5,71 +5,25 @@ import math
 import numpy as np
 import pytest
 
-from unrolled.bench.metric import Metric
+from tests.reports.statistics.look_pairs import (
+    ACCURACY,
+    LOSS,
+    PAIRS,
+    SEEDS,
+    cut_pairs,
+    get_halt_reasons,
+    get_outcome,
+    make_arm,
+    run_looks,
+)
 from unrolled.reports.statistics.corrections import benjamini_hochberg
-from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
+from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.types import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 from unrolled.reports.words.sentences import describe_stage
-
-ACCURACY = Metric("valid_accuracy", 0.02)
-LOSS = Metric("valid_loss", 0.05)
-SEEDS = tuple(range(10, 50))
-Pairs = dict[str, dict[str, SidePair]]
-
-
-def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, SidePair]:
-    """Return both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
-    rng = np.random.default_rng(seed)
-    baseline_values = 0.7 + 0.05 * rng.standard_normal(40)
-    d = effect + sd * rng.standard_normal(40)
-    sides = {
-        "valid_accuracy": (baseline_values + d, baseline_values),
-        "valid_loss": (2 - baseline_values - 2 * d, 2 - baseline_values),
-    }
-    return {
-        m: tuple(dict(zip(SEEDS[:n], x.tolist(), strict=False)) for x in pair) for m, pair in sides.items()
-    }
-
-
-def cut_pairs(pairs: Pairs, n: int) -> Pairs:
-    """Return the same pairs with the first n seeds."""
-    keep = set(SEEDS[:n])
-    return {
-        name: {
-            m: tuple({s: v for s, v in x.items() if s in keep} for x in pair) for m, pair in by_metric.items()
-        }
-        for name, by_metric in pairs.items()
-    }
-
-
-def run_looks(pairs: Pairs, looks: Looks = LOOKS, **facts: object) -> Decisions[str]:
-    """Return the decisions on the pairs at the looks that can be taken."""
-    options = {name: facts.pop(name) for name in ("adjust", "stopping_rule") if name in facts}
-    look_input = LookInput(sides=pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **facts)
-    return evaluate_looks(look_input, **options)
-
-
-PAIRS = {
-    "better": make_arm(0.2, 0.05, 1),
-    "worse": make_arm(-0.05, 0.05, 2),
-    "same": make_arm(0, 0.012, 3),
-    "wide": make_arm(0, 0.1, 4),
-}
-
-
-def get_outcome(decisions: Decisions[str], name: str) -> tuple[str, int]:
-    """Return the kind of a contrast's verdict and its number of pairs."""
-    verdict = decisions.verdicts[name]["valid_accuracy"]
-    return verdict.kind, verdict.contrast.pairs
-
-
-def get_halt_reasons(decisions: Decisions[str]) -> dict[str, str]:
-    """Return why contrasts stay open, by name."""
-    return {name: by_metric["valid_accuracy"].halt_reason for name, by_metric in decisions.verdicts.items()}
 
 
 def test_each_contrast_ends_at_its_own_look() -> None:
@@ -155,76 +109,6 @@ def test_contrasts_without_results_are_in_the_family() -> None:
     assert get_outcome(family, "alone")[1] > get_outcome(single, "alone")[1]
 
 
-def drop_seeds(pair: dict[str, SidePair], *seeds: int) -> dict[str, SidePair]:
-    """Return the pair whose arm failed on these seeds."""
-    return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
-
-
-def test_a_contrast_that_lost_a_seed_goes_on_by_signs() -> None:
-    pairs = {
-        **PAIRS,
-        "better": drop_seeds(PAIRS["better"], SEEDS[2]),
-        "wide": drop_seeds(PAIRS["wide"], SEEDS[12]),
-    }
-    failures = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
-    decisions = run_looks(pairs, lost_reasons=failures)
-    verdict = decisions.verdicts["better"]["valid_accuracy"]
-    assert get_outcome(decisions, "better") == ("better", 14)  # 10 pairs with one lost: p .021
-    assert verdict.contrast.lost_count == 1
-    assert verdict.interval.low in verdict.contrast.differences.values()
-    assert get_outcome(decisions, "wide") == ("open", 39)
-    assert not any(get_halt_reasons(decisions).values())
-    assert get_outcome(decisions, "worse") == get_outcome(run_looks(PAIRS), "worse")
-
-
-def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
-    arm, baseline = PAIRS["better"]["valid_loss"]
-    partial = {**PAIRS["better"], "valid_loss": ({s: x for s, x in arm.items() if s != SEEDS[2]}, baseline)}
-    decisions = run_looks(
-        {**PAIRS, "better": partial}, lost_reasons={"better": {SEEDS[2]: "has no valid_loss to judge"}}
-    )
-    assert get_outcome(decisions, "better") == ("better", 10)
-    assert [v.contrast.lost_count for v in decisions.verdicts["better"].values()] == [0, 1]
-
-
-def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
-    failed_seeds = SEEDS[6:16]
-    pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}
-    decisions = run_looks(pairs, lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed")})
-    assert get_halt_reasons(decisions)["wide"] == "seed 16 failed, seed 17 failed and 7 more"
-    assert decisions.seeds_requested["wide"] == 0
-    assert get_outcome(decisions, "wide") == ("open", 6)
-    assert get_outcome(decisions, "worse")[0] == "worse"
-    assert "open: seed 16 failed" in describe_stage(decisions.verdicts["wide"]["valid_accuracy"])
-    later = run_looks(
-        cut_pairs(PAIRS, 10),
-        lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed"), "worse": {SEEDS[30]: "failed"}},
-    )
-    assert later.seeds_requested["wide"] == 0
-    assert later.seeds_requested["worse"] == 15
-    assert not get_halt_reasons(
-        run_looks(PAIRS, lost_reasons={"better": dict.fromkeys(SEEDS[12:], "failed")})
-    )["better"]  # decided before
-
-
-def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
-    rng = np.random.default_rng(8)
-    baseline_values = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
-    arm_values = {s: math.inf if s % 4 else x - 0.001 for s, x in baseline_values.items()}
-    decisions = evaluate_looks(
-        LookInput(
-            sides={"x": {"valid_loss": (arm_values, baseline_values)}},
-            seeds=SEEDS,
-            looks=LOOKS,
-            metrics=(LOSS,),
-        )
-    )
-    verdict = decisions.verdicts["x"]["valid_loss"]
-    assert verdict.has_ended
-    assert verdict.divergence_direction == "worse"
-    assert verdict.contrast.pairs < 40
-
-
 def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     pairs = {"x": make_arm(0.03, 0.03, 12), "same": PAIRS["same"]}
     by_direction, by_size = (run_looks(pairs, stopping_rule=x) for x in ("direction", "size"))
@@ -272,19 +156,6 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     assert not verdict.has_ended
 
 
-def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
-    same = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}
-    baseline_values = dict.fromkeys(SEEDS, 0.7)
-    blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, baseline_values)}
-    decisions = evaluate_looks(
-        LookInput(sides={"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
-    )
-    verdict = decisions.verdicts["x"]["valid_accuracy"]
-    assert verdict.adjusted_equivalence.p <= 0.05
-    assert verdict.contrast.pairs == 40
-    assert verdict.kind == "open"
-
-
 def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
     baseline_values = PAIRS["same"]["valid_accuracy"][1]
     tied = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (dict(baseline_values), baseline_values))}
@@ -295,25 +166,6 @@ def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
     )
     assert get_outcome(run_looks(tied, equal={"x": SEEDS}), "x") == ("same", 10)
     assert get_outcome(run_looks(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
-
-
-def test_arms_that_lost_seeds_are_not_the_same() -> None:
-    baseline_values = PAIRS["same"]["valid_accuracy"][1]
-    arm_values = {s: x for s, x in baseline_values.items() if s not in SEEDS[:4]}
-    sides = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (arm_values, baseline_values))}
-    decisions = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
-    verdict = decisions.verdicts["x"]["valid_accuracy"]
-    assert (
-        verdict.kind,
-        verdict.contrast.pairs,
-        verdict.contrast.lost_count,
-        verdict.contrast.computed_alike,
-    ) == (
-        "open",
-        6,
-        4,
-        False,
-    )
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:

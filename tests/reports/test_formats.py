@@ -1,0 +1,21 @@
+"""How numbers and names are written."""
+
+from unrolled.bench.phrases import make_visible
+from unrolled.reports.formats import format_count, format_interval, format_number, format_p
+from unrolled.reports.statistics.types import Interval
+
+
+def test_an_invisible_character_becomes_a_visible_one():
+    assert make_visible("a\0b\x1b\u202e\ud800\u0085\nc") == "a␀b␛\ufffd\ufffd\ufffd c"
+
+
+def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
+    assert [format_number(-0.045, sign=True), format_number(0.00001, sign=True), format_number(-0.00001)] == [
+        "−0.0450",
+        "0.0000",
+        "0.0000",
+    ]
+    assert [format_number(None), format_number(float("nan")), format_number(float("inf"))] == ["–", "–", "∞"]
+    assert format_interval(Interval(-1, 2, 0.95), 1) == "[−1.0, 2.0]"
+    assert [format_p(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
+    assert format_count(37598) == "37\u202f598"
