@@ -9,7 +9,8 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from unrolled.bench.metric import COST_KINDS, find_kind
-from unrolled.bench.trial import canonical_json, find_trial_type
+from unrolled.bench.trainer import find_trial_type
+from unrolled.bench.trial import canonical_json
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 

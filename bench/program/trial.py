@@ -37,10 +37,7 @@ class ProgramTrial(Trial):
     Python looks for modules first.
     """
 
-    trainer: ClassVar[str] = "program"
-    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"
-    presentation_import: ClassVar[str] = "unrolled.reports.presentation:PROGRAM_PAGES"
-    run_import: ClassVar[str] = "unrolled.bench.program.run:run_trial"
+    trainer_name: ClassVar[str] = "program"
     unhashed_fields: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",

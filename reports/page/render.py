@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from markupsafe import Markup
@@ -155,8 +154,8 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
 def _make_page(comparison: Comparison) -> Page:
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)
-    extras_import = comparison.design.presentation.extras_import
-    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
+    find_extras = comparison.design.presentation.find_extras
+    extras = find_extras.load()(comparison) if find_extras else Extras()
     sweeps = find_sweeps(comparison)
     environments = cost_rows.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)

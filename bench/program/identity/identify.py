@@ -40,6 +40,7 @@ SHARED_READERS = (
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
     ROOT / "bench" / "table_files.py",
+    ROOT / "bench" / "trainer.py",
     ROOT / "bench" / "trial.py",
     *RUNNER,
 )
