@@ -231,7 +231,8 @@ class Result:
 
     If the process of a trial is killed, another attempt follows. Seconds of a result:
 
-    - `attempt_seconds`: the last attempt alone, from the start to the end of its process, by the runner.
+    - `attempt_seconds`: the last attempt alone, from the start to the end of its process. Only the runner
+      measures it, and `unrolled.train`, which starts no process; a trainer leaves it and `started` at 0.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
       from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
       adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
