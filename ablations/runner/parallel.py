@@ -7,7 +7,7 @@ is therefore one failed result, where it would end a pool of processes.
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,13 @@ from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
-from unrolled.bench.trial import Result, ResultInStudy, Trial
+from unrolled.bench.trial import Result, Trial
+
+OF_ANOTHER_RUN = "of another run"
+"""Key, in the counts of a run, of the trials whose results another run has stored meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,63 +51,28 @@ def run_trials(
     trials: Sequence[Trial],
     ledger: Ledger,
     conditions: TrialConditions = TrialConditions(),
+    supervisor: RunSupervisor = RunSupervisor(),
     *,
-    should_retrain: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
-    make_result_in_study: Callable[[Result], ResultInStudy] = ResultInStudy,
-    is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[ResultInStudy], None] = lambda _: None,
-    on_result_of_another_run: Callable[[ResultInStudy], None] = lambda _: None,
 ) -> Counts:
-    """Run the trials that the ledger has no result for, in this order.
+    """Run the trials that the ledger has no result for, in this order, as far as the supervisor wants them.
 
-    should_retrain: returns True for a stored result that another training replaces; others are final.
-    fail_fast: whether no trial starts after the first failure.
-    make_result_in_study: gives a result its status in the study. The ledger gets it as it was measured.
-    is_wanted: called for each trial when a slot is free for it. A trial that is not wanted does not start.
-    on_result: called with each result of this run.
-    on_result_of_another_run: called with the result of a trial that another run was training.
-
-    The last three are called from several threads, but one at a time, so that which trials are wanted may
-    follow from the results so far. After Ctrl-C no trial starts; a second Ctrl-C, or SIGTERM, also ends the
-    running trials, without recording them.
+    `fail_fast` lets no trial start after the first failure. After Ctrl-C no trial starts; a second Ctrl-C, or
+    SIGTERM, also ends the running trials, without recording them.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
-    was planned, or if the cluster fails; and whatever these functions raise, once all trials are stopped.
+    was planned, or if the cluster fails; and whatever the supervisor raises, once all trials are stopped.
     """
     trials_by_id = {trial.id: trial for trial in trials}
     results = ledger.read_results(trials_by_id)
     missing_trials = [
-        trial for id, trial in trials_by_id.items() if id not in results or should_retrain(results[id])
+        trial
+        for id, trial in trials_by_id.items()
+        if id not in results or supervisor.should_retrain(results[id])
     ]
-    shutdown = Shutdown()
-    lock = threading.Lock()
-    end_counts = Counter[str]()
-
-    def is_missing(trial: Trial) -> bool:
-        result = ledger.read_results([trial.id]).get(trial.id)
-        if result is None or should_retrain(result):
-            return True
-        end_counts["by another run"] += 1
-        on_result_of_another_run(make_result_in_study(result))
-        return False
-
-    def record_result(result: Result) -> None:
-        ledger.record_result(result)
-        remove_checkpoints(ledger.checkpoints, result)
-        queue.unlock_trial(result.trial.id)
-        result_in_study = make_result_in_study(result)
-        with lock:
-            end_counts[result_in_study.status] += 1
-            on_result(result_in_study)
-        if fail_fast and result_in_study.status == "failed":
-            shutdown.drain_trials()
-
-    queue = TrialQueue(
-        missing_trials, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock
-    )
+    run = _Run(missing_trials, ledger, supervisor, fail_fast=fail_fast)
     try:
-        with shutdown.handle_signals():
+        with run.shutdown.handle_signals():
             if conditions.cluster and missing_trials:
                 from unrolled.ablations.runner.cluster import run_on_cluster  # requires the extra `cluster`
 
@@ -112,30 +81,74 @@ def run_trials(
                     conditions,
                     ledger.checkpoints,
                     missing_trials,
-                    queue,
-                    record_result,
-                    shutdown,
+                    run.queue,
+                    run.record_result,
+                    run.shutdown,
                 )
             else:
-                _run_here(missing_trials, queue, ledger.checkpoints, conditions, record_result, shutdown)
+                _run_here(missing_trials, run, ledger.checkpoints, conditions)
     finally:
-        queue.unlock_all()
+        run.queue.unlock_all()
+    counts = run.counts
     return Counts(
-        measured_count=end_counts["done"] + end_counts["diverged"],
-        failed_count=end_counts["failed"],
-        stored_count=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
-        left_count=len(missing_trials) - end_counts.total(),
-        interrupted=shutdown.interrupted,
+        measured_count=counts["done"] + counts["diverged"],
+        failed_count=counts["failed"],
+        stored_count=len(trials_by_id) - len(missing_trials) + counts[OF_ANOTHER_RUN],
+        left_count=len(missing_trials) - counts.total(),
+        interrupted=run.shutdown.interrupted,
     )
+
+
+class _Run:
+    """A run of the trials that a ledger lacks: those that have not started, and what became of the others."""
+
+    def __init__(
+        self, trials: Sequence[Trial], ledger: Ledger, supervisor: RunSupervisor, *, fail_fast: bool
+    ) -> None:
+        self.shutdown = Shutdown()
+        self.counts = Counter[str]()  # ended trials by status in the study, and those OF_ANOTHER_RUN
+        self._ledger = ledger
+        self._supervisor = supervisor
+        self._fail_fast = fail_fast
+        self._lock = threading.Lock()
+        self.queue = TrialQueue(
+            trials,
+            ledger.checkpoints,
+            supervisor.is_wanted,
+            self._is_missing,
+            ledger.warn_once,
+            self.shutdown,
+            self._lock,
+        )
+
+    def record_result(self, result: Result) -> None:
+        """Store a result in the ledger, remove what its trial left, and hand it to the supervisor."""
+        self._ledger.record_result(result)
+        remove_checkpoints(self._ledger.checkpoints, result)
+        self.queue.unlock_trial(result.trial.id)
+        result_in_study = self._supervisor.make_result_in_study(result)
+        with self._lock:
+            self.counts[result_in_study.status] += 1
+            self._supervisor.receive_result(result_in_study)
+        if self._fail_fast and result_in_study.status == "failed":
+            self.shutdown.drain_trials()
+
+    def _is_missing(self, trial: Trial) -> bool:
+        """Return True if the ledger still lacks a trial that the queue has locked. The lock is held."""
+        result = self._ledger.read_results([trial.id]).get(trial.id)
+        if result is None or self._supervisor.should_retrain(result):
+            return True
+        self.counts[OF_ANOTHER_RUN] += 1
+        self._supervisor.receive_result_of_another_run(self._supervisor.make_result_in_study(result))
+        return False
 
 
 def run_in_temporary_ledger(
     trials: Sequence[Trial],
     conditions: TrialConditions,
+    supervisor: RunSupervisor = RunSupervisor(),
     *,
     fail_fast: bool = False,
-    is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[Result], None] = lambda _: None,
 ) -> tuple[dict[str, Result], bool]:
     """Run trials as `run_trials` does, into a ledger that is removed.
 
@@ -143,37 +156,28 @@ def run_in_temporary_ledger(
     """
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
-        counts = run_trials(
-            trials, ledger, conditions, fail_fast=fail_fast, is_wanted=is_wanted, on_result=on_result
-        )
+        counts = run_trials(trials, ledger, conditions, supervisor, fail_fast=fail_fast)
         results = {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}
     return results, counts.interrupted
 
 
-def _run_here(
-    trials: Sequence[Trial],
-    queue: TrialQueue,
-    checkpoints: Path,
-    conditions: TrialConditions,
-    record_result: Callable[[Result], None],
-    shutdown: Shutdown,
-) -> None:
-    """Run the trials of a queue on this machine. If a worker raises an error, stop all and raise it."""
+def _run_here(trials: Sequence[Trial], run: _Run, checkpoints: Path, conditions: TrialConditions) -> None:
+    """Run the trials on this machine. If a worker raises an error, stop all and raise it."""
     workers = min(conditions.workers, len(trials))
     gpus_in_use = workers * max((trial.gpu_count for trial in trials), default=0)
     slots = GpuSlots(conditions.gpus, math.ceil(gpus_in_use / max(len(conditions.gpus), 1)))
 
     def run_queue() -> None:
         try:
-            while trial := queue.wait_for_trial():
+            while trial := run.queue.wait_for_trial():
                 with slots.hold_gpus(trial.gpu_count) as gpus:
-                    stop = shutdown.stop_signal
+                    stop = run.shutdown.stop_signal
                     result = run_alone(trial, conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
                 if result is not None:
                     provenance = {"trials_at_a_time": workers, **result.provenance}
-                    record_result(replace(result, provenance=provenance))
+                    run.record_result(replace(result, provenance=provenance))
         except BaseException:
-            shutdown.stop_trials()
+            run.shutdown.stop_trials()
             raise
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -182,6 +186,6 @@ def _run_here(
             while wait(futures, 0.1).not_done:  # a signal received by another thread does not end a wait
                 pass
         finally:
-            shutdown.stop_trials()
+            run.shutdown.stop_trials()
     for future in futures:
         future.result()

@@ -6,7 +6,7 @@ taken from the tip.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import format_reason
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.study.checkouts import open_repository, use_checkouts
 from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study, override_study
@@ -32,6 +33,7 @@ from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import Audit, AuditedChange
+from unrolled.bench.trial import Result, Trial
 
 BASE = "base"
 """With --forward, the name of the arm that the first commit is compared with: the commit before it."""
@@ -183,8 +185,7 @@ def _try_checkouts(
         [*trials.values()],
         ledger,
         make_trial_conditions(trials.values(), options, device),
-        should_retrain=lambda stored: options.retry and stored.status == "failed",
-        is_wanted=lambda _: time.monotonic() < end,
+        _CheckoutSupervisor(end, options.retry),
     )
     if counts.interrupted:
         raise KeyboardInterrupt
@@ -198,6 +199,20 @@ def _try_checkouts(
     return {
         name: format_reason(result) for name, result in results_in_study.items() if result.status == "failed"
     }
+
+
+@dataclass(frozen=True)
+class _CheckoutSupervisor(RunSupervisor):
+    """Starts trials until a time, and failed ones again if they are retried."""
+
+    end: float  # by the monotonic clock
+    retries: bool
+
+    def should_retrain(self, stored: Result) -> bool:
+        return self.retries and stored.status == "failed"
+
+    def is_wanted(self, trial: Trial) -> bool:
+        return time.monotonic() < self.end
 
 
 class _AuditArms:

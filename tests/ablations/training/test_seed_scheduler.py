@@ -25,7 +25,7 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
-from unrolled.ablations.training import study_run
+from unrolled.ablations.training import first_batches
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
@@ -279,7 +279,7 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     folder = write_study(tmp_path, seeds="seeds = 2", widths=(8, 16))
     with monkeypatch.context() as patch:
         patch.setattr(Budget, "halve", lambda _: FirstBatchBudget(math.inf))
-        patch.setattr(study_run, "show_first_batches", lambda _: nullcontext(checked_arms.append))
+        patch.setattr(first_batches, "show_first_batches", lambda _: nullcontext(checked_arms.append))
         process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout
