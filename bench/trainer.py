@@ -83,8 +83,3 @@ TRAINERS = {
     ),
 }
 """The trainers by name: "chapter" trains the models of the chapter, "program" runs a user's program."""
-
-
-def find_trial_type(trainer_name: str) -> "type[Trial]":
-    """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRAINERS."""
-    return TRAINERS[trainer_name].trial_type.load()

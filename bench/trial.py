@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
 from unrolled.bench.metric import COST_KINDS, Kind
-from unrolled.bench.trainer import TRAINERS, Trainer, find_trial_type
+from unrolled.bench.trainer import TRAINERS, Trainer
 
 RESULT_FORMAT = 10
 """Version of the trial and result format; part of every identity."""
@@ -329,7 +329,7 @@ class Result:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote, with or without DETAIL_FIELDS. Raises TypeError or KeyError."""
         data = dict(data)
-        data["trial"] = find_trial_type(data.pop("trainer"))(**data["trial"])
+        data["trial"] = TRAINERS[data.pop("trainer")].trial_type.load()(**data["trial"])
         data["metrics"] = {name: float(value) for name, value in data["metrics"].items()}
         data["curves"] = {
             name: tuple((float(step), float(value)) for step, value in points)
