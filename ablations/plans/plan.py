@@ -21,7 +21,7 @@ from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_design import Audit, StoppingRule, find_base
-from unrolled.bench.trainer import TRAINERS, find_trial_type
+from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
@@ -213,7 +213,7 @@ class Plan:
 
     def make_planned_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        trial_class = find_trial_type(self.trainer_name)
+        trial_class = TRAINERS[self.trainer_name].trial_type.load()
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 

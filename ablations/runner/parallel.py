@@ -5,8 +5,6 @@ is therefore one failed result, where it would end a pool of processes.
 """
 
 import math
-import threading
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -16,15 +14,11 @@ from tempfile import TemporaryDirectory
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
-from unrolled.ablations.runner.process import remove_checkpoints, run_alone
-from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.process import run_alone
 from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
 from unrolled.bench.trial import Result, Trial
-
-OF_ANOTHER_RUN = "of another run"
-"""Key, in the counts of a run, of the trials whose results another run has stored meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,77 +64,26 @@ def run_trials(
         for id, trial in trials_by_id.items()
         if id not in results or supervisor.should_retrain(results[id])
     ]
-    run = _Run(missing_trials, ledger, supervisor, fail_fast=fail_fast)
+    queue = TrialQueue(missing_trials, ledger, supervisor, fail_fast=fail_fast)
     try:
-        with run.shutdown.handle_signals():
+        with queue.shutdown.handle_signals():
             if conditions.cluster and missing_trials:
                 from unrolled.ablations.runner.cluster import run_on_cluster  # requires the extra `cluster`
 
-                run_on_cluster(
-                    conditions.cluster,
-                    conditions,
-                    ledger.checkpoints,
-                    missing_trials,
-                    run.queue,
-                    run.record_result,
-                    run.shutdown,
-                )
+                run_on_cluster(conditions.cluster, conditions, missing_trials, queue)
             else:
-                _run_here(missing_trials, run, ledger.checkpoints, conditions)
+                _run_here(missing_trials, conditions, queue)
     finally:
-        run.queue.unlock_all()
-    counts = run.counts
+        queue.unlock_all()
+    failed_count = queue.status_counts["failed"]
+    ended_count = queue.status_counts.total()
     return Counts(
-        measured_count=counts["done"] + counts["diverged"],
-        failed_count=counts["failed"],
-        stored_count=len(trials_by_id) - len(missing_trials) + counts[OF_ANOTHER_RUN],
-        left_count=len(missing_trials) - counts.total(),
-        interrupted=run.shutdown.interrupted,
+        measured_count=ended_count - failed_count,
+        failed_count=failed_count,
+        stored_count=len(trials_by_id) - len(missing_trials) + queue.foreign_count,
+        left_count=len(missing_trials) - ended_count - queue.foreign_count,
+        interrupted=queue.shutdown.interrupted,
     )
-
-
-class _Run:
-    """A run of the trials that a ledger lacks: those that have not started, and what became of the others."""
-
-    def __init__(
-        self, trials: Sequence[Trial], ledger: Ledger, supervisor: RunSupervisor, *, fail_fast: bool
-    ) -> None:
-        self.shutdown = Shutdown()
-        self.counts = Counter[str]()  # ended trials by status in the study, and those OF_ANOTHER_RUN
-        self._ledger = ledger
-        self._supervisor = supervisor
-        self._fail_fast = fail_fast
-        self._lock = threading.Lock()
-        self.queue = TrialQueue(
-            trials,
-            ledger.checkpoints,
-            supervisor.is_wanted,
-            self._is_missing,
-            ledger.warn_once,
-            self.shutdown,
-            self._lock,
-        )
-
-    def record_result(self, result: Result) -> None:
-        """Store a result in the ledger, remove what its trial left, and hand it to the supervisor."""
-        self._ledger.record_result(result)
-        remove_checkpoints(self._ledger.checkpoints, result)
-        self.queue.unlock_trial(result.trial.id)
-        result_in_study = self._supervisor.make_result_in_study(result)
-        with self._lock:
-            self.counts[result_in_study.status] += 1
-            self._supervisor.receive_result(result_in_study)
-        if self._fail_fast and result_in_study.status == "failed":
-            self.shutdown.drain_trials()
-
-    def _is_missing(self, trial: Trial) -> bool:
-        """Return True if the ledger still lacks a trial that the queue has locked. The lock is held."""
-        result = self._ledger.read_results([trial.id]).get(trial.id)
-        if result is None or self._supervisor.should_retrain(result):
-            return True
-        self.counts[OF_ANOTHER_RUN] += 1
-        self._supervisor.receive_result_of_another_run(self._supervisor.make_result_in_study(result))
-        return False
 
 
 def run_in_temporary_ledger(
@@ -161,23 +104,28 @@ def run_in_temporary_ledger(
     return results, counts.interrupted
 
 
-def _run_here(trials: Sequence[Trial], run: _Run, checkpoints: Path, conditions: TrialConditions) -> None:
-    """Run the trials on this machine. If a worker raises an error, stop all and raise it."""
+def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: TrialQueue) -> None:
+    """Run the trials of a queue on this machine. If a worker raises an error, stop all and raise it."""
     workers = min(conditions.workers, len(trials))
     gpus_in_use = workers * max((trial.gpu_count for trial in trials), default=0)
     slots = GpuSlots(conditions.gpus, math.ceil(gpus_in_use / max(len(conditions.gpus), 1)))
 
     def run_queue() -> None:
         try:
-            while trial := run.queue.wait_for_trial():
+            while trial := queue.wait_for_trial():
                 with slots.hold_gpus(trial.gpu_count) as gpus:
-                    stop = run.shutdown.stop_signal
-                    result = run_alone(trial, conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
+                    result = run_alone(
+                        trial,
+                        conditions,
+                        checkpoints=queue.checkpoints,
+                        stop=queue.shutdown.stop_signal,
+                        gpus=gpus,
+                    )
                 if result is not None:
                     provenance = {"trials_at_a_time": workers, **result.provenance}
-                    run.record_result(replace(result, provenance=provenance))
+                    queue.record_result(replace(result, provenance=provenance))
         except BaseException:
-            run.shutdown.stop_trials()
+            queue.shutdown.stop_trials()
             raise
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -186,6 +134,6 @@ def _run_here(trials: Sequence[Trial], run: _Run, checkpoints: Path, conditions:
             while wait(futures, 0.1).not_done:  # a signal received by another thread does not end a wait
                 pass
         finally:
-            run.shutdown.stop_trials()
+            queue.shutdown.stop_trials()
     for future in futures:
         future.result()

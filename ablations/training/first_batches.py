@@ -1,34 +1,20 @@
 """The first batch of each arm, which is trained before the study to find mistakes in a model."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import format_reason
-from unrolled.ablations.runner.supervisor import RunSupervisor
+from unrolled.ablations.training.budget import Budget, BudgetSupervisor
 from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.progress import show_first_batches
-from unrolled.ablations.training.study_run import Budget, make_trial_conditions
+from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Cause, ResultInStudy, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
-
-
-@dataclass(frozen=True)
-class _FirstBatchSupervisor(RunSupervisor):
-    """Starts first batches until the budget is over, and shows their results."""
-
-    budget: Budget
-    show_result: Callable[[ResultInStudy], None]
-
-    def is_wanted(self, trial: Trial) -> bool:
-        return not self.budget.is_over
-
-    def receive_result(self, result: ResultInStudy) -> None:
-        self.show_result(result)
 
 
 def find_unchecked_arms(
@@ -65,7 +51,7 @@ def check_first_batches(
         limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as show_result:
-        supervisor = _FirstBatchSupervisor(half, show_result)
+        supervisor = BudgetSupervisor(half, show_result)
         results, interrupted = run_in_temporary_ledger(
             [*arms.values()], conditions, supervisor, fail_fast=True
         )

@@ -1,6 +1,5 @@
 """Training a plan's trials within a budget of time: results go to the scheduler, the page and MLflow."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,53 +17,13 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
+from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.progress import Remaining, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, ResultInStudy, Trial
-
-
-class Budget:
-    """The time of a run: no trial starts that is expected to end after `end` (monotonic).
-
-    Expected seconds are multiplied by the pace: Σ measured / Σ expected seconds of the trials so far.
-    """
-
-    def __init__(self, end: float) -> None:
-        self._end = end
-        self._expected_seconds = 0.0  # expected seconds of the trials that have ended
-        self._measured_seconds = 0.0
-        self.has_refused = False  # whether the budget kept a trial from starting
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no time is left."""
-        return time.monotonic() >= self._end
-
-    @property
-    def has_measurement(self) -> bool:
-        """Whether a trial has been measured."""
-        return self._expected_seconds > 0
-
-    def halve(self) -> "Budget":
-        """Return a budget of half of the time that is left."""
-        start = time.monotonic()
-        return Budget(start + (self._end - start) / 2)
-
-    def add_trial(self, result: ResultInStudy) -> None:
-        """Count the seconds of a finished trial; one that did not finish may have ended early."""
-        if result.done:
-            self._expected_seconds += result.trial.expected_seconds
-            self._measured_seconds += result.total_seconds
-
-    def allows_trial(self, expected_seconds: float) -> bool:
-        """Return True if a trial that starts now is expected to end in time. A refusal sets `has_refused`."""
-        pace = self._measured_seconds / self._expected_seconds if self.has_measurement else 1.0
-        fits = time.monotonic() + expected_seconds * pace <= self._end
-        self.has_refused = self.has_refused or not fits
-        return fits
 
 
 @dataclass(kw_only=True)

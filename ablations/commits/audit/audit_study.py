@@ -6,7 +6,7 @@ taken from the tip.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,6 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import format_reason
-from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.study.checkouts import open_repository, use_checkouts
 from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study, override_study
@@ -28,12 +27,12 @@ from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.ablations.training.budget import Budget, BudgetSupervisor
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.bench.study_design import Audit, AuditedChange
-from unrolled.bench.trial import Result, Trial
 
 BASE = "base"
 """With --forward, the name of the arm that the first commit is compared with: the commit before it."""
@@ -50,7 +49,7 @@ def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
     the first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput if there is nothing
     to audit, and KeyboardInterrupt after Ctrl-C.
     """
-    end = time.monotonic() + options.budget
+    budget = Budget(time.monotonic() + options.budget)
     repository = open_repository(find_program_folder(path), options.results)
     history = read_history(repository, commits)
     file_path = Path(path) if path else repository.root / STUDY_FILE
@@ -58,7 +57,7 @@ def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
     count = plural(len(history.commits), "commit")
     print(make_visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
     find_failures = partial(
-        _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, end=end
+        _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, budget=budget
     )
     study = _make_audit(history, file, str(file_path), options, find_failures)
     return replace(study, to_the_end=study.to_the_end or options.to_the_end)
@@ -168,9 +167,9 @@ def _explain_failure(removal: Removal, failures: Mapping[str, str]) -> str:
 
 
 def _try_checkouts(
-    names: Sequence[str], factory: ProgramFactory, *, study: Study, options: AuditOptions, end: float
+    names: Sequence[str], factory: ProgramFactory, *, study: Study, options: AuditOptions, budget: Budget
 ) -> Mapping[str, str]:
-    """Train the first seed in each of these checkouts, until `end`: see `FindFailures`."""
+    """Train the first seed in each of these checkouts, until the budget is over: see `FindFailures`."""
     if options.dry_run:
         return {}
     device = choose_device(study, options, "")
@@ -185,7 +184,7 @@ def _try_checkouts(
         [*trials.values()],
         ledger,
         make_trial_conditions(trials.values(), options, device),
-        _CheckoutSupervisor(end, options.retry),
+        BudgetSupervisor(budget, retries=options.retry),
     )
     if counts.interrupted:
         raise KeyboardInterrupt
@@ -199,20 +198,6 @@ def _try_checkouts(
     return {
         name: format_reason(result) for name, result in results_in_study.items() if result.status == "failed"
     }
-
-
-@dataclass(frozen=True)
-class _CheckoutSupervisor(RunSupervisor):
-    """Starts trials until a time, and failed ones again if they are retried."""
-
-    end: float  # by the monotonic clock
-    retries: bool
-
-    def should_retrain(self, stored: Result) -> bool:
-        return self.retries and stored.status == "failed"
-
-    def is_wanted(self, trial: Trial) -> bool:
-        return time.monotonic() < self.end
 
 
 class _AuditArms:

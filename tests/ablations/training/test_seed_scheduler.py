@@ -26,8 +26,8 @@ from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.training import first_batches
+from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
