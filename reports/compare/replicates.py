@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_reproducible, select_qualities
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_quality_name, select_qualities
 from unrolled.reports.compare.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_first_seeds
@@ -37,7 +37,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
         for metric in design.metrics
-        if metric.is_quality and is_reproducible(metric.name)
+        if metric.is_quality and is_quality_name(metric.name)
     }
     if not sides:
         return frozenset()
@@ -73,7 +73,7 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in result.metrics.items() if is_reproducible(name)}
+    computed = {name: x for name, x in result.metrics.items() if is_quality_name(name)}
     return {
         f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.unjudged_distances
     }
@@ -91,7 +91,7 @@ def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Desi
     """
     for name, distance in design.unjudged_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and is_reproducible(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
+        if numbers and is_quality_name(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_quality_name
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
@@ -227,7 +227,7 @@ def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
     Arms with one number in all rows are not returned: see `find_one_run_seeds`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
-    if numbers.empty or not is_reproducible(metric.name):
+    if numbers.empty or not is_quality_name(metric.name):
         return
     step = _find_step(numbers.unique())
     limits = numbers.min(), numbers.max()
