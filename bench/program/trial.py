@@ -166,11 +166,15 @@ class ProgramTrial(Trial):
     def identify(self) -> Self:
         """Return the trial with the hashes of its files and the versions. Raises BadInput."""
         identity = self._compute_identity()
-        kinds = self.checkout.file_modes if self.checkout else ()
-        trial = replace(
-            self, import_roots=identity.import_roots, file_modes=kinds, snapshot=identity.snapshot
+        return replace(
+            self,
+            source=identity.source,
+            data=identity.data,
+            versions=identity.versions,
+            import_roots=identity.import_roots,
+            file_modes=self.checkout.file_modes if self.checkout else (),
+            snapshot=identity.snapshot,
         )
-        return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def confirm_identity(self) -> Mapping[Path, FileState]:
         """See Trial.confirm_identity. Raises BadInput, naming the files, if code or data were edited."""
