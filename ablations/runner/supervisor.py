@@ -1,15 +1,20 @@
 """What the runner asks the code that runs trials, and what it tells it."""
 
+from dataclasses import dataclass
+
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 
+@dataclass(frozen=True, kw_only=True)
 class RunSupervisor:
-    """Decides which trials of a run start, and receives their results. This one wants each trial once.
+    """Decides which trials of a run start, and receives their results. This one wants every trial.
 
     `run_trials` calls the methods in its own process: with a cluster in the thread of its caller, else in the
     threads of its workers. Only `make_result_in_study` may be called by two threads at a time, so that which
     trials are wanted may follow from the results so far. An error in a method stops all trials and is raised.
     """
+
+    retries: bool = False  # whether failed trials are trained again
 
     def should_retrain(self, stored: Result) -> bool:
         """Return True for a stored result that another training replaces; others are final.
@@ -17,7 +22,7 @@ class RunSupervisor:
         Called before the first trial for each result in the ledger, in the thread of the caller, and before
         a trial starts if another run has stored its result meanwhile.
         """
-        return False
+        return self.retries and stored.status == "failed"
 
     def is_wanted(self, trial: Trial) -> bool:
         """Return True for a trial that may start.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from unrolled.ablations.runner.supervisor import RunSupervisor
-from unrolled.bench.trial import Result, ResultInStudy, Trial
+from unrolled.bench.trial import ResultInStudy, Trial
 
 
 class Budget:
@@ -49,17 +49,12 @@ class Budget:
         return fits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BudgetSupervisor(RunSupervisor):
     """A supervisor that lets trials start until a budget is over."""
 
     budget: Budget
     show_result: Callable[[ResultInStudy], None] = lambda _: None
-    retries: bool = False  # whether failed trials are trained again
-
-    def should_retrain(self, stored: Result) -> bool:
-        """Return True for a failure that is tried again."""
-        return self.retries and stored.status == "failed"
 
     def is_wanted(self, trial: Trial) -> bool:
         """Return True if time is left."""

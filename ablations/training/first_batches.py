@@ -51,7 +51,7 @@ def check_first_batches(
         limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as show_result:
-        supervisor = BudgetSupervisor(half, show_result)
+        supervisor = BudgetSupervisor(budget=half, show_result=show_result)
         results, interrupted = run_in_temporary_ledger(
             [*arms.values()], conditions, supervisor, fail_fast=True
         )

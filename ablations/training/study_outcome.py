@@ -85,8 +85,10 @@ def _count_trials(outcome: StudyOutcome) -> str:
     results = outcome.results
     counts = outcome.status_counts
     new_count = sum(results[id].done for id in outcome.trained_ids if id in results)
-    line = f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed"
-    line += f", {counts['diverged']} diverged, {outcome.missing_count} left"
+    line = (
+        f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed, "
+        f"{counts['diverged']} diverged, {outcome.missing_count} left"
+    )
     if uncounted_count := outcome.comparison.uncounted_count:
         line += f"; {uncounted_count} not counted: {describe_uncounted(outcome.comparison)}"
     if outcome.is_checked:

@@ -136,7 +136,7 @@ class StudyRun:
             page.result()  # raises if the disk is full
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudySupervisor(RunSupervisor):
     """The supervisor of a StudyRun, whose scheduler and budget decide which trials start.
 
@@ -148,7 +148,6 @@ class StudySupervisor(RunSupervisor):
     arm_names: Mapping[str, str]  # names of arms by trial
     show_result: Callable[[ResultInStudy], None]
     queue_page: Callable[[], object]
-    retries: bool  # whether failed trials are trained again
 
     def should_retrain(self, stored: Result) -> bool:
         """Return True for an outdated time, and for a failure that is tried again."""

@@ -184,7 +184,7 @@ def _try_checkouts(
         [*trials.values()],
         ledger,
         make_trial_conditions(trials.values(), options, device),
-        BudgetSupervisor(budget, retries=options.retry),
+        BudgetSupervisor(budget=budget, retries=options.retry),
     )
     if counts.interrupted:
         raise KeyboardInterrupt

@@ -18,6 +18,7 @@ from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.ablations.runner.process import ENVIRONMENT
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result, make_failed_result
@@ -88,7 +89,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
         trials,
         ledger,
         TrialConditions(run_import=WORK),
-        make_supervisor(should_retrain=lambda stored: stored.status == "failed"),
+        RunSupervisor(retries=True),
     )
     assert counts == Counts(failed_count=1, stored_count=2)
 
