@@ -22,8 +22,10 @@ def fill_page_template(template: str, context: dict[str, Any]) -> bytes:
     panels = len(context.get("panels", ()))
     style = Markup(_make_environment().get_template("style.css").render(panels=panels))
     script = Markup(_make_environment().get_template("script.js").render())
-    policy = f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'"
-    policy += "; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     filled = (
         _make_environment()
         .get_template(template)

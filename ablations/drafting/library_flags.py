@@ -96,17 +96,16 @@ def _read_parameters(function: ast.FunctionDef, *, is_typer: bool) -> Iterator[F
         default = _read_default(node)
         option = f"--{name.replace('_', '-')}" if is_typer else f"--{name}"
         if isinstance(default, bool):
-            off = f"--no-{option.lstrip('-')}" if is_typer else f"{option}=False"
-            yield read_switch(option, name, option if is_typer else f"{option}=True", off, default)
+            words = f"{option}=True", f"{option}=False"
+            if is_typer:
+                words = option, f"--no-{option.lstrip('-')}"
+            yield read_switch(option, name, *words, default)
             continue
         parser = ast.unparse(argument.annotation) if argument.annotation else type(default).__name__
+        if is_typer and node is None:
+            option = name
         is_required = node is None or default is ...
-        yield declare_flag(
-            name if is_typer and node is None else option,
-            None if is_required else default,
-            parser,
-            required=is_required,
-        )
+        yield declare_flag(option, None if is_required else default, parser, required=is_required)
 
 
 def _read_default(node: ast.expr | None) -> Any:

@@ -78,7 +78,9 @@ def _read_call(call: ast.Call) -> Flag | None:
     if action in _SWITCHES:
         on, off = (side.format(option, option.lstrip("-")) for side in _SWITCHES[str(action)])
         name = read_literal(keys.get("dest")) or Flag(option, "", {}).name
-        return read_switch(option, str(name), on, off, not on if default is None else default)
+        if default is None:
+            default = not on
+        return read_switch(option, str(name), on, off, default)
     if action != "store":
         return Flag(option, "", {}, "left out, as more than a value is taken")
     parser = name_of(keys["type"]) if "type" in keys else "str"
@@ -121,7 +123,7 @@ def _find_example(choices: Any, parser: str) -> Scalar:
 
 def read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
     """Return a flag that takes no value; `on` and `off` are its words."""
-    if isinstance(default, bool) and (off if default else on):
+    if isinstance(default, bool) and {True: off, False: on}[default]:
         return Flag(option, f"{{{name}?{on}:{off}}}", {name: default})
     return Flag(option, "", {}, "left out, as nothing changes the default, or that is no literal")
 
@@ -135,10 +137,11 @@ def _read_value(option: str, default: Any, parser: str, takes_list: bool = False
         return read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
     is_list = isinstance(default, list | tuple)
     is_odd = is_list != takes_list or (parser == "int" and isinstance(default, float))
-    if is_odd or not all(map(_is_plain, default if is_list else [default])):
+    values = default if is_list else [default]
+    if is_odd or not all(map(_is_plain, values)):
         return flag
     if is_list:
-        return Flag(option, f"{option} {{{flag.name}*}}", {flag.name: [*default]})
+        return Flag(option, f"{option} {{{flag.name}*}}", {flag.name: [*values]})
     return Flag(option, flag.set_to(f"{{{flag.name}}}"), {flag.name: default})
 
 

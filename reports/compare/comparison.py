@@ -168,11 +168,10 @@ class Comparison:
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return arms by their mean, the best first; arms with diverged seeds or no mean come last."""
-        sign = 1 if self.metric.lower_is_better else -1
 
         def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
             mean = arm.summary.mean
-            return mean is None, arm.summary.diverged > 0, sign * (mean or 0.0)
+            return mean is None, arm.summary.diverged > 0, -self.metric.gain_sign * (mean or 0.0)
 
         return sorted(arms, key=sort_key)
 

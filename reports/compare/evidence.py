@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_design import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
@@ -50,7 +51,8 @@ class Evidence:
         lost = {}
         for seed, reason in self.explain_lost(name).items():
             is_of_base = self._lacks(base, seed) and not self._lacks(name, seed)
-            lost[seed] = f"{reason} at the {'base' if is_of_base else 'head'}"
+            side = "base" if is_of_base else "head"
+            lost[seed] = f"{reason} at the {side}"
         return lost
 
     def describe_one_run_sides(self, name: str) -> str:
@@ -61,7 +63,7 @@ class Evidence:
             return ""
         if self.design.nondeterminism is None:
             return f"{' and '.join(sides)} may ignore the seed"
-        return f"{' and '.join(sides)} {'ignores' if len(sides) == 1 else 'ignore'} the seed"
+        return f"{' and '.join(sides)} {choose_form(len(sides), 'ignores', 'ignore')} the seed"
 
     def _lacks(self, arm: str, seed: Any) -> bool:
         """Return True if a trial ended without a number of some metric."""

@@ -215,8 +215,7 @@ def _judge_factors(
 
 def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
     """Return an arm's settings without the model's name, as models of one class differ in settings alone."""
-    trial = arm.measured.example_trial
-    return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
+    return {key: value for key, value in arm.settings.items() if key != "model"}
 
 
 def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:

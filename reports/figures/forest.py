@@ -118,7 +118,7 @@ def _make_sort_key(
     arm: ComparedArm, comparison: Comparison, is_ladder: bool
 ) -> tuple[bool, bool, bool, float, int]:
     effect = arm.contrast.estimate if arm.contrast and arm.contrast.estimate is not None else math.inf
-    gain = effect if comparison.metric.lower_is_better else -effect
+    gain = -comparison.metric.gain_sign * effect
     if is_ladder or not math.isfinite(effect):
         gain = 0.0
     is_without_seed = arm.remark is ArmRemark.WITHOUT_SEED

@@ -109,12 +109,12 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     of_folds = columns.test_share or (fold and frame[fold].astype(str).nunique() > 1)
     if not columns.item or (columns.item == (SAMPLES,) and of_folds):
         row = table[repeated].iloc[0]
-        cure = (
+        cure_of_rows = (
             "--item COLUMN names what tells them apart, a document say; "
             f"--item {SAMPLES} says that they are independent samples"
         )
         rule = f"has several rows of arm {row.arm!r} and {pair} {row.seed}"
-        raise BadInput(rule, place=source, cure=FOLDS_CURE if of_folds else cure)
+        raise BadInput(rule, place=source, cure=FOLDS_CURE if of_folds else cure_of_rows)
     items = None
     if columns.item != (SAMPLES,):
         item_cells = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item

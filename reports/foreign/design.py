@@ -59,12 +59,13 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     if FIRST_LOOK in frame and baseline == table.arm.iloc[0]:  # of a study, whose baseline comes first
         changes |= {name: {} for name in levels if changes[name] == {"arm": AA_NAME}}
     compared = plural(len(order) - 1, "arm")
+    pairing_column = "fold" if columns.test_share else " and ".join(columns.pair)
     return Design(
         study=page,
         question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
-        pairing_column="fold" if columns.test_share else " and ".join(columns.pair),
+        pairing_column=pairing_column,
         test_share=columns.test_share,
         doubts=(*find_doubts(frame, table, columns),),
         averaging_note=_describe_rows(table, columns),
@@ -215,8 +216,9 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
     rows = table.dropna(subset=metrics)
     sizes = rows.groupby(["arm", *metrics], sort=False).size().groupby(level="arm", sort=False)
     is_fine = any((of_arm == 1).all() and len(of_arm) >= FEWEST_SEEDS for _, of_arm in sizes)
+    fewest_rows = 2 if is_fine else FEWEST_SEEDS
     for arm, of_arm in sizes:
-        if len(of_arm) >= (2 if is_fine else FEWEST_SEEDS) and np.gcd.reduce(of_arm.to_numpy()) > 1:
+        if len(of_arm) >= fewest_rows and np.gcd.reduce(of_arm.to_numpy()) > 1:
             yield str(arm)
 
 
@@ -270,7 +272,5 @@ def _rank_first(table: pd.DataFrame, metric: str) -> str:
     means = table[metric].where(np.isfinite(table[metric])).groupby(table.arm, sort=False).mean()
     if len(means) < FEWEST_TO_CHOOSE or means.nunique() < FEWEST_TO_CHOOSE:
         return ""
-    first = means.iloc[0]
-    if first == means.max():
-        return "highest"
-    return "lowest" if first == means.min() else ""
+    ranks = {means.max(): "highest", means.min(): "lowest"}
+    return ranks.get(means.iloc[0], "")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
+from unrolled.bench.phrases import select_phrases
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
 from unrolled.reports.commits import audit, chain, gate
@@ -107,23 +108,28 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     comparison = page.comparison
     counted_results = [result for arm in comparison.arms for result in arm.measured.results.values()]
     ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
+    last_result = formats.format_day(max(ends)) if ends else ""
     spent = sum(map(measure_seconds, counted_results))
     metrics = ", then ".join(view.metric_title for view in comparison.views)
-    facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
-    if spent:
-        facts.append(f"{formats.format_duration(spent)} of training")
+    facts = {
+        f"Baseline {comparison.arms[0].name}": True,
+        metrics: True,
+        page.contrast_tally: True,
+        page.tally: True,
+        f"{formats.format_duration(spent)} of training": spent,
+    }
     warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
         study=comparison.design.study,
         question=comparison.design.question,
         answer=tuple(line.removesuffix(".") for line in answer_lines(comparison)),
-        facts="; ".join(filter(None, facts)),
+        facts="; ".join(select_phrases(facts)),
         warnings=tuple(filter(None, warnings)),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
         decided_count=sum(arm.has_ended for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
-        last_result=formats.format_day(max(ends)) if ends else "",
+        last_result=last_result,
         study_hash=comparison.design.study_hash,
         largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
         page_hash=hash_page(html),

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from markupsafe import Markup
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import choose_form, make_visible, plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
-from unrolled.reports.formats import format_brackets, join_names, phrase_all, quote_name
+from unrolled.reports.formats import format_brackets, join_names, phrase_all
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.claims import Claim, list_claims
 from unrolled.reports.words.findings import Finding
@@ -50,12 +50,11 @@ def write_answer(
         return *order, *_describe_effects(_list_arm_findings(others, comparison), comparison)
     claims = list_claims(comparison)
     context = _choose_context(parts, comparison)
-    if not context:
-        findings = _list_arm_findings(claims, comparison)
-        lines = _describe_effects(findings, comparison)
-    else:
+    findings = _list_arm_findings(claims, comparison)
+    if context:
         findings = _list_part_findings(parts, context, comparison)
-        lines = _describe_effects(findings, comparison)
+    lines = _describe_effects(findings, comparison)
+    if context:
         if lines:
             lines[:0] = [Markup("{}:").format(context.capitalize())]
         keys = {part.factor.key for part in parts}
@@ -68,8 +67,7 @@ def write_answer(
 
 def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
     """Return the context that an answer is about: if possible, the baseline's own; "" without parts."""
-    trial = comparison.arms[0].measured.example_trial
-    levels = trial.flat_settings() if trial else {}
+    levels = comparison.arms[0].settings
     has_parts_off = all(levels.get(part.factor.key) == part.factor.off for part in parts)
     contexts = sorted(CONTEXTS, key=lambda context: (context == ALONE) is not has_parts_off)
     return next((name for name in contexts if any(part.verdicts[name] for part in parts)), "")
@@ -134,16 +132,13 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
     """Return the effects by other metrics that contradict a verdict, such as "perplexity 13 % higher"."""
     phrases = []
     for view, other_verdict in others:
-        if other_verdict is None:
+        if other_verdict is None or other_verdict.direction is Direction.NONE:
             continue
         is_larger = verdict.size is Size.LESS and other_verdict.size is Size.MORE
-        if other_verdict.kind == verdict.kind and not is_larger:
-            continue
-        if other_verdict.direction is not Direction.NONE:
+        if other_verdict.kind != verdict.kind or is_larger:
             scale = view.scale.second_scale or view.scale
             difference = other_verdict.contrast.estimate or 0.0
-            change = scale.describe_difference(difference, other_verdict.interval)
-            phrases.append(f"{scale.title} {change}")
+            phrases.append(f"{scale.title} {scale.describe_difference(difference, other_verdict.interval)}")
     return ", ".join(phrases)
 
 
@@ -163,7 +158,9 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
         changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
-        lines += _describe_changes(changed, comparison)
+        listed = count_listed(changed)
+        lines += [_describe_change(finding, comparison) for finding in changed[:listed]]
+        lines += _summarise_changes(changed[listed:], comparison)
     lines += [_describe_equal(finding, comparison) for finding in equal]
     lines += _describe_small_effects(small, comparison)
     if undecided:
@@ -188,9 +185,9 @@ def _describe_small_effects(findings: Sequence[Finding], comparison: Comparison)
         if not alike:
             continue
         if direction is Direction.NONE:
-            effect = "changes" if len(alike) == 1 else "change"
+            effect = choose_form(len(alike), "changes", "change")
         else:
-            effect = f"{'is' if len(alike) == 1 else 'are'} {direction} by"
+            effect = f"{choose_form(len(alike), 'is', 'are')} {direction} by"
         yield Markup("{} {} {}").format(_list_findings(alike), effect, _describe_least(comparison, direction))
 
 
@@ -202,16 +199,18 @@ def _describe_least(comparison: Comparison, direction: Direction) -> str:
     zone = comparison.metric.zone
     if direction is Direction.NONE and comparison.scale.log_factor:
         return f"by {comparison.scale.format_zone(zone)} at most"
-    rises = (direction is Direction.WORSE) == comparison.metric.lower_is_better
-    return f"less than {comparison.scale.format_delta(zone if rises else -zone)}"
+    end = comparison.metric.gain_sign * zone
+    if direction is Direction.WORSE:
+        end = -end
+    return f"less than {comparison.scale.format_delta(end)}"
 
 
 def _list_findings(findings: Sequence[Finding]) -> Markup:
     """Return the names of findings, each with its base; after the first few, the number of the others."""
-    names = []
-    for finding in findings:
-        against = f" against {quote_name(make_visible(finding.against))}" if finding.against else ""
-        names.append(Markup("{}{}{}").format(finding.name, against, finding.remarks))
+    names = [
+        Markup("{}{}{}").format(finding.name, finding.name_base("against"), finding.remarks)
+        for finding in findings
+    ]
     return Markup(join_names(list_first(names))) + _describe_diverged(findings[count_listed(findings) :])
 
 
@@ -221,31 +220,22 @@ def _describe_diverged(others: Sequence[Finding]) -> str:
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 
-def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
-    """Return a line for each of the first arms, "A gains 20 points over B"; the others are counted."""
-    listed = count_listed(findings)
-    lines = [_describe_change(finding, comparison) for finding in findings[:listed]]
-    return [*lines, *_summarise_changes(findings[listed:], comparison)]
-
-
 def _describe_change(finding: Finding, comparison: Comparison) -> Markup:
-    """Return the line of an arm: its effect, an infinite difference, or how often its seeds diverge."""
+    """Return the line of an arm: "A gains 20 points over B", or how often its seeds diverge."""
     verdict = finding.verdict
     verb, over = _choose_verb(verdict, comparison)
-    against = f" {over} {quote_name(make_visible(finding.against))}" if finding.against else ""
     interval = _format_interval(verdict, comparison)
     remarks = finding.remarks
     if finding.has_effect:
-        size = comparison.scale.format_size(verdict.contrast.estimate or 0.0, verdict.interval)
-        effect = f"{verb} {size} {comparison.scale.difference_unit}".rstrip()
-        effect += " in the median" if verdict.contrast.uses_median else ""
+        effect = f"{verb} {finding.describe_size(comparison.scale)}"
     elif verdict.direction is not Direction.NONE:  # by an infinite difference
         effect = f"is {verdict.text}"
     else:
         effect = describe_divergence(verdict)
         interval = ""
         remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
-    return Markup("{} {}{}{}{}").format(finding.name, effect, against, interval, remarks)
+    base = finding.name_base(over)
+    return Markup("{} {}{}{}{}").format(finding.name, effect, base, interval, remarks)
 
 
 def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
@@ -269,7 +259,7 @@ def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> I
 
 def _format_count(number: int, verb: str) -> str:
     """Return a number of arms with their verb: "1 other gains", "3 others gain"."""
-    return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
+    return choose_form(number, f"1 other {verb}", f"{number} others {verb.removesuffix('s')}")
 
 
 def _choose_verb(verdict: Verdict, comparison: Comparison) -> tuple[str, str]:
@@ -278,7 +268,10 @@ def _choose_verb(verdict: Verdict, comparison: Comparison) -> tuple[str, str]:
     If higher is better, A "gains" 2 points "over" B, or "loses" 2 points "against" B. If lower is better, it
     "saves" or "costs".
     """
-    is_better = verdict.kind == Direction.BETTER
-    if comparison.metric.lower_is_better:
-        return ("saves", "over") if is_better else ("costs", "against")
-    return ("gains", "over") if is_better else ("loses", "against")
+    verbs = {
+        (Direction.BETTER, 1): ("gains", "over"),
+        (Direction.BETTER, -1): ("saves", "over"),
+        (Direction.WORSE, 1): ("loses", "against"),
+        (Direction.WORSE, -1): ("costs", "against"),
+    }
+    return verbs[Direction(verdict.kind), comparison.metric.gain_sign]

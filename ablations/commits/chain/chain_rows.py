@@ -104,9 +104,8 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     commit = proposal.candidate.commit
     is_measured = proposal.difference is not None
     lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent_number).lines
-    sign = -1 if metric.lower_is_better else 1
     gain, least_gain = (
-        None if number is None else sign * number / metric.zone
+        None if number is None else metric.gain_sign * number / metric.zone
         for number in (proposal.difference, proposal.bound)
     )
     study_page = find_page(name_study(record.chain.name, proposal.number), page.parent)
