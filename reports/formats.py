@@ -150,7 +150,7 @@ def join_first_names(names: Iterable[object], limit: int) -> str:
     return join_first([shorten(name) for name in names], limit)
 
 
-def phrase_all(number: int, noun: str) -> str:
+def describe_all(number: int, noun: str) -> str:
     """Return "on the one seed", "on both seeds" or "on all 10 seeds"."""
     if number == 1:
         return f"on the one {noun}"

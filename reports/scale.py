@@ -124,12 +124,11 @@ class Scale:
     def describe_difference(self, x: float, interval: Interval | None = None) -> str:
         """Return a difference in words: "14.2 points higher", "1.30 nats lower", "13 % higher"."""
         size = f"{self.format_size(x, interval)} {self.difference_unit}".rstrip()
-        side = "higher" if x > 0 else "lower"
         if math.isinf(x):
             size = "∞"
         elif not re.search("[1-9]", self.format_size(x, interval)):  # zero, as it is rounded
             return size
-        return f"{size} {side}"
+        return f"{size} higher" if x > 0 else f"{size} lower"
 
     def format_interval(self, interval: Interval | None, *, sizes: bool = False) -> str:
         """Return a difference's interval with its level: "95 % CI [−1.2, −0.3]"; "" for None.

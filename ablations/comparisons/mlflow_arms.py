@@ -28,7 +28,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     An arm with a diverged seed has no mean, because the mean of its other seeds would be listed beside
     complete means. Instead, its `coverage` gives the median and the mean given convergence.
     """
-    claims_by_arm = _write_claims_by_arm(comparison)
+    claims_by_arm = _collect_sentences(comparison)
     differences = _collect_differences(comparison)
     compared_arms = {compared.name: compared for compared in comparison.arms}
     arm_runs = []
@@ -66,7 +66,7 @@ def _describe_verdict(arm: ComparedArm) -> str:
     return arm.reason_not_compared or "A/A check"
 
 
-def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
+def _collect_sentences(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
     notes = {arm.name: arm.reason_not_compared for arm in comparison.arms}
     notes |= {arm.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
@@ -78,17 +78,18 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, on the measured scale."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.views:
-        for arm in view.judged_arms:
-            if (verdict := arm.verdict) and not verdict.contrast.given_convergence:
-                name = f"{view.metric.name} difference"
-                contrast = verdict.contrast
-                numbers = _name_numbers(name, contrast.estimate, contrast.sd, verdict.interval)
-                if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):
-                    numbers[f"{name} unbiased"] = verdict.unbiased_difference
-                numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
-                if verdict.interval:
-                    numbers[f"{name} level"] = verdict.interval.confidence
-                by_arm.setdefault(arm.name, {}).update(numbers)
+        name = f"{view.metric.name} difference"
+        verdicts = {arm.name: arm.verdict for arm in view.judged_arms if arm.verdict}
+        for arm, verdict in verdicts.items():
+            if verdict.contrast.given_convergence:
+                continue
+            numbers = _name_numbers(name, verdict.contrast.estimate, verdict.contrast.sd, verdict.interval)
+            if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):
+                numbers[f"{name} unbiased"] = verdict.unbiased_difference
+            numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
+            if verdict.interval:
+                numbers[f"{name} level"] = verdict.interval.confidence
+            by_arm.setdefault(arm, {}).update(numbers)
     return by_arm
 
 

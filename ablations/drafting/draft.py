@@ -79,18 +79,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
 
     Raises BadInput for a script that cannot be read.
     """
-    try:
-        content = script.read_bytes()
-    except OSError as error:
-        raise explain_unread_file(error, script, "give the path of a script") from error
-    require(content.strip(), "is empty", place=script, cure="give the path of a script")
-    source = content if is_python(script) else b""  # of another language no flag is read
-    try:
-        tree = ast.parse(source, script.name)
-    except UNREADABLE as error:
-        raise BadInput(
-            f"is no Python that can be read ({error})", place=script, cure="mend it, or leave --for out"
-        ) from error
+    source, tree = _parse_script(script)
     imports = {"", *(part for module in import_names(source) for part in module.split("."))}
     library_flags = read_library_flags(tree, imports)
     flags = [*read_flags(tree), *library_flags]
@@ -130,6 +119,22 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         design="\n".join(_list_arms(flags)),
     )
     return text, [*_list_flag_remarks(flags, [name for name in parsers if name in imports]), *remarks]
+
+
+def _parse_script(script: Path) -> tuple[bytes, ast.Module]:
+    """Return the source of a script and its tree; of another language than Python, both are empty."""
+    try:
+        content = script.read_bytes()
+    except OSError as error:
+        raise explain_unread_file(error, script, "give the path of a script") from error
+    require(content.strip(), "is empty", place=script, cure="give the path of a script")
+    source = content if is_python(script) else b""
+    try:
+        return source, ast.parse(source, script.name)
+    except UNREADABLE as error:
+        raise BadInput(
+            f"is no Python that can be read ({error})", place=script, cure="mend it, or leave --for out"
+        ) from error
 
 
 def _list_flag_remarks(flags: Sequence[Flag], unread_parsers: Sequence[str]) -> list[str]:
@@ -199,8 +204,10 @@ def _list_arms(flags: Sequence[Flag]) -> list[str]:
     lines = [proposal] if proposal else []
     for flag in flags:
         values = flag.examples if proposal else {**flag.defaults, **flag.examples}
-        for key, value in values.items():
-            lines.append(f"# {_format_line(key, _list_levels(flag, value) or ['another'])}")
+        lines += [
+            f"# {_format_line(key, _list_levels(flag, value) or ['another'])}"
+            for key, value in values.items()
+        ]
     return lines or ["# lr = [0.001, 0.01]"]
 
 

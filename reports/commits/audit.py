@@ -58,7 +58,7 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
         interval=comparison.scale.format_interval(interval),
         seeds=pairs,
         effect=find_effect(change, comparison),
-        remark=_write_remark(change, arm, comparison),
+        remark=_describe_change_remarks(change, arm, comparison),
     )
 
 
@@ -93,7 +93,7 @@ def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
     return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 
 
-def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
+def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
     """Return remarks on a change: why it is not judged, or open; its base; claims by other metrics."""
     if change.reason:
         return change.reason
@@ -106,7 +106,7 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
         remarks.append(f"compared with {quote_name(change.against)}, as the one before it cannot run")
     if arm is None:
         return "; ".join(remarks)
-    remarks += [*arm.standing, *_describe_failures(arm, comparison)]
+    remarks += [*arm.standing, *_list_failures_of_sides(arm, comparison)]
     if arm.verdict is None:
         remarks.append(arm.reason_not_compared or "no seed has a result of both")
     elif arm.verdict.halt_reason:
@@ -126,7 +126,7 @@ def _is_forward(comparison: Comparison) -> bool:
     return comparison.design.audit is not None and comparison.design.audit.forward
 
 
-def _describe_failures(arm: ComparedArm, comparison: Comparison) -> list[str]:
+def _list_failures_of_sides(arm: ComparedArm, comparison: Comparison) -> list[str]:
     """Return on how many seeds a side failed or diverged: ["2 seeds failed", "1 seed diverged at main"]."""
     base = comparison.find_base(arm)
     sides = {"": arm, f" at {quote_name(base.name)}": base}
@@ -162,13 +162,13 @@ def describe_audit(comparison: Comparison) -> str:
         if find_effect(change, comparison) is ChangeEffect.OPEN
     ]
     seeds = plural(max((len(arm.seeds) for arm in open_arms if arm), default=0), "seed")
-    others = {
+    phrases = {
         f"{hurting} {hurts}": hurting,
         unchanged: same,
         f"{len(open_arms)} {choose_form(len(open_arms), 'is', 'are')} open after {seeds}": open_arms,
         f"{counts[ChangeEffect.NOT_JUDGED]} could not be judged": counts[ChangeEffect.NOT_JUDGED],
     }
-    return "; ".join([answer, *select_phrases(others)])
+    return "; ".join([answer, *select_phrases(phrases)])
 
 
 def write_audit_lines(comparison: Comparison) -> list[str]:

@@ -45,7 +45,7 @@ def _judge_rows(
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
     lost_pairs = {
-        name: _find_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
+        name: _make_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
         for name in contrasts
     }
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
@@ -73,7 +73,7 @@ def _judge_rows(
     return verdicts
 
 
-def _find_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
+def _make_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
     """Return what a contrast lacks: pairs, and rows of an arm that was averaged."""
     return LostPairs(lost_count, match.lacks, match.bounds) if match else LostPairs(lost_count)
 
@@ -90,13 +90,13 @@ def _explain_lost_runs(of_survivors: Verdict, judged: Verdict, lost_pairs: LostP
     if judged.makes_claim or not of_survivors.makes_claim:
         return ""
     causes = {
-        _phrase_missing(lost_pairs.count, "run"): lost_pairs.count,
-        _phrase_missing(sum(lost_pairs.rows), "row"): any(lost_pairs.rows),
+        _describe_missing(lost_pairs.count, "run"): lost_pairs.count,
+        _describe_missing(sum(lost_pairs.rows), "row"): any(lost_pairs.rows),
     }
     return f"“{of_survivors.text}” could be undone by {' and '.join(select_phrases(causes))}"
 
 
-def _phrase_missing(number: int, noun: str) -> str:
+def _describe_missing(number: int, noun: str) -> str:
     """Return "the missing run" or "the 2 missing runs": runs that failed, or that lack a partner."""
     return choose_form(number, f"the missing {noun}", f"the {number} missing {noun}s")
 

@@ -32,18 +32,20 @@ from unrolled.reports.words.sentences import (
 def make_tables(comparison: Comparison) -> dict[str, str]:
     """Return the tables by the name of their file. A table from elsewhere is not written again."""
     tables = {
-        "comparison.csv": format_comparison_csv(comparison),
-        "comparison.md": format_comparison_markdown(comparison),
+        "comparison.csv": write_comparison_csv(comparison),
+        "comparison.md": write_comparison_markdown(comparison),
     }
     if comparison.design.is_study:
-        tables["trials.csv"] = format_trials_csv(comparison)
+        tables["trials.csv"] = write_trials_csv(comparison)
     return tables
 
 
-def format_screen(comparison: Comparison) -> str:
+def write_screen(comparison: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
-    title = shorten(comparison.design.question or comparison.design.study, 200)
-    lines = [title, *end_sentences(describe_too_few_pairs(comparison))]
+    lines = [
+        shorten(comparison.design.question or comparison.design.study, 200),
+        *end_sentences(describe_too_few_pairs(comparison)),
+    ]
     for view in comparison.views:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
     return "\n".join([*lines, "", *map(make_visible, list_notes(comparison))]) + "\n"
@@ -56,10 +58,10 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
     return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
-def format_comparison_markdown(comparison: Comparison) -> str:
+def write_comparison_markdown(comparison: Comparison) -> str:
     """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
-    introduction = [write_caption(comparison), *end_sentences(describe_too_few_pairs(comparison))]
-    paragraphs = [*map(format_markdown_cell, introduction)]
+    too_few_pairs = end_sentences(describe_too_few_pairs(comparison))
+    paragraphs = [format_markdown_cell(text) for text in (write_caption(comparison), *too_few_pairs)]
     for view in comparison.views:
         if comparison.other_views:
             paragraphs.append(format_markdown_cell(_name_metric(view)))
@@ -71,8 +73,8 @@ def format_comparison_markdown(comparison: Comparison) -> str:
 
 
 def _name_metric(view: Comparison) -> str:
-    delta = view.scale.format_measured_delta(view.metric.zone)
-    return f"{view.metric_title} ({view.metric.better} is better, δ {delta})"
+    better = f"{view.metric.better} is better"
+    return f"{view.metric_title} ({better}, δ {view.scale.format_measured_delta(view.metric.zone)})"
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -132,7 +134,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     )
 
 
-def format_comparison_csv(comparison: Comparison) -> str:
+def write_comparison_csv(comparison: Comparison) -> str:
     """Return a row for each arm with all digits of its numbers; a cell without a number is empty."""
     table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
     if not comparison.design.is_study:
@@ -140,7 +142,7 @@ def format_comparison_csv(comparison: Comparison) -> str:
     return _write_csv(table)
 
 
-def format_trials_csv(comparison: Comparison) -> str:
+def write_trials_csv(comparison: Comparison) -> str:
     """Return a row for each trial that counts, failures included, with its settings and metrics.
 
     `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
@@ -203,12 +205,12 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     if comparison.design.looks:
         record |= {"state": arm.state, "most_seeds": arm.max_seeds}
     for view in comparison.views:
-        cells = list_number_cells(view.arms[arm.index], view)
+        cells = make_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": arm.reason_not_compared, "witness": "; ".join(map(str, arm.shown_witnesses))}
 
 
-def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
+def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     """Return an arm's numbers by one metric, on the metric's scale.
 
     Differences of a metric that is judged by its ratio are in per cent.

@@ -8,18 +8,18 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import choose_form, make_visible, plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
-from unrolled.reports.formats import format_brackets, join_names, phrase_all
+from unrolled.reports.formats import describe_all, format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.claims import Claim, list_claims
 from unrolled.reports.words.findings import Finding
 from unrolled.reports.words.headline import write_headline
 from unrolled.reports.words.means import (
     count_listed,
-    describe_order,
     format_name,
     list_first,
+    list_mean_lines,
+    list_order_lines,
     list_single_task_arms,
-    rank_all_arms,
 )
 from unrolled.reports.words.sentences import (
     describe_divergence,
@@ -42,27 +42,27 @@ def write_answer(
       the arms that are on one task alone.
     - If there are too few seeds for any verdict, all arms are ranked by their means.
     """
-    if few := describe_too_few_pairs(comparison):
-        return Markup(make_visible(few)), *rank_all_arms(comparison)
-    if order := describe_order(comparison):
-        single_task_arms = list_single_task_arms(comparison)
-        others = [claim for claim in list_claims(comparison) if claim.arm in single_task_arms]
-        return *order, *_describe_effects(_list_arm_findings(others, comparison), comparison)
+    if too_few_pairs := describe_too_few_pairs(comparison):
+        return Markup(make_visible(too_few_pairs)), *list_mean_lines(comparison)
     claims = list_claims(comparison)
+    if order_lines := list_order_lines(comparison):
+        single_task_arms = list_single_task_arms(comparison)
+        findings = _list_arm_findings([c for c in claims if c.arm in single_task_arms], comparison)
+        return *order_lines, *_list_effect_lines(findings, comparison)
     context = _choose_context(parts, comparison)
     findings = _list_arm_findings(claims, comparison)
     if context:
         findings = _list_part_findings(parts, context, comparison)
-    lines = _describe_effects(findings, comparison)
+    lines = _list_effect_lines(findings, comparison)
     if context:
         if lines:
             lines[:0] = [Markup("{}:").format(context.capitalize())]
         keys = {part.factor.key for part in parts}
-        others = [claim for claim in claims if not keys.issuperset(claim.arm.measured.changes)]
-        if other_lines := _describe_effects(_list_arm_findings(others, comparison), comparison):
+        other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.measured.changes)]
+        if other_lines := _list_effect_lines(_list_arm_findings(other_claims, comparison), comparison):
             lines += [Markup("Other arms:"), *other_lines]
     headline = write_headline(findings, context, comparison)
-    return tuple(filter(None, [headline, *lines, *_describe_interactions(factorial, comparison)]))
+    return tuple(filter(None, [headline, *lines, *_list_interaction_lines(factorial, comparison)]))
 
 
 def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
@@ -109,7 +109,7 @@ def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[
     ]
 
 
-def _describe_interactions(factorial: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
+def _list_interaction_lines(factorial: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
     """Yield a line for each pair of factors whose effects do not add up, and one that counts open pairs."""
     if factorial is None:
         return
@@ -142,7 +142,7 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
     return ", ".join(phrases)
 
 
-def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
+def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return a line for each large effect and equal arm, one for effects under δ, and one for open ones."""
     equal = [
         finding
@@ -160,25 +160,28 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
         changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
         listed = count_listed(changed)
         lines += [_describe_change(finding, comparison) for finding in changed[:listed]]
-        lines += _summarise_changes(changed[listed:], comparison)
+        lines += _list_other_change_lines(changed[listed:], comparison)
     lines += [_describe_equal(finding, comparison) for finding in equal]
-    lines += _describe_small_effects(small, comparison)
+    lines += _list_small_effect_lines(small, comparison)
     if undecided:
         metric = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
-        lines.append(Markup("Open{}: {}").format(metric, _list_findings(undecided)))
+        lines.append(Markup("Open{}: {}").format(metric, _describe_findings(undecided)))
     return lines
 
 
 def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
     """Return the line of an arm that computes what its base does: "A equals B in accuracy on all 5 seeds"."""
-    base = format_name(finding.against or comparison.arms[0].name)
-    everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
+    everywhere = describe_all(finding.verdict.contrast.pairs, comparison.design.noun)
     return Markup("{} equals {} in {} {}{}").format(
-        finding.name, base, comparison.metric_title, everywhere, finding.remarks
+        finding.name,
+        format_name(finding.against or comparison.arms[0].name),
+        comparison.metric_title,
+        everywhere,
+        finding.remarks,
     )
 
 
-def _describe_small_effects(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
+def _list_small_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield a line for the effects under δ of each direction: "A and B are worse by less than 2 points"."""
     for direction in Direction:
         alike = [finding for finding in findings if finding.verdict.direction is direction]
@@ -188,10 +191,11 @@ def _describe_small_effects(findings: Sequence[Finding], comparison: Comparison)
             effect = choose_form(len(alike), "changes", "change")
         else:
             effect = f"{choose_form(len(alike), 'is', 'are')} {direction} by"
-        yield Markup("{} {} {}").format(_list_findings(alike), effect, _describe_least(comparison, direction))
+        bound = _describe_bound(comparison, direction)
+        yield Markup("{} {} {}").format(_describe_findings(alike), effect, bound)
 
 
-def _describe_least(comparison: Comparison, direction: Direction) -> str:
+def _describe_bound(comparison: Comparison, direction: Direction) -> str:
     """Return the bound of a small difference: "less than 2 points"; of a ratio in either direction, both.
 
     A speed with a δ of 25 % is worse by less than 20 %, and better by less than 25 %.
@@ -205,7 +209,7 @@ def _describe_least(comparison: Comparison, direction: Direction) -> str:
     return f"less than {comparison.scale.format_delta(end)}"
 
 
-def _list_findings(findings: Sequence[Finding]) -> Markup:
+def _describe_findings(findings: Sequence[Finding]) -> Markup:
     """Return the names of findings, each with its base; after the first few, the number of the others."""
     names = [
         Markup("{}{}{}").format(finding.name, finding.name_base("against"), finding.remarks)
@@ -243,7 +247,7 @@ def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
     return f", {comparison.scale.format_interval(verdict.interval, sizes=True)}" if verdict.interval else ""
 
 
-def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
+def _list_other_change_lines(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield how many other arms have an effect in this direction, and how many only diverge."""
     changed = [finding for finding in findings if finding.has_effect]
     effects = sorted((finding.verdict.contrast.estimate or 0.0 for finding in changed), key=abs)

@@ -33,8 +33,8 @@ def describe_decided(comparison: Comparison) -> str:
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(arm.has_ended for arm in comparison.judged_arms)
-    by = f" by {comparison.metric_title}" if comparison.other_views else ""
-    return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{by}{sizes}"
+    metric = f" by {comparison.metric_title}" if comparison.other_views else ""
+    return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{metric}{sizes}"
 
 
 def describe_seen_data(comparison: Comparison) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from unrolled.bench.phrases import plural, select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import end_sentences, format_brackets, phrase_all
+from unrolled.reports.formats import describe_all, end_sentences, format_brackets
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (
     describe_remarks,
@@ -72,7 +72,7 @@ def _describe_contrast(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     """Return the numbers of a contrast: levels of base → arm, effect, interval, pairs better, state."""
     contrast = verdict.contrast
     if contrast.all_tied:
-        alike = f"the same {phrase_all(contrast.pairs, comparison.design.noun)}"
+        alike = f"the same {describe_all(contrast.pairs, comparison.design.noun)}"
         return ", ".join(filter(None, (alike, describe_remarks(arm, comparison))))
     phrases = []
     scale = comparison.scale

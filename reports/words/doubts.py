@@ -71,8 +71,9 @@ def describe_one_run_arms(comparison: Comparison) -> str:
 
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
-    qualities = [view for view in comparison.views if view.metric.is_quality]
-    views = [view for view in qualities if is_reproducible(view.metric.name)]
+    views = [
+        view for view in comparison.views if view.metric.is_quality and is_reproducible(view.metric.name)
+    ]
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]

@@ -57,7 +57,6 @@ class Finding(NamedTuple):
 
     def describe_size(self, scale: Scale) -> str:
         """Return its difference without a direction: "20 points", "0.01 in the median"."""
-        contrast = self.verdict.contrast
-        size = scale.format_size(contrast.estimate or 0.0, self.verdict.interval)
+        size = scale.format_size(self.verdict.contrast.estimate or 0.0, self.verdict.interval)
         size = f"{size} {scale.difference_unit}".rstrip()
-        return f"{size} in the median" if contrast.uses_median else size
+        return f"{size} in the median" if self.verdict.contrast.uses_median else size

@@ -11,11 +11,11 @@ from unrolled.reports.formats import format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
 from unrolled.reports.words.findings import Finding
 from unrolled.reports.words.means import (
+    describe_arm_mean,
+    describe_means,
     find_grid_lines,
     format_name,
     list_first,
-    list_means,
-    phrase_mean,
     rank_named_arms,
 )
 from unrolled.reports.words.sentences import describe_divergence, describe_sizes, find_absolute_difference
@@ -38,7 +38,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     if is_decided and (lines := find_grid_lines(comparison)):
         best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
         return Markup("The best mean of each line: {}").format(
-            list_means(rank_named_arms(best_arms, comparison), comparison)
+            describe_means(rank_named_arms(best_arms, comparison), comparison)
         )
     is_ladder = any(finding.against for finding in findings)
     gains = [
@@ -47,7 +47,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.other_task)
     ]
     gains.sort(key=lambda finding: -find_absolute_difference(finding.verdict))
-    means = _list_headline_means(comparison, with_best_arm=is_ladder and bool(gains))
+    means = _describe_headline_means(comparison, with_best_arm=is_ladder and bool(gains))
     if not means or not findings:
         return means
     if gains and (context or is_ladder):
@@ -62,25 +62,25 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
             scope, gains[0].name, place, gain, means
         )
     if gains:
-        return _describe_pair(gains[0], means, comparison) + _list_other_gains(gains[1:])
+        return _describe_pair(gains[0], means, comparison) + _describe_other_gains(gains[1:])
     if len(findings) == 1 and not context and not is_ladder:
         return _describe_pair(findings[0], means, comparison)
-    return Markup("{}; {}").format(_count_no_gains(findings, context, comparison), means)
+    return Markup("{}; {}").format(_describe_no_gains(findings, context, comparison), means)
 
 
-def _list_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
+def _describe_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
     """Return the mean of the baseline, and with `with_best_arm` before it that of the best arm."""
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
     ranked = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
-    shown = [
+    named_arms = [
         (name, arm)
         for rank, (name, arm) in enumerate(ranked)
         if arm.index == 0 or (with_best_arm and rank == 0)
     ]
-    return list_means(shown, comparison, count_seeds=with_best_arm)
+    return describe_means(named_arms, comparison, count_seeds=with_best_arm)
 
 
-def _list_other_gains(gains: Sequence[Finding]) -> Markup:
+def _describe_other_gains(gains: Sequence[Finding]) -> Markup:
     """Return the arms that are better beside the first: "; A and B are better, too"; "" for none."""
     if not gains:
         return Markup("")
@@ -91,12 +91,12 @@ def _list_other_gains(gains: Sequence[Finding]) -> Markup:
     return Markup("; {} {} better, too").format(Markup(join_names(list_first(names))), verb)
 
 
-def _count_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
+def _describe_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return how many findings there are of each kind: "No arm is shown to be better: 2 worse, 1 open"."""
     has_gain_on_other_task = any(finding.verdict.direction is Direction.BETTER for finding in findings)
-    counted = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
-    kinds = Counter(map(_name_kind, counted))
-    provisional = Counter(_name_kind(finding) for finding in counted if finding.verdict.provisional)
+    no_gains = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
+    kinds = Counter(map(_name_kind, no_gains))
+    provisional = Counter(_name_kind(finding) for finding in no_gains if finding.verdict.provisional)
     counts = []
     for kind in filter(kinds.get, NO_GAIN):
         remarks = select_phrases({f"{provisional[kind]} provisional": provisional[kind]})
@@ -159,7 +159,7 @@ def _describe_pair(finding: Finding, means: Markup, comparison: Comparison) -> M
             claim = f"is {_describe_gain(finding, comparison)}"
         return Markup("{}; {} {}{}").format(means, finding.name, claim, _format_remarks(finding))
     decimals = comparison.scale.count_value_decimals(contrast.base_mean, contrast.arm_mean)
-    level = phrase_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
+    level = describe_arm_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_value(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].name)
     claim = _describe_gain(finding, comparison) + _format_remarks(finding)

@@ -20,7 +20,7 @@ Key = frozenset[tuple[str, Scalar]]  # the settings of an arm without those of i
 Arms = Mapping[Key, ComparedArm]  # the arms of one task
 
 
-def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
+def list_order_lines(comparison: Comparison) -> tuple[Markup, ...]:
     """Return sentences on whether arms keep their order from task to task.
 
     There are none unless a study has at least two arms on several tasks.
@@ -53,16 +53,13 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     unsure = Markup("Which is better is not shown on every task for {}")
     phrases = {
         kept_order: True,
-        Markup("{} change places").format(_list_pairs(reversed_pairs, names)): reversed_pairs,
-        unsure.format(_list_pairs(unclear, names)): unclear,
+        Markup("{} change places").format(_join_pairs(reversed_pairs, names)): reversed_pairs,
+        unsure.format(_join_pairs(unclear, names)): unclear,
     }
-    means = [
-        Markup("On {} {}").format(
-            task,
-            list_means(rank_named_arms([(names[key], by_key[key]) for key in names], comparison), comparison),
-        )
-        for task, by_key in tasks.items()
-    ]
+    means = []
+    for task, by_key in tasks.items():
+        ranked = rank_named_arms([(names[key], by_key[key]) for key in names], comparison)
+        means.append(Markup("On {} {}").format(task, describe_means(ranked, comparison)))
     return *select_phrases(phrases), *means
 
 
@@ -74,7 +71,7 @@ def _list_order_marks(tasks: Mapping[str, Arms], comparison: Comparison, *, make
     return [*merge_standings(arms), *select_phrases({"provisional": makes_claim and is_provisional})]
 
 
-def _list_pairs(pairs: Sequence[tuple[Key, Key]], names: Mapping[Key, Markup]) -> Markup:
+def _join_pairs(pairs: Sequence[tuple[Key, Key]], names: Mapping[Key, Markup]) -> Markup:
     """Return pairs of arms by name: "A and B; A and C"; after the first few, the number of the others."""
     pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
     return Markup("; ").join(list_first(pair_names))
@@ -119,13 +116,13 @@ def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     return tasks
 
 
-def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
+def list_mean_lines(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
     for group in comparison.task_groups:
         arms = [arm for arm in group if arm.index == 0 or not arm.measured.repeats_baseline]
         if ranked := rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
-            yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
+            yield Markup("{}{}").format(other_task, describe_means(ranked, comparison))
 
 
 def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
@@ -149,7 +146,7 @@ def rank_named_arms(
     return [(names[arm.index], arm) for arm in ranked]
 
 
-def list_means(
+def describe_means(
     named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison, *, count_seeds: bool = False
 ) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
@@ -159,7 +156,7 @@ def list_means(
     decimals = 0 if comparison.scale.mean_phrase else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
     means = [comparison.scale.format_value(arm.summary.mean, decimals) for _, arm in named_arms]
-    means[:1] = [phrase_mean(mean, comparison) for mean in means[:1]]
+    means[:1] = [describe_arm_mean(mean, comparison) for mean in means[:1]]
     if len(set(numbers)) > 1 or count_seeds:
         means = [
             f"{mean} over {plural(n, comparison.design.noun)}" for mean, n in zip(means, numbers, strict=True)
@@ -173,7 +170,7 @@ def list_means(
     return Markup(", ").join(phrases)
 
 
-def phrase_mean(mean: str, comparison: Comparison) -> str:
+def describe_arm_mean(mean: str, comparison: Comparison) -> str:
     """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
     if comparison.scale.mean_phrase:
         return comparison.scale.mean_phrase.format(mean)

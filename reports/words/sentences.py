@@ -8,7 +8,7 @@ from unrolled.bench.phrases import choose_form, plural, select_phrases
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
+from unrolled.reports.formats import describe_all, format_count, format_number, format_p
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.error_contrasts import Unpaired
@@ -16,7 +16,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, min
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
 
-def write_verdict_sentence(
+def describe_verdict(
     verdict: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
 ) -> str:
     """Return a verdict as a sentence: "▲ better by more than δ — A against B: …", with names unescaped.
@@ -34,15 +34,15 @@ def write_verdict_sentence(
     signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
     if contrast.all_tied:
-        effect = [f"the same value {phrase_all(contrast.pairs, 'seed')}"]
+        effect = [f"the same value {describe_all(contrast.pairs, 'seed')}"]
     remarks = {
         _describe_lost_pairs(contrast): True,
         describe_stage(verdict): True,
         _describe_power(verdict, scale): True,
         f"provisional under {CLAIM_SEEDS} seeds": verdict.provisional,
     }
-    phrases = "; ".join(filter(None, [*effect, *select_phrases(remarks)]))
-    return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {phrases}."
+    phrases = [*filter(None, effect), *select_phrases(remarks)]
+    return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(phrases)}."
 
 
 def describe_divergence(verdict: Verdict) -> str:
@@ -224,10 +224,10 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison in which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
-    most = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
+    number = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
     has_one_run_arm = any(arm.is_one_run for arm in comparison.arms)  # all of its seeds make one pair
     noun = "pair" if has_one_run_arm else comparison.design.noun
-    pairs = choose_form(most, f"One {noun}", plural(most, noun))
+    pairs = choose_form(number, f"One {noun}", plural(number, noun))
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 

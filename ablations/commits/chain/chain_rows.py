@@ -10,7 +10,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
-from unrolled.reports.page.render import write_index
+from unrolled.reports.page.render import render_index
 from unrolled.reports.page.summary import find_page
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.scale import Scale
@@ -77,7 +77,7 @@ def write_page(record: ChainRecord, ledger: Ledger, out: Path) -> Path:
         others=_list_others(record, file.name, ledger),
     )
     render_chain(chain, page)
-    write_index(out)
+    render_index(out)
     return page
 
 
