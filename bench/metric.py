@@ -170,6 +170,11 @@ class Metric:
         """True if a lower value is better."""
         return self.better == "lower"
 
+    @property
+    def gain_sign(self) -> int:
+        """The sign of a difference for the better: 1 if a higher value is better, else −1."""
+        return -1 if self.lower_is_better else 1
+
 
 def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     """Return the kind of a cost, also by its name in MLflow ("speed/train"); "quality" for any other metric.

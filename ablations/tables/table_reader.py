@@ -16,7 +16,7 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.bench.errors import require
 from unrolled.bench.formats import FORMATS, find_format
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.table_columns import FIRST_LOOK, STANDING
 from unrolled.bench.table_files import read_rows
@@ -59,7 +59,7 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
         place=hide_credentials(uri),
     )
     if names := [str(run.info.run_name) for run in runs if not has_ended(run)]:
-        verb = "is" if len(names) == 1 else "are"
+        verb = choose_form(len(names), "is", "are")
         line = (
             f"{plural(len(names), 'run')} {verb} still RUNNING: {join_first_names(names, MOST_LISTED_RUNS)}"
         )

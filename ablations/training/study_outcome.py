@@ -59,7 +59,7 @@ class StudyOutcome:
 
 def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
     """Print counts of trials, remarks, the table of arms, the answer, and what is missing."""
-    from unrolled.reports.page.render import answer_lines  # imports matplotlib and pandas
+    from unrolled.reports.page.render import write_answer_lines  # imports matplotlib and pandas
 
     comparison = outcome.comparison
     lines = [
@@ -72,7 +72,7 @@ def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
         print_line(make_visible(f"{outcome.plan.study}: {line}"))
     if outcome.status_counts["done"]:
         _print_table(comparison)
-    for line in answer_lines(comparison):
+    for line in write_answer_lines(comparison):
         print_line(f"  {make_visible(line)}")
     if outcome.missing_count:
         print_line(_describe_missing_trials(outcome), sys.stderr)

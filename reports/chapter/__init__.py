@@ -51,11 +51,7 @@ CHAPTER_PAGES = Presentation(
     template="chapter.html",
     find_extras=ImportName("unrolled.reports.chapter.page:find_extras"),
     read_curves=ImportName("unrolled.reports.chapter.page:read_curves"),
-    curve_metrics=tuple(
-        metric.derived_from.name if metric.derived_from else metric.name
-        for metric in CHAPTER_METRICS
-        if metric.has_curve
-    ),
+    curve_metrics=tuple(metric.curve_name for metric in CHAPTER_METRICS if metric.has_curve),
     step="epoch",
     sample_records=("passage", "continuation"),
 )

@@ -44,7 +44,10 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     equal = [
         seed
         for seed in next(iter(sides.values()))[0]
-        if all(_is_equal(*of_metric, seed) for of_metric in sides.values())
+        if all(
+            seed in of_arm and of_arm[seed] == of_base.get(seed) and math.isfinite(of_arm[seed])
+            for of_arm, of_base in sides.values()
+        )
         and _read_fingerprints(arm, seed, design) == _read_fingerprints(base, seed, design)
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
@@ -57,10 +60,6 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
         for metric, of_metric in sides.items()
     )
     return frozenset(equal if is_fine_grained else ())
-
-
-def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
-    return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
 
 
 def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
@@ -235,11 +234,13 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
 
 def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
     """Return the values without copies: an arm that is one run keeps the seed of this run."""
-    originals: dict[str, dict[str, SeedValues]] = {}
-    for metric, by_arm in values.items():
-        one_run_values = {name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()}
-        originals[metric] = {**by_arm, **one_run_values}
-    return originals
+    return {
+        metric: {
+            **by_arm,
+            **{name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()},
+        }
+        for metric, by_arm in values.items()
+    }
 
 
 def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:

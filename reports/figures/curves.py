@@ -172,7 +172,7 @@ def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure
     return figure, ax
 
 
-def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
+def _find_band(sample: "pd.Series[float]") -> tuple[float, float]:
     """Return the t interval of a sample; seaborn's own is a bootstrap that differs from run to run."""
     if len(sample) < 3:
         return math.nan, math.nan
@@ -213,7 +213,7 @@ def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tu
     ax.set_title(shorten(name, 26))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
-        points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
+        points, x="lr", y="value", errorbar=_find_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
     )
     rates = sorted(points.lr.unique())
     ax.set_xscale("log")

@@ -21,7 +21,7 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.plans.plan import EarlierVerdict
 from unrolled.bench.metric import Metric
-from unrolled.reports.page.exports import format_trials_csv
+from unrolled.reports.page.exports import write_trials_csv
 
 WRITERS = {
     "runs.csv": lambda path: FRAME.to_csv(path, index=False),
@@ -268,7 +268,7 @@ def test_what_a_study_says_of_an_arm_is_a_warning_in_comparisons(compare, store:
     write_to_mlflow(plan, results, store)
     results_by_id = {r.trial.id: r for arm_results in results.values() for r in arm_results}
     Path("trials.csv").write_text(
-        format_trials_csv(compare_plan(plan, plan.make_results_in_study(results_by_id)))
+        write_trials_csv(compare_plan(plan, plan.make_results_in_study(results_by_id)))
     )
     page = compare("one", "two", "--arm", "arm,source")[1]
     assert "a / one (exploratory, attempt 2)" in page

@@ -31,7 +31,7 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.page.exports import format_trials_csv
+from unrolled.reports.page.exports import write_trials_csv
 from unrolled.reports.words.caveats import describe_trials
 
 LOOKS = 5, 6, 8
@@ -219,7 +219,7 @@ def _check_numbers_of_trials(study: StudyOnDisk, full_study: StudyOnDisk) -> Non
     assert all(
         arm.summary.mean == pytest.approx(means[arm.name]) for arm in page.find_view("valid_loss").arms
     )
-    assert len(format_trials_csv(page).splitlines()) == 1 + len(table)
+    assert len(write_trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)
 
 

@@ -11,7 +11,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.page.exports import (
-    format_comparison_markdown,
+    write_comparison_markdown,
 )
 from unrolled.reports.words.claims import list_claims
 
@@ -109,7 +109,7 @@ def test_arms_may_be_compared_with_one_another(three_bases):
     pairs = {"second": "other", "named": "baseline"}
     assert {arm.name: three_bases.find_base(arm).name for arm in three_bases.arms_with_contrast} == pairs
     assert {arm.contrast.family_size for arm in three_bases.arms_with_contrast} == {len(pairs)}
-    assert "baseline or the arm that each names" in format_comparison_markdown(three_bases)
+    assert "baseline or the arm that each names" in write_comparison_markdown(three_bases)
 
 
 def test_a_verdict_is_against_the_arm_that_is_named(three_bases):

@@ -20,7 +20,7 @@ from unrolled.reports.statistics.verdicts import (
     judge_contrast,
     judge_contrasts,
 )
-from unrolled.reports.words.sentences import describe_aa_check, describe_lost, write_verdict_sentence
+from unrolled.reports.words.sentences import describe_aa_check, describe_lost, describe_verdict
 
 NATS = Scale(value_unit="nats", difference_unit="nats")
 
@@ -158,7 +158,7 @@ def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
     verdict = judge_contrast(make_contrast(mean, sd, n=4), *sure)
     assert verdict.text == "open"
-    assert "under 5 seeds nothing is decided" in write_verdict_sentence(verdict, "x", "y", NATS)
+    assert "under 5 seeds nothing is decided" in describe_verdict(verdict, "x", "y", NATS)
     assert judge_contrast(make_contrast(mean, sd, n=5), *sure).makes_claim
 
 
@@ -182,7 +182,7 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     )
     evidence = "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
     assert (verdict.kind, verdict.is_harmful) == ("worse", True)
-    assert evidence in write_verdict_sentence(verdict, "x", "y", NATS)
+    assert evidence in describe_verdict(verdict, "x", "y", NATS)
     among = judge_contrasts({0: make_diverging(8)} | {i: make_contrast(0.0, 0.2) for i in range(1, 9)})[0]
     assert among.adjusted_divergence.p > 0.05
     assert among.text == "open"  # Holm's p claims; the plain one forbids
@@ -236,7 +236,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     earlier_p = Adjusted(0.01, ALPHA)  # of a look before it
     earlier = judge_contrast(verdict.contrast, Adjusted(1.0, ALPHA), earlier_p)
     assert verdict.kind == earlier.kind == "open"
-    sentence = write_verdict_sentence(verdict, "x", "y", NATS)
+    sentence = describe_verdict(verdict, "x", "y", NATS)
     assert "diverged 1 of 10 against 0 of 10" in sentence
     assert "given convergence" in sentence
     assert "median" in sentence
@@ -251,19 +251,19 @@ def test_an_arm_that_always_diverges_has_no_mean_and_is_worse() -> None:
         "worse",
         True,
     )
-    assert "median ∞ nats" in write_verdict_sentence(verdict, "x", "y", NATS)
+    assert "median ∞ nats" in describe_verdict(verdict, "x", "y", NATS)
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     contrast = make_contrast(-0.05, 0.02)
-    sentence = write_verdict_sentence(
+    sentence = describe_verdict(
         judge_contrast(contrast, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
     )
     assert sentence.startswith("▲ better by more than δ — lstm against rnn: −0.0500 nats, ")
     assert "95 % CI [−0.0643, −0.0349]" in sentence  # half width t(.975, 9)·.02/√10 = .0143
     assert "Holm p .004" in sentence
     assert sentence.endswith("better on 10 of 10 seeds.")
-    provisional = write_verdict_sentence(judge_alone(make_contrast(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
+    provisional = describe_verdict(judge_alone(make_contrast(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
     assert provisional.endswith("; provisional under 10 seeds.")
     assert "provisional" not in sentence
 
@@ -285,7 +285,7 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     ],
 )  # fmt: skip
 def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: str) -> None:
-    sentence = write_verdict_sentence(judge_alone(c), "x", "y", NATS)
+    sentence = describe_verdict(judge_alone(c), "x", "y", NATS)
     assert part in sentence
     assert "?" not in sentence or not re.search(
         r"equal|same|equivalent|no difference", sentence, re.IGNORECASE
