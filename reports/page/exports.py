@@ -213,7 +213,8 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
 def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     """Return an arm's numbers by one metric, on the metric's scale.
 
-    Differences of a metric that is judged by its ratio are in per cent.
+    Differences of a metric that is judged by its ratio are in per cent. `mean` is over `mean_seeds`, and
+    `arm_mean` and `baseline_mean` are over `converged_pairs`.
     """
     contrast = arm.contrast
     verdict = arm.verdict
@@ -225,6 +226,7 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "mean": convert(arm.summary.mean),
         "sd": change(arm.summary.sd),
         **_name_ends("mean", arm.summary.interval, convert),
+        "mean_seeds": arm.summary.n - arm.summary.diverged,
         "median": convert(arm.summary.median),
     }
     if second:
@@ -232,6 +234,7 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     cells |= {
         "arm_mean": convert(contrast and contrast.arm_mean),
         "baseline_mean": convert(contrast and contrast.base_mean),
+        "converged_pairs": len(contrast.differences) if contrast and contrast.is_paired else None,
         "difference": change(contrast and contrast.estimate),
         **_name_ends("difference", arm.interval, change),
         "unbiased": change(verdict and verdict.unbiased_difference),

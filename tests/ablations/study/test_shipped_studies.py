@@ -96,7 +96,7 @@ def test_the_document_s_studies_compare_models_at_rates_tried_on_other_seeds(
     assert second_pairs <= first_pairs
     assert len(first_pairs) == 8
     assert {model for model, _ in second_pairs} == {"lm4", "lm6"}
-    assert set(rates.contrasts.values()) == {"LMModel4", "LMModel6, lr 0.01"}, "each within its model"
+    assert set(rates.contrasts.values()) == {"LMModel4, lr 0.003", "LMModel6, lr 0.01"}, "each in its model"
     assert set(rates.seeds).isdisjoint(best.seeds) and len(best.contrasts) == 1
 
 

@@ -194,6 +194,8 @@ def test_comparison_csv_is_recomputed_by_pandas_and_scipy(study: str) -> None:
         shown_rows = table_of_page.loc[expected.index]
         assert shown_rows[f"{metric}_verdict"].tolist() == expected.verdict.tolist()
         assert shown_rows.pairs.tolist() == expected.pairs.tolist()
+        for number in ("mean_seeds", "converged_pairs"):
+            assert shown_rows[f"{metric}_{number}"].tolist() == expected.pairs.tolist()
         for number in NUMBERS:
             assert shown_rows[f"{metric}_{number}"].tolist() == pytest.approx(
                 expected[number].tolist(), rel=1e-9
