@@ -14,8 +14,9 @@ results. The chapter's models train fastest with one thread: call `torch.set_num
 """
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,11 @@ def train(trial: ChapterTrial) -> Result:
     """Train a trial here, on one thread, as `unrolled run` does; store nothing. Divergence is a result."""
     from unrolled.bench.chapter.run import run_trial  # takes two seconds; not for results
 
+    started = time.time()
+    start = time.perf_counter()
     with preserve_torch_state():
-        return run_trial(trial)
+        result = run_trial(trial)
+    return replace(result, started=started, attempt_seconds=time.perf_counter() - start)
 
 
 @dataclass(frozen=True, kw_only=True)

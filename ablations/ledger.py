@@ -11,6 +11,7 @@ none, even after a crash.
 """
 
 import fcntl
+import fnmatch
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unrolled.bench.atomic_files import (
     PARTIAL,
@@ -35,6 +36,8 @@ from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result, canonical
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors that reading malformed data raises."""
+
+Content = TypeVar("Content")
 
 _SEED = re.compile(rb'"seed":([0-9]+)')
 
@@ -91,8 +94,12 @@ class Ledger:
         return self.root / "checkpoints"
 
     def find_result_files(self) -> dict[str, Path]:
-        """Return the file of every result, by the identity of its trial. No file is opened."""
-        return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
+        """Return the file of every result, by the identity of its trial. No file is opened.
+
+        Raises BadInput for a folder that cannot be read.
+        """
+        folders = filter(Path.is_dir, list_folder(self.root / "trials"))
+        return {path.stem: path for folder in folders for path in list_folder(folder, "*.json")}
 
     def record_result(self, result: Result) -> None:
         """Store a result durably, in place of an earlier one of the same trial.
@@ -271,8 +278,21 @@ class Ledger:
 
 def read_bytes(path: Path) -> bytes | None:
     """Return a file's bytes, or None if there is no file. Raises BadInput if it cannot be read."""
+    return _read_path(path, Path.read_bytes)
+
+
+def list_folder(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the paths in a folder whose names fit, sorted; [] if there is no folder.
+
+    Raises BadInput for a folder that cannot be read, in which `Path.glob` finds nothing.
+    """
+    names = _read_path(folder, os.listdir) or []
+    return sorted(folder / name for name in fnmatch.filter(names, pattern))
+
+
+def _read_path(path: Path, read: Callable[[Path], Content]) -> Content | None:
     try:
-        return path.read_bytes()
+        return read(path)
     except FileNotFoundError:
         return None
     except OSError as error:

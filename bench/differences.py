@@ -9,7 +9,8 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from unrolled.bench.metric import COST_KINDS, find_kind
-from unrolled.bench.trial import canonical_json, find_trial_type
+from unrolled.bench.trainer import TRAINERS
+from unrolled.bench.trial import canonical_json
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 
@@ -19,7 +20,8 @@ def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str
 
     The values are JSON. Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
-    kinds = find_trial_type(result["trainer"]).metric_kinds() if "trainer" in result else COST_KINDS
+    is_result = "trainer" in result
+    kinds = TRAINERS[result["trainer"]].trial_type.load().metric_kinds() if is_result else COST_KINDS
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
         by_metric[name] = {f"{name} at {step:g}": _shorten_value(value) for step, value in points}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import choose_form, plural
 
 FACTS = {
     "cpu": "cpu",
@@ -94,7 +94,7 @@ def describe_mixed_pairs(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, s
     mixed_pairs = [pair for pair in pairs if pair[0] != pair[1] and describe_machine_difference(pair)]
     if not mixed_pairs:
         return ""
-    verb = "compares" if len(mixed_pairs) == 1 else "compare"
+    verb = choose_form(len(mixed_pairs), "compares", "compare")
     return (
         f"{len(mixed_pairs)} of {plural(len(pairs), 'pair')} {verb} results of two kinds of machine "
         f"({describe_machine_difference(chain.from_iterable(mixed_pairs))}): "

@@ -170,6 +170,11 @@ class Metric:
         """True if a lower value is better."""
         return self.better == "lower"
 
+    @property
+    def gain_sign(self) -> int:
+        """The sign of a difference for the better: 1 if a higher value is better, else −1."""
+        return -1 if self.lower_is_better else 1
+
 
 def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     """Return the kind of a cost, also by its name in MLflow ("speed/train"); "quality" for any other metric.
@@ -179,7 +184,7 @@ def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     return kinds.get(name.replace("/", "_"), "quality")
 
 
-def is_reproducible(name: str) -> bool:
+def is_quality_name(name: str) -> bool:
     """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
     return find_kind(name) == "quality" and _COST_NAMES.isdisjoint(_list_known_names(name))
 
@@ -187,7 +192,7 @@ def is_reproducible(name: str) -> bool:
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
     qualities = [metric for metric in metrics if metric.is_quality]
-    return [metric for metric in qualities if is_reproducible(metric.name)] or qualities
+    return [metric for metric in qualities if is_quality_name(metric.name)] or qualities
 
 
 def find_direction(name: str) -> Better:

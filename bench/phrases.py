@@ -4,12 +4,29 @@ import html
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+Text = TypeVar("Text", bound=str)
 
 
 def plural(number: int, noun: str) -> str:
     """Return a number with its noun in the singular or plural: '1 seed', '2 seeds'."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def choose_form(number: int, singular: str, several: str) -> str:
+    """Return the form of a word that agrees with a number: "is" of 1, "are" of 0 or 2."""
+    return singular if number == 1 else several
+
+
+def name_seeds(seeds: Sequence[int], limit: int) -> str:
+    """Return the first of many seeds, and how many more there are: "seed 3", "seeds 1, 2 and 8 more"."""
+    return f"{choose_form(len(seeds), 'seed', 'seeds')} {join_first([*map(str, seeds)], limit)}"
+
+
+def select_phrases(conditions: Mapping[Text, object]) -> list[Text]:
+    """Return the phrases whose condition holds: {"provisional": True, "skewed": False} → ["provisional"]."""
+    return [phrase for phrase, condition in conditions.items() if phrase and condition]
 
 
 def join_first(texts: Sequence[str], limit: int) -> str:

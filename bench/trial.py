@@ -6,7 +6,6 @@ Nothing here imports torch, so that planning, reading results and reporting stay
 import hashlib
 import json
 import math
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
 from unrolled.bench.metric import COST_KINDS, Kind
+from unrolled.bench.trainer import TRAINERS, Trainer
 
 RESULT_FORMAT = 10
 """Version of the trial and result format; part of every identity."""
@@ -45,20 +45,8 @@ class Trial:
     versions: str = ""
     occasion: str = ""  # "" unless its study judges a time, a speed or memory
 
-    trainer: ClassVar[str]
-    """Name of its trainer, a key of TRIAL_TYPES."""
-    mlflow_metrics_import: ClassVar[str]
-    """The `bench.mlflow_metrics.MlflowMetrics` that MLflow shows, as "module:name"."""
-    presentation_import: ClassVar[str]
-    """The `reports.presentation.Presentation` of its pages, as "module:name"."""
-    run_import: ClassVar[str]
-    """The function from a trial to its Result, as "module:name", so that planning loads no torch."""
-    first_batch_import: ClassVar[str] = ""
-    """The function that trains an arm's first batch before its study, as "module:name"; "" for none."""
-    plug_ins_import: ClassVar[str] = ""
-    """The module that loads a user's plug-ins, such as `bench.chapter.plugins`; "" where there are none."""
-    cost_import: ClassVar[str] = ""
-    """The function from a trial to its expected seconds on one core, as "module:name"; "" for a minute."""
+    trainer_name: ClassVar[str]
+    """Name of its trainer, a key of `bench.trainer.TRAINERS`."""
     uses_torch: ClassVar[bool] = False
     """Whether torch trains it: torch then has to support the GPU."""
     unhashed_fields: ClassVar[tuple[str, ...]] = ()
@@ -69,6 +57,11 @@ class Trial:
     """Fields that define the task: trials that differ in one of them cannot be compared."""
     task_settings: ClassVar[tuple[str, ...]] = ()
     """The settings by which a user chooses the task: a text's path in place of the hash in `task_fields`."""
+
+    @property
+    def trainer(self) -> Trainer:
+        """What its trainer supplies."""
+        return TRAINERS[self.trainer_name]
 
     @property
     def id(self) -> str:
@@ -150,10 +143,8 @@ class Trial:
     @property
     def expected_seconds(self) -> float:
         """Seconds that it is expected to take on one core, if no such trial has been measured."""
-        if not self.cost_import:
-            return 60.0
-        seconds: float = pkgutil.resolve_name(self.cost_import)(self)
-        return seconds
+        estimate_seconds = self.trainer.estimate_seconds
+        return estimate_seconds.load()(self) if estimate_seconds else 60.0
 
     @property
     def gpu_count(self) -> int:
@@ -218,19 +209,6 @@ class Trial:
         return self
 
 
-TRIAL_TYPES = {
-    "chapter": "unrolled.bench.chapter.trial:ChapterTrial",
-    "program": "unrolled.bench.program.trial:ProgramTrial",
-}
-"""The subclass of Trial for each trainer, as "module:name", because each of them imports this module."""
-
-
-def find_trial_type(trainer: str) -> type[Trial]:
-    """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRIAL_TYPES."""
-    trial_class: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
-    return trial_class
-
-
 class Cause(StrEnum):
     """The causes of a failure on which more depends than the words of its reason, which begin with them."""
 
@@ -253,7 +231,8 @@ class Result:
 
     If the process of a trial is killed, another attempt follows. Seconds of a result:
 
-    - `attempt_seconds`: the last attempt alone, from the start to the end of its process, by the runner.
+    - `attempt_seconds`: the last attempt alone, from the start to the end of its process. Only the runner
+      measures it, and `unrolled.train`, which starts no process; a trainer leaves it and `started` at 0.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
       from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
       adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
@@ -344,13 +323,13 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return every field as plain data, for `canonical_json`."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**data, "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
+        return {**data, "trainer": self.trial.trainer_name, "trial": self.trial.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote, with or without DETAIL_FIELDS. Raises TypeError or KeyError."""
         data = dict(data)
-        data["trial"] = find_trial_type(data.pop("trainer"))(**data["trial"])
+        data["trial"] = TRAINERS[data.pop("trainer")].trial_type.load()(**data["trial"])
         data["metrics"] = {name: float(value) for name, value in data["metrics"].items()}
         data["curves"] = {
             name: tuple((float(step), float(value)) for step, value in points)

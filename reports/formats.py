@@ -2,14 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.statistics.types import Interval
 
 MINUS = "−"
+_SIGNS = {True: "+", False: "-"}  # of a format: "-" writes only the sign of negative numbers
 
 
 def shorten(value: object, limit: int = 28) -> str:
@@ -39,7 +41,7 @@ def format_number(value: float | None, decimals: int = 4, *, sign: bool = False)
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    text = f"{value:{_SIGNS[sign]}.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
@@ -63,7 +65,7 @@ def format_count(value: float | None, decimals: int = 0, *, sign: bool = False) 
     """Return a number in groups of three digits, with thin spaces: 12288 → "12 288"."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:{'+' if sign else ''},.{decimals}f}".replace(",", "\u202f").replace("-", MINUS)
+    return f"{value:{_SIGNS[sign]},.{decimals}f}".replace(",", "\u202f").replace("-", MINUS)
 
 
 def format_duration(seconds: float) -> str:
@@ -79,8 +81,8 @@ def format_durations(low: float, high: float) -> str:
     longest = format_duration(high)
     if shortest == longest:
         return longest
-    number, _, unit = shortest.partition(" ")
-    return f"{number if longest.endswith(f' {unit}') else shortest} to {longest}"
+    unit = longest.partition(" ")[2]
+    return f"{shortest.removesuffix(f' {unit}')} to {longest}"
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -109,7 +111,7 @@ def format_csv_cell(value: object) -> object:
     """Return a cell of a CSV file. A text that a spreadsheet would run as a formula gets a quote: "'=1+1"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    text = make_visible("" if value is None else value)
+    text = "" if value is None else make_visible(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
@@ -148,7 +150,7 @@ def join_first_names(names: Iterable[object], limit: int) -> str:
     return join_first([shorten(name) for name in names], limit)
 
 
-def phrase_all(number: int, noun: str) -> str:
+def describe_all(number: int, noun: str) -> str:
     """Return "on the one seed", "on both seeds" or "on all 10 seeds"."""
     if number == 1:
         return f"on the one {noun}"
@@ -167,6 +169,16 @@ def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
         values_by_name.setdefault(name, {})[flat] = None
     return {name: " | ".join(filter(None, values)) for name, values in values_by_name.items() if any(values)}
+
+
+def skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
+    """Return a function that converts a number, and returns None for None."""
+    return lambda x: None if x is None else convert(x)
+
+
+def end_sentences(*sentences: str) -> list[str]:
+    """Return the sentences that are not empty, each with a full stop."""
+    return [f"{sentence}." for sentence in sentences if sentence]
 
 
 def format_brackets(*remarks: str) -> str:

@@ -19,11 +19,14 @@ def fill_page_template(template: str, context: dict[str, Any]) -> bytes:
 
     Style and script are inline. The page's policy (CSP) allows these two by their hashes and nothing else.
     """
-    panels = len(context.get("panels", ()))
-    style = Markup(_make_environment().get_template("style.css").render(panels=panels))
+    style = Markup(
+        _make_environment().get_template("style.css").render(panels=len(context.get("panels", ())))
+    )
     script = Markup(_make_environment().get_template("script.js").render())
-    policy = f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'"
-    policy += "; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     filled = (
         _make_environment()
         .get_template(template)
@@ -56,7 +59,7 @@ def _make_environment() -> Environment:
         "setting": formats.format_setting,
         "p": formats.format_p,
         "plural": plural,
-        "on_all": formats.phrase_all,
+        "on_all": formats.describe_all,
     }
     jinja.globals |= {
         "describe_interaction": sentences.describe_interaction,

@@ -1,12 +1,17 @@
 """How a page shows one trainer's trials: the scales of its metrics, its columns, and sections of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from unrolled.bench.trainer import NOTHING, ImportName
+from unrolled.bench.trial import Result
 from unrolled.reports.scale import COST_COLUMNS, MEASURED_SCALES, Scale
+
+Curves = Mapping[str, Sequence[tuple[float, float]]]
+"""The points (step, value) of a trial's learning curves, by metric."""
 
 
 class FigureColumn(NamedTuple):
@@ -33,10 +38,10 @@ class Extras:
 class Presentation:
     """How a trainer's metrics are written, and which sections only its pages have.
 
-    Two fields are import names of functions, so that a study runs without loading them:
+    Two fields name functions, so that a study runs without loading them:
 
-    - `extras_import`: from a Comparison to its Extras
-    - `curves_import`: from a Result to its curves, {metric: points (step, value)}, instead of `Result.curves`
+    - `find_extras`: from a Comparison to its Extras
+    - `read_curves`: from a Result to its curves, {metric: points (step, value)}, instead of `Result.curves`
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
@@ -45,8 +50,8 @@ class Presentation:
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, after the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     template: str = "report.html"
-    extras_import: str = ""
-    curves_import: str = ""
+    find_extras: ImportName[Callable[[Any], Extras]] = NOTHING
+    read_curves: ImportName[Callable[[Result], Curves]] = NOTHING
     curve_metrics: tuple[str, ...] = ()  # metrics of `Result.curves` that pages draw; () for any of them
     step: str = "step or epoch"  # what curves are drawn against
     interval_clause: str = ""  # text after "intervals are over seeds", such as ", given the validation set"

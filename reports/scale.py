@@ -46,9 +46,8 @@ class Scale:
         if metric.ratio:
             return replace(scale, difference_unit="%", log_factor=100.0, most_decimals=3, second_scale=None)
         by_delta = max(0, count_table_decimals(self.multiplier * metric.delta) - 1)
-        decimals, most_decimals = (
-            by_delta if decimals is None else decimals for decimals in (self.decimals, self.most_decimals)
-        )
+        decimals = by_delta if self.decimals is None else self.decimals
+        most_decimals = by_delta if self.most_decimals is None else self.most_decimals
         second = self.second_scale and replace(self.second_scale, zone=metric.zone)
         return replace(scale, decimals=decimals, most_decimals=most_decimals, second_scale=second)
 
@@ -63,7 +62,7 @@ class Scale:
 
     def convert_difference(self, x: float) -> float:
         """Return the measured difference of a judged one: 100 (exp(x / log_factor) − 1) per cent, or x."""
-        return 100 * (safe_exp(x / self.log_factor) - 1) if self.log_factor else x
+        return 100 * (self.convert_value(x) - 1) if self.log_factor else x
 
     def convert_finite(self, x: float | None) -> float | None:
         """Return the measured difference of a judged one, as JSON has it: None for one without a size."""
@@ -129,7 +128,7 @@ class Scale:
             size = "∞"
         elif not re.search("[1-9]", self.format_size(x, interval)):  # zero, as it is rounded
             return size
-        return f"{size} {'higher' if x > 0 else 'lower'}"
+        return f"{size} higher" if x > 0 else f"{size} lower"
 
     def format_interval(self, interval: Interval | None, *, sizes: bool = False) -> str:
         """Return a difference's interval with its level: "95 % CI [−1.2, −0.3]"; "" for None.
@@ -179,7 +178,8 @@ class Scale:
 
     def format_measured(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it, with its unit: "+0.310 nats"."""
-        return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log_factor else self.unit}".rstrip()
+        cell = self.format_difference_cell(x, sign=sign)
+        return cell if self.log_factor else f"{cell} {self.unit}".rstrip()
 
     def format_interval_cell(self, interval: Interval | None) -> str:
         """Return the ends of a difference's interval as a table has them, without its confidence."""

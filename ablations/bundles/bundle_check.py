@@ -15,7 +15,7 @@ def check_bundle(bundle: Bundle, out: Path) -> list[str]:
     If there are none, its verdicts are printed, too, and the page of its results is written below `out`.
     Raises BadInput if a result is one that no run writes.
     """
-    from unrolled.reports.page.render import answer_lines  # imports matplotlib and pandas
+    from unrolled.reports.page.render import write_answer_lines  # imports matplotlib and pandas
 
     plan = bundle.plan
     comparison = None
@@ -30,7 +30,7 @@ def check_bundle(bundle: Bundle, out: Path) -> list[str]:
     print(f"{make_visible(plan.study)}: plan {plan.study_hash[:12]}, {count}, {plural(len(faults), 'fault')}")
     print(f"not checked: {', '.join(list_unchecked_parts(bundle))}")
     if comparison:
-        for line in answer_lines(comparison):
+        for line in write_answer_lines(comparison):
             print(f"  {make_visible(line)}")
         print(f"report: {make_visible(page)}")
     else:

@@ -16,7 +16,7 @@ from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.formats import FORMATS
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.page.exports import format_screen
+from unrolled.reports.page.exports import write_screen
 
 WORSE = 3  # the exit code if an arm is worse
 
@@ -78,7 +78,7 @@ def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
 
 def _print_verdicts(comparison: Comparison) -> int:
     """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
-    print(format_screen(comparison), end="")
+    print(write_screen(comparison), end="")
     return WORSE if any(arm.verdict and arm.verdict.is_harmful for arm in comparison.judged_arms) else 0
 
 

@@ -19,6 +19,7 @@ from unrolled.ablations.commits.chain.chain_rows import find_scale, write_outcom
 from unrolled.ablations.commits.chain.judgement import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
+from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports.statistics.gain_test import ProposalOutcome, find_smallest_gain
@@ -79,15 +80,18 @@ def _print_state(options: JudgeOptions) -> int:
     record = read_chain(folder)
     level, _ = record.compute_levels()
     spread = record.measure_spread()
-    gain = find_smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else None
+    gain = find_smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else math.inf
+    metric = parse_study(record.chain.study_text).metrics[0].metric
+    scale = find_scale(metric)
+    difference = scale.convert_finite(-gain if metric.lower_is_better else gain)
     facts = {
         "chain": record.chain.name,
         "incumbent": _describe_content(record.incumbent),
         "proposals": len(record.proposals),
         "level": level,
         "error_budget_left": record.compute_budget(),
-        "spread": spread,
-        "smallest_gain": gain if gain and math.isfinite(gain) else None,
+        "spread": spread and scale.convert_difference(spread),
+        "smallest_gain": difference and abs(difference),
     }
     if options.json:
         print(json.dumps(facts))
@@ -99,8 +103,10 @@ def _print_state(options: JudgeOptions) -> int:
     budget = f"{record.compute_budget():.3g}, which began at {record.chain.alpha:g}"
     print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:
-        smallest = f"{gain:.3g}" if gain and math.isfinite(gain) else "none"
-        print(f"smallest true gain with power .8: {smallest} (the pairs' differences have SD {spread:.3g})")
+        unit = f" {scale.difference_unit if metric.ratio else scale.unit}".rstrip()
+        smallest = f"{abs(difference):.3g}{unit}" if difference else "none"
+        sd = f"{scale.convert_difference(spread):.3g}{unit}"
+        print(f"smallest true gain with power .8: {smallest} (the pairs' differences have SD {sd})")
     return 0
 
 

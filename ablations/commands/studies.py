@@ -15,7 +15,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import choose_form, make_visible, plural
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
 from unrolled.reports.page.summary import find_page, read_summary
@@ -51,7 +51,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
     if unused_count := len(trained_ids - _collect_ids(plans.values())):
-        subject = "old result is" if unused_count == 1 else "old results are"
+        subject = choose_form(unused_count, "old result is", "old results are")
         cure = "`unrolled studies --remove-old` removes what belongs to no plan"
         print(f"{unused_count:,} {subject} unused; {cure}")
 

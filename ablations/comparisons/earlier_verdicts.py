@@ -36,7 +36,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
         keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.dropped_verdicts)}
         if earlier.study != plan.study:  # the study's own earlier plan is replaced: all its verdicts are kept
             keys &= {*contrasts.values()}
-        for key, of_contrast in _list_verdicts(earlier, keys, shared_trials, ledger).items():
+        for key, of_contrast in _collect_verdicts(earlier, keys, shared_trials, ledger).items():
             by_attempt = verdicts.setdefault(key, {})
             for verdict in of_contrast:  # a later verdict replaces an older one
                 by_attempt[verdict.study, verdict.declared_at, verdict.arm] = verdict
@@ -56,7 +56,7 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     )
 
 
-def _list_verdicts(
+def _collect_verdicts(
     plan: Plan, keys: Collection[ContrastKey], shared_trials: Collection[str], ledger: Ledger
 ) -> dict[ContrastKey, list[EarlierVerdict]]:
     """Return, by contrast, the verdicts that a stored plan lists, and last the verdict of the plan itself."""

@@ -2,20 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from statistics import fmean
 
 from unrolled.ablations.mlflow.fields import round_number
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
-from unrolled.ablations.plans.plan import Plan, PlannedArm
+from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import MeasuredArm
-from unrolled.reports.formats import format_brackets, format_number
-from unrolled.reports.scale import Scale
+from unrolled.reports.formats import format_brackets, format_number, skip_none
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.claims import list_claims
@@ -28,27 +28,45 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     An arm with a diverged seed has no mean, because the mean of its other seeds would be listed beside
     complete means. Instead, its `coverage` gives the median and the mean given convergence.
     """
-    claims_by_arm = _write_claims_by_arm(comparison)
+    claims_by_arm = _collect_sentences(comparison)
     differences = _collect_differences(comparison)
     compared_arms = {compared.name: compared for compared in comparison.arms}
     arm_runs = []
-    scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
         compared = compared_arms[arm.name]
-        arm_run = _make_arm_run(
-            plan, scale, arm, compared.measured, compared if comparison.is_sequential else None
+        measured = compared.measured
+        results = measured.results.values()
+        trial = measured.example_trial
+        numbers = _collect_means(measured, plan) | differences.get(arm.name, {})
+        arm_runs.append(
+            ArmRun(
+                name=arm.name,
+                trial_ids=tuple(arm.trial_ids.values()),
+                settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
+                title=_format_title(measured, comparison),
+                metrics={name: round_number(number) for name, number in numbers.items()},
+                curves=_average_curves(measured, plan),
+                coverage=_describe_seeds(compared, comparison, len(arm.trial_ids)),
+                verdict=_describe_verdict(compared),
+                claim=claims_by_arm[arm.name],
+                started=min((result.started for result in results), default=0.0),
+                ended=max((result.started + result.attempt_seconds for result in results), default=0.0),
+            )
         )
-        numbers = {**arm_run.metrics, **differences.get(arm.name, {})}
-        metrics = {name: round_number(number) for name, number in numbers.items()}
-        verdict = compared.reason_not_compared or ("A/A check" if compared.index else "baseline")
-        if compared.verdict:
-            marks = [*compared.standing, *(["provisional"] if compared.verdict.provisional else [])]
-            verdict = f"{compared.verdict.text}{format_brackets(', '.join(marks))}"
-        arm_runs.append(replace(arm_run, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(arm_runs)
 
 
-def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
+def _describe_verdict(arm: ComparedArm) -> str:
+    """Return an arm's verdict with what weakens it, or why it has none."""
+    if arm.verdict:
+        marks = [*arm.standing, *select_phrases({"provisional": arm.verdict.provisional})]
+        return f"{arm.verdict.text}{format_brackets(', '.join(marks))}"
+    if arm.index == 0:
+        return "baseline"
+    return arm.reason_not_compared or "A/A check"
+
+
+def _collect_sentences(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
     notes = {arm.name: arm.reason_not_compared for arm in comparison.arms}
     notes |= {arm.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
@@ -56,40 +74,22 @@ def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     return notes | {claim.arm.name: claim.sentence for claim in list_claims(comparison)}
 
 
-def _make_arm_run(
-    plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, compared: ComparedArm | None
-) -> ArmRun:
-    trial = measured.example_trial
-    results = measured.results.values()
-    mlflow_metrics = plan.mlflow_metrics
-    metrics = [metric.name for metric in plan.metrics]
-    return ArmRun(
-        name=arm.name,
-        trial_ids=tuple(arm.trial_ids.values()),
-        settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
-        title=_format_title(measured, plan.metrics[0], scale),
-        metrics=_collect_means(measured, plan),
-        curves=_average_curves(measured, mlflow_metrics.list_curves(metrics), mlflow_metrics.first_step),
-        coverage=_describe_seeds(measured, plan.metrics[0], compared, len(arm.trial_ids)),
-        started=min((result.started for result in results), default=0.0),
-        ended=max((result.started + result.attempt_seconds for result in results), default=0.0),
-    )
-
-
 def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, on the measured scale."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.views:
-        for arm in view.judged_arms:
-            if (verdict := arm.verdict) and not verdict.contrast.given_convergence:
-                name = f"{view.metric.name} difference"
-                contrast = verdict.contrast
-                numbers = _name_numbers(name, contrast.estimate, contrast.sd, verdict.interval)
-                if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):
-                    numbers[f"{name} unbiased"] = verdict.unbiased_difference
-                numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
-                numbers |= {f"{name} level": verdict.interval.confidence} if verdict.interval else {}
-                by_arm.setdefault(arm.name, {}).update(numbers)
+        name = f"{view.metric.name} difference"
+        verdicts = {arm.name: arm.verdict for arm in view.judged_arms if arm.verdict}
+        for arm, verdict in verdicts.items():
+            if verdict.contrast.given_convergence:
+                continue
+            numbers = _name_numbers(name, verdict.contrast.estimate, verdict.contrast.sd, verdict.interval)
+            if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):
+                numbers[f"{name} unbiased"] = verdict.unbiased_difference
+            numbers = {key: view.scale.convert_difference(value) for key, value in numbers.items()}
+            if verdict.interval:
+                numbers[f"{name} level"] = verdict.interval.confidence
+            by_arm.setdefault(arm, {}).update(numbers)
     return by_arm
 
 
@@ -110,10 +110,10 @@ def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric])
     interval = summary.interval
     return replace(
         summary,
-        mean=None if summary.mean is None else to_unit(summary.mean),
+        mean=skip_none(to_unit)(summary.mean),
         sd=None,
         interval=interval and Interval(to_unit(interval.low), to_unit(interval.high), interval.confidence),
-        median=None if summary.median is None else to_unit(summary.median),
+        median=skip_none(to_unit)(summary.median),
     )
 
 
@@ -134,8 +134,10 @@ def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
     return means
 
 
-def _format_title(arm: MeasuredArm, metric: Metric, unit: Scale) -> str:
-    """Return the arm's name with the mean of a metric and its interval, as MLflow's charts show it."""
+def _format_title(arm: MeasuredArm, comparison: Comparison) -> str:
+    """Return the arm's name with the first metric's mean and its interval, as MLflow's charts show it."""
+    metric = comparison.metric
+    unit = comparison.design.presentation.find_scale(metric.name)
     summary = _summarise_metric(arm, metric.name, {metric.name: metric})
     if summary.mean is None or summary.diverged:
         return arm.name
@@ -162,7 +164,7 @@ def _name_numbers(
     }
 
 
-def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -> dict[str, dict[int, float]]:
+def _average_curves(arm: MeasuredArm, plan: Plan) -> dict[str, dict[int, float]]:
     """Return means by epoch or step over all finished seeds, where each seed has a finite number.
 
     There are no means if a seed diverged.
@@ -170,37 +172,38 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str], first_step: int) -
     done = arm.finished_results
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
-    points: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
+    curves = plan.mlflow_metrics.list_curves([metric.name for metric in plan.metrics])
+    points: dict[str, dict[int, list[float]]] = {name: {} for name in curves}
     for name, curve in points.items():
         for step, value in chain.from_iterable(result.curves.get(name, ()) for result in done):
             if math.isfinite(value):
-                curve.setdefault(round(step) + first_step, []).append(value)
+                curve.setdefault(round(step) + plan.mlflow_metrics.first_step, []).append(value)
     return {
         name: {step: fmean(values) for step, values in curve.items() if len(values) == len(done)}
         for name, curve in points.items()
     }
 
 
-def _describe_seeds(arm: MeasuredArm, metric: Metric, compared: ComparedArm | None, seed_count: int) -> str:
+def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -> str:
     """Return how many seeds the means cover, and what became of the others: "15 of 40, decided, 1 failed".
 
-    If there are looks, `compared` says how many seeds the arm may need at most, and its state. Without looks
-    the arm has `seed_count` seeds.
+    If there are several looks, the arm may need `max_seeds`, and has a state. Else it has `seed_count` seeds.
     """
-    status_counts = Counter(result.status for result in arm.results.values())
-    missing = {
-        "diverged": status_counts["diverged"],
-        "failed": status_counts["failed"],
-        "trained for a look that is not complete": compared.waiting_count if compared else 0,
-        "of this look not trained yet": compared.missing_count if compared else 0,
-        "not trained yet": 0 if compared else seed_count - status_counts.total(),
-    }
+    status_counts = Counter(result.status for result in arm.measured.results.values())
+    missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
+    if comparison.is_sequential:
+        covered = [f"{status_counts['done']} of {arm.max_seeds}", arm.state]
+        missing["trained for a look that is not complete"] = arm.waiting_count
+        missing["of this look not trained yet"] = arm.missing_count
+    else:
+        covered = [f"{status_counts['done']} of {seed_count}"]
+        missing["not trained yet"] = seed_count - status_counts.total()
     phrases = [f"{count} {state}" for state, count in missing.items() if count]
-    covered = f"{status_counts['done']} of {compared.max_seeds if compared else seed_count}"
-    words = ", ".join(filter(None, [covered, compared.state if compared else "", *phrases]))
+    words = ", ".join(filter(None, [*covered, *phrases]))
     if not status_counts["diverged"]:
         return words
-    summary = _summarise_metric(arm, metric.name, {metric.name: metric})
+    metric = comparison.metric
+    summary = _summarise_metric(arm.measured, metric.name, {metric.name: metric})
     median = format_number(summary.median)
     mean = format_number(summary.mean)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

@@ -1,12 +1,12 @@
 """From a plan and its results to the comparison of its arms."""
 
 from collections.abc import Mapping
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
-from unrolled.bench.trial import ResultInStudy, find_trial_type
+from unrolled.bench.trainer import TRAINERS
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -68,7 +68,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
 
 def find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
-    presentation: Presentation = resolve_name(find_trial_type(plan.trainer_name).presentation_import)
+    presentation: Presentation = TRAINERS[plan.trainer_name].presentation.load()
     return presentation
 
 

@@ -35,10 +35,10 @@ def prepare_folder(out: Path) -> None:
 def render_page(comparison: "Comparison", out: Path) -> Path:
     """Render a study's page, and the index over the pages of its folder. Returns the page's path."""
     # imports matplotlib and pandas, which take two seconds, and training does not need them
-    from unrolled.reports.page.render import render, write_index
+    from unrolled.reports.page.render import render, render_index
 
     page = render(comparison, out)
-    write_index(out)
+    render_index(out)
     return page
 
 

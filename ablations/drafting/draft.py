@@ -16,6 +16,7 @@ from unrolled.ablations.drafting.script_metrics import LOGGERS, is_judged, read_
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.metric import TEST_SPLITS, TRAINING_SPLITS, VALIDATION_SPLITS
+from unrolled.bench.phrases import select_phrases
 from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.regular_files import explain_unread_file
 
@@ -78,23 +79,12 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
 
     Raises BadInput for a script that cannot be read.
     """
-    try:
-        content = script.read_bytes()
-    except OSError as error:
-        raise explain_unread_file(error, script, "give the path of a script") from error
-    require(content.strip(), "is empty", place=script, cure="give the path of a script")
-    source = content if is_python(script) else b""
-    try:
-        tree = ast.parse(source, script.name)
-    except UNREADABLE as error:
-        raise BadInput(
-            f"is no Python that can be read ({error})", place=script, cure="mend it, or leave --for out"
-        ) from error
+    source, tree = _parse_script(script)
     imports = {"", *(part for module in import_names(source) for part in module.split("."))}
     library_flags = read_library_flags(tree, imports)
     flags = [*read_flags(tree), *library_flags]
     if "TrainingArguments" in imports:  # transformers declares these options
-        flags = [*flags, Flag("--seed", "", {}), Flag("--output_dir", "", {})]
+        flags += [Flag("--seed", "", {}), Flag("--output_dir", "", {})]
     seed = find_seed(flags)
     flags = [_fill_flag(flag, seed) for flag in flags]
     settings = {key: value for flag in flags for key, value in flag.defaults.items()}
@@ -105,30 +95,55 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     )
     metric_name = [*judged_metrics, *metrics, "valid_loss"][0]
     metric = f"metrics = [{{ name = {_format_toml(metric_name)}, delta = 0.01 }}]"
+    if not judged_metrics:
+        metric = f"# {NO_METRIC}\n# {metric}"
     readings = _list_readings(judged_metrics, metrics, imports)
-    remarks = defaultdict(list)
-    for flag in flags:
-        remarks[flag.remark].append(flag.option)
-    lines = [f"{', '.join(options)}: {remark}" for remark, options in remarks.items() if remark]
-    lines += [
-        f"{reader}: the flags that it reads were not read"
-        for reader in (*_UNREAD_PARSERS, *(() if library_flags else LIBRARIES))
-        if reader in imports
-    ]
-    lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
-    lines += [f"{script}: {SPLITS_BY_SEED}"] * bool(seed and _SPLITTERS.search(source))
-    lines += [*([] if seed else [NO_SEED]), f"{judged_metrics[0]}: decides" if judged_metrics else NO_METRIC]
+    remarks = select_phrases(
+        {
+            f"{script}: is no Python, so that no flag was read": not source,
+            f"{script}: {SPLITS_BY_SEED}": seed and _SPLITTERS.search(source),
+            NO_SEED: not seed,
+            f"{metric_name}: decides": judged_metrics,
+            NO_METRIC: not judged_metrics,
+        }
+    )
+    parsers = _UNREAD_PARSERS if library_flags else (*_UNREAD_PARSERS, *LIBRARIES)
     words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]
     text = STUDY_TEMPLATE.format(
         name=name,
         question=_format_toml(f"Does another setting of {script.name} help?"),
-        metrics=metric if judged_metrics else f"# {NO_METRIC}\n# {metric}",
+        metrics=metric,
         words=" \\\n  ".join(_format_toml(word)[1:-1] for word in words),
-        readings="\n".join([*([] if seed else [f"# {NO_SEED}"]), *readings]),
+        readings="\n".join([*select_phrases({f"# {NO_SEED}": not seed}), *readings]),
         baseline="\n".join(_list_settings(flags)),
         design="\n".join(_list_arms(flags)),
     )
-    return text, lines
+    return text, [*_list_flag_remarks(flags, [name for name in parsers if name in imports]), *remarks]
+
+
+def _parse_script(script: Path) -> tuple[bytes, ast.Module]:
+    """Return the source of a script and its tree; of another language than Python, both are empty."""
+    try:
+        content = script.read_bytes()
+    except OSError as error:
+        raise explain_unread_file(error, script, "give the path of a script") from error
+    require(content.strip(), "is empty", place=script, cure="give the path of a script")
+    source = content if is_python(script) else b""
+    try:
+        return source, ast.parse(source, script.name)
+    except UNREADABLE as error:
+        raise BadInput(
+            f"is no Python that can be read ({error})", place=script, cure="mend it, or leave --for out"
+        ) from error
+
+
+def _list_flag_remarks(flags: Sequence[Flag], unread_parsers: Sequence[str]) -> list[str]:
+    """Return lines on the flags that are left out or filled, and on the parsers that are not read."""
+    options = defaultdict(list)
+    for flag in flags:
+        options[flag.remark].append(flag.option)
+    lines = [f"{', '.join(names)}: {remark}" for remark, names in options.items() if remark]
+    return [*lines, *(f"{parser}: the flags that it reads were not read" for parser in unread_parsers)]
 
 
 def _list_readings(judged_metrics: Sequence[str], metrics: Mapping[str, str], imports: Set[str]) -> list[str]:
@@ -189,8 +204,10 @@ def _list_arms(flags: Sequence[Flag]) -> list[str]:
     lines = [proposal] if proposal else []
     for flag in flags:
         values = flag.examples if proposal else {**flag.defaults, **flag.examples}
-        for key, value in values.items():
-            lines.append(f"# {_format_line(key, _list_levels(flag, value) or ['another'])}")
+        lines += [
+            f"# {_format_line(key, _list_levels(flag, value) or ['another'])}"
+            for key, value in values.items()
+        ]
     return lines or ["# lr = [0.001, 0.01]"]
 
 
@@ -209,21 +226,20 @@ def _list_levels(flag: Flag, value: Any) -> list[Any]:
     """Return the other choices of a flag, or twice its value; [] for a text or a list without choices."""
     choices = flag.choices if isinstance(flag.choices, list | tuple) else ()
     levels = [choice for choice in choices if type(choice) is type(value) and choice != value]
-    if not levels and not isinstance(value, str | list):
-        levels = [not value if isinstance(value, bool) else 2 * value]
-    return [] if levels == [value] else levels
+    if levels or isinstance(value, str | list):
+        return levels
+    if isinstance(value, bool):
+        return [not value]
+    return [2 * value] if value else []
 
 
 def _format_line(key: str, value: Any) -> str:
-    return f"{_format_key(key)} = {_format_toml(value)}"
+    name = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _format_toml(key)
+    return f"{name} = {_format_toml(value)}"
 
 
 def _format_pattern(pattern: str) -> str:
     return f"'{pattern}'" if pattern.isprintable() and "'" not in pattern else _format_toml(pattern)
-
-
-def _format_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _format_toml(name)
 
 
 def _format_toml(value: Any) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from unrolled.ablations.drafting.script_flags import (
     Flag,
     declare_flag,
-    name_of,
     read_literal,
+    read_name,
     read_switch,
 )
 
@@ -30,36 +30,38 @@ def read_library_flags(tree: ast.Module, imports: Set[str]) -> list[Flag]:
     """Return the flags that a script declares with the LIBRARIES that it imports; [] if none is sure."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     if "absl" in imports:
-        return [_read_absl(call) for call in calls if name_of(call) in _ABSL_PARSERS and call.args]
-    functions = list(_find_commands(tree))
+        return [_read_absl(call) for call in calls if read_name(call) in _ABSL_PARSERS and call.args]
+    functions = _list_commands(tree)
     if len(functions) != 1:
         return []
     if "click" in imports:
         decorators = [node for node in functions[0].decorator_list if isinstance(node, ast.Call)]
-        return [_read_click(call) for call in decorators if name_of(call) in ("option", "argument")]
+        return [_read_click(call) for call in decorators if read_name(call) in ("option", "argument")]
     return list(_read_parameters(functions[0], is_typer="typer" in imports))
 
 
-def _find_commands(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    """Yield the functions that are commands: with the decorator `command`, or handed to typer or fire."""
+def _list_commands(tree: ast.Module) -> list[ast.FunctionDef]:
+    """Return the functions that are commands: with the decorator `command`, or handed to typer or fire."""
     handed = {
-        name_of(call.args[0])
+        read_name(call.args[0])
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
         and call.args
         and ast.unparse(call.func) in ("typer.run", "fire.Fire", "Fire")
     }
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    for function in functions:
-        if function.name in handed or "command" in map(name_of, function.decorator_list):
-            yield function
+    return [
+        function
+        for function in functions
+        if function.name in handed or "command" in map(read_name, function.decorator_list)
+    ]
 
 
 def _read_absl(call: ast.Call) -> Flag:
     """Return the flag that a call such as `flags.DEFINE_float("lr", 0.1, "…")` declares."""
     name, default, choices = [*map(read_literal, call.args), None, None][:3]
     option = f"--{name}"
-    parser = _ABSL_PARSERS[name_of(call)]
+    parser = _ABSL_PARSERS[read_name(call)]
     if parser == "bool":
         return read_switch(option, str(name), option, f"--no{name}", default)
     return declare_flag(option, default, parser, choices=choices if isinstance(choices, list) else None)
@@ -77,9 +79,9 @@ def _read_click(call: ast.Call) -> Flag:
     if nargs or keys.keys() & {"multiple", "count"}:
         return Flag(option, "", {}, "left out, as more than a value is taken")
     kind = keys.get("type")
-    parser = name_of(kind).lower() if kind else type(default).__name__
+    parser = read_name(kind).lower() if kind else type(default).__name__
     choices = read_literal(kind.args[0]) if isinstance(kind, ast.Call) and kind.args else None
-    is_argument = name_of(call) == "argument" and required is not False
+    is_argument = read_name(call) == "argument" and required is not False
     return declare_flag(option, default, parser, choices=choices, required=bool(required or is_argument))
 
 
@@ -96,21 +98,20 @@ def _read_parameters(function: ast.FunctionDef, *, is_typer: bool) -> Iterator[F
         default = _read_default(node)
         option = f"--{name.replace('_', '-')}" if is_typer else f"--{name}"
         if isinstance(default, bool):
-            off = f"--no-{option.lstrip('-')}" if is_typer else f"{option}=False"
-            yield read_switch(option, name, option if is_typer else f"{option}=True", off, default)
+            words = f"{option}=True", f"{option}=False"
+            if is_typer:
+                words = option, f"--no-{option.lstrip('-')}"
+            yield read_switch(option, name, *words, default)
             continue
         parser = ast.unparse(argument.annotation) if argument.annotation else type(default).__name__
+        if is_typer and node is None:
+            option = name
         is_required = node is None or default is ...
-        yield declare_flag(
-            name if is_typer and node is None else option,
-            None if is_required else default,
-            parser,
-            required=is_required,
-        )
+        yield declare_flag(option, None if is_required else default, parser, required=is_required)
 
 
 def _read_default(node: ast.expr | None) -> Any:
     """Return the default of a parameter, also within `typer.Option(0.1, help="…")`."""
-    if isinstance(node, ast.Call) and name_of(node) in ("Option", "Argument"):
+    if isinstance(node, ast.Call) and read_name(node) in ("Option", "Argument"):
         node = node.args[0] if node.args else None
     return read_literal(node)

@@ -45,7 +45,7 @@ class Flag(NamedTuple):
 def read_flags(tree: ast.Module) -> list[Flag]:
     """Return the flags of a script. Of two with one name, the first counts."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    declared_flags = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
+    declared_flags = [_read_call(call) for call in calls if read_name(call) == "add_argument"]
     flags = [*filter(None, declared_flags), *_read_globals(tree)]
     return list({flag.name: flag for flag in reversed(flags)}.values())[::-1]
 
@@ -60,7 +60,7 @@ def find_seed(flags: Iterable[Flag]) -> Flag | None:
     return by_name[names[0]] if names else None
 
 
-def name_of(node: ast.expr | None) -> str:
+def read_name(node: ast.expr | None) -> str:
     """Return the last part of a name, or of a called function's name: np.mean(x) → "mean"; else ""."""
     function = node.func if isinstance(node, ast.Call) else node
     return str(getattr(function, "attr", getattr(function, "id", "")))
@@ -74,14 +74,16 @@ def _read_call(call: ast.Call) -> Flag | None:
     option = next((name for name in names if name.startswith("--")), names[0])
     keys = {key.arg: key.value for key in call.keywords}
     default, nargs, required = (read_literal(keys.get(key)) for key in ("default", "nargs", "required"))
-    action = name_of(keys.get("action")) or read_literal(keys.get("action")) or "store"
+    action = read_name(keys.get("action")) or read_literal(keys.get("action")) or "store"
     if action in _SWITCHES:
         on, off = (side.format(option, option.lstrip("-")) for side in _SWITCHES[str(action)])
         name = read_literal(keys.get("dest")) or Flag(option, "", {}).name
-        return read_switch(option, str(name), on, off, not on if default is None else default)
+        if default is None:
+            default = not on
+        return read_switch(option, str(name), on, off, default)
     if action != "store":
         return Flag(option, "", {}, "left out, as more than a value is taken")
-    parser = name_of(keys["type"]) if "type" in keys else "str"
+    parser = read_name(keys["type"]) if "type" in keys else "str"
     return declare_flag(
         option,
         default,
@@ -121,7 +123,7 @@ def _find_example(choices: Any, parser: str) -> Scalar:
 
 def read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
     """Return a flag that takes no value; `on` and `off` are its words."""
-    if isinstance(default, bool) and (off if default else on):
+    if isinstance(default, bool) and {True: off, False: on}[default]:
         return Flag(option, f"{{{name}?{on}:{off}}}", {name: default})
     return Flag(option, "", {}, "left out, as nothing changes the default, or that is no literal")
 
@@ -135,10 +137,11 @@ def _read_value(option: str, default: Any, parser: str, takes_list: bool = False
         return read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
     is_list = isinstance(default, list | tuple)
     is_odd = is_list != takes_list or (parser == "int" and isinstance(default, float))
-    if is_odd or not all(map(_is_plain, default if is_list else [default])):
+    values = default if is_list else [default]
+    if is_odd or not all(map(_is_plain, values)):
         return flag
     if is_list:
-        return Flag(option, f"{option} {{{flag.name}*}}", {flag.name: [*default]})
+        return Flag(option, f"{option} {{{flag.name}*}}", {flag.name: [*values]})
     return Flag(option, flag.set_to(f"{{{flag.name}}}"), {flag.name: default})
 
 
@@ -146,7 +149,7 @@ def _read_globals(tree: ast.Module) -> list[Flag]:
     """Return the flags of a module that calls `exec`: the variables that it assigns before that call."""
     flags: list[Flag] = []
     for node in tree.body:
-        if isinstance(node, ast.Expr) and name_of(node.value) == "exec":
+        if isinstance(node, ast.Expr) and read_name(node.value) == "exec":
             return flags
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             flags.append(_read_value(f"--{node.targets[0].id}", read_literal(node.value), "literal_eval"))

@@ -4,10 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from unrolled.ablations.drafting.script_flags import name_of
+from unrolled.ablations.drafting.script_flags import read_name
 from unrolled.bench.errors import BadInput
 from unrolled.bench.formats import MLFLOW
-from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_reproducible
+from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_quality_name
 from unrolled.bench.table_columns import STUDY_COLUMNS
 
 LOGGERS = {
@@ -39,7 +39,7 @@ def is_judged(name: str) -> bool:
         metric = Metric(name, 1.0)
     except BadInput:
         return False
-    return is_reproducible(name) and not metric.is_structural and name not in STUDY_COLUMNS
+    return is_quality_name(name) and not metric.is_structural and name not in STUDY_COLUMNS
 
 
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
@@ -48,11 +48,11 @@ def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
     Three kinds of call report metrics: `print(json.dumps({…}))`, the functions in LOGGERS, and a `print` of a
     text with known names before values.
     """
-    if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(name_of(call)):
+    if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(read_name(call)):
         yield from ((name, logger) for name in _read_literal_texts(call))
-    if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
+    if read_name(call) == "print" and "file" not in [key.arg for key in call.keywords]:
         for arg in call.args:
-            if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # on one line
+            if isinstance(arg, ast.Call) and read_name(arg) == "dumps" and not arg.keywords:  # on one line
                 yield from ((name, "") for name in _read_literal_texts(arg))
         for line in " ".join(map(_read_printed_text, call.args)).split("\n"):
             yield from _read_line(line)
@@ -72,7 +72,7 @@ def _read_printed_text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     template = getattr(getattr(node, "func", None), "value", None)
-    if name_of(node) == "format" and isinstance(template, ast.Constant):
+    if read_name(node) == "format" and isinstance(template, ast.Constant):
         return re.sub(r"\{[^{}]*\}", _VALUE, str(template.value))
     return _VALUE
 
@@ -85,10 +85,10 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
         name = next(filter(is_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
         splits = re.findall(f"(?<![a-z]){SPLIT_PATTERN}(?![a-z])", line[: match.end(1)].lower())
         if name not in ("", "error", "err") and match[2] != "/":  # no complaint, and no count such as 3/10
-            yield "_".join([*splits[-1:], re.sub(f"^{SPLIT_PATTERN}_", "", name)]), _find_pattern(line, match)
+            yield "_".join([*splits[-1:], re.sub(f"^{SPLIT_PATTERN}_", "", name)]), _make_pattern(line, match)
 
 
-def _find_pattern(line: str, match: re.Match[str]) -> str:
+def _make_pattern(line: str, match: re.Match[str]) -> str:
     """Return the pattern of a value, from the beginning of its line, perhaps with a step, and its neighbours.
 
     The line f"epoch {e} loss {x}" gives epoch\\s*(?P<step>\\d+).*loss\\s*(?P<value>\\S+).

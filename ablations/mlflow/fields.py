@@ -65,7 +65,7 @@ def describe_dataset(trial: Trial) -> dict[str, str]:
 
 def make_trial_tags(result: Result) -> dict[str, str]:
     """Return a trial's identity, failure, fingerprints and witnesses."""
-    tags = {
+    return {
         "unrolled.trial": result.trial.id,
         "unrolled.data": result.trial.data,
         "unrolled.task": " ".join(result.trial.task),
@@ -73,14 +73,13 @@ def make_trial_tags(result: Result) -> dict[str, str]:
         "unrolled.commit": str(result.provenance.get("commit") or ""),
         "unrolled.status": result.status,
         "unrolled.reason": result.reason,
+        **{f"{MACHINE}{name}": value for name, value in find_machine_kind(result.provenance).items()},
+        **{f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()},
+        **{
+            f"witness.{setting}": describe_witness(setting, witness)
+            for setting, witness in result.witnesses.items()
+        },
     }
-    tags |= {f"{MACHINE}{name}": value for name, value in find_machine_kind(result.provenance).items()}
-    tags |= {f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()}
-    tags |= {
-        f"witness.{setting}": describe_witness(setting, witness)
-        for setting, witness in result.witnesses.items()
-    }
-    return tags
 
 
 @functools.lru_cache(4096)  # the same few names recur in every epoch of every trial

@@ -225,8 +225,9 @@ class MlflowRuns:
 
     def _write_report(self, page_folder: Path, arms: Iterable[ArmRun]) -> str:
         """Return the id of the study's own run, with the report's folder among its artifacts."""
-        times = [moment for arm in arms if arm.started for moment in (arm.started, arm.ended)]
-        times = times or [time.time()]
+        times = [moment for arm in arms if arm.started for moment in (arm.started, arm.ended)] or [
+            time.time()
+        ]
         for run_id, tags in self._summaries.items():
             if tags[ROLE] == "study" and tags[PLAN] == self._mark:
                 self._client.log_artifacts(run_id, str(page_folder))

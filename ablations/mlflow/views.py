@@ -111,9 +111,16 @@ def _make_view_tag(
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     metrics = [f"metrics.`{make_metric_key(name)}`" for name in _list_table_metrics(plan)]
-    first_columns = [*front_columns, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
     params = [f"params.`{to_key(setting)}`" for setting in settings]
-    columns = [*first_columns, *metrics[_FRONT_METRICS:], *further_columns, *params, *facts]
+    columns = [
+        *front_columns,
+        *metrics[:_FRONT_METRICS],
+        _SEEDS_COLUMN,
+        *metrics[_FRONT_METRICS:],
+        *further_columns,
+        *params,
+        *facts,
+    ]
     table = {
         "selectedColumns": columns,
         "columnOrder": [_NAME_COLUMN, *columns],

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pkgutil import resolve_name
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -22,7 +21,8 @@ from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.study_design import Audit, StoppingRule, find_base
-from unrolled.bench.trial import Result, ResultInStudy, Trial, find_trial_type
+from unrolled.bench.trainer import TRAINERS
+from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity, which becomes the name of a file
 
@@ -111,7 +111,7 @@ class Plan:
     command: str
     """The command that was typed; "" if the study was run from Python."""
     trainer_name: str
-    """One of `bench.trial.TRIAL_TYPES`."""
+    """One of `bench.trainer.TRAINERS`."""
     declared_at: float = field(default_factory=time.time)
     """Time of the declaration, in unix seconds."""
     command_template: str = ""
@@ -171,8 +171,7 @@ class Plan:
     @property
     def mlflow_metrics(self) -> MlflowMetrics:
         """The metrics and curves of its trials that MLflow shows."""
-        mlflow_metrics: MlflowMetrics = resolve_name(find_trial_type(self.trainer_name).mlflow_metrics_import)
-        return mlflow_metrics
+        return TRAINERS[self.trainer_name].mlflow_metrics.load()
 
     def make_result_in_study(self, result: Result) -> ResultInStudy:
         """Return the result with the status that it has in this study: see `Trial.make_result_in_study`.
@@ -214,7 +213,7 @@ class Plan:
 
     def make_planned_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        trial_class = find_trial_type(self.trainer_name)
+        trial_class = TRAINERS[self.trainer_name].trial_type.load()
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from unrolled.ablations.ledger import Ledger, explain_misread, read_bytes, seal, unseal
+from unrolled.ablations.ledger import Ledger, explain_misread, list_folder, read_bytes, seal, unseal
 from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
@@ -152,6 +152,7 @@ def load_plan(study: str | Study, ledger: Ledger) -> Plan:
     file = name if name.endswith(".toml") else ""
     if file:
         name = read_study_name(file)
+    list_folder(ledger.root / "plans")  # what is in an unreadable folder cannot be set aside
     try:
         if plan := _read_file(plan_path(ledger, name)):
             return plan
@@ -192,7 +193,7 @@ def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
     """Return the latest plan of every study that was run, by name, and a line on each that cannot be read."""
     plans: list[Plan] = []
     faults: list[str] = []
-    for path in sorted((ledger.root / "plans").glob("*.json")):
+    for path in list_folder(ledger.root / "plans", "*.json"):
         try:
             plans += filter(None, [_read_file(path)])
         except BadInput as error:

@@ -94,7 +94,7 @@ def hash_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict
     for result in shown_results:
         trial = result.trial
         numbers = hash_judged_numbers(result, plan)
-        if numbers and trial.seed in seeds and trial.trainer == plan.trainer_name:
+        if numbers and trial.seed in seeds and trial.trainer_name == plan.trainer_name:
             content = canonical_json([trial.comparable_content, trial.command_template, trial.source])
             by_content[content][trial.seed] = numbers
     return tuple(numbers for numbers in by_content.values() if len(numbers) >= SEEN_PAIRS)

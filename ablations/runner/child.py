@@ -7,7 +7,6 @@ import importlib
 import math
 import multiprocessing
 import os
-import pkgutil
 import resource
 import shutil
 import signal
@@ -24,6 +23,7 @@ from pathlib import Path
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
 from unrolled.bench.module_sources import ReadAudit
+from unrolled.bench.trainer import ImportName
 from unrolled.bench.trial import FileState, Result, Trial, canonical_json, make_failed_result
 
 # the files as this process loads them: later edits do not change what its trials are identified by
@@ -63,7 +63,7 @@ class ProcessConditions:
     def for_trial(self, trial: Trial) -> "ProcessConditions":
         """Return the conditions of one trial: with its own function, and only the plug-ins that it needs."""
         return ProcessConditions(
-            run_import=self.run_import or trial.run_import,
+            run_import=self.run_import or trial.trainer.run_trial,
             preload=self.preload,
             plug_ins=tuple(trial.select_plug_ins(self.plug_ins)),
             limits=self.limits,
@@ -141,15 +141,15 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     plug_ins = conditions.plug_ins
     states: Mapping[Path, FileState] = {}
     try:
-        work: Callable[[Trial], Result] = pkgutil.resolve_name(conditions.run_import)
-        modules = [*conditions.preload, trial.plug_ins_import] if plug_ins else conditions.preload
+        work: Callable[[Trial], Result] = ImportName(conditions.run_import).load()
+        modules = [*conditions.preload, trial.trainer.plug_ins] if plug_ins else conditions.preload
         for module in modules:
             importlib.import_module(module)
         # made after the modules are loaded, because the files that these read do not count
         reads = ReadAudit() if plug_ins else None
         try:
             for plug_in in plug_ins:
-                importlib.import_module(trial.plug_ins_import).load_plug_in(plug_in)
+                trial.trainer.plug_ins.load().load_plug_in(plug_in)
             states = trial.confirm_identity()
         except BadInput as error:
             return canonical_json({"refused": str(error)})
@@ -207,8 +207,8 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int, plug_
 
 def _locate_error(error: BaseException, trial: Trial, plug_ins: Sequence[str]) -> str:
     """Return "train.py, line 9" if the error passed through a file of the user, else ""."""
-    if plug_ins and (place := importlib.import_module(trial.plug_ins_import).locate_error(error)):
-        return str(place)
+    if plug_ins and (place := trial.trainer.plug_ins.load().locate_error(error)):
+        return place
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now
         names = {path.resolve(): name for name, path in trial.list_hashed_files().items()}

@@ -11,7 +11,7 @@ import platform
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,6 @@ from unrolled.ablations.runner import shipped_files, worker
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import check_result
 from unrolled.ablations.runner.shipped_files import store_files
-from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
@@ -98,23 +97,19 @@ def run_on_worker(trial: Trial, conditions: ProcessConditions, ledger: str) -> b
 def run_on_cluster(
     address: str,
     conditions: ProcessConditions,
-    checkpoints: Path,
     trials: Sequence[Trial],
     queue: TrialQueue,
-    record_result: Callable[[Result], None],
-    shutdown: Shutdown,
 ) -> None:
     """Run the trials of a queue on a cluster and record each result as it comes, until the shutdown.
 
-    `checkpoints` is the folder of the ledger here; a worker keeps the checkpoints of each ledger apart.
-    Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
-    or, for a while, every worker is lost.
+    A worker keeps the checkpoints of each ledger apart. Raises BadInput if there is no cluster, if a worker
+    has other code or other versions, and if the scheduler or, for a while, every worker is lost.
     """
     files, worker_names = shipped_files.read_files_to_ship(trials, conditions.plug_ins)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):
-            place = canonical_json([platform.node(), str(checkpoints.resolve())])
+            place = canonical_json([platform.node(), str(queue.checkpoints.resolve())])
             _Driver(
                 client=client,
                 address=address,
@@ -122,9 +117,8 @@ def run_on_cluster(
                 gpu_count=trials[0].gpu_count,
                 ledger=hashlib.sha256(place).hexdigest()[:16],
                 worker_names=worker_names,
-                record_result=record_result,
-                shutdown=shutdown,
-            ).run_queue(queue)
+                queue=queue,
+            ).run_queue()
 
 
 @contextmanager
@@ -218,8 +212,7 @@ class _Driver:
     gpu_count: int  # number of GPUs that each trial gets
     ledger: str  # the ledger's name on the workers
     worker_names: Mapping[str, str]  # plug-ins: the worker's name by the driver's name
-    record_result: Callable[[Result], None]
-    shutdown: Shutdown
+    queue: TrialQueue
 
     running: dict[str, Trial] = field(default_factory=dict)  # trials by the keys of their tasks
     to_resubmit: list[Trial] = field(default_factory=list)  # trials that are submitted once more
@@ -228,15 +221,15 @@ class _Driver:
     count_time: float = -inf  # time of the last count of slots
     slot_time: float = field(default_factory=time.monotonic)  # time when there was last a slot
 
-    def run_queue(self, queue: TrialQueue) -> None:
+    def run_queue(self) -> None:
         """Run until every trial of the queue is recorded, or the shutdown has let the last one finish."""
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
-        while not self.shutdown.is_stopping:
+        while not self.queue.shutdown.is_stopping:
             self.refresh_slots()
-            while len(self.running) < self.slots and (trial := self.take_next_trial(queue)):
+            while len(self.running) < self.slots and (trial := self.take_next_trial()):
                 completed.add(self.submit_trial(trial))
-            is_finished = queue.is_exhausted and not self.to_resubmit
-            if not self.running and (self.shutdown.is_draining or is_finished):
+            is_finished = self.queue.is_exhausted and not self.to_resubmit
+            if not self.running and (self.queue.shutdown.is_draining or is_finished):
                 return
             for future, outcome in completed.next_batch(block=False):
                 self.receive_outcome(self.running.pop(future.key), outcome)
@@ -256,11 +249,11 @@ class _Driver:
         elif clock - self.slot_time > NO_WORKER_SECONDS:
             raise self.make_cluster_error(f"no worker for {NO_WORKER_SECONDS:g} s", "start some")
 
-    def take_next_trial(self, queue: TrialQueue) -> Trial | None:
+    def take_next_trial(self) -> Trial | None:
         """Return the next trial to submit, if there is one."""
-        if self.shutdown.is_draining:
+        if self.queue.shutdown.is_draining:
             return None
-        return self.to_resubmit.pop() if self.to_resubmit else queue.take_next_trial()
+        return self.to_resubmit.pop() if self.to_resubmit else self.queue.take_next_trial()
 
     def submit_trial(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
@@ -292,13 +285,17 @@ class _Driver:
         if isinstance(answer, Result):
             # The start is by the driver's clock, because a worker reports only how long the trial took.
             started = time.time() - answer.attempt_seconds
-            self.record_result(replace(answer, attempts=answer.attempts + attempts - 1, started=started))
+            self.queue.record_result(
+                replace(answer, attempts=answer.attempts + attempts - 1, started=started)
+            )
         elif attempts < self.conditions.limits.attempts:
             self.failures[trial.id] = attempts
             self.to_resubmit.append(trial)
         else:
             reason = f"{answer} ({plural(attempts, 'attempt')})"
-            self.record_result(make_failed_result(trial, reason, attempts=attempts, started=time.time()))
+            self.queue.record_result(
+                make_failed_result(trial, reason, attempts=attempts, started=time.time())
+            )
 
     def make_cluster_error(self, rule: str, cure: str) -> BadInput:
         """Return an error that ends the run."""

@@ -5,9 +5,7 @@ is therefore one failed result, where it would end a pool of processes.
 """
 
 import math
-import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +14,11 @@ from tempfile import TemporaryDirectory
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
-from unrolled.ablations.runner.process import remove_checkpoints, run_alone
-from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.process import run_alone
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
-from unrolled.bench.trial import Result, ResultInStudy, Trial
+from unrolled.bench.trial import Result, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,95 +45,53 @@ def run_trials(
     trials: Sequence[Trial],
     ledger: Ledger,
     conditions: TrialConditions = TrialConditions(),
+    supervisor: RunSupervisor = RunSupervisor(),
     *,
-    should_retrain: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
-    make_result_in_study: Callable[[Result], ResultInStudy] = ResultInStudy,
-    is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[ResultInStudy], None] = lambda _: None,
-    on_result_of_another_run: Callable[[ResultInStudy], None] = lambda _: None,
 ) -> Counts:
-    """Run the trials that the ledger has no result for, in this order.
+    """Run the trials that the ledger has no result for, in this order, as far as the supervisor wants them.
 
-    should_retrain: returns True for a stored result that another training replaces; others are final.
-    fail_fast: whether no trial starts after the first failure.
-    make_result_in_study: gives a result its status in the study. The ledger gets it as it was measured.
-    is_wanted: called for each trial when a slot is free for it. A trial that is not wanted does not start.
-    on_result: called with each result of this run.
-    on_result_of_another_run: called with the result of a trial that another run was training.
-
-    The last three are called from several threads, but one at a time, so that which trials are wanted may
-    follow from the results so far. After Ctrl-C no trial starts; a second Ctrl-C, or SIGTERM, also ends the
-    running trials, without recording them.
+    `fail_fast` lets no trial start after the first failure. After Ctrl-C no trial starts; a second Ctrl-C, or
+    SIGTERM, also ends the running trials, without recording them.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
-    was planned, or if the cluster fails; and whatever these functions raise, once all trials are stopped.
+    was planned, or if the cluster fails; and whatever the supervisor raises, once all trials are stopped.
     """
     trials_by_id = {trial.id: trial for trial in trials}
     results = ledger.read_results(trials_by_id)
     missing_trials = [
-        trial for id, trial in trials_by_id.items() if id not in results or should_retrain(results[id])
+        trial
+        for id, trial in trials_by_id.items()
+        if id not in results or supervisor.should_retrain(results[id])
     ]
-    shutdown = Shutdown()
-    lock = threading.Lock()
-    end_counts = Counter[str]()
-
-    def is_missing(trial: Trial) -> bool:
-        result = ledger.read_results([trial.id]).get(trial.id)
-        if result is None or should_retrain(result):
-            return True
-        end_counts["by another run"] += 1
-        on_result_of_another_run(make_result_in_study(result))
-        return False
-
-    def record_result(result: Result) -> None:
-        ledger.record_result(result)
-        remove_checkpoints(ledger.checkpoints, result)
-        queue.unlock_trial(result.trial.id)
-        result_in_study = make_result_in_study(result)
-        with lock:
-            end_counts[result_in_study.status] += 1
-            on_result(result_in_study)
-        if fail_fast and result_in_study.status == "failed":
-            shutdown.drain_trials()
-
-    queue = TrialQueue(
-        missing_trials, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock
-    )
+    queue = TrialQueue(missing_trials, ledger, supervisor, fail_fast=fail_fast)
     try:
-        with shutdown.handle_signals():
+        with queue.shutdown.handle_signals():
             if conditions.cluster and missing_trials:
                 from unrolled.ablations.runner.cluster import run_on_cluster  # requires the extra `cluster`
 
-                run_on_cluster(
-                    conditions.cluster,
-                    conditions,
-                    ledger.checkpoints,
-                    missing_trials,
-                    queue,
-                    record_result,
-                    shutdown,
-                )
+                run_on_cluster(conditions.cluster, conditions, missing_trials, queue)
             else:
-                _run_here(missing_trials, queue, ledger.checkpoints, conditions, record_result, shutdown)
+                _run_here(missing_trials, conditions, queue)
     finally:
         queue.unlock_all()
+    failed_count = queue.status_counts["failed"]
+    ended_count = queue.status_counts.total()
     return Counts(
-        measured_count=end_counts["done"] + end_counts["diverged"],
-        failed_count=end_counts["failed"],
-        stored_count=len(trials_by_id) - len(missing_trials) + end_counts["by another run"],
-        left_count=len(missing_trials) - end_counts.total(),
-        interrupted=shutdown.interrupted,
+        measured_count=ended_count - failed_count,
+        failed_count=failed_count,
+        stored_count=len(trials_by_id) - len(missing_trials) + queue.foreign_count,
+        left_count=len(missing_trials) - ended_count - queue.foreign_count,
+        interrupted=queue.shutdown.interrupted,
     )
 
 
 def run_in_temporary_ledger(
     trials: Sequence[Trial],
     conditions: TrialConditions,
+    supervisor: RunSupervisor = RunSupervisor(),
     *,
     fail_fast: bool = False,
-    is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[Result], None] = lambda _: None,
 ) -> tuple[dict[str, Result], bool]:
     """Run trials as `run_trials` does, into a ledger that is removed.
 
@@ -143,21 +99,12 @@ def run_in_temporary_ledger(
     """
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
-        counts = run_trials(
-            trials, ledger, conditions, fail_fast=fail_fast, is_wanted=is_wanted, on_result=on_result
-        )
+        counts = run_trials(trials, ledger, conditions, supervisor, fail_fast=fail_fast)
         results = {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}
     return results, counts.interrupted
 
 
-def _run_here(
-    trials: Sequence[Trial],
-    queue: TrialQueue,
-    checkpoints: Path,
-    conditions: TrialConditions,
-    record_result: Callable[[Result], None],
-    shutdown: Shutdown,
-) -> None:
+def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: TrialQueue) -> None:
     """Run the trials of a queue on this machine. If a worker raises an error, stop all and raise it."""
     workers = min(conditions.workers, len(trials))
     gpus_in_use = workers * max((trial.gpu_count for trial in trials), default=0)
@@ -167,13 +114,18 @@ def _run_here(
         try:
             while trial := queue.wait_for_trial():
                 with slots.hold_gpus(trial.gpu_count) as gpus:
-                    stop = shutdown.stop_signal
-                    result = run_alone(trial, conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
+                    result = run_alone(
+                        trial,
+                        conditions,
+                        checkpoints=queue.checkpoints,
+                        stop=queue.shutdown.stop_signal,
+                        gpus=gpus,
+                    )
                 if result is not None:
                     provenance = {"trials_at_a_time": workers, **result.provenance}
-                    record_result(replace(result, provenance=provenance))
+                    queue.record_result(replace(result, provenance=provenance))
         except BaseException:
-            shutdown.stop_trials()
+            queue.shutdown.stop_trials()
             raise
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
@@ -182,6 +134,6 @@ def _run_here(
             while wait(futures, 0.1).not_done:  # a signal received by another thread does not end a wait
                 pass
         finally:
-            shutdown.stop_trials()
+            queue.shutdown.stop_trials()
     for future in futures:
         future.result()

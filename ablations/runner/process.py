@@ -99,26 +99,12 @@ def run_alone(
     conditions = conditions.for_trial(trial)
     can_limit = trial.device == "cpu" or not conditions.limits.memory_bytes
     require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
-    absolute_checkpoints = checkpoints.resolve()  # the same name, whatever links a run is given
-    _end_strays(absolute_checkpoints, trial)  # processes of a run that was killed
-    for number in count(1):
-        if not conditions.resumes:
-            clear_checkpoints(checkpoints, trial)
-        attempt = _run_attempt(trial, conditions, absolute_checkpoints, stop, gpus)
-        _end_strays(absolute_checkpoints, trial)
-        if attempt.stopped:
-            return None
-        result = _read_answer(trial, attempt.answer)
-        if attempt.code == FORK_SERVER_LOST:
-            time.sleep(0.2 * number)  # the system must reap the fork server before a new one starts
-        was_killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
-        if result or attempt.timed_out or not was_killed or number >= conditions.limits.attempts:
-            break
-    result = result or make_failed_result(
-        trial,
-        _describe_failure(attempt, conditions.limits.time_limit, number),
-        cause=Cause.TIME_LIMIT if attempt.timed_out else "",
-    )
+    attempt, result, number = _run_attempts(trial, conditions, checkpoints, stop, gpus)
+    if attempt.stopped:
+        return None
+    if result is None:
+        reason = _describe_failure(attempt, conditions.limits.time_limit, number)
+        result = make_failed_result(trial, reason, cause=Cause.TIME_LIMIT if attempt.timed_out else "")
     has_quality = result.done and any(
         find_kind(name, trial.metric_kinds()) == "quality" for name in result.metrics
     )
@@ -131,6 +117,31 @@ def run_alone(
         output="" if has_quality else attempt.output.decode(errors="replace"),
         provenance={**result.provenance, **read_gpu_facts(gpus)},
     )
+
+
+def _run_attempts(
+    trial: Trial,
+    conditions: ProcessConditions,
+    checkpoints: Path,
+    stop: Connection | None,
+    gpus: Sequence[Gpu],
+) -> tuple[_Attempt, Result | None, int]:
+    """Run a trial until an attempt is not killed, or is the last. Returns that, its result and its number."""
+    absolute_checkpoints = checkpoints.resolve()  # the same name, whatever links a run is given
+    _end_strays(absolute_checkpoints, trial)  # processes of a run that was killed
+    for number in count(1):
+        if not conditions.resumes:
+            clear_checkpoints(checkpoints, trial)
+        attempt = _run_attempt(trial, conditions, absolute_checkpoints, stop, gpus)
+        _end_strays(absolute_checkpoints, trial)
+        result = None if attempt.stopped else _read_answer(trial, attempt.answer)
+        if attempt.code == FORK_SERVER_LOST:
+            time.sleep(0.2 * number)  # the system must reap the fork server before a new one starts
+        was_killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
+        is_final = attempt.stopped or attempt.timed_out or not was_killed
+        if result or is_final or number >= conditions.limits.attempts:
+            break
+    return attempt, result, number
 
 
 def _end_strays(checkpoints: Path, trial: Trial) -> None:

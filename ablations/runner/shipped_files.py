@@ -1,7 +1,6 @@
 """The files of trials that go elsewhere, to a cluster's workers or into a bundle."""
 
 import hashlib
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def read_files_to_ship(
     files = read_trial_files(trials)
     names = {}
     for name in plug_ins:
-        if companions := importlib.import_module(trials[0].plug_ins_import).find_companion_files(name):
+        if companions := trials[0].trainer.plug_ins.load().find_companion_files(name):
             cure = "a plug-in for a cluster is a single file"
             raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
         content = Path(name).read_bytes()

@@ -1,4 +1,4 @@
-"""The trials that a run has not started yet. Another run may be training some of them.
+"""The trials of a run: which of them starts next, and the results of those that have ended.
 
 Studies may share trials. A run locks a trial before it starts it (flock, of a file beside the trial's
 checkpoints), and the kernel frees the lock however the run ends. A trial that another run has locked waits
@@ -9,46 +9,43 @@ import fcntl
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Iterable
 from pathlib import Path
 
+from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import LOCK
+from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.bench.atomic_files import explain_file_errors, make_folder
 from unrolled.bench.phrases import plural
-from unrolled.bench.trial import Trial
+from unrolled.bench.trial import Result, Trial
 
 RETRY_SECONDS = 0.2  # seconds between two attempts to lock the trials that another run has locked
 
 
 class TrialQueue:
-    """The trials of a run in their order, for one thread or several.
+    """The trials of a run in their order, for one thread or several: which starts next, and its result.
 
-    `is_wanted` is called for a trial when there is a slot for it, and again while it waits for another run;
-    `is_missing` is called once it is locked. `guard` is held during these calls.
+    The supervisor is asked and told one thing at a time, while a lock is held.
     """
 
     def __init__(
-        self,
-        trials: Iterable[Trial],
-        checkpoints: Path,
-        is_wanted: Callable[[Trial], bool],
-        is_missing: Callable[[Trial], bool],
-        warn: Callable[[str], None],
-        shutdown: Shutdown,
-        guard: threading.Lock,
+        self, trials: Iterable[Trial], ledger: Ledger, supervisor: RunSupervisor, *, fail_fast: bool
     ) -> None:
+        self.shutdown = Shutdown()
+        self.checkpoints = ledger.checkpoints
+        self.status_counts = Counter[str]()  # trials that this run has ended, by status in the study
+        self.foreign_count = 0  # trials whose results another run has stored since this one began
         self._trials = deque(trials)
         self._locked_elsewhere: list[Trial] = []
         self._retry_time = 0.0  # time of the next attempt, by the monotonic clock
         self._descriptors: dict[str, int] = {}  # descriptors of the held locks, by trial
-        self._checkpoints = checkpoints
-        self._warn = warn
-        self._is_wanted = is_wanted
-        self._is_missing = is_missing
-        self._shutdown = shutdown
-        self._guard = guard
+        self._ledger = ledger
+        self._supervisor = supervisor
+        self._fail_fast = fail_fast
+        self._guard = threading.Lock()
 
     @property
     def is_exhausted(self) -> bool:
@@ -59,33 +56,50 @@ class TrialQueue:
         """Return the next trial to start, locked. None if none can start yet: see `is_exhausted`."""
         with self._guard:
             self._retry_locked_trials()
-            while self._trials and not self._shutdown.is_draining:
+            while self._trials and not self.shutdown.is_draining:
                 trial = self._trials.popleft()
-                if not self._is_wanted(trial):
+                if not self._supervisor.is_wanted(trial):
                     continue
                 if not self._lock_trial(trial):
                     self._locked_elsewhere.append(trial)
                 elif self._is_missing(trial):
                     return trial
                 else:
-                    self.unlock_trial(trial.id)
+                    self._unlock_trial(trial.id)
             return None
 
     def wait_for_trial(self) -> Trial | None:
         """Return the next trial to start, locked. None if there will be none."""
         while (trial := self.take_next_trial()) is None and not (
-            self.is_exhausted or self._shutdown.is_draining
+            self.is_exhausted or self.shutdown.is_draining
         ):
-            self._warn(f"waiting for {plural(len(self._locked_elsewhere), 'trial')} that another run trains")
+            self._ledger.warn_once(
+                f"waiting for {plural(len(self._locked_elsewhere), 'trial')} that another run trains"
+            )
             time.sleep(RETRY_SECONDS)
         return trial
+
+    def record_result(self, result: Result) -> None:
+        """Store a result in the ledger, remove what its trial left, and hand it to the supervisor.
+
+        Raises BadInput if the ledger cannot be written.
+        """
+        self._ledger.record_result(result)
+        remove_checkpoints(self.checkpoints, result)
+        self._unlock_trial(result.trial.id)
+        result_in_study = self._supervisor.make_result_in_study(result)
+        with self._guard:
+            self.status_counts[result_in_study.status] += 1
+            self._supervisor.receive_result(result_in_study)
+        if self._fail_fast and result_in_study.status == "failed":
+            self.shutdown.drain_trials()
 
     def unlock_all(self) -> None:
         """Unlock the trials that were stopped."""
         for id in list(self._descriptors):
-            self.unlock_trial(id)
+            self._unlock_trial(id)
 
-    def unlock_trial(self, id: str) -> None:
+    def _unlock_trial(self, id: str) -> None:
         """Unlock a trial and remove the file. A run that has opened the file meanwhile opens it again."""
         descriptor = self._descriptors.pop(id)
         self._lock_path(id).unlink(missing_ok=True)
@@ -97,6 +111,15 @@ class TrialQueue:
             self._retry_time = time.monotonic() + RETRY_SECONDS
             self._trials.extendleft(reversed(self._locked_elsewhere))
             self._locked_elsewhere.clear()
+
+    def _is_missing(self, trial: Trial) -> bool:
+        """Return True if the ledger still lacks a locked trial. Hand over a result of another run."""
+        result = self._ledger.read_results([trial.id]).get(trial.id)
+        if result is None or self._supervisor.should_retrain(result):
+            return True
+        self.foreign_count += 1
+        self._supervisor.receive_result_of_another_run(self._supervisor.make_result_in_study(result))
+        return False
 
     def _lock_trial(self, trial: Trial) -> bool:
         """Lock a trial. Returns False if another run may be training it."""
@@ -116,4 +139,4 @@ class TrialQueue:
         return is_locked
 
     def _lock_path(self, id: str) -> Path:
-        return self._checkpoints / f"{id}{LOCK}"
+        return self.checkpoints / f"{id}{LOCK}"

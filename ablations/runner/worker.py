@@ -34,8 +34,10 @@ def collect_facts() -> dict[str, str]:
     A CPU and a CUDA build of one version of torch count as the same. A file whose code a trial may run is
     compared by its sha256.
     """
-    facts = {"Python": platform.python_version()}
-    facts |= {name: version.partition("+")[0] for name, version in read_package_versions().items()}
+    facts = {
+        "Python": platform.python_version(),
+        **{name: version.partition("+")[0] for name, version in read_package_versions().items()},
+    }
     files = [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
     for folder in (ROOT / "bench", ROOT / "ablations" / "runner"):
         files += folder.rglob("*.py")

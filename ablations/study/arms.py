@@ -21,8 +21,7 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
     with name_error_place("[baseline]"):
         trial_fields = factory.make_trial_fields(file.baseline)
-    name = file.baseline_name or title_changes(factory, file.baseline)
-    baseline = Arm(name=name, factory=factory, trial_fields=trial_fields, seeds=seeds)
+    baseline = Arm(name=name_baseline(file, factory), factory=factory, trial_fields=trial_fields, seeds=seeds)
     arms = [baseline]
     with name_error_place("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
@@ -43,6 +42,17 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
         require(is_free, rule, key="aa", cure="use lower seeds")
         arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
     return arms
+
+
+def name_baseline(file: StudyFile, factory: TrialFactory) -> str:
+    """Return the name of the baseline: the file's own, or in a grid that of its cell, as other arms have.
+
+    A baseline that is no cell is named after its settings.
+    """
+    settings = factory.make_trial(factory.make_trial_fields(file.baseline)).flat_settings()
+    cell = {key: settings[key] for key, levels in file.design.grid.items() if settings.get(key) in levels}
+    is_cell = cell.keys() == file.design.grid.keys()
+    return file.baseline_name or title_changes(factory, (is_cell and cell) or file.baseline)
 
 
 def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:

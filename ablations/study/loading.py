@@ -10,7 +10,7 @@ from typing import Any
 
 from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, refuse_flags
 from unrolled.ablations.study import chapter
-from unrolled.ablations.study.arms import make_arms, merge_arms
+from unrolled.ablations.study.arms import make_arms, merge_arms, name_baseline
 from unrolled.ablations.study.checkouts import check_out_commits
 from unrolled.ablations.study.errors import format_value, name_error_place
 from unrolled.ablations.study.functions import make_function_tables
@@ -25,7 +25,7 @@ from unrolled.ablations.study.study_reader import (
     parse_study,
     read_study_text,
 )
-from unrolled.ablations.study.trial_factory import TrialFactory, title_changes
+from unrolled.ablations.study.trial_factory import TrialFactory
 from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
@@ -111,13 +111,14 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
             factory.describe_setting(key, value) for key, value in single_values.items() if key != "corpus"
         ]
         name = ", ".join([name, *titles])
-    old_name = file.baseline_name or title_changes(factory, file.baseline)
-    new_name = name or title_changes(factory, baseline)
+    updates = {"baseline": baseline, "baseline_name": name}
+    old_name = name_baseline(file, factory)
+    new_name = name_baseline(file.model_copy(update=updates), factory)
     arms = [
         arm.model_copy(update={"against": new_name}) if arm.against == old_name else arm for arm in file.arm
     ]
     design = file.design.model_copy(update={"one_at_a_time": file.design.one_at_a_time | swept_levels})
-    return {"baseline": baseline, "baseline_name": name, "arm": tuple(arms), "design": design}
+    return {**updates, "arm": tuple(arms), "design": design}
 
 
 def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:

@@ -145,6 +145,9 @@ class ProgramFactory:
             )
         for metric, pattern in self.table.patterns.items():
             compile_pattern(metric, pattern)
+        has_lines = self.table.metrics != MLFLOW or not self.table.patterns
+        cure = "take them out, or `metrics`, if the program prints its numbers"
+        require(has_lines, "are for lines, and `mlflow` has none", key="patterns", cure=cure)
         is_json = Path(self.table.metrics).suffix == ".json"
         require(is_json or not self.table.rows, "is for a .json alone", key="rows", cure="take it out")
         if self.table.metrics not in ("", MLFLOW):

@@ -92,8 +92,8 @@ class Study:
 
     @property
     def trainer_name(self) -> str:
-        """The name of what trains its arms: see `bench.trial.TRIAL_TYPES`."""
-        return self.baseline.make_unidentified_trial().trainer
+        """The name of what trains its arms: see `bench.trainer.TRAINERS`."""
+        return self.baseline.make_unidentified_trial().trainer_name
 
     @property
     def is_of_program(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from unrolled.ablations.comparisons.plan_comparison import make_plan_design
-from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.ledger import Ledger, list_folder
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
@@ -66,6 +66,8 @@ def read_sources(
 def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str]) -> SourceTable:
     if is_results_folder(source):
         return _read_results(source, study)
+    if Path(source).is_dir():
+        list_folder(Path(source))  # raises BadInput for one that may hold results and cannot be read
     subfolder = Path(source, "results")
     require(not is_results_folder(subfolder), "is no results folder", place=source, cure=f"name {subfolder}")
     rows = read_table(source, experiment, metrics)

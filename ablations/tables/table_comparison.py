@@ -18,7 +18,7 @@ from unrolled.bench.phrases import plural
 from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures, join_labels
-from unrolled.reports.foreign.design import list_other_tasks, make_design
+from unrolled.reports.foreign.design import list_arms_of_other_tasks, make_design
 from unrolled.reports.formats import join_first_names
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")
@@ -107,7 +107,7 @@ def _drop_other_tasks(frame: pd.DataFrame, columns: Columns, name: str) -> pd.Da
     No study compares such arms. A line on stderr names them. If --arm does not name the column `arm`, all
     rows are kept, and the page warns.
     """
-    other_arms = list_other_tasks(frame, columns) if "arm" in columns.arm else []
+    other_arms = list_arms_of_other_tasks(frame, columns) if "arm" in columns.arm else []
     if not other_arms:
         return frame
     count = f"{plural(len(other_arms), 'arm')} of another task than the baseline's"

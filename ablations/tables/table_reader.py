@@ -14,11 +14,12 @@ from unrolled.ablations.mlflow.experiment import (
     has_ended,
     read_trial_runs,
 )
+from unrolled.ablations.study.arms import AA_OFFSET
 from unrolled.bench.errors import require
 from unrolled.bench.formats import FORMATS, find_format
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.regular_files import explain_unread_file
-from unrolled.bench.table_columns import FIRST_LOOK, STANDING
+from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, STANDING
 from unrolled.bench.table_files import read_rows
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.formats import join_first_names
@@ -59,7 +60,7 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
         place=hide_credentials(uri),
     )
     if names := [str(run.info.run_name) for run in runs if not has_ended(run)]:
-        verb = "is" if len(names) == 1 else "are"
+        verb = choose_form(len(names), "is", "are")
         line = (
             f"{plural(len(names), 'run')} {verb} still RUNNING: {join_first_names(names, MOST_LISTED_RUNS)}"
         )
@@ -76,8 +77,12 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
             for run in runs
         ]
     )
-    if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # written by an earlier version
-        frame[FIRST_LOOK_TAG] = False
+    if "unrolled.study" in frame:
+        repeats = frame["unrolled.study"].notna() & (frame.arm == AA_NAME)
+        # a run has the seed of its training, and a table that of its pair
+        frame.loc[repeats, "seed"] = (frame.seed[repeats].astype(int) - AA_OFFSET).astype(str)
+        if FIRST_LOOK_TAG not in frame:  # written by an earlier version
+            frame[FIRST_LOOK_TAG] = False
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK, STANDING_TAG: STANDING})
 
 

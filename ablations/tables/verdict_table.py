@@ -16,11 +16,11 @@ from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.trial_frame import list_metric_columns
-from unrolled.reports.page.exports import list_number_cells
+from unrolled.reports.page.exports import make_number_cells
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.words.sentences import write_verdict_sentence
+from unrolled.reports.words.sentences import describe_verdict
 
 
 def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Comparison:
@@ -60,7 +60,7 @@ def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
     records = []
     for arm in comparison.judged_arms:
         if arm.verdict and arm.contrast:
-            cells = list_number_cells(arm, comparison)
+            cells = make_number_cells(arm, comparison)
             record = {
                 "arm": arm.name,
                 "baseline": comparison.find_base(arm).name,
@@ -99,7 +99,7 @@ class ComparedPair:
 
     def __str__(self) -> str:
         against = f"{self.against} (exploratory)" if self.exploratory else self.against
-        return write_verdict_sentence(self.verdict, self.arm, against, self.scale, correction=self.correction)
+        return describe_verdict(self.verdict, self.arm, against, self.scale, correction=self.correction)
 
 
 def compare_arms(

@@ -5,7 +5,7 @@ from collections.abc import Set
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import judges_cost
-from unrolled.bench.phrases import join_first, plural
+from unrolled.bench.phrases import name_seeds, plural
 
 
 def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, float]:
@@ -30,11 +30,9 @@ def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, floa
 
 def explain_outdated(plan: Plan, outdated_ids: Set[str]) -> str:
     """Return a line on results that are trained again."""
-    seeds = [
-        str(seed) for seed in plan.seeds if any(arm.trial_ids[seed] in outdated_ids for arm in plan.arms)
-    ]
+    seeds = [seed for seed in plan.seeds if any(arm.trial_ids[seed] in outdated_ids for arm in plan.arms)]
     results = plural(len(outdated_ids), "result")
     return (
-        f"seed{'s' * (len(seeds) > 1)} {join_first(seeds, 5)}: {results} of an earlier run measured again, "
+        f"{name_seeds(seeds, 5)}: {results} of an earlier run measured again, "
         "as a time of another day is no evidence"
     )

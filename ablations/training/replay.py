@@ -149,10 +149,9 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[ResultInStudy]:
 
     Raises BadInput if there are none.
     """
-    results_without_details = plan.read_results(ledger).values()
-    ended_results = [result for result in results_without_details if result.done or result.diverged]
-    random.SystemRandom().shuffle(ended_results)
-    results = filter(None, (ledger.read_result(result.trial.id) for result in ended_results))
+    ended_ids = [id for id, result in plan.read_results(ledger).items() if result.done or result.diverged]
+    random.SystemRandom().shuffle(ended_ids)
+    results = filter(None, map(ledger.read_result, ended_ids))
     sample = list(islice(map(plan.make_result_in_study, results), number))
     require(
         sample, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"

@@ -32,20 +32,16 @@ from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.estimates import describe_costs
+from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
 from unrolled.ablations.training.outdated_times import explain_outdated, find_outdated_starts
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
-from unrolled.ablations.training.study_run import (
-    Budget,
-    StudyRun,
-    check_first_batches,
-    find_unchecked_arms,
-    read_final_results,
-)
+from unrolled.ablations.training.study_run import StudyRun, read_final_results
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.phrases import make_visible, plural

@@ -59,7 +59,7 @@ class StudyOutcome:
 
 def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
     """Print counts of trials, remarks, the table of arms, the answer, and what is missing."""
-    from unrolled.reports.page.render import answer_lines  # imports matplotlib and pandas
+    from unrolled.reports.page.render import write_answer_lines  # imports matplotlib and pandas
 
     comparison = outcome.comparison
     lines = [
@@ -72,7 +72,7 @@ def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
         print_line(make_visible(f"{outcome.plan.study}: {line}"))
     if outcome.status_counts["done"]:
         _print_table(comparison)
-    for line in answer_lines(comparison):
+    for line in write_answer_lines(comparison):
         print_line(f"  {make_visible(line)}")
     if outcome.missing_count:
         print_line(_describe_missing_trials(outcome), sys.stderr)
@@ -85,8 +85,10 @@ def _count_trials(outcome: StudyOutcome) -> str:
     results = outcome.results
     counts = outcome.status_counts
     new_count = sum(results[id].done for id in outcome.trained_ids if id in results)
-    line = f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed"
-    line += f", {counts['diverged']} diverged, {outcome.missing_count} left"
+    line = (
+        f"{new_count} trained, {counts['done'] - new_count} already there, {counts['failed']} failed, "
+        f"{counts['diverged']} diverged, {outcome.missing_count} left"
+    )
     if uncounted_count := outcome.comparison.uncounted_count:
         line += f"; {uncounted_count} not counted: {describe_uncounted(outcome.comparison)}"
     if outcome.is_checked:

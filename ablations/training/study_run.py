@@ -1,6 +1,5 @@
 """Training a plan's trials within a budget of time: results go to the scheduler, the page and MLflow."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,62 +15,15 @@ from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.runner.child import Limits
-from unrolled.ablations.runner.parallel import (
-    TrialConditions,
-    run_in_temporary_ledger,
-    run_trials,
-)
-from unrolled.ablations.runner.process import format_reason
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.ablations.runner.supervisor import RunSupervisor
+from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice
-from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
+from unrolled.ablations.training.progress import Remaining, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.trial import Cause, ResultInStudy, Trial
-
-FIRST_BATCH_SECONDS = 120.0  # seconds that the first batch of an arm may take
-
-
-class Budget:
-    """The time of a run: no trial starts that is expected to end after `end` (monotonic).
-
-    Expected seconds are multiplied by the pace: Σ measured / Σ expected seconds of the trials so far.
-    """
-
-    def __init__(self, end: float) -> None:
-        self._end = end
-        self._expected_seconds = 0.0  # expected seconds of the trials that have ended
-        self._measured_seconds = 0.0
-        self.has_refused = False  # whether the budget kept a trial from starting
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no time is left."""
-        return time.monotonic() >= self._end
-
-    @property
-    def has_measurement(self) -> bool:
-        """Whether a trial has been measured."""
-        return self._expected_seconds > 0
-
-    def halve(self) -> "Budget":
-        """Return a budget of half of the time that is left."""
-        start = time.monotonic()
-        return Budget(start + (self._end - start) / 2)
-
-    def add_trial(self, result: ResultInStudy) -> None:
-        """Count the seconds of a finished trial; one that did not finish may have ended early."""
-        if result.done:
-            self._expected_seconds += result.trial.expected_seconds
-            self._measured_seconds += result.total_seconds
-
-    def allows_trial(self, expected_seconds: float) -> bool:
-        """Return True if a trial that starts now is expected to end in time. A refusal sets `has_refused`."""
-        pace = self._measured_seconds / self._expected_seconds if self.has_measurement else 1.0
-        fits = time.monotonic() + expected_seconds * pace <= self._end
-        self.has_refused = self.has_refused or not fits
-        return fits
+from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 
 @dataclass(kw_only=True)
@@ -112,9 +64,6 @@ class StudyRun:
         trials still start, because any commit may be broken.
         """
         plan = self.plan
-        arm_names = plan.arm_names_by_id
-        unchecked_ids = {id for id, name in arm_names.items() if name in self.unchecked_arms}
-        retries = strict or self.options.retry
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed_by_id.items()}
         metric_names = [metric.name for metric in plan.metrics]
         has_commits = any(arm.is_other_commit for arm in plan.arms)
@@ -123,34 +72,18 @@ class StudyRun:
             console, plan.study, labels, metric_names, self._count_remaining_trials, self.ended_trials
         )
         with progress as show_result, self._start_page_thread(console) as queue_page:
-
-            def on_result(result: ResultInStudy) -> None:
-                self.trained_ids.add(result.trial.id)
-                on_stored_result(result)
-
-            def on_stored_result(result: ResultInStudy) -> None:
-                id = result.trial.id
-                self.ended_trials += 1
-                if self.scheduler.add_result(result) and self.scheduler.pending_ids:
-                    queue_page()  # not after the last look: the end of the run renders that page
-                self.budget.add_trial(result)
-                # the writer reads a result when its turn comes, as thousands may be queued
-                self.writer.write_trial(arm_names[id], partial(self.ledger.read_result, id))
-                show_result(result)
-
             counts = run_trials(
                 trials,
                 self.ledger,
                 self.choose_conditions(trials),
-                should_retrain=lambda stored: (
-                    self.outdated_starts.get(stored.trial.id) == stored.started
-                    or (retries and plan.should_retrain(stored, retry=self.options.retry))
+                StudySupervisor(
+                    study_run=self,
+                    arm_names=plan.arm_names_by_id,
+                    show_result=show_result,
+                    queue_page=queue_page,
+                    retries=strict or self.options.retry,
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                make_result_in_study=plan.make_result_in_study,
-                is_wanted=lambda trial: trial.id not in unchecked_ids and self._can_start(trial),
-                on_result=on_result,
-                on_result_of_another_run=on_stored_result,
             )
         self.interrupted = self.interrupted or counts.interrupted
 
@@ -168,14 +101,6 @@ class StudyRun:
         if self.plan.is_of_program and not self.budget.has_measurement:
             return self.budget.allows_trial(0.0)
         return self.budget.allows_trial(trial.expected_seconds)
-
-    def _can_start(self, trial: Trial) -> bool:
-        """Return True if a trial is wanted and expected to end in time.
-
-        Once the budget has refused a trial, only trials that the next look needs are started.
-        """
-        may_start = trial.id in self.scheduler.pending_ids or not self.budget.has_refused
-        return may_start and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
     def _count_remaining_trials(self) -> Remaining:
         """Return the trials that the study still needs."""
@@ -211,6 +136,59 @@ class StudyRun:
             page.result()  # raises if the disk is full
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudySupervisor(RunSupervisor):
+    """The supervisor of a StudyRun, whose scheduler and budget decide which trials start.
+
+    Results go to both, to MLflow, to the terminal by `show_result` and, at each look, by `queue_page` to the
+    study's page.
+    """
+
+    study_run: StudyRun
+    arm_names: Mapping[str, str]  # names of arms by trial
+    show_result: Callable[[ResultInStudy], None]
+    queue_page: Callable[[], object]
+
+    def should_retrain(self, stored: Result) -> bool:
+        """Return True for an outdated time, and for a failure that is tried again."""
+        run = self.study_run
+        is_outdated = run.outdated_starts.get(stored.trial.id) == stored.started
+        return is_outdated or (self.retries and run.plan.should_retrain(stored, retry=run.options.retry))
+
+    def is_wanted(self, trial: Trial) -> bool:
+        """Return True if a trial is wanted and expected to end in time.
+
+        No trial of an arm is started whose first batch was not checked. Once the budget has refused a trial,
+        only trials that the next look needs are started.
+        """
+        run = self.study_run
+        if self.arm_names[trial.id] in run.unchecked_arms:
+            return False
+        may_start = trial.id in run.scheduler.pending_ids or not run.budget.has_refused
+        return may_start and run.scheduler.is_wanted(trial.id) and run.has_time_for(trial)
+
+    def make_result_in_study(self, result: Result) -> ResultInStudy:
+        """Return the result with the status that the plan gives it."""
+        return self.study_run.plan.make_result_in_study(result)
+
+    def receive_result(self, result: ResultInStudy) -> None:
+        """Count the trial as trained by this run, and pass its result on."""
+        self.study_run.trained_ids.add(result.trial.id)
+        self.receive_result_of_another_run(result)
+
+    def receive_result_of_another_run(self, result: ResultInStudy) -> None:
+        """Pass a result on."""
+        run = self.study_run
+        id = result.trial.id
+        run.ended_trials += 1
+        if run.scheduler.add_result(result) and run.scheduler.pending_ids:
+            self.queue_page()  # not after the last look: the end of the run renders that page
+        run.budget.add_trial(result)
+        # the writer reads a result when its turn comes, as thousands may be queued
+        run.writer.write_trial(self.arm_names[id], partial(run.ledger.read_result, id))
+        self.show_result(result)
+
+
 def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, ResultInStudy]:
     """Read the results of trials that are not run again, as the plan counts them, without details.
 
@@ -221,59 +199,6 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
         result for result in stored_results if not (retry and plan.should_retrain(result, retry=True))
     ]
     return {result.trial.id: plan.make_result_in_study(result) for result in final_results}
-
-
-def find_unchecked_arms(
-    trials: Sequence[Trial], plan: Plan, results: Mapping[str, ResultInStudy]
-) -> dict[str, Trial]:
-    """Return, by arm, one of these trials, if no trial of the arm has finished or diverged.
-
-    Arms whose trials have no `first_batch_import` are left out.
-    """
-    names = plan.arm_names_by_id
-    trained_arms = {names[id] for id, result in results.items() if result.done or result.diverged}
-    return {
-        names[trial.id]: trial
-        for trial in trials
-        if trial.first_batch_import and names[trial.id] not in trained_arms
-    }
-
-
-def check_first_batches(
-    arms: Mapping[str, Trial], options: RunOptions, device: DeviceChoice, budget: Budget
-) -> frozenset[str]:
-    """Train a batch of each arm, within half of the budget. Returns the names of arms that were not reached.
-
-    Raises BadInput, naming the arm, for an arm that cannot be trained in time.
-    """
-    if not arms:
-        return frozenset()
-    half = budget.halve()
-    conditions = make_trial_conditions(arms.values(), options, device)
-    seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
-    conditions = replace(
-        conditions,
-        run_import=next(iter(arms.values())).first_batch_import,
-        limits=replace(conditions.limits, time_limit=seconds),
-    )
-    with show_first_batches(len(arms)) as on_result:
-        results, interrupted = run_in_temporary_ledger(
-            [*arms.values()],
-            conditions,
-            fail_fast=True,
-            is_wanted=lambda _: not half.is_over,
-            on_result=on_result,
-        )
-    if interrupted:
-        raise KeyboardInterrupt
-    for name, trial in arms.items():
-        if (result := results.get(trial.id)) and not result.done:
-            reason = format_reason(result)
-            if result.cause == Cause.TIME_LIMIT:
-                cure = "lower what makes it large (layers, hidden, window, batch, the text)"
-                reason = f"its first batch takes more than {seconds:g} s: {cure}"
-            raise BadInput(reason, place=f"arm {name!r}")
-    return frozenset(name for name, trial in arms.items() if trial.id not in results)
 
 
 def make_trial_conditions(

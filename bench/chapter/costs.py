@@ -17,7 +17,7 @@ PIECE_COST = 0.1  # cost of each further piece that a window is cut into, as a s
 LEAST_TOKEN_COST = 5.0  # µs of one core that a token costs, whatever the size of the model
 
 
-def expected_seconds(trial: ChapterTrial) -> float:
+def estimate_seconds(trial: ChapterTrial) -> float:
     """Return the estimated seconds of a trial on one core.
 
     The estimate is seconds · tokens · (1 + updates) / 2 · cost. `seconds` is in the registry, as measured in

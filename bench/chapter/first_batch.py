@@ -1,7 +1,6 @@
 """Training one batch of an arm before its study starts, to find mistakes in a model that no schema finds."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -42,15 +41,13 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     The checks of the model alone run on the CPU, where bits can be compared. The last check is a whole trial
     of these two batches on the trial's device, as `bench.chapter.run` runs one.
     """
-    started = time.time()
-    start = time.perf_counter()
     torch_device.make_deterministic()
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not find_model(trial.model).is_counting_model:
         with _naming_origin(_find_model_origin(trial)), run.check_machine_unchanged(trial.device):
             _check_model(trial, corpus, train, valid)
-    return Result(trial=trial, status="done", started=started, attempt_seconds=time.perf_counter() - start)
+    return Result(trial=trial, status="done")
 
 
 def _check_model(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> None:

@@ -27,6 +27,7 @@ BENCH = Path(__file__).parents[1]
 
 SHARED = (
     "numbers.py",
+    "trainer.py",
     "trial.py",
     "chapter/trial.py",
     "chapter/corpus.py",

@@ -54,6 +54,11 @@ class ChapterMetric:
     A metric with the place "" is only in trials' runs, not in arms'.
     """
 
+    @property
+    def curve_name(self) -> str:
+        """The metric of `Result.curves` from which its curve is drawn."""
+        return self.derived_from.name if self.derived_from else self.name
+
 
 CHAPTER_METRICS = (
     ChapterMetric(

@@ -41,23 +41,19 @@ def run_trial(trial: ChapterTrial) -> Result:
     Seeding comes first, then the data, then the model. Initial weights, the order of the data and dropout
     draw from separate streams, so that arms of one seed stay paired.
     """
-    started = time.time()
     start = time.perf_counter()
     torch_device.make_deterministic()
     torch_device.select_device(trial.device)  # rejects the device by name before torch reads a GPU's facts
     measure = count_and_measure if find_model(trial.model).is_counting_model else train_and_measure
     with check_machine_unchanged(trial.device) as machine_facts:
-        facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
-            seconds = time.perf_counter() - start
-            return make_failed_result(trial, str(error), status="diverged", attempt_seconds=seconds, **facts)
-    seconds = time.perf_counter() - start
-    all_seconds = seconds + measured["metrics"].get("seconds", 0.0)
-    measured["metrics"] |= {"seconds": all_seconds, "memory_peak": machine.measure_memory_peak()}
+            return make_failed_result(trial, str(error), status="diverged", provenance=machine_facts)
+    seconds = time.perf_counter() - start + measured["metrics"].get("seconds", 0.0)
+    measured["metrics"] |= {"seconds": seconds, "memory_peak": machine.measure_memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
-    return Result(trial=trial, status=status, attempt_seconds=seconds, **facts, **measured)
+    return Result(trial=trial, status=status, provenance=machine_facts, **measured)
 
 
 @contextmanager

@@ -47,13 +47,7 @@ class ChapterTrial(Trial):
     settings of the text and of the training.
     """
 
-    trainer: ClassVar[str] = "chapter"
-    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER_MLFLOW"
-    presentation_import: ClassVar[str] = "unrolled.reports.chapter:CHAPTER_PAGES"
-    run_import: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
-    first_batch_import: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
-    plug_ins_import: ClassVar[str] = "unrolled.bench.chapter.plugins"
-    cost_import: ClassVar[str] = "unrolled.bench.chapter.costs:expected_seconds"
+    trainer_name: ClassVar[str] = "chapter"
     uses_torch: ClassVar[bool] = True
     unhashed_fields: ClassVar[tuple[str, ...]] = ("corpus",)
     later_fields: ClassVar[tuple[str, ...]] = ("occasion",)

@@ -149,10 +149,9 @@ class Exclusions:
     def has_folder(self, folder: Path) -> bool:
         """Return True for a virtual environment, a cache, and a folder that Unrolled or MLflow writes."""
         if folder not in self._folders:
-            is_environment = folder.name == "site-packages" or (folder / "pyvenv.cfg").exists()
-            is_environment = is_environment or (folder / "conda-meta").is_dir()
+            has_environment = (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").is_dir()
             is_written = folder.name in _WRITTEN_FOLDERS or (folder / OUTPUT_MARK).exists()
-            self._folders[folder] = is_environment or is_written
+            self._folders[folder] = folder.name == "site-packages" or has_environment or is_written
         return self._folders[folder]
 
     def has_file(self, path: Path) -> bool:

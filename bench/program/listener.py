@@ -39,15 +39,14 @@ class Listener:
         self._program = program
         self._reported = reported
         self._matches_lines = matches_lines
-        self._threads = []
-        for pipe, handle_line in (
-            (program.stderr, self._handle_error_line),
-            (program.stdout, self._handle_output_line),
-        ):
-            if pipe:
-                thread = threading.Thread(target=self._read_pipe, args=(pipe, handle_line), daemon=True)
-                thread.start()
-                self._threads.append(thread)
+        handlers = [(program.stderr, self._handle_error_line), (program.stdout, self._handle_output_line)]
+        self._threads = [
+            threading.Thread(target=self._read_pipe, args=(pipe, handle_line), daemon=True)
+            for pipe, handle_line in handlers
+            if pipe
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def wait_for_end(self) -> tuple[int, float]:
         """Return the program's exit code and when it ended. Raises Failure if its output was not read."""

@@ -43,11 +43,11 @@ class ReportedMetrics:
 
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Record the numbers of a row by name. Other values are ignored, but for a mapping of `settings`."""
-        numbers: dict[str, float] = {}
-        for name, value in row.items():
-            number = _number_of(value)
-            if number is not None:
-                numbers[_escape_surrogates(name)] = number
+        numbers = {
+            _escape_surrogates(name): number
+            for name, value in row.items()
+            if (number := _number_of(value)) is not None
+        }
         steps = [numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP]
         with self._lock:
             if isinstance(row.get("settings"), Mapping):

@@ -52,7 +52,6 @@ record_contents(HASHED_FILES)  # run by the process that all trials are forked f
 
 def run_trial(trial: ProgramTrial) -> Result:
     """Run the program or the function, and return its Result. A failed one has the numbers until then."""
-    started = time.time()
     start = time.perf_counter()
     provenance = _describe_provenance(trial)
     out, earlier_attempt = make_trial_folder(trial, find_machine_kind(provenance))
@@ -70,8 +69,6 @@ def run_trial(trial: ProgramTrial) -> Result:
         cause = error.cause
         end = time.perf_counter()
     facts = {
-        "started": started,
-        "attempt_seconds": end - start,
         "provenance": provenance | reported.unread_metrics,
         **_collect_numbers(trial, reported, end - start),
     }

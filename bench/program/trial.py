@@ -37,10 +37,7 @@ class ProgramTrial(Trial):
     Python looks for modules first.
     """
 
-    trainer: ClassVar[str] = "program"
-    mlflow_metrics_import: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"
-    presentation_import: ClassVar[str] = "unrolled.reports.presentation:PROGRAM_PAGES"
-    run_import: ClassVar[str] = "unrolled.bench.program.run:run_trial"
+    trainer_name: ClassVar[str] = "program"
     unhashed_fields: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",
@@ -169,11 +166,15 @@ class ProgramTrial(Trial):
     def identify(self) -> Self:
         """Return the trial with the hashes of its files and the versions. Raises BadInput."""
         identity = self._compute_identity()
-        kinds = self.checkout.file_modes if self.checkout else ()
-        trial = replace(
-            self, import_roots=identity.import_roots, file_modes=kinds, snapshot=identity.snapshot
+        return replace(
+            self,
+            source=identity.source,
+            data=identity.data,
+            versions=identity.versions,
+            import_roots=identity.import_roots,
+            file_modes=self.checkout.file_modes if self.checkout else (),
+            snapshot=identity.snapshot,
         )
-        return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def confirm_identity(self) -> Mapping[Path, FileState]:
         """See Trial.confirm_identity. Raises BadInput, naming the files, if code or data were edited."""

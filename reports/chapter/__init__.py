@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS, ChapterMetric
+from unrolled.bench.trainer import ImportName
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import FigureColumn, Presentation
 from unrolled.reports.scale import Scale
@@ -48,13 +49,9 @@ CHAPTER_PAGES = Presentation(
         if metric.figure_head
     },
     template="chapter.html",
-    extras_import="unrolled.reports.chapter.page:find_extras",
-    curves_import="unrolled.reports.chapter.page:read_curves",
-    curve_metrics=tuple(
-        metric.derived_from.name if metric.derived_from else metric.name
-        for metric in CHAPTER_METRICS
-        if metric.has_curve
-    ),
+    find_extras=ImportName("unrolled.reports.chapter.page:find_extras"),
+    read_curves=ImportName("unrolled.reports.chapter.page:read_curves"),
+    curve_metrics=tuple(metric.curve_name for metric in CHAPTER_METRICS if metric.has_curve),
     step="epoch",
     sample_records=("passage", "continuation"),
 )

@@ -66,7 +66,8 @@ class Prediction:
     def wording(self) -> str:
         """What reports say of y: "a plausible single run of our procedure"."""
         left_out = f", given convergence ({self.diverged} diverged)" if self.diverged else ""
-        return f"{'a' if self.plausible else 'not a'} plausible single run of our procedure{left_out}"
+        article = "a" if self.plausible else "not a"
+        return f"{article} plausible single run of our procedure{left_out}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.machine_kind import find_machine_kind
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.chapter.roles import Accuracies, average_roles, describe_strips, explain_differences
@@ -69,6 +69,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
+    reasons_legend = describe_strips(roles[0], comparison.metric_title) if roles else ""
     link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),
@@ -79,7 +80,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
             "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
         reasons=explain_differences(comparison),
-        reasons_legend=describe_strips(roles[0], comparison.metric_title) if roles else "",
+        reasons_legend=reasons_legend,
         columns_legend=link if speeds else "",
         book_comparisons=fits,
         roles=roles,
@@ -94,8 +95,7 @@ def read_curves(result: ResultInStudy) -> Mapping[str, NDArray[np.float64]]:
     curves = {}
     for metric in CHAPTER_METRICS:
         if metric.has_curve:
-            name = metric.derived_from.name if metric.derived_from else metric.name
-            epochs, values = np.reshape(result.curves.get(name, ()), (-1, 2)).T
+            epochs, values = np.reshape(result.curves.get(metric.curve_name, ()), (-1, 2)).T
             if metric.derived_from:
                 values = np.array([metric.derived_from.function(value) for value in values])
             curves[metric.name] = np.column_stack([epochs + 1, values])
@@ -105,20 +105,20 @@ def read_curves(result: ResultInStudy) -> Mapping[str, NDArray[np.float64]]:
 def describe_fits(fits: Sequence[BookComparison], comparison: Comparison) -> str:
     """Return a sentence that lists the book's values within and outside our prediction intervals."""
     by_accuracy = comparison.metric.name == "valid_accuracy"
-    scale = comparison.design.presentation.find_scale("valid_accuracy" if by_accuracy else "valid_loss")
+    metric, title = ("valid_accuracy", "accuracies") if by_accuracy else ("valid_loss", "validation losses")
+    scale = comparison.design.presentation.find_scale(metric)
     values: dict[str, dict[str, None]] = {"within": {}, "outside": {}}
     for fit in fits:
         value = fit.published.accuracy if by_accuracy else fit.published.valid_loss
         predicted = (by_accuracy and fit.accuracy_prediction) or fit.prediction
         position = "within" if predicted.plausible else "outside"
         values[position][f"{scale.format_value(value)} ({fit.published.title})"] = None
-    phrases = []
-    for position, names in values.items():
-        if len(names) == 1:
-            phrases.append(f"{', '.join(names)} lies {position} our 95 % prediction interval")
-        elif names:
-            phrases.append(f"{', '.join(names)} lie {position} our 95 % prediction intervals")
-    title = "accuracies" if by_accuracy else "validation losses"
+    phrases = [
+        f"{', '.join(names)} {choose_form(len(names), 'lies', 'lie')} {position} our 95 % prediction "
+        f"{choose_form(len(names), 'interval', 'intervals')}"
+        for position, names in values.items()
+        if names
+    ]
     phrases += [
         f"those of {base} and {name} differ where ours are identical, as the book ran each once, from other "
         "random numbers"

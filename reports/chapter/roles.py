@@ -139,12 +139,14 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     """
     total = sum(part.part for part in parts)
     shares = {part.role: part.part / total for part in parts if total}
-    named = [part for part in parts if part.is_consistent and abs(shares.get(part.role, 0.0)) >= LEAST_SHARE]
-    named.sort(key=lambda part: -abs(part.part))
-    if not named or shares[named[0].role] < 0:
+    largest = [
+        part for part in parts if part.is_consistent and abs(shares.get(part.role, 0.0)) >= LEAST_SHARE
+    ]
+    largest.sort(key=lambda part: -abs(part.part))
+    if not largest or shares[largest[0].role] < 0:
         return ""
-    phrases = [f"{_format_share(shares[part.role])} {part.role}" for part in named]
-    means = scale.format_values(named[0].before, named[0].after).replace(" ", "\u00a0")
+    phrases = [f"{_format_share(shares[part.role])} {part.role}" for part in largest]
+    means = scale.format_values(largest[0].before, largest[0].after).replace(" ", "\u00a0")
     phrases[0] += f" ({means})"
     return ", ".join(phrases[:MOST_ROLES])
 

@@ -4,7 +4,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from unrolled.bench.phrases import escape_markdown, plural
+from unrolled.bench.phrases import choose_form, escape_markdown, plural, select_phrases
 from unrolled.bench.study_design import AuditedChange
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
@@ -50,14 +50,15 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
     arm = _find_arm(change, comparison)
     contrast = arm.contrast if arm else None
     interval = arm.interval if arm else None
+    pairs = contrast.pairs if contrast else 0
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
         difference=comparison.scale.format_measured(contrast.estimate if contrast else None, sign=True),
         interval=comparison.scale.format_interval(interval),
-        seeds=contrast.pairs if contrast else 0,
+        seeds=pairs,
         effect=find_effect(change, comparison),
-        remark=_write_remark(change, arm, comparison),
+        remark=_describe_change_remarks(change, arm, comparison),
     )
 
 
@@ -92,10 +93,11 @@ def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
     return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 
 
-def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
+def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
     """Return remarks on a change: why it is not judged, or open; its base; claims by other metrics."""
     if change.reason:
         return change.reason
+    side = "with it" if _is_forward(comparison) else "without it"
     remarks = [] if arm else [NO_FILE]
     if change.taken_back_with:
         names = join_names([quote_name(name) for name in change.taken_back_with])
@@ -104,19 +106,17 @@ def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Co
         remarks.append(f"compared with {quote_name(change.against)}, as the one before it cannot run")
     if arm is None:
         return "; ".join(remarks)
-    remarks += [*arm.standing, *_describe_failures(arm, comparison)]
+    remarks += [*arm.standing, *_list_failures_of_sides(arm, comparison)]
     if arm.verdict is None:
         remarks.append(arm.reason_not_compared or "no seed has a result of both")
     elif arm.verdict.halt_reason:
         remarks.append(arm.verdict.halt_reason)
     elif arm.verdict.is_by_divergence:
-        side = "with it" if _is_forward(comparison) else "without it"
         remarks.append(f"shown by divergence alone: {side} {describe_divergence(arm.verdict)}")
     for view in comparison.other_views:
         verdict = view.arms[arm.index].verdict
         if verdict and verdict.kind_beyond_delta in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
-            side = "with it" if _is_forward(comparison) else "without it"
             remarks.append(f"{view.metric_title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
 
@@ -126,7 +126,7 @@ def _is_forward(comparison: Comparison) -> bool:
     return comparison.design.audit is not None and comparison.design.audit.forward
 
 
-def _describe_failures(arm: ComparedArm, comparison: Comparison) -> list[str]:
+def _list_failures_of_sides(arm: ComparedArm, comparison: Comparison) -> list[str]:
     """Return on how many seeds a side failed or diverged: ["2 seeds failed", "1 seed diverged at main"]."""
     base = comparison.find_base(arm)
     sides = {"": arm, f" at {quote_name(base.name)}": base}
@@ -148,43 +148,36 @@ def describe_audit(comparison: Comparison) -> str:
     hurting = counts[ChangeEffect.HURTS]
     same = counts[ChangeEffect.NOTHING] + counts[ChangeEffect.NO_NUMBER]
     total = plural(len(audit.changes), "change")
+    answer = f"Of {total} the tip is shown to need {helping or 'none'}"
+    hurts = choose_form(hurting, "hurts it", "hurt it")
     if audit.forward:
-        phrases = [f"Of {total} {helping or 'none'} {'are' if helping > 1 else 'is'} shown to help"]
-    else:
-        phrases = [f"Of {total} the tip is shown to need {helping or 'none'}"]
-    if hurting:
-        verb = "hurts" if hurting == 1 else "hurt"
-        phrases.append(f"{hurting} {verb}" if audit.forward else f"{hurting} {verb} it")
-    if same:
-        verb = "changes" if same == 1 else "change"
-        phrases.append(f"{same} {verb} nothing that matters")
+        answer = f"Of {total} {helping or 'none'} {choose_form(helping or 1, 'is', 'are')} shown to help"
+        hurts = choose_form(hurting, "hurts", "hurt")
+    unchanged = f"{same} {choose_form(same, 'changes', 'change')} nothing that matters"
     if counts[ChangeEffect.NO_NUMBER]:
-        phrases[-1] += f" ({counts[ChangeEffect.NO_NUMBER]} of them no number at all)"
-    if counts[ChangeEffect.OPEN]:
-        arms = [
-            _find_arm(change, comparison)
-            for change in audit.changes
-            if find_effect(change, comparison) is ChangeEffect.OPEN
-        ]
-        seeds = plural(max(len(arm.seeds) for arm in arms if arm), "seed")
-        verb = "is" if counts[ChangeEffect.OPEN] == 1 else "are"
-        phrases.append(f"{counts[ChangeEffect.OPEN]} {verb} open after {seeds}")
-    if counts[ChangeEffect.NOT_JUDGED]:
-        phrases.append(f"{counts[ChangeEffect.NOT_JUDGED]} could not be judged")
-    return "; ".join(phrases)
+        unchanged += f" ({counts[ChangeEffect.NO_NUMBER]} of them no number at all)"
+    open_arms = [
+        _find_arm(change, comparison)
+        for change in audit.changes
+        if find_effect(change, comparison) is ChangeEffect.OPEN
+    ]
+    seeds = plural(max((len(arm.seeds) for arm in open_arms if arm), default=0), "seed")
+    phrases = {
+        f"{hurting} {hurts}": hurting,
+        unchanged: same,
+        f"{len(open_arms)} {choose_form(len(open_arms), 'is', 'are')} open after {seeds}": open_arms,
+        f"{counts[ChangeEffect.NOT_JUDGED]} could not be judged": counts[ChangeEffect.NOT_JUDGED],
+    }
+    return "; ".join([answer, *select_phrases(phrases)])
 
 
 def write_audit_lines(comparison: Comparison) -> list[str]:
     """Return the answer, and a line for each change, in plain text."""
     lines = [f"{describe_audit(comparison)}."]
     for row in list_audit_rows(comparison):
-        numbers = ""
-        if row.seeds:
-            seeds = plural(row.seeds, "seed")
-            numbers = ", ".join(filter(None, [row.difference, row.interval, seeds]))
-        lines.append(
-            f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, numbers, row.remark]))}"
-        )
+        numbers = {row.difference: row.seeds, row.interval: row.seeds, plural(row.seeds, "seed"): row.seeds}
+        phrases = filter(None, [row.effect, ", ".join(select_phrases(numbers)), row.remark])
+        lines.append(f"{row.change} ({row.lines}): {'; '.join(phrases)}")
     return [*lines, *list_audit_notes(comparison)]
 
 
@@ -204,12 +197,12 @@ def list_audit_notes(comparison: Comparison) -> list[str]:
     )
     arms = [_find_arm(change, comparison) for change in audit.changes]
     provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
-    notes = [f"{side}; by {comparison.metric_title}."]
-    if shadowed:
-        notes.append(f"{SHADOWED}.")
-    if provisional:
-        notes.append(f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional.")
-    return notes
+    notes = {
+        f"{side}; by {comparison.metric_title}.": True,
+        f"{SHADOWED}.": shadowed,
+        f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional.": provisional,
+    }
+    return select_phrases(notes)
 
 
 def write_audit_markdown(comparison: Comparison) -> str:
@@ -239,7 +232,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
                 "added": change.added,
                 "deleted": change.deleted,
                 "effect": row.effect,
-                "difference": convert(contrast.estimate) if contrast else None,
+                "difference": convert(contrast.estimate if contrast else None),
                 "interval": interval and [convert(end) for end in (interval.low, interval.high)],
                 "level": interval and interval.confidence,
                 "pairs": row.seeds,

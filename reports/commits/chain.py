@@ -123,7 +123,7 @@ def describe_proposal_state(comparison: Comparison) -> str:
         reason = f": {decision.stalled}" if decision.stalled else ""
         return f"Open after {pairs} of {comparison.design.looks[-1]}{reason}"
     scale = comparison.design.find_scale(comparison.metric)
-    sign = -1 if comparison.metric.lower_is_better else 1
+    sign = comparison.metric.gain_sign
     difference = scale.describe_difference(sign * verdict.gain) if verdict.gain else "equal"
     level = f"{comparison.design.gain_level:.2g}"
     if verdict.outcome is ProposalOutcome.KEEP:

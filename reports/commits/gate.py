@@ -8,7 +8,7 @@ from unrolled.bench.phrases import plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names
 from unrolled.reports.scale import Scale
-from unrolled.reports.statistics.gates import Bound, GateOutcome
+from unrolled.reports.statistics.gates import GateOutcome
 
 
 class GateRow(NamedTuple):
@@ -31,14 +31,20 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
     first_arm = comparison.judged_arms[0].name if comparison.judged_arms else ""
     for (arm, _), bound in comparison.gate.bounds.items():
         scale = comparison.design.find_scale(bound.metric)
+        worst = _describe_change(bound.upper, bound.metric, scale)
+        if bound.worse is not None and bound.worse > bound.upper:  # the mean of the last look lies beyond it
+            worst += " by an earlier look"
+        delta = scale.format_delta(bound.metric.zone)
+        if bound.metric.ratio:  # the change for the worse: a speed of δ 25 % may be 20 % lower
+            delta = _describe_change(bound.metric.zone, bound.metric, scale)
         rows.append(
             GateRow(
                 metric=scale.title,
                 arm=arm or first_arm,  # a gate with one variant of the settings does not name it
                 outcome=bound.outcome,
                 change=_describe_change(bound.worse, bound.metric, scale),
-                worst=_describe_worst(bound, scale),
-                delta=_describe_delta(bound.metric, scale),
+                worst=worst,
+                delta=delta,
                 seeds=bound.pairs,
             )
         )
@@ -51,19 +57,7 @@ def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
         return "–"
     if not worse:
         return "equal"
-    return scale.describe_difference(worse if metric.lower_is_better else -worse)
-
-
-def _describe_worst(bound: Bound, scale: Scale) -> str:
-    """Return the bound on how much worse the head is; the mean of the last look may lie beyond it."""
-    worst = _describe_change(bound.upper, bound.metric, scale)
-    is_exceeded = bound.worse is not None and bound.worse > bound.upper
-    return f"{worst} by an earlier look" if is_exceeded else worst
-
-
-def _describe_delta(metric: Metric, scale: Scale) -> str:
-    """Return δ, if it is a ratio, as the change for the worse: a speed of δ 25 % may be 20 % lower."""
-    return _describe_change(metric.zone, metric, scale) if metric.ratio else scale.format_delta(metric.zone)
+    return scale.describe_difference(-metric.gain_sign * worse)
 
 
 def describe_gate(comparison: Comparison) -> str:
@@ -71,10 +65,10 @@ def describe_gate(comparison: Comparison) -> str:
     gate = comparison.gate
     if gate is None:
         return ""
-    seeds = plural(comparison.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
+    seeds = plural((0, *comparison.design.looks)[gate.looks_taken], "seed")
     if gate.passed:
-        metrics = join_names([view.metric_title for view in comparison.views])
-        return f"Passed after {seeds}: {GateOutcome.LESS} in {metrics}"
+        titles = [view.metric_title for view in comparison.views]
+        return f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"
     if gate.fault:
         return f"Failed: {gate.fault}"
     return f"Not passed: open after {seeds} of {comparison.design.looks[-1]}"

@@ -8,7 +8,7 @@ from typing import Any
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_design import find_base
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, Scalar
 from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
@@ -83,6 +83,12 @@ class ComparedArm:
     def against(self) -> str:
         """The name of its base; "" for the baseline."""
         return self.measured.against
+
+    @property
+    def settings(self) -> dict[str, Scalar]:
+        """The settings of its trials, which differ in the seed alone; {} if no trial is known."""
+        trial = self.measured.example_trial
+        return trial.flat_settings() if trial else {}
 
     @property
     def correction(self) -> str:

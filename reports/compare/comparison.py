@@ -168,11 +168,10 @@ class Comparison:
 
     def rank_arms(self, arms: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return arms by their mean, the best first; arms with diverged seeds or no mean come last."""
-        sign = 1 if self.metric.lower_is_better else -1
 
         def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
             mean = arm.summary.mean
-            return mean is None, arm.summary.diverged > 0, sign * (mean or 0.0)
+            return mean is None, arm.summary.diverged > 0, -self.metric.gain_sign * (mean or 0.0)
 
         return sorted(arms, key=sort_key)
 
@@ -215,12 +214,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 
     The columns are those of `reports.compare.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
-    place = f"study {design.study!r}"
-    if not design.arms:
-        raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
-    for metric in design.metrics:
-        if not metric.delta > 0:
-            raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
+    _check_design(design)
     statuses = collect_statuses(table, design)
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
     remarks = find_arm_remarks(statuses, design)
@@ -233,11 +227,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
     counted_seeds = _select_counted_seeds(decisions, statuses, design)
     seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.looks else {}
-    is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
-    # bool even if there is no row
-    table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
-    if design.looks:
-        table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look_seeds)})
+    table = _mark_rows(table, counted_seeds, design)
     views = []
     for metric in design.metrics:
         arms: list[ComparedArm] = []
@@ -257,15 +247,30 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 is_base_one_run = design.bases[name] in one_run_seeds
                 arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
             arms.append(arm)
-        views.append(
-            Comparison(
-                table=table,
-                design=design,
-                metric=metric,
-                arms=tuple(arms),
-            )
-        )
+        views.append(Comparison(table=table, design=design, metric=metric, arms=tuple(arms)))
     return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
+
+
+def _check_design(design: Design) -> None:
+    """Raise BadInput for a design without an arm, or with a δ that is not above 0."""
+    place = f"study {design.study!r}"
+    if not design.arms:
+        raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
+    for metric in design.metrics:
+        if not metric.delta > 0:
+            raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
+
+
+def _mark_rows(
+    table: pd.DataFrame, counted_seeds: Mapping[str, Collection[Any]], design: Design
+) -> pd.DataFrame:
+    """Return the table with a column for the rows that count and, of a study, for those of the first look."""
+    is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    # bool even if there is no row
+    columns = {IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)}
+    if design.looks:
+        columns[FIRST_LOOK] = table.seed.isin(design.first_look_seeds)
+    return table.assign(**columns)
 
 
 def _select_counted_seeds(

@@ -153,10 +153,11 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         arm: {seed: reasons[status] for seed, status in by_seed.items() if seed not in numbers[arm]}
         for arm, by_seed in evidence.statuses.items()
     }
+    base_titles = {**dict.fromkeys(last_keep, "last keep"), incumbent: "incumbent"}
     lost_of_bases = {
-        seed: f"{reason} at the {'incumbent' if arm == incumbent else 'last keep'}"
-        for arm in (*last_keep, incumbent)
-        for seed, reason in lost_reasons[arm].items()
+        seed: f"{reason} at the {title}"
+        for base, title in base_titles.items()
+        for seed, reason in lost_reasons[base].items()
     }
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),

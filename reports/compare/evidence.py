@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_design import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
@@ -32,25 +33,27 @@ class Evidence:
     def explain_lost(self, name: str) -> dict[Any, str]:
         """Return the seeds that a side of a contrast lost, with the reason: {3: "failed"}."""
         lost = {}
-        repeats = "may repeat" if self.design.nondeterminism is None else "repeats"
         for metric, numbers in self.values.items():
             for side in (name, self.design.bases[name]):
                 for seed in self.statuses[side].keys() - numbers[side].keys():
-                    if side in self.one_run_seeds:
-                        lost[seed] = f"{repeats} seed {self.one_run_seeds[side]}"
-                    elif self.statuses[side][seed] != "done":
-                        lost[seed] = "failed"
-                    else:
-                        lost[seed] = f"has no {metric} to judge"
+                    lost[seed] = self._explain_missing_number(metric, side, seed)
         return lost
+
+    def _explain_missing_number(self, metric: str, side: str, seed: Any) -> str:
+        """Return why a trial that ended has no number of a metric."""
+        if side in self.one_run_seeds:
+            verb = "may repeat" if self.design.nondeterminism is None else "repeats"
+            return f"{verb} seed {self.one_run_seeds[side]}"
+        return f"has no {metric} to judge" if self.statuses[side][seed] == "done" else "failed"
 
     def explain_lost_of_gate(self, name: str) -> dict[Any, str]:
         """Return the seeds that a gate lost, with the reason and the side: {3: "failed at the head"}."""
         base = self.design.bases[name]
         lost = {}
         for seed, reason in self.explain_lost(name).items():
-            is_of_base = self._lacks(base, seed) and not self._lacks(name, seed)
-            lost[seed] = f"{reason} at the {'base' if is_of_base else 'head'}"
+            is_of_base = self._lacks_number(base, seed) and not self._lacks_number(name, seed)
+            side = "base" if is_of_base else "head"
+            lost[seed] = f"{reason} at the {side}"
         return lost
 
     def describe_one_run_sides(self, name: str) -> str:
@@ -61,9 +64,9 @@ class Evidence:
             return ""
         if self.design.nondeterminism is None:
             return f"{' and '.join(sides)} may ignore the seed"
-        return f"{' and '.join(sides)} {'ignores' if len(sides) == 1 else 'ignore'} the seed"
+        return f"{' and '.join(sides)} {choose_form(len(sides), 'ignores', 'ignore')} the seed"
 
-    def _lacks(self, arm: str, seed: Any) -> bool:
+    def _lacks_number(self, arm: str, seed: Any) -> bool:
         """Return True if a trial ended without a number of some metric."""
         return seed in self.statuses[arm] and any(seed not in by_arm[arm] for by_arm in self.values.values())
 

@@ -155,9 +155,7 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
     }
     if len(factors) == 1:  # the same two arms: there is nothing beside a single factor
         pairs[BESIDE] = {}
-    by_context = {
-        context: _judge_factors(comparison, arm_pairs, factors) for context, arm_pairs in pairs.items()
-    }
+    by_context = {context: comparison.judge_pairs(arm_pairs) for context, arm_pairs in pairs.items()}
     standings = {
         context: {key: merge_standings(pair) for key, pair in arm_pairs.items()}
         for context, arm_pairs in pairs.items()
@@ -186,7 +184,7 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
 def _find_pairs(
     comparison: Comparison, factors: Mapping[str, MeasuredFactor], levels: Mapping[str, Scalar]
 ) -> dict[str, tuple[ComparedArm, ComparedArm]]:
-    """Return, by factor, the arms with it on and off whose other factors have these levels."""
+    """Return, by factor, the arms with it on and with it off whose other factors have these levels."""
     baseline = comparison.arms[0]
     arms = [arm for arm in comparison.same_task_arms if _is_same_implementation(arm, baseline)]
     pairs = {}
@@ -200,23 +198,9 @@ def _find_pairs(
     return pairs
 
 
-def _judge_factors(
-    comparison: Comparison,
-    pairs: Mapping[str, tuple[ComparedArm, ComparedArm]],
-    factors: Mapping[str, MeasuredFactor],
-) -> dict[str, Verdict]:
-    """Return the verdict on each factor, on against off."""
-    on_and_off = {}
-    for key, pair in pairs.items():
-        first, second = sorted(pair, key=lambda arm: _read_settings(arm)[key] != factors[key].on)
-        on_and_off[key] = first, second
-    return comparison.judge_pairs(on_and_off)
-
-
 def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
     """Return an arm's settings without the model's name, as models of one class differ in settings alone."""
-    trial = arm.measured.example_trial
-    return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
+    return {key: value for key, value in arm.settings.items() if key != "model"}
 
 
 def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:

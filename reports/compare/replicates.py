@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_reproducible, select_qualities
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_quality_name, select_qualities
 from unrolled.reports.compare.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_first_seeds
@@ -37,14 +37,17 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
         for metric in design.metrics
-        if metric.is_quality and is_reproducible(metric.name)
+        if metric.is_quality and is_quality_name(metric.name)
     }
     if not sides:
         return frozenset()
     equal = [
         seed
         for seed in next(iter(sides.values()))[0]
-        if all(_is_equal(*of_metric, seed) for of_metric in sides.values())
+        if all(
+            seed in of_arm and of_arm[seed] == of_base.get(seed) and math.isfinite(of_arm[seed])
+            for of_arm, of_base in sides.values()
+        )
         and _read_fingerprints(arm, seed, design) == _read_fingerprints(base, seed, design)
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
@@ -59,10 +62,6 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     return frozenset(equal if is_fine_grained else ())
 
 
-def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
-    return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
-
-
 def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
     """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
 
@@ -73,7 +72,7 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in result.metrics.items() if is_reproducible(name)}
+    computed = {name: x for name, x in result.metrics.items() if is_quality_name(name)}
     return {
         f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.unjudged_distances
     }
@@ -91,7 +90,7 @@ def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Desi
     """
     for name, distance in design.unjudged_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and is_reproducible(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
+        if numbers and is_quality_name(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
@@ -235,11 +234,13 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
 
 def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
     """Return the values without copies: an arm that is one run keeps the seed of this run."""
-    originals: dict[str, dict[str, SeedValues]] = {}
-    for metric, by_arm in values.items():
-        one_run_values = {name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()}
-        originals[metric] = {**by_arm, **one_run_values}
-    return originals
+    return {
+        metric: {
+            **by_arm,
+            **{name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()},
+        }
+        for metric, by_arm in values.items()
+    }
 
 
 def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:

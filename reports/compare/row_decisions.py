@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from unrolled.bench.metric import Metric
+from unrolled.bench.phrases import choose_form, select_phrases
 from unrolled.reports.compare.design import Design
 from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.compare.row_matches import RowMatch
@@ -44,7 +45,7 @@ def _judge_rows(
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
     lost_pairs = {
-        name: _find_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
+        name: _make_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
         for name in contrasts
     }
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
@@ -72,7 +73,7 @@ def _judge_rows(
     return verdicts
 
 
-def _find_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
+def _make_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
     """Return what a contrast lacks: pairs, and rows of an arm that was averaged."""
     return LostPairs(lost_count, match.lacks, match.bounds) if match else LostPairs(lost_count)
 
@@ -88,17 +89,16 @@ def _explain_lost_runs(of_survivors: Verdict, judged: Verdict, lost_pairs: LostP
     """Return which lost runs keep open a contrast that the survivors would decide; "" for other contrasts."""
     if judged.makes_claim or not of_survivors.makes_claim:
         return ""
-    causes = []
-    if lost_pairs.count:
-        causes.append(_phrase_missing(lost_pairs.count, "run"))
-    if any(lost_pairs.rows):
-        causes.append(_phrase_missing(sum(lost_pairs.rows), "row"))
-    return f"“{of_survivors.text}” could be undone by {' and '.join(causes)}"
+    causes = {
+        _describe_missing(lost_pairs.count, "run"): lost_pairs.count,
+        _describe_missing(sum(lost_pairs.rows), "row"): any(lost_pairs.rows),
+    }
+    return f"“{of_survivors.text}” could be undone by {' and '.join(select_phrases(causes))}"
 
 
-def _phrase_missing(number: int, noun: str) -> str:
+def _describe_missing(number: int, noun: str) -> str:
     """Return "the missing run" or "the 2 missing runs": runs that failed, or that lack a partner."""
-    return f"the missing {noun}" if number == 1 else f"the {number} missing {noun}s"
+    return choose_form(number, f"the missing {noun}", f"the {number} missing {noun}s")
 
 
 def compare_sides(

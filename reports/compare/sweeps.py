@@ -18,7 +18,7 @@ def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
     groups: dict[bytes, dict[float, ComparedArm]] = {}
     for arm in comparison.arms:
         if trial := arm.measured.example_trial:
-            settings = trial.flat_settings()
+            settings = arm.settings
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
                 groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, arm)
@@ -31,15 +31,15 @@ def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
 
 def _title_sweeps(sweeps: Sequence[Mapping[float, ComparedArm]]) -> list[str]:
     """Return a title for each sweep, with the settings in which sweeps of one title differ."""
-    arms = [next(iter(by_rate.values())).measured for by_rate in sweeps]
-    settings = [arm.example_trial.flat_settings() if arm.example_trial else {} for arm in arms]
+    arms = [next(iter(by_rate.values())) for by_rate in sweeps]
     titles = []
-    for arm, own_settings in zip(arms, settings, strict=True):
-        namesakes = [other for twin, other in zip(arms, settings, strict=True) if twin.title == arm.title]
+    for arm in arms:
+        title = arm.measured.title
+        namesakes = [twin.settings for twin in arms if twin.measured.title == title]
         differing = [
             f"{name} {value}"
-            for name, value in own_settings.items()
-            if name not in _RATES and any(other.get(name) != value for other in namesakes)
+            for name, value in arm.settings.items()
+            if name not in _RATES and any(settings.get(name) != value for settings in namesakes)
         ]
-        titles.append(", ".join([arm.title, *differing]))
+        titles.append(", ".join([title, *differing]))
     return titles

@@ -7,10 +7,9 @@ intervals at all steps.
 
 import gc
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from operator import attrgetter
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.sweeps import Sweep
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes, pad_ends
 from unrolled.reports.formats import MINUS, shorten
+from unrolled.reports.presentation import Curves
 from unrolled.reports.statistics.estimators import t_interval
 
 _POINTS = 60  # most points of one learning curve
@@ -42,9 +42,6 @@ _BASE_MEAN: dict[str, Any] = {
 
 _MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}  # line of the mean over seeds
 
-Curves = Mapping[str, Sequence[tuple[float, float]]]
-"""The points (step, value) of a trial's learning curves, by metric."""
-
 
 def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """Return, by metric and by the arm's index, a picture of the arm's learning curves.
@@ -52,8 +49,8 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     The pictures of a metric have one scale. The metrics are the judged ones that have curves or, if there
     are none, the first metric with a curve.
     """
-    curves_import = comparison.design.presentation.curves_import
-    read_curves = resolve_name(curves_import) if curves_import else attrgetter("curves")
+    reader = comparison.design.presentation.read_curves
+    read_curves = reader.load() if reader else attrgetter("curves")
     trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
@@ -175,7 +172,7 @@ def _make_axes(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure
     return figure, ax
 
 
-def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
+def _find_band(sample: "pd.Series[float]") -> tuple[float, float]:
     """Return the t interval of a sample; seaborn's own is a bootstrap that differs from run to run."""
     if len(sample) < 3:
         return math.nan, math.nan
@@ -216,7 +213,7 @@ def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tu
     ax.set_title(shorten(name, 26))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
-        points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
+        points, x="lr", y="value", errorbar=_find_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN
     )
     rates = sorted(points.lr.unique())
     ax.set_xscale("log")

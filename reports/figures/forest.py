@@ -118,7 +118,7 @@ def _make_sort_key(
     arm: ComparedArm, comparison: Comparison, is_ladder: bool
 ) -> tuple[bool, bool, bool, float, int]:
     effect = arm.contrast.estimate if arm.contrast and arm.contrast.estimate is not None else math.inf
-    gain = effect if comparison.metric.lower_is_better else -effect
+    gain = -comparison.metric.gain_sign * effect
     if is_ladder or not math.isfinite(effect):
         gain = 0.0
     is_without_seed = arm.remark is ArmRemark.WITHOUT_SEED
@@ -168,7 +168,7 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
         *_draw_seeds(axis, dots, view.scale.format_value, view.design.noun, arm.measured.find_trained_seed),
         *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_value),
-        *_describe_clipped_seeds(axis, arm.summary, lower=view.metric.lower_is_better),
+        *_draw_clipped_counts(axis, arm.summary, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
 
@@ -217,7 +217,7 @@ def _draw_seeds(
     return dots
 
 
-def _describe_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
+def _draw_clipped_counts(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
     """Return how many seeds are beyond each end of the axis, "◂ 2", with diverged ones at the worse end."""
     values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
     below = sum(-math.inf < value < axis.low for value in values)

@@ -104,21 +104,21 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     if not columns.pair or not repeated.any():
         return table.assign(**{ROWS_AVERAGED: 1})
     pair = " and ".join(columns.pair)
-    others = frame.columns.difference([*columns.arm, *(metric.name for metric in columns.metrics)])
-    fold = find_fold([*map(str, others)])
+    other_columns = frame.columns.difference([*columns.arm, *(metric.name for metric in columns.metrics)])
+    fold = find_fold([*map(str, other_columns)])
     of_folds = columns.test_share or (fold and frame[fold].astype(str).nunique() > 1)
     if not columns.item or (columns.item == (SAMPLES,) and of_folds):
         row = table[repeated].iloc[0]
-        cure = (
+        cure_of_rows = (
             "--item COLUMN names what tells them apart, a document say; "
             f"--item {SAMPLES} says that they are independent samples"
         )
         rule = f"has several rows of arm {row.arm!r} and {pair} {row.seed}"
-        raise BadInput(rule, place=source, cure=FOLDS_CURE if of_folds else cure)
+        raise BadInput(rule, place=source, cure=FOLDS_CURE if of_folds else cure_of_rows)
     items = None
     if columns.item != (SAMPLES,):
         item_cells = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
-        items = _shared_values(item_cells, columns.item, table.status, source).astype(str)
+        items = _read_shared_values(item_cells, columns.item, table.status, source).astype(str)
         repeated = table.assign(item=items).duplicated([*PAIR, "item"])
         if repeated.any():
             raise BadInput(
@@ -188,17 +188,17 @@ def _find_status_column(frame: pd.DataFrame) -> str:
 def _read_pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
     """Return what pairs each row with rows of other arms, or the row's number if nothing is paired."""
     if columns.pair:
-        return _shared_values(frame, columns.pair, ends, source)
+        return _read_shared_values(frame, columns.pair, ends, source)
     return pd.Series(range(len(frame)), frame.index)
 
 
-def _shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Series, source: str) -> pd.Series:
+def _read_shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Series, source: str) -> pd.Series:
     """Return the values of these columns in each row; a failed run without them gets a value of its own."""
     lacking = frame[[*names]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
         values = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)
         complete = frame[~lacking].convert_dtypes()  # numbers beside an empty cell are floats: 3, not 3.0
-        return values.mask(~lacking, _shared_values(complete, names, ends, source).astype(str))
+        return values.mask(~lacking, _read_shared_values(complete, names, ends, source).astype(str))
     if len(names) > 1:
         return join_labels(frame, names, source)
     values = frame[names[0]]

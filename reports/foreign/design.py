@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_reproducible
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_quality_name
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
@@ -59,14 +59,15 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     if FIRST_LOOK in frame and baseline == table.arm.iloc[0]:  # of a study, whose baseline comes first
         changes |= {name: {} for name in levels if changes[name] == {"arm": AA_NAME}}
     compared = plural(len(order) - 1, "arm")
+    pairing_column = "fold" if columns.test_share else " and ".join(columns.pair)
     return Design(
         study=page,
         question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
-        pairing_column="fold" if columns.test_share else " and ".join(columns.pair),
+        pairing_column=pairing_column,
         test_share=columns.test_share,
-        doubts=(*find_doubts(frame, table, columns),),
+        doubts=(*list_doubts(frame, table, columns),),
         averaging_note=_describe_rows(table, columns),
     )
 
@@ -99,18 +100,18 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     )
 
 
-def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+def list_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Yield the warnings of a table: dependent rows, odd numbers, a baseline chosen by its result."""
-    yield from _doubt_independence(frame, table, columns)
-    yield from _doubt_metrics(frame, table, columns)
-    if not columns.baseline and (extreme := _rank_first(table, columns.metrics[0].name)):
+    yield from _list_doubts_of_rows(frame, table, columns)
+    yield from _list_doubts_of_metrics(frame, table, columns)
+    if not columns.baseline and (extreme := _name_extreme(table, columns.metrics[0].name)):
         yield (
             f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
             "mean: --baseline names one that no result has chosen"
         )
 
 
-def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+def _list_doubts_of_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Yield warnings of rows that are not independent, or that were chosen or seen before."""
     seeds = [name for name in columns.item if name.lower() in RUN_COLUMNS]
     if seeds and not columns.test_share:
@@ -137,15 +138,15 @@ def _doubt_independence(frame: pd.DataFrame, table: pd.DataFrame, columns: Colum
     names_arms = FIRST_LOOK in frame and "arm" in columns.arm
     if names_arms and AA_NAME in {*frame.arm} and columns.baseline not in ("", table.arm.iloc[0]):
         yield f"{AA_NAME} repeats {table.arm.iloc[0]} with other seeds, and checks no other baseline"
-    if others := list_other_tasks(frame, columns):
-        names = join_first_names(others, 5)
+    if arms := list_arms_of_other_tasks(frame, columns):
+        names = join_first_names(arms, 5)
         yield f"of another task than the baseline's, so that no difference tells which is better: {names}"
     if marks := _list_standings(frame, columns):
         names = join_first(marks, 5)
         yield f"the study's page marks arms whose results may have been seen or judged before: {names}"
 
 
-def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Yield warnings of infinite values, of units, and of numbers that stand in several rows."""
     metrics = [metric.name for metric in columns.metrics]
     if costs := [metric.name for metric in columns.metrics if not metric.is_quality]:
@@ -158,11 +159,11 @@ def _doubt_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -
             rows = plural(int(perfect.sum()), "row")
             yield f"inf of {metric.name} in {rows} counts as diverged: if it is perfect, write a number"
     yield from filter(None, (_describe_unit(table, metric) for metric in columns.metrics))
-    if repeated := [*_find_repeated(table, metrics)]:
+    if repeated := [*_list_repeated_arms(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which may be copies of fewer runs: {names}"
     for metric in columns.metrics:
-        arms = [arm for arm in _find_few_numbers(table, metric) if arm not in repeated]
+        arms = [arm for arm in _list_arms_with_few_numbers(table, metric) if arm not in repeated]
         if names := join_first_names([shorten(name) for name in arms], 5):
             yield (
                 f"half of the rows or more repeat a number of {metric.name}, more than by chance, and may be "
@@ -182,7 +183,7 @@ def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
     ]
 
 
-def list_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
+def list_arms_of_other_tasks(frame: pd.DataFrame, columns: Columns) -> list[str]:
     """Return the arms whose task differs from the baseline's, if the rows are trials of a study."""
     if not {FIRST_LOOK, OTHER_TASK} <= {*frame.columns}:
         return []
@@ -206,7 +207,7 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
     return ""
 
 
-def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
+def _list_repeated_arms(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
     """Yield the arms in which the counts of equal rows have a common divisor above 1: 2, 2, 4 or 3, 3, 3.
 
     Coarse numbers may be equal by chance: an arm needs five different rows, or two if another arm has five
@@ -215,19 +216,20 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
     rows = table.dropna(subset=metrics)
     sizes = rows.groupby(["arm", *metrics], sort=False).size().groupby(level="arm", sort=False)
     is_fine = any((of_arm == 1).all() and len(of_arm) >= FEWEST_SEEDS for _, of_arm in sizes)
+    fewest_rows = 2 if is_fine else FEWEST_SEEDS
     for arm, of_arm in sizes:
-        if len(of_arm) >= (2 if is_fine else FEWEST_SEEDS) and np.gcd.reduce(of_arm.to_numpy()) > 1:
+        if len(of_arm) >= fewest_rows and np.gcd.reduce(of_arm.to_numpy()) > 1:
             yield str(arm)
 
 
-def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
+def _list_arms_with_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
     """Yield the arms in which at least half of the numbers are repeats, and more than chance repeats.
 
     The best and the worst number of the table may be limits, which many runs reach: their rows do not count.
     Arms with one number in all rows are not returned: see `find_one_run_seeds`.
     """
     numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
-    if numbers.empty or not is_reproducible(metric.name):
+    if numbers.empty or not is_quality_name(metric.name):
         return
     step = _find_step(numbers.unique())
     limits = numbers.min(), numbers.max()
@@ -265,12 +267,10 @@ def _find_chance_of_ties(ties: int, n: int, spread: float) -> float:
     return float(special.pdtrc(ties - 1, expected))
 
 
-def _rank_first(table: pd.DataFrame, metric: str) -> str:
+def _name_extreme(table: pd.DataFrame, metric: str) -> str:
     """Return "highest" or "lowest" if the first of several arms has this mean of all; "" otherwise."""
     means = table[metric].where(np.isfinite(table[metric])).groupby(table.arm, sort=False).mean()
     if len(means) < FEWEST_TO_CHOOSE or means.nunique() < FEWEST_TO_CHOOSE:
         return ""
-    first = means.iloc[0]
-    if first == means.max():
-        return "highest"
-    return "lowest" if first == means.min() else ""
+    ranks = {means.max(): "highest", means.min(): "lowest"}
+    return ranks.get(means.iloc[0], "")

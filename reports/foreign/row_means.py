@@ -42,7 +42,7 @@ def average_rows(
     means["status"] = by_pair.status.agg(_summarise_ends)
     means[ROWS_AVERAGED] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
     rows = table if items is None else table.assign(item=items)
-    pair_rows = _count_samples if items is None else _match_items
+    pair_rows = _match_samples if items is None else _match_items
     base = rows[rows.arm == baseline].drop(columns="arm")
     matches: dict[str, pd.DataFrame] = {}
     for arm, arm_rows in rows[rows.arm != baseline].groupby("arm", sort=False):
@@ -119,7 +119,7 @@ def _match_items(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -
     )
 
 
-def _count_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _match_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the columns of `_match_items` for independent samples, of which only failed rows are lacking."""
     rows = pd.concat({"arm": arm_rows, "base": base_rows}, names=["side"])
     values = rows[metric].where(rows.status != "failed")

@@ -27,7 +27,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
     """
     presentation = comparison.design.presentation
     scales = presentation.costs
-    has_gpu = bool(describe_devices(comparison))
+    has_gpu = bool(list_devices(comparison))
     names = [name for name in scales if has_gpu or name not in presentation.gpu_costs]
     costs = [
         {
@@ -52,7 +52,11 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
     decimals_by_cost = {}
     for name, scale in comparison.design.presentation.costs.items():
         decimals = scale.decimals or 0
-        pairs = [(own[name], base[name]) for _, own, base in costs if name in own and name in base]
+        pairs = [
+            (of_arm[name], of_base[name])
+            for _, of_arm, of_base in costs
+            if name in of_arm and name in of_base
+        ]
         subtracts = all(
             round(round(x, decimals) - round(y, decimals), decimals) == round(x - y, decimals)
             for x, y in pairs
@@ -61,7 +65,7 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
     return decimals_by_cost
 
 
-def describe_devices(comparison: Comparison) -> tuple[str, ...]:
+def list_devices(comparison: Comparison) -> tuple[str, ...]:
     """Return a phrase for each kind of GPU: "3 trials on H100, driver 570, CUDA 12.8"; () without GPUs."""
     trials = Counter(
         tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))

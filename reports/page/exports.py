@@ -11,11 +11,13 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import (
     align_columns,
+    end_sentences,
     format_csv_cell,
     format_markdown_cell,
     format_p,
     format_pipe_table,
     shorten,
+    skip_none,
 )
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
@@ -30,19 +32,20 @@ from unrolled.reports.words.sentences import (
 def make_tables(comparison: Comparison) -> dict[str, str]:
     """Return the tables by the name of their file. A table from elsewhere is not written again."""
     tables = {
-        "comparison.csv": format_comparison_csv(comparison),
-        "comparison.md": format_comparison_markdown(comparison),
+        "comparison.csv": write_comparison_csv(comparison),
+        "comparison.md": write_comparison_markdown(comparison),
     }
     if comparison.design.is_study:
-        tables["trials.csv"] = format_trials_csv(comparison)
+        tables["trials.csv"] = write_trials_csv(comparison)
     return tables
 
 
-def format_screen(comparison: Comparison) -> str:
+def write_screen(comparison: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
-    lines = [shorten(comparison.design.question or comparison.design.study, 200)]
-    if few := describe_too_few_pairs(comparison):
-        lines.append(f"{few}.")
+    lines = [
+        shorten(comparison.design.question or comparison.design.study, 200),
+        *end_sentences(describe_too_few_pairs(comparison)),
+    ]
     for view in comparison.views:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
     return "\n".join([*lines, "", *map(make_visible, list_notes(comparison))]) + "\n"
@@ -55,34 +58,23 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
     return [shorten(arm, 40), shorten(against, 40), *numbers, shorten(word, 40), shorten(remarks, 160)]
 
 
-def format_comparison_markdown(comparison: Comparison) -> str:
+def write_comparison_markdown(comparison: Comparison) -> str:
     """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
-    paragraphs = [format_markdown_cell(write_caption(comparison))]
-    if few := describe_too_few_pairs(comparison):
-        paragraphs.append(format_markdown_cell(f"{few}."))
+    too_few_pairs = end_sentences(describe_too_few_pairs(comparison))
+    paragraphs = [format_markdown_cell(text) for text in (write_caption(comparison), *too_few_pairs)]
     for view in comparison.views:
         if comparison.other_views:
             paragraphs.append(format_markdown_cell(_name_metric(view)))
         rows = [[format_markdown_cell(cell) for cell in row] for row in _format_rows(view)]
         paragraphs.append(format_pipe_table(rows).rstrip())
-    attempts = [
-        f"{sentence}."
-        for sentence in (describe_seen_data(comparison), describe_attempts(comparison))
-        if sentence
-    ]
+    attempts = end_sentences(describe_seen_data(comparison), describe_attempts(comparison))
     sentences = [*list_notes(comparison), *attempts, *list_earlier_attempts(comparison)]
     return "\n\n".join([*paragraphs, *map(format_markdown_cell, sentences)]) + "\n"
 
 
 def _name_metric(view: Comparison) -> str:
-    direction = _name_direction(view)
-    return (
-        f"{view.metric_title} ({direction} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
-    )
-
-
-def _name_direction(view: Comparison) -> str:
-    return "lower" if view.metric.lower_is_better else "higher"
+    better = f"{view.metric.better} is better"
+    return f"{view.metric_title} ({better}, δ {view.scale.format_measured_delta(view.metric.zone)})"
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -114,10 +106,8 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     seeds = arm.describe_seeds_of_mean()
     if view.stops_contrasts and arm.state:
         seeds += f" {arm.state}"
-    if arm.diverged_count:
-        seeds += f", {arm.diverged_count} diverged"
-    if arm.failed_count:
-        seeds += f", {arm.failed_count} failed"
+    lost_counts = {"diverged": arm.diverged_count, "failed": arm.failed_count}
+    seeds = ", ".join([seeds, *(f"{count} {end}" for end, count in lost_counts.items() if count)])
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
     cells = arm.name, arm.against or "–", seeds, mean
     if contrast is None:
@@ -144,7 +134,7 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     )
 
 
-def format_comparison_csv(comparison: Comparison) -> str:
+def write_comparison_csv(comparison: Comparison) -> str:
     """Return a row for each arm with all digits of its numbers; a cell without a number is empty."""
     table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
     if not comparison.design.is_study:
@@ -152,7 +142,7 @@ def format_comparison_csv(comparison: Comparison) -> str:
     return _write_csv(table)
 
 
-def format_trials_csv(comparison: Comparison) -> str:
+def write_trials_csv(comparison: Comparison) -> str:
     """Return a row for each trial that counts, failures included, with its settings and metrics.
 
     `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
@@ -168,14 +158,16 @@ def format_trials_csv(comparison: Comparison) -> str:
     for column, texts in ((STANDING, standings), (OTHER_TASK, tasks)):
         if any(texts.values()):
             rows[column] = rows.arm.map(texts)
-    absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
-    return _write_csv(rows.loc[:, ~absent] if len(rows) else rows)
+    if len(rows):
+        is_absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
+        rows = rows.loc[:, ~is_absent]
+    return _write_csv(rows)
 
 
 def write_caption(comparison: Comparison) -> str:
     """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
-        f"{', '.join(filter(None, (view.metric_title, view.scale.unit)))}, {_name_direction(view)} is better"
+        f"{', '.join(filter(None, (view.metric_title, view.scale.unit)))}, {view.metric.better} is better"
         for view in comparison.views
     )
     bases = comparison.bases_phrase
@@ -190,57 +182,65 @@ def write_caption(comparison: Comparison) -> str:
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
-    is_planned = arm.verdict is not None and comparison.design.is_study
+    base = comparison.find_base(arm).name if arm.contrast else ""
     record: dict[str, object] = {
         "arm": arm.name,
         "model": arm.measured.model,
         "changed": arm.describe_changes(),
-        "against": comparison.find_base(arm).name if arm.contrast else "",
+        "against": base,
         "parameters": arm.measured.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
         "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,
         "failed": arm.failed_count,
         "verdict": arm.verdict and arm.verdict.text,
-        "exploratory": arm.is_exploratory if is_planned else None,
-        "attempt": arm.attempt if is_planned else None,
-        "state": arm.state if comparison.design.looks else None,
+        "exploratory": None,
+        "attempt": None,
+        "state": None,
         "pairs": arm.contrast and arm.contrast.pairs,
-        "most_seeds": arm.max_seeds if comparison.design.looks else None,
+        "most_seeds": None,
     }
+    if arm.verdict and comparison.design.is_study:
+        record |= {"exploratory": arm.is_exploratory, "attempt": arm.attempt}
+    if comparison.design.looks:
+        record |= {"state": arm.state, "most_seeds": arm.max_seeds}
     for view in comparison.views:
-        cells = list_number_cells(view.arms[arm.index], view)
+        cells = make_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": arm.reason_not_compared, "witness": "; ".join(map(str, arm.shown_witnesses))}
 
 
-def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
+def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     """Return an arm's numbers by one metric, on the metric's scale.
 
-    Differences of a metric that is judged by its ratio are in per cent.
+    Differences of a metric that is judged by its ratio are in per cent. `mean` is over `mean_seeds`, and
+    `arm_mean` and `baseline_mean` are over `converged_pairs`.
     """
     contrast = arm.contrast
     verdict = arm.verdict
     second = view.scale.second_scale
-    convert = _skip_none(view.scale.convert_value)
-    change = _skip_none(view.scale.convert_difference)
+    pairs_better = contrast.pairs_better if contrast and contrast.is_paired else None
+    convert = skip_none(view.scale.convert_value)
+    change = skip_none(view.scale.convert_difference)
     cells: dict[str, Any] = {
         "mean": convert(arm.summary.mean),
         "sd": change(arm.summary.sd),
         **_name_ends("mean", arm.summary.interval, convert),
+        "mean_seeds": arm.summary.n - arm.summary.diverged,
         "median": convert(arm.summary.median),
     }
     if second:
-        cells[second.title] = _skip_none(second.convert_value)(arm.summary.mean)
+        cells[second.title] = skip_none(second.convert_value)(arm.summary.mean)
     cells |= {
         "arm_mean": convert(contrast and contrast.arm_mean),
         "baseline_mean": convert(contrast and contrast.base_mean),
+        "converged_pairs": len(contrast.differences) if contrast and contrast.is_paired else None,
         "difference": change(contrast and contrast.estimate),
         **_name_ends("difference", arm.interval, change),
         "unbiased": change(verdict and verdict.unbiased_difference),
     }
     if second:
-        ratio = _skip_none(second.convert_value)
+        ratio = skip_none(second.convert_value)
         cells["ratio"] = ratio(contrast and contrast.estimate)
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
@@ -248,7 +248,7 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p": verdict and verdict.difference_p,
         "p_same": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "better": contrast.pairs_better if contrast and contrast.is_paired else None,
+        "better": pairs_better,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,
@@ -256,21 +256,15 @@ def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     }
 
 
-def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
-    """Return a function that converts a number, and returns None for None."""
-    return lambda x: None if x is None else convert(x)
-
-
 def _name_ends(
     name: str, interval: Interval | None, convert: Callable[[Any], float | None]
 ) -> dict[str, float | None]:
     """Return the cells of an interval: {"mean_low": …, "mean_high": …, "mean_level": 0.95}."""
-    low = convert(interval and interval.low)
-    high = convert(interval and interval.high)
+    level = interval.confidence if interval else None
     return {
-        f"{name}_low": low,
-        f"{name}_high": high,
-        f"{name}_level": interval.confidence if interval else None,
+        f"{name}_low": convert(interval and interval.low),
+        f"{name}_high": convert(interval and interval.high),
+        f"{name}_level": level,
     }
 
 

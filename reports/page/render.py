@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
 from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
+from unrolled.bench.phrases import select_phrases
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
 from unrolled.reports.commits import audit, chain, gate
@@ -107,30 +107,34 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     comparison = page.comparison
     counted_results = [result for arm in comparison.arms for result in arm.measured.results.values()]
     ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
+    last_result = formats.format_day(max(ends)) if ends else ""
     spent = sum(map(measure_seconds, counted_results))
-    metrics = ", then ".join(view.metric_title for view in comparison.views)
-    facts = [f"Baseline {comparison.arms[0].name}", metrics, page.contrast_tally, page.tally]
-    if spent:
-        facts.append(f"{formats.format_duration(spent)} of training")
+    facts = {
+        f"Baseline {comparison.arms[0].name}": True,
+        ", then ".join(view.metric_title for view in comparison.views): True,
+        page.contrast_tally: True,
+        page.tally: True,
+        f"{formats.format_duration(spent)} of training": spent,
+    }
     warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
         study=comparison.design.study,
         question=comparison.design.question,
-        answer=tuple(line.removesuffix(".") for line in answer_lines(comparison)),
-        facts="; ".join(filter(None, facts)),
+        answer=tuple(line.removesuffix(".") for line in write_answer_lines(comparison)),
+        facts="; ".join(select_phrases(facts)),
         warnings=tuple(filter(None, warnings)),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
         decided_count=sum(arm.has_ended for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
-        last_result=formats.format_day(max(ends)) if ends else "",
+        last_result=last_result,
         study_hash=comparison.design.study_hash,
         largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
         page_hash=hash_page(html),
     )
 
 
-def write_index(out: Path) -> Path:
+def render_index(out: Path) -> Path:
     """Write `out`/index.html from the summaries of the pages there, with links to pages that have none.
 
     It is rewritten while pages change, so that no page is missing when several runs end at the same time.
@@ -138,12 +142,12 @@ def write_index(out: Path) -> Path:
     page = out / "index.html"
     written = None
     while (summaries := read_summaries(out)) != written:
-        save_file(page, fill_page_template("index.html", _index_context(summaries, out)))
+        save_file(page, fill_page_template("index.html", _make_index_context(summaries, out)))
         written = summaries
     return page
 
 
-def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
+def _make_index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
     """Return what the index shows: studies, the largest effect first, and links to other pages."""
     studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
     links = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
@@ -155,8 +159,8 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
 def _make_page(comparison: Comparison) -> Page:
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)
-    extras_import = comparison.design.presentation.extras_import
-    extras: Extras = resolve_name(extras_import)(comparison) if extras_import else Extras()
+    find_extras = comparison.design.presentation.find_extras
+    extras = find_extras.load()(comparison) if find_extras else Extras()
     sweeps = find_sweeps(comparison)
     environments = cost_rows.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
@@ -201,7 +205,7 @@ def _make_page(comparison: Comparison) -> Page:
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
-        devices=cost_rows.describe_devices(comparison),
+        devices=cost_rows.list_devices(comparison),
         limits=_list_limits(comparison, environments),
         declaration=caveats.describe_declaration(comparison),
         data=sorted({result.trial.data for result in _list_results(comparison)}),
@@ -243,7 +247,7 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
     return {name: scale for name, scale in scales.items() if name in metric_names}
 
 
-def answer_lines(comparison: Comparison) -> list[str]:
+def write_answer_lines(comparison: Comparison) -> list[str]:
     """Return the answer by the first metric in plain text: the lines that a page begins with."""
     if comparison.gate:
         return gate.write_gate_lines(comparison)
@@ -253,10 +257,10 @@ def answer_lines(comparison: Comparison) -> list[str]:
         return audit.write_audit_lines(comparison)
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)
-    return [_write_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]
+    return [_format_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]
 
 
-def _write_plain_text(line: Markup) -> str:
+def _format_plain_text(line: Markup) -> str:
     """Return a line of the answer without bold type; a name that has a comma is quoted."""
     return Markup(re.sub(r"<b>([^<]*,[^<]*)</b>", r"“\1”", str(line))).striptags()
 

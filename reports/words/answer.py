@@ -5,21 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from markupsafe import Markup
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import choose_form, make_visible, plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
-from unrolled.reports.formats import format_brackets, join_names, phrase_all, quote_name
+from unrolled.reports.formats import describe_all, format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.claims import Claim, list_claims
 from unrolled.reports.words.findings import Finding
 from unrolled.reports.words.headline import write_headline
 from unrolled.reports.words.means import (
     count_listed,
-    describe_order,
     format_name,
     list_first,
+    list_mean_lines,
+    list_order_lines,
     list_single_task_arms,
-    rank_all_arms,
 )
 from unrolled.reports.words.sentences import (
     describe_divergence,
@@ -42,34 +42,32 @@ def write_answer(
       the arms that are on one task alone.
     - If there are too few seeds for any verdict, all arms are ranked by their means.
     """
-    if few := describe_too_few_pairs(comparison):
-        return Markup(make_visible(few)), *rank_all_arms(comparison)
-    if order := describe_order(comparison):
-        single_task_arms = list_single_task_arms(comparison)
-        others = [claim for claim in list_claims(comparison) if claim.arm in single_task_arms]
-        return *order, *_describe_effects(_list_arm_findings(others, comparison), comparison)
+    if too_few_pairs := describe_too_few_pairs(comparison):
+        return Markup(make_visible(too_few_pairs)), *list_mean_lines(comparison)
     claims = list_claims(comparison)
+    if order_lines := list_order_lines(comparison):
+        single_task_arms = list_single_task_arms(comparison)
+        findings = _list_arm_findings([c for c in claims if c.arm in single_task_arms], comparison)
+        return *order_lines, *_list_effect_lines(findings, comparison)
     context = _choose_context(parts, comparison)
-    if not context:
-        findings = _list_arm_findings(claims, comparison)
-        lines = _describe_effects(findings, comparison)
-    else:
+    findings = _list_arm_findings(claims, comparison)
+    if context:
         findings = _list_part_findings(parts, context, comparison)
-        lines = _describe_effects(findings, comparison)
+    lines = _list_effect_lines(findings, comparison)
+    if context:
         if lines:
             lines[:0] = [Markup("{}:").format(context.capitalize())]
         keys = {part.factor.key for part in parts}
-        others = [claim for claim in claims if not keys.issuperset(claim.arm.measured.changes)]
-        if other_lines := _describe_effects(_list_arm_findings(others, comparison), comparison):
+        other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.measured.changes)]
+        if other_lines := _list_effect_lines(_list_arm_findings(other_claims, comparison), comparison):
             lines += [Markup("Other arms:"), *other_lines]
     headline = write_headline(findings, context, comparison)
-    return tuple(filter(None, [headline, *lines, *_describe_interactions(factorial, comparison)]))
+    return tuple(filter(None, [headline, *lines, *_list_interaction_lines(factorial, comparison)]))
 
 
 def _choose_context(parts: Sequence[Part], comparison: Comparison) -> str:
     """Return the context that an answer is about: if possible, the baseline's own; "" without parts."""
-    trial = comparison.arms[0].measured.example_trial
-    levels = trial.flat_settings() if trial else {}
+    levels = comparison.arms[0].settings
     has_parts_off = all(levels.get(part.factor.key) == part.factor.off for part in parts)
     contexts = sorted(CONTEXTS, key=lambda context: (context == ALONE) is not has_parts_off)
     return next((name for name in contexts if any(part.verdicts[name] for part in parts)), "")
@@ -111,7 +109,7 @@ def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[
     ]
 
 
-def _describe_interactions(factorial: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
+def _list_interaction_lines(factorial: Factorial | None, comparison: Comparison) -> Iterator[Markup]:
     """Yield a line for each pair of factors whose effects do not add up, and one that counts open pairs."""
     if factorial is None:
         return
@@ -134,20 +132,17 @@ def _describe_disagreement(verdict: Verdict, others: Iterable[tuple[Comparison, 
     """Return the effects by other metrics that contradict a verdict, such as "perplexity 13 % higher"."""
     phrases = []
     for view, other_verdict in others:
-        if other_verdict is None:
+        if other_verdict is None or other_verdict.direction is Direction.NONE:
             continue
         is_larger = verdict.size is Size.LESS and other_verdict.size is Size.MORE
-        if other_verdict.kind == verdict.kind and not is_larger:
-            continue
-        if other_verdict.direction is not Direction.NONE:
+        if other_verdict.kind != verdict.kind or is_larger:
             scale = view.scale.second_scale or view.scale
             difference = other_verdict.contrast.estimate or 0.0
-            change = scale.describe_difference(difference, other_verdict.interval)
-            phrases.append(f"{scale.title} {change}")
+            phrases.append(f"{scale.title} {scale.describe_difference(difference, other_verdict.interval)}")
     return ", ".join(phrases)
 
 
-def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
+def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
     """Return a line for each large effect and equal arm, one for effects under δ, and one for open ones."""
     equal = [
         finding
@@ -163,38 +158,44 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
         changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
-        lines += _describe_changes(changed, comparison)
+        listed = count_listed(changed)
+        lines += [_describe_change(finding, comparison) for finding in changed[:listed]]
+        lines += _list_other_change_lines(changed[listed:], comparison)
     lines += [_describe_equal(finding, comparison) for finding in equal]
-    lines += _describe_small_effects(small, comparison)
+    lines += _list_small_effect_lines(small, comparison)
     if undecided:
         metric = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
-        lines.append(Markup("Open{}: {}").format(metric, _list_findings(undecided)))
+        lines.append(Markup("Open{}: {}").format(metric, _describe_findings(undecided)))
     return lines
 
 
 def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
     """Return the line of an arm that computes what its base does: "A equals B in accuracy on all 5 seeds"."""
-    base = format_name(finding.against or comparison.arms[0].name)
-    everywhere = phrase_all(finding.verdict.contrast.pairs, comparison.design.noun)
+    everywhere = describe_all(finding.verdict.contrast.pairs, comparison.design.noun)
     return Markup("{} equals {} in {} {}{}").format(
-        finding.name, base, comparison.metric_title, everywhere, finding.remarks
+        finding.name,
+        format_name(finding.against or comparison.arms[0].name),
+        comparison.metric_title,
+        everywhere,
+        finding.remarks,
     )
 
 
-def _describe_small_effects(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
+def _list_small_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield a line for the effects under δ of each direction: "A and B are worse by less than 2 points"."""
     for direction in Direction:
         alike = [finding for finding in findings if finding.verdict.direction is direction]
         if not alike:
             continue
         if direction is Direction.NONE:
-            effect = "changes" if len(alike) == 1 else "change"
+            effect = choose_form(len(alike), "changes", "change")
         else:
-            effect = f"{'is' if len(alike) == 1 else 'are'} {direction} by"
-        yield Markup("{} {} {}").format(_list_findings(alike), effect, _describe_least(comparison, direction))
+            effect = f"{choose_form(len(alike), 'is', 'are')} {direction} by"
+        bound = _describe_bound(comparison, direction)
+        yield Markup("{} {} {}").format(_describe_findings(alike), effect, bound)
 
 
-def _describe_least(comparison: Comparison, direction: Direction) -> str:
+def _describe_bound(comparison: Comparison, direction: Direction) -> str:
     """Return the bound of a small difference: "less than 2 points"; of a ratio in either direction, both.
 
     A speed with a δ of 25 % is worse by less than 20 %, and better by less than 25 %.
@@ -202,16 +203,18 @@ def _describe_least(comparison: Comparison, direction: Direction) -> str:
     zone = comparison.metric.zone
     if direction is Direction.NONE and comparison.scale.log_factor:
         return f"by {comparison.scale.format_zone(zone)} at most"
-    rises = (direction is Direction.WORSE) == comparison.metric.lower_is_better
-    return f"less than {comparison.scale.format_delta(zone if rises else -zone)}"
+    end = comparison.metric.gain_sign * zone
+    if direction is Direction.WORSE:
+        end = -end
+    return f"less than {comparison.scale.format_delta(end)}"
 
 
-def _list_findings(findings: Sequence[Finding]) -> Markup:
+def _describe_findings(findings: Sequence[Finding]) -> Markup:
     """Return the names of findings, each with its base; after the first few, the number of the others."""
-    names = []
-    for finding in findings:
-        against = f" against {quote_name(make_visible(finding.against))}" if finding.against else ""
-        names.append(Markup("{}{}{}").format(finding.name, against, finding.remarks))
+    names = [
+        Markup("{}{}{}").format(finding.name, finding.name_base("against"), finding.remarks)
+        for finding in findings
+    ]
     return Markup(join_names(list_first(names))) + _describe_diverged(findings[count_listed(findings) :])
 
 
@@ -221,31 +224,22 @@ def _describe_diverged(others: Sequence[Finding]) -> str:
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 
-def _describe_changes(findings: Sequence[Finding], comparison: Comparison) -> list[Markup]:
-    """Return a line for each of the first arms, "A gains 20 points over B"; the others are counted."""
-    listed = count_listed(findings)
-    lines = [_describe_change(finding, comparison) for finding in findings[:listed]]
-    return [*lines, *_summarise_changes(findings[listed:], comparison)]
-
-
 def _describe_change(finding: Finding, comparison: Comparison) -> Markup:
-    """Return the line of an arm: its effect, an infinite difference, or how often its seeds diverge."""
+    """Return the line of an arm: "A gains 20 points over B", or how often its seeds diverge."""
     verdict = finding.verdict
     verb, over = _choose_verb(verdict, comparison)
-    against = f" {over} {quote_name(make_visible(finding.against))}" if finding.against else ""
     interval = _format_interval(verdict, comparison)
     remarks = finding.remarks
     if finding.has_effect:
-        size = comparison.scale.format_size(verdict.contrast.estimate or 0.0, verdict.interval)
-        effect = f"{verb} {size} {comparison.scale.difference_unit}".rstrip()
-        effect += " in the median" if verdict.contrast.uses_median else ""
+        effect = f"{verb} {finding.describe_size(comparison.scale)}"
     elif verdict.direction is not Direction.NONE:  # by an infinite difference
         effect = f"is {verdict.text}"
     else:
         effect = describe_divergence(verdict)
         interval = ""
         remarks = format_brackets(finding.evidence_remarks, finding.disagreement)
-    return Markup("{} {}{}{}{}").format(finding.name, effect, against, interval, remarks)
+    base = finding.name_base(over)
+    return Markup("{} {}{}{}{}").format(finding.name, effect, base, interval, remarks)
 
 
 def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
@@ -253,7 +247,7 @@ def _format_interval(verdict: Verdict, comparison: Comparison) -> str:
     return f", {comparison.scale.format_interval(verdict.interval, sizes=True)}" if verdict.interval else ""
 
 
-def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
+def _list_other_change_lines(findings: Sequence[Finding], comparison: Comparison) -> Iterator[Markup]:
     """Yield how many other arms have an effect in this direction, and how many only diverge."""
     changed = [finding for finding in findings if finding.has_effect]
     effects = sorted((finding.verdict.contrast.estimate or 0.0 for finding in changed), key=abs)
@@ -269,7 +263,7 @@ def _summarise_changes(findings: Sequence[Finding], comparison: Comparison) -> I
 
 def _format_count(number: int, verb: str) -> str:
     """Return a number of arms with their verb: "1 other gains", "3 others gain"."""
-    return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
+    return choose_form(number, f"1 other {verb}", f"{number} others {verb.removesuffix('s')}")
 
 
 def _choose_verb(verdict: Verdict, comparison: Comparison) -> tuple[str, str]:
@@ -278,7 +272,10 @@ def _choose_verb(verdict: Verdict, comparison: Comparison) -> tuple[str, str]:
     If higher is better, A "gains" 2 points "over" B, or "loses" 2 points "against" B. If lower is better, it
     "saves" or "costs".
     """
-    is_better = verdict.kind == Direction.BETTER
-    if comparison.metric.lower_is_better:
-        return ("saves", "over") if is_better else ("costs", "against")
-    return ("gains", "over") if is_better else ("loses", "against")
+    verbs = {
+        (Direction.BETTER, 1): ("gains", "over"),
+        (Direction.BETTER, -1): ("saves", "over"),
+        (Direction.WORSE, 1): ("loses", "against"),
+        (Direction.WORSE, -1): ("costs", "against"),
+    }
+    return verbs[Direction(verdict.kind), comparison.metric.gain_sign]

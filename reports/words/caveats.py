@@ -1,7 +1,7 @@
 """Sentences on a comparison as a whole: its progress, its declaration and its limits."""
 
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
-from unrolled.bench.phrases import join_first, plural
+from unrolled.bench.phrases import choose_form, join_first, name_seeds, plural, select_phrases
 from unrolled.bench.study_design import SEEN_PAIRS, StoppingRule
 from unrolled.bench.table_columns import IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm
@@ -33,8 +33,8 @@ def describe_decided(comparison: Comparison) -> str:
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(arm.has_ended for arm in comparison.judged_arms)
-    by = f" by {comparison.metric_title}" if comparison.other_views else ""
-    return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{by}{sizes}"
+    metric = f" by {comparison.metric_title}" if comparison.other_views else ""
+    return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{metric}{sizes}"
 
 
 def describe_seen_data(comparison: Comparison) -> str:
@@ -47,7 +47,7 @@ def describe_seen_data(comparison: Comparison) -> str:
     if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.judged_arms), "contrast")
-    whose = "its claim is" if len(exploratory) == 1 else "their claims are"
+    whose = choose_form(len(exploratory), "its claim is", "their claims are")
     return (
         f"The results of {len(exploratory)} of {contrasts} had been seen when this plan was declared: "
         f"{whose} exploratory. Fresh seeds confirm: {fresh}"
@@ -59,10 +59,9 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
     names = [arm.name for arm in comparison.judged_arms if arm.verdict and arm.verdict.is_futile]
     if not names:
         return ""
-    are = "is" if len(names) == 1 else "are"
-    last_look = max(comparison.design.looks)
+    subject = f"{plural(len(names), 'contrast')} {choose_form(len(names), 'is', 'are')}"
     return (
-        f"{plural(len(names), 'contrast')} {are} given up, as a verdict by {last_look} seeds is "
+        f"{subject} given up, as a verdict by {max(comparison.design.looks)} seeds is "
         f"unlikely: {join_first_names(names, 3)}; run again with --to-the-end to go on"
     )
 
@@ -91,22 +90,24 @@ def describe_uncounted(comparison: Comparison) -> str:
     for arm, seed in zip(rows.arm, rows.seed, strict=True):
         reason = "look is incomplete" if seed in wanted_seeds[arm] else "contrast had ended"
         seeds_by_reason[reason].add(seed)
-    return ", and ".join(
-        f"seed{'s' * (len(seeds) > 1)} {join_first([*map(str, sorted(seeds))], MOST_ARMS)}, whose {reason}"
+    phrases = {
+        f"{name_seeds(sorted(seeds), MOST_ARMS)}, whose {reason}": seeds
         for reason, seeds in seeds_by_reason.items()
-        if seeds
-    )
+    }
+    return ", and ".join(select_phrases(phrases))
 
 
 def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """Return the arms with failures: "2 of 10 diverged (95 % CI [0.025, 0.556]), 1 failed"."""
     failures = []
     for arm in comparison.arms:
-        phrases = [f"{arm.failed_count} failed"] if arm.failed_count else []
+        phrases = []
         if arm.diverged_count:
             trials = arm.done_count + arm.diverged_count
             ends = format_interval(divergence_interval(arm.diverged_count, trials), 3)
-            phrases.insert(0, f"{arm.diverged_count} of {trials} diverged (95 % CI {ends})")
+            phrases.append(f"{arm.diverged_count} of {trials} diverged (95 % CI {ends})")
+        if arm.failed_count:
+            phrases.append(f"{arm.failed_count} failed")
         if phrases:
             failures.append((arm, ", ".join(phrases)))
     return tuple(failures)
@@ -147,27 +148,25 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
     is_conditional = comparison.design.presentation.interval_clause
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
     premise = "Each task has one validation set:" if is_conditional else "If seeds share one data set,"
-    phrases = [
-        f"{premise} every {noun} is over seeds, given that set. Other data may differ.",
-        describe_nondeterminism(comparison),
-        describe_turns(comparison),
-        *(
-            f"Differences in {view.metric_title} within {format_zone(view)} were declared not to matter."
-            for view in comparison.views
-        ),
+    zones = [
+        f"Differences in {view.metric_title} within {format_zone(view)} were declared not to matter."
+        for view in comparison.views
     ]
     machine = environments.get("gpu") or environments.get("cpu") or environments.get("platform")
-    if machine:
-        phrases.append(
-            f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."
-        )
-    if comparison.is_sequential:
-        phrases += _CAVEATS_OF_LOOKS
-    if any(arm.diverged_count for arm in comparison.arms):
-        phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")
-    if any(arm.measured.marked_exploratory for arm in comparison.arms):
-        phrases.append("Arms marked exploratory suggest and do not confirm.")
-    return tuple(filter(None, phrases))
+    has_diverged = any(arm.diverged_count for arm in comparison.arms)
+    limits = {
+        f"{premise} every {noun} is over seeds, given that set. Other data may differ.": True,
+        describe_nondeterminism(comparison): True,
+        describe_turns(comparison): True,
+        **dict.fromkeys(zones, True),
+        f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere.": machine,
+        **dict.fromkeys(_CAVEATS_OF_LOOKS, comparison.is_sequential),
+        "Where seeds diverged, the mean is of the converged seeds alone.": has_diverged,
+        "Arms marked exploratory suggest and do not confirm.": any(
+            arm.measured.marked_exploratory for arm in comparison.arms
+        ),
+    }
+    return tuple(select_phrases(limits))
 
 
 OWN_LEVEL = "Each attempt errs with a chance of .05, so several attempts err more often than one"
@@ -204,9 +203,9 @@ def describe_attempts(comparison: Comparison) -> str:
     repeated = [arm for arm in comparison.judged_arms if comparison.design.earlier_attempts.get(arm.name)]
     if not repeated:
         return ""
-    were = "was" if len(repeated) == 1 else "were"
     contrasts = plural(len(comparison.judged_arms), "contrast")
-    return f"{len(repeated)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
+    subject = f"{len(repeated)} of {contrasts} {choose_form(len(repeated), 'was', 'were')}"
+    return f"{subject} planned before in this ledger. {OWN_LEVEL}"
 
 
 def describe_turns(comparison: Comparison) -> str:
@@ -225,8 +224,8 @@ def describe_missing_turns(comparison: Comparison) -> str:
 
     Each side is trained first on half of the seeds, unless results come from an earlier study.
     """
-    counts = _count_first(comparison).items()
-    arms = [name for name, (first, n) in counts if abs(2 * first - n) > max(1, n * MOST_OUT_OF_TURN)]
+    counts = _count_first(comparison)
+    arms = [name for name, (first, n) in counts.items() if abs(2 * first - n) > max(1, n * MOST_OUT_OF_TURN)]
     if not arms:
         return ""
     return (

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import partial
 
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import plural, select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import phrase_all
+from unrolled.reports.formats import describe_all, end_sentences, format_brackets
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import (
     describe_remarks,
@@ -28,22 +28,25 @@ class Claim:
     @property
     def text(self) -> str:
         """Levels, effect, interval and seeds, without the verdict and the names."""
-        decided = describe_stage(self.verdict) if self.arm.has_ended else ""
-        return ", ".join(filter(None, (_describe_contrast(self.arm, self.comparison), decided)))
+        phrases = {
+            _describe_contrast(self.arm, self.verdict, self.comparison): True,
+            describe_stage(self.verdict): self.arm.has_ended,
+        }
+        return ", ".join(select_phrases(phrases))
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
         """A phrase with the verdict and the numbers by each other metric."""
         return tuple(
-            f"{view.metric_title}: {arm.verdict.symbol} {arm.verdict.text}, {_describe_contrast(arm, view)}"
+            f"{view.metric_title}: {verdict.symbol} {verdict.text}, {_describe_contrast(arm, verdict, view)}"
             for view in self.comparison.other_views
-            if (arm := view.arms[self.arm.index]).verdict
+            if (verdict := (arm := view.arms[self.arm.index]).verdict)
         )
 
     @property
     def sentence(self) -> str:
         """The verdict, the names and the numbers by all metrics, as a sentence."""
-        standing = f" ({', '.join(self.arm.standing)})" if self.arm.standing else ""
+        standing = format_brackets(", ".join(self.arm.standing))
         sides = f"{self.arm.name} against {self.comparison.find_base(self.arm).name}{standing}"
         numbers = "; ".join((self.text, *self.other_metrics))
         return f"{self.verdict.symbol} {self.verdict.label} — {sides}: {numbers}."
@@ -65,39 +68,33 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
     )
 
 
-def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
+def _describe_contrast(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the numbers of a contrast: levels of base → arm, effect, interval, pairs better, state."""
-    contrast = arm.contrast
-    if contrast is None:
-        return arm.reason_not_compared
+    contrast = verdict.contrast
     if contrast.all_tied:
-        alike = f"the same {phrase_all(contrast.pairs, comparison.design.noun)}"
+        alike = f"the same {describe_all(contrast.pairs, comparison.design.noun)}"
         return ", ".join(filter(None, (alike, describe_remarks(arm, comparison))))
     phrases = []
-    show = partial(comparison.scale.format_difference, interval=arm.interval, sign=True)
+    scale = comparison.scale
     if contrast.estimate is not None:
-        median = "median " if contrast.uses_median else ""
-        phrases = [
-            "" if median else comparison.scale.format_change(contrast.base_mean, contrast.arm_mean),
-            f"{median}{comparison.scale.describe_difference(contrast.estimate, arm.interval)}",
-            comparison.scale.format_interval(arm.interval),
-            describe_unbiased(arm.verdict, show) if arm.verdict else "",
-        ]
-        if second := comparison.scale.second_scale:
+        show = partial(scale.format_difference, interval=verdict.interval, sign=True)
+        difference = scale.describe_difference(contrast.estimate, verdict.interval)
+        levels = scale.format_change(contrast.base_mean, contrast.arm_mean)
+        phrases = [f"median {difference}"] if contrast.uses_median else [levels, difference]
+        phrases += [scale.format_interval(verdict.interval), describe_unbiased(verdict, show)]
+        if second := scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
-    phrases += [
-        f"better on {contrast.pairs_better} of {plural(contrast.pairs, comparison.design.noun)}"
-        if contrast.is_paired
-        else "",
-        describe_remarks(arm, comparison),
-    ]
+    if contrast.is_paired:
+        pairs = plural(contrast.pairs, comparison.design.noun)
+        phrases.append(f"better on {contrast.pairs_better} of {pairs}")
+    phrases.append(describe_remarks(arm, comparison))
     return ", ".join(filter(None, phrases))
 
 
 def write_claims(comparison: Comparison) -> tuple[str, ...]:
     """Return a sentence for each contrast, after one on too few pairs if there are."""
-    few = describe_too_few_pairs(comparison)
-    return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(comparison)))
+    sentences = [claim.sentence for claim in list_claims(comparison)]
+    return *end_sentences(describe_too_few_pairs(comparison)), *sentences
 
 
 def find_largest_effect(comparison: Comparison) -> float:

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import groupby
 
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.bench.metric import FEWEST_SEEDS, is_reproducible
+from unrolled.bench.metric import FEWEST_SEEDS, is_quality_name
 from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
@@ -38,8 +38,9 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         describe_perfect_arms(comparison),
         *comparison.design.doubts,
         *list_skewed_contrasts(comparison),
+        describe_missing_turns(comparison),
+        describe_mixed_machines(comparison),
     ]
-    phrases += [describe_missing_turns(comparison), describe_mixed_machines(comparison)]
     return tuple(filter(None, phrases))
 
 
@@ -71,17 +72,17 @@ def describe_one_run_arms(comparison: Comparison) -> str:
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
     judged = comparison.views
-    views = [view for view in judged if view.metric.is_quality and is_reproducible(view.metric.name)]
+    views = [view for view in judged if view.metric.is_quality and is_quality_name(view.metric.name)]
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
         seeds = [seed for seed, result in arm.measured.results.items() if result.done]
-        has_equal_fingerprints = have_equal_fingerprints(arm.measured, seeds, comparison.design)
-        is_one_value = values and arm.done_count >= FEWEST_SEEDS and has_equal_fingerprints
+        is_perfect = values and all(metric.are_best(numbers) for metric, numbers in values)
         if (
-            is_one_value
+            is_perfect
             and arm.measured.uses_seed
-            and all(metric.are_best(numbers) for metric, numbers in values)
+            and arm.done_count >= FEWEST_SEEDS
+            and have_equal_fingerprints(arm.measured, seeds, comparison.design)
         ):
             perfect.append(arm.name)
     if not perfect:
@@ -94,17 +95,12 @@ def describe_perfect_arms(comparison: Comparison) -> str:
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences, by metric, on contrasts whose values are skewed, or too few to show it."""
-    views = comparison.views
-    clauses = [f" in {view.metric_title}" if len(views) > 1 else "" for view in views]
-    return tuple(
-        sentence
-        for view, clause in zip(views, clauses, strict=True)
-        for sentence in _list_skewed_by_metric(view, clause)
-    )
+    return tuple(sentence for view in comparison.views for sentence in _list_skewed_by_metric(view))
 
 
-def _list_skewed_by_metric(comparison: Comparison, by: str) -> tuple[str, ...]:
-    """Return the sentences of `list_skewed_contrasts` on one metric, which `by` names."""
+def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
+    """Return the sentences of `list_skewed_contrasts` on one metric."""
+    clause = f" in {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
     whose = "pairs" if comparison.design.pairing_column else "values"
     skewed = []
     too_few = []
@@ -112,27 +108,22 @@ def _list_skewed_by_metric(comparison: Comparison, by: str) -> tuple[str, ...]:
     for arm in comparison.arms_with_contrast:
         contrast = arm.contrast
         verdict = arm.verdict
-        if contrast and verdict and contrast.is_skewed:
-            values = plural(contrast.skewness_count, comparison.design.noun)
-            sides = make_visible(arm.name)
+        if contrast is None or verdict is None:
+            continue
+        sides = make_visible(arm.name)
+        values = plural(contrast.skewness_count, comparison.design.noun)
+        if contrast.is_skewed:
             if isinstance(contrast, Unpaired):  # the skewness belongs to one of the two sides
                 sides += f" against {make_visible(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
-        elif (
-            isinstance(contrast, Unpaired)
-            and verdict
-            and verdict.makes_claim
-            and contrast.has_unequal_spreads
-        ):
-            unequal.append(make_visible(arm.name))
-        elif contrast and verdict and verdict.makes_claim and contrast.hides_skewness:
-            too_few.append(
-                f"{make_visible(arm.name)} ({plural(contrast.skewness_count, comparison.design.noun)})"
-            )
+        elif verdict.makes_claim and isinstance(contrast, Unpaired) and contrast.has_unequal_spreads:
+            unequal.append(sides)
+        elif verdict.makes_claim and contrast.hides_skewness:
+            too_few.append(f"{sides} ({values})")
     sentences = {
-        f"{whose} skewed{by}": skewed,
+        f"{whose} skewed{clause}": skewed,
         "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
-        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{by}": too_few,
+        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{clause}": too_few,
     }
     return tuple(
         f"{doubt}: {join_first(arms, MOST_ARMS)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from unrolled.reports.formats import format_brackets
+from unrolled.bench.phrases import make_visible, select_phrases
+from unrolled.reports.formats import format_brackets, quote_name
+from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.words.sentences import describe_diverged, describe_lost, find_absolute_difference
 
@@ -30,10 +32,13 @@ class Finding(NamedTuple):
     def evidence_remarks(self) -> str:
         """Remarks on the evidence: "exploratory, provisional, 3 pairs lost", or what keeps it open."""
         verdict = self.verdict
-        lost = describe_lost(verdict.contrast) if verdict.makes_claim and verdict.contrast.lost_count else ""
-        skewed = "the pairs are skewed" if verdict.open_by_skewness else ""
-        provisional = "provisional" if verdict.provisional else ""
-        return ", ".join(filter(None, (*self.standing, provisional, lost, verdict.halt_reason or skewed)))
+        remarks = {
+            "provisional": verdict.provisional,
+            describe_lost(verdict.contrast): verdict.makes_claim,
+            verdict.halt_reason: True,
+            "the pairs are skewed": verdict.open_by_skewness and not verdict.halt_reason,
+        }
+        return ", ".join([*self.standing, *select_phrases(remarks)])
 
     @property
     def remarks(self) -> str:
@@ -43,5 +48,15 @@ class Finding(NamedTuple):
     @property
     def has_effect(self) -> bool:
         """True if a direction is shown, and its size is a number."""
-        size = find_absolute_difference(self.verdict)
-        return self.verdict.direction is not Direction.NONE and math.isfinite(size)
+        has_size = math.isfinite(find_absolute_difference(self.verdict))
+        return self.verdict.direction is not Direction.NONE and has_size
+
+    def name_base(self, preposition: str) -> str:
+        """Return the arm that it is compared with, such as " over B"; "" for the baseline."""
+        return f" {preposition} {quote_name(make_visible(self.against))}" if self.against else ""
+
+    def describe_size(self, scale: Scale) -> str:
+        """Return its difference without a direction: "20 points", "0.01 in the median"."""
+        size = scale.format_size(self.verdict.contrast.estimate or 0.0, self.verdict.interval)
+        size = f"{size} {scale.difference_unit}".rstrip()
+        return f"{size} in the median" if self.verdict.contrast.uses_median else size

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from unrolled.reports.compare.compared_arm import ComparedArm
+from unrolled.bench.phrases import choose_form, select_phrases
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
 from unrolled.reports.words.findings import Finding
 from unrolled.reports.words.means import (
+    describe_arm_mean,
+    describe_means,
     find_grid_lines,
     format_name,
     list_first,
-    list_means,
-    phrase_mean,
     rank_named_arms,
 )
 from unrolled.reports.words.sentences import describe_divergence, describe_sizes, find_absolute_difference
@@ -34,10 +34,11 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
     Arms are ranked only once a contrast is decided.
     """
-    if lines := _list_decided_grid_lines(findings, comparison):
+    is_decided = any(finding.verdict.makes_claim for finding in findings)
+    if is_decided and (lines := find_grid_lines(comparison)):
         best_arms = [named_arm for line in lines for named_arm in rank_named_arms(line, comparison)[:1]]
         return Markup("The best mean of each line: {}").format(
-            list_means(rank_named_arms(best_arms, comparison), comparison)
+            describe_means(rank_named_arms(best_arms, comparison), comparison)
         )
     is_ladder = any(finding.against for finding in findings)
     gains = [
@@ -46,69 +47,68 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
         if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.other_task)
     ]
     gains.sort(key=lambda finding: -find_absolute_difference(finding.verdict))
-    means = _list_headline_means(comparison, with_best_arm=is_ladder and bool(gains))
+    means = _describe_headline_means(comparison, with_best_arm=is_ladder and bool(gains))
     if not means or not findings:
         return means
     if gains and (context or is_ladder):
-        base = format_name(gains[0].against or comparison.arms[0].name)
-        over = Markup(" over {}").format(base) if is_ladder else f" {context}"
+        place = context
+        noun = "parts"
+        if is_ladder:
+            place = Markup("over {}").format(format_name(gains[0].against or comparison.arms[0].name))
+            noun = "contrasts"
         gain = _describe_gain(gains[0], comparison) + _format_remarks(gains[0])
-        scope = _describe_scope(gains[0], findings, comparison, "parts" if context else "contrasts")
-        return Markup("{}{} shows the largest gain{}: {}; {}").format(scope, gains[0].name, over, gain, means)
+        scope = _describe_scope(gains[0], findings, comparison, noun)
+        return Markup("{}{} shows the largest gain {}: {}; {}").format(
+            scope, gains[0].name, place, gain, means
+        )
     if gains:
-        return _describe_pair(gains[0], means, comparison) + _list_other_gains(gains[1:])
+        return _describe_pair(gains[0], means, comparison) + _describe_other_gains(gains[1:])
     if len(findings) == 1 and not context and not is_ladder:
         return _describe_pair(findings[0], means, comparison)
-    return Markup("{}; {}").format(_count_no_gains(findings, context, comparison), means)
+    return Markup("{}; {}").format(_describe_no_gains(findings, context, comparison), means)
 
 
-def _list_decided_grid_lines(
-    findings: Sequence[Finding], comparison: Comparison
-) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
-    """Return the lines of a grid once a contrast is decided; [] before, and without a grid."""
-    is_decided = any(finding.verdict.makes_claim for finding in findings)
-    return find_grid_lines(comparison) if is_decided else []
-
-
-def _list_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
+def _describe_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
     """Return the mean of the baseline, and with `with_best_arm` before it that of the best arm."""
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
     ranked = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
-    shown = [
+    named_arms = [
         (name, arm)
         for rank, (name, arm) in enumerate(ranked)
         if arm.index == 0 or (with_best_arm and rank == 0)
     ]
-    return list_means(shown, comparison, count_seeds=with_best_arm)
+    return describe_means(named_arms, comparison, count_seeds=with_best_arm)
 
 
-def _list_other_gains(gains: Sequence[Finding]) -> Markup:
+def _describe_other_gains(gains: Sequence[Finding]) -> Markup:
     """Return the arms that are better beside the first: "; A and B are better, too"; "" for none."""
     if not gains:
         return Markup("")
-    verb = "is" if len(gains) == 1 else "are"
+    verb = choose_form(len(gains), "is", "are")
     names = [
         Markup("{}{}").format(finding.name, format_brackets(finding.evidence_remarks)) for finding in gains
     ]
     return Markup("; {} {} better, too").format(Markup(join_names(list_first(names))), verb)
 
 
-def _count_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
+def _describe_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return how many findings there are of each kind: "No arm is shown to be better: 2 worse, 1 open"."""
     has_gain_on_other_task = any(finding.verdict.direction is Direction.BETTER for finding in findings)
-    counted = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
-    kinds = Counter(map(_name_kind, counted))
-    provisional = Counter(_name_kind(finding) for finding in counted if finding.verdict.provisional)
+    no_gains = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
+    kinds = Counter(map(_name_kind, no_gains))
+    provisional = Counter(_name_kind(finding) for finding in no_gains if finding.verdict.provisional)
     counts = []
     for kind in filter(kinds.get, NO_GAIN):
-        remark = f"{provisional[kind]} provisional" if provisional[kind] else ""
-        counts.append(f"{kinds[kind]} {kind}{format_brackets(remark)}")
+        remarks = select_phrases({f"{provisional[kind]} provisional": provisional[kind]})
+        counts.append(f"{kinds[kind]} {kind}{format_brackets(*remarks)}")
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
-    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name))
+    task = _name_baseline_task(comparison) if has_gain_on_other_task else ""
     start = f"By {comparison.metric_title}, no" if _has_gain_elsewhere(comparison) else "No"
-    return Markup("{} {}{}: {}").format(
-        start, rivals, task if has_gain_on_other_task else "", ", ".join(counts) or "none is compared"
-    )
+    return Markup("{} {}{}: {}").format(start, rivals, task, ", ".join(counts) or "none is compared")
+
+
+def _name_baseline_task(comparison: Comparison) -> Markup:
+    return Markup(" on {}’s task").format(format_name(comparison.arms[0].name))
 
 
 def _format_remarks(finding: Finding) -> str:
@@ -132,16 +132,17 @@ def _name_kind(finding: Finding) -> str:
 
 def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Comparison, noun: str) -> Markup:
     """Return the group in which the first shows the largest gain: "Of the decided parts, "; "" for all."""
-    sign = -1 if comparison.metric.lower_is_better else 1
 
     def measure_gain(finding: Finding) -> float:
-        return sign * (finding.verdict.contrast.estimate or 0.0)
+        return comparison.metric.gain_sign * (finding.verdict.contrast.estimate or 0.0)
 
     larger = [finding for finding in findings if measure_gain(finding) > measure_gain(first)]
+    if not larger:
+        return Markup("")
     decided = "decided " if any(not finding.verdict.makes_claim for finding in larger) else ""
     has_other_task = any(finding.other_task for finding in larger)
-    task = Markup(" on {}’s task").format(format_name(comparison.arms[0].name)) if has_other_task else ""
-    return Markup("Of the {}{}{}, ").format(decided, noun, task) if larger else Markup("")
+    task = _name_baseline_task(comparison) if has_other_task else ""
+    return Markup("Of the {}{}{}, ").format(decided, noun, task)
 
 
 def _describe_pair(finding: Finding, means: Markup, comparison: Comparison) -> Markup:
@@ -158,7 +159,7 @@ def _describe_pair(finding: Finding, means: Markup, comparison: Comparison) -> M
             claim = f"is {_describe_gain(finding, comparison)}"
         return Markup("{}; {} {}{}").format(means, finding.name, claim, _format_remarks(finding))
     decimals = comparison.scale.count_value_decimals(contrast.base_mean, contrast.arm_mean)
-    level = phrase_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
+    level = describe_arm_mean(comparison.scale.format_value(contrast.arm_mean, decimals), comparison)
     base_level = comparison.scale.format_value(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].name)
     claim = _describe_gain(finding, comparison) + _format_remarks(finding)
@@ -168,12 +169,9 @@ def _describe_pair(finding: Finding, means: Markup, comparison: Comparison) -> M
 def _describe_gain(finding: Finding, comparison: Comparison) -> str:
     """Return a difference and its seeds: "better by 0.010 over 20 seeds, maybe by less than δ"."""
     verdict = finding.verdict
-    contrast = verdict.contrast
-    seeds = describe_sizes(contrast, comparison.design.noun)
+    seeds = describe_sizes(verdict.contrast, comparison.design.noun)
     if not finding.has_effect:  # a difference without a size is infinite
         return f"{verdict.text} over {seeds}" if verdict.makes_claim else f"open after {seeds}"
-    scale = comparison.scale
-    size = f"{scale.format_size(contrast.estimate or 0.0, verdict.interval)} {scale.difference_unit}".rstrip()
-    median = " in the median" if contrast.uses_median else ""
+    size = finding.describe_size(comparison.scale)
     remark = {Size.MORE: "", Size.LESS: ", which is less than δ", Size.UNSETTLED: ", maybe by less than δ"}
-    return f"{verdict.direction} by {size}{median} over {seeds}{remark[verdict.size]}"
+    return f"{verdict.direction} by {size} over {seeds}{remark[verdict.size]}"

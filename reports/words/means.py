@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from markupsafe import Markup
 
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import choose_form, make_visible, plural, select_phrases
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
@@ -20,7 +20,7 @@ Key = frozenset[tuple[str, Scalar]]  # the settings of an arm without those of i
 Arms = Mapping[Key, ComparedArm]  # the arms of one task
 
 
-def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
+def list_order_lines(comparison: Comparison) -> tuple[Markup, ...]:
     """Return sentences on whether arms keep their order from task to task.
 
     There are none unless a study has at least two arms on several tasks.
@@ -31,10 +31,10 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
         return ()
     arms = {key: arm.measured for key, arm in next(iter(tasks.values())).items() if key in shared}
     titles = [measured.title for measured in arms.values()]
-    names = {
-        key: format_name(measured.title if titles.count(measured.title) == 1 else measured.name)
-        for key, measured in arms.items()
-    }
+    names = {}
+    for key, measured in arms.items():
+        has_own_title = titles.count(measured.title) == 1
+        names[key] = format_name(measured.title if has_own_title else measured.name)
     directions = _judge_order(tasks, list(names), comparison)
     directed = {Direction.BETTER, Direction.WORSE}
     stable = [
@@ -44,27 +44,23 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     ]
     reversed_pairs = [pair for pair, by_task in directions.items() if directed <= set(by_task)]
     unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
-    verb = "is shown to keep its" if len(stable) == 1 else "are shown to keep their"
+    verb = choose_form(len(stable), "is shown to keep its", "are shown to keep their")
     marks = _list_order_marks(tasks, comparison, makes_claim=bool(stable))
-    phrases = [
-        Markup(
-            f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task"
-            f"{format_brackets(', '.join(marks))}"
-        )
-    ]
-    if reversed_pairs:
-        phrases.append(Markup("{} change places").format(_list_pairs(reversed_pairs, names)))
-    if unclear:
-        unsure = Markup("Which is better is not shown on every task for {}")
-        phrases.append(unsure.format(_list_pairs(unclear, names)))
-    means = [
-        Markup("On {} {}").format(
-            task,
-            list_means(rank_named_arms([(names[key], by_key[key]) for key in names], comparison), comparison),
-        )
-        for task, by_key in tasks.items()
-    ]
-    return *phrases, *means
+    kept_order = Markup(
+        f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task"
+        f"{format_brackets(', '.join(marks))}"
+    )
+    unsure = Markup("Which is better is not shown on every task for {}")
+    phrases = {
+        kept_order: True,
+        Markup("{} change places").format(_join_pairs(reversed_pairs, names)): reversed_pairs,
+        unsure.format(_join_pairs(unclear, names)): unclear,
+    }
+    means = []
+    for task, by_key in tasks.items():
+        ranked = rank_named_arms([(names[key], by_key[key]) for key in names], comparison)
+        means.append(Markup("On {} {}").format(task, describe_means(ranked, comparison)))
+    return *select_phrases(phrases), *means
 
 
 def _list_order_marks(tasks: Mapping[str, Arms], comparison: Comparison, *, makes_claim: bool) -> list[str]:
@@ -72,10 +68,10 @@ def _list_order_marks(tasks: Mapping[str, Arms], comparison: Comparison, *, make
     arms = [arm for by_key in tasks.values() for arm in by_key.values()]
     is_short = len(comparison.design.first_look_seeds) < CLAIM_SEEDS
     is_provisional = is_short or any(arm.verdict.provisional for arm in arms if arm.verdict)
-    return [*merge_standings(arms), *(["provisional"] if makes_claim and is_provisional else [])]
+    return [*merge_standings(arms), *select_phrases({"provisional": makes_claim and is_provisional})]
 
 
-def _list_pairs(pairs: Sequence[tuple[Key, Key]], names: Mapping[Key, Markup]) -> Markup:
+def _join_pairs(pairs: Sequence[tuple[Key, Key]], names: Mapping[Key, Markup]) -> Markup:
     """Return pairs of arms by name: "A and B; A and C"; after the first few, the number of the others."""
     pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
     return Markup("; ").join(list_first(pair_names))
@@ -120,13 +116,13 @@ def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     return tasks
 
 
-def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
+def list_mean_lines(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
     for group in comparison.task_groups:
         arms = [arm for arm in group if arm.index == 0 or not arm.measured.repeats_baseline]
         if ranked := rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
-            yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
+            yield Markup("{}{}").format(other_task, describe_means(ranked, comparison))
 
 
 def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
@@ -135,8 +131,10 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     for arm in comparison.arms:
         if arm.contrast and not arm.measured.repeats_baseline:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
-    grid = len(lines) > 1 and all(len(line) > 2 and not line[0].gets_verdict for line in lines.values())
-    return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()] if grid else []
+    is_grid = len(lines) > 1 and all(len(line) > 2 and not line[0].gets_verdict for line in lines.values())
+    if not is_grid:
+        return []
+    return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()]
 
 
 def rank_named_arms(
@@ -148,7 +146,7 @@ def rank_named_arms(
     return [(names[arm.index], arm) for arm in ranked]
 
 
-def list_means(
+def describe_means(
     named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison, *, count_seeds: bool = False
 ) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
@@ -158,25 +156,29 @@ def list_means(
     decimals = 0 if comparison.scale.mean_phrase else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
     means = [comparison.scale.format_value(arm.summary.mean, decimals) for _, arm in named_arms]
-    means[:1] = [phrase_mean(mean, comparison) for mean in means[:1]]
+    means[:1] = [describe_arm_mean(mean, comparison) for mean in means[:1]]
     if len(set(numbers)) > 1 or count_seeds:
         means = [
             f"{mean} over {plural(n, comparison.design.noun)}" for mean, n in zip(means, numbers, strict=True)
         ]
-    diverged = [
-        f" ({arm.summary.diverged} of {arm.summary.n} diverged)" if arm.summary.diverged else ""
-        for _, arm in named_arms
-    ]
-    phrases = zip(named_arms, means, diverged, strict=True)
-    return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
+    phrases = []
+    for (name, arm), mean in zip(named_arms, means, strict=True):
+        remarks = select_phrases(
+            {f"{arm.summary.diverged} of {arm.summary.n} diverged": arm.summary.diverged}
+        )
+        phrases.append(Markup("{} {}{}").format(name, mean, format_brackets(*remarks)))
+    return Markup(", ").join(phrases)
 
 
-def phrase_mean(mean: str, comparison: Comparison) -> str:
+def describe_arm_mean(mean: str, comparison: Comparison) -> str:
     """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
     if comparison.scale.mean_phrase:
         return comparison.scale.mean_phrase.format(mean)
-    is_plural = re.search("[^s]s$", comparison.metric_title) is not None  # hits, but not loss
-    article = "" if is_plural else "an " if comparison.metric_title[:1] in "aeiou" else "a "
+    article = "a "
+    if re.search("[^s]s$", comparison.metric_title):  # hits, but not loss
+        article = ""
+    elif comparison.metric_title.startswith(tuple("aeiou")):
+        article = "an "
     return f"has {article}{comparison.metric_title} of {mean}"
 
 
@@ -188,8 +190,9 @@ def format_name(name: str) -> Markup:
 def list_first(names: Sequence[Markup]) -> list[Markup]:
     """Return the first names and, in place of the others, their number: [a, b, …, "3 others"]."""
     listed = count_listed(names)
-    others = [Markup(f"{len(names) - listed} others")] if len(names) > listed else []
-    return [*names[:listed], *others]
+    if listed >= len(names):
+        return [*names]
+    return [*names[:listed], Markup(f"{len(names) - listed} others")]
 
 
 def count_listed(things: Sequence[object]) -> int:

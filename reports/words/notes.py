@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import plural, select_phrases
 from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
@@ -20,7 +20,7 @@ STOPPED = (
     "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
 )
 UNPAIRED = (
-    " Rows are not paired (Welch's test and a permutation test). If rows of two arms share a seed or a "
+    "Rows are not paired (Welch's test and a permutation test). If rows of two arms share a seed or a "
     "document, name its column with --pair. Row numbers make no pairs."
 )
 FOLDS = (
@@ -53,69 +53,56 @@ NOT_KNOWN = (
 
 def list_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
-    correction = f"by Holm over all {'declared ' if comparison.design.is_study else ''}contrasts"
+    family = "declared contrasts" if comparison.design.is_study else "contrasts"
+    correction = f"by Holm over all {family}"
     if any(arm.measured.marked_exploratory for arm in comparison.arms):
         correction += ", for exploratory arms by Benjamini–Hochberg"
     test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
-    warnings = []
-    if not comparison.has_too_few_pairs and any(
-        arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
-    ):
-        warnings.append(FEW)
-    if any(arm.is_one_run for arm in comparison.arms):
-        warnings.append(f"WARNING: {describe_one_run_arms(comparison)}.")
-    if perfect := describe_perfect_arms(comparison):
-        warnings.append(f"WARNING: {perfect}.")
-    aa_checks = []
-    if not comparison.has_too_few_pairs:
-        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
-        aa_checks = [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
-    if not comparison.design.is_study:
-        return _list_foreign_notes(comparison, test, [*warnings, *aa_checks])
-    notes = [test, *warnings]
-    if comparison.is_sequential:
-        notes.append(STOPPED)
-    return [*notes, *aa_checks]
+    arms = [] if comparison.has_too_few_pairs else comparison.arms_with_contrast
+    contrasts = [arm.contrast for arm in arms if arm.contrast]
+    one_run = describe_one_run_arms(comparison)
+    perfect = describe_perfect_arms(comparison)
+    warnings = {
+        FEW: any(contrast.pairs < FEWEST_SEEDS for contrast in contrasts),
+        f"WARNING: {one_run}.": one_run,
+        f"WARNING: {perfect}.": perfect,
+        STOPPED: comparison.is_sequential,
+    }
+    aa_checks = [f"{describe_aa_check(arm.contrast)}." for arm in arms if arm.contrast and not arm.verdict]
+    notes = [*select_phrases(warnings), *aa_checks]
+    return [test, *notes] if comparison.design.is_study else _list_foreign_notes(comparison, test, notes)
 
 
 def _list_foreign_notes(comparison: Comparison, test: str, warnings: Sequence[str]) -> list[str]:
     """Return the notes on a table from elsewhere; the first is `test`, the last what cannot be known."""
     unpaired = {arm.name: _find_rows_without_partner(arm, comparison) for arm in comparison.arms}
-    notes = [
-        test
-        + (
-            f" Pairs are rows of the same {comparison.design.pairing_column}."
-            if comparison.design.pairing_column
-            else UNPAIRED
-        )
+    pairing = UNPAIRED
+    if comparison.design.pairing_column:
+        pairing = f"Pairs are rows of the same {comparison.design.pairing_column}."
+    has_diverged = any(arm.diverged_count for arm in comparison.arms)
+    has_independent_pairs = comparison.design.pairing_column and not comparison.design.test_share
+    notes = {
+        f"{test} {pairing}": True,
+        comparison.design.averaging_note: True,
+        FOLDS: comparison.design.test_share,
+        ONLY_FIRST_LOOK: FIRST_LOOK in comparison.table,
+        **dict.fromkeys(warnings, True),
+        DIVERGED: has_diverged and has_independent_pairs,
+        DIVERGED_DEPENDENT: has_diverged and not has_independent_pairs,
+        LOST_RUNS_COUNT_AGAINST: any(arm.failed_count or unpaired[arm.name] for arm in comparison.arms),
+    }
+    doubts = [*comparison.design.doubts, *list_skewed_contrasts(comparison)]
+    return [
+        *select_phrases(notes),
+        *(f"WARNING: {sentence}." for sentence in doubts),
+        *(
+            f"{name}: {plural(len(rows), 'row')} without a partner: {comparison.design.pairing_column} "
+            f"{join_first_names(rows, MOST_ROWS)}"
+            for name, rows in unpaired.items()
+            if rows
+        ),
+        NOT_KNOWN,
     ]
-    if comparison.design.averaging_note:
-        notes.append(comparison.design.averaging_note)
-    if comparison.design.test_share:
-        notes.append(FOLDS)
-    if FIRST_LOOK in comparison.table:
-        notes.append(ONLY_FIRST_LOOK)
-    notes += warnings
-    if any(arm.diverged_count for arm in comparison.arms):
-        notes.append(
-            DIVERGED
-            if comparison.design.pairing_column and not comparison.design.test_share
-            else DIVERGED_DEPENDENT
-        )
-    if any(arm.failed_count or unpaired[arm.name] for arm in comparison.arms):
-        notes.append(LOST_RUNS_COUNT_AGAINST)
-    notes += [
-        f"WARNING: {sentence}."
-        for sentence in (*comparison.design.doubts, *list_skewed_contrasts(comparison))
-    ]
-    notes += [_describe_unpaired(name, labels, comparison) for name, labels in unpaired.items() if labels]
-    return [*notes, NOT_KNOWN]
-
-
-def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) -> str:
-    number = plural(len(labels), "row")
-    column = comparison.design.pairing_column
-    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, MOST_ROWS)}"
 
 
 def _find_rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import choose_form, plural, select_phrases
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
+from unrolled.reports.formats import describe_all, format_count, format_number, format_p
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.error_contrasts import Unpaired
@@ -16,7 +16,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, min
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
 
-def write_verdict_sentence(
+def describe_verdict(
     verdict: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
 ) -> str:
     """Return a verdict as a sentence: "▲ better by more than δ — A against B: …", with names unescaped.
@@ -33,14 +33,16 @@ def write_verdict_sentence(
         test = f"within {zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
     signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
     effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
-    phrases = [
-        *([f"the same value {phrase_all(contrast.pairs, 'seed')}"] if contrast.all_tied else effect),
-        _describe_lost_pairs(contrast),
-        describe_stage(verdict),
-        "" if verdict.makes_claim or verdict.is_futile else _describe_power(contrast, scale),
-        f"provisional under {CLAIM_SEEDS} seeds" if verdict.provisional else "",
-    ]
-    return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(filter(None, phrases))}."
+    if contrast.all_tied:
+        effect = [f"the same value {describe_all(contrast.pairs, 'seed')}"]
+    remarks = {
+        _describe_lost_pairs(contrast): True,
+        describe_stage(verdict): True,
+        _describe_power(verdict, scale): True,
+        f"provisional under {CLAIM_SEEDS} seeds": verdict.provisional,
+    }
+    phrases = [*filter(None, effect), *select_phrases(remarks)]
+    return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(phrases)}."
 
 
 def describe_divergence(verdict: Verdict) -> str:
@@ -56,8 +58,7 @@ def describe_diverged(contrast: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
     if not (contrast.arm_diverged or contrast.base_diverged):
         return ""
-    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
-    arm_size, base_size = sizes
+    arm_size, base_size = _find_sizes(contrast)
     return f"diverged {contrast.arm_diverged} of {arm_size} against {contrast.base_diverged} of {base_size}"
 
 
@@ -75,12 +76,10 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
     seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
+    if verdict.has_ended and verdict.makes_claim:
+        return f"decided at {seeds}"
     if verdict.has_ended:
-        return (
-            f"decided at {seeds}"
-            if verdict.makes_claim
-            else f"open at {seeds}, where {first_metric} was decided"
-        )
+        return f"open at {seeds}, where {first_metric} was decided"
     if contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
     return f"{_name_open_part(verdict, first_metric)}open after {seeds}"
@@ -103,20 +102,15 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
     if not contrast.pairs:
         return "no seed in common"
     show = partial(scale.format_measured, sign=True)
-    ends = (
-        f", {verdict.interval.percent} CI {scale.format_interval_cell(verdict.interval)}"
-        if verdict.interval
-        else ""
-    )
-    effect = f"{show(contrast.estimate)}{ends} over seeds"
+    effect = show(contrast.estimate)
+    if verdict.interval:
+        effect += f", {verdict.interval.percent} CI {scale.format_interval_cell(verdict.interval)}"
+    effect += " over seeds"
     if not contrast.uses_median:
         return "; ".join(filter(None, (effect, describe_unbiased(verdict, show))))
-    mean = (
-        ""
-        if contrast.mean_difference is None
-        else f"; given convergence the mean is {show(contrast.mean_difference)}"
-    )
-    return f"median {effect}{mean}"
+    if contrast.mean_difference is None:
+        return f"median {effect}"
+    return f"median {effect}; given convergence the mean is {show(contrast.mean_difference)}"
 
 
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
@@ -133,28 +127,48 @@ def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
 
 def describe_sizes(contrast: Contrast, noun: str) -> str:
     """Return the number of pairs, or of the rows of both sides: "20 seeds", "9 and 14 rows"."""
-    sizes = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs,)
-    numbers = [str(n) for n in dict.fromkeys(sizes)]
-    return f"{' and '.join(numbers)} {noun}{'' if numbers == ['1'] else 's'}"
+    arm_size, base_size = _find_sizes(contrast)
+    if arm_size == base_size:
+        return plural(arm_size, noun)
+    return f"{arm_size} and {base_size} {noun}s"
+
+
+def _find_sizes(contrast: Contrast) -> tuple[int, int]:
+    """Return the number of rows of the arm and of its base; of pairs, their number twice."""
+    return contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
 
 
 def describe_lost(contrast: Contrast) -> str:
-    """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 2, its baseline's 1"."""
-    lacks = f", the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
-    is_known = contrast.arm_lacks + contrast.base_lacks >= contrast.lost_count  # not if a run was copied
+    """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 2, its baseline's 1".
+
+    Returns "" if none was.
+    """
+    if not contrast.lost_count:
+        return ""
     noun = "pair" if contrast.is_paired else "row"
-    return f"{plural(contrast.lost_count, noun)} lost{lacks if is_known else ''}"
+    lost = f"{plural(contrast.lost_count, noun)} lost"
+    if contrast.arm_lacks + contrast.base_lacks < contrast.lost_count:  # a run was copied
+        return lost
+    return f"{lost}, the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
 
 
 def _describe_lost_pairs(contrast: Contrast) -> str:
-    parts = [f"{describe_lost(contrast)}, counted as the worst for the claim"] if contrast.lost_count else []
-    if contrast.seeds_without_partner:
-        parts.append(f"without a partner: seed {', '.join(map(str, contrast.seeds_without_partner))}")
-    return ", ".join(parts)
+    seeds = ", ".join(map(str, contrast.seeds_without_partner))
+    phrases = {
+        f"{describe_lost(contrast)}, counted as the worst for the claim": contrast.lost_count,
+        f"without a partner: seed {seeds}": seeds,
+    }
+    return ", ".join(select_phrases(phrases))
 
 
-def _describe_power(contrast: Contrast, scale: Scale) -> str:
-    """Return the effect that these seeds can detect, and the number of seeds that would detect δ."""
+def _describe_power(verdict: Verdict, scale: Scale) -> str:
+    """Return the effect that these seeds can detect, and the number of seeds that would detect δ.
+
+    Returns "" for a contrast that gets no more seeds.
+    """
+    contrast = verdict.contrast
+    if verdict.makes_claim or verdict.is_futile:
+        return ""
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
     if contrast.mde is None:
@@ -210,10 +224,10 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison in which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
-    most = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
+    number = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
     has_one_run_arm = any(arm.is_one_run for arm in comparison.arms)  # all of its seeds make one pair
     noun = "pair" if has_one_run_arm else comparison.design.noun
-    pairs = f"One {noun}" if most == 1 else plural(most, noun)
+    pairs = choose_form(number, f"One {noun}", plural(number, noun))
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 
@@ -225,27 +239,19 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
     verdict = arm.verdict
     contrast = arm.contrast
     if not contrast:
-        return arm.reason_not_compared if arm.index else "baseline"
+        return arm.reason_not_compared or "baseline"
     if not verdict:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
-    phrases = [
-        describe_divergence(verdict) if contrast.given_convergence else "",
-        f"{describe_lost(contrast)}, counted against any claim" if contrast.lost_count else "",
-        _describe_progress(arm, verdict, comparison),
-        "open only because the pairs are skewed" if verdict.open_by_skewness else "",
-        "one side failed more often, so that they are not called the same"
-        if _fails_unequally(verdict)
-        else "",
-        f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s" if verdict.provisional else "",
-    ]
-    return "; ".join(filter(None, phrases))
-
-
-def _fails_unequally(verdict: Verdict) -> bool:
-    """Return True if a contrast still gets seeds, and one of its sides failed more often."""
-    return verdict.contrast.fails_unequally and not (
-        verdict.makes_claim or verdict.has_ended or verdict.halt_reason
-    )
+    remarks = {
+        describe_divergence(verdict): contrast.given_convergence,
+        f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,
+        _describe_progress(arm, verdict, comparison): True,
+        "open only because the pairs are skewed": verdict.open_by_skewness,
+        "one side failed more often, so that they are not called the same": contrast.fails_unequally
+        and not (verdict.makes_claim or verdict.has_ended or verdict.halt_reason),
+        f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.provisional,
+    }
+    return "; ".join(select_phrases(remarks))
 
 
 def explain_open(arm: ComparedArm, comparison: Comparison) -> str:

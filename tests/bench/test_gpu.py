@@ -22,10 +22,10 @@ DEVICE = "cuda"
 UPDATES = 5
 ALONE = """
 import json, sys
-from unrolled.bench.chapter.run import run_trial
+from unrolled import train
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import canonical_json
-print(canonical_json(run_trial(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
+print(canonical_json(train(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """
 
 pytestmark = [

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unrolled.ablations.study.loading import load_study
-from unrolled.bench.chapter.costs import expected_seconds
+from unrolled.bench.chapter.costs import estimate_seconds
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
@@ -53,7 +53,7 @@ def draw_studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str,
 @pytest.mark.benchmark(group="verdicts")
 def test_verdicts_a_cpu_hour(benchmark):
     """Each design judges the same studies; a trial costs what `unrolled plan` expects of its arm."""
-    costs = {arm.name: expected_seconds(arm.make_unidentified_trial()) for arm in TOGGLES.arms}
+    costs = {arm.name: estimate_seconds(arm.make_unidentified_trial()) for arm in TOGGLES.arms}
     studies = draw_studies(1 if benchmark.disabled else 20, list(TOGGLES.metrics))
     designs: dict[str, dict[str, float]] = {}
 

@@ -132,12 +132,12 @@ class StudyOnDisk:
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict."""
-        from unrolled.reports.page.exports import format_comparison_csv
+        from unrolled.reports.page.exports import write_comparison_csv
 
         comparison = self.compare()
         views = (comparison, *comparison.other_views)
         return (
-            *map(format_comparison_csv, views),
+            *map(write_comparison_csv, views),
             *(str(arm.verdict) for view in views for arm in view.arms),
         )
 

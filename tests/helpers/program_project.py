@@ -5,6 +5,7 @@ from pathlib import Path
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
@@ -57,7 +58,7 @@ def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: 
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
     conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)
-    run_trials([trial], ledger, conditions, should_retrain=lambda result: result.status == "failed")
+    run_trials([trial], ledger, conditions, RunSupervisor(retries=True))
     result = ledger.read_result(trial.id)
     assert result is not None
     return result

@@ -304,6 +304,7 @@ def run_study(
     folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options
 ) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
+    from tests.helpers.supervisor import make_supervisor
     from unrolled.ablations.ledger import Ledger
     from unrolled.ablations.runner.child import Limits
     from unrolled.ablations.runner.parallel import TrialConditions, run_trials
@@ -320,8 +321,10 @@ def run_study(
                 cluster=cluster,
                 limits=Limits(attempts=attempts, time_limit=600),
             ),
-            is_wanted=lambda trial: not print("start", trial.seed, flush=True),
-            on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
+            make_supervisor(
+                is_wanted=lambda trial: not print("start", trial.seed, flush=True),
+                receive_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
+            ),
         )
     print(tally, flush=True)
     sys.exit(130 if tally.interrupted else int(tally.failed_count > 0))

@@ -4,7 +4,6 @@ This module imports little, since the last of them lists what a trial's process 
 """
 
 import os
-import pkgutil
 import sys
 import time
 from collections.abc import Callable
@@ -46,7 +45,7 @@ def halt_at_checkpoint(trial: Any) -> Result:
 
 def print_modules(trial: Trial) -> Result:
     """Run a trial and print the files of the project that its process has loaded at the end."""
-    work: Callable[[Trial], Result] = pkgutil.resolve_name(trial.run_import)
+    work: Callable[[Trial], Result] = trial.trainer.run_trial.load()
     result = work(trial)
     files = [module.__file__ for name, module in sys.modules.items() if name.startswith("unrolled.")]
     print(*files, sep="\n")

@@ -14,11 +14,11 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
-from unrolled.reports.page.exports import format_screen
+from unrolled.reports.page.exports import write_screen
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.words.caveats import format_zone
-from unrolled.reports.words.sentences import write_verdict_sentence
+from unrolled.reports.words.sentences import describe_verdict
 
 ACCURACY = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
 SECONDS = PROGRAM_PAGES.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
@@ -96,7 +96,7 @@ def test_a_share_is_a_ratio_that_its_fall_undoes() -> None:
         comparison = compare_table(frame, columns)
         assert text in comparison.arms[1].verdict.text
     assert format_zone(comparison) == f"{MINUS}33.3 to +50 %"
-    assert "δ 50 %" in format_screen(comparison)
+    assert "δ 50 %" in write_screen(comparison)
 
 
 @pytest.mark.parametrize("metric", ["tokens_per_second", "seconds"])
@@ -115,7 +115,7 @@ def test_a_small_difference_is_bounded_in_its_own_direction(metric: str) -> None
     low, high = ("better", "worse") if judged.lower_is_better else ("worse", "better")
     assert f"low is {low} by less than 20 %" in text and f"high is {high} by less than 25 %" in text
     assert f"same changes by {MINUS}20 to +25 % at most" in text
-    sentence = write_verdict_sentence(comparison.arms[3].verdict, "same", "a", comparison.scale)
+    sentence = describe_verdict(comparison.arms[3].verdict, "same", "a", comparison.scale)
     assert f"within {MINUS}20 to +25 % (TOST" in sentence
 
 

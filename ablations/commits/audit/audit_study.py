@@ -27,6 +27,7 @@ from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.ablations.training.budget import Budget, BudgetSupervisor
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
@@ -48,7 +49,7 @@ def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
     the first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput if there is nothing
     to audit, and KeyboardInterrupt after Ctrl-C.
     """
-    end = time.monotonic() + options.budget
+    budget = Budget(time.monotonic() + options.budget)
     repository = open_repository(find_program_folder(path), options.results)
     history = read_history(repository, commits)
     file_path = Path(path) if path else repository.root / STUDY_FILE
@@ -56,7 +57,7 @@ def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
     count = plural(len(history.commits), "commit")
     print(make_visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
     find_failures = partial(
-        _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, end=end
+        _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, budget=budget
     )
     study = _make_audit(history, file, str(file_path), options, find_failures)
     return replace(study, to_the_end=study.to_the_end or options.to_the_end)
@@ -166,9 +167,9 @@ def _explain_failure(removal: Removal, failures: Mapping[str, str]) -> str:
 
 
 def _try_checkouts(
-    names: Sequence[str], factory: ProgramFactory, *, study: Study, options: AuditOptions, end: float
+    names: Sequence[str], factory: ProgramFactory, *, study: Study, options: AuditOptions, budget: Budget
 ) -> Mapping[str, str]:
-    """Train the first seed in each of these checkouts, until `end`: see `FindFailures`."""
+    """Train the first seed in each of these checkouts, until the budget is over: see `FindFailures`."""
     if options.dry_run:
         return {}
     device = choose_device(study, options, "")
@@ -183,8 +184,7 @@ def _try_checkouts(
         [*trials.values()],
         ledger,
         make_trial_conditions(trials.values(), options, device),
-        should_retrain=lambda stored: options.retry and stored.status == "failed",
-        is_wanted=lambda _: time.monotonic() < end,
+        BudgetSupervisor(budget=budget, retries=options.retry),
     )
     if counts.interrupted:
         raise KeyboardInterrupt

@@ -262,7 +262,7 @@ class _Candidate:
             return ""
         number = "more pairs than can be counted" if pairs is None else f"{pairs} pairs"
         scale = PROGRAM_PAGES.find_scale(metric.name).adapt_to(metric)
-        gain = scale.format_delta(-metric.zone if metric.lower_is_better else metric.zone)
+        gain = scale.format_delta(metric.gain_sign * metric.zone)
         return f"a gain of {gain} takes {number}; the last look has {looks.last}"
 
     def _list_remarks(self) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from unrolled.ablations.ledger import Ledger, explain_misread, read_required, seal, unseal
+from unrolled.ablations.ledger import Ledger, explain_misread, list_folder, read_required, seal, unseal
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
@@ -253,7 +253,7 @@ def read_chain(folder: Path) -> ChainRecord:
     A damaged file is not set aside, because the levels follow from all earlier proposals.
     """
     chain = _read_file(folder / "chain.json", "chain", _CHAIN)
-    paths = sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
+    paths = sorted(list_folder(folder, "[0-9]*.json"), key=lambda path: int(path.stem))
     for number, path in enumerate(paths, 1):
         expected_name = f"{number:04}.json"
         require(path.name == expected_name, "is missing", place=folder, key=expected_name, cure=_CURE)
@@ -264,9 +264,9 @@ def read_chain(folder: Path) -> ChainRecord:
 def read_chains(ledger: Ledger) -> list[ChainRecord]:
     """Return every chain of a ledger that can be read, by name."""
     records = []
-    for path in sorted((ledger.root / CHAINS_FOLDER).glob("*/chain.json")):
+    for folder in filter(has_chain, list_folder(ledger.root / CHAINS_FOLDER)):
         try:
-            records.append(read_chain(path.parent))
+            records.append(read_chain(folder))
         except BadInput as error:
             ledger.warn_once(f"{error.place}: {error.rule}; skipped")
     return records

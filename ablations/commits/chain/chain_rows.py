@@ -10,7 +10,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
 from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
-from unrolled.reports.page.render import write_index
+from unrolled.reports.page.render import render_index
 from unrolled.reports.page.summary import find_page
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.scale import Scale
@@ -77,7 +77,7 @@ def write_page(record: ChainRecord, ledger: Ledger, out: Path) -> Path:
         others=_list_others(record, file.name, ledger),
     )
     render_chain(chain, page)
-    write_index(out)
+    render_index(out)
     return page
 
 
@@ -104,9 +104,8 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     commit = proposal.candidate.commit
     is_measured = proposal.difference is not None
     lines = proposal.candidate.lines - record.find_candidate(proposal.incumbent_number).lines
-    sign = -1 if metric.lower_is_better else 1
     gain, least_gain = (
-        None if number is None else sign * number / metric.zone
+        None if number is None else metric.gain_sign * number / metric.zone
         for number in (proposal.difference, proposal.bound)
     )
     study_page = find_page(name_study(record.chain.name, proposal.number), page.parent)

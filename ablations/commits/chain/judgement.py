@@ -100,7 +100,7 @@ def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: f
     """Return the proposal with its numbers and its outcome, which is "" while more trials are wanted."""
     verdict = decision.verdict
     proposal = entry.proposal
-    sign = -1 if entry.metric.lower_is_better else 1
+    sign = entry.metric.gain_sign
     bound = None if verdict.bound in (float("inf"), float("-inf")) else sign * verdict.bound
     proposal = replace(
         proposal,

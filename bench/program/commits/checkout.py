@@ -96,20 +96,7 @@ def check_out(
     Git LFS, and if git or the disk refuses.
     """
     files = repository.list_files(commit.tree)
-    program_files = {
-        path: entry for path, entry in files.items() if not subfolder or path.startswith(f"{subfolder}/")
-    }
-    require(
-        program_files,
-        f"has no folder {subfolder}" if subfolder else "has no file",
-        place=f"commit {commit.name!r}",
-        cure="name a later commit, or the folder of the program: `folder` in [program]",
-    )
-    for path, entry in program_files.items():
-        if entry.mode == GITLINK:
-            rule = "is a submodule, of which a commit has no files"
-            cure = "copy its files into the repository"
-            raise BadInput(rule, place=f"commit {commit.name!r}", key=path, cure=cure)
+    program_files = _select_program_files(commit, files, subfolder)
     links = _find_links(repository, commit, subfolder, data, files, tracked_elsewhere)
     mark = hashlib.sha256(canonical_json({link: str(path) for link, path in links.items()})).hexdigest()[:8]
     root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
@@ -125,6 +112,23 @@ def check_out(
         commit=commit,
         repository=repository.root,
     )
+
+
+def _select_program_files(
+    commit: Commit, files: Mapping[str, TreeEntry], subfolder: str
+) -> dict[str, TreeEntry]:
+    """Return the files of a commit below a folder. Raises BadInput if there are none, and for a submodule."""
+    program_files = {
+        path: entry for path, entry in files.items() if not subfolder or path.startswith(f"{subfolder}/")
+    }
+    place = f"commit {commit.name!r}"
+    rule = f"has no folder {subfolder}" if subfolder else "has no file"
+    cure = "name a later commit, or the folder of the program: `folder` in [program]"
+    require(program_files, rule, place=place, cure=cure)
+    for path, entry in program_files.items():
+        rule = "is a submodule, of which a commit has no files"
+        require(entry.mode != GITLINK, rule, place=place, key=path, cure="copy its files into the repository")
+    return program_files
 
 
 def _list_file_modes(

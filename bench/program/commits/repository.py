@@ -159,8 +159,7 @@ class Repository:
     def count_lines(self, before: str, after: str) -> tuple[int, int]:
         """Return how many lines are added and deleted from one tree or commit to another."""
         changes = self._git("diff-tree", "-r", "-z", "--numstat", before, after).decode(errors="replace")
-        lines = changes.split("\0")
-        numbers = [line.split("\t")[:2] for line in lines if line.count("\t") == 2]
+        numbers = [line.split("\t")[:2] for line in changes.split("\0") if line.count("\t") == 2]
         # numstat prints "-" for a binary file
         counts = [(int(added), int(deleted)) for added, deleted in numbers if added != "-"]
         return sum(added for added, _ in counts), sum(deleted for _, deleted in counts)
@@ -253,9 +252,9 @@ class Repository:
             new_paths = [
                 path for path in untracked_paths if not exclusions.has_file(self.root / os.fsdecode(path))
             ]
-            paths = {path for path in (*(committed_paths + staged_paths).split(b"\0"), *new_paths) if path}
+            tracked_paths = (committed_paths + staged_paths).split(b"\0")
             # a name that ends in "/" is a repository within this one
-            paths = {path for path in paths if not path.endswith(b"/")}
+            paths = {path for path in (*tracked_paths, *new_paths) if path and not path.endswith(b"/")}
             words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
             new_tree = self._git("write-tree", index=index).decode().strip()

@@ -62,8 +62,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
     """
     folder = layout.folder
     values = {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study_folder)}
-    words = fill_template(template, values)
-    words = [layout.locate_program(word) for word in words]
+    words = [layout.locate_program(word) for word in fill_template(template, values)]
     words += _split_shell_words(words)
     variables, command = _split_environment([word.replace(_SEED, "0").replace(_OUT, "out") for word in words])
     files = dict(_find_files(words, layout))
@@ -86,12 +85,11 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
         interpreter, script = _find_interpreter(command, folder, path)
         modules += tuple(_list_script_imports(script))
     is_assumed = not (launcher or interpreter)
-    folders = tuple(_find_folders(words, folder))
     return CommandLine(
         interpreter=sys.executable if is_assumed else interpreter,
         is_assumed=is_assumed,
         files=files,
-        folders=folders,
+        folders=tuple(_find_folders(words, folder)),
         module_folders=module_folders,
         modules=modules,
         variables=variables,

@@ -40,6 +40,7 @@ SHARED_READERS = (
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
     ROOT / "bench" / "table_files.py",
+    ROOT / "bench" / "trainer.py",
     ROOT / "bench" / "trial.py",
     *RUNNER,
 )
@@ -126,11 +127,7 @@ def identify_program(
         cure="take it out: the files that say which packages there are count",
     )
     data_files = match_files(folder, data)
-    by_default: dict[str, Path] = {}
-    if layout.checkout and not code:
-        by_default = select_tracked_code(folder, layout.checkout.tracked)
-    elif not code:
-        by_default = select_default_code(folder)
+    by_default = {} if code else _select_code(layout)
     files = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
     files |= match_files(folder, code)
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
@@ -151,6 +148,13 @@ def identify_program(
         import_roots=layout.import_roots,
         snapshot=Snapshot(imported.files, data_facts, imported.python_answers, command),
     )
+
+
+def _select_code(layout: Layout) -> dict[str, Path]:
+    """Return the files of code that count if a study names none, by their names in the program's folder."""
+    if layout.checkout:
+        return select_tracked_code(layout.folder, layout.checkout.tracked)
+    return select_default_code(layout.folder)
 
 
 def _resolve_imports(

@@ -110,12 +110,8 @@ def _run_description(question: Question, environ: Mapping[str, str], folder: Pat
         )
         description: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        reason = str(error)
-        if isinstance(error, subprocess.CalledProcessError):
-            lines = error.stderr.strip().splitlines()
-            reason = lines[-1] if lines else f"exit code {error.returncode}"
         raise BadInput(
-            f"{question.interpreter} does not say which packages it has ({reason})",
+            f"{question.interpreter} does not say which packages it has ({_find_reason(error)})",
             key="run",
             cure="name a Python of 3.8 or newer, or start this one in a script: bash run.sh {seed}",
         ) from error
@@ -131,3 +127,11 @@ def _run_description(question: Question, environ: Mapping[str, str], folder: Pat
         sys_path=tuple(description["path"]),
         watched=watched,
     )
+
+
+def _find_reason(error: Exception) -> str:
+    """Return the last line that a failed process wrote to standard error, or else the error's message."""
+    if not isinstance(error, subprocess.CalledProcessError):
+        return str(error)
+    lines = error.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit code {error.returncode}"

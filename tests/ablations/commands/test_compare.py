@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,8 +21,10 @@ from tests.helpers.stub_results import (
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.plans.plan import EarlierVerdict
+from unrolled.ablations.study.arms import AA_OFFSET
 from unrolled.bench.metric import Metric
-from unrolled.reports.page.exports import format_trials_csv
+from unrolled.bench.table_columns import AA_NAME
+from unrolled.reports.page.exports import write_trials_csv
 
 WRITERS = {
     "runs.csv": lambda path: FRAME.to_csv(path, index=False),
@@ -268,7 +271,7 @@ def test_what_a_study_says_of_an_arm_is_a_warning_in_comparisons(compare, store:
     write_to_mlflow(plan, results, store)
     results_by_id = {r.trial.id: r for arm_results in results.values() for r in arm_results}
     Path("trials.csv").write_text(
-        format_trials_csv(compare_plan(plan, plan.make_results_in_study(results_by_id)))
+        write_trials_csv(compare_plan(plan, plan.make_results_in_study(results_by_id)))
     )
     page = compare("one", "two", "--arm", "arm,source")[1]
     assert "a / one (exploratory, attempt 2)" in page
@@ -278,6 +281,21 @@ def test_what_a_study_says_of_an_arm_is_a_warning_in_comparisons(compare, store:
         output = compare(source, *flags, f"{metric}=0.02")[1]
         assert "a (exploratory, attempt 2)" in output and "b (exploratory" not in output
         assert "whose number no result" not in output
+
+
+def test_the_aa_arm_of_mlflow_is_checked_on_the_seeds_of_its_pairs(compare, store: str) -> None:
+    """It was undecided on 0 seeds, as its runs have the seeds that they were trained with."""
+    results = {
+        arm: [make_result(seed + offset, code=arm) for seed in range(8)]
+        for arm, offset in (("base", 0), ("a", 0), (AA_NAME, AA_OFFSET))
+    }
+    plan = build_plan({"base": results["base"], "a": results["a"]})
+    repeat = replace(plan.arms[0], name=AA_NAME, seed_offset=AA_OFFSET, trial_ids={
+        result.trial.seed - AA_OFFSET: result.trial.id for result in results[AA_NAME]
+    })  # fmt: skip
+    write_to_mlflow(replace(plan, arms=(*plan.arms, repeat)), results, store)
+    output = compare(f"mlflow:{store}", "--arm", "arm", "--pair", "seed", "--metric", "valid/loss=0.5")[1]
+    assert "A/A check passed on 8 seeds" in output
 
 
 @pytest.mark.parametrize(("address", "metric"), [("one", "valid_loss"), ("mlflow:", "valid/loss")])

@@ -12,7 +12,7 @@ from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.commands.chapter import replay_golden
 from unrolled.ablations.commands.compare import compare as compare_sources
 from unrolled.ablations.options import CompareOptions, RunOptions
-from unrolled.ablations.training.study_run import Budget
+from unrolled.ablations.training.budget import Budget
 
 FOLDS = ("--pair", "fold", "--test-share", "0.1")
 

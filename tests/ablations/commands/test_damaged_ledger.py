@@ -1,5 +1,6 @@
 """What the command does with a plan that cannot be read, with results that vanish, and with a full disk."""
 
+import errno
 import json
 import os
 import shutil
@@ -91,6 +92,50 @@ def replace_by_folder(file: Path) -> Path:
     file.unlink()
     file.mkdir()
     return file
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("show 36", "trials"), ("studies", "trials"), ("plan small.toml", "trials"),
+        ("show 36", "trials/36"), ("studies", "chains"), ("studies", "plans"), ("report", "plans"),
+        ("verify small", "plans"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_the_ledger_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    current_project: Path, call_command, monkeypatch, words: str, name: str
+) -> None:
+    """To root every folder is readable."""
+    folder = Path("results") / name
+    folder.mkdir(exist_ok=True)
+    code, _, errors = call_command(*words.split())
+    assert "cannot be read" not in errors
+
+    def list_others(path: Path) -> list[str]:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return list_names(path)
+
+    list_names = os.listdir
+    monkeypatch.setattr(os, "listdir", list_others)
+    code, _, errors = call_command(*words.split())
+    line = f"results/{name}: cannot be read (Permission denied); make it readable"
+    assert (code, errors.strip()) == (2, f"unrolled: {line}")
+
+
+def test_a_results_folder_that_cannot_be_listed_is_no_file_of_an_unknown_kind(
+    current_project: Path, call_command, monkeypatch
+) -> None:
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    Path("other").mkdir()
+    monkeypatch.setattr(os, "listdir", refuse)
+    code, _, errors = call_command("compare", "other", "results")
+    assert (code, errors.strip()) == (
+        2,
+        "unrolled: other: cannot be read (Permission denied); make it readable",
+    )
 
 
 def test_a_run_sets_its_studys_unreadable_plan_aside(project: Path) -> None:

@@ -18,7 +18,7 @@ from tests.helpers.command_call import (
 from tests.helpers.command_without_mlflow import SilentWriter
 from unrolled.ablations.cli import main
 from unrolled.ablations.study import loading
-from unrolled.ablations.training import run_studies, study_run
+from unrolled.ablations.training import first_batches, run_studies
 from unrolled.bench.chapter import plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.registry import find_model
@@ -184,7 +184,7 @@ def test_a_slow_first_batch_is_refused_before_the_plan_is_stored(
     )
     write_project(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
     monkeypatch.setattr(run_studies, "Writer", Writer)
-    monkeypatch.setattr(study_run, "FIRST_BATCH_SECONDS", 1.0)
+    monkeypatch.setattr(first_batches, "FIRST_BATCH_SECONDS", 1.0)
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
     streams = capsys.readouterr()
     assert "checking the first batch of 2 arms\n" in streams.out

@@ -100,6 +100,10 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("[program]", "[program]\nmetrics = 'rows.csv'"), "[program]: metrics"),
         (("[program]", "[program]\nmetrics = '{out}/{rows.csv'"), "[program]: metrics"),
         (("[program]", "[program]\nmetrics = '{out}/training.log'"), "[program]: metrics"),
+        (
+            ("[program]", "[program]\nmetrics = 'mlflow'\npatterns.accuracy = 'a(?P<value>.)'"),
+            "[program]: patterns",
+        ),
         (("[program]", "[program]\nkeep = ['/tmp/*.pt']"), "[program]: keep"),
         (("[program]", "[program]\nkeep = ['']"), "[program]: keep"),
         (("[program]", "[program]\nfunction = 'train:main'"), "[program]: run"),

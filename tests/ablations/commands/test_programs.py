@@ -43,7 +43,7 @@ def test_a_program_is_trained_and_judged_like_a_model(program_folder: Path) -> N
 
 
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("unrolled.ablations.training.study_run.Budget.allows_trial", lambda *_: False)
+    monkeypatch.setattr("unrolled.ablations.training.budget.Budget.allows_trial", lambda *_: False)
     process = run_command(write_project(tmp_path), "run", "mine.toml", "--budget", "50s")
     assert read_trial_counts(process.stdout).trained == 0, process.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()

@@ -10,7 +10,7 @@ from tests.helpers.command_call import check_command, refuse_command, run_comman
 from tests.helpers.program_project import ECHO, PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.ablations.training.study_run import Budget
+from unrolled.ablations.training.budget import Budget
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 

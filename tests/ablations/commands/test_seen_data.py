@@ -18,7 +18,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.formats import format_markdown_cell
-from unrolled.reports.page.exports import format_comparison_markdown
+from unrolled.reports.page.exports import write_comparison_markdown
 from unrolled.reports.words.caveats import (
     describe_attempts,
     describe_declaration,
@@ -160,7 +160,7 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     assert "valid_loss, δ 0.02" in line
     assert "3 pairs of any of its contrasts" in describe_declaration(comparison)
     assert "b against base (attempt 2)" in write_claims(comparison)[0]
-    assert format_markdown_cell(line) in format_comparison_markdown(comparison)
+    assert format_markdown_cell(line) in write_comparison_markdown(comparison)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
     third = declare_plan(ledger, range(10, 20), study="again")
     lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))

@@ -12,6 +12,7 @@ from torch import nn
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import run_in_process
+from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter import plugins
@@ -62,7 +63,7 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it(
             trials,
             ledger,
             TrialConditions(preload=[WARM]),
-            on_result=lambda result: text.write_text("other words " * 400),
+            make_supervisor(receive_result=lambda result: text.write_text("other words " * 400)),
         )
     assert list(ledger.read_results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(original)

@@ -12,11 +12,13 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
+from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.ablations.runner.process import ENVIRONMENT
+from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result, make_failed_result
@@ -31,8 +33,10 @@ def test_trials_start_in_order_and_end_in_the_ledger(ledger: Ledger) -> None:
     trials = [make_trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
     begun_trials: list[ChapterTrial] = []
     results: list[Result] = []
-    words = {"is_wanted": lambda trial: not begun_trials.append(trial), "on_result": results.append}
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=3), **words) == Counts(
+    supervisor = make_supervisor(
+        is_wanted=lambda trial: not begun_trials.append(trial), receive_result=results.append
+    )
+    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=3), supervisor) == Counts(
         measured_count=6
     )
     assert begun_trials == trials
@@ -52,7 +56,7 @@ def test_a_trial_listed_twice_is_trained_once(
     ) == Counts(measured_count=2)
 
 
-def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
+def test_the_supervisor_is_never_called_twice_at_the_same_time(ledger: Ledger) -> None:
     semaphore = threading.Semaphore(1)
 
     def check_alone(_: ChapterTrial | Result) -> bool:
@@ -66,8 +70,7 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
         trials,
         ledger,
         TrialConditions(run_import=WORK, workers=4),
-        is_wanted=check_alone,
-        on_result=check_alone,
+        make_supervisor(is_wanted=check_alone, receive_result=check_alone),
     )
     assert tally == Counts(measured_count=8)
 
@@ -86,7 +89,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
         trials,
         ledger,
         TrialConditions(run_import=WORK),
-        should_retrain=lambda stored: stored.status == "failed",
+        RunSupervisor(retries=True),
     )
     assert counts == Counts(failed_count=1, stored_count=2)
 
@@ -125,7 +128,7 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
             [stub],
             ledger,
             TrialConditions(run_import=WORK, limits=Limits(time_limit=seconds)),
-            on_result=results.append,
+            make_supervisor(receive_result=results.append),
         )
     assert [result.trial.seed for result in results] == [0, 1]
     assert results[0].started > results[1].started, "the clock did jump"
@@ -230,7 +233,9 @@ def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> 
 
     trials = [make_trial(0), make_trial(1, sleep=600), make_trial(2)]
     with pytest.raises(BrokenPipeError):
-        run_trials(trials, ledger, TrialConditions(run_import=WORK, workers=2), on_result=fail)
+        run_trials(
+            trials, ledger, TrialConditions(run_import=WORK, workers=2), make_supervisor(receive_result=fail)
+        )
     assert list(ledger.read_results(t.id for t in trials)) == [make_trial(0).id], (
         "recorded before it was told"
     )

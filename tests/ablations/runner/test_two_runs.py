@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.stub_trials import WORK, make_trial
+from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.trial import Result
@@ -30,10 +31,11 @@ def test_trials_that_two_runs_share_are_trained_once(
     trials = [make_trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
     log = tmp_path / "log"
     foreign_results = list[Result]()
+    supervisor = make_supervisor(receive_result_of_another_run=foreign_results.append)
     conditions = TrialConditions(run_import=WORK, workers=2)
 
     def run() -> Counts:
-        return run_trials(trials, ledger, conditions, on_result_of_another_run=foreign_results.append)
+        return run_trials(trials, ledger, conditions, supervisor)
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(run)
@@ -56,9 +58,8 @@ def test_trials_that_two_runs_share_are_trained_once(
 
 def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, foreign_lock: Path) -> None:
     calls = count()
-    tally = run_trials(
-        [make_trial()], ledger, TrialConditions(run_import=WORK), is_wanted=lambda _: next(calls) < 2
-    )
+    supervisor = make_supervisor(is_wanted=lambda _: next(calls) < 2)
+    tally = run_trials([make_trial()], ledger, TrialConditions(run_import=WORK), supervisor)
     assert tally == Counts(left_count=1)
 
 

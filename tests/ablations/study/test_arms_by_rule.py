@@ -218,13 +218,13 @@ def test_a_grid_within_a_setting_compares_cells_of_one_level_of_it(
 ) -> None:
     study = make_study(WITHIN, "lm6", "layers = 1")
     assert [arm.name for arm in study.arms] == [
-        "LMModel6, 1 layer",
+        "LMModel6, 1 layer, lr 0.01",
         "nn.GRU, 1 layer, lr 0.01",
         "LMModel6, 2 layers, lr 0.01",
         "nn.GRU, 2 layers, lr 0.01",
     ]
     assert study.contrasts == {
-        "LMModel6, 2 layers, lr 0.01": "LMModel6, 1 layer",
+        "LMModel6, 2 layers, lr 0.01": "LMModel6, 1 layer, lr 0.01",
         "nn.GRU, 2 layers, lr 0.01": "nn.GRU, 1 layer, lr 0.01",
     }
     assert study.arms[3].changes == {"layers": 2}

@@ -11,7 +11,7 @@ from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.chapter import make_trial_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study import Study
-from unrolled.bench.chapter.costs import expected_seconds
+from unrolled.bench.chapter.costs import estimate_seconds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
@@ -182,7 +182,7 @@ def test_settings_that_need_each_other_may_come_in_any_order() -> None:
 
 def predict_seconds(**settings: object) -> float:
     """Return the expected seconds of a trial with these settings."""
-    return expected_seconds(ChapterTrial(seed=0, **make_trial_fields({"model": "lm6", **settings})))
+    return estimate_seconds(ChapterTrial(seed=0, **make_trial_fields({"model": "lm6", **settings})))
 
 
 @pytest.mark.parametrize("model", ZOO)

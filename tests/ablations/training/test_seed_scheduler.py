@@ -25,13 +25,13 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
-from unrolled.ablations.training import study_run
+from unrolled.ablations.training import first_batches
+from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.page.exports import format_trials_csv
+from unrolled.reports.page.exports import write_trials_csv
 from unrolled.reports.words.caveats import describe_trials
 
 LOOKS = 5, 6, 8
@@ -219,7 +219,7 @@ def _check_numbers_of_trials(study: StudyOnDisk, full_study: StudyOnDisk) -> Non
     assert all(
         arm.summary.mean == pytest.approx(means[arm.name]) for arm in page.find_view("valid_loss").arms
     )
-    assert len(format_trials_csv(page).splitlines()) == 1 + len(table)
+    assert len(write_trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)
 
 
@@ -279,7 +279,7 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     folder = write_study(tmp_path, seeds="seeds = 2", widths=(8, 16))
     with monkeypatch.context() as patch:
         patch.setattr(Budget, "halve", lambda _: FirstBatchBudget(math.inf))
-        patch.setattr(study_run, "show_first_batches", lambda _: nullcontext(checked_arms.append))
+        patch.setattr(first_batches, "show_first_batches", lambda _: nullcontext(checked_arms.append))
         process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
     assert "the first batch of 2 of 3 arms was checked" in process.stdout

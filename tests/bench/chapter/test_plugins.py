@@ -152,7 +152,7 @@ def test_a_plug_in_may_call_options_of_its_own_like_sizes(
 ) -> None:
     load_plug_in("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
     trial = make_small_trial("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
-    assert costs.expected_seconds(trial) > 0
+    assert costs.estimate_seconds(trial) > 0
     assert train_first_batch(trial).done
 
 

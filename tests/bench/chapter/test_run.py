@@ -267,7 +267,7 @@ def test_the_facts_of_a_training_are_counted(
     assert "speed_steady" not in run_trial(make_small_trial(engine=engine)).metrics, (
         "one epoch has no later ones"
     )
-    assert result.attempt_seconds >= first + later
+    assert metrics["seconds"] >= first + later
     assert metrics["memory_peak"] > 50
     assert [epoch for epoch, _ in result.curves["valid_loss"]] == [0, 1]
 
@@ -283,8 +283,6 @@ def test_a_diverged_training_is_a_result_that_names_why(
     assert not result.done
     assert result.reason.startswith("diverged: the training loss ")
     assert model == "lm6" or " at step " in result.reason
-    assert result.attempt_seconds > 0
-    assert result.started > 0
     assert result.provenance["python"]
     assert Result.from_dict(result.to_dict()) == result
 

@@ -11,7 +11,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.compare.design import ArmRemark
-from unrolled.reports.page.exports import format_comparison_markdown, format_trials_csv
+from unrolled.reports.page.exports import write_comparison_markdown, write_trials_csv
 from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
 
@@ -109,7 +109,7 @@ def test_arms_may_be_compared_with_one_another(three_bases):
     pairs = {"second": "other", "named": "baseline"}
     assert {arm.name: three_bases.find_base(arm).name for arm in three_bases.arms_with_contrast} == pairs
     assert {arm.contrast.family_size for arm in three_bases.arms_with_contrast} == {len(pairs)}
-    assert "baseline or the arm that each names" in format_comparison_markdown(three_bases)
+    assert "baseline or the arm that each names" in write_comparison_markdown(three_bases)
 
 
 def test_a_verdict_is_against_the_arm_that_is_named(three_bases):
@@ -131,9 +131,9 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
     comparison = compare(design_arms(arms))
     assert [arm.contrast.family_size for arm in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
-    assert "for exploratory arms by Benjamini–Hochberg" in format_comparison_markdown(comparison)
+    assert "for exploratory arms by Benjamini–Hochberg" in write_comparison_markdown(comparison)
     assert list_limits(comparison, {})[-1] == "Arms marked exploratory suggest and do not confirm."
-    assert "Benjamini" not in format_comparison_markdown(compare(design_arms(arms[:3])))
+    assert "Benjamini" not in write_comparison_markdown(compare(design_arms(arms[:3])))
 
 
 def test_counts_are_one_value_and_compared_where_they_name_an_arm():
@@ -156,6 +156,6 @@ def test_counts_are_one_value_and_compared_where_they_name_an_arm():
     assert first_arm.contrast.family_size == 2
     assert first_arm.contrast.sd == pytest.approx(first_arm.summary.sd)
     assert describe_trials(comparison) == "40 of 40 trials finished, none failed"
-    _, *rows = format_trials_csv(comparison).splitlines()
+    _, *rows = write_trials_csv(comparison).splitlines()
     assert len(rows) == 40
     assert sum("bigrams," in row for row in rows) == 10

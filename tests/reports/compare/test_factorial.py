@@ -273,6 +273,14 @@ def test_a_study_that_asks_in_one_way_alone_has_no_such_table(render_study):
     assert has_table == [True, False]
 
 
+def test_each_effect_of_a_part_has_its_number_of_seeds(render_study):
+    """A column has seeds of its own: contrasts of the study go on where the others stop at the first look."""
+    table = (
+        read_page_text(render_study("realistic")).partition("Part Alone")[2].partition("with the part on")[0]
+    )
+    assert table.count("% CI [") == table.count("] over 10 seeds") == 4
+
+
 def test_a_setting_with_several_levels_is_no_switch():
     tying = {"options": {"tying": True}}
     several = (

@@ -15,7 +15,7 @@ from scipy import optimize, stats
 from unrolled import shipped
 from unrolled.ablations.study import loading
 from unrolled.ablations.tables import study_tables
-from unrolled.reports.page.exports import format_comparison_csv
+from unrolled.reports.page.exports import write_comparison_csv
 from unrolled.reports.page.render import render
 from unrolled.reports.words.answer import write_answer
 
@@ -185,7 +185,7 @@ def test_comparison_csv_is_recomputed_by_pandas_and_scipy(study: str) -> None:
     table = shipped(study)
     design = loading.load_study(study).file
     table_of_page = pd.read_csv(
-        StringIO(format_comparison_csv(study_tables.compare_study_table(table)))
+        StringIO(write_comparison_csv(study_tables.compare_study_table(table)))
     ).set_index("arm")
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in design.metrics]
     recomputed = recompute(table, tuple(design.looks), metrics)
@@ -194,6 +194,8 @@ def test_comparison_csv_is_recomputed_by_pandas_and_scipy(study: str) -> None:
         shown_rows = table_of_page.loc[expected.index]
         assert shown_rows[f"{metric}_verdict"].tolist() == expected.verdict.tolist()
         assert shown_rows.pairs.tolist() == expected.pairs.tolist()
+        for number in ("mean_seeds", "converged_pairs"):
+            assert shown_rows[f"{metric}_{number}"].tolist() == expected.pairs.tolist()
         for number in NUMBERS:
             assert shown_rows[f"{metric}_{number}"].tolist() == pytest.approx(
                 expected[number].tolist(), rel=1e-9

@@ -15,7 +15,7 @@ from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_one_run_arms
-from unrolled.reports.page.exports import format_comparison_csv, format_screen
+from unrolled.reports.page.exports import write_comparison_csv, write_screen
 from unrolled.reports.words.doubts import list_warnings
 from unrolled.reports.words.notes import list_notes
 
@@ -45,7 +45,7 @@ def test_an_arm_that_ignores_its_seed_shows_no_difference(baseline: str, pair: t
     assert (arm.verdict.kind, arm.contrast.pairs, arm.contrast.lost_count) == ("open", 1, 9)
     assert "one run" in arm.halt_reason
     assert [r.name for r in comparison.arms if r.is_one_run] == ["b"]
-    assert "one run" in format_screen(comparison)
+    assert "one run" in write_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
 
 
@@ -105,7 +105,7 @@ def test_an_arm_beside_a_constant_has_the_mean_of_all_its_seeds() -> None:
         print_arms(comparison, console)
     assert " 1 of 10 " in table.get().splitlines()[-1], "the row's two means are of one pair"
     low, high = stats.t.interval(0.95, 9, DRAWN.mean(), stats.sem(DRAWN))
-    record = pd.read_csv(io.StringIO(format_comparison_csv(comparison))).iloc[1]
+    record = pd.read_csv(io.StringIO(write_comparison_csv(comparison))).iloc[1]
     assert [record.loss_mean, record.loss_mean_low, record.loss_mean_high] == pytest.approx(
         [DRAWN.mean(), low, high]
     )

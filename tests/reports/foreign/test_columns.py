@@ -18,10 +18,10 @@ from unrolled.bench.table_columns import AA_NAME
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.page.exports import (
-    format_comparison_csv,
-    format_comparison_markdown,
-    format_screen,
-    format_trials_csv,
+    write_comparison_csv,
+    write_comparison_markdown,
+    write_screen,
+    write_trials_csv,
 )
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
@@ -52,7 +52,7 @@ def test_without_pairs_the_numbers_are_welchs_of_rs_documentation() -> None:
 def test_a_verdict_without_pairs_is_called_unpaired_and_counts_no_wins(tmp_path) -> None:
     comparison = compare_sleep("")
     page = render(comparison, tmp_path)
-    for text in (format_screen(comparison), format_comparison_markdown(comparison), read_page_text(page)):
+    for text in (write_screen(comparison), write_comparison_markdown(comparison), read_page_text(page)):
         assert "open (unpaired)" in text
         assert "better in" not in text
     assert "wins" not in read_arm_rows(page)["2"]
@@ -66,7 +66,7 @@ def test_the_page_of_a_table_has_no_part_of_a_study(tmp_path) -> None:
     assert "IDs better" in page
     assert not any(word in page for word in ("seed", "trial", "Provenance", "Costs", "validation set"))
     assert "Holm over all contrasts" in page and "declared" not in page, "a table declares nothing"
-    assert "model" not in format_comparison_csv(compare_sleep("ID")).splitlines()[0].split(",")
+    assert "model" not in write_comparison_csv(compare_sleep("ID")).splitlines()[0].split(",")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_page_of_a_table_has_no_part_of_a_study(tmp_path) -> None:
 )
 def test_numbers_have_two_digits_beyond_their_delta(unit: float, text: str) -> None:
     scaled = SLEEP.assign(extra=SLEEP.extra * unit)
-    assert text in format_screen(
+    assert text in write_screen(
         compare_table(scaled, Columns(("group",), ("ID",), (Metric("extra", unit, "higher"),)))
     )
 
@@ -89,8 +89,8 @@ def test_rows_without_a_partner_are_listed_and_not_compared(tmp_path) -> None:
     comparison = compare_sleep("ID", SLEEP.drop(index=[2, 15]))
     assert comparison.arms[1].contrast.pairs == 8
     for text in (
-        format_screen(comparison),
-        format_comparison_markdown(comparison),
+        write_screen(comparison),
+        write_comparison_markdown(comparison),
         read_page_text(render(comparison, tmp_path)),
     ):
         assert "2: 2 rows without a partner: ID 3, 6" in text
@@ -108,13 +108,13 @@ def test_a_table_says_where_its_pairs_are_too_few(pairs: int) -> None:
 
 
 def test_the_first_look_of_a_pages_trials_is_compared() -> None:
-    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(make_looked_design()))))
+    trials = pd.read_csv(io.StringIO(write_trials_csv(compare(make_looked_design()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
     assert comparison.arms[2].name == "weak"
     assert comparison.arms[2].contrast.pairs == 10
     assert len(trials[trials.arm == "weak"]) == 15
-    assert "first look" in format_screen(comparison)
+    assert "first look" in write_screen(comparison)
     with raises_bad_input("first look", place="elsewhere.csv"):
         compare_table(trials.assign(first_look=False), columns)
 
@@ -122,11 +122,11 @@ def test_the_first_look_of_a_pages_trials_is_compared() -> None:
 @pytest.mark.parametrize(("effect", "word"), [(0.0, "passed"), (0.5, "failed")])
 def test_the_aa_arm_of_a_pages_trials_is_a_check_there_too(effect: float, word: str, tmp_path) -> None:
     arms = [make_arm(name, loss) for name, loss in (("base", 0.0), ("wide", 0.3), (AA_NAME, effect))]
-    trials = pd.read_csv(io.StringIO(format_trials_csv(compare(design_arms(arms)))))
+    trials = pd.read_csv(io.StringIO(write_trials_csv(compare(design_arms(arms)))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
     comparison = compare_table(trials, columns)
     assert [arm.name for arm in comparison.judged_arms] == ["wide"]
-    assert f"A/A check {word} on 10 seeds" in format_screen(comparison)
+    assert f"A/A check {word} on 10 seeds" in write_screen(comparison)
     assert f"A/A check {word}" in read_page_text(render(comparison, tmp_path))
     other_baseline = compare_table(trials, replace(columns, baseline="wide"))
     assert [arm.name for arm in other_baseline.judged_arms] == ["base", AA_NAME]
@@ -143,9 +143,9 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     single = compare_sleep("ID").arms[1].contrast
     assert contrast.pairs == 10
     assert (contrast.mean_difference, contrast.p) == pytest.approx((single.mean_difference, single.p))
-    for text in (format_screen(comparison), read_page_text(render(comparison, tmp_path))):
+    for text in (write_screen(comparison), read_page_text(render(comparison, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text
-    assert "mean of 1 to 2 rows" in format_screen(
+    assert "mean of 1 to 2 rows" in write_screen(
         compare_sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",))
     )
     with raises_bad_input("arm '1' and ID 1", "--item", place="elsewhere.csv"):
@@ -166,7 +166,7 @@ def test_the_axis_of_small_numbers_has_their_labels() -> None:
 
 
 def test_the_order_of_rows_decides_only_the_baseline() -> None:
-    assert format_comparison_csv(compare_sleep("ID", SLEEP[::-1], baseline="1")) == format_comparison_csv(
+    assert write_comparison_csv(compare_sleep("ID", SLEEP[::-1], baseline="1")) == write_comparison_csv(
         compare_sleep("ID")
     )
     metric = Metric("rows", HOURS.delta, "higher")
@@ -183,7 +183,7 @@ def test_skewed_values_and_too_few_pairs_have_a_warning() -> None:
     (warning,) = list_skewed_contrasts(seven_pairs)
     assert "cannot show" in warning
     assert "2 (7 IDs)" in warning
-    assert warning in format_screen(seven_pairs)
+    assert warning in write_screen(seven_pairs)
     assert (
         list_skewed_contrasts(compare_sleep("ID", RUNS))
         == list_skewed_contrasts(compare_sleep("ID", RUNS[RUNS.ID < 4]))
@@ -220,7 +220,7 @@ def test_hostile_names_and_pairs_are_shown_as_text(tmp_path) -> None:
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "&lt;img src=x&gt;3" in page
-    assert "'=1+1" in format_comparison_csv(comparison)
+    assert "'=1+1" in write_comparison_csv(comparison)
 
 
 @pytest.mark.parametrize(

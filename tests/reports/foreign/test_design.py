@@ -10,17 +10,17 @@ from tests.helpers.arms import make_arm
 from tests.helpers.designs import compare, compare_table, design_arms, make_realistic_design
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.page.exports import format_screen, format_trials_csv
+from unrolled.reports.page.exports import write_screen, write_trials_csv
 from unrolled.reports.words.doubts import list_warnings
 
 LOSS = Metric("loss", 0.02)
 
 
-def find_doubts(frame: pd.DataFrame, *pair: str, **columns: object) -> tuple[str, ...]:
+def list_doubts(frame: pd.DataFrame, *pair: str, **columns: object) -> tuple[str, ...]:
     """Return the doubts about a table, which its warnings name."""
     comparison = compare_table(frame, Columns(("arm",), pair, (LOSS,), **columns))
     assert {*comparison.design.doubts} <= {*list_warnings(comparison)}
-    assert all(f"WARNING: {sentence}" in format_screen(comparison) for sentence in comparison.design.doubts)
+    assert all(f"WARNING: {sentence}" in write_screen(comparison) for sentence in comparison.design.doubts)
     return comparison.design.doubts
 
 
@@ -34,14 +34,14 @@ def make_runs(arms: str = "ab", seeds: int = 10, documents: int = 1) -> pd.DataF
 @pytest.mark.parametrize(("times", "count"), [(1, 0), (2, 1), (3, 1)])
 def test_rows_that_were_written_several_times_are_warned_of(times: int, count: int) -> None:
     """Ten rows of equal arms are called different in .04 of tables, written twice in .16, thrice in .28."""
-    assert len(find_doubts(pd.concat([make_runs()] * times))) == count
-    assert find_doubts(pd.concat([make_runs()] * times), "seed", item=("none",)) == (), (
+    assert len(list_doubts(pd.concat([make_runs()] * times))) == count
+    assert list_doubts(pd.concat([make_runs()] * times), "seed", item=("none",)) == (), (
         "rows of one pair are averaged"
     )
 
 
 def test_arms_of_another_task_than_the_baseline_have_a_warning() -> None:
-    frame = pd.read_csv(io.StringIO(format_trials_csv(compare(make_realistic_design()))))
+    frame = pd.read_csv(io.StringIO(write_trials_csv(compare(make_realistic_design()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.01),))
     doubts = compare_table(frame, columns).design.doubts
     assert next(doubt for doubt in doubts if "another task" in doubt).endswith(": random blocks")
@@ -51,10 +51,10 @@ def test_arms_of_another_task_than_the_baseline_have_a_warning() -> None:
 
 def test_rows_of_folds_without_pairs_are_warned_of() -> None:
     runs = make_runs(documents=4)
-    assert not any("training rows" in doubt for doubt in find_doubts(runs))
+    assert not any("training rows" in doubt for doubt in list_doubts(runs))
     folds = runs.assign(cv_fold=runs.seed % 5)
-    assert any("training rows" in doubt for doubt in find_doubts(folds))
-    assert not any("training rows" in doubt for doubt in find_doubts(runs.assign(split="valid")))
+    assert any("training rows" in doubt for doubt in list_doubts(folds))
+    assert not any("training rows" in doubt for doubt in list_doubts(runs.assign(split="valid")))
 
 
 def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> None:
@@ -67,8 +67,8 @@ def test_two_tasks_that_differ_from_the_baselines_by_one_setting_are_two() -> No
 
 def test_samples_whose_number_differs_between_pairs_are_warned_of() -> None:
     runs = make_runs(documents=4)
-    assert find_doubts(runs, "seed", item=("none",)) == ()
-    (doubt,) = find_doubts(runs.drop(index=[2, 7]), "seed", item=("none",))
+    assert list_doubts(runs, "seed", item=("none",)) == ()
+    (doubt,) = list_doubts(runs.drop(index=[2, 7]), "seed", item=("none",))
     assert "3 to 4 rows" in doubt
 
 
@@ -86,7 +86,7 @@ def test_runs_that_are_items_and_steps_that_are_pairs_are_warned_of(columns: dic
     frame = make_runs(documents=2).assign(run_id=lambda f: f.seed, step=lambda f: f.document)
     frame["trainer/global_step"] = frame.document
     pair = columns.pop("pair", ("document",) if columns else ("seed",))
-    sentences = find_doubts(frame, *pair, **{"item": ("document",), **columns})
+    sentences = list_doubts(frame, *pair, **{"item": ("document",), **columns})
     assert any(word in sentence for sentence in sentences) if word else sentences == ()
 
 
@@ -100,15 +100,15 @@ def test_an_infinite_best_value_has_a_warning() -> None:
 def test_an_arm_of_two_runs_each_under_five_seeds_has_a_warning() -> None:
     frame = make_runs()
     losses = frame.loss.where(frame.arm == "a", 0.1 + frame.seed % 2)
-    (doubt,) = find_doubts(frame.assign(loss=losses), "seed")
+    (doubt,) = list_doubts(frame.assign(loss=losses), "seed")
     assert doubt.endswith(": b")
 
 
 def test_seeds_that_repeat_the_numbers_of_others_are_warned_of() -> None:
     frame = make_runs()
-    (doubt,) = find_doubts(frame.assign(loss=np.tile(frame.loss[:5], 4)), "seed")
+    (doubt,) = list_doubts(frame.assign(loss=np.tile(frame.loss[:5], 4)), "seed")
     assert doubt.endswith("a, b")
-    assert find_doubts(frame.assign(loss=frame.loss.round(0)), "seed") == ()
+    assert list_doubts(frame.assign(loss=frame.loss.round(0)), "seed") == ()
 
 
 @pytest.mark.parametrize(("first", "word"), [("low", "lowest"), ("middle", ""), ("high", "highest")])
@@ -119,10 +119,10 @@ def test_a_baseline_that_results_may_have_chosen_has_a_warning(first: str, word:
     frame = pd.concat(
         [make_runs("x").assign(arm=name, loss=means[name] + 0.1 * make_runs("x").loss) for name in order]
     )
-    doubts = find_doubts(frame, "seed")
+    doubts = list_doubts(frame, "seed")
     assert (len(doubts) == 1 and word in doubts[0]) if word else doubts == ()
-    assert find_doubts(frame, "seed", baseline=first) == ()
-    assert find_doubts(frame[frame.arm != order[2]], "seed") == (), "of two arms one is always the better"
+    assert list_doubts(frame, "seed", baseline=first) == ()
+    assert list_doubts(frame[frame.arm != order[2]], "seed") == (), "of two arms one is always the better"
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,15 @@ def test_a_delta_in_another_unit_than_a_share_is_doubted(scale: float, delta: fl
 
 def test_unpaired_rows_of_a_seed_and_repeated_validations_are_warned_of() -> None:
     runs = make_runs(documents=5)
-    (doubt,) = find_doubts(runs)
+    (doubt,) = list_doubts(runs)
     assert doubt.endswith("--pair seed")
-    assert find_doubts(make_runs()) == ()
-    (doubt,) = find_doubts(runs, "document", item=("none",))
+    assert list_doubts(make_runs()) == ()
+    (doubt,) = list_doubts(runs, "document", item=("none",))
     assert doubt.endswith("--pair seed")
-    (doubt,) = find_doubts(make_runs(seeds=1, documents=9), "document")
+    (doubt,) = list_doubts(make_runs(seeds=1, documents=9), "document")
     assert doubt.endswith("--pair seed")
-    assert find_doubts(runs, "seed", item=("document",)) == ()
+    assert list_doubts(runs, "seed", item=("document",)) == ()
     repeats = make_runs().rename(columns={"seed": "repeat"})
-    (doubt,) = find_doubts(repeats, "repeat")
+    (doubt,) = list_doubts(repeats, "repeat")
     assert "not independent" in doubt
-    assert find_doubts(repeats, "repeat", test_share=0.1) == ()
+    assert list_doubts(repeats, "repeat", test_share=0.1) == ()

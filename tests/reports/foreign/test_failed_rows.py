@@ -9,7 +9,7 @@ from tests.reports.foreign.sleep_runs import GROUP, RUNS, SLEEP, compare_sleep, 
 from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
-from unrolled.reports.page.exports import format_comparison_markdown, format_screen
+from unrolled.reports.page.exports import write_comparison_markdown, write_screen
 from unrolled.reports.words.caveats import describe_trials
 
 
@@ -25,8 +25,8 @@ def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int,
     comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
     arm = comparison.arms[1]
     assert (arm.verdict.kind, arm.failed_count, arm.contrast.pairs) == (word, number, 16 - number)
-    assert ("10 of 16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(arm.halt_reason)
-    assert ("counted against each verdict" in format_comparison_markdown(comparison)) is (number > 0)
+    assert ("10 of 16, 6 failed" in write_screen(comparison)) is (number == 6) is bool(arm.halt_reason)
+    assert ("counted against each verdict" in write_comparison_markdown(comparison)) is (number > 0)
 
 
 def test_an_equal_arm_whose_worst_runs_crash_is_better_by_survivors_alone() -> None:

@@ -10,7 +10,7 @@ from tests.helpers.designs import compare_table
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.page.exports import format_screen
+from unrolled.reports.page.exports import write_screen
 
 
 def make_documents(
@@ -109,7 +109,7 @@ def test_a_missing_row_costs_little_and_twelve_of_thirty_the_claim() -> None:
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
     remaining = equal.drop(index=worst.index[worst])
     assert not arms_differ(remaining)
-    assert "rows lacking or failed: 2 120" in format_screen(compare_table(remaining, BY_SEED))
+    assert "rows lacking or failed: 2 120" in write_screen(compare_table(remaining, BY_SEED))
 
 
 def test_arms_are_not_the_same_where_rows_are_lacking() -> None:
@@ -222,10 +222,10 @@ def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
 def test_seeds_that_are_matched_as_items_are_warned_of() -> None:
     """Fifty documents of ten seeds: equal arms are called different in .61 by document, in .03 by seed."""
     frame = make_documents(np.random.default_rng(3), 10)
-    by_document = format_screen(compare_table(frame, replace(BY_SEED, pair=("document",), item=("seed",))))
+    by_document = write_screen(compare_table(frame, replace(BY_SEED, pair=("document",), item=("seed",))))
     assert "WARNING: rows of one seed come from one training" in by_document
     assert "verdicts are over documents, for these seeds alone" in by_document
-    assert "WARNING: rows of one seed" not in format_screen(compare_table(frame, BY_SEED))
+    assert "WARNING: rows of one seed" not in write_screen(compare_table(frame, BY_SEED))
 
 
 def test_a_pair_whose_rows_all_failed_is_lost_and_counted_once() -> None:
@@ -234,7 +234,7 @@ def test_a_pair_whose_rows_all_failed_is_lost_and_counted_once() -> None:
     comparison = compare_table(frame, BY_SEED)
     contrast = comparison.arms[1].contrast
     assert (contrast.lost_count, contrast.rows_lacking) == (1, (0, 0))
-    assert "mean of 20 rows" in format_screen(comparison)
+    assert "mean of 20 rows" in write_screen(comparison)
 
 
 def test_pairs_without_shared_rows_are_lost_and_diverged_rows_make_diverged_pairs() -> None:

@@ -21,10 +21,10 @@ from tests.helpers.designs import (
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import format_csv_cell
 from unrolled.reports.page.exports import (
-    format_comparison_csv,
-    format_comparison_markdown,
-    format_screen,
-    format_trials_csv,
+    write_comparison_csv,
+    write_comparison_markdown,
+    write_screen,
+    write_trials_csv,
 )
 from unrolled.reports.page.render import render
 from unrolled.reports.statistics.types import Interval
@@ -45,7 +45,7 @@ def two_arms():
 
 
 def test_the_csv_holds_the_contrast_in_full(two_arms):
-    base, row = read_rows(format_comparison_csv(compare(two_arms)))
+    base, row = read_rows(write_comparison_csv(compare(two_arms)))
     summary = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
     assert summary == pytest.approx([1.28875, 0.057925], abs=1e-6)
     contrast = [
@@ -67,7 +67,7 @@ def test_a_difference_that_is_a_median_is_called_one():
     comparison = compare(make_realistic_design())
     uses_median = {arm.name: arm.contrast.uses_median for arm in comparison.arms_with_contrast}
     lines = {
-        line.split(" | ")[0].strip("| "): line for line in format_comparison_markdown(comparison).splitlines()
+        line.split(" | ")[0].strip("| "): line for line in write_comparison_markdown(comparison).splitlines()
     }
     assert {name: "| median " in lines[name] for name in uses_median} == uses_median
     assert [name for name, median in uses_median.items() if median] == ["lr 3e-2"]  # another lost a pair
@@ -76,9 +76,9 @@ def test_a_difference_that_is_a_median_is_called_one():
 def test_every_interval_has_its_level_beside_it():
     comparison = compare(make_realistic_design())
     lines = {
-        line.split(" | ")[0].strip("| "): line for line in format_comparison_markdown(comparison).splitlines()
+        line.split(" | ")[0].strip("| "): line for line in write_comparison_markdown(comparison).splitlines()
     }
-    records = {row["arm"]: row for row in read_rows(format_comparison_csv(comparison))}
+    records = {row["arm"]: row for row in read_rows(write_comparison_csv(comparison))}
     levels = {arm.name: arm.interval for arm in comparison.arms_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
     assert draw_intervals(comparison).count(" % CI") == len(levels)
@@ -94,13 +94,13 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
     weak = make_arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = make_arm("base", 0.0, seeds=9), strong, weak
     comparison = compare(design_arms(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
-    _, strong_row, undecided = read_rows(format_comparison_csv(comparison))
+    _, strong_row, undecided = read_rows(write_comparison_csv(comparison))
     labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
     assert labels == [("True", "True"), ("False", "False")]
     assert strong_row["valid_loss_open_because"] == ""
     reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
     assert undecided["valid_loss_open_because"] == reason
-    for text in (format_screen(comparison), format_comparison_markdown(comparison)):
+    for text in (write_screen(comparison), write_comparison_markdown(comparison)):
         assert "exploratory; provisional: under 10 seeds" in text
         assert "not decided at 9 seeds" in text
     assert write_answer(comparison)[1].striptags().endswith(" (exploratory, provisional)")
@@ -108,14 +108,14 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
 
 def test_a_failed_trial_has_no_number_in_the_tables():
     assert (
-        format_trials_csv(compare(design_arms((make_arm("base", 0.0, seeds=0),))))
+        write_trials_csv(compare(design_arms((make_arm("base", 0.0, seeds=0),))))
         == "arm,seed,status,first_look\n"
     )
-    assert "0.123456" not in format_trials_csv(compare(make_realistic_design())) + format_comparison_csv(
+    assert "0.123456" not in write_trials_csv(compare(make_realistic_design())) + write_comparison_csv(
         compare(make_realistic_design())
     )
     unfinished = [
-        r for r in read_rows(format_trials_csv(compare(make_realistic_design()))) if r["status"] != "done"
+        r for r in read_rows(write_trials_csv(compare(make_realistic_design()))) if r["status"] != "done"
     ]
     assert [(r["arm"], r["seed"], r["valid_loss"]) for r in unfinished] == [
         ("lr 3e-2", "3", ""),
@@ -124,14 +124,14 @@ def test_a_failed_trial_has_no_number_in_the_tables():
 
 
 def test_a_table_to_paste_says_which_results_had_been_seen():
-    assert "The results of 1 of 6 contrasts had been seen" in format_comparison_markdown(
+    assert "The results of 1 of 6 contrasts had been seen" in write_comparison_markdown(
         compare(make_laddered_design())
     )
-    assert "seen" not in format_comparison_markdown(compare(make_pair_design()))
+    assert "seen" not in write_comparison_markdown(compare(make_pair_design()))
 
 
 def test_a_spreadsheet_gets_text_and_never_a_formula():
-    table = read_rows(format_comparison_csv(compare(make_hostile_design())))
+    table = read_rows(write_comparison_csv(compare(make_hostile_design())))
     assert table[4]["arm"] == "'=1+1"
     assert table[4]["valid_loss_difference"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [format_csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
@@ -139,7 +139,7 @@ def test_a_spreadsheet_gets_text_and_never_a_formula():
 
 
 def test_hostile_names_stay_text_in_markdown():
-    markdown = format_comparison_markdown(compare(make_hostile_design()))
+    markdown = write_comparison_markdown(compare(make_hostile_design()))
     assert "&lt;script&gt;" in markdown
     assert "<script>" not in markdown
     assert len(markdown.splitlines()) == 2 + 2 + 7 + 2  # caption, blank, head, rule, seven arms, blank, note
@@ -150,7 +150,7 @@ def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     repeated = make_arm("again", 0.1)
     shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
     comparison = compare(design_arms((make_arm("base", 0.0), replace(repeated, results=shifted))))
-    rows = read_rows(format_trials_csv(comparison))
+    rows = read_rows(write_trials_csv(comparison))
     assert [row["trained_seed"] for row in rows] == [
         str(r.trial.seed) for arm in comparison.arms for r in arm.measured.results.values()
     ]
@@ -159,6 +159,6 @@ def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     cell = '<td class="num" data-value="3">3<span class="sub">trained with 1003</span></td>'
     assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
-    assert "trained_seed" not in format_trials_csv(
+    assert "trained_seed" not in write_trials_csv(
         compare(design_arms((make_arm("base", 0.0), make_arm("other", 0.1))))
     )

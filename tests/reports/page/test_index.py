@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.designs import compare, make_hostile_design, make_pair_design
 from tests.helpers.pages import read_page_text
 from unrolled.reports.page import render as render_module
-from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.render import render, render_index
 from unrolled.reports.page.summary import find_page, read_summary
 
 
@@ -50,9 +50,9 @@ def three_pages(render_study, tmp_path):
 
 def test_the_index_ranks_studies_and_links_to_their_pages_and_to_others(three_pages):
     folder, ranked = three_pages
-    assert list_links(write_index(folder)) == ranked
+    assert list_links(render_index(folder)) == ranked
     (folder / "chapter12.html").touch()
-    assert list_links(write_index(folder)) == ["chapter12.html", *ranked]
+    assert list_links(render_index(folder)) == ["chapter12.html", *ranked]
 
 
 def delete_summary(summary):
@@ -90,15 +90,15 @@ def test_a_page_without_a_sound_summary_has_only_a_link(three_pages, spoil):
     spoil(page.with_name("summary.json"))
     assert read_summary(page) is None
     assert read_summary(folder / first)
-    index = write_index(folder)
+    index = render_index(folder)
     assert list_links(index) == [ranked[0], first, ranked[1]]
     assert "108 of 110 trials finished" not in read_page_text(index)
 
 
 def test_the_index_says_what_failed(render_study, tmp_path):
-    text = read_page_text(write_index(render_study("realistic").parents[1]))
+    text = read_page_text(render_index(render_study("realistic").parents[1]))
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
-    assert "No study has results yet" in read_page_text(write_index(tmp_path))
+    assert "No study has results yet" in read_page_text(render_index(tmp_path))
 
 
 def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
@@ -113,4 +113,4 @@ def test_the_index_has_a_page_that_is_written_meanwhile(tmp_path, monkeypatch):
 
     monkeypatch.setattr(render_module, "fill_page_template", fill_and_render)
     render(compare(make_pair_design(study="earlier")), tmp_path)
-    assert list_links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]
+    assert list_links(render_index(tmp_path)) == ["earlier/index.html", "later/index.html"]

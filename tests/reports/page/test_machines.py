@@ -10,7 +10,7 @@ from tests.helpers.designs import compare, design_arms, make_realistic_design
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.compare.design import MeasuredArm
 from unrolled.reports.page import cost_rows
-from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words import doubts
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
@@ -41,7 +41,7 @@ def test_pairs_of_two_kinds_of_machine_are_named_on_page_and_index(two_machines,
     assert sentence in doubts.list_warnings(two_machines)
     page = render(two_machines, tmp_path).read_text()
     assert sentence in page[page.index('id="answer"') : page.index("</section>")]
-    assert sentence in write_index(tmp_path).read_text()
+    assert sentence in render_index(tmp_path).read_text()
 
 
 def test_arms_of_one_kind_or_of_none_have_no_sentence(two_machines) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from tests.helpers.pages import read_arm_rows, read_page_text
-from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words.claims import write_claims
 from unrolled.reports.words.doubts import list_warnings
 
@@ -151,7 +151,7 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(effect, spread, i
     assert bool(list_warnings(comparison)) is is_failed
     text = read_page_text(render(comparison, tmp_path))
     assert ("A/A check failed" in text, "A/A check passed" in text) == (is_failed, not is_failed)
-    assert ("A/A check failed" in read_page_text(write_index(tmp_path))) is is_failed
+    assert ("A/A check failed" in read_page_text(render_index(tmp_path))) is is_failed
 
 
 def test_arms_of_another_task_stand_below_a_row_that_names_it(tmp_path):

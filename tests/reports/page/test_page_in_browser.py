@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from tests.helpers.designs import compare, compare_table, make_program_design, make_realistic_design
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.render import render, render_index
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -116,7 +116,7 @@ def pages(render_study, tmp_path_factory) -> dict[str, Path]:
         ),
         "compare": render(compare_table(ELSEWHERE, columns), out),
         "audit": render_study("audited"),
-        "index": write_index(out),
+        "index": render_index(out),
     }
 
 

@@ -13,7 +13,7 @@ from tests.helpers.pages import read_arm_rows, read_page_text
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.figures.curves import draw_curves
-from unrolled.reports.page.exports import format_comparison_csv
+from unrolled.reports.page.exports import write_comparison_csv
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import FigureColumn, Presentation
 from unrolled.reports.scale import Scale
@@ -105,7 +105,7 @@ def test_the_table_of_all_trials_has_the_digits_of_delta(tmp_path):
 
 def test_tables_have_a_ratios_differences_in_per_cent():
     base, fast = csv.DictReader(
-        io.StringIO(format_comparison_csv(compare(make_program_design(ERROR, SECONDS))))
+        io.StringIO(write_comparison_csv(compare(make_program_design(ERROR, SECONDS))))
     )
     assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
     assert float(fast["seconds_difference"]) == pytest.approx(-50)

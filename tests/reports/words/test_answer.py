@@ -24,7 +24,7 @@ from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.reports.compare.design import MeasuredArm
 from unrolled.reports.compare.factorial import find_factorial, find_parts
-from unrolled.reports.page.render import answer_lines
+from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.claims import list_claims
 
@@ -199,7 +199,7 @@ def test_an_arm_that_diverges_is_not_the_best_of_its_line():
 
 def test_names_with_a_comma_are_quoted_and_never_escaped():
     arms = make_arm("base", 0.0), make_arm("o'neil's & <co>, new", -0.9, settings={"clip": 1.0})
-    texts = answer_lines(compare(design_arms(arms)))
+    texts = write_answer_lines(compare(design_arms(arms)))
     assert "“o'neil's & <co>, new”" in texts[0]
 
 

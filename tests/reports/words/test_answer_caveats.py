@@ -7,7 +7,7 @@ from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import BOTH, compare, design_arms
 from tests.helpers.pages import read_arm_rows, read_page_text, write_lines, write_texts
 from unrolled.ablations.training.terminal_table import print_arms
-from unrolled.reports.page.exports import format_comparison_markdown, format_screen
+from unrolled.reports.page.exports import write_comparison_markdown, write_screen
 from unrolled.reports.page.render import render
 from unrolled.reports.words.claims import list_claims, write_claims
 
@@ -49,7 +49,7 @@ def test_too_few_seeds_are_said_once_to_decide_nothing(few_seeds, tmp_path):
     seeds = len(few_seeds.design.seeds)
     number = "One seed" if seeds == 1 else f"{seeds} seeds"
     answer = read_page_text(render(few_seeds, tmp_path)).partition("Learning curves")[0]
-    tables = format_screen(few_seeds), format_comparison_markdown(few_seeds)
+    tables = write_screen(few_seeds), write_comparison_markdown(few_seeds)
     for text in (answer, *tables, "\n".join(write_claims(few_seeds))):
         assert text.count("nothing is decided") == text.count(f"{number}: ") > 0
     for text in tables:
@@ -80,8 +80,8 @@ def test_the_diverged_seeds_of_an_arm_are_counted_wherever_it_is_named(effect, l
     rates = "diverged 5 of 40 against 0 of 40"
     assert write_lines(comparison)[1] == line.format(f"near ({rates})")
     assert rates in write_claims(comparison)[0]
-    assert "5 diverged" in format_screen(comparison)
-    assert "5 diverged" in format_comparison_markdown(comparison)
+    assert "5 diverged" in write_screen(comparison)
+    assert "5 diverged" in write_comparison_markdown(comparison)
 
 
 def test_the_diverged_seeds_of_a_baseline_are_counted():

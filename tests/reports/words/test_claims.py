@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
-from unrolled.reports.page.render import render, write_index
+from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words.caveats import describe_trials, list_limits
 from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.doubts import list_warnings
@@ -63,7 +63,7 @@ def find_unmarked_claims(html):
 
 @pytest.mark.parametrize("name", ["realistic", "switched"])
 def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(render_study, name):
-    for page in (render_study(name), write_index(render_study(name).parents[1])):
+    for page in (render_study(name), render_index(render_study(name).parents[1])):
         assert find_unmarked_claims(page.read_text(encoding="utf-8")) == []
 
 
@@ -72,7 +72,7 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(render_study, n
 )
 def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
     render(compare(make_pair_design(question=claim)), tmp_path)
-    page = write_index(tmp_path).read_text(encoding="utf-8")
+    page = render_index(tmp_path).read_text(encoding="utf-8")
     assert len(find_unmarked_claims(page)) >= 1
 
 

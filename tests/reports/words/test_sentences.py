@@ -14,21 +14,21 @@ from unrolled.reports.statistics.corrections import Adjusted
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import judge_contrast
-from unrolled.reports.words.sentences import describe_aa_check, describe_remarks, write_verdict_sentence
+from unrolled.reports.words.sentences import describe_aa_check, describe_remarks, describe_verdict
 
 NATS = Scale(value_unit="nats", difference_unit="nats")
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     contrast = make_contrast(-0.05, 0.02)
-    sentence = write_verdict_sentence(
+    sentence = describe_verdict(
         judge_contrast(contrast, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
     )
     assert sentence.startswith("▲ better by more than δ — lstm against rnn: −0.0500 nats, ")
     assert "95 % CI [−0.0643, −0.0349]" in sentence  # half width t(.975, 9)·.02/√10 = .0143
     assert "Holm p .004" in sentence
     assert sentence.endswith("better on 10 of 10 seeds.")
-    provisional = write_verdict_sentence(judge_alone(make_contrast(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
+    provisional = describe_verdict(judge_alone(make_contrast(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
     assert provisional.endswith("; provisional under 10 seeds.")
     assert "provisional" not in sentence
 
@@ -59,7 +59,7 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     ],
 )  # fmt: skip
 def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: str) -> None:
-    sentence = write_verdict_sentence(judge_alone(c), "x", "y", NATS)
+    sentence = describe_verdict(judge_alone(c), "x", "y", NATS)
     assert part in sentence
     assert "?" not in sentence or not re.search(
         r"equal|same|equivalent|no difference", sentence, re.IGNORECASE

@@ -1,6 +1,7 @@
 """`unrolled judge`: each outcome has its exit code, its record and its place in the chain."""
 
 import json
+import math
 import random
 import shutil
 from pathlib import Path
@@ -169,6 +170,19 @@ def test_what_cannot_be_shown_is_not_trained(tmp_path: Path) -> None:
     assert (code, facts["outcome"], facts["level"], facts["seeds"]) == (4, "undecided", 0, [])
     assert "a gain of 0.001 takes" in facts["reason"] and "the last look has 6" in facts["reason"]
     assert count_trials(project) == trials
+
+
+def test_a_dry_run_has_the_spread_of_a_ratio_in_per_cent(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", STUDY.replace("0.1 }", '"20%" }'))
+    for number in ("1", "2"):
+        commit_change(project, f"worse{number}", model__py=model_source(BASE="1.3", STREAM=number))
+        judge(project)
+    words = ("judge", "HEAD", "--chain", "night", "--dry-run")
+    state = json.loads(run_command(project, *words, "--json").stdout)
+    spread = 100 * math.expm1(read_record(project).measure_spread() / 100)
+    assert state["spread"] == pytest.approx(spread, rel=1e-12)
+    shown = f"{state['smallest_gain']:.3g} % (the pairs' differences have SD {spread:.3g} %)"
+    assert shown in run_command(project, *words).stdout
 
 
 def test_levels_follow_the_rule_and_seeds_are_new(project: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.processes import helpers_path, is_alive
 from tests.helpers.stub_trials import WORK, make_gpu_trial, make_trial, read_results, serialize_result, steady
+from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
@@ -40,10 +41,8 @@ def copy_edited_code(folder: Path) -> Path:
 def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, ledger: Ledger) -> None:
     trials = [make_trial(seed) for seed in range(8)] + [make_trial(8, "raises")]
     begun_trials: list[ChapterTrial] = []
-    is_wanted = lambda trial: not begun_trials.append(trial)  # noqa: E731
-    tally = run_trials(
-        trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), is_wanted=is_wanted
-    )
+    supervisor = make_supervisor(is_wanted=lambda trial: not begun_trials.append(trial))
+    tally = run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), supervisor)
     assert tally == Counts(measured_count=8, failed_count=1)
     assert begun_trials == trials
     results = read_results(ledger, trials)

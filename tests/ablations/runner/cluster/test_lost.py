@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tests.helpers.processes import is_alive
 from tests.helpers.stub_trials import WORK, make_trial, serialize_result, steady
+from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -35,7 +36,7 @@ def drive_trials(
                 trials,
                 ledger,
                 TrialConditions(run_import=WORK, cluster=address),
-                on_result=results.append,
+                make_supervisor(receive_result=results.append),
                 **words,
             )
         except BaseException as error:

@@ -1,0 +1,46 @@
+"""What the runner asks the code that runs trials, and what it tells it."""
+
+from dataclasses import dataclass
+
+from unrolled.bench.trial import Result, ResultInStudy, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSupervisor:
+    """Decides which trials of a run start, and receives their results. This one wants every trial.
+
+    `run_trials` calls the methods in its own process: with a cluster in the thread of its caller, else in the
+    threads of its workers. Only `make_result_in_study` may be called by two threads at a time, so that which
+    trials are wanted may follow from the results so far. An error in a method stops all trials and is raised.
+    """
+
+    retries: bool = False  # whether failed trials are trained again
+
+    def should_retrain(self, stored: Result) -> bool:
+        """Return True for a stored result that another training replaces; others are final.
+
+        Called before the first trial for each result in the ledger, in the thread of the caller, and before
+        a trial starts if another run has stored its result meanwhile.
+        """
+        return self.retries and stored.status == "failed"
+
+    def is_wanted(self, trial: Trial) -> bool:
+        """Return True for a trial that may start.
+
+        Called for each trial when a slot is free for it, and again while the trial waits for another run that
+        is training it. A trial that is not wanted is not asked for again.
+        """
+        return True
+
+    def make_result_in_study(self, result: Result) -> ResultInStudy:
+        """Return the result with its status in the study. The ledger gets it as it was measured.
+
+        Called for each result before it is received.
+        """
+        return ResultInStudy(result)
+
+    def receive_result(self, result: ResultInStudy) -> None:
+        """Take into account a result of this run, which the ledger has by now."""
+
+    def receive_result_of_another_run(self, result: ResultInStudy) -> None:
+        """Take into account the result of a trial that another run has trained since this one began."""
