@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
         "# Python API: reference\n\nThe functions of `unrolled`, and what they return. Options are those of "
-        "the commands ([command.md](command.md#flags)), in the classes of `unrolled.ablations.options`. "
+        "the commands, in the classes of `unrolled.ablations.options`. "
         "`make docs` writes this page from the code."
     ),
     "study-file.md": (

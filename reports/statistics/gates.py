@@ -3,7 +3,7 @@
 All metrics have to pass, so that each is tested at .05 without a correction: a change that is worse by δ in
 one of them passes at most .05 of gates, however many metrics there are (R. L. Berger, "Multiparameter
 Hypothesis Testing and Acceptance Sampling", Technometrics 24 (1982)). With skewed pairs it passes more often:
-docs/trust.md has the rates.
+docs/error-rates.md has the rates.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How often verdicts err where nothing is promised: the "Known limits" of docs/trust.md.
+"""How often verdicts err where nothing is promised: see docs/error-rates.md.
 
     python tests/simulations/simulate_limits.py [STUDIES]
 

@@ -42,7 +42,7 @@ def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
 def test_a_chance_counts_right_decisions_alone() -> None:
     wide = {"sd": 3.0, "zone": 1.0}
     none, at_delta = (predict_contrast(LOOKS, **wide, effect=effect) for effect in (0.0, 1.0))
-    # a direction where there is none: .042 of normal contrasts (docs/trust.md), of 4,000 here
+    # a direction where there is none: .042 of normal contrasts (docs/error-rates.md), of 4,000 here
     assert none.decided - none.right == pytest.approx(0.042, abs=0.013)
     assert 0 < at_delta.right < at_delta.decided, "the same within δ is wrong there"
     size = predict_contrast(LOOKS, **wide, effect=1.0, until_size=True)
