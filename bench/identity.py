@@ -59,13 +59,13 @@ def hash_contents(paths: Iterable[Path], more: str = "") -> str:
     """Return the sha256 of the names and contents of files, and of the text `more`. Raises OSError."""
     total = hashlib.sha256(more.encode())
     for path in paths:
-        if path not in _CONTENTS:
+        if path not in _CONTENT_HASHES:
             record_content(path, path.read_bytes())
-        total.update(f"{path.name}\0{_CONTENTS[path]}\0".encode())
+        total.update(f"{path.name}\0{_CONTENT_HASHES[path]}\0".encode())
     return total.hexdigest()
 
 
-_CONTENTS: dict[Path, str] = {}
+_CONTENT_HASHES: dict[Path, str] = {}
 """sha256 of each file when this process first read it, or as `record_content` recorded it."""
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +79,7 @@ loaded: its identity would depend on what was imported before.
 
 def record_content(path: Path, content: bytes) -> None:
     """Record the content with which a file was loaded: `hash_contents` then ignores later edits."""
-    _CONTENTS[path] = hashlib.sha256(content).hexdigest()
+    _CONTENT_HASHES[path] = hashlib.sha256(content).hexdigest()
 
 
 def record_contents(paths: Iterable[Path]) -> None:

@@ -176,7 +176,7 @@ class Scale:
             return format_number(x, self.table_decimals, sign=sign)
         return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
 
-    def format_measured(self, x: float | None, *, sign: bool = False) -> str:
+    def format_difference_with_unit(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it, with its unit: "+0.310 nats"."""
         cell = self.format_difference_cell(x, sign=sign)
         return cell if self.log_factor else f"{cell} {self.unit}".rstrip()

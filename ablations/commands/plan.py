@@ -42,7 +42,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
-        print_plan(plan_store.keep_to_the_end(study, ledger), device, ledger)
+        print_plan(plan_store.inherit_to_the_end(study, ledger), device, ledger)
     return 0
 
 

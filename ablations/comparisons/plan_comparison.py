@@ -62,7 +62,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         presentation=find_presentation(plan),
         audit=plan.audit,
         nondeterminism=plan.nondeterminism if plan.is_of_program else {},
-        unjudged_distances=plan.unjudged_distances,
+        allowed_distances=plan.allowed_distances,
     )
 
 

@@ -223,7 +223,7 @@ class Plan:
         return [metric.name for metric in self.metrics if metric.is_quality]
 
     @property
-    def unjudged_distances(self) -> dict[str, float]:
+    def allowed_distances(self) -> dict[str, float]:
         """By metric, how far apart two equal trials may be: as measured if not judged, ∞ for judged costs."""
         costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
         return {**self.unjudged_nondeterminism, **costs}

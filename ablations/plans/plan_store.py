@@ -225,7 +225,7 @@ def find_stored_device(study: str, ledger: Ledger) -> str:
     return plan.device if plan else ""
 
 
-def keep_to_the_end(study: Study, ledger: Ledger) -> Study:
+def inherit_to_the_end(study: Study, ledger: Ledger) -> Study:
     """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
     plan = read_sound_plan(study.name, ledger)
     if plan and plan.to_the_end and plan.study_hash == study.study_hash:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
-from unrolled.ablations.runner.process import run_alone
+from unrolled.ablations.runner.process import run_in_process
 from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
@@ -114,7 +114,7 @@ def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: Trial
         try:
             while trial := queue.wait_for_trial():
                 with slots.hold_gpus(trial.gpu_count) as gpus:
-                    result = run_alone(
+                    result = run_in_process(
                         trial,
                         conditions,
                         checkpoints=queue.checkpoints,

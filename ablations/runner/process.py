@@ -77,7 +77,7 @@ class _Attempt:
     stopped: bool = False
 
 
-def run_alone(
+def run_in_process(
     trial: Trial,
     conditions: ProcessConditions,
     *,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.gpus import GpuSlots
-from unrolled.ablations.runner.process import remove_checkpoints, run_alone
+from unrolled.ablations.runner.process import remove_checkpoints, run_in_process
 from unrolled.bench.devices import check_gpus, list_visible_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.machine import read_package_versions
@@ -88,7 +88,9 @@ def run_trial(
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
         with _stop_signal(is_cancelled) as stop, _make_gpu_slots().hold_gpus(trial.gpu_count) as gpus:
-            result = run_alone(local_trial, local_conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
+            result = run_in_process(
+                local_trial, local_conditions, checkpoints=checkpoints, stop=stop, gpus=gpus
+            )
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:

@@ -79,7 +79,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         parts.append(f"{obstacles.total()} could not be replayed ({reasons})")
     reported_metrics = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(
-        reported_metrics & plan.unjudged_distances.keys() - {*outcomes[0].result.trial.metric_kinds()}
+        reported_metrics & plan.allowed_distances.keys() - {*outcomes[0].result.trial.metric_kinds()}
     )
     print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
     if any(outcome.was_interrupted for outcome in outcomes) and not differing_outcomes:
@@ -197,7 +197,7 @@ def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
 
     Returns "" for the same numbers. Metrics that are irreproducible by the plan are not compared.
     """
-    left_out = plan.unjudged_distances
+    left_out = plan.allowed_distances
     differences = list(
         list_differences(
             select_reproducible_values(result.to_dict(), left_out),

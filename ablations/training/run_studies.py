@@ -87,7 +87,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
         has_faults = has_faults or outcome.fault_count > 0
     if len(comparisons) > 1:
         contrasts = [arm for comparison in comparisons.values() for arm in comparison.judged_arms]
-        decided_count = sum(arm.has_ended for arm in contrasts)
+        decided_count = sum(arm.is_decided for arm in contrasts)
         page = options.out / "index.html"
         print(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
     return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)
@@ -102,7 +102,7 @@ def _run_study(
         print(f"{make_visible(study.name)}: {device}", flush=True)
         for commit in find_checked_out_commits(study.baseline.factory).values():
             print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
-        study = plan_store.keep_to_the_end(study, ledger)
+        study = plan_store.inherit_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.kind)
         if stored_plan := plan_store.read_sound_plan(plan.study, ledger):
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted

@@ -46,7 +46,7 @@ class SeedScheduler:
         first_metric = self._plan.metrics[0].name
         verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
-            name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.has_ended
+            name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.is_decided
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
         stage = _describe_stage(look, len(self._plan.looks))

@@ -54,7 +54,9 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
-        difference=comparison.scale.format_measured(contrast.estimate if contrast else None, sign=True),
+        difference=comparison.scale.format_difference_with_unit(
+            contrast.estimate if contrast else None, sign=True
+        ),
         interval=comparison.scale.format_interval(interval),
         seeds=pairs,
         effect=find_effect(change, comparison),

@@ -70,7 +70,7 @@ class ComparedArm:
     attempt: int = 1  # see `Design.count_attempts`
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
-    has_ended: bool = False  # whether the study's first metric has decided its contrast
+    is_decided: bool = False  # whether the study's first metric has decided its contrast
     halt_reason: str = ""  # see `Verdict`; here also if the arm has none
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 
@@ -119,7 +119,7 @@ class ComparedArm:
         """`decided` or `open`; "" for an arm that has no contrast to decide."""
         if not self.gets_verdict:
             return ""
-        return "decided" if self.has_ended else "open"
+        return "decided" if self.is_decided else "open"
 
     def describe_seeds_of_mean(self) -> str:
         """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
@@ -130,7 +130,7 @@ class ComparedArm:
         if self.done_count and not self.measured.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged
-        seed_count = self.summary.n if self.has_ended else self.seed_count
+        seed_count = self.summary.n if self.is_decided else self.seed_count
         return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
@@ -230,7 +230,7 @@ def add_contrast(
     verdict = decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, gets_verdict=True, has_ended=verdict.has_ended, halt_reason=verdict.halt_reason)
+    arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
     if not arm.remark and verdict.contrast.pairs:
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)

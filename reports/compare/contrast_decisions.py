@@ -191,7 +191,7 @@ def _judge_after_looks(
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {
         name: {
-            metric: replace(verdict, has_ended=has_ended, halt_reason="" if verdict.makes_claim else fault)
+            metric: replace(verdict, is_decided=has_ended, halt_reason="" if verdict.makes_claim else fault)
             for metric, verdict in by_metric.items()
         }
         for name, by_metric in judged.verdicts.items()

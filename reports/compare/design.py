@@ -129,7 +129,7 @@ class Design:
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
     # difference of equal trials by metric that is not judged; infinite for judged costs
-    unjudged_distances: Mapping[str, float] = field(default_factory=dict)
+    allowed_distances: Mapping[str, float] = field(default_factory=dict)
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
@@ -183,7 +183,7 @@ class Design:
         return {arm.name: arm for arm in self.arms}
 
 
-def measure_seconds(result: ResultInStudy) -> float:
+def choose_seconds(result: ResultInStudy) -> float:
     """Return the seconds of a trial as tables have them; of one that is not done, those of its process."""
     return result.training_seconds if result.done else result.total_seconds
 

@@ -9,7 +9,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_quality_name, select_qualities
 from unrolled.reports.compare.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
-from unrolled.reports.statistics.looks import list_first_seeds
+from unrolled.reports.statistics.looks import list_seeds_to_detect_copies
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
@@ -52,7 +52,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed, design))
-    first_seeds = list_first_seeds(design.seeds, design.looks) if design.looks else equal
+    first_seeds = list_seeds_to_detect_copies(design.seeds, design.looks) if design.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
     family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
     is_fine_grained = any(
@@ -74,7 +74,7 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
         return dict(result.fingerprints)
     computed = {name: x for name, x in result.metrics.items() if is_quality_name(name)}
     return {
-        f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.unjudged_distances
+        f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.allowed_distances
     }
 
 
@@ -88,7 +88,7 @@ def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Desi
       seeds is more than `FAR` times this difference, here 1, the runs are different. Known costs are always
       ignored.
     """
-    for name, distance in design.unjudged_distances.items():
+    for name, distance in design.allowed_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
         if numbers and is_quality_name(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
@@ -247,7 +247,7 @@ def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.looks:
         return statuses.keys()
-    seeds = list_first_seeds(design.seeds, design.looks)
+    seeds = list_seeds_to_detect_copies(design.seeds, design.looks)
     return seeds if set(seeds) <= statuses.keys() else ()
 
 

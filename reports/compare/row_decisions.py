@@ -69,7 +69,7 @@ def _judge_rows(
         else:
             reason = _explain_lost_runs(of_survivors[name], verdict, lost_pairs[name])
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(verdict, has_ended=verdict.makes_claim, halt_reason=reason)
+        verdicts[name] = replace(verdict, is_decided=verdict.makes_claim, halt_reason=reason)
     return verdicts
 
 

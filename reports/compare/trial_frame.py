@@ -20,7 +20,7 @@ import pandas as pd
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.design import Design, Statuses, measure_seconds
+from unrolled.reports.compare.design import Design, Statuses, choose_seconds
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def make_trial_record(arm: str, seed: int, result: ResultInStudy) -> dict[str, o
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
     facts |= {"reason": result.reason, "attempts": result.attempts}
     measured = result.metrics if result.done else {}
-    facts["seconds"] = measure_seconds(result)
+    facts["seconds"] = choose_seconds(result)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # values that a program logs replace neither

@@ -18,7 +18,7 @@ from unrolled.reports.commits.audit import AuditRow
 from unrolled.reports.commits.gate import GateRow
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import Design, measure_seconds
+from unrolled.reports.compare.design import Design, choose_seconds
 from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
@@ -108,7 +108,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     counted_results = [result for arm in comparison.arms for result in arm.measured.results.values()]
     ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
     last_result = formats.format_day(max(ends)) if ends else ""
-    spent = sum(map(measure_seconds, counted_results))
+    spent = sum(map(choose_seconds, counted_results))
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
         ", then ".join(view.metric_title for view in comparison.views): True,
@@ -125,7 +125,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         warnings=tuple(filter(None, warnings)),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
-        decided_count=sum(arm.has_ended for arm in comparison.judged_arms),
+        decided_count=sum(arm.is_decided for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
         last_result=last_result,
         study_hash=comparison.design.study_hash,

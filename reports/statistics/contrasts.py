@@ -31,7 +31,7 @@ from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
-FEWEST_FAILURES = 3  # a side with this many more failures than the other fails more often
+SMALLEST_FAILURE_EXCESS = 3  # a side with this many more failures than the other fails more often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +151,13 @@ class Contrast:
 
         Any of these shows it:
 
-        - It failed in `FEWEST_FAILURES` more pairs, and these are a tenth of all pairs or more.
+        - It failed in `SMALLEST_FAILURE_EXCESS` more pairs, and these are a tenth of all pairs or more.
         - McNemar's unadjusted p of the lost pairs is at most .05, as with six failures against none.
         - McNemar's unadjusted p of the lacking rows is at most .05.
         """
         fewer, more = sorted((self.arm_lacks, self.base_lacks))
         excess = more - fewer
-        allowed = max(FEWEST_FAILURES, 0.1 * (self.pairs + self.lost_count))
+        allowed = max(SMALLEST_FAILURE_EXCESS, 0.1 * (self.pairs + self.lost_count))
         loses_unequally = self.lost_count > 0 and (excess >= allowed or _mcnemar_p(fewer, more) <= ALPHA)
         return loses_unequally or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 

@@ -119,7 +119,7 @@ def evaluate_looks(
         open_contrasts = [
             name
             for name, verdict in verdicts_of_first.items()
-            if not verdict.has_ended
+            if not verdict.is_decided
             and name not in futile_reasons
             and not look_input.explain_block(name, looks_taken)
         ]
@@ -129,13 +129,13 @@ def evaluate_looks(
             break
         contrasts.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*open_contrasts, *futile_reasons):  # `has_ended` says who needs the next look
+        for name in (*open_contrasts, *futile_reasons):  # `is_decided` says who needs the next look
             verdicts_of_first[name] = replace(
-                judged[name], has_ended=_ends_contrast(judged[name], stopping_rule)
+                judged[name], is_decided=_ends_contrast(judged[name], stopping_rule)
             )
         looks_taken += 1
         futile_reasons = {
-            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].has_ended
+            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].is_decided
         }
         if futility and looks_taken < len(look_input.looks.numbers):
             futile_reasons |= _find_futile(
@@ -200,14 +200,14 @@ def _make_decisions(
     seeds_requested = {}
     for name, verdict in verdicts_of_first.items():
         reason = ""
-        if not verdict.has_ended:
+        if not verdict.is_decided:
             reason = futile_reasons.get(name) or look_input.explain_block(name, next_look)
-        seeds_requested[name] = 0 if verdict.has_ended or reason else seed_count
+        seeds_requested[name] = 0 if verdict.is_decided or reason else seed_count
         of_other = f"{reason} by the first metric" if name in futile_reasons else reason
         verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
             metric: replace(
                 by_name[name],
-                has_ended=verdict.has_ended,
+                is_decided=verdict.is_decided,
                 halt_reason=reason if metric == look_input.metrics[0].name else of_other,
                 is_futile=name in futile_reasons,
             )
@@ -233,7 +233,7 @@ def _find_futile(
     candidates = {}
     for name, verdict in verdicts.items():
         contrast = verdict.contrast
-        if verdict.has_ended or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
+        if verdict.is_decided or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
             continue
         test = LastLookTest(
             looks=contrast.look.looks,

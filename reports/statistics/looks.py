@@ -104,7 +104,7 @@ SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
 """The only look of a design with a fixed number of seeds, whichever it is."""
 
 
-def list_first_seeds(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
+def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
     """Return the seeds of the first look with five or more, or of the last look if none has as many.
 
     `numbers` are those of `Looks`.

@@ -13,7 +13,7 @@ import numpy as np
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.gain_test import ProposalOutcome, ProposalVerdict, judge_proposal
-from unrolled.reports.statistics.looks import Looks, list_first_seeds
+from unrolled.reports.statistics.looks import Looks, list_seeds_to_detect_copies
 from unrolled.reports.statistics.types import SidePair
 
 
@@ -77,7 +77,7 @@ def decide_proposal(
         simpler_level=simpler_level,
         gains_over_keep=over_keep,
     )
-    first_seeds = list_first_seeds(seeds, looks.numbers)
+    first_seeds = list_seeds_to_detect_copies(seeds, looks.numbers)
     computes_same = len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
     refusal = ""
     if is_one_run:

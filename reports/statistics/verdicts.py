@@ -65,7 +65,7 @@ class Verdict:
     # "worse" if the arm is shown to diverge more often than its base
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
-    has_ended: bool = False  # whether it ended its contrast, or its gate or proposal has ended
+    is_decided: bool = False  # whether it ended its contrast, or its gate or proposal has ended
     # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
     halt_reason: str = ""
     is_futile: bool = False  # whether it is unlikely to be decided by the last look
@@ -81,7 +81,7 @@ class Verdict:
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
-        most_looks = len(looks.numbers) if self.has_ended else contrast.look.k + 1
+        most_looks = len(looks.numbers) if self.is_decided else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean_difference
         if not self.stopping_rule:

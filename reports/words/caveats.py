@@ -29,10 +29,10 @@ def describe_decided(comparison: Comparison) -> str:
     """
     if not comparison.judged_arms or comparison.gate or comparison.proposal:
         return ""
-    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.has_ended and arm.verdict]
+    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.is_decided and arm.verdict]
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
-    decided = sum(arm.has_ended for arm in comparison.judged_arms)
+    decided = sum(arm.is_decided for arm in comparison.judged_arms)
     metric = f" by {comparison.metric_title}" if comparison.other_views else ""
     return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{metric}{sizes}"
 

@@ -76,9 +76,9 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
     seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
-    if verdict.has_ended and verdict.makes_claim:
+    if verdict.is_decided and verdict.makes_claim:
         return f"decided at {seeds}"
-    if verdict.has_ended:
+    if verdict.is_decided:
         return f"open at {seeds}, where {first_metric} was decided"
     if contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
@@ -101,7 +101,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
     contrast = verdict.contrast
     if not contrast.pairs:
         return "no seed in common"
-    show = partial(scale.format_measured, sign=True)
+    show = partial(scale.format_difference_with_unit, sign=True)
     effect = show(contrast.estimate)
     if verdict.interval:
         effect += f", {verdict.interval.percent} CI {scale.format_interval_cell(verdict.interval)}"
@@ -116,7 +116,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = verdict.contrast.look
-    if not verdict.has_ended or look.k + 1 == len(look.looks.numbers):
+    if not verdict.is_decided or look.k + 1 == len(look.looks.numbers):
         return ""
     mean = verdict.contrast.estimate
     unbiased = verdict.unbiased_difference
@@ -174,7 +174,7 @@ def _describe_power(verdict: Verdict, scale: Scale) -> str:
     if contrast.mde is None:
         return ""
     return (
-        f"{contrast.pairs} seeds detect {scale.format_measured(contrast.mde)} with 80 % power; "
+        f"{contrast.pairs} seeds detect {scale.format_difference_with_unit(contrast.mde)} with 80 % power; "
         f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.zone)}"
     )
 
@@ -248,7 +248,7 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
         _describe_progress(arm, verdict, comparison): True,
         "open only because the pairs are skewed": verdict.open_by_skewness,
         "one side failed more often, so that they are not called the same": contrast.fails_unequally
-        and not (verdict.makes_claim or verdict.has_ended or verdict.halt_reason),
+        and not (verdict.makes_claim or verdict.is_decided or verdict.halt_reason),
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.provisional,
     }
     return "; ".join(select_phrases(remarks))
@@ -272,7 +272,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.fails_unequally:
         return "one side failed more often, so that they are not called the same"
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
-    if not verdict.has_ended or comparison.gate or comparison.proposal:  # these end by a rule of their own
+    if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
     return f"{reason}, where {comparison.deciding_metric_title} was decided"
 
@@ -284,9 +284,9 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     has_more_looks = contrast.look.k + 1 < len(looks.numbers)
     if comparison.has_too_few_pairs and not verdict.halt_reason:
         return ""
-    if verdict.halt_reason or (has_more_looks and not verdict.has_ended):
+    if verdict.halt_reason or (has_more_looks and not verdict.is_decided):
         return describe_stage(verdict, comparison.deciding_metric_title)
-    if verdict.has_ended:
+    if verdict.is_decided:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:

@@ -40,7 +40,7 @@ def _forget() -> None:
 def forget_read_files() -> None:
     """Have identities read every file and ask every Python again, as in a process that starts now."""
     hash_source.cache_clear()
-    for memory in (identity._CONTENTS, file_facts._FACTS, interpreter._ANSWERS):
+    for memory in (identity._CONTENT_HASHES, file_facts._FACTS, interpreter._ANSWERS):
         memory.clear()
 
 

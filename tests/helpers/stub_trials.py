@@ -75,9 +75,9 @@ def steady(trial: ChapterTrial) -> Result:
 def run_in_process(trial: ChapterTrial, run_import: str = WORK, **conditions) -> Result:
     """Run a trial in a process of its own and return its result."""
     from unrolled.ablations.runner.child import ProcessConditions
-    from unrolled.ablations.runner.process import run_alone
+    from unrolled.ablations.runner.process import run_in_process
 
-    result = run_alone(
+    result = run_in_process(
         trial, ProcessConditions(run_import=run_import, **conditions), checkpoints=Path("checkpoints")
     )
     assert result is not None

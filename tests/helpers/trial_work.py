@@ -54,9 +54,9 @@ def print_modules(trial: Trial) -> Result:
 
 def list_loaded_files(trial: Trial, checkpoints: Path) -> set[str]:
     """Return the files of the package `bench` that a trial's process loads, relative to it."""
-    from unrolled.ablations.runner.process import run_alone  # which no trial's process loads
+    from unrolled.ablations.runner.process import run_in_process  # which no trial's process loads
 
-    result = run_alone(
+    result = run_in_process(
         trial, ProcessConditions(run_import=f"{__name__}:print_modules"), checkpoints=checkpoints
     )
     assert result is not None and result.reason.endswith("this one is done"), result

@@ -113,8 +113,8 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
         number=proposal.number,
         commit=f"{commit.hash[:10]} {commit.subject}",
         outcome=_describe_outcome(proposal),
-        difference=scale.format_measured(proposal.difference, sign=True) if is_measured else "",
-        bound=scale.format_measured(proposal.bound, sign=True)
+        difference=scale.format_difference_with_unit(proposal.difference, sign=True) if is_measured else "",
+        bound=scale.format_difference_with_unit(proposal.bound, sign=True)
         if proposal.outcome == ProposalOutcome.KEEP
         else "",
         pairs=proposal.pairs,

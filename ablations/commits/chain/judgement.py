@@ -29,7 +29,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import require
-from unrolled.reports.compare.design import measure_seconds
+from unrolled.reports.compare.design import choose_seconds
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision
 
@@ -72,7 +72,7 @@ def _train_proposal(
         proposal = replace(entry.proposal, reason="open: no time was left")
     else:
         results = [result for arm in comparison.arms for result in arm.measured.results.values()]
-        seconds = sum(map(measure_seconds, results))
+        seconds = sum(map(choose_seconds, results))
         proposal = _conclude_proposal(entry, decision, seconds)
         if proposal.outcome == ProposalOutcome.CRASH:
             proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)

@@ -161,7 +161,7 @@ def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
         replay, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(queue)}, False)
     )
     plan: Any = SimpleNamespace(
-        qualities=["accuracy"], unjudged_distances={}, make_result_in_study=lambda result: result
+        qualities=["accuracy"], allowed_distances={}, make_result_in_study=lambda result: result
     )
     outcomes = [Replay(stored, describe_difference(stored, new_result, plan), new_result=new_result)]
     (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())

@@ -87,14 +87,14 @@ import json, os, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
 from unrolled.ablations.runner.child import ProcessConditions
-from unrolled.ablations.runner.process import run_alone
+from unrolled.ablations.runner.process import run_in_process
 from unrolled.bench import chapter
 from unrolled.bench.errors import BadInput
 from unrolled.bench.chapter.trial import ChapterTrial
 
 def train(trial):
     conditions = ProcessConditions(preload=["unrolled.bench.chapter.warm_up"])
-    result = run_alone(trial, conditions, checkpoints=Path("checkpoints"))
+    result = run_in_process(trial, conditions, checkpoints=Path("checkpoints"))
     return result.fingerprints["weights"]
 
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}

@@ -197,7 +197,7 @@ def test_only_numbers_that_a_seed_decides_distinguish_runs(name, numbers, is_cop
     design = design_arms(
         (*logged,),
         metrics=(Metric("accuracy", 0.01),),
-        unjudged_distances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
+        allowed_distances={"stamp": 1.0, "noisy_loss": 1e-7, "elapsed": 1e-7},
     )
     arm = compare(design).arms[1]
     assert arm.is_one_run is is_copied

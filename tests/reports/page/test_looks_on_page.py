@@ -170,7 +170,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
     comparison = compare(design_arms(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
     assert verdict.unbiased_difference != verdict.contrast.mean_difference
-    assert not verdict.has_ended
+    assert not verdict.is_decided
     text = " ".join((*write_claims(comparison), describe_verdict(verdict, "weak", "base", comparison.scale)))
     assert "early" not in text
     assert "open at the last look, 40 of 40 seeds" in text

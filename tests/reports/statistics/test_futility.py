@@ -113,7 +113,7 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
     assert [v.contrast.pairs for v in bounded.values()] == [20, 20, 10]
     v = bounded["noise"]
     assert v.is_futile
-    assert not v.has_ended
+    assert not v.is_decided
     assert v.kind == "open"
     # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
     variance = v.contrast.sd**2
@@ -123,7 +123,7 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
     seeds = int(v.halt_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert fewest < seeds < 1.05 * most_seeds
     assert bounded["great noise"].halt_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
-    assert bounded["clear"].has_ended
+    assert bounded["clear"].is_decided
     assert bounded["clear"].contrast.family_size == 3
 
 
@@ -175,7 +175,7 @@ def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
     verdict = decisions.verdicts["x"][DELTA.name]
     assert verdict.text == "better, size not settled"
     assert verdict.contrast.pairs < 40
-    assert verdict.has_ended is (rule == "direction") is not verdict.is_futile
+    assert verdict.is_decided is (rule == "direction") is not verdict.is_futile
     assert verdict.halt_reason in ("", "more than 1,000 seeds would settle its size")
 
 

@@ -86,7 +86,7 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
         )
     )
     verdict = decisions.verdicts["x"]["valid_loss"]
-    assert verdict.has_ended
+    assert verdict.is_decided
     assert verdict.divergence_direction == "worse"
     assert verdict.contrast.pairs < 40
 
