@@ -210,7 +210,7 @@ class Trial:
 
 
 class Cause(StrEnum):
-    """The causes of a failure on which more depends than the words of its reason, which begin with them."""
+    """The causes of a failure that code acts on. The reason of such a failure begins with its cause."""
 
     TIME_LIMIT = "time limit"
     DISK_LIMIT = "disk limit"

@@ -121,10 +121,10 @@ class Plan:
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
     """By arm, the pairs with results when the plan was declared: see `seen_results`; {} if `is_shipped`."""
     earlier_number_hashes: tuple[Mapping[int, str], ...] = ()
-    """The judged numbers of arms that were shown before, hashed, by seed.
+    """Hashes, by seed, of the judged numbers that a page has shown of arms with other identities.
 
-    They are of trials with another identity. If both sides of a contrast repeat them, an edit of the command
-    line or of the settings changed no number, and the pairs count as seen.
+    A user who rewords the command line gets new identities and the same numbers. If both sides of a contrast
+    repeat such numbers, its pairs count as seen.
     """
     is_shipped: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""

@@ -30,7 +30,7 @@ class DerivedFrom(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ChapterMetric:
-    """A metric of the chapter. With a name alone it is only in results and in MLflow's runs of trials."""
+    """A metric of the chapter. Results and MLflow's runs of trials have it; each field below shows it elsewhere."""
 
     name: str  # key in `Result.metrics`
     kind: Kind = "quality"  # another kind is a cost: it differs from run to run, so `verify` leaves it out

@@ -55,7 +55,7 @@ class ComparedArm:
     index: int  # position in the study; 0 is the baseline
     measured: MeasuredArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
-    seed_count: int  # number of seeds at its next look or, once it has ended, of those that it has
+    seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence

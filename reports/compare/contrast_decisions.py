@@ -38,7 +38,7 @@ def decide_looks(design: Design) -> Decisions[str]:
 
     While trials are trained, the verdicts come from here, as pandas takes half a second to load. The verdicts
     of a page come from `comparison.compare`, which reads a table of the results. Both call
-    `decide_contrasts`, and tests/reports/page/test_exports.py holds their verdicts equal.
+    `decide_contrasts`, and tests/reports/compare/test_comparison.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     values = {m.name: {arm.name: _collect_values(arm, m) for arm in design.arms} for m in design.metrics}

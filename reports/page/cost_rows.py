@@ -1,7 +1,7 @@
 """The rows of the table of costs, and the machines behind them.
 
 Without a trial on a GPU, the page has no section of devices, and its table of costs lacks the columns of
-`Presentation.gpu_costs`. The chapter has one: tokens/s after the first epoch.
+`Presentation.gpu_costs`. The chapter has one such column: tokens/s after the first epoch.
 """
 
 from collections import Counter

@@ -101,7 +101,7 @@ class Look:
 
 LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
-"""The only look of a design with a fixed number of seeds, whichever it is."""
+"""The look of a design with a fixed number of seeds. Its bounds do not depend on that number."""
 
 
 def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:

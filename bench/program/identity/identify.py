@@ -47,7 +47,7 @@ SHARED_READERS = (
 """Files that start any program, and read, carry or write its numbers."""
 _LINE_PATTERNS = _PROGRAM / "line_patterns.py"
 HASHED_FILES = (*SHARED_READERS, _LINE_PATTERNS, *sorted((ROOT / "bench" / "formats").glob("[a-z]*.py")))
-"""These files, and those that read what only some programs write: see `list_readers`."""
+"""SHARED_READERS, and the readers of formats and of printed lines: see `list_readers`."""
 
 ABSENT = "absent"  # version of an imported package that is missing: installing it makes other trials
 _STARTUP_MODULES = ("sitecustomize", "usercustomize")

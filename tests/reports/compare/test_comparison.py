@@ -6,7 +6,15 @@ import pytest
 
 from tests.helpers.arms import make_arm, make_counting_arm, set_metrics
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
+from tests.helpers.designs import (
+    compare,
+    design_arms,
+    make_audited_design,
+    make_laddered_design,
+    make_looked_design,
+    make_pair_design,
+    make_realistic_design,
+)
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
@@ -32,6 +40,21 @@ def test_a_number_whose_powers_overflow_diverged():
     arm = compare(design).arms[1]
     assert (arm.diverged_count, arm.contrast.arm_diverged, arm.verdict.direction) == (1, 1, "worse")
     assert decide_looks(design).verdicts["b"]["valid_loss"] == arm.verdict
+
+
+@pytest.mark.parametrize(
+    "make_design",
+    [make_realistic_design, make_looked_design, make_laddered_design, make_audited_design, make_pair_design],
+)
+def test_training_stops_by_the_verdicts_that_the_page_shows(make_design):
+    design = make_design()
+    comparison = compare(design)
+    shown = {
+        arm.name: {view.metric.name: view.arms[arm.index].verdict for view in comparison.views}
+        for arm in comparison.judged_arms
+    }
+    assert shown
+    assert decide_looks(design).verdicts == shown
 
 
 def test_another_task_gets_no_contrast_and_is_not_in_the_family():
