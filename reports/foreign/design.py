@@ -1,16 +1,16 @@
 """The design of a table from elsewhere: its arms, how they are paired, and the warnings of its page."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_quality_name
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
+from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.compare.row_matches import read_row_matches
 from unrolled.reports.foreign.columns import (
     FOLDS_CURE,
@@ -22,13 +22,9 @@ from unrolled.reports.foreign.columns import (
     read_ends,
 )
 from unrolled.reports.formats import join_first_names, shorten
-from unrolled.reports.statistics.estimators import Floats
-from unrolled.reports.statistics.values import count_decimals
 
 FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
-MOST_ITEMS = 20_000  # items that a share may have
-RARE = 0.001  # chance below which equal numbers are told
 _REPEATS = {"repeat", "repeats", "repetition", "repetitions"}  # columns that tell repeated validations apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -162,13 +158,8 @@ def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: C
     if repeated := [*_list_repeated_arms(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which may be copies of fewer runs: {names}"
-    for metric in columns.metrics:
-        arms = [arm for arm in _list_arms_with_few_numbers(table, metric) if arm not in repeated]
-        if names := join_first_names([shorten(name) for name in arms], 5):
-            yield (
-                f"half of the rows or more repeat a number of {metric.name}, more than by chance, and may be "
-                f"copies of fewer runs: {names}"
-            )
+    sentences = (describe_few_numbers(table, metric, "row", repeated) for metric in columns.metrics)
+    yield from filter(None, sentences)
 
 
 def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
@@ -220,51 +211,6 @@ def _list_repeated_arms(table: pd.DataFrame, metrics: list[str]) -> Iterator[str
     for arm, of_arm in sizes:
         if len(of_arm) >= fewest_rows and np.gcd.reduce(of_arm.to_numpy()) > 1:
             yield str(arm)
-
-
-def _list_arms_with_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Yield the arms in which at least half of the numbers are repeats, and more than chance repeats.
-
-    The best and the worst number of the table may be limits, which many runs reach: their rows do not count.
-    Arms with one number in all rows are not returned: see `find_one_run_seeds`.
-    """
-    numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
-    if numbers.empty or not is_quality_name(metric.name):
-        return
-    step = _find_step(numbers.unique())
-    limits = numbers.min(), numbers.max()
-    for arm, xs in numbers.groupby(table.arm, sort=False):
-        counts = xs[~xs.isin(limits)].value_counts()
-        ties = int((counts * (counts - 1) // 2).sum())
-        has_few = len(xs) >= FEWEST_SEEDS and 1 < xs.nunique() <= len(xs) / 2
-        if has_few and ties and _find_chance_of_ties(ties, len(xs), xs.std() / step) < RARE:
-            yield str(arm)
-
-
-def _find_step(levels: Floats) -> float:
-    """Return the distance between numbers that are possible: of shares of 50 items 0.02, else the last digit.
-
-    Shares are those of the smallest number of items, up to `MOST_ITEMS`, that explains all levels.
-    """
-    last_digit: float = 10.0 ** -count_decimals(levels)
-    for unit in (1.0, 100.0):  # a share, or per cent
-        items = np.arange(1, min(MOST_ITEMS, unit / last_digit) + 1)[:, None]
-        counts = levels / unit * items
-        is_share = (np.abs(counts - counts.round()) <= 0.51 * last_digit / unit * items + 1e-9).all(axis=1)
-        if levels.max() <= unit and is_share.any():
-            return unit / float(items[is_share.argmax(), 0])
-    return last_digit
-
-
-def _find_chance_of_ties(ties: int, n: int, spread: float) -> float:
-    """Return the chance of so many pairs of equal numbers among `n`, which vary by `spread` steps (SD).
-
-    Two normal numbers are equal with a chance of 1/(2 √π SD); the number of such pairs is about Poisson.
-    """
-    from scipy import special  # takes half a second
-
-    expected = n * (n - 1) / 2 / (2 * math.sqrt(math.pi) * spread)
-    return float(special.pdtrc(ties - 1, expected))
 
 
 def _name_extreme(table: pd.DataFrame, metric: str) -> str:

@@ -8,6 +8,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, is_quality_name
 from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
+from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.compare.replicates import have_equal_fingerprints
 from unrolled.reports.formats import format_number, join_first_names
 from unrolled.reports.statistics.error_contrasts import Unpaired
@@ -36,6 +37,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         describe_warned_trials(comparison),
         describe_one_run_arms(comparison),
         describe_perfect_arms(comparison),
+        *list_repeated_numbers(comparison),
         *comparison.design.doubts,
         *list_skewed_contrasts(comparison),
         describe_missing_turns(comparison),
@@ -91,6 +93,20 @@ def describe_perfect_arms(comparison: Comparison) -> str:
         f"the best possible value on every {comparison.design.noun} may be one run, copied; a metric that "
         f"differs between runs, such as a loss, would show it: {join_first_names(perfect, MOST_ARMS)}"
     )
+
+
+def list_repeated_numbers(comparison: Comparison) -> list[str]:
+    """Return a sentence for each judged quality of a study of which arms repeat numbers.
+
+    The doubts of a table from elsewhere have these sentences already.
+    """
+    if not comparison.design.is_study:
+        return []
+    qualities = [metric for metric in comparison.design.metrics if metric.is_quality]
+    sentences = [
+        describe_few_numbers(comparison.table, metric, comparison.design.noun) for metric in qualities
+    ]
+    return [*filter(None, sentences)]
 
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:

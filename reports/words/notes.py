@@ -9,7 +9,12 @@ from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_first_names
-from unrolled.reports.words.doubts import describe_one_run_arms, describe_perfect_arms, list_skewed_contrasts
+from unrolled.reports.words.doubts import (
+    describe_one_run_arms,
+    describe_perfect_arms,
+    list_repeated_numbers,
+    list_skewed_contrasts,
+)
 from unrolled.reports.words.sentences import describe_aa_check
 
 MOST_ROWS = 20  # most rows without a partner that a note lists of one arm
@@ -66,6 +71,7 @@ def list_notes(comparison: Comparison) -> list[str]:
         FEW: any(contrast.pairs < FEWEST_SEEDS for contrast in contrasts),
         f"WARNING: {one_run}.": one_run,
         f"WARNING: {perfect}.": perfect,
+        **{f"WARNING: {sentence}.": sentence for sentence in list_repeated_numbers(comparison)},
         STOPPED: comparison.is_sequential,
     }
     aa_checks = [f"{describe_aa_check(arm.contrast)}." for arm in arms if arm.contrast and not arm.verdict]

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.designs import compare_table
+from tests.helpers.arms import make_arm, set_metrics
+from tests.helpers.designs import compare, compare_table, design_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.notes import list_notes
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
@@ -134,3 +137,17 @@ def test_shares_of_many_items_may_be_equal_by_chance(spread: float) -> None:
             {"arm": ["a"] * 10 + ["b"] * 10, "seed": [*range(10)] * 2, "accuracy": items / 10_000}
         )
         assert not any("half of the rows" in doubt for doubt in compare_table(frame, COLUMNS).design.doubts)
+
+
+@pytest.mark.parametrize(("period", "is_doubted"), [(3, True), (5, True), (10, False)])
+def test_an_arm_of_a_study_that_repeats_its_numbers_is_doubted_on_page_and_screen(
+    period: int, is_doubted: bool
+) -> None:
+    """A program that seeds with `seed % 3` has copies on every third seed; equal arms differed in .60."""
+    honest = make_arm("honest", 0.0)
+    by_seed = honest.collect_metric("valid_loss")
+    copies = {seed: by_seed[seed % period] + 0.01 for seed in by_seed}
+    comparison = compare(design_arms((honest, set_metrics(make_arm("copied", 0.01), valid_loss=copies))))
+    sentences = [text for text in list_warnings(comparison) if "copied" in text and "copies" in text]
+    assert bool(sentences) is is_doubted
+    assert all(sentence in " ".join(list_notes(comparison)) for sentence in sentences)

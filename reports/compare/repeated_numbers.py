@@ -1,0 +1,80 @@
+"""Arms that repeat numbers more often than chance does, and may be copies of fewer runs."""
+
+import math
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import pandas as pd
+
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_quality_name
+from unrolled.reports.compare.trial_frame import read_numbers
+from unrolled.reports.formats import join_first_names, shorten
+from unrolled.reports.statistics.estimators import Floats
+from unrolled.reports.statistics.values import count_decimals
+
+MOST_ITEMS = 20_000  # items that a share may have
+RARE = 0.001  # chance below which equal numbers are told
+
+
+def describe_few_numbers(
+    table: pd.DataFrame, metric: Metric, noun: str, left_out: Collection[str] = ()
+) -> str:
+    """Return a sentence on the arms that repeat numbers of a metric; "" if there are none.
+
+    A row is called `noun`: "seed" in a study. Arms of `left_out` are not named.
+    """
+    arms = [shorten(arm) for arm in _list_arms_with_few_numbers(table, metric) if arm not in left_out]
+    if not arms:
+        return ""
+    return (
+        f"half of the {noun}s or more repeat a number of {metric.name}, more than by chance, and may be "
+        f"copies of fewer runs: {join_first_names(arms, 5)}"
+    )
+
+
+def _list_arms_with_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
+    """Yield the arms in which at least half of the numbers are repeats, and more than chance repeats.
+
+    The best and the worst number of the table may be limits, which many runs reach: their rows do not count.
+    Arms with one number in all rows are not returned: see `find_one_run_seeds`.
+    """
+    numbers = read_numbers(table, metric.name)
+    numbers = numbers.where(np.isfinite(numbers)).dropna()
+    if numbers.empty or not is_quality_name(metric.name):
+        return
+    step = _find_step(numbers.unique())
+    limits = numbers.min(), numbers.max()
+    for arm, xs in numbers.groupby(table.arm, sort=False):
+        counts = xs[~xs.isin(limits)].value_counts()
+        ties = int((counts * (counts - 1) // 2).sum())
+        has_few = len(xs) >= FEWEST_SEEDS and 1 < xs.nunique() <= len(xs) / 2
+        if has_few and ties and _find_chance_of_ties(ties, len(xs), xs.std() / step) < RARE:
+            yield str(arm)
+
+
+def _find_step(levels: Floats) -> float:
+    """Return the distance between numbers that are possible: of shares of 50 items 0.02, else the last digit.
+
+    Shares are those of the smallest number of items, up to `MOST_ITEMS`, that explains all levels.
+    """
+    last_digit: float = 10.0 ** -count_decimals(levels)
+    for unit in (1.0, 100.0):  # a share, or per cent
+        items = np.arange(1, min(MOST_ITEMS, unit / last_digit) + 1)
+        for level in levels:
+            counts = level / unit * items
+            is_share = np.abs(counts - counts.round()) <= 0.51 * last_digit / unit * items + 1e-9
+            items = items[is_share]
+        if levels.max() <= unit and len(items):
+            return unit / float(items[0])
+    return last_digit
+
+
+def _find_chance_of_ties(ties: int, n: int, spread: float) -> float:
+    """Return the chance of so many pairs of equal numbers among `n`, which vary by `spread` steps (SD).
+
+    Two normal numbers are equal with a chance of 1/(2 √π SD); the number of such pairs is about Poisson.
+    """
+    from scipy import special  # takes half a second
+
+    expected = n * (n - 1) / 2 / (2 * math.sqrt(math.pi) * spread)
+    return float(special.pdtrc(ties - 1, expected))
