@@ -17,6 +17,7 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -175,7 +176,7 @@ def run(code: Code, seed: int) -> float:
 
 
 @cache
-def make_program(code: Code):
+def make_program(code: Code) -> Callable[[int], float]:
     """Return the function from a seed to a loss that the files of the code make."""
     files = code.write_files()
     modules = {name: type(sys)(name) for name in ("evaluate", "settings", "train")}

@@ -93,7 +93,10 @@ def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOU
             verdicts = judge_study(d, study.metrics[0], looks, bound)
             decided = sum(v.is_decided for v in verdicts.values())
             counts[bound] += count_trials(verdicts, study), decided
-    return {bound: Outcome(*(count / studies), 0.0) for bound, count in counts.items()}
+    return {
+        bound: Outcome(trained=count[0] / studies, verdicts=count[1] / studies, wrong=0.0)
+        for bound, count in counts.items()
+    }
 
 
 def judge_noise(

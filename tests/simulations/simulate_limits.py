@@ -97,7 +97,7 @@ def simulate_crashes(diverged_share: float, studies: int, seed: int = 0) -> floa
         crashed = (ends < CRASH_RATE) & ~diverged
         arm = {s: math.inf if diverged[s] else losses[s] for s in range(PAIRS) if not crashed[s]}
         base = dict.fromkeys(range(PAIRS), 0.0)
-        contrast = compare_pairs(arm, base, JudgedScale(1.0), losses=LostPairs(int(crashed.sum())))
+        contrast = compare_pairs(arm, base, JudgedScale(1.0), lost_pairs=LostPairs(int(crashed.sum())))
         better += judge_contrasts({"arm": contrast})["arm"].kind == "better"
     return better / studies
 
