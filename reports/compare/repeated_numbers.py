@@ -13,6 +13,7 @@ from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
 MOST_ITEMS = 20_000  # items that a share may have
+MOST_UNITS = 1e15  # a number of last digits that a float has exactly
 RARE = 0.001  # chance below which equal numbers are told
 
 
@@ -48,7 +49,7 @@ def _list_arms_with_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator
         counts = xs[~xs.isin(limits)].value_counts()
         ties = int((counts * (counts - 1) // 2).sum())
         has_few = len(xs) >= FEWEST_SEEDS and 1 < xs.nunique() <= len(xs) / 2
-        if has_few and ties and _find_chance_of_ties(ties, len(xs), xs.std() / step) < RARE:
+        if has_few and ties and _find_chance_of_ties(ties, np.asarray(xs / step, np.float64)) < RARE:
             yield str(arm)
 
 
@@ -58,6 +59,9 @@ def _find_step(levels: Floats) -> float:
     Shares are those of the smallest number of items, up to `MOST_ITEMS`, that explains all levels.
     """
     last_digit: float = 10.0 ** -count_decimals(levels)
+    gaps = np.diff(np.sort(levels) / last_digit)
+    if len(gaps) and gaps.max() < MOST_UNITS:
+        last_digit *= int(np.gcd.reduce(gaps.round().astype(np.int64))) or 1
     for unit in (1.0, 100.0):  # a share, or per cent
         items = np.arange(1, min(MOST_ITEMS, unit / last_digit) + 1)
         for level in levels:
@@ -69,12 +73,19 @@ def _find_step(levels: Floats) -> float:
     return last_digit
 
 
-def _find_chance_of_ties(ties: int, n: int, spread: float) -> float:
-    """Return the chance of so many pairs of equal numbers among `n`, which vary by `spread` steps (SD).
+def _find_chance_of_ties(ties: int, xs: Floats) -> float:
+    """Return the chance of so many pairs of equal numbers among `xs`, which are given in steps.
 
-    Two normal numbers are equal with a chance of 1/(2 √π SD); the number of such pairs is about Poisson.
+    The number of such pairs is about Poisson. Its mean is the larger of two estimates: of normal numbers, two
+    of which are equal with a chance of 1/(2 √π SD), and of any smooth law, by which numbers are half as often
+    equal as a step apart. Far values widen the SD, and leave the second estimate as it is.
     """
     from scipy import special  # takes half a second
 
-    expected = n * (n - 1) / 2 / (2 * math.sqrt(math.pi) * spread)
-    return float(special.pdtrc(ties - 1, expected))
+    n = len(xs)
+    of_normal = n * (n - 1) / 2 / (2 * math.sqrt(math.pi) * xs.std(ddof=1))
+    distances = np.abs(xs[:, None] - xs)[np.triu_indices(n, 1)].round()
+    of_neighbours = max(
+        np.count_nonzero((distances >= 1) & (distances <= width)) / (2 * width) for width in (1, 2)
+    )
+    return float(special.pdtrc(ties - 1, max(of_normal, of_neighbours)))

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import compare, compare_table, design_arms
 from unrolled.bench.metric import Metric
+from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.words.doubts import list_warnings
 from unrolled.reports.words.notes import list_notes
@@ -137,6 +138,20 @@ def test_shares_of_many_items_may_be_equal_by_chance(spread: float) -> None:
             {"arm": ["a"] * 10 + ["b"] * 10, "seed": [*range(10)] * 2, "accuracy": items / 10_000}
         )
         assert not any("half of the rows" in doubt for doubt in compare_table(frame, COLUMNS).design.doubts)
+
+
+@pytest.mark.parametrize("law", ["one seed in ten is far worse", "steps are multiples of 100"])
+def test_honest_arms_of_far_values_or_coarse_steps_are_not_doubted(law: str) -> None:
+    """They were in .92 and all of such tables of 20 rows an arm."""
+    rng = np.random.default_rng(0)
+    doubted = 0
+    for _ in range(40):
+        numbers = (1 + 0.02 * rng.standard_normal((2, 20)) + 0.5 * (rng.random((2, 20)) < 0.1)).round(2)
+        if law == "steps are multiples of 100":
+            numbers = 100 * (20 + 2 * rng.standard_normal((2, 20))).round()
+        arms = [pd.DataFrame({"arm": arm, "accuracy": row}) for arm, row in zip("ab", numbers, strict=True)]
+        doubted += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), COLUMNS.metrics[0], "row"))
+    assert doubted <= 2
 
 
 @pytest.mark.parametrize(("period", "is_doubted"), [(3, True), (5, True), (10, False)])
