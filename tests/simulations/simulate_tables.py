@@ -19,6 +19,7 @@ from tests.simulations.command_line import read_numbers
 from tests.simulations.noise_laws import LAWS, both_tails, t_tails
 from tests.simulations.simulate_compare import print_rates
 from unrolled.bench.metric import Metric
+from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import welch
 from unrolled.reports.statistics.estimators import tails_to_p
@@ -85,6 +86,28 @@ def simulate_plain_interval(rng: np.random.Generator, law: str, studies: int) ->
     return float(np.mean(tails_to_p(*t_tails(LAWS[law](rng, studies)[:, :10])) <= ALPHA))
 
 
+def simulate_honest_repeats(law: str, studies: int) -> float:
+    """Return how often two honest arms of twenty rows of two decimals are taken for copies."""
+    rng = np.random.default_rng(0)
+    warned = 0
+    for _ in range(studies):
+        noise = rng.standard_normal((2, 20))
+        if law == "two modes":
+            numbers = np.where(rng.random((2, 20)) < 0.5, 0.5, 0.9) + 0.01 * noise
+        elif law == "lognormal":
+            numbers = 1 + 0.02 * np.exp(noise)
+        elif law == "one in ten far worse":
+            numbers = 1 + 0.02 * noise + 0.5 * (rng.random((2, 20)) < 0.1)
+        else:
+            numbers = 1 + 0.02 * noise
+        arms = [
+            pd.DataFrame({"arm": arm, "accuracy": row})
+            for arm, row in zip("ab", numbers.round(2), strict=True)
+        ]
+        warned += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), Metric("accuracy", 0.02), "row"))
+    return warned / studies
+
+
 def print_tables(studies: int) -> None:
     """Print the rates of tables that are read in a wrong way."""
     print(f"pairs by {'; '.join(DOCUMENT_RULES)}; one training each")
@@ -101,6 +124,9 @@ def print_tables(studies: int) -> None:
     laws = "normal", "exponential", "lognormal"
     misses = (simulate_plain_interval(rng, law, 5 * studies) for law in laws)
     print_rates("plain interval: normal, exp., lognormal", *misses)
+    laws = "normal", "one in ten far worse", "lognormal", "two modes"
+    warned = (simulate_honest_repeats(law, studies) for law in laws)
+    print_rates(f"honest arms taken for copies: {', '.join(laws)}", *warned)
 
 
 if __name__ == "__main__":
