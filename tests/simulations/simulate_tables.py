@@ -104,7 +104,8 @@ def simulate_honest_repeats(law: str, studies: int) -> float:
             pd.DataFrame({"arm": arm, "accuracy": row})
             for arm, row in zip("ab", numbers.round(2), strict=True)
         ]
-        warned += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), Metric("accuracy", 0.02), "row"))
+        table = pd.concat(arms, ignore_index=True)
+        warned += bool(describe_few_numbers(table, Metric("accuracy", 0.02), "row"))
     return warned / studies
 
 
