@@ -117,6 +117,12 @@ class Ledger:
         sealed = seal({"format": RESULT_FORMAT, "result": fields, "details": digest})
         save_files({self.find_details_path(id, digest): details, self.find_result_path(id): sealed})
 
+    def remove_result(self, id: str) -> None:
+        """Remove the result of a trial. Raises BadInput if it cannot be removed."""
+        path = self.find_result_path(id)
+        with explain_file_errors(path):
+            path.unlink(missing_ok=True)
+
     def read_result(self, id: str) -> Result | None:
         """Return the result of a trial with its details, or None if it has none.
 

@@ -32,6 +32,9 @@ class RunSupervisor:
         """
         return True
 
+    def receive_start(self, trial: Trial) -> None:
+        """Take into account that a trial, which is locked by now, starts."""
+
     def make_result_in_study(self, result: Result) -> ResultInStudy:
         """Return the result with its status in the study. The ledger gets it as it was measured.
 

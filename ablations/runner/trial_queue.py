@@ -63,6 +63,7 @@ class TrialQueue:
                 if not self._lock_trial(trial):
                     self._locked_elsewhere.append(trial)
                 elif self._is_missing(trial):
+                    self._supervisor.receive_start(trial)
                     return trial
                 else:
                     self._unlock_trial(trial.id)

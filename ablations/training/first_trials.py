@@ -83,16 +83,16 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result
     """
     plan = study_run.plan
     ledger = study_run.ledger
-    stored_results = ledger.read_results(ids)
-    final_ids = {
-        id
-        for id in stored_results
-        if not plan.should_retrain(stored_results[id], retry=study_run.options.retry)
+    final_results = {
+        id: plan.make_result_in_study(stored)
+        for id, stored in ledger.read_results(ids).items()
+        if not study_run.is_outdated(stored)
+        and not plan.should_retrain(stored, retry=study_run.options.retry)
     }
-    _refuse_failures(
-        [plan.make_result_in_study(stored_results[id]) for id in stored_results if id in final_ids], plan
-    )
-    missing_trials = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final_ids]
+    _refuse_failures(final_results.values(), plan)
+    missing_trials = [
+        trial for trial in study_run.trials if trial.id in ids and trial.id not in final_results
+    ]
     study_run.train_trials(study_run.scheduler.sort_trials(missing_trials), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded

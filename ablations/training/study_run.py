@@ -90,11 +90,28 @@ class StudyRun:
     def choose_conditions(self, trials: Iterable[Trial]) -> TrialConditions:
         """Return how and where these trials are run.
 
-        If a time, a speed or memory of a program is judged, a killed trial starts anew: a resumed one would
-        measure a part. A model of the chapter adds up the times of its attempts.
+        If a time, a speed or memory is judged, a killed trial starts anew. A resumed program would measure a
+        part, and a model of the chapter would add up the times of two occasions.
         """
-        resumes = not (self.plan.is_of_program and judges_cost(self.plan.metrics))
+        resumes = not judges_cost(self.plan.metrics)
         return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
+
+    def is_outdated(self, stored: Result) -> bool:
+        """Return True for a stored result of an earlier run that this run trains again."""
+        return self.outdated_starts.get(stored.trial.id) == stored.started
+
+    def remove_outdated_results(self, trial: Trial) -> None:
+        """Remove the outdated results of a trial's seed, as this run may be stopped within the seed.
+
+        The next run would find one result of each run, and take them for a pair.
+        """
+        if not self.outdated_starts:
+            return
+        _, seed = self.plan.arm_and_seed_by_id[trial.id]
+        ids = [arm.trial_ids[seed] for arm in self.plan.arms]
+        for id, stored in self.ledger.read_results(ids).items():
+            if self.is_outdated(stored):
+                self.ledger.remove_result(id)
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time or, of an unmeasured program, if time is left."""
@@ -152,8 +169,9 @@ class StudySupervisor(RunSupervisor):
     def should_retrain(self, stored: Result) -> bool:
         """Return True for an outdated time, and for a failure that is tried again."""
         run = self.study_run
-        is_outdated = run.outdated_starts.get(stored.trial.id) == stored.started
-        return is_outdated or (self.retries and run.plan.should_retrain(stored, retry=run.options.retry))
+        return run.is_outdated(stored) or (
+            self.retries and run.plan.should_retrain(stored, retry=run.options.retry)
+        )
 
     def is_wanted(self, trial: Trial) -> bool:
         """Return True if a trial is wanted and expected to end in time.
@@ -166,6 +184,10 @@ class StudySupervisor(RunSupervisor):
             return False
         may_start = trial.id in run.scheduler.pending_ids or not run.budget.has_refused
         return may_start and run.scheduler.is_wanted(trial.id) and run.has_time_for(trial)
+
+    def receive_start(self, trial: Trial) -> None:
+        """Remove what is outdated of the trial's seed."""
+        self.study_run.remove_outdated_results(trial)
 
     def make_result_in_study(self, result: Result) -> ResultInStudy:
         """Return the result with the status that the plan gives it."""

@@ -18,6 +18,17 @@ JUDGED_TIME = STUDY.replace(
 )
 
 
+BREAKABLE = PROGRAM.replace(
+    "random.seed(given.seed)",
+    """random.seed(given.seed)
+from pathlib import Path
+broken = [path.stem for path in Path(__file__).parent.glob("*.broken")]
+if given.seed == 3 and ("deep" in broken and given.deep or "dropout" in broken and given.dropout == 0.5):
+    raise SystemExit(1)""",
+)
+"""The program, of which an arm fails on seed 3 while a file beside it says so."""
+
+
 def run_study(folder: Path, study: str) -> Plan:
     (folder / "mine.toml").write_text(study)
     check_command(folder, "run", "mine.toml")
@@ -46,18 +57,13 @@ def test_a_retried_seed_is_measured_whole_if_a_time_is_judged(
     tmp_path: Path, study: str, is_measured_again: bool
 ) -> None:
     """With a quarter of the pairs retried on another day, equal arms were called different in .10 to .49."""
-    fails_once = """
-from pathlib import Path
-if given.deep and given.seed == 3 and not Path(f"{__file__}.mended").exists():
-    raise SystemExit(1)
-"""
-    program = PROGRAM.replace("random.seed(given.seed)", f"random.seed(given.seed){fails_once}")
-    folder = write_project(tmp_path / "project", program, study)
+    folder = write_project(tmp_path / "project", BREAKABLE, study)
+    (folder / "deep.broken").touch()
     ledger = Ledger(folder / "results")
     run_command(folder, "run", "mine.toml")
     plan = plan_store.load_plan("mine", ledger)
     before = ledger.read_results(plan.ids)
-    (folder / "train.py.mended").touch()
+    (folder / "deep.broken").unlink()
     check_command(folder, "run", "mine.toml", "--retry")
     after = ledger.read_results(plan.ids)
     trained_seeds = {
@@ -67,3 +73,22 @@ if given.deep and given.seed == 3 and not Path(f"{__file__}.mended").exists():
     assert trained_seeds.pop("deep") == [3]
     assert trained_seeds == dict.fromkeys(("baseline", "dropout 0.5"), [3] if is_measured_again else [])
     assert all(result.done for result in after.values())
+
+
+def test_a_seed_whose_second_measuring_was_stopped_is_measured_whole_again(tmp_path: Path) -> None:
+    """The seed had results of two days: its lacking trial was there, and a failure replaced no old time."""
+    folder = write_project(tmp_path / "project", BREAKABLE, JUDGED_TIME)
+    ledger = Ledger(folder / "results")
+    (folder / "deep.broken").touch()
+    run_command(folder, "run", "mine.toml")
+    (folder / "deep.broken").rename(folder / "dropout.broken")
+    run_command(folder, "run", "mine.toml", "--retry", "--fail-fast")
+    plan = plan_store.load_plan("mine", ledger)
+    ids = [arm.trial_ids[3] for arm in plan.arms]
+    stopped = ledger.read_results(ids)
+    (folder / "dropout.broken").unlink()
+    check_command(folder, "run", "mine.toml", "--retry")
+    mended = ledger.read_results(ids)
+    assert all(result.done for result in mended.values())
+    assert all(mended[id].started > result.started for id, result in stopped.items())
+    assert min(result.started for result in mended.values()) > max(r.started for r in stopped.values())
