@@ -117,7 +117,7 @@ def _describe_missing_trials(outcome: StudyOutcome) -> str:
 
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
-    """Return the warnings on a comparison, and the first of the earlier attempts."""
+    """Return the warnings of a comparison's page, other remarks, and the first of the earlier attempts."""
     from unrolled.reports.words.caveats import (  # imports scipy
         describe_attempts,
         describe_futile_contrasts,
@@ -125,12 +125,10 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
         describe_seen_data,
         list_earlier_attempts,
     )
-    from unrolled.reports.words.doubts import describe_mixed_machines, describe_warned_trials  # imports scipy
+    from unrolled.reports.words.doubts import list_warnings  # imports scipy
 
     writers = (
-        describe_warned_trials,
         describe_futile_contrasts,
-        describe_mixed_machines,
         describe_nondeterminism,
         describe_seen_data,
         describe_attempts,
@@ -139,7 +137,9 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     remainder = (
         [f"and {len(attempts) - MOST_LISTED_ATTEMPTS} more"] if len(attempts) > MOST_LISTED_ATTEMPTS else []
     )
-    return [*(write(comparison) for write in writers), *attempts[:MOST_LISTED_ATTEMPTS], *remainder]
+    warnings = [f"WARNING: {sentence}" for sentence in list_warnings(comparison)]
+    sentences = [write(comparison) for write in writers]
+    return [*warnings, *sentences, *attempts[:MOST_LISTED_ATTEMPTS], *remainder]
 
 
 def _describe_first_failure(outcome: StudyOutcome, ledger: Ledger) -> str:

@@ -139,11 +139,14 @@ class StudyRun:
 
         def show_results(status_line: str) -> None:
             from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
+            from unrolled.reports.words.doubts import list_repeated_numbers
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
-            line = f"{make_visible(self.plan.study)}: {status_line}"
-            console.print(line, markup=False, soft_wrap=not console.is_terminal)
+            warnings = [f"WARNING: {sentence}" for sentence in list_repeated_numbers(comparison)]
+            for line in (status_line, *warnings):
+                text = make_visible(f"{self.plan.study}: {line}")
+                console.print(text, markup=False, soft_wrap=not console.is_terminal)
             print_arms(comparison, console)
 
         with ThreadPoolExecutor(1, "page") as pool:

@@ -1,5 +1,6 @@
 """A study of a program of which two trials of one seed differ: what says so, and how it is verified."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -87,3 +88,30 @@ def test_numbers_beyond_the_distance_of_new_trials_differ(
     process = run_command(folder, "verify", "noisy.toml", "-n", "2")
     assert process.returncode == 1
     assert process.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")
+
+
+PARTIAL = """
+import random
+
+
+def train(seed, lr):
+    return {"accuracy": random.Random(f"{seed % 5} {lr}").random() if lr < 0.3 else 0.51234}
+"""
+
+
+def test_what_the_page_warns_of_is_told_in_the_terminal_a_partial_seed_from_the_first_look_on(
+    tmp_path: Path,
+) -> None:
+    """Equal arms differ in .26 to .60, where ten seeds are two copies of five runs."""
+    (tmp_path / "noisy.py").write_text(PARTIAL)
+    study = STUDY.replace("seeds = 12", "seeds = 12\nlooks = [10, 12]").replace("[0.2]", "[0.2, 0.3]")
+    (tmp_path / "noisy.toml").write_text(study)
+    output = check_command(tmp_path, "run", "noisy.toml", "--to-the-end")
+    repeated = "half of the seeds or more repeat a number of accuracy, more than by chance"
+    assert output.count(f"noisy: WARNING: {repeated}") == 2, "at the look, and at the end"
+    folder = tmp_path / "out" / "noisy"
+    assert f"WARNING: {repeated}" in " ".join((folder / "comparison.md").read_text("utf-8").split())
+    warnings = json.loads((folder / "summary.json").read_text("utf-8"))["warnings"]
+    assert [warning for warning in warnings if f"noisy: WARNING: {warning}\n" not in output] == []
+    assert any(warning.endswith("copies of fewer runs: baseline, lr 0.2") for warning in warnings)
+    assert any(warning.startswith("one run, with the same numbers") for warning in warnings)
