@@ -65,7 +65,8 @@ def describe_gate(comparison: Comparison) -> str:
     gate = comparison.gate
     if gate is None:
         return ""
-    seeds = plural((0, *comparison.design.looks)[gate.looks_taken], "seed")
+    looks_taken = comparison.design.looks[: gate.looks_taken]
+    seeds = plural(max(looks_taken, default=0), "seed")
     if gate.passed:
         titles = [view.metric_title for view in comparison.views]
         return f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"

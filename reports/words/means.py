@@ -163,10 +163,10 @@ def describe_means(
         ]
     phrases = []
     for (name, arm), mean in zip(named_arms, means, strict=True):
-        remarks = select_phrases(
-            {f"{arm.summary.diverged} of {arm.summary.n} diverged": arm.summary.diverged}
-        )
-        phrases.append(Markup("{} {}{}").format(name, mean, format_brackets(*remarks)))
+        diverged = ""
+        if arm.summary.diverged:
+            diverged = f" ({arm.summary.diverged} of {arm.summary.n} diverged)"
+        phrases.append(Markup("{} {}{}").format(name, mean, diverged))
     return Markup(", ").join(phrases)
 
 
