@@ -146,8 +146,8 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def join_first_names(names: Iterable[object], limit: int) -> str:
-    """Return the first names, shortened, and the number of the others: see `join_first`."""
-    return join_first([shorten(name) for name in names], limit)
+    """Return the first names, shortened and quoted, and the number of the others: see `join_first`."""
+    return join_first([quote_name(shorten(name)) for name in names], limit)
 
 
 def describe_all(number: int, noun: str) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_quality_name
 from unrolled.reports.compare.trial_frame import read_numbers
-from unrolled.reports.formats import join_first_names, shorten
+from unrolled.reports.formats import join_first_names
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
@@ -24,7 +24,7 @@ def describe_few_numbers(
 
     A row is called `noun`: "seed" in a study. Arms of `left_out` are not named.
     """
-    arms = [shorten(arm) for arm in _list_arms_with_few_numbers(table, metric) if arm not in left_out]
+    arms = [arm for arm in _list_arms_with_few_numbers(table, metric) if arm not in left_out]
     if not arms:
         return ""
     return (

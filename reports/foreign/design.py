@@ -146,7 +146,7 @@ def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: C
     """Yield warnings of infinite values, of units, and of numbers that stand in several rows."""
     metrics = [metric.name for metric in columns.metrics]
     if costs := [metric.name for metric in columns.metrics if not metric.is_quality]:
-        names = join_first_names([shorten(name) for name in costs], 5)
+        names = join_first_names(costs, 5)
         yield f"arms that ran on different days may differ in {names} by the machine alone"
     for metric in columns.metrics:
         perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
@@ -156,7 +156,7 @@ def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: C
             yield f"inf of {metric.name} in {rows} counts as diverged: if it is perfect, write a number"
     yield from filter(None, (_describe_unit(table, metric) for metric in columns.metrics))
     if repeated := [*_list_repeated_arms(table, metrics)]:
-        names = join_first_names([shorten(name) for name in repeated], 5)
+        names = join_first_names(repeated, 5)
         yield f"all numbers stand in several rows, which may be copies of fewer runs: {names}"
     sentences = (describe_few_numbers(table, metric, "row", repeated) for metric in columns.metrics)
     yield from filter(None, sentences)

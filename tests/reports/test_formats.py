@@ -1,7 +1,7 @@
 """How numbers and names are written."""
 
 from unrolled.bench.phrases import make_visible
-from unrolled.reports.formats import format_count, format_interval, format_number, format_p
+from unrolled.reports.formats import format_count, format_interval, format_number, format_p, join_first_names
 from unrolled.reports.statistics.types import Interval
 
 
@@ -19,3 +19,8 @@ def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
     assert format_interval(Interval(-1, 2, 0.95), 1) == "[−1.0, 2.0]"
     assert [format_p(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
     assert format_count(37598) == "37\u202f598"
+
+
+def test_a_name_with_a_comma_is_one_name_of_a_list():
+    names = ["base", "base, lr 0.2", "head"]
+    assert join_first_names(names, 5) == "base, “base, lr 0.2”, head"
