@@ -1,4 +1,4 @@
-"""What the runner asks the code that runs trials, and what it tells it."""
+"""What `run_trials` asks its caller, and what it tells it."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class RunSupervisor:
     """Decides which trials of a run start, and receives their results. This one wants every trial.
 
     `run_trials` calls the methods in its own process: with a cluster in the thread of its caller, else in the
-    threads of its workers. Only `make_result_in_study` may be called by two threads at a time, so that which
-    trials are wanted may follow from the results so far. An error in a method stops all trials and is raised.
+    threads of its workers. One method is called at a time, except `make_result_in_study`: which trials are
+    wanted may depend on the results so far. An error in a method stops all trials and is raised.
     """
 
     retries: bool = False  # whether failed trials are trained again

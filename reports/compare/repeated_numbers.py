@@ -54,14 +54,16 @@ def _list_arms_with_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator
 
 
 def _find_step(levels: Floats) -> float:
-    """Return the distance between numbers that are possible: of shares of 50 items 0.02, else the last digit.
+    """Return the distance between numbers that are possible: of shares of 50 items 0.02, of steps 100.
 
-    Shares are those of the smallest number of items, up to `MOST_ITEMS`, that explains all levels.
+    Shares are those of the smallest number of items, up to `MOST_ITEMS`, that explains all levels. Other
+    numbers are the largest number of last digits apart that divides all their distances.
     """
     last_digit: float = 10.0 ** -count_decimals(levels)
     gaps = np.diff(np.sort(levels) / last_digit)
+    spacing = last_digit
     if len(gaps) and gaps.max() < MOST_UNITS:
-        last_digit *= int(np.gcd.reduce(gaps.round().astype(np.int64))) or 1
+        spacing *= int(np.gcd.reduce(gaps.round().astype(np.int64))) or 1
     for unit in (1.0, 100.0):  # a share, or per cent
         items = np.arange(1, min(MOST_ITEMS, unit / last_digit) + 1)
         for level in levels:
@@ -69,8 +71,8 @@ def _find_step(levels: Floats) -> float:
             is_share = np.abs(counts - counts.round()) <= 0.51 * last_digit / unit * items + 1e-9
             items = items[is_share]
         if levels.max() <= unit and len(items):
-            return unit / float(items[0])
-    return last_digit
+            return max(spacing, unit / float(items[0]))
+    return spacing
 
 
 def _find_chance_of_ties(ties: int, xs: Floats) -> float:
