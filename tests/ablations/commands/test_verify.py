@@ -248,7 +248,7 @@ def test_results_of_another_machine_kind_are_named(folder, verify) -> None:
     with new_fork_server():
         output = check_command(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({difference}): their differences include"
-    assert f"small: {pairs} rounding of the machine\n" in output
+    assert f"small: WARNING: {pairs} rounding of the machine\n" in output
 
     page, index = (Path("out", name).read_text() for name in ("small/index.html", "index.html"))
     answer = page[page.index('id="answer"') : page.index("</section>")]
