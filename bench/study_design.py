@@ -1,9 +1,11 @@
-"""What a study's plan and its page share: the bases of arms, when contrasts end, the changes of an audit."""
+"""What a study, its plan and its page share: the rules, the bases of arms, the changes of an audit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
+
+from unrolled.bench.metric import Metric
 
 SEEN_PAIRS = 3
 """Pairs with results that make a contrast count as seen. A first run of one or two seeds does not."""
@@ -66,3 +68,53 @@ class Audit:
 
     changes: tuple[AuditedChange, ...]
     forward: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRules:
+    """What is decided before the first trial: the question, and the rules by which it is answered.
+
+    A `Study` makes them; its `Plan` and its `Design` hold the same object. A table from elsewhere, which
+    declares nothing, has a name, a question and metrics.
+    """
+
+    name: str
+    """Name of the study; of a table from elsewhere, the name of its page."""
+    question: str
+    about: str = ""
+    """What the study is about, in sentences."""
+    metrics: tuple[Metric, ...]
+    """The metrics that are judged. The first decides."""
+    seeds: tuple[int, ...] = ()
+    looks: tuple[int, ...] = ()
+    """Numbers of seeds after which contrasts are judged; () for all rows of a table at once."""
+    stopping_rule: StoppingRule = StoppingRule.DIRECTION
+    """When a contrast gets no more seeds."""
+    to_the_end: bool = False
+    """Whether contrasts unlikely to be decided get all seeds. Not in `study_hash`: error rates stay."""
+    gain_level: float = 0.0
+    """Of a proposal: error rate of the test that it is better, by which it is kept. 0 of any other study."""
+    simpler_level: float = 0.0
+    """Of a simpler proposal: error rate of the test that it is less than δ worse than the last keep."""
+    audit: Audit | None = None
+    """Of an audit: the changes of a history that its arms judge."""
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The names of the judged metrics, the first of which decides."""
+        return [metric.name for metric in self.metrics]
+
+    @property
+    def qualities(self) -> list[str]:
+        """The metrics that it judges, but for times, speeds and memory."""
+        return [metric.name for metric in self.metrics if metric.is_quality]
+
+    @property
+    def judged_costs(self) -> list[str]:
+        """The metrics of time, speed or memory that it judges. If there are any, trials run one at a time."""
+        return [metric.name for metric in self.metrics if not metric.is_quality]
+
+    @property
+    def first_look_seeds(self) -> tuple[int, ...]:
+        """The seeds of the first look, whose number no result has chosen; all seeds if there are no looks."""
+        return self.seeds[: self.looks[0]] if self.looks else self.seeds

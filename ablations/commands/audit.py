@@ -60,7 +60,7 @@ def _run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Co
 def _print_audit(study: Study, options: AuditOptions) -> None:
     """Print the plan of an audit, and how each change is taken back."""
     print_plan(study, choose_device(study, options, ""), Ledger(options.results))
-    for change in study.audit.changes if study.audit else ():
+    for change in study.rules.audit.changes if study.rules.audit else ():
         remark = "" if options.forward else "taken back alone"
         if change.taken_back_with:
             remark = f"taken back with {join_names(change.taken_back_with)}"

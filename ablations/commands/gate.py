@@ -73,10 +73,10 @@ def _write_markdown(text: str, options: GateOptions) -> None:
 def _print_costs(study: Study, ledger: Ledger) -> int:
     """Print the expected trials and time of a gate, and its chance to pass. Returns the exit code."""
     spreads, seconds = _read_measurements(study, ledger)
-    looks = Looks(study.looks)
+    looks = Looks(study.rules.looks)
     chance_to_fail = 0.0
     spreads_and_zones = []
-    for metric in study.metrics:
+    for metric in study.rules.metrics:
         for arm in study.contrasts:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
             source = "measured" if (arm, metric.name) in spreads else f"a guess, {SPREAD:g} δ"
@@ -94,7 +94,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
     chance = f"{max(0.0, 1 - chance_to_fail):.3f}"
     print(f"chance to pass by all: at least {chance} if unchanged and if differences are normal")
-    print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.looks[-1]} at most")
+    print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.rules.looks[-1]} at most")
     return 0
 
 

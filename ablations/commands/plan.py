@@ -53,11 +53,11 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured_seconds = read_measurements(study, ledger, plan, device.kind)
     seconds = _expect_seconds(study, measured_seconds)
-    chances = estimate_chances(study, spreads, study.stopping_rule == StoppingRule.SIZE)
-    print(f"{make_visible(study.name)}: {make_visible(study.question)}\n")
+    chances = estimate_chances(study, spreads, study.rules.stopping_rule == StoppingRule.SIZE)
+    print(f"{make_visible(study.name)}: {make_visible(study.rules.question)}\n")
     _print_rows(_make_rows(study, seconds, spreads, chances))
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured_seconds.keys())
-    looks = ", ".join(map(str, study.looks))
+    looks = ", ".join(map(str, study.rules.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.study_hash[:12]}")
     if plan:
         plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
@@ -82,7 +82,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
             study, device, [estimate_seeds(study, by_arm) for by_arm in chances], result_counts, seconds
         )
     print(device)
-    if len(study.seeds) < FEWEST_SEEDS:
+    if len(study.rules.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
 
 
@@ -156,12 +156,12 @@ def _explain_columns(
     study: Study, device: DeviceChoice, *, has_spreads: bool, measured_arms: Collection[str]
 ) -> None:
     """Print what the columns of the table mean. Trials of the `measured_arms` have results."""
-    metric = study.metrics[0]
+    metric = study.rules.metrics[0]
     source = "of the results so far" if has_spreads else f"a guess, {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
-    print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
+    print(f"seeds: expected number, {study.rules.looks[-1]} at most; what is open then would need more.")
     print("chance: of a right verdict by then, at least.")
-    if len(study.looks) > 1 and not study.to_the_end:
+    if len(study.rules.looks) > 1 and not study.rules.to_the_end:
         print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
     explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
     if study.is_of_program and not measured_arms:
@@ -182,7 +182,7 @@ def _make_rows(
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))
         if arm.name in chances[0]:
-            cells = [f"{find_spread(study, spreads, arm.name) * study.metrics[0].zone:.2g}"]
+            cells = [f"{find_spread(study, spreads, arm.name) * study.rules.metrics[0].zone:.2g}"]
             expectations = [by_arm[arm.name] for by_arm in chances]
             cells += [
                 f"{expectation.seeds:.0f} ({100 * expectation.right:.0f} %)" for expectation in expectations

@@ -170,7 +170,7 @@ def _make_study(file: StudyFile, path: str) -> Study:
         tables += [base, head]
     updates = {
         "name": f"{study.name}-gate",
-        "question": f"Is the change less than δ worse? ({study.question})",
+        "question": f"Is the change less than δ worse? ({study.rules.question})",
         "baseline": baseline,
         "baseline_name": BASE,
         "design": DesignTable(),
@@ -178,4 +178,5 @@ def _make_study(file: StudyFile, path: str) -> Study:
         "aa": False,
     }
     study = make_study(file.model_copy(update=updates), path, confirmed=True)
-    return replace(study, stopping_rule=StoppingRule.GATE, to_the_end=True)
+    rules = replace(study.rules, stopping_rule=StoppingRule.GATE, to_the_end=True)
+    return replace(study, rules=rules)

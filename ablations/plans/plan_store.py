@@ -229,7 +229,7 @@ def inherit_to_the_end(study: Study, ledger: Ledger) -> Study:
     """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
     plan = read_sound_plan(study.name, ledger)
     if plan and plan.to_the_end and plan.study_hash == study.study_hash:
-        return replace(study, to_the_end=True)
+        return study.extend_to_the_end()
     return study
 
 

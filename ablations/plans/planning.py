@@ -24,7 +24,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     # identified once for all seeds, which share code and data
     trials_by_arm = {arm.name: arm.make_unidentified_trial(device=device).identify() for arm in study.arms}
     first_trials = [replace(trials_by_arm[arm.name], seed=arm.seed_offset) for arm in study.arms]
-    occasion = _name_occasion(first_trials) if judges_cost(study.metrics) else ""
+    occasion = _name_occasion(first_trials) if judges_cost(study.rules.metrics) else ""
     for arm in study.arms:
         trial = replace(trials_by_arm[arm.name], occasion=occasion)
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
@@ -33,11 +33,11 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         arms.append(_make_planned_arm(arm, trial, ids))
     plan = Plan(
         study=study.name,
-        question=study.question,
-        about=study.about,
-        metrics=study.metrics,
-        seeds=study.seeds,
-        looks=study.looks,
+        question=study.rules.question,
+        about=study.rules.about,
+        metrics=study.rules.metrics,
+        seeds=study.rules.seeds,
+        looks=study.rules.looks,
         arms=tuple(arms),
         study_hash=study.study_hash,
         command=command,
@@ -45,14 +45,14 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         command_template=study.baseline.make_unidentified_trial().command_template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
-        stopping_rule=study.stopping_rule,
-        to_the_end=study.to_the_end,
+        stopping_rule=study.rules.stopping_rule,
+        to_the_end=study.rules.to_the_end,
         measures_nondeterminism=study.file.program is None or study.file.program.repeat,
-        audit=study.audit,
+        audit=study.rules.audit,
         nondeterminism=study.nondeterminism,
         unjudged_nondeterminism=study.unjudged_nondeterminism,
-        gain_level=study.gain_level,
-        simpler_level=study.simpler_level,
+        gain_level=study.rules.gain_level,
+        simpler_level=study.rules.simpler_level,
     )
     return plan, [trials[id] for id in plan.ids]
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +29,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_design import StoppingRule, StudyRules
 
 MAX_TRIALS = 10_000  # most trials of a study without confirmation
 MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
@@ -132,7 +131,8 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
         study = load_study(name, confirmed=options.yes) if isinstance(name, str) else name
         if options.seeds is not None or sets:
             study = override_study(study, options.seeds, sets, confirmed=options.yes)
-        study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
+        if options.to_the_end:
+            study = study.extend_to_the_end()
         study = check_out_commits(study, options.results)
         if study.is_of_program:
             refuse_plugins(study.name, options)
@@ -199,7 +199,7 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
         )
     factory = make_factory(file)
     arms = merge_arms(make_arms(file, factory, seeds), lambda arm: arm.trial_fields)
-    return Study(
+    rules = StudyRules(
         name=file.name,
         question=file.question,
         about=file.about,
@@ -208,10 +208,8 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
         looks=looks,
         stopping_rule=StoppingRule(file.decide),
         to_the_end=file.to_the_end,
-        arms=arms,
-        path=path,
-        file=file,
     )
+    return Study(rules=rules, arms=arms, path=path, file=file)
 
 
 def _complete_baseline(file: StudyFile) -> StudyFile:

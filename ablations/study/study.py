@@ -2,12 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
-from unrolled.bench.metric import Metric
-from unrolled.bench.study_design import Audit, StoppingRule, find_base
+from unrolled.bench.study_design import StudyRules, find_base
 from unrolled.bench.trial import Scalar, Trial, canonical_json
 
 
@@ -59,31 +58,22 @@ class Arm(ArmDescription):
 class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
-    The first of `metrics` decides. `looks` are the numbers of seeds after which it may decide, by
-    `stopping_rule`. With `to_the_end`, contrasts that are unlikely to be decided go on to the last look.
     `file` is the parsed study file, which `override_study` changes.
     """
 
-    name: str
-    question: str
-    about: str
-    metrics: tuple[Metric, ...]
-    seeds: tuple[int, ...]
-    looks: tuple[int, ...]
-    stopping_rule: StoppingRule
-    to_the_end: bool
+    rules: StudyRules
     arms: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
-    audit: Audit | None = None
-    gain_level: float = 0.0
-    """Of a proposal: error rate of the test that it is better, by which it is kept. 0 of any other study."""
-    simpler_level: float = 0.0
-    """Of a simpler proposal: error rate of the test that it is less than δ worse than the last keep."""
     nondeterminism: Mapping[str, float] | None = None
     """See `Plan`. Not None if an earlier plan has measured it."""
     unjudged_nondeterminism: Mapping[str, float] = field(default_factory=dict)
     """See `Plan`. Measured together with `nondeterminism`."""
+
+    @property
+    def name(self) -> str:
+        """The name of the study."""
+        return self.rules.name
 
     @property
     def baseline(self) -> Arm:
@@ -100,10 +90,9 @@ class Study:
         """True if its trials run a user's program, of which nothing is known before the first."""
         return self.trainer_name == "program"
 
-    @property
-    def judged_costs(self) -> list[str]:
-        """The metrics of time, speed or memory that it judges. If there are any, trials run one at a time."""
-        return [metric.name for metric in self.metrics if not metric.is_quality]
+    def extend_to_the_end(self) -> "Study":
+        """Return the study whose contrasts, though unlikely to be decided, get all seeds."""
+        return replace(self, rules=replace(self.rules, to_the_end=True))
 
     @property
     def contrasts(self) -> dict[str, str]:
@@ -145,14 +134,14 @@ class Study:
             for arm in self.arms
         ]
         decisions = {
-            "name": self.name,
-            "question": self.question,
-            "seeds": self.seeds,
-            "looks": self.looks,
-            "metrics": [asdict(metric) for metric in self.metrics],
+            "name": self.rules.name,
+            "question": self.rules.question,
+            "seeds": self.rules.seeds,
+            "looks": self.rules.looks,
+            "metrics": [asdict(metric) for metric in self.rules.metrics],
             "arms": arms,
-            "decide": self.stopping_rule,
+            "decide": self.rules.stopping_rule,
         }
-        if self.gain_level:
-            decisions["levels"] = [self.gain_level, self.simpler_level]
+        if self.rules.gain_level:
+            decisions["levels"] = [self.rules.gain_level, self.rules.simpler_level]
         return hashlib.sha256(canonical_json(decisions)).hexdigest()

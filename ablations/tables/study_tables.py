@@ -137,7 +137,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     study = load_study_of_table(table)
     is_paired_by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
     has_own_baseline = columns.baseline in ("", study.arms[0].name)
-    if not (is_paired_by_seed and has_own_baseline and {*columns.metrics} <= {*study.metrics}):
+    if not (is_paired_by_seed and has_own_baseline and {*columns.metrics} <= {*study.rules.metrics}):
         return None
     views = {view.metric: view for view in compare_study_table(table).views}
     first_metric, *further_metrics = columns.metrics

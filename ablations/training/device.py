@@ -56,7 +56,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> DeviceChoi
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
-    if study.judged_costs:
+    if study.rules.judged_costs:
         slots = 1
         reason += "; one trial at a time, as speed is judged"
     # if NVML lists no GPU, a program may still have one, such as an instance of a divided GPU
@@ -100,9 +100,10 @@ def _refuse_on_cluster(study: Study) -> None:
         key="keep",
         cure="leave it out, or train without --cluster",
     )
+    costs = study.rules.judged_costs
     require(
-        not study.judged_costs,
-        f"judging {', '.join(study.judged_costs)} takes one trial at a time, and a cluster trains several",
+        not costs,
+        f"judging {', '.join(costs)} takes one trial at a time, and a cluster trains several",
         place="--cluster",
         cure="leave it out",
     )

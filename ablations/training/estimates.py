@@ -46,8 +46,10 @@ def read_measurements(
     settings = {arm.name: arm.make_unidentified_trial(device=device).flat_settings() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # a later source replaces an earlier one
         results = ledger.read_results(source.ids)
-        by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
-        spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
+        by_metric = measure_spreads(replace(source, metrics=study.rules.metrics), results)
+        spreads |= {
+            arm: sd for (arm, metric), sd in by_metric.items() if metric == study.rules.metrics[0].name
+        }
         times = defaultdict(list)
         names = source.arm_names_by_id
         for id, result in results.items() if source.device == device else ():
@@ -75,7 +77,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
 
 def find_spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
     """Return the SD of the paired differences of an arm's contrast, in δ: the measured one, or `SPREAD`."""
-    return spreads[arm] / study.metrics[0].zone if arm in spreads else SPREAD
+    return spreads[arm] / study.rules.metrics[0].zone if arm in spreads else SPREAD
 
 
 def estimate_chances(
@@ -86,13 +88,13 @@ def estimate_chances(
     from unrolled.reports.statistics.futility import FUTILE_CHANCE
     from unrolled.reports.statistics.looks import Looks
 
-    if study.looks[0] < 2:
+    if study.rules.looks[0] < 2:
         return [{} for _ in TRUTHS]
-    goes_on = {arm.name for arm in study.arms if study.to_the_end or arm.exploratory}
+    goes_on = {arm.name for arm in study.arms if study.rules.to_the_end or arm.exploratory}
     return [
         {
             name: predict_contrast(
-                Looks(study.looks),
+                Looks(study.rules.looks),
                 sd=find_spread(study, spreads, name),
                 zone=1.0,
                 effect=float(effect),
@@ -112,12 +114,12 @@ def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> d
     The looks are after n₁, n₂, … seeds, and each contrast reaches look k with a chance rₖ. Contrasts are
     taken as independent: n₁ + Σ (nₖ − nₖ₋₁) · (1 − Π (1 − rₖ)), the product over the contrasts of the arm.
     """
-    miss_chances = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
+    miss_chances = {arm.name: [1.0] * len(study.rules.looks) for arm in study.arms}
     for name, base in study.contrasts.items() if chances else ():
         for side in (name, base):
             pairs = zip(miss_chances[side], chances[name].reach, strict=True)
             miss_chances[side] = [miss * (1 - reach) for miss, reach in pairs]
-    first, *steps = (look - before for before, look in pairwise((0, *study.looks)))
+    first, *steps = (look - before for before, look in pairwise((0, *study.rules.looks)))
     return {
         name: first + sum(step * (1 - miss) for step, miss in zip(steps, later, strict=True))
         for name, (_, *later) in miss_chances.items()

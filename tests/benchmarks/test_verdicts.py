@@ -16,12 +16,12 @@ from unrolled.reports.statistics.looks import Looks
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
 TOGGLES = load_study("toggles")
 DESIGNS = {
-    "until decided": Looks(TOGGLES.looks),
+    "until decided": Looks(TOGGLES.rules.looks),
     "fewer looks": Looks((10, 15, 20, 30, 40, 60)),
     "10 seeds": Looks((10,)),
     "40 seeds": Looks((40,)),
 }
-SEEDS = range(TOGGLES.looks[-1])
+SEEDS = range(TOGGLES.rules.looks[-1])
 
 
 def draw_studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str, tuple[dict, dict]]]]:
@@ -54,7 +54,7 @@ def draw_studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str,
 def test_verdicts_a_cpu_hour(benchmark):
     """Each design judges the same studies; a trial costs what `unrolled plan` expects of its arm."""
     costs = {arm.name: estimate_seconds(arm.make_unidentified_trial()) for arm in TOGGLES.arms}
-    studies = draw_studies(1 if benchmark.disabled else 20, list(TOGGLES.metrics))
+    studies = draw_studies(1 if benchmark.disabled else 20, list(TOGGLES.rules.metrics))
     designs: dict[str, dict[str, float]] = {}
 
     def judge() -> None:
@@ -62,10 +62,11 @@ def test_verdicts_a_cpu_hour(benchmark):
             verdicts = cpu = trials = 0.0
             for pairs in studies:
                 verdicts_by_arm = evaluate_looks(
-                    LookInput(sides=pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics)
+                    LookInput(sides=pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.rules.metrics)
                 ).verdicts
                 firsts = {
-                    arm: by_metric[TOGGLES.metrics[0].name] for arm, by_metric in verdicts_by_arm.items()
+                    arm: by_metric[TOGGLES.rules.metrics[0].name]
+                    for arm, by_metric in verdicts_by_arm.items()
                 }
                 seeds = {arm: v.contrast.pairs for arm, v in firsts.items()}
                 seeds[TOGGLES.baseline.name] = max(seeds.values())

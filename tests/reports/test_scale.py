@@ -147,7 +147,7 @@ def test_a_delta_that_is_no_number_and_no_share_is_refused(delta: object) -> Non
 
 def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
     study = declare_study("mine", baseline={"model": "lm4"}, metrics=[{"name": "seconds", "delta": "2.5 %"}])
-    assert study.metrics == (Metric("seconds", 2.5, "lower", ratio=True),)
+    assert study.rules.metrics == (Metric("seconds", 2.5, "lower", ratio=True),)
 
 
 def test_json_has_ratios_in_per_cent_and_null_for_no_size():

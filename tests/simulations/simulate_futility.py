@@ -56,7 +56,7 @@ def judge_study(
 
 def load_differences(study: Study) -> dict[str, np.ndarray]:
     """Return the differences of the study's contrasts in the table that ships, by arm, of whole pairs."""
-    metric = study.metrics[0].name
+    metric = study.rules.metrics[0].name
     table = shipped(study.name)
     values = table.pivot(index="seed", columns="arm", values=metric)
     d = {arm: (values[arm] - values[base]).dropna().to_numpy() for arm, base in study.contrasts.items()}
@@ -73,7 +73,7 @@ def draw_differences(x: np.ndarray, number: int, rng: np.random.Generator) -> np
 
 def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
     """Return the number of trials of a study with these verdicts."""
-    seeds = {arm.name: study.looks[0] for arm in study.arms}
+    seeds = {arm.name: study.rules.looks[0] for arm in study.arms}
     for name, v in verdicts.items():
         for side in (name, study.contrasts[name]):
             seeds[side] = max(seeds[side], v.contrast.pairs)
@@ -85,12 +85,12 @@ def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOU
     study = load_study(name)
     rng = np.random.default_rng(5)
     stored = load_differences(study)
-    looks = Looks(study.looks)
+    looks = Looks(study.rules.looks)
     counts = {bound: np.zeros(2) for bound in bounds}
     for _ in range(studies):
         d = {arm: draw_differences(x, looks.last, rng) for arm, x in stored.items()}
         for bound in bounds:
-            verdicts = judge_study(d, study.metrics[0], looks, bound)
+            verdicts = judge_study(d, study.rules.metrics[0], looks, bound)
             decided = sum(v.is_decided for v in verdicts.values())
             counts[bound] += count_trials(verdicts, study), decided
     return {

@@ -60,7 +60,7 @@ def make_audit(commits: str, path: str, options: AuditOptions) -> Study:
         _try_checkouts, study=make_study(file, str(file_path), options.yes), options=options, budget=budget
     )
     study = _make_audit(history, file, str(file_path), options, find_failures)
-    return replace(study, to_the_end=study.to_the_end or options.to_the_end)
+    return study.extend_to_the_end() if options.to_the_end else study
 
 
 def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFile:
@@ -128,7 +128,8 @@ def _make_audit(
         }
         study = make_study(file.model_copy(update=updates), path, confirmed=True)
         study = use_checkouts(study, checkouts.factory)
-    return replace(study, audit=Audit(changes=tuple(changes), forward=options.forward))
+    audit = Audit(changes=tuple(changes), forward=options.forward)
+    return replace(study, rules=replace(study.rules, audit=audit))
 
 
 def _compare_removals(
@@ -176,10 +177,10 @@ def _try_checkouts(
     trials = {}
     for name in names:
         trial_fields = factory.make_trial_fields({**factory.baseline, "commit": name})
-        trials[name] = factory.make_trial(trial_fields, study.seeds[0], device.kind).identify()
+        trials[name] = factory.make_trial(trial_fields, study.rules.seeds[0], device.kind).identify()
     ledger = Ledger(options.results)
     if trials:
-        print(f"trying {plural(len(trials), 'checkout')} on seed {study.seeds[0]}", flush=True)
+        print(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}", flush=True)
     counts = run_trials(
         [*trials.values()],
         ledger,
@@ -188,7 +189,7 @@ def _try_checkouts(
     )
     if counts.interrupted:
         raise KeyboardInterrupt
-    metrics = [metric.name for metric in study.metrics]
+    metrics = study.rules.metric_names
     results = ledger.read_results([trial.id for trial in trials.values()])
     results_in_study = {
         name: trial.make_result_in_study(results[trial.id], metrics)

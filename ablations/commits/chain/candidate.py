@@ -317,8 +317,8 @@ class _Candidate:
             }
             study = self._check_out(commits, pair)
         study = complete_study(study, name_study(self.record.chain.name, proposal.number), proposal.seeds)
-        study = replace(study, gain_level=proposal.level, simpler_level=proposal.simpler_level)
-        return replace(entry, study=self._copy_nondeterminism(study))
+        rules = replace(study.rules, gain_level=proposal.level, simpler_level=proposal.simpler_level)
+        return replace(entry, study=self._copy_nondeterminism(replace(study, rules=rules)))
 
     def _copy_nondeterminism(self, study: Study) -> Study:
         """Return the study with the distance of two equal trials, if an earlier proposal measured it."""

@@ -74,7 +74,8 @@ class ChainStudy:
         }
         with name_error_place(str(self.path)):
             study = make_study(self.tables.model_copy(update=updates), str(self.path), confirmed=True)
-        return replace(study, looks=self.looks, stopping_rule=StoppingRule.PROPOSAL, to_the_end=True)
+        rules = replace(study.rules, looks=self.looks, stopping_rule=StoppingRule.PROPOSAL, to_the_end=True)
+        return replace(study, rules=rules)
 
     def list_frozen_patterns(self, pair: CommitPair) -> list[str]:
         """Return patterns, from the repository's top, of the files that no proposal may edit."""
@@ -163,6 +164,6 @@ def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     If a time, a speed or memory is judged, the name enters the identity of the trials, so that no trial of
     another proposal is used again.
     """
-    occasion = {"occasion": name} if judges_cost(study.metrics) else {}
+    occasion = {"occasion": name} if judges_cost(study.rules.metrics) else {}
     arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]
-    return replace(study, name=name, seeds=seeds, arms=tuple(arms))
+    return replace(study, rules=replace(study.rules, name=name, seeds=seeds), arms=tuple(arms))

@@ -247,7 +247,7 @@ def test_only_a_declared_time_is_measured_one_trial_at_a_time() -> None:
     time = {"name": "epoch_cost", "delta": "5%", "kind": "time"}
     program = {"run": "echo {seed}"}
     clocks = [
-        declare_study("mine", program=program, baseline={}, metrics=[metric]).judged_costs
+        declare_study("mine", program=program, baseline={}, metrics=[metric]).rules.judged_costs
         for metric in (quality, time)
     ]
     assert clocks == [[], ["epoch_cost"]]

@@ -306,7 +306,7 @@ def test_a_shipped_study_was_declared_before_its_results_unlike_its_copy(tmp_pat
     assert "it ships with Unrolled" in describe_declaration(
         compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     )
-    copy = make_plan(replace(study, name="copy"), "")[0]
+    copy = make_plan(replace(study, rules=replace(study.rules, name="copy")), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs
     assert seeds
     override = loading.override_study(study, seeds="100-110")

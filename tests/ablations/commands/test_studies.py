@@ -47,7 +47,7 @@ def list_studies(capsys, *words: str) -> dict[str, str]:
 def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, capsys) -> None:
     lines = list_studies(capsys)
     assert [*lines] == [*list_shipped_studies()]
-    assert all(line.endswith(f"  {load_study(name).question}") for name, line in lines.items())
+    assert all(line.endswith(f"  {load_study(name).rules.question}") for name, line in lines.items())
 
 
 @pytest.mark.usefixtures("skip_mlflow")

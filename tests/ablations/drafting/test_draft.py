@@ -34,7 +34,7 @@ def test_the_study_of_a_script_that_prints_json_runs_as_drafted(tmp_path: Path) 
     assert read_trial_counts(check_command(tmp_path, "run", "studies.toml", "--seeds", "0-1")).trained == 4
     study = load_study(tmp_path / "studies.toml")
     assert "--seed={seed}" in study.file.program.run
-    assert [metric.name for metric in study.metrics] == ["valid_loss"]
+    assert study.rules.metric_names == ["valid_loss"]
     assert dict(study.baseline.make_unidentified_trial().flat_settings()) == {
         "lr": 0.1,
         "depth": 2,

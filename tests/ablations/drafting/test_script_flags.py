@@ -36,7 +36,7 @@ def test_a_script_without_a_seed_has_a_study_without_one(tmp_path: Path) -> None
     with raises_bad_input("{seed}"):
         load_study(study)
     study.write_text(study.read_text().replace("--out_dir={out}", "--out_dir={out} --seed={seed}"))
-    assert load_study(study).metrics[0].name == "val_loss"
+    assert load_study(study).rules.metrics[0].name == "val_loss"
 
 
 def test_flags_that_another_library_reads_are_named_and_metrics_are_a_choice(tmp_path: Path) -> None:

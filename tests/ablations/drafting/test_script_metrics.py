@@ -50,7 +50,7 @@ def main():
 def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tmp_path: Path) -> None:
     write_draft(tmp_path, PRINTS)
     study = load_study(tmp_path / "mine.toml")
-    assert [metric.name for metric in study.metrics] == ["test_loss"]
+    assert study.rules.metric_names == ["test_loss"]
     program = study.file.program
     words = program.run.split()
     assert {"--work-dir={out}", "--random_seed={seed}", "{resume?--resume:}", "--max-steps={max_steps}"} < {
@@ -79,7 +79,7 @@ def test_patterns_find_what_the_script_prints(tmp_path: Path, script: str, value
 def test_the_loss_of_the_test_set_decides(tmp_path: Path) -> None:
     write_draft(tmp_path, FORMATTED)
     study = load_study(tmp_path / "mine.toml")
-    assert study.metrics[0].name == "test_loss"
+    assert study.rules.metrics[0].name == "test_loss"
     assert {*study.file.program.patterns} == {"test_loss", "train_loss"}
 
 
@@ -126,5 +126,5 @@ def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: s
 def test_what_a_logger_gets_is_read_from_its_files(tmp_path: Path, source: str, key: str, files: str) -> None:
     write_draft(tmp_path, f"{flag_source(repr('--seed'))}{source}\n")
     study = load_study(tmp_path / "mine.toml")
-    assert study.metrics[0].name == key
+    assert study.rules.metrics[0].name == key
     assert study.file.program.metrics == (files and f"{{out}}/**/{files}")

@@ -33,15 +33,15 @@ STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str) -> None:
     study = load_study(name)
     assert study.name == name
-    assert study.question.endswith("?")
-    assert study.about
-    assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
-    assert 2.0 ** (1 - len(study.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
+    assert study.rules.question.endswith("?")
+    assert study.rules.about
+    assert f"| `{name}` | {study.rules.question}" in STUDIES.read_text("utf-8")
+    assert 2.0 ** (1 - len(study.rules.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     ids_by_arm = [{arm.make_unidentified_trial(seed).id for seed in arm.seeds} for arm in study.arms]
-    assert {len(ids) for ids in ids_by_arm} == {len(study.seeds)}
+    assert {len(ids) for ids in ids_by_arm} == {len(study.rules.seeds)}
     assert len(set().union(*ids_by_arm)) == sum(map(len, ids_by_arm))
-    assert looks._table_path(study.looks).exists(), "2 s of simulation less"
+    assert looks._table_path(study.rules.looks).exists(), "2 s of simulation less"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +61,7 @@ def test_a_shipped_study_is_expected_to_take_half_an_hour(name: str) -> None:
     seeds = 0.0
     for effect in (0.0, 2.0):
         prediction = predict_contrast(
-            Looks(study.looks), sd=1.25, zone=1.0, effect=effect, family_size=len(contrasts)
+            Looks(study.rules.looks), sd=1.25, zone=1.0, effect=effect, family_size=len(contrasts)
         )
         assert prediction.decided > 0.85
         seeds += prediction.seeds / 2
@@ -97,11 +97,11 @@ def test_the_document_s_studies_compare_models_at_rates_tried_on_other_seeds(
     assert len(first_pairs) == 8
     assert {model for model, _ in second_pairs} == {"lm4", "lm6"}
     assert set(rates.contrasts.values()) == {"LMModel4, lr 0.003", "LMModel6, lr 0.01"}, "each in its model"
-    assert set(rates.seeds).isdisjoint(best.seeds) and len(best.contrasts) == 1
+    assert set(rates.rules.seeds).isdisjoint(best.rules.seeds) and len(best.contrasts) == 1
 
 
 def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
-    assert {min(load_study(name).seeds) for name in NAMES} == {100}
+    assert {min(load_study(name).rules.seeds) for name in NAMES} == {100}
 
 
 def test_models_has_every_model_with_its_chapter_s_settings() -> None:

@@ -59,8 +59,16 @@ def edit_text(load_text: Callable[[str], Study]) -> Edit:
 
 
 def test_a_study_is_what_its_file_says(study: Study, tmp_path: Path) -> None:
-    assert (study.name, study.question, study.about) == ("mine", "Does dropout help?", "A small one.")
-    assert (study.metrics, study.seeds, study.looks) == ((Metric("valid_accuracy", 0.01),), (3, 0), (2,))
+    assert (study.name, study.rules.question, study.rules.about) == (
+        "mine",
+        "Does dropout help?",
+        "A small one.",
+    )
+    assert (study.rules.metrics, study.rules.seeds, study.rules.looks) == (
+        (Metric("valid_accuracy", 0.01),),
+        (3, 0),
+        (2,),
+    )
     assert [arm.name for arm in study.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
     assert study.baseline is study.arms[0]
     assert study.path == str(tmp_path / "mine.toml")
@@ -80,14 +88,14 @@ def test_a_study_is_what_its_file_says(study: Study, tmp_path: Path) -> None:
 
 def test_a_metric_may_declare_its_direction(edit_text: Edit) -> None:
     metric = '{ name = "valid_accuracy", delta = 0.01'
-    (opposite,) = edit_text(metric, f'{metric}, better = "lower"').metrics
-    assert opposite.lower_is_better and edit_text(metric, metric).metrics[0].better == "higher"
+    (opposite,) = edit_text(metric, f'{metric}, better = "lower"').rules.metrics
+    assert opposite.lower_is_better and edit_text(metric, metric).rules.metrics[0].better == "higher"
 
 
 def test_a_small_file_is_enough(load_text: Callable[[str], Study]) -> None:
     study = load_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
-    assert study.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
-    assert (study.seeds, study.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
+    assert study.rules.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
+    assert (study.rules.seeds, study.rules.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
     assert [arm.trial_fields for arm in study.arms] == [make_trial_fields({"model": "lm6"})]
 
 

@@ -224,17 +224,15 @@ def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
 
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
-    store_study_results(
-        tmp_path / "results",
-        replace(loading.override_study(models, seeds="100-104"), name="mine"),
-        make_result,
-    )
+    study = loading.override_study(models, seeds="100-104")
+    own_study = replace(study, rules=replace(study.rules, name="mine"))
+    store_study_results(tmp_path / "results", own_study, make_result)
     assert study_tables.write_tables(tmp_path / "results", tmp_path) == []
 
 
 def test_the_first_metric_named_decides_whatever_the_study_names_first() -> None:
     table = unrolled.shipped("depth")
-    accuracy, loss = loading.load_study("depth").metrics
+    accuracy, loss = loading.load_study("depth").rules.metrics
     columns = Columns(("arm",), ("seed",), (loss, accuracy))
     answer = study_tables.answer_own_question(table, columns)
     assert [view.metric for view in answer.views] == [loss, accuracy]

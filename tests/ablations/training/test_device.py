@@ -44,6 +44,12 @@ def make_study(name: str, **program) -> Study:
     return loading.declare_study("mine", program=table, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
 
 
+def make_timed_study(name: str) -> Study:
+    """Return a study that judges seconds."""
+    study = make_study(name)
+    return replace(study, rules=replace(study.rules, metrics=TIMED))
+
+
 def choose_device(name: str, requested: str = "auto", stored: str = "", **flags) -> device.DeviceChoice:
     """Return the device that is chosen for a study."""
     return device.choose_device(make_study(name), PlanOptions(device=requested, **flags), stored)
@@ -103,13 +109,13 @@ def test_gpus_are_hidden_from_a_program_whose_device_is_the_cpu(nvml: Machine) -
 
 def test_a_study_of_speed_is_refused_on_a_cluster() -> None:
     with pytest.raises(BadInput) as excinfo:
-        device.choose_device(replace(make_study("toggles"), metrics=TIMED), PlanOptions(cluster=CLUSTER), "")
+        device.choose_device(make_timed_study("toggles"), PlanOptions(cluster=CLUSTER), "")
     assert excinfo.value.place == "--cluster" and "seconds" in excinfo.value.rule
 
 
 def test_where_speed_is_judged_one_trial_runs_at_a_time(nvml: Machine) -> None:
     nvml.has(2)
-    study = replace(make_study("program"), metrics=TIMED)
+    study = make_timed_study("program")
     assert device.choose_device(study, PlanOptions(workers=4), "").slots == 1
 
 
