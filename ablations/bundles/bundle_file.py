@@ -136,7 +136,7 @@ def make_crate_facts(plan: Plan) -> dict[str, str]:
     """Return the fields of a bundle's description that say which study it holds."""
     return {
         "name": f"unrolled: {plan.study}",
-        "description": plan.question,
+        "description": plan.rules.question,
         "studyHash": plan.study_hash,
         "planned": datetime.fromtimestamp(plan.declared_at, UTC).isoformat(),
     }

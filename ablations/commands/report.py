@@ -20,7 +20,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
         render_page(compare_plan(plan, read_page_results(plan, ledger)), find_page_folder(plan, out))
         for plan in chosen
     ]
-    if any(plan.stopping_rule == StoppingRule.PROPOSAL for plan in chosen):
+    if any(plan.rules.stopping_rule == StoppingRule.PROPOSAL for plan in chosen):
         from unrolled.ablations.commits.chain.chain_rows import write_page
 
         for chain in read_chains(ledger):

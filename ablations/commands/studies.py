@@ -38,7 +38,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     trained_ids = ledger.find_result_files().keys()
-    study_plans = [plan for plan in plans.values() if plan.stopping_rule != StoppingRule.PROPOSAL]
+    study_plans = [plan for plan in plans.values() if plan.rules.stopping_rule != StoppingRule.PROPOSAL]
     rows = [_make_plan_row(plan, len(trained_ids & set(plan.ids)), out) for plan in study_plans]
     rows += [_make_chain_row(record, plans, trained_ids) for record in read_chains(ledger)]
     rows += [
@@ -63,9 +63,9 @@ def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
         return (plan.study, f"{result_count:,}", "–", "–", "–", reason)
     summary = read_summary(find_page(plan.study, out))
     if summary is None or summary.study_hash != plan.study_hash:
-        return (plan.study, f"{result_count:,}", "–", "–", "–", plan.question)
+        return (plan.study, f"{result_count:,}", "–", "–", "–", plan.rules.question)
     decided = f"{summary.decided_count} of {summary.contrast_count}"
-    answer = summary.answer[0] if summary.answer else plan.question
+    answer = summary.answer[0] if summary.answer else plan.rules.question
     return (
         plan.study,
         f"{result_count:,}",

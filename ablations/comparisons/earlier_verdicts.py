@@ -61,7 +61,7 @@ def _collect_verdicts(
 ) -> dict[ContrastKey, list[EarlierVerdict]]:
     """Return, by contrast, the verdicts that a stored plan lists, and last the verdict of the plan itself."""
     names = [arm for arm, key in plan.contrast_keys.items() if key in keys]
-    can_decide = names and len(plan.seeds) >= FEWEST_SEEDS and not plan.stop_reason
+    can_decide = names and len(plan.rules.seeds) >= FEWEST_SEEDS and not plan.stop_reason
     latest = _find_verdicts_of_plan(plan, names, shared_trials, ledger) if can_decide else {}
     dropped = {_parse_key(text): [*of_contrast] for text, of_contrast in plan.dropped_verdicts.items()}
     verdicts = {key: of_contrast for key, of_contrast in dropped.items() if key in keys}
@@ -91,13 +91,15 @@ def _find_verdicts_of_plan(
     if not results:
         return {}
     usable = {id for id, result in results.items() if result.status != "failed"}
-    metric = plan.metrics[0]
+    metric = plan.rules.metrics[0]
     design = make_plan_design(plan, results)
     verdicts = decide_looks(design).verdicts
     earlier_verdicts = {}
     for name in verdicts.keys() & names:
         arms = [arm for arm in plan.arms if arm.name in (name, design.bases[name])]
-        seeds = tuple(seed for seed in plan.seeds if usable.issuperset(arm.trial_ids[seed] for arm in arms))
+        seeds = tuple(
+            seed for seed in plan.rules.seeds if usable.issuperset(arm.trial_ids[seed] for arm in arms)
+        )
         trials = {arm.trial_ids[seed] for arm in arms for seed in seeds}
         if seeds and not trials.issubset(shared_trials):
             earlier_verdicts[name] = EarlierVerdict(

@@ -120,7 +120,7 @@ def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric])
 def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
     """Return the mean, SD and interval of each metric that every finished seed has, if no seed diverged."""
     done = {seed for seed, result in arm.results.items() if result.done}
-    judged = {metric.name: metric for metric in plan.metrics}
+    judged = {metric.name: metric for metric in plan.rules.metrics}
     means: dict[str, float] = {}
     for name in plan.mlflow_metrics.list_table_metrics(list(judged)):
         base, function = plan.mlflow_metrics.derived_metrics.get(name, (name, None))
@@ -172,7 +172,7 @@ def _average_curves(arm: MeasuredArm, plan: Plan) -> dict[str, dict[int, float]]
     done = arm.finished_results
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
-    curves = plan.mlflow_metrics.list_curves([metric.name for metric in plan.metrics])
+    curves = plan.mlflow_metrics.list_curves(plan.rules.metric_names)
     points: dict[str, dict[int, list[float]]] = {name: {} for name in curves}
     for name, curve in points.items():
         for step, value in chain.from_iterable(result.curves.get(name, ()) for result in done):

@@ -40,16 +40,16 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
     ]
     return Design(
         study=plan.study,
-        question=plan.question,
-        about=plan.about,
-        metrics=plan.metrics,
+        question=plan.rules.question,
+        about=plan.rules.about,
+        metrics=plan.rules.metrics,
         arms=tuple(_make_measured_arm(arm, plan, results) for arm in plan.arms),
-        seeds=plan.seeds,
-        looks=plan.looks,
-        stopping_rule=plan.stopping_rule,
-        to_the_end=plan.to_the_end,
-        gain_level=plan.gain_level,
-        simpler_level=plan.simpler_level,
+        seeds=plan.rules.seeds,
+        looks=plan.rules.looks,
+        stopping_rule=plan.rules.stopping_rule,
+        to_the_end=plan.rules.to_the_end,
+        gain_level=plan.rules.gain_level,
+        simpler_level=plan.rules.simpler_level,
         study_hash=plan.study_hash,
         declared_at=plan.declared_at,
         command=plan.command,
@@ -60,7 +60,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),
-        audit=plan.audit,
+        audit=plan.rules.audit,
         nondeterminism=plan.nondeterminism if plan.is_of_program else {},
         allowed_distances=plan.allowed_distances,
     )
@@ -83,7 +83,7 @@ def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result
         results={seed: results[id] for seed, id in arm.trial_ids.items() if id in results},
         marked_exploratory=arm.exploratory,
         against=arm.against,
-        uses_seed=plan.make_planned_trial(arm, plan.seeds[0]).uses_seed,
+        uses_seed=plan.make_planned_trial(arm, plan.rules.seeds[0]).uses_seed,
     )
 
 

@@ -61,7 +61,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
     """
     presentation = find_presentation(plan)
     single_records = presentation.sample_records
-    judged_metrics = [metric.name for metric in plan.metrics]
+    judged_metrics = plan.rules.metric_names
     drawn_curves = {*presentation.curve_metrics, *plan.mlflow_metrics.list_curves(judged_metrics)}
     sampled_arms: set[str] = set()
     results: dict[str, ResultInStudy] = {}

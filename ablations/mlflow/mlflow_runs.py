@@ -87,7 +87,7 @@ class MlflowRuns:
         self._first_look = {
             _make_trial_key(arm.name, arm.trial_ids[seed])
             for arm in plan.arms
-            for seed in plan.first_look_seeds
+            for seed in plan.rules.first_look_seeds
         }
         self._standings = {
             fit_text(arm.name, TAG_LENGTH): ", ".join(plan.find_standing(arm)) for arm in plan.arms
@@ -127,7 +127,7 @@ class MlflowRuns:
             self._client.delete_run(stored_run.run_id)
         mlflow_metrics = self._plan.mlflow_metrics
         # `compare` may read the judged metrics from here, so that they are not rounded
-        judged_metrics = {metric.name for metric in self._plan.metrics}
+        judged_metrics = set(self._plan.rules.metric_names)
         numbers = {
             name: number if name in judged_metrics else round_number(number)
             for name, number in mlflow_metrics.collect_final_numbers(result).items()

@@ -75,7 +75,7 @@ def make_saved_views(plan: Plan, mark: str) -> dict[str, str]:
     """
     role = "tags.`unrolled.role`"
     runs = f"tags.`unrolled.plan` = '{mark}' and {role}" if mark else role
-    first = plan.metrics[0]
+    first = plan.rules.metrics[0]
     arms = {
         "searchFilter": f"{runs} = 'arm'" if mark else f"{runs} != 'study'",
         "orderByKey": f"metrics.`{make_metric_key(first.name)}`",
@@ -85,7 +85,7 @@ def make_saved_views(plan: Plan, mark: str) -> dict[str, str]:
     trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _START_COLUMN, "orderByAsc": True}
     interval_columns = [
         f"metrics.`{make_metric_key(f'{metric.name} {end}')}`"
-        for metric in plan.metrics
+        for metric in plan.rules.metrics
         for end in ("low", "high")
     ]
     return {
@@ -138,13 +138,13 @@ def _make_view_tag(
 
 def _list_table_metrics(plan: Plan) -> list[str]:
     """Return the metrics of a study's tables and charts."""
-    metric_names = [metric.name for metric in plan.metrics]
-    return plan.mlflow_metrics.list_table_metrics(metric_names, on_a_gpu=plan.device == "cuda")
+    on_a_gpu = plan.device == "cuda"
+    return plan.mlflow_metrics.list_table_metrics(plan.rules.metric_names, on_a_gpu=on_a_gpu)
 
 
 def _make_chart_section(plan: Plan) -> dict[str, object]:
     """Return the first section of charts."""
-    curves = plan.mlflow_metrics.list_curves([metric.name for metric in plan.metrics])
+    curves = plan.mlflow_metrics.list_curves(plan.rules.metric_names)
     charts = [*(("BAR", name) for name in _list_table_metrics(plan)), *(("LINE", name) for name in curves)]
     cards = [_make_chart_card(chart_type, make_metric_key(name)) for chart_type, name in charts]
     section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
@@ -171,10 +171,10 @@ def describe_study(plan: Plan, claims: Sequence[str], links: Mapping[str, str]) 
     arms = ", ".join(escape_markdown(arm.name) for arm in plan.arms)
     command = html.escape(plan.command.replace("`", "'"), quote=False)
     parts = [
-        escape_markdown(plan.question),  # first, in plain text: MLflow's lists show the beginning unformatted
+        escape_markdown(plan.rules.question),  # first, as MLflow's lists show the beginning unformatted
         "\n".join(lines),
         " · ".join(f"[{label}]({address})" for label, address in links.items()),
-        escape_markdown(plan.about),
+        escape_markdown(plan.rules.about),
         arms and f"Arms: {arms}",
         f"Plan {escape_markdown(plan.study_hash[:12])}" + (f", made by `{command}`" if command else ""),
     ]

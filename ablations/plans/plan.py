@@ -16,11 +16,11 @@ from pydantic import ConfigDict, Field
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import ArmDescription
-from unrolled.bench.metric import Metric, judges_cost
+from unrolled.bench.metric import judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.study_design import Audit, StoppingRule, find_base
+from unrolled.bench.study_design import StudyRules, find_base
 from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
@@ -99,12 +99,7 @@ class EarlierVerdict:
 class Plan:
     """A study as it was declared, and when. A ledger stores the latest plan of each study."""
 
-    study: str
-    question: str
-    about: str
-    metrics: tuple[Metric, ...]
-    seeds: tuple[int, ...]
-    looks: tuple[int, ...]
+    rules: StudyRules
     arms: tuple[PlannedArm, ...]
     study_hash: str
     """sha256 of the resolved study."""
@@ -139,10 +134,6 @@ class Plan:
     """Earlier plans of the same study that have results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
-    stopping_rule: StoppingRule = StoppingRule.DIRECTION
-    """When a contrast gets no more seeds."""
-    to_the_end: bool = False
-    """Whether contrasts unlikely to be decided get all seeds. Not in `study_hash`: error rates stay."""
     measures_nondeterminism: bool = True
     """Whether `nondeterminism` is measured. If not, the plan makes fewer claims. Not in `study_hash`."""
     stop_reason: str = ""
@@ -154,14 +145,13 @@ class Plan:
     """
     unjudged_nondeterminism: Mapping[str, float] = field(default_factory=dict)
     """By other metric in which the two runs differ, how much."""
-    gain_level: float = 0.0
-    """Of a proposal: error rate of the test by which it is kept. See `Study`."""
-    simpler_level: float = 0.0
-    """Of a simpler proposal: error rate of the test that it is less than δ worse. See `Study`."""
-    audit: Audit | None = None
-    """Of an audit: the changes of a history that its arms judge."""
 
     __pydantic_config__ = _STRICT
+
+    @property
+    def study(self) -> str:
+        """The name of its study."""
+        return self.rules.name
 
     @property
     def is_of_program(self) -> bool:
@@ -181,7 +171,7 @@ class Plan:
         name = self._commit_names.get(result.trial.id)
         if name:
             result = replace(result, trial=result.trial.rename_commit(name))
-        result_in_study = result.trial.make_result_in_study(result, [metric.name for metric in self.metrics])
+        result_in_study = result.trial.make_result_in_study(result, self.rules.metric_names)
         if result_in_study.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
             return replace(result_in_study, status="failed", reason=f"{reason}; --retry trains it anew")
@@ -198,13 +188,13 @@ class Plan:
         - True, with `retry`, if the judged time is the time of a resumed training.
         - False if the training ended without a judged metric, as another training would lack it, too.
         """
-        result_in_study = stored.trial.make_result_in_study(stored, [metric.name for metric in self.metrics])
+        result_in_study = stored.trial.make_result_in_study(stored, self.rules.metric_names)
         if stored.status == "failed":
             return result_in_study.status == "failed"
         return retry and result_in_study.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
-        return judges_cost(self.metrics) and bool(result.provenance.get("resumed"))
+        return judges_cost(self.rules.metrics) and bool(result.provenance.get("resumed"))
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:
@@ -218,21 +208,16 @@ class Plan:
         return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 
     @property
-    def qualities(self) -> list[str]:
-        """The metrics that it judges, but for times, speeds and memory."""
-        return [metric.name for metric in self.metrics if metric.is_quality]
-
-    @property
     def allowed_distances(self) -> dict[str, float]:
         """By metric, how far apart two equal trials may be: as measured if not judged, ∞ for judged costs."""
-        costs = {metric.name: math.inf for metric in self.metrics if not metric.is_quality}
+        costs = dict.fromkeys(self.rules.judged_costs, math.inf)
         return {**self.unjudged_nondeterminism, **costs}
 
     @property
     def arm_and_seed_by_id(self) -> dict[str, tuple[PlannedArm, int]]:
         """The arm and the seed of every trial by its identity, in the order of seeds, then of arms."""
         by_id: dict[str, tuple[PlannedArm, int]] = {}
-        for seed in sorted(self.seeds):
+        for seed in sorted(self.rules.seeds):
             for arm in self.arms:
                 by_id.setdefault(arm.trial_ids[seed], (arm, seed))
         return by_id
@@ -251,11 +236,6 @@ class Plan:
     def arm_pairs(self) -> list[ArmPair]:
         """Every arm but the baseline, with the one that it is compared with."""
         return [(arm, find_base(arm, self.arms)) for arm in self.arms[1:]]
-
-    @property
-    def first_look_seeds(self) -> tuple[int, ...]:
-        """The seeds of the first look, whose number no result has chosen."""
-        return self.seeds[: self.looks[0]]
 
     def find_standing(self, arm: PlannedArm) -> tuple[str, ...]:
         """Return the standing of an arm's contrast when the plan was declared: see `phrase_standing`."""
@@ -283,7 +263,7 @@ def awaits_repetition(plan: Plan) -> bool:
 
 def list_first_trials(plan: Plan) -> list[str]:
     """Return the identities of the trials that are trained before the others."""
-    return list_trials(plan.arms, plan.seeds[:SEEDS_CHECKED_FIRST])
+    return list_trials(plan.arms, plan.rules.seeds[:SEEDS_CHECKED_FIRST])
 
 
 def list_trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:

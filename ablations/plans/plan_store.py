@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explain_misread, list_folder, read_bytes, seal, unseal
-from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm
+from unrolled.ablations.plans.plan import Declaration, Plan, PlannedArm, list_first_trials
 from unrolled.ablations.plans.seen_results import (
     count_seen_pairs,
     find_seen_contrasts,
@@ -62,9 +62,9 @@ def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
 
     It does if both have the same first trial and judge the same qualities.
     """
-    if plan.nondeterminism is not None or stored_plan.qualities != plan.qualities:
+    if plan.nondeterminism is not None or stored_plan.rules.qualities != plan.rules.qualities:
         return plan
-    if plan.arms[0].trial_ids[plan.seeds[0]] != stored_plan.arms[0].trial_ids[stored_plan.seeds[0]]:
+    if list_first_trials(plan)[0] != list_first_trials(stored_plan)[0]:
         return plan
     return replace(
         plan,
@@ -228,7 +228,7 @@ def find_stored_device(study: str, ledger: Ledger) -> str:
 def inherit_to_the_end(study: Study, ledger: Ledger) -> Study:
     """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
     plan = read_sound_plan(study.name, ledger)
-    if plan and plan.to_the_end and plan.study_hash == study.study_hash:
+    if plan and plan.rules.to_the_end and plan.study_hash == study.study_hash:
         return study.extend_to_the_end()
     return study
 
@@ -268,7 +268,7 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     if plan.nondeterminism and not plan.is_of_program:
         yield "equal trials are said to differ, which those of the chapter do not"
     for arm in plan.arms:
-        if set(arm.trial_ids) != set(plan.seeds):
+        if set(arm.trial_ids) != set(plan.rules.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"
         for fault in _find_arm_faults(plan, arm):
             yield f"arm {arm.name!r}: {fault}"

@@ -32,12 +32,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         trials |= zip(ids.values(), by_seed.values(), strict=True)
         arms.append(_make_planned_arm(arm, trial, ids))
     plan = Plan(
-        study=study.name,
-        question=study.rules.question,
-        about=study.rules.about,
-        metrics=study.rules.metrics,
-        seeds=study.rules.seeds,
-        looks=study.rules.looks,
+        rules=study.rules,
         arms=tuple(arms),
         study_hash=study.study_hash,
         command=command,
@@ -45,14 +40,9 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         command_template=study.baseline.make_unidentified_trial().command_template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
-        stopping_rule=study.rules.stopping_rule,
-        to_the_end=study.rules.to_the_end,
         measures_nondeterminism=study.file.program is None or study.file.program.repeat,
-        audit=study.rules.audit,
         nondeterminism=study.nondeterminism,
         unjudged_nondeterminism=study.unjudged_nondeterminism,
-        gain_level=study.rules.gain_level,
-        simpler_level=study.rules.simpler_level,
     )
     return plan, [trials[id] for id in plan.ids]
 

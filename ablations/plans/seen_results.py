@@ -89,7 +89,7 @@ def hash_earlier_arms(shown_results: Iterable[Result], plan: Plan) -> tuple[dict
 
     An earlier arm has all results of one program or model with one set of settings and data.
     """
-    seeds = {seed + arm.seed_offset for seed in plan.seeds for arm in plan.arms}
+    seeds = {seed + arm.seed_offset for seed in plan.rules.seeds for arm in plan.arms}
     by_content: dict[bytes, dict[int, str]] = defaultdict(dict)
     for result in shown_results:
         trial = result.trial
@@ -143,7 +143,7 @@ def hash_judged_numbers(result: Result, plan: Plan) -> str:
     """Return the hash of the qualities that a plan judges, or "diverged"; "" if one of them is missing."""
     if result.diverged:
         return "diverged"
-    numbers = [result.metrics.get(name) for name in plan.qualities]
+    numbers = [result.metrics.get(name) for name in plan.rules.qualities]
     if not result.done or not numbers or None in numbers:
         return ""
     return hashlib.sha256(canonical_json(numbers)).hexdigest()[:16]

@@ -88,7 +88,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
     return SourceTable(
         name=folder,
         rows=rows,
-        metrics=plan.metrics,
+        metrics=plan.rules.metrics,
         machines=tuple(find_machine_kind(result.provenance) for result in results.values()),
     )
 

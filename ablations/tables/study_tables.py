@@ -104,7 +104,7 @@ def _make_shipped_design(study: Study) -> "Design":
     """Return the design of a shipped study today: each arm has a trial, and none has results."""
     plan, trials = make_plan(study, f"unrolled run {study.name}")
     trials_by_id = {trial.id: trial for trial in trials}
-    example_trials = {arm.name: trials_by_id[arm.trial_ids[plan.seeds[0]]] for arm in plan.arms}
+    example_trials = {arm.name: trials_by_id[arm.trial_ids[plan.rules.seeds[0]]] for arm in plan.arms}
     design = make_plan_design(plan, {})
     arms = tuple(replace(arm, trial=example_trials[arm.name]) for arm in design.arms)
     return replace(design, arms=arms, declared_at=0.0)
@@ -165,7 +165,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, ResultInStudy
         for arm in comparison.arms
         if arm.contrast or arm.gets_verdict
     }
-    metrics = [metric.name for metric in plan.metrics]
+    metrics = plan.rules.metric_names
     table = comparison.table.assign(
         study=study.name, design=hash_design(study), baseline=comparison.table.arm.map(bases)
     )

@@ -46,7 +46,8 @@ def read_measurements(
     settings = {arm.name: arm.make_unidentified_trial(device=device).flat_settings() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # a later source replaces an earlier one
         results = ledger.read_results(source.ids)
-        by_metric = measure_spreads(replace(source, metrics=study.rules.metrics), results)
+        rules = replace(source.rules, metrics=study.rules.metrics)
+        by_metric = measure_spreads(replace(source, rules=rules), results)
         spreads |= {
             arm: sd for (arm, metric), sd in by_metric.items() if metric == study.rules.metrics[0].name
         }
@@ -140,7 +141,7 @@ def describe_costs(
     """
     first = len(list_first_trials(plan))
     repeats = int(awaits_repetition(plan))
-    numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
+    numbers = list(dict.fromkeys((len(plan.arms) * plan.rules.looks[0], len(plan.ids))))
     cost = "unknown until the first has ended (--seeds 0 trains one of each arm)"
     checks = f"{plural(first, 'trial')}{' and a second run of the first' if repeats else ''}"
     if seconds is not None:
@@ -149,8 +150,8 @@ def describe_costs(
         cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
         checks += f", {(first + repeats) * seconds:.0f} s of training"
     checks += ": whether a trial fails"
-    if plan.qualities:
-        checks += f"; whether the seed and each setting change {join_names(plan.qualities)}"
+    if plan.rules.qualities:
+        checks += f"; whether the seed and each setting change {join_names(plan.rules.qualities)}"
     is_unchecked = not plan.measures_nondeterminism and plan.nondeterminism is None
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f"; {REPEATED}"
     repetition = ", and 1 that repeats the baseline's first" if repeats else ""

@@ -59,7 +59,7 @@ def train_first_trials(study_run: StudyRun) -> None:
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
             print_line(f"{make_visible(plan.study)}: {make_visible(reason)}")
-        if plan.qualities and not plan.nondeterminism:
+        if plan.rules.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
 
 
@@ -107,7 +107,7 @@ def _refuse_failures(results: Iterable[ResultInStudy], plan: Plan) -> None:
     """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
     for result in results:
         arm, seed = plan.arm_and_seed_by_id[result.trial.id]
-        if not arm.is_other_commit and plan.stopping_rule != StoppingRule.GATE:
+        if not arm.is_other_commit and plan.rules.stopping_rule != StoppingRule.GATE:
             _refuse_failure(result, arm, seed)
 
 
@@ -141,13 +141,14 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     result_in_study = plan.make_result_in_study(second)
     arm, seed = plan.arm_and_seed_by_id[second.trial.id]
     _refuse_failure(result_in_study, arm, seed, "trained a second time")
+    qualities = plan.rules.qualities
     differing_metrics = _find_differing_metrics(first, second)
-    names = [] if differing_metrics.isdisjoint(plan.qualities) else plan.qualities
+    names = [] if differing_metrics.isdisjoint(qualities) else qualities
     measured_plan = replace(
         plan,
         nondeterminism={name: _measure_distance(first, second, name) for name in names},
         unjudged_nondeterminism={
-            name: _measure_distance(first, second, name) for name in differing_metrics - {*plan.qualities}
+            name: _measure_distance(first, second, name) for name in differing_metrics - {*qualities}
         },
     )
     study_run.replace_plan(plan_store.store_plan(measured_plan, study_run.ledger))
@@ -173,8 +174,8 @@ def _measure_distance(first: Result, second: Result, metric: str) -> float:
 def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> str:
     """Return why effects cannot be checked, and what the user can do about it; "" if they can."""
     effects = "whether the seed and the settings have an effect cannot be checked"
-    if not plan.qualities:
-        names = join_names([metric.name for metric in plan.metrics])
+    if not plan.rules.qualities:
+        names = join_names(plan.rules.metric_names)
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
     if plan.nondeterminism == {}:
         return ""
@@ -207,16 +208,16 @@ def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> No
         cure="check that the program reports the metric that you mean",
     )
     ties = [pair for pair in _list_pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
-    if len(plan.qualities) < len(plan.metrics):  # a setting may change only the time
+    if len(plan.rules.qualities) < len(plan.rules.metrics):  # a setting may change only the time
         _print_ties([pair for pair in ties if pair[0] is not pair[1]], plan)
         ties = [pair for pair in ties if pair[0] is pair[1]]
     if not ties:
         return
     # ties may occur by chance if the judged metric is coarse: more seeds tell
     arms = {arm.name: arm for pair in ties for arm in pair}
-    more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
+    more_results = _train_strictly(list_trials(arms.values(), plan.rules.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
-    if len(plan.seeds) < SEEDS_CHECKED_FIRST:  # equal numbers of one seed may be chance
+    if len(plan.rules.seeds) < SEEDS_CHECKED_FIRST:  # equal numbers of one seed may be chance
         _print_ties(ties, plan)
     elif ties:
         _print_ties(ties[1:], plan)
@@ -237,7 +238,9 @@ def _is_tie(pair: ArmPair, results: Mapping[str, ResultInStudy], study_run: Stud
     """Return True if all trained seeds of a pair have the same judged numbers."""
     arm, base = pair
     plan = study_run.plan
-    seeds = [seed for seed in plan.seeds if {arm.trial_ids[seed], base.trial_ids[seed]} <= results.keys()]
+    seeds = [
+        seed for seed in plan.rules.seeds if {arm.trial_ids[seed], base.trial_ids[seed]} <= results.keys()
+    ]
     if arm is base:
         trials = [(arm.trial_ids[seeds[0]], arm.trial_ids[seed]) for seed in seeds[1:]]
     else:
@@ -249,7 +252,7 @@ def _is_tie(pair: ArmPair, results: Mapping[str, ResultInStudy], study_run: Stud
 
 def _has_same_numbers(first: ResultInStudy, second: ResultInStudy, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; a diverged result equals no other."""
-    qualities = study_run.plan.qualities
+    qualities = study_run.plan.rules.qualities
     if not (first.done and second.done):
         return False
     if any(first.metrics[name] != second.metrics[name] for name in qualities):
@@ -264,17 +267,18 @@ def _has_same_numbers(first: ResultInStudy, second: ResultInStudy, study_run: St
 def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
-        line = f"{arm.name} has the same {join_names(plan.qualities)} as {base.name}, to the last digit"
+        line = f"{arm.name} has the same {join_names(plan.rules.qualities)} as {base.name}, to the last digit"
         print_line(f"{make_visible(plan.study)}: {make_visible(line)}")
 
 
 def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     """Raise BadInput for a seed, or an arm, without effect."""
     arm, base = pair
-    seeds = join_names([str(seed) for seed in plan.seeds[:SEEDS_AFTER_TIE]])
-    metric_names = join_names(plan.qualities)
+    seeds = join_names([str(seed) for seed in plan.rules.seeds[:SEEDS_AFTER_TIE]])
+    metric_names = join_names(plan.rules.qualities)
     has_loss = any(
-        metric.is_quality and metric.lower_is_better and math.isinf(metric.highest) for metric in plan.metrics
+        metric.is_quality and metric.lower_is_better and math.isinf(metric.highest)
+        for metric in plan.rules.metrics
     )
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]
     if arm is base:

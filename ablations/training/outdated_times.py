@@ -16,10 +16,10 @@ def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, floa
     trial is lacking if it failed and is retried, if a run was stopped, or if an arm goes on to later looks.
     Failures that are not retried stay.
     """
-    if not judges_cost(plan.metrics):
+    if not judges_cost(plan.rules.metrics):
         return {}
     missing_ids = scheduler.possible_ids
-    seeds = [seed for seed in plan.seeds if any(arm.trial_ids[seed] in missing_ids for arm in plan.arms)]
+    seeds = _find_seeds(plan, missing_ids)
     ids = {arm.trial_ids[seed] for seed in seeds for arm in plan.arms}
     return {
         id: result.started
@@ -30,9 +30,14 @@ def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, floa
 
 def explain_outdated(plan: Plan, outdated_ids: Set[str]) -> str:
     """Return a line on results that are trained again."""
-    seeds = [seed for seed in plan.seeds if any(arm.trial_ids[seed] in outdated_ids for arm in plan.arms)]
+    seeds = _find_seeds(plan, outdated_ids)
     results = plural(len(outdated_ids), "result")
     return (
         f"{name_seeds(seeds, 5)}: {results} of an earlier run measured again, "
         "as a time of another day is no evidence"
     )
+
+
+def _find_seeds(plan: Plan, ids: Set[str]) -> list[int]:
+    """Return the seeds of a plan for which at least one arm has one of these trials."""
+    return [seed for seed in plan.rules.seeds if any(arm.trial_ids[seed] in ids for arm in plan.arms)]

@@ -123,7 +123,8 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
     kinds = trainings[0].trial.metric_kinds()
-    names = plan.qualities or [name for name in trainings[0].metrics if find_kind(name, kinds) == "quality"]
+    all_qualities = [name for name in trainings[0].metrics if find_kind(name, kinds) == "quality"]
+    names = plan.rules.qualities or all_qualities
     values = {
         name: [result.metrics[name] for result in trainings if result.done and name in result.metrics]
         for name in names
@@ -188,7 +189,7 @@ def _describe_distance(result: Result, new_result: Result, plan: Plan) -> str:
     """Return how far two trainings are apart: "by which valid_loss is 0.12 apart"."""
     if result.diverged or new_result.diverged:
         return "of which one diverged" if result.diverged != new_result.diverged else "and both diverged"
-    name = (*result.trial.main_metrics, plan.metrics[0].name)[0]
+    name = (*result.trial.main_metrics, plan.rules.metrics[0].name)[0]
     return f"by which {name} is {abs(result.metrics[name] - new_result.metrics[name]):.2g} apart"
 
 

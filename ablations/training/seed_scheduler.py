@@ -43,16 +43,16 @@ class SeedScheduler:
         seeds_requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         # exploratory contrasts may be at another look
         fewest_seeds = min(seeds_requested.values(), default=0)
-        first_metric = self._plan.metrics[0].name
+        first_metric = self._plan.rules.metrics[0].name
         verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
             name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.is_decided
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
-        stage = _describe_stage(look, len(self._plan.looks))
+        stage = _describe_stage(look, len(self._plan.rules.looks))
         if own_rule:  # it judges all contrasts together
             state = "ended" if self.has_ended else "open"
-            self.status_line = f"{stage}the {self._plan.stopping_rule} is {state}"
+            self.status_line = f"{stage}the {self._plan.rules.stopping_rule} is {state}"
         else:
             self.status_line = f"{stage}{_describe_contrasts(len(verdicts), reasons_by_arm)}"
         self._undecided_arms = {side for name in seeds_requested for side in (name, design.bases[name])}
@@ -70,7 +70,7 @@ class SeedScheduler:
         trial may leave the next trial a filled cache: the turns keep this from favouring an arm.
         """
         names = [arm.name for arm in self._plan.arms]
-        take_turns = judges_cost(self._plan.metrics)
+        take_turns = judges_cost(self._plan.rules.metrics)
 
         def sort_key(trial: Trial) -> tuple[int, float]:
             arms = self._seed_index_by_arm[trial.id]
@@ -112,7 +112,7 @@ def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:
     """Return, by trial, the arms that share it, and the index of its seed in each."""
     indices: dict[str, dict[str, int]] = {}
     for arm in plan.arms:
-        for index, seed in enumerate(plan.seeds):
+        for index, seed in enumerate(plan.rules.seeds):
             indices.setdefault(arm.trial_ids[seed], {})[arm.name] = index
     return indices
 

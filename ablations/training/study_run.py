@@ -65,7 +65,7 @@ class StudyRun:
         """
         plan = self.plan
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed_by_id.items()}
-        metric_names = [metric.name for metric in plan.metrics]
+        metric_names = plan.rules.metric_names
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
         progress = show_progress(
@@ -93,7 +93,7 @@ class StudyRun:
         If a time, a speed or memory is judged, a killed trial starts anew. A resumed program would measure a
         part, and a model of the chapter would add up the times of two occasions.
         """
-        resumes = not judges_cost(self.plan.metrics)
+        resumes = not judges_cost(self.plan.rules.metrics)
         return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
 
     def is_outdated(self, stored: Result) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from unrolled.ablations.commits.chain.chain_record import CandidateContent, Chain, Proposal
 from unrolled.ablations.plans.plan import Declaration, EarlierVerdict, Plan, PlannedArm
+from unrolled.bench.study_design import StudyRules
 from unrolled.bench.trial import RESULT_FORMAT, Result
 
 NAMES = {
@@ -14,10 +15,13 @@ NAMES = {
         records trace provenance output
     """,
     Plan: """
-        study question about metrics seeds looks arms study_hash command trainer_name declared_at
+        rules arms study_hash command trainer_name declared_at
         command_template setting_titles seen_pairs earlier_number_hashes is_shipped earlier_verdicts
-        dropped_verdicts earlier_plans device stopping_rule to_the_end measures_nondeterminism stop_reason
-        nondeterminism unjudged_nondeterminism gain_level simpler_level audit
+        dropped_verdicts earlier_plans device measures_nondeterminism stop_reason
+        nondeterminism unjudged_nondeterminism
+    """,
+    StudyRules: """
+        name question about metrics seeds looks stopping_rule to_the_end gain_level simpler_level audit
     """,
     PlannedArm: """
         name changes question note exploratory against may_be_identical seed_offset other_names

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.study_rules import take_rules
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan, PlannedArm
@@ -67,7 +68,8 @@ def build_plan(
         "looks": (max(len(seeds), 1),),
         "arms": arms,
     }
-    return Plan(**{**defaults, **facts})
+    facts = {**defaults, **facts}
+    return Plan(rules=take_rules(facts), **facts)
 
 
 def store_plan_and_results(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> Ledger:

@@ -53,7 +53,7 @@ def current_project(project: Path, monkeypatch) -> Path:
 def find_plan_file(folder: Path, study: str) -> Path:
     """Return the file of a study's plan."""
     plans = (folder / "results" / "plans").glob("*.json")
-    return next(path for path in plans if json.loads(path.read_bytes())["plan"]["study"] == study)
+    return next(path for path in plans if json.loads(path.read_bytes())["plan"]["rules"]["name"] == study)
 
 
 def test_bytes_of_the_command_outside_utf_8_are_escaped_in_the_plan(project: Path) -> None:

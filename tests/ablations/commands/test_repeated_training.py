@@ -157,7 +157,7 @@ def test_a_study_run_again_wants_the_seeds_of_an_undisturbed_run(tmp_path: Path)
     ledger = Ledger(folder / "results")
     plan = plan_store.load_plan("mine", ledger)
     for arm in plan.arms:
-        for seed in plan.seeds[5:]:
+        for seed in plan.rules.seeds[5:]:
             ledger.find_result_path(arm.trial_ids[seed]).unlink()
     assert "10 trained, 10 already there, 0 failed, 0 diverged, 0 left" in check_command(
         folder, "run", "mine.toml"

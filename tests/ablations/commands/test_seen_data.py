@@ -6,6 +6,7 @@ from itertools import chain
 import pytest
 
 from tests.helpers.stub_results import build_plan, make_result
+from tests.helpers.study_rules import change_rules
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.comparisons.plan_comparison import compare_plan, make_plan_design
@@ -94,7 +95,7 @@ def ledger(tmp_path):
     "facts",
     [
         {"study": "a copy"},
-        {"study": "another δ", "metrics": (replace(build_plan().metrics[0], delta=0.01),)},
+        {"study": "another δ", "metrics": (replace(build_plan().rules.metrics[0], delta=0.01),)},
         {"looks": (5, 10), "study_hash": "other looks"},
     ],
 )
@@ -137,9 +138,8 @@ def test_seeds_of_the_aa_arm_that_were_seen_make_no_arm_exploratory(ledger):
     plan = build_plan(results, study_hash="later")
     base, aa_arm = plan.arms
     trial_ids = {seed - 1000: id for seed, id in aa_arm.trial_ids.items()}
-    plan = replace(
-        plan, seeds=tuple(range(10)), arms=(base, replace(aa_arm, trial_ids=trial_ids, seed_offset=1000))
-    )
+    plan = replace(plan, arms=(base, replace(aa_arm, trial_ids=trial_ids, seed_offset=1000)))
+    plan = change_rules(plan, seeds=tuple(range(10)))
     trials = [result.trial for result in chain.from_iterable(results.values())]
     assert plan_store.store_plan(plan, ledger, trials).seen_pairs == {}
 
@@ -306,7 +306,7 @@ def test_a_shipped_study_was_declared_before_its_results_unlike_its_copy(tmp_pat
     assert "it ships with Unrolled" in describe_declaration(
         compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
     )
-    copy = make_plan(replace(study, rules=replace(study.rules, name="copy")), "")[0]
+    copy = make_plan(change_rules(study, name="copy"), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs
     assert seeds
     override = loading.override_study(study, seeds="100-110")

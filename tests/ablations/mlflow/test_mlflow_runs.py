@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_results import build_plan, write_to_mlflow
+from tests.helpers.study_rules import change_rules
 from unrolled.ablations.mlflow import fields, mlflow_runs, views
 from unrolled.ablations.mlflow.database import find_tracking_uri, hide_credentials, set_environment
 from unrolled.ablations.mlflow.mlflow_runs import ArmRun
@@ -104,9 +105,8 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
         for name, arm_results in arms.items()
     )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        mlflow_runs.MlflowRuns(replace(plan, looks=looks, study_hash=str(looks)), store).publish_report(
-            report_folder, (), runs
-        )
+        looked_plan = change_rules(replace(plan, study_hash=str(looks)), looks=looks)
+        mlflow_runs.MlflowRuns(looked_plan, store).publish_report(report_folder, (), runs)
         assert len(arrange_table(table_reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
+from tests.helpers.study_rules import change_rules
 from unrolled.ablations.ledger import Ledger, seal
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.plan_store import load_plan, load_plans, store_plan
@@ -17,6 +18,7 @@ from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
+from unrolled.bench.study_design import StudyRules
 from unrolled.bench.trial import make_failed_result
 
 
@@ -34,12 +36,9 @@ def make_arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
 
 ARM = make_arm((0, 7))
 PLAN = Plan(
-    study="s",
-    question="q?",
-    about="",
-    metrics=(Metric("valid_loss", 0.02),),
-    seeds=(0, 7),
-    looks=(2,),
+    rules=StudyRules(
+        name="s", question="q?", metrics=(Metric("valid_loss", 0.02),), seeds=(0, 7), looks=(2,)
+    ),
     arms=(ARM,),
     study_hash="h",
     command="unrolled run s",
@@ -86,7 +85,7 @@ def test_every_one_of_300_flipped_bits_of_a_plan_is_refused(ledger: Ledger, file
 def test_a_file_that_is_no_plan_is_skipped_among_plans(tmp_path: Path, file: Path, text: bytes) -> None:
     lines: list[str] = []
     ledger = Ledger(tmp_path, lines.append)
-    store_plan(replace(PLAN, study="other"), ledger)
+    store_plan(change_rules(PLAN, name="other"), ledger)
     file.write_bytes(text)
     for _ in range(2):  # a command may read the plans more than once
         assert [plan.study for plan in load_plans(ledger)] == ["other"]
@@ -98,9 +97,11 @@ def test_a_file_that_is_no_plan_is_skipped_among_plans(tmp_path: Path, file: Pat
 @pytest.mark.parametrize(
     "changes",
     [
-        {"metrics": [{"name": "valid_loss", "delta": "0.02"}]},
-        {"seeds": 3},
-        {"study": 5},
+        {"rules": {**asdict(PLAN.rules), "metrics": [{"name": "valid_loss", "delta": "0.02"}]}},
+        {"rules": {**asdict(PLAN.rules), "seeds": 3}},
+        {"rules": {**asdict(PLAN.rules), "name": 5}},
+        {"rules": {**asdict(PLAN.rules), "more": 1}},
+        {"study": "s", "question": "q?", "looks": [2]},  # of an earlier form
         {"arms": {}},
         {"arms": [{**asdict(ARM), "trial_ids": {"0": 3}}]},
         {"arms": [{**asdict(ARM), "trial_ids": {"0": "../../../../elsewhere/file"}}]},
@@ -137,7 +138,7 @@ def change_arm(**facts: Any) -> dict[str, Any]:
         (change_arm(seed_offset=7, trial_ids=SHIFTED), "other seeds than its base"),
         (change_arm(trial_ids=dict.fromkeys((0, 7), WIDE.trial_ids[0])), "(seeds 7)"),
         ({"device": "cuda"}, "(seeds 0, 7)"),
-        ({"seeds": (0,), "looks": (1,)}, "seeds are not the plan's"),
+        ({"rules": replace(PLAN.rules, seeds=(0,), looks=(1,))}, "seeds are not the plan's"),
         (change_arm(trial_ids=ARM.trial_ids, trial_fields=ARM.trial_fields), "another hidden"),
         (change_arm(changes={"hidden": 16}), "another hidden"),
         (change_arm(changes={}), "another hidden"),
@@ -165,8 +166,9 @@ def test_a_sealed_plan_that_contradicts_itself_is_refused_and_set_aside(
 
 def make_plan(study: str, seeds: range, lr: float = 0.01, time: float = 0.0) -> Plan:
     """Return a plan of these seeds, declared at a time."""
-    facts: dict[str, Any] = {"study": study, "study_hash": f"{study} {seeds} {lr}", "declared_at": time}
-    return replace(PLAN, seeds=tuple(seeds), arms=(make_arm(seeds, lr=lr),), **facts)
+    facts: dict[str, Any] = {"study_hash": f"{study} {seeds} {lr}", "declared_at": time}
+    rules = replace(PLAN.rules, name=study, seeds=tuple(seeds))
+    return replace(PLAN, rules=rules, arms=(make_arm(seeds, lr=lr),), **facts)
 
 
 def record_trials(ledger: Ledger, seeds: range) -> None:

@@ -10,6 +10,7 @@ import pytest
 import unrolled
 from tests.helpers.command_call import run_command
 from tests.helpers.stub_results import store_study_results
+from tests.helpers.study_rules import change_rules
 from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import CompareOptions
@@ -225,8 +226,7 @@ def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
     study = loading.override_study(models, seeds="100-104")
-    own_study = replace(study, rules=replace(study.rules, name="mine"))
-    store_study_results(tmp_path / "results", own_study, make_result)
+    store_study_results(tmp_path / "results", change_rules(study, name="mine"), make_result)
     assert study_tables.write_tables(tmp_path / "results", tmp_path) == []
 
 

@@ -1,7 +1,6 @@
 """The device of a study: what is asked for, what its stored plan has, and what is the default."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from tests.helpers.command_process import write_sitecustomize, write_study
 from tests.helpers.new_process import new_fork_server
 from tests.helpers.nvml_stand_in import VARIABLE, Machine, uuid
 from tests.helpers.processes import ROOT
+from tests.helpers.study_rules import change_rules
 from unrolled.ablations.api import run
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands.plan import print_plans
@@ -46,8 +46,7 @@ def make_study(name: str, **program) -> Study:
 
 def make_timed_study(name: str) -> Study:
     """Return a study that judges seconds."""
-    study = make_study(name)
-    return replace(study, rules=replace(study.rules, metrics=TIMED))
+    return change_rules(make_study(name), metrics=TIMED)
 
 
 def choose_device(name: str, requested: str = "auto", stored: str = "", **flags) -> device.DeviceChoice:
