@@ -29,7 +29,7 @@ def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> 
     assert k.arm_mean is not None and k.base_mean is not None and k.estimate is not None
     low, high = (f"{100 * end:.0f}" for end in (arm.interval.low, arm.interval.high))
     first, last = (f"{100 * end:.1f}" for end in (arm.summary.interval.low, arm.summary.interval.high))
-    ordinal = ("first", "second", "third")[models.design.looks.index(k.pairs)]
+    ordinal = ("first", "second", "third")[models.design.rules.looks.index(k.pairs)]
     quotes = {
         "README.md": [
             f"LMModel7 predicts {100 * k.arm_mean:.0f} % of the words and LMModel6 "

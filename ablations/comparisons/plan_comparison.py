@@ -39,17 +39,8 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         seed for verdicts in plan.earlier_verdicts.values() for verdict in verdicts for seed in verdict.seeds
     ]
     return Design(
-        study=plan.study,
-        question=plan.rules.question,
-        about=plan.rules.about,
-        metrics=plan.rules.metrics,
+        rules=plan.rules,
         arms=tuple(_make_measured_arm(arm, plan, results) for arm in plan.arms),
-        seeds=plan.rules.seeds,
-        looks=plan.rules.looks,
-        stopping_rule=plan.rules.stopping_rule,
-        to_the_end=plan.rules.to_the_end,
-        gain_level=plan.rules.gain_level,
-        simpler_level=plan.rules.simpler_level,
         study_hash=plan.study_hash,
         declared_at=plan.declared_at,
         command=plan.command,
@@ -60,7 +51,6 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),
-        audit=plan.rules.audit,
         nondeterminism=plan.nondeterminism if plan.is_of_program else {},
         allowed_distances=plan.allowed_distances,
     )

@@ -92,10 +92,10 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     design = _make_shipped_design(load_study_of_table(table))
     place = f"study {design.study!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
-        if arm not in design.arms_by_name or seed not in design.seeds:
+        if arm not in design.arms_by_name or seed not in design.rules.seeds:
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=place)
     _check_settings(table, design)
-    columns = Columns(("arm",), ("seed",), design.metrics)
+    columns = Columns(("arm",), ("seed",), design.rules.metrics)
     rows = arrange_table(table.reset_index(drop=True), columns, place)
     return comparison.compare(rows, design)
 
@@ -152,7 +152,7 @@ def mark_trials(table: pd.DataFrame) -> pd.DataFrame:
 def mark_rows(rows: pd.DataFrame, design: "Design") -> pd.DataFrame:
     """Return the rows of a study's trials with the columns FIRST_LOOK and OTHER_TASK."""
     other_tasks = {arm.name: design.describe_other_task(arm) for arm in design.arms}
-    marked_rows = rows.assign(**{FIRST_LOOK: rows.seed.isin(design.first_look_seeds)})
+    marked_rows = rows.assign(**{FIRST_LOOK: rows.seed.isin(design.rules.first_look_seeds)})
     marked_rows[OTHER_TASK] = marked_rows.arm.map(other_tasks)
     return marked_rows
 

@@ -40,7 +40,7 @@ def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Co
     require(exists, f"no result has {metric!r}", key="metric", cure=suggestion(metric, columns))
     view = comparison.find_view(metric) if metric else comparison
     if view is None and not delta:
-        names = ", ".join(declared.name for declared in design.metrics)
+        names = ", ".join(declared.name for declared in design.rules.metrics)
         raise BadInput(
             f"study {design.study!r} declares δ for {names}", place=f"metric {metric!r}", cure="give delta"
         )

@@ -41,9 +41,9 @@ class AuditRow(NamedTuple):
 
 def list_audit_rows(comparison: Comparison) -> list[AuditRow]:
     """Return a row for each change of an audit, the oldest first."""
-    if comparison.design.audit is None:
+    if comparison.design.rules.audit is None:
         return []
-    return [_make_row(change, comparison) for change in comparison.design.audit.changes]
+    return [_make_row(change, comparison) for change in comparison.design.rules.audit.changes]
 
 
 def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
@@ -125,7 +125,7 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
 
 def _is_forward(comparison: Comparison) -> bool:
     """Return True if each commit is compared with the one before it."""
-    return comparison.design.audit is not None and comparison.design.audit.forward
+    return comparison.design.rules.audit is not None and comparison.design.rules.audit.forward
 
 
 def _list_failures_of_sides(arm: ComparedArm, comparison: Comparison) -> list[str]:
@@ -142,7 +142,7 @@ def _list_failures_of_sides(arm: ComparedArm, comparison: Comparison) -> list[st
 
 def describe_audit(comparison: Comparison) -> str:
     """Return the answer in a sentence: "Of 5 changes the tip is shown to need 2; …"; "" if it is no audit."""
-    audit = comparison.design.audit
+    audit = comparison.design.rules.audit
     if audit is None:
         return ""
     counts = Counter(find_effect(change, comparison) for change in audit.changes)
@@ -185,7 +185,7 @@ def write_audit_lines(comparison: Comparison) -> list[str]:
 
 def list_audit_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how to read the rows."""
-    audit = comparison.design.audit
+    audit = comparison.design.rules.audit
     if audit is None:
         return []
     side = (
@@ -219,7 +219,7 @@ def write_audit_markdown(comparison: Comparison) -> str:
 
 def make_audit_record(comparison: Comparison) -> dict[str, Any]:
     """Return the audit for JSON: the answer, and each change with its numbers as the metric is measured."""
-    audit = comparison.design.audit
+    audit = comparison.design.rules.audit
     assert audit is not None
     records = []
     for change, row in zip(audit.changes, list_audit_rows(comparison), strict=True):

@@ -121,11 +121,11 @@ def describe_proposal_state(comparison: Comparison) -> str:
         return f"Refused: {decision.refusal}"
     if decision.stalled or not decision.has_ended or verdict.gain is None:
         reason = f": {decision.stalled}" if decision.stalled else ""
-        return f"Open after {pairs} of {comparison.design.looks[-1]}{reason}"
+        return f"Open after {pairs} of {comparison.design.rules.looks[-1]}{reason}"
     scale = comparison.design.find_scale(comparison.metric)
     sign = comparison.metric.gain_sign
     difference = scale.describe_difference(sign * verdict.gain) if verdict.gain else "equal"
-    level = f"{comparison.design.gain_level:.2g}"
+    level = f"{comparison.design.rules.gain_level:.2g}"
     if verdict.outcome is ProposalOutcome.KEEP:
         bound = scale.describe_difference(sign * verdict.bound)
         return f"Keep after {pairs}: {scale.title} {difference}, at least {bound} at level {level}"

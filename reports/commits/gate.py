@@ -65,14 +65,14 @@ def describe_gate(comparison: Comparison) -> str:
     gate = comparison.gate
     if gate is None:
         return ""
-    looks_taken = comparison.design.looks[: gate.looks_taken]
+    looks_taken = comparison.design.rules.looks[: gate.looks_taken]
     seeds = plural(max(looks_taken, default=0), "seed")
     if gate.passed:
         titles = [view.metric_title for view in comparison.views]
         return f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"
     if gate.fault:
         return f"Failed: {gate.fault}"
-    return f"Not passed: open after {seeds} of {comparison.design.looks[-1]}"
+    return f"Not passed: open after {seeds} of {comparison.design.rules.looks[-1]}"
 
 
 def write_gate_lines(comparison: Comparison) -> list[str]:

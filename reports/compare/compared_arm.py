@@ -183,7 +183,7 @@ def make_compared_arm(
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
     seed_count = max(len(counting), seeds_requested)
-    looks = design.looks or (seed_count,)
+    looks = design.rules.looks or (seed_count,)
     base = find_base(arm, design.arms)
     return ComparedArm(
         index=index,
@@ -193,7 +193,7 @@ def make_compared_arm(
         done_count=len(counting) - diverged - failed,
         diverged_count=diverged,
         failed_count=failed,
-        waiting_count=len((statuses.keys() - counting.keys()) & set(design.seeds[:seed_count])),
+        waiting_count=len((statuses.keys() - counting.keys()) & set(design.rules.seeds[:seed_count])),
         max_seeds=looks[0 if index and arm.repeats_baseline else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,

@@ -91,7 +91,7 @@ class Comparison:
     @property
     def is_sequential(self) -> bool:
         """True if the study looks more than once."""
-        return len(self.design.looks) > 1
+        return len(self.design.rules.looks) > 1
 
     @property
     def stops_contrasts(self) -> bool:
@@ -100,7 +100,7 @@ class Comparison:
         A gate or a proposal stops its contrasts by a rule of its own.
         """
         has_own_rule = bool(self.gate or self.proposal)
-        return self.is_sequential and not has_own_rule and self.metric == self.design.metrics[0]
+        return self.is_sequential and not has_own_rule and self.metric == self.design.rules.metrics[0]
 
     @property
     def uncounted_count(self) -> int:
@@ -111,11 +111,15 @@ class Comparison:
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
         by_arm = [{seed for seed, r in arm.measured.results.items() if r.done} for arm in self.arms]
-        return tuple(s for s in self.design.seeds if all(s in finished for finished in by_arm if finished))
+        return tuple(
+            seed
+            for seed in self.design.rules.seeds
+            if all(seed in finished for finished in by_arm if finished)
+        )
 
     def has_first_look(self, arms: Iterable[ComparedArm]) -> bool:
         """Return True if all of these arms have the results of the first look, failures included."""
-        return all(set(self.design.first_look_seeds) <= {*arm.seeds} for arm in arms)
+        return all(set(self.design.rules.first_look_seeds) <= {*arm.seeds} for arm in arms)
 
     def judge_pairs(self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]]) -> dict[Name, Verdict]:
         """Return the verdicts on pairs of arms, the first against the second.
@@ -143,13 +147,13 @@ class Comparison:
         an early verdict would be an extra look.
         """
         metric = metric or self.metric
-        names = {metric.name, *(declared.name for declared in self.design.metrics)}
+        names = {metric.name, *(declared.name for declared in self.design.rules.metrics)}
         values: Values = {name: collect_values(self.table, name, self.design) for name in names}
         statuses = collect_statuses(self.table, self.design)
         values = drop_copies(values, find_one_run_seeds(statuses, values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
-            seeds = self.design.first_look_seeds if self.has_first_look(pair) else ()
+            seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
             equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
             lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
@@ -201,7 +205,7 @@ class Comparison:
     @property
     def deciding_metric_title(self) -> str:
         """The title of the metric that decides, which is the first."""
-        return self.design.find_scale(self.design.metrics[0]).title
+        return self.design.find_scale(self.design.rules.metrics[0]).title
 
     @property
     def metric_title(self) -> str:
@@ -216,9 +220,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     """
     _check_design(design)
     statuses = collect_statuses(table, design)
-    values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
+    values = {metric.name: collect_values(table, metric.name, design) for metric in design.rules.metrics}
     remarks = find_arm_remarks(statuses, design)
-    matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
+    matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
@@ -226,10 +230,10 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     contrasts = select_arms_to_compare(remarks)
     decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
     counted_seeds = _select_counted_seeds(decisions, statuses, design)
-    seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.looks else {}
+    seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.rules.looks else {}
     table = _mark_rows(table, counted_seeds, design)
     views = []
-    for metric in design.metrics:
+    for metric in design.rules.metrics:
         arms: list[ComparedArm] = []
         for index, name in enumerate(arm.name for arm in design.arms):
             arm = make_compared_arm(
@@ -256,7 +260,7 @@ def _check_design(design: Design) -> None:
     place = f"study {design.study!r}"
     if not design.arms:
         raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
-    for metric in design.metrics:
+    for metric in design.rules.metrics:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
 
@@ -268,8 +272,8 @@ def _mark_rows(
     is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     columns = {IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)}
-    if design.looks:
-        columns[FIRST_LOOK] = table.seed.isin(design.first_look_seeds)
+    if design.rules.looks:
+        columns[FIRST_LOOK] = table.seed.isin(design.rules.first_look_seeds)
     return table.assign(**columns)
 
 
@@ -277,11 +281,11 @@ def _select_counted_seeds(
     decisions: Decisions[str], statuses: Statuses, design: Design
 ) -> dict[str, Collection[Any]]:
     """Return, by arm, the seeds that count. Those of a base are the most of any of its contrasts."""
-    if not design.looks:
+    if not design.rules.looks:
         return {name: by_seed.keys() for name, by_seed in statuses.items()}
-    first_metric = design.metrics[0].name
+    first_metric = design.rules.metrics[0].name
     seeds_by_contrast = {
         name: by_metric[first_metric].contrast.look.seed_count
         for name, by_metric in decisions.verdicts.items()
     }
-    return {name: design.seeds[:n] for name, n in count_arm_seeds(seeds_by_contrast, design).items()}
+    return {name: design.rules.seeds[:n] for name, n in count_arm_seeds(seeds_by_contrast, design).items()}

@@ -41,7 +41,10 @@ def decide_looks(design: Design) -> Decisions[str]:
     `decide_contrasts`, and tests/reports/compare/test_comparison.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    values = {m.name: {arm.name: _collect_values(arm, m) for arm in design.arms} for m in design.metrics}
+    values = {
+        metric.name: {arm.name: _collect_values(arm, metric) for arm in design.arms}
+        for metric in design.rules.metrics
+    }
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
     return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
@@ -69,15 +72,15 @@ def decide_contrasts(
     evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
     arms = design.arms_by_name
     to_decide = [name for name in contrasts if not arms[name].repeats_baseline]
-    if not design.looks:
+    if not design.rules.looks:
         return decide_at_once(to_decide, evidence, matches)
-    if design.stopping_rule == StoppingRule.GATE:
+    if design.rules.stopping_rule == StoppingRule.GATE:
         return _decide_gate(to_decide, evidence)
-    if design.stopping_rule == StoppingRule.PROPOSAL:
+    if design.rules.stopping_rule == StoppingRule.PROPOSAL:
         return _decide_proposal(to_decide, evidence)
     confirmatory = [name for name in to_decide if not arms[name].marked_exploratory]
     exploratory = [name for name in to_decide if arms[name].marked_exploratory]
-    futility = 0.0 if design.to_the_end else FUTILE_CHANCE
+    futility = 0.0 if design.rules.to_the_end else FUTILE_CHANCE
     families = [
         _decide_look_by_look(confirmatory, evidence, futility=futility),
         # exploratory contrasts are never given up, as `find_futile` assumes the steps of Holm
@@ -88,7 +91,7 @@ def decide_contrasts(
         seeds_requested={name: n for family in families for name, n in family.seeds_requested.items()},
         looks_taken=min(
             (family.looks_taken for family in families if any(family.seeds_requested.values())),
-            default=len(design.looks),
+            default=len(design.rules.looks),
         ),
     )
 
@@ -100,7 +103,7 @@ def _decide_look_by_look(
     return evaluate_looks(
         _make_look_input({name: name for name in contrasts}, evidence, evidence.explain_lost),
         adjust=adjust,
-        stopping_rule=evidence.design.stopping_rule,
+        stopping_rule=evidence.design.rules.stopping_rule,
         futility=futility,
     )
 
@@ -112,9 +115,9 @@ def _make_look_input(
     design = evidence.design
     return LookInput(
         sides={contrast: evidence.select_sides(arm) for contrast, arm in arms.items()},
-        seeds=design.seeds,
-        looks=Looks(design.looks),
-        metrics=design.metrics,
+        seeds=design.rules.seeds,
+        looks=Looks(design.rules.looks),
+        metrics=design.rules.metrics,
         lost_reasons={contrast: explain_lost(arm) for contrast, arm in arms.items()},
         equal={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
     )
@@ -146,7 +149,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     """
     design = evidence.design
     incumbent, candidate, *last_keep = (arm.name for arm in design.arms)
-    metric = design.metrics[0]
+    metric = design.rules.metrics[0]
     numbers = evidence.values[metric.name]
     reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
     lost_reasons = {
@@ -162,11 +165,11 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),
         (numbers[candidate], numbers[last_keep[0]]) if last_keep else None,
-        seeds=design.seeds,
-        looks=Looks(design.looks),
+        seeds=design.rules.seeds,
+        looks=Looks(design.rules.looks),
         metric=metric,
-        level=design.gain_level,
-        simpler_level=design.simpler_level,
+        level=design.rules.gain_level,
+        simpler_level=design.rules.simpler_level,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),
         is_one_run=candidate in evidence.one_run_seeds,
@@ -203,7 +206,7 @@ def count_arm_seeds(seeds_by_contrast: Mapping[str, int], design: Design) -> dic
 
     An arm has the seeds of the first look at least.
     """
-    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
+    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), design.rules.looks[0])
     for name, seeds in seeds_by_contrast.items():
         for side in (name, design.bases[name]):
             seeds_by_arm[side] = max(seeds_by_arm[side], seeds)

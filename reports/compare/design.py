@@ -12,7 +12,7 @@ from typing import Any
 
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.phrases import phrase_standing
-from unrolled.bench.study_design import Audit, StoppingRule, find_base
+from unrolled.bench.study_design import StudyRules, find_base
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale
@@ -100,21 +100,11 @@ class Design:
     table from elsewhere gives names of arms, and doubts. The first arm is the baseline.
     """
 
-    study: str  # name of the study; of a table from elsewhere, the name of its page
-    metrics: tuple[Metric, ...]  # the first metric decides
+    rules: StudyRules
     arms: tuple[MeasuredArm, ...]
-    question: str = ""
     # name of the column by which rows of two arms are paired; "" for none: two samples (Welch)
     pairing_column: str = "seed"
     test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
-    seeds: tuple[int, ...] = ()
-    looks: tuple[int, ...] = ()  # numbers of seeds after which contrasts are judged; () for all rows at once
-    # what ends a contrast: a verdict on its "direction" or "size", or the end of the "gate" or "proposal"
-    stopping_rule: StoppingRule = StoppingRule.DIRECTION
-    gain_level: float = 0.0  # of a proposal: error rate of the test that it gains
-    # of a proposal with fewer lines: error rate of the test that it is less than δ worse; 0 for others
-    simpler_level: float = 0.0
-    to_the_end: bool = False  # whether futile contrasts, too, go on to the last look
     study_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     declared_at: float = 0.0  # when the plan was declared, in unix seconds; 0 if unknown
     command: str = ""  # the command that made the table
@@ -125,7 +115,6 @@ class Design:
     first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
     is_shipped: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
     first_declared_at: float | None = None  # unix seconds, when this study first declared one of its trials
-    about: str = ""  # what the study is about, in sentences
     # difference of two trials with equal settings and seed, by metric; {} for none, None if unknown
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
     # difference of equal trials by metric that is not judged; infinite for judged costs
@@ -134,7 +123,11 @@ class Design:
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
     presentation: Presentation = PROGRAM_PAGES
-    audit: Audit | None = None  # of a study whose arms are the changes of a branch
+
+    @property
+    def study(self) -> str:
+        """The name of the study; of a table from elsewhere, the name of its page."""
+        return self.rules.name
 
     def find_scale(self, metric: Metric) -> Scale:
         """Return how a judged metric is written: its unit, and decimals that fit its δ."""
@@ -144,11 +137,6 @@ class Design:
     def is_study(self) -> bool:
         """True for a study with a plan; False for a table from elsewhere."""
         return bool(self.study_hash)
-
-    @property
-    def first_look_seeds(self) -> tuple[int, ...]:
-        """The seeds of the first look. Their number was fixed before there were results."""
-        return self.seeds[: self.looks[0]] if self.looks else self.seeds
 
     def is_exploratory(self, arm: MeasuredArm) -> bool:
         """Return True if the study marks an arm, or if its results were seen before the plan."""

@@ -80,7 +80,7 @@ class Evidence:
 
     def limit_to_looks(self, looks_taken: int) -> "Evidence":
         """Return the evidence on the seeds of the looks taken so far, or of the first look if none was."""
-        seeds = self.design.seeds[: self.design.looks[max(0, looks_taken - 1)]]
+        seeds = self.design.rules.seeds[: self.design.rules.looks[max(0, looks_taken - 1)]]
         values = {
             metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
             for metric, by_arm in self.values.items()

@@ -113,7 +113,7 @@ def _measure_design(
     ordered = sorted(corner, key=lambda change: arms[frozenset([change])].index)
     by_key = _make_factors(comparison, dict(ordered))
     factors = {change: by_key[change[0]] for change in ordered}
-    seeds = comparison.design.first_look_seeds
+    seeds = comparison.design.rules.first_look_seeds
     table = {}
     failed = set[int]()
     for changes, arm in arms.items():

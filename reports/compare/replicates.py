@@ -36,7 +36,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     """
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
-        for metric in design.metrics
+        for metric in design.rules.metrics
         if metric.is_quality and is_quality_name(metric.name)
     }
     if not sides:
@@ -52,9 +52,10 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed, design))
-    first_seeds = list_seeds_to_detect_copies(design.seeds, design.looks) if design.looks else equal
+    rules = design.rules
+    first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks) if rules.looks else equal
     equal_first = [seed for seed in equal if seed in first_seeds]
-    family_size = 1 if design.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
+    family_size = 1 if rules.stopping_rule in OWN_RULES else max(1, len(design.arms) - 1)
     is_fine_grained = any(
         are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
         for metric, of_metric in sides.items()
@@ -146,7 +147,7 @@ def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> di
     returned: an arm whose model declares that no seed changes it, and an arm with the best possible value on
     every seed, which several runs may reach.
     """
-    metrics = select_qualities(design.metrics)
+    metrics = select_qualities(design.rules.metrics)
     if not metrics:
         return {}
     first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
@@ -180,7 +181,7 @@ def _select_first_values(
     seeds = _find_first_seeds(design, statuses[arm.name])
     return {
         metric: select_seeds(values[metric.name][arm.name], seeds)
-        for metric in select_qualities(design.metrics)
+        for metric in select_qualities(design.rules.metrics)
     }
 
 
@@ -245,9 +246,9 @@ def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
 
 def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
-    if not design.looks:
+    if not design.rules.looks:
         return statuses.keys()
-    seeds = list_seeds_to_detect_copies(design.seeds, design.looks)
+    seeds = list_seeds_to_detect_copies(design.rules.seeds, design.rules.looks)
     return seeds if set(seeds) <= statuses.keys() else ()
 
 

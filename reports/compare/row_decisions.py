@@ -24,7 +24,7 @@ def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matche
     """Return the verdicts on all rows; contrasts are corrected together within each metric."""
     equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
     verdicts: dict[str, dict[str, Verdict]] = {}
-    for metric in evidence.design.metrics:
+    for metric in evidence.design.rules.metrics:
         of_arms = matches.get(metric.name, {})
         matched = {name: match for name, match in of_arms.items() if name not in evidence.one_run_seeds}
         for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():

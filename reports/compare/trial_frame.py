@@ -64,7 +64,7 @@ def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[
     """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
     by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
     numbers = read_numbers(table, metric)
-    if declared := next((m for m in design.metrics if m.name == metric and m.ratio), None):
+    if declared := next((m for m in design.rules.metrics if m.name == metric and m.ratio), None):
         numbers = numbers.map(declared.to_judged_scale)
     is_present = numbers.notna()
     for arm, seed, x in zip(table.arm[is_present], table.seed[is_present], numbers[is_present], strict=True):

@@ -54,7 +54,8 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
-    names = [m.name for m in comparison.design.metrics if m.name in curve_names] or list(curve_names)[:1]
+    judged_names = [name for name in comparison.design.rules.metric_names if name in curve_names]
+    names = judged_names or list(curve_names)[:1]
     most_steps = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
     return {
         name: _draw_pictures(f"curves{number}", name, _sample_points(name, measured, most_steps), comparison)

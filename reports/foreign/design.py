@@ -8,6 +8,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first, plural
+from unrolled.bench.study_design import StudyRules
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
@@ -56,10 +57,9 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         changes |= {name: {} for name in levels if changes[name] == {"arm": AA_NAME}}
     compared = plural(len(order) - 1, "arm")
     pairing_column = "fold" if columns.test_share else " and ".join(columns.pair)
+    question = f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}"
     return Design(
-        study=page,
-        question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
-        metrics=columns.metrics,
+        rules=StudyRules(name=page, question=question, metrics=columns.metrics),
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pairing_column=pairing_column,
         test_share=columns.test_share,

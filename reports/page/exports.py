@@ -43,7 +43,7 @@ def make_tables(comparison: Comparison) -> dict[str, str]:
 def write_screen(comparison: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
     lines = [
-        shorten(comparison.design.question or comparison.design.study, 200),
+        shorten(comparison.design.rules.question or comparison.design.study, 200),
         *end_sentences(describe_too_few_pairs(comparison)),
     ]
     for view in comparison.views:
@@ -202,7 +202,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     }
     if arm.verdict and comparison.design.is_study:
         record |= {"exploratory": arm.is_exploratory, "attempt": arm.attempt}
-    if comparison.design.looks:
+    if comparison.design.rules.looks:
         record |= {"state": arm.state, "most_seeds": arm.max_seeds}
     for view in comparison.views:
         cells = make_number_cells(view.arms[arm.index], view)

@@ -119,7 +119,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
         study=comparison.design.study,
-        question=comparison.design.question,
+        question=comparison.design.rules.question,
         answer=tuple(line.removesuffix(".") for line in write_answer_lines(comparison)),
         facts="; ".join(select_phrases(facts)),
         warnings=tuple(filter(None, warnings)),
@@ -239,7 +239,7 @@ def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCost
 
 def _find_columns(comparison: Comparison) -> dict[str, Scale]:
     """Return the scales of the columns of the table of all trials: metrics that some trial has."""
-    judged = {metric.name: comparison.design.find_scale(metric) for metric in comparison.design.metrics}
+    judged = {metric.name: comparison.design.find_scale(metric) for metric in comparison.design.rules.metrics}
     presentation = comparison.design.presentation
     not_judged = [name for name in presentation.columns if name not in judged]
     scales = judged | {name: presentation.find_scale(name) for name in not_judged}
@@ -253,7 +253,7 @@ def write_answer_lines(comparison: Comparison) -> list[str]:
         return gate.write_gate_lines(comparison)
     if comparison.proposal:
         return [f"{chain.describe_proposal_state(comparison)}."]
-    if comparison.design.audit:
+    if comparison.design.rules.audit:
         return audit.write_audit_lines(comparison)
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)

@@ -164,7 +164,7 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
     lines += [_describe_equal(finding, comparison) for finding in equal]
     lines += _list_small_effect_lines(small, comparison)
     if undecided:
-        metric = f" by {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
+        metric = f" by {comparison.metric_title}" if len(comparison.design.rules.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(metric, _describe_findings(undecided)))
     return lines
 

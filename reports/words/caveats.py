@@ -42,9 +42,10 @@ def describe_seen_data(comparison: Comparison) -> str:
     exploratory = [arm for arm in comparison.judged_arms if arm.name in comparison.design.seen_pairs]
     if not exploratory:
         return ""
-    first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
-    fresh = f"--seeds {first}-{first + max(len(comparison.design.seeds), FEWEST_SEEDS) - 1}"
-    if comparison.design.stopping_rule == StoppingRule.GATE:  # a gate takes the seeds of its base's study
+    rules = comparison.design.rules
+    first = max(max(rules.seeds) + 1, comparison.design.first_fresh_seed)
+    fresh = f"--seeds {first}-{first + max(len(rules.seeds), FEWEST_SEEDS) - 1}"
+    if rules.stopping_rule == StoppingRule.GATE:  # its seeds are those of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.judged_arms), "contrast")
     whose = choose_form(len(exploratory), "its claim is", "their claims are")
@@ -61,7 +62,7 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
         return ""
     subject = f"{plural(len(names), 'contrast')} {choose_form(len(names), 'is', 'are')}"
     return (
-        f"{subject} given up, as a verdict by {max(comparison.design.looks)} seeds is "
+        f"{subject} given up, as a verdict by {max(comparison.design.rules.looks)} seeds is "
         f"unlikely: {join_first_names(names, 3)}; run again with --to-the-end to go on"
     )
 
@@ -86,7 +87,7 @@ def describe_uncounted(comparison: Comparison) -> str:
     """Return which trials do not count, and why: "seed 15, whose look is incomplete"; "" if all count."""
     rows = comparison.table[~comparison.table[IS_COUNTED]]
     seeds_by_reason: dict[str, set[int]] = {"look is incomplete": set(), "contrast had ended": set()}
-    wanted_seeds = {arm.name: comparison.design.seeds[: arm.seed_count] for arm in comparison.arms}
+    wanted_seeds = {arm.name: comparison.design.rules.seeds[: arm.seed_count] for arm in comparison.arms}
     for arm, seed in zip(rows.arm, rows.seed, strict=True):
         reason = "look is incomplete" if seed in wanted_seeds[arm] else "contrast had ended"
         seeds_by_reason[reason].add(seed)
@@ -238,7 +239,7 @@ def describe_missing_turns(comparison: Comparison) -> str:
 def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     """Return, by arm, on how many seeds it was trained before its base, and of how many: {"a": (4, 10)}."""
     counts: dict[str, tuple[int, int]] = {}
-    if not judges_cost(comparison.design.metrics):
+    if not judges_cost(comparison.design.rules.metrics):
         return counts
     for arm in comparison.arms_with_contrast:
         results = arm.measured.results

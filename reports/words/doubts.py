@@ -102,7 +102,7 @@ def list_repeated_numbers(comparison: Comparison) -> list[str]:
     """
     if not comparison.design.is_study:
         return []
-    qualities = [metric for metric in comparison.design.metrics if metric.is_quality]
+    qualities = [metric for metric in comparison.design.rules.metrics if metric.is_quality]
     sentences = [
         describe_few_numbers(comparison.table, metric, comparison.design.noun) for metric in qualities
     ]
@@ -116,7 +116,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
 
 def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
     """Return the sentences of `list_skewed_contrasts` on one metric."""
-    clause = f" in {comparison.metric_title}" if len(comparison.design.metrics) > 1 else ""
+    clause = f" in {comparison.metric_title}" if len(comparison.design.rules.metrics) > 1 else ""
     whose = "pairs" if comparison.design.pairing_column else "values"
     skewed = []
     too_few = []

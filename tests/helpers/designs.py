@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.study_rules import change_rules, take_rules
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import Audit, AuditedChange
@@ -84,7 +85,8 @@ def design_arms(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: 
         "presentation": CHAPTER_PAGES,
     }
     fields |= facts
-    return Design(arms=arms, **{"looks": (len(fields["seeds"]),), **fields})
+    fields = {"looks": (len(fields["seeds"]),), **fields}
+    return Design(rules=take_rules(fields), arms=arms, **fields)
 
 
 @cache
@@ -227,9 +229,8 @@ def make_audited_design() -> Design:
         for digit, facts in (("1", {"reason": "takes no seed"}), ("2", {"arm": "lr 0.5"}))
     )
     audit = Audit(changes=(first, second), forward=False)
-    return replace(
-        make_program_design(Metric("error", 0.01), Metric("train_loss", 0.1)), study="audit", audit=audit
-    )
+    design = make_program_design(Metric("error", 0.01), Metric("train_loss", 0.1))
+    return change_rules(design, name="audit", audit=audit)
 
 
 def make_pair_design(**facts: Any) -> Design:

@@ -27,7 +27,9 @@ from unrolled.ablations.training.replay import (
     replay_trials,
 )
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.study_design import StudyRules
 from unrolled.bench.trial import Result
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
@@ -161,7 +163,9 @@ def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
         replay, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(queue)}, False)
     )
     plan: Any = SimpleNamespace(
-        qualities=["accuracy"], allowed_distances={}, make_result_in_study=lambda result: result
+        rules=StudyRules(name="s", question="?", metrics=(Metric("accuracy", 0.01),)),
+        allowed_distances={},
+        make_result_in_study=lambda result: result,
     )
     outcomes = [Replay(stored, describe_difference(stored, new_result, plan), new_result=new_result)]
     (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())

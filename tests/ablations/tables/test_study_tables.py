@@ -45,7 +45,7 @@ def test_a_shipped_table_has_todays_design_and_all_trials_of_its_looks(name: str
     assert len(unrolled.verdicts(table)) == sum(arm.gets_verdict for arm in comparison.arms)
     open_arms = [arm for arm in comparison.judged_arms if not arm.is_decided]
     assert all(
-        row.verdict.is_futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_arms
+        row.verdict.is_futile or row.contrast.pairs == len(comparison.design.rules.seeds) for row in open_arms
     )
 
 

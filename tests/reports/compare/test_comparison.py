@@ -16,7 +16,6 @@ from tests.helpers.designs import (
     make_realistic_design,
 )
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.page.exports import write_comparison_markdown, write_trials_csv
@@ -94,12 +93,12 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
 
 
 @pytest.mark.parametrize(
-    ("facts", "key", "named"),
-    [({"arms": ()}, "arms", "baseline"), ({"metrics": (Metric("valid_loss", 0.0),)}, "", "δ of valid_loss")],
+    ("arms", "delta", "key", "named"),
+    [((), 0.03, "arms", "baseline"), ((make_arm("base", 0.0),), 0.0, "", "δ of valid_loss")],
 )
-def test_nothing_to_report_is_refused(facts, key, named):
+def test_nothing_to_report_is_refused(arms, delta, key, named):
     with raises_bad_input(named, place="study 'regularization'", key=key):
-        compare(replace(design_arms((make_arm("base", 0.0),)), **facts))
+        compare(design_arms(arms, delta=delta))
 
 
 def test_the_path_of_a_text_makes_no_other_task():

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import BOTH, LOOKS, compare, compare_table, design_arms
+from tests.helpers.study_rules import change_rules
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
@@ -83,7 +84,7 @@ def test_equal_scores_are_the_same_only_where_fine(items: int, kind: str) -> Non
     ]
     design = design_arms((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).arms[1].verdict.kind == kind
-    gate = compare(replace(design, stopping_rule="gate")).gate
+    gate = compare(change_rules(design, stopping_rule="gate")).gate
     assert gate is not None
     assert gate.passed is (kind == "same")
 

@@ -134,7 +134,7 @@ def test_a_difference_has_both_intervals_in_the_colour_of_its_verdict(rows_with_
 
 
 def test_marks_and_the_zone_of_delta_stand_on_one_scale(rows_with_strips):
-    delta = make_realistic_design().metrics[0].delta
+    delta = make_realistic_design().rules.metrics[0].delta
     for row, strip in rows_with_strips:
         if row.failed_count:
             continue  # its interval has no ends

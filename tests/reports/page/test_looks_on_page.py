@@ -12,6 +12,7 @@ from rich.console import Console
 from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import BOTH, LOOKS, compare, design_arms, make_laddered_design, make_looked_design
 from tests.helpers.pages import parse_svgs, read_arm_rows, read_page_text
+from tests.helpers.study_rules import change_rules
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.formats import format_duration, format_number
 from unrolled.reports.page.exports import write_comparison_csv, write_comparison_markdown, write_trials_csv
@@ -265,7 +266,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     assert "1 of 3 contrasts" in sentence
     assert "exploratory" in sentence
     assert "--seeds 40-79" in sentence
-    gate = replace(comparison, design=replace(comparison.design, stopping_rule="gate"))
+    gate = replace(comparison, design=change_rules(comparison.design, stopping_rule="gate"))
     assert "--seeds" not in describe_seen_data(gate), "a gate refuses it"
     text = read_page_text(render(comparison, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]

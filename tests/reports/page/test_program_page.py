@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.arms import set_metrics
 from tests.helpers.designs import compare, make_program_design
 from tests.helpers.pages import read_arm_rows, read_page_text
+from tests.helpers.study_rules import change_rules
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.figures.curves import draw_curves
@@ -30,7 +31,7 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
     words = "nats|perplexity|tokens?|book|words|chapter|passage"
     assert not re.search(rf"\b({words})\b", text, re.IGNORECASE)
     assert "toggles" not in " ".join(
-        list_limits(compare(replace(make_program_design(ERROR), looks=(5, 10))), {})
+        list_limits(compare(change_rules(make_program_design(ERROR), looks=(5, 10))), {})
     )
 
 
@@ -69,7 +70,7 @@ def test_a_judged_time_has_a_warning_of_a_fixed_order():
         )
         assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(list_limits(comparison, {}))
         assert any("trained first on most seeds" in line for line in list_warnings(comparison)) is has_warning
-    slow = compare(replace(comparison.design, metrics=(ERROR,)))
+    slow = compare(change_rules(comparison.design, metrics=(ERROR,)))
     assert "compared with: lr 0.5 on" not in " ".join(list_limits(slow, {}))
     assert not any("trained first on most seeds" in line for line in list_warnings(slow))
 

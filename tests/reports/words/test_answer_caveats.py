@@ -46,7 +46,7 @@ def test_too_few_seeds_rank_all_arms(few_seeds, tmp_path):
 
 
 def test_too_few_seeds_are_said_once_to_decide_nothing(few_seeds, tmp_path):
-    seeds = len(few_seeds.design.seeds)
+    seeds = len(few_seeds.design.rules.seeds)
     number = "One seed" if seeds == 1 else f"{seeds} seeds"
     answer = read_page_text(render(few_seeds, tmp_path)).partition("Learning curves")[0]
     tables = write_screen(few_seeds), write_comparison_markdown(few_seeds)
