@@ -31,8 +31,9 @@ from unrolled.bench.atomic_files import (
     remove_abandoned_drafts,
     save_files,
 )
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, find_nearest, require
-from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result, canonical_json
+from unrolled.bench.trial import DETAIL_FIELDS, RESULT_FORMAT, Result
 
 MALFORMED_DATA_ERRORS = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors that reading malformed data raises."""

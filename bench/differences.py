@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.trainer import TRAINERS
-from unrolled.bench.trial import canonical_json
 
 _LONGEST = 64  # longest value in characters; a longer value is compared by its hash
 

@@ -1,17 +1,24 @@
-"""Trial and Result: the settings of a training and its outcome. Frozen data, canonical JSON, identity.
+"""Trial and Result: the settings of a training and its outcome. Frozen data with an identity.
+
+The way of a trial, and what its result may count as in a study:
+
+    planned → training → done       in a study: failed, if a judged number is missing or was measured in part;
+                ↑  ↓                diverged, if a program's judged number is not finite
+               killed    diverged
+                         failed     in a study: diverged, as above; trained again with --retry, and if it is
+                                    among a program's first trials
 
 Nothing here imports torch, so that planning, reading results and reporting stay light.
 """
 
 import hashlib
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.metric import COST_KINDS, Kind
 from unrolled.bench.trainer import TRAINERS, Trainer
 
@@ -310,12 +317,6 @@ class Result:
         """Why a finished trial has learnt nothing, such as "always predicts “the”"; "" for most."""
         return str(self.records.get("warning", ""))
 
-    def format_main_numbers(self, judged_metrics: Sequence[str]) -> list[str]:
-        """Return the judged metrics and then the trial's main ones, as ["loss 0.4213", "accuracy 0.9120"]."""
-        names = dict.fromkeys([*judged_metrics, *self.trial.main_metrics])
-        numbers = {name: self.metrics[name] for name in names if name in self.metrics}
-        return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
-
     def drop_details(self) -> Self:
         """Return the same result with every field of DETAIL_FIELDS empty."""
         return replace(self, curves={}, records={}, trace={}, output="")
@@ -351,24 +352,3 @@ STATUSES = ("done", "diverged", "failed")
 def make_failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:
     """Return the Result of a trial that is not done, with its reason in one line."""
     return Result(trial=trial, status=status, reason=" ".join(reason.split()), **fields)
-
-
-def canonical_json(data: Any) -> bytes:
-    """Return ASCII JSON with sorted keys and no spaces: equal data gives equal bytes.
-
-    Python writes floats so that they read back to the same bits; JSON has no NaN and no infinity, so
-    these become the strings "nan", "inf" and "-inf", which `float()` reads.
-    """
-    return json.dumps(
-        _replace_non_finite(data), sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode()
-
-
-def _replace_non_finite(data: Any) -> Any:
-    if isinstance(data, float) and not math.isfinite(data):
-        return str(data)
-    if isinstance(data, Mapping):
-        return {str(key): _replace_non_finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_replace_non_finite(value) for value in data]
-    return data

@@ -31,11 +31,11 @@ from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
 from unrolled.bench.program.file_selection import is_code
 from unrolled.bench.study_design import StoppingRule
-from unrolled.bench.trial import canonical_json
 
 BASE = "base"
 HEAD = "head"

@@ -24,8 +24,9 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.ablations.plans.plan import Plan
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.mlflow_metrics import CurvePoint
-from unrolled.bench.trial import Result, Scalar, canonical_json
+from unrolled.bench.trial import Result, Scalar
 
 # names of tags
 PARENT = "mlflow.parentRunId"  # run under which MLflow's pages list a run

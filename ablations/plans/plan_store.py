@@ -23,9 +23,10 @@ from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
 from unrolled.bench.atomic_files import save_file
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
 from unrolled.bench.study_design import find_base
-from unrolled.bench.trial import Trial, canonical_json
+from unrolled.bench.trial import Trial
 
 _PLAN_ADAPTER = TypeAdapter(Plan)
 _CURE = "run its study again, which sets it aside"

@@ -20,11 +20,12 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import RUNNER, find_changed_files, record_contents
 from unrolled.bench.module_sources import ReadAudit
 from unrolled.bench.trainer import ImportName
-from unrolled.bench.trial import FileState, Result, Trial, canonical_json, make_failed_result
+from unrolled.bench.trial import FileState, Result, Trial, make_failed_result
 
 # the files as this process loads them: later edits do not change what its trials are identified by
 record_contents(RUNNER)

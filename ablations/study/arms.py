@@ -10,9 +10,9 @@ from unrolled.ablations.study.seeds import MAX_SEED
 from unrolled.ablations.study.study import Arm
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
 from unrolled.ablations.study.trial_factory import Settings, TrialFactory, title_changes
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.table_columns import AA_NAME
-from unrolled.bench.trial import canonical_json
 
 AA_OFFSET = 1000
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.study_design import StudyRules, find_base
-from unrolled.bench.trial import Scalar, Trial, canonical_json
+from unrolled.bench.trial import Scalar, Trial
 
 
 @dataclass(frozen=True, kw_only=True)

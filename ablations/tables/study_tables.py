@@ -23,9 +23,10 @@ from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.table_reader import read_table
 from unrolled.bench.atomic_files import save_file
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED, OTHER_TASK
-from unrolled.bench.trial import ResultInStudy, canonical_json
+from unrolled.bench.trial import ResultInStudy
 
 if TYPE_CHECKING:
     from unrolled.reports.compare.comparison import Comparison

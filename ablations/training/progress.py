@@ -129,6 +129,11 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
         place += f", {facts['restart']}"
     if not result.done:
         return make_visible(f"{name}: {result.trouble}{place}")
-    numbers = ", ".join(result.format_main_numbers(judged))
+    names = dict.fromkeys([*judged, *result.trial.main_metrics])
+    numbers = ", ".join(
+        f"{name.removeprefix('valid_')} {result.metrics[name]:.4f}"
+        for name in names
+        if name in result.metrics
+    )
     warning = f", {result.warning}" if result.warning else ""
     return make_visible(f"{numbers}: {name}, {format_duration(result.training_seconds)}{place}{warning}")

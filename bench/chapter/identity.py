@@ -26,6 +26,7 @@ from unrolled.bench.trial import Scalar, Trial
 BENCH = Path(__file__).parents[1]
 
 SHARED = (
+    "canonical_json.py",
     "numbers.py",
     "trainer.py",
     "trial.py",

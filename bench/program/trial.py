@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.metric import LARGEST, find_kind
@@ -17,7 +18,7 @@ from unrolled.bench.program.identity.file_facts import FileFacts
 from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program, list_readers
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import FileState, Result, ResultInStudy, Scalar, Trial, canonical_json
+from unrolled.bench.trial import FileState, Result, ResultInStudy, Scalar, Trial
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.atomic_files import save_file
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.program.listener import Failure
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Cause, canonical_json
+from unrolled.bench.trial import Cause
 
 CHECK_SECONDS = 1.0  # seconds between two checks of the folder's size
 

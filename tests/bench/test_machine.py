@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from unrolled.bench import machine
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter import torch_device
-from unrolled.bench.trial import canonical_json
 
 
 def test_the_facts_of_a_machine_hold_no_secret_path_or_user(

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import count_training_flops
@@ -25,7 +26,6 @@ from unrolled.bench.chapter.training import loop
 from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import make_chapter_trial
 from unrolled.bench.machine import read_machine_facts
-from unrolled.bench.trial import canonical_json
 
 VOCAB = 30  # as Human Numbers
 

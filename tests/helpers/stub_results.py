@@ -11,9 +11,10 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.planning import list_shared_fields, make_plan
 from unrolled.ablations.study.study import Study
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Result, Scalar, canonical_json
+from unrolled.bench.trial import Result, Scalar
 
 
 def write_to_mlflow(

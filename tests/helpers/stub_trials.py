@@ -19,9 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, canonical_json
+from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
     from unrolled.ablations.ledger import Ledger

@@ -19,13 +19,13 @@ from unrolled.ablations.study.program import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.program.commits.repository import LINK, Commit, Repository
 from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.study_design import StoppingRule
-from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.looks import Looks
 

@@ -16,9 +16,9 @@ import torch
 
 from unrolled.bench import machine
 from unrolled.bench.atomic_files import save_file
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
 from unrolled.bench.machine_kind import find_machine_kind
-from unrolled.bench.trial import canonical_json
 
 FOLDER_VARIABLE = "UNROLLED_CHECKPOINTS"
 INTERVAL_VARIABLE = "UNROLLED_CHECKPOINT_SECONDS"

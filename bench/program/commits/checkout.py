@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.atomic_files import explain_file_errors, make_draft_path, make_folder, save_file
+from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT_MTIME
 from unrolled.bench.program.commits.repository import (
@@ -31,7 +32,6 @@ from unrolled.bench.program.commits.repository import (
     is_pointer,
 )
 from unrolled.bench.program.file_selection import match_files
-from unrolled.bench.trial import canonical_json
 
 MODULE_SUFFIXES = (".py", ".pth", ".pyc", ".pyd", ".so")
 """Suffixes of files that Python would import."""

@@ -39,6 +39,7 @@ SHARED_READERS = (
     _PROGRAM / "run.py",
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
+    ROOT / "bench" / "canonical_json.py",
     ROOT / "bench" / "table_files.py",
     ROOT / "bench" / "trainer.py",
     ROOT / "bench" / "trial.py",
