@@ -27,25 +27,24 @@ from unrolled.reports.statistics.verdicts import Verdict
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
-        "# Python API: reference\n\nThe functions of `unrolled`, and what they return. Options are those of "
-        "the commands, in the classes of `unrolled.ablations.options`. "
-        "`make docs` writes this page from the code."
+        "# Python API: reference\n\nThe functions of `unrolled`, and what they return; `make docs` writes "
+        "this page from the code. Options are those of the commands, in the classes of "
+        "`unrolled.ablations.options`."
     ),
     "study-file.md": (
         "# Study file: reference\n\n"
-        "Every key of a study's file: a string if no type is given. [studies.md](studies.md) has examples, "
-        "`unrolled new study my.toml` writes one.\n\n"
+        "Every key of a study's file: a string if no type is given; `make docs` writes this page from the "
+        "code. [studies.md](studies.md) has examples, and `unrolled new study my.toml` writes one.\n\n"
         '```toml\nname = "narrow"\nquestion = "How much does the width of LMModel4 matter?"\n'
-        '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
-        "`make docs` writes this page from the code."
+        '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```'
     ),
     "Names of metrics": (
-        f"The chapter's models are judged by {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
+        f"The chapter's models have {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
         "The direction of many metrics is known by their whole name, such as `accuracy`, `auroc`, `bleu`, "
         "`loss`, `perplexity` and `rmse` ([all](../bench/metric.py)): in any case, also behind `train_`, "
         "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For any other "
         'write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its kind, '
-        '`kind = "time"` or `--kind NAME=time`, but for what Unrolled measures itself: '
+        '`kind = "time"` or `--kind NAME=time`, unless Unrolled measures it: '
         f"{', '.join(f'`{name}`' for name in COST_KINDS)}.\n"
     ),
     "Settings": (
@@ -53,13 +52,13 @@ INTRODUCTIONS = {
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings of some models only. `unrolled show models` lists each model's with their defaults, with "
-        "`--plugin FILE.py` also those of a plug-in."
+        "Settings of some models. `unrolled show models` lists each model's, with `--plugin FILE.py` also "
+        "those of a plug-in."
     ),
-    "Models": ("Defaults that differ from those above. `unrolled show models` describes every model."),
+    "Models": "Defaults that differ from those above.",
     "Factors": (
-        "Names for `leave_one_out`, `add_one` and `factorial`, each with its setting and the levels off and "
-        "on. In a factorial, on is the baseline's own level unless that is off."
+        "For `leave_one_out`, `add_one` and `factorial`: each with its setting, and its levels off and on. "
+        "In a factorial, on is the baseline's own level unless that is off."
     ),
     "ChapterTrial": (
         "A model trained on a text. Every [setting](study-file.md#settings) is a field, too; `options` are "

@@ -56,8 +56,8 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """settings of the grid: each arm is compared with the cell that has the same levels of these settings, \
-and the baseline's of all others; `["model"]` compares each arm with the baseline cell of its own model"""
+    """settings of the grid: each arm is compared with the cell that shares these with it and has the \
+baseline's other settings; `["model"]` compares it with the baseline cell of its own model"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -85,17 +85,17 @@ class ArmTable(Table):
     set: dict[str, Any]
     """settings against the baseline"""
     question: str = ""
-    """what this arm asks; the report lists it"""
+    """what this arm asks, for the report"""
     note: str = ""
-    """a remark, which the report lists beside it"""
+    """a remark for the report"""
     exploratory: bool = False
-    """its verdict suggests and does not confirm: it is corrected by Benjamini–Hochberg, among the \
-exploratory arms alone"""
+    """its verdict suggests and does not confirm: it is corrected among exploratory arms, by \
+Benjamini–Hochberg"""
     identical: bool = False
-    """of a program: this arm may have the same numbers as its baseline"""
+    """of a program: it may have the same numbers as its baseline"""
     against: str = ""
-    """an earlier arm to compare this one with, in place of the baseline: `against = "A"`. A itself is then \
-compared with nothing, unless it has an `against` of its own, such as the baseline's name"""
+    """the earlier arm to compare this one with, in place of the baseline. That one is then compared with \
+nothing, unless it has an `against` of its own, such as the baseline's name"""
 
 
 def _check_delta(value: Any) -> float | str:
@@ -120,14 +120,14 @@ class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
-    """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of \
+    """what a program reports, `seconds` or `memory_peak`; for the chapter's models one of \
 [these](#names-of-metrics)"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
-    """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, stands for \
-ratios from 1/1.05 to 1.05"""
+    """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times: ratios from \
+1/1.05 to 1.05"""
     kind: Kind | None = None
-    """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run, so that trials are \
-trained one at a time; by default `"quality"`"""
+    """`"time"`, `"speed"` or `"memory"` for a cost, for which trials are trained one at a time; by default \
+`"quality"`"""
     better: Literal["higher", "lower"] | None = None
     """`"higher"` or `"lower"`, where kind and name do not say it ([names](#names-of-metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
@@ -152,45 +152,44 @@ class ProgramTable(Table):
     """The [program] table: a program of one's own, which is trained in place of the chapter's models."""
 
     run: str = ""
-    """the command line, with `{seed}`, every setting of [baseline] and perhaps `{out}` \
-([programs.md](programs.md#the-studys-file))"""
+    """the [command line](programs.md#the-studys-file), with `{seed}`, every setting of [baseline] and \
+perhaps `{out}`"""
     function: str = ""
     """in place of `run`, a function as `module:name`, which returns its metrics by name"""
     metrics: str = ""
-    """the file with its metrics, such as `{out}/metrics.csv`, or `"mlflow"`; by default JSON objects in its \
-output ([formats](programs.md#metrics))"""
+    """the [file with its metrics](programs.md#metrics), such as `{out}/metrics.csv`, or `"mlflow"`; by \
+default JSON objects in its output"""
     rows: str = ""
-    """the key of the list that has the rows in a .json, such as `"log_history"`"""
+    """the key of the list of rows in a .json, such as `"log_history"`"""
     patterns: dict[str, str] = {}
     """metric = a regular expression with a group `value`, and perhaps `step`, for the lines of its output \
 or of `metrics`"""
     repository: str = "."
-    """the git repository of its commits, from the folder of the study's file ([commits.md](commits.md))"""
+    """the git repository of its [commits](commits.md), from the folder of the study's file"""
     folder: str = "."
     """where it runs and finds its files, from `repository`"""
     code: Patterns = ()
-    """patterns of the files that count in the identity; by default code and its configuration \
-([what counts](programs.md#what-counts-in-the-identity-of-a-trial))"""
+    """patterns of the files that count in the identity; by default [code and its configuration](\
+programs.md#what-counts-in-the-identity-of-a-trial)"""
     data: Patterns = ()
     """patterns of other files that it reads, which count, too"""
     frozen: Patterns = ()
-    """patterns of files that no change may edit for its own test: a gate takes them from the base, as it \
-does `data`, and a chain refuses a proposal that edits one"""
+    """patterns of files that no change may edit for its own test: a gate takes them and `data` from the \
+base, and a chain refuses a proposal that edits one"""
     packages: Patterns = ()
     """packages whose versions count; by default what the code imports"""
     keep: Patterns = ()
-    """patterns of files in `{out}` that stay, in `kept` of the results; not on a cluster"""
+    """patterns of files of `{out}` that stay, in `kept` of the results; not on a cluster"""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of a trial"""
     gpus: Annotated[int, Field(ge=1, le=1024)] = 1
-    """GPUs of a trial, which sees these alone ([gpu.md](gpu.md))"""
+    """[GPUs](gpu.md) of a trial"""
     disk: Annotated[int, Field(ge=0)] = 0
-    """MiB that `{out}` may have; 0 is no limit"""
+    """limit of `{out}` in MiB; 0 is none"""
     time_limit: Annotated[float, Field(ge=0)] = 0.0
-    """seconds that an attempt of a trial may take; 0 is no limit"""
+    """limit of a trial's attempt in seconds; 0 is none"""
     repeat: bool = True
-    """`false` leaves out the second training of the baseline's first trial \
-([programs.md](programs.md#what-is-checked-first))"""
+    """the baseline's first trial is [trained twice](programs.md#what-is-checked-first)"""
     _study_folder: str = PrivateAttr("")  # folder of the study file
 
     @property
@@ -211,7 +210,7 @@ class StudyFile(Table):
     """A study's file, checked for keys, types and ranges."""
 
     name: Text
-    """its name, also of its folder in reports and its experiment in MLflow"""
+    """its name, also in reports and MLflow"""
     question: Text
     """the title of its report"""
     about: str = ""
@@ -219,25 +218,25 @@ class StudyFile(Table):
     program: ProgramTable | None = None
     """a program of your own in place of the chapter's models"""
     metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = ()
-    """what arms are judged by; the first decides how many seeds are trained; of the chapter's models by \
-default the accuracy, δ 0.02, then the loss, δ 0.05 nats"""
+    """what arms are judged by; the first decides how many seeds are trained; for the chapter's models by \
+default the accuracy, δ 0.02, and the loss, δ 0.05 nats"""
     seeds: Any = None
-    """how many (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without `looks` \
-all are trained; by default as many as the last look needs"""
+    """how many (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; by default as many \
+as the last look needs; without `looks` all are trained"""
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
-    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40] or, with `seeds`, once, \
-after all of them"""
+    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40] or, with `seeds`, \
+after all"""
     decide: Literal["direction", "size"] = "direction"
     """a contrast stops once the arm is better, worse or the same within δ; with `"size"` once the \
 difference is also shown to be more or less than δ"""
     to_the_end: bool = False
     """also trains contrasts that are unlikely to be decided by the last look"""
     aa: bool = False
-    """adds the baseline again with seeds 1000 higher, as a check that no difference is found"""
+    """adds the baseline again with seeds 1000 higher, to check that no difference is found"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""
-    """the baseline's name in the report; by default its model's or, of a program, `baseline`"""
+    """the baseline's name in reports; by default its model's or, of a program, `baseline`"""
     baseline: dict[str, Any]
-    """settings of the arm that the others are compared with; without [program] `model` is needed"""
+    """settings of the baseline; without [program] `model` is needed"""
     design: DesignTable = DesignTable()
     """arms made by rule"""
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
