@@ -26,6 +26,7 @@ from unrolled.ablations.plans.plan import (
 )
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import format_reason
+from unrolled.ablations.training.outdated_times import explain_outdated
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import list_measurements_by_metric
@@ -79,15 +80,23 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, ResultInStudy]:
     """Train the trials without a result, and those whose training failed. Returns the results of all.
 
-    Raises BadInput for a trial that fails, of any arm except another commit.
+    A failure that is a result is trained again only with --retry. Raises BadInput for any other trial that
+    fails.
     """
     plan = study_run.plan
     ledger = study_run.ledger
+    retry = study_run.options.retry
+    failed_ids = {
+        id
+        for id, stored in ledger.read_results(ids).items()
+        if plan.should_retrain(stored, retry=retry) and (retry or not _is_failure_allowed(id, plan))
+    }
+    if outdated_ids := study_run.outdate_partners(failed_ids):
+        print_line(explain_outdated(plan, outdated_ids))
     final_results = {
         id: plan.make_result_in_study(stored)
         for id, stored in ledger.read_results(ids).items()
-        if not study_run.is_outdated(stored)
-        and not plan.should_retrain(stored, retry=study_run.options.retry)
+        if id not in failed_ids and not study_run.is_outdated(stored)
     }
     _refuse_failures(final_results.values(), plan)
     missing_trials = [
@@ -104,11 +113,17 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result
 
 
 def _refuse_failures(results: Iterable[ResultInStudy], plan: Plan) -> None:
-    """Raise BadInput for a trial that failed. In a gate, or of another commit, a failure is a result."""
+    """Raise BadInput for a trial that failed, unless its failure is a result."""
     for result in results:
-        arm, seed = plan.arm_and_seed_by_id[result.trial.id]
-        if not arm.is_other_commit and plan.rules.stopping_rule != StoppingRule.GATE:
+        if not _is_failure_allowed(result.trial.id, plan):
+            arm, seed = plan.arm_and_seed_by_id[result.trial.id]
             _refuse_failure(result, arm, seed)
+
+
+def _is_failure_allowed(id: str, plan: Plan) -> bool:
+    """Return True for a trial whose failure is a result: in a gate, or of another commit."""
+    arm, _ = plan.arm_and_seed_by_id[id]
+    return arm.is_other_commit or plan.rules.stopping_rule == StoppingRule.GATE
 
 
 def _refuse_failure(result: ResultInStudy, arm: PlannedArm, seed: int, key: str = "") -> None:

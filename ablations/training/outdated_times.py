@@ -8,17 +8,16 @@ from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import name_seeds, plural
 
 
-def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, float]:
+def find_outdated_starts(plan: Plan, scheduler: SeedScheduler, missing_ids: Set[str]) -> dict[str, float]:
     """Return the stored results that are trained again with others of their seed: trial → its start.
 
     If a time, a speed or memory is judged, both sides of a pair are trained one after the other: on another
-    day a machine may be faster. Where a seed lacks a wanted trial, all its results are therefore outdated. A
-    trial is lacking if it failed and is retried, if a run was stopped, or if an arm goes on to later looks.
+    day a machine may be faster. Where a seed lacks a trial, all its results are therefore outdated. A trial
+    is lacking if it failed and is retried, if a run was stopped, or if an arm goes on to later looks.
     Failures that are not retried stay.
     """
     if not judges_cost(plan.rules.metrics):
         return {}
-    missing_ids = scheduler.possible_ids
     seeds = _find_seeds(plan, missing_ids)
     ids = {arm.trial_ids[seed] for seed in seeds for arm in plan.arms}
     return {
@@ -33,7 +32,7 @@ def explain_outdated(plan: Plan, outdated_ids: Set[str]) -> str:
     seeds = _find_seeds(plan, outdated_ids)
     results = plural(len(outdated_ids), "result")
     return (
-        f"{name_seeds(seeds, 5)}: {results} of an earlier run measured again, "
+        f"{name_seeds(seeds, 5)}: up to {results} of an earlier run are measured again, "
         "as a time of another day is no evidence"
     )
 

@@ -37,7 +37,7 @@ from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
-from unrolled.ablations.training.outdated_times import explain_outdated, find_outdated_starts
+from unrolled.ablations.training.outdated_times import explain_outdated
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
@@ -109,16 +109,11 @@ def _run_study(
         if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
         scheduler = SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry))
-        outdated_starts = find_outdated_starts(plan, scheduler)
-        if outdated_starts:
-            current_ids = scheduler.results.keys() - outdated_starts.keys()
-            scheduler = SeedScheduler(plan, {id: scheduler.results[id] for id in current_ids})
         with closing(Writer(find_tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
                 scheduler=scheduler,
-                outdated_starts=outdated_starts,
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -172,6 +167,10 @@ def _prepare_training(study_run: StudyRun) -> None:
     Check that the trials can be trained, and print why some are trained again. Store the plan, open it in
     MLflow and print the costs. Give the budget the times of finished trials, and remove their checkpoints.
     """
+    outdated_ids: set[str] = set()
+    # without the results of an outdated seed, a contrast that was decided may want further seeds
+    while more_ids := study_run.outdate_partners(study_run.scheduler.possible_ids):
+        outdated_ids |= more_ids
     todo = study_run.list_missing_trials()
     plan = study_run.plan
     ledger = study_run.ledger
@@ -181,8 +180,8 @@ def _prepare_training(study_run: StudyRun) -> None:
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
-    if study_run.outdated_starts:
-        print_line(explain_outdated(plan, study_run.outdated_starts.keys()))
+    if outdated_ids:
+        print_line(explain_outdated(plan, outdated_ids))
     _check_arms(todo, study_run)
     plan = add_earlier_verdicts(plan, ledger)
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)

@@ -1,6 +1,6 @@
 """Training a plan's trials within a budget of time: results go to the scheduler, the page and MLflow."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice
+from unrolled.ablations.training.outdated_times import find_outdated_starts
 from unrolled.ablations.training.progress import Remaining, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import judges_cost
@@ -38,7 +39,7 @@ class StudyRun:
     options: RunOptions
     device: DeviceChoice
     budget: Budget
-    outdated_starts: Mapping[str, float] = field(default_factory=dict)  # see `find_outdated_starts`
+    outdated_starts: dict[str, float] = field(default_factory=dict)  # see `find_outdated_starts`
     trained_ids: set[str] = field(default_factory=set)  # identities of the trials that this run trained
     unchecked_arms: frozenset[str] = frozenset()  # names of the arms whose first batch was not checked
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
@@ -95,6 +96,20 @@ class StudyRun:
         """
         resumes = not judges_cost(self.plan.rules.metrics)
         return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
+
+    def outdate_partners(self, missing_ids: Set[str]) -> set[str]:
+        """Let earlier results of the seeds of these trials be trained again, if a cost is judged.
+
+        Returns the trials that are trained again. Results of this run are not among them.
+        """
+        starts = find_outdated_starts(self.plan, self.scheduler, missing_ids)
+        outdated_ids = starts.keys() - self.trained_ids
+        if outdated_ids:
+            self.outdated_starts |= {id: starts[id] for id in outdated_ids}
+            results = self.scheduler.results
+            current_ids = results.keys() - outdated_ids
+            self.scheduler = SeedScheduler(self.plan, {id: results[id] for id in current_ids})
+        return outdated_ids
 
     def is_outdated(self, stored: Result) -> bool:
         """Return True for a stored result of an earlier run that this run trains again."""

@@ -77,6 +77,15 @@ def test_page_and_plan_tell_each_commit_and_which_have_the_same_files(
     assert "also: words" in output and "a change: better" in output
 
 
+def test_a_commit_that_failed_is_trained_again_only_with_retry(
+    finished_run: tuple[Path, str, dict[str, str], dict[str, str]], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished_run[0], tmp_path / "copy", symlinks=True))
+    assert read_trial_counts(run_command(folder, "run", "branch.toml").stdout).trained == 0
+    retried = read_trial_counts(run_command(folder, "run", "branch.toml", "--retry").stdout)
+    assert (retried.trained, retried.failed) == (0, 5)
+
+
 def test_a_rebase_a_reworded_message_and_edited_documents_train_nothing_again(
     finished_run: tuple[Path, str, dict[str, str], dict[str, str]], tmp_path: Path
 ) -> None:

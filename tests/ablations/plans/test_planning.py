@@ -28,6 +28,46 @@ if given.seed == 3 and ("deep" in broken and given.deep or "dropout" in broken a
 )
 """The program, of which an arm fails on seed 3 while a file beside it says so."""
 
+NOISY_DAY = """
+import argparse, json
+from pathlib import Path
+options = argparse.ArgumentParser()
+options.add_argument("--kernel")
+options.add_argument("--seed", type=int)
+given = options.parse_args()
+day = int(Path(__file__).with_name("day").read_text())
+if day == 1 and given.kernel == "fails" and given.seed == 3:
+    raise SystemExit(1)
+wave = [0, 1, -1, 2, -2, 1, -1, 0][given.seed]
+latency = {"base": 100, "slow": 60 if day == 2 and given.seed == 3 else 110 + wave, "fails": 100 + 5 * wave}[given.kernel]
+print(json.dumps({"latency": latency + 0.1 * wave + 20 * day}))
+"""
+"""A program whose arm "slow" is clearly slower, but for seed 3 on the second day."""
+
+TWO_LOOKS = """
+name = "mine"
+question = "Which is faster?"
+metrics = [{ name = "latency", kind = "time", delta = 3.0 }]
+seeds = 8
+looks = [5, 8]
+to_the_end = true
+
+[program]
+run = "python train.py --kernel {kernel} --seed {seed}"
+
+[baseline]
+kernel = "base"
+
+[[arm]]
+name = "slow"
+exploratory = true
+set.kernel = "slow"
+
+[[arm]]
+name = "fails"
+set.kernel = "fails"
+"""
+
 
 def run_study(folder: Path, study: str) -> Plan:
     (folder / "mine.toml").write_text(study)
@@ -92,3 +132,43 @@ def test_a_seed_whose_second_measuring_was_stopped_is_measured_whole_again(tmp_p
     assert all(result.done for result in mended.values())
     assert all(mended[id].started > result.started for id, result in stopped.items())
     assert min(result.started for result in mended.values()) > max(r.started for r in stopped.values())
+
+
+def test_a_first_seed_that_failed_is_measured_whole_again(tmp_path: Path) -> None:
+    """Failures of the first seeds are trained again without --retry, beside a base of an earlier day."""
+    program = BREAKABLE.replace("given.seed == 3", "given.seed == 0")
+    folder = write_project(tmp_path / "project", program, JUDGED_TIME)
+    ledger = Ledger(folder / "results")
+    (folder / "deep.broken").touch()
+    run_command(folder, "run", "mine.toml")
+    (folder / "deep.broken").unlink()
+    plan = plan_store.load_plan("mine", ledger)
+    stopped = ledger.read_results(plan.ids)
+    assert len(stopped) == len(plan.arms)
+    check_command(folder, "run", "mine.toml")
+    mended = ledger.read_results(arm.trial_ids[0] for arm in plan.arms)
+    assert len(mended) == len(plan.arms)
+    assert min(result.started for result in mended.values()) > max(r.started for r in stopped.values())
+
+
+def test_a_contrast_that_a_retried_seed_reopens_has_later_seeds_of_one_day(tmp_path: Path) -> None:
+    """An exploratory arm was open again, and its later seeds were paired with a base of an earlier day."""
+    folder = write_project(tmp_path / "project", NOISY_DAY, TWO_LOOKS)
+    ledger = Ledger(folder / "results")
+    (folder / "day").write_text("1")
+    run_command(folder, "run", "mine.toml")
+    plan = plan_store.load_plan("mine", ledger)
+    slow = plan.arms[1].trial_ids.values()
+    before = ledger.read_results(plan.ids)
+    assert len(before.keys() & {*slow}) == 5, "slow is decided at the first look"
+    (folder / "day").write_text("2")
+    check_command(folder, "run", "mine.toml", "--retry")
+    after = ledger.read_results(plan.ids)
+    assert len(after.keys() & {*slow}) == 8, "slow is open again"
+    last_start = max(result.started for result in before.values())
+    days = {
+        seed: {after[arm.trial_ids[seed]].started > last_start for arm in plan.arms}
+        for seed in plan.rules.seeds
+    }
+    assert all(len(by_arm) == 1 for by_arm in days.values())
+    assert days[7] == {True}
