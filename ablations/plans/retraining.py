@@ -32,9 +32,11 @@ def identify_today(trial: Trial) -> tuple[Trial | None, str]:
 def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> list[str]:
     """Return a line for each reason to train trials of an earlier plan again.
 
-    An example: "torch 2.13.0 → 2.14.0: 400 trials to train; the earlier results stay in the ledger". `trials`
-    are the trials of `plan` to be trained. A trial needs an explanation if it differs from its predecessor in
-    `earlier_plan` in its code, data, versions or occasion. Other settings, and a retried failure, need none.
+    An example: "torch 2.13.0 → 2.14.0: 400 trials to train again; the earlier results stay in the ledger".
+
+    `trials` are the trials of `plan` to be trained. A trial needs an explanation if it differs from its
+    predecessor in `earlier_plan` in its code, data, versions or occasion. Other settings, and a retried
+    failure, need none.
     """
     arm_and_seed_by_id = plan.arm_and_seed_by_id
     earlier_results = earlier_plan.read_results(ledger)
@@ -55,7 +57,7 @@ def explain_retraining(earlier_plan: Plan, plan: Plan, trials: Sequence[Trial], 
             if earlier_trial.source != trial.source:
                 edited_trial = trial
     lines = [
-        f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
+        f"{reason}: {plural(count, 'trial')} to train again; the earlier results stay in the ledger"
         for reason, count in counts.items()
     ]
     if edited_trial and (newest_file := edited_trial.newest_code):

@@ -39,7 +39,8 @@ day = int(Path(__file__).with_name("day").read_text())
 if day == 1 and given.kernel == "fails" and given.seed == 3:
     raise SystemExit(1)
 wave = [0, 1, -1, 2, -2, 1, -1, 0][given.seed]
-latency = {"base": 100, "slow": 60 if day == 2 and given.seed == 3 else 110 + wave, "fails": 100 + 5 * wave}[given.kernel]
+slow = 60 if day == 2 and given.seed == 3 else 110 + wave
+latency = {"base": 100, "slow": slow, "fails": 100 + 5 * wave}[given.kernel]
 print(json.dumps({"latency": latency + 0.1 * wave + 20 * day}))
 """
 """A program whose arm "slow" is clearly slower, but for seed 3 on the second day."""
