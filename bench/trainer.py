@@ -67,17 +67,17 @@ class Trainer:
 
 TRAINERS = {
     "chapter": Trainer(
-        trial_type=ImportName("unrolled.bench.chapter.trial:ChapterTrial"),
-        run_trial=ImportName("unrolled.bench.chapter.run:run_trial"),
+        trial_type=ImportName("unrolled.bench.chapter.chapter_trial:ChapterTrial"),
+        run_trial=ImportName("unrolled.bench.chapter.chapter_run:run_trial"),
         presentation=ImportName("unrolled.reports.chapter:CHAPTER_PAGES"),
-        mlflow_metrics=ImportName("unrolled.bench.chapter.mlflow_metrics:CHAPTER_MLFLOW"),
+        mlflow_metrics=ImportName("unrolled.bench.chapter.chapter_mlflow:CHAPTER_MLFLOW"),
         train_first_batch=ImportName("unrolled.bench.chapter.first_batch:train_first_batch"),
         plug_ins=ImportName("unrolled.bench.chapter.plugins"),
         estimate_seconds=ImportName("unrolled.bench.chapter.costs:estimate_seconds"),
     ),
     "program": Trainer(
-        trial_type=ImportName("unrolled.bench.program.trial:ProgramTrial"),
-        run_trial=ImportName("unrolled.bench.program.run:run_trial"),
+        trial_type=ImportName("unrolled.bench.program.program_trial:ProgramTrial"),
+        run_trial=ImportName("unrolled.bench.program.program_run:run_trial"),
         presentation=ImportName("unrolled.reports.presentation:PROGRAM_PAGES"),
         mlflow_metrics=ImportName("unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"),
     ),

@@ -38,11 +38,10 @@ PLANNED_FIELDS = ("device", "source", "data", "versions", "occasion")
 class Trial:
     """One arm and one seed of a study: everything that decides the numbers.
 
-    Each trainer has a subclass, whose further fields are the settings: ChapterTrial in `bench.chapter.trial`
-    for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` is a
-    hash of the code and `data` of what it reads; `versions` names the packages that compute ("torch 2.13.0").
-    Trials of another `occasion` are other trials, so that they are trained anew: a time that was measured on
-    another day is no evidence.
+    Each trainer has a subclass, whose further fields are the settings: ChapterTrial for the models of the
+    chapter, ProgramTrial for a user's program. `source` is a hash of the code and `data` of what it reads;
+    `versions` names the packages that compute ("torch 2.13.0"). Trials of another `occasion` are other
+    trials, so that they are trained anew: a time that was measured on another day is no evidence.
     """
 
     seed: int
@@ -241,7 +240,7 @@ class Result:
     - `attempt_seconds`: the last attempt alone, from the start to the end of its process. Only the runner
       measures it, and `unrolled.train`, which starts no process; a trainer leaves it and `started` at 0.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
-      from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
+      from a checkpoint adds the epochs of earlier attempts (`bench.chapter.chapter_run`). A program's trial
       adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
     - `training_seconds`: `metrics["seconds"]`; of a trial that failed before it had any, `total_seconds`.
     - `total_seconds`: the larger of `attempt_seconds` and `metrics["seconds"]`.

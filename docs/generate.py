@@ -13,11 +13,11 @@ from typing import Any
 import unrolled
 from unrolled.ablations import api
 from unrolled.ablations.api import StudyReport
-from unrolled.ablations.study.chapter import FACTORS, METRICS, OPTIONS, SETTINGS, make_trial_fields
+from unrolled.ablations.study.chapter_factory import FACTORS, METRICS, OPTIONS, SETTINGS, make_trial_fields
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.tables.verdict_table import ComparedPair
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.trial import Result

@@ -17,11 +17,11 @@ from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.shipped_files import select_distinct_trials
-from unrolled.bench.chapter.identity import hash_package
+from unrolled.bench.chapter.chapter_identity import hash_package
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Trial
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
-from unrolled.ablations.study.chapter import make_trial_fields
+from unrolled.ablations.study.chapter_factory import make_trial_fields
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, Trial

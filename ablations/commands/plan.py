@@ -28,7 +28,7 @@ from unrolled.ablations.training.estimates import (
 )
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Result, Trial
 
 if TYPE_CHECKING:

@@ -25,17 +25,17 @@ from unrolled.ablations.study.checkouts import (
     open_repository,
     use_checkouts,
 )
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
 from unrolled.bench.program.file_selection import is_code
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 
 BASE = "base"
 HEAD = "head"

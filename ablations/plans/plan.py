@@ -20,7 +20,7 @@ from unrolled.bench.metric import judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.study_design import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 

@@ -25,7 +25,7 @@ from unrolled.ablations.study.study_reader import list_shipped_studies, read_stu
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
-from unrolled.bench.study_design import find_base
+from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Trial
 
 _PLAN_ADAPTER = TypeAdapter(Plan)

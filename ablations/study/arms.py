@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unrolled.ablations.study.arms_by_rule import make_arm_tables
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.seeds import MAX_SEED
 from unrolled.ablations.study.study import Arm
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
 from unrolled.ablations.study.trial_factory import Settings, TrialFactory, title_changes
 from unrolled.bench.canonical_json import canonical_json

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from unrolled.ablations.study.errors import name_error_place
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFactory, title_changes
 from unrolled.bench.canonical_json import canonical_json

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from unrolled.ablations.study.arms import merge_arms
-from unrolled.ablations.study.errors import name_error_place
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
 from unrolled.bench.atomic_files import make_output_folder

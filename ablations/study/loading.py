@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, refuse_flags
-from unrolled.ablations.study import chapter
+from unrolled.ablations.study import chapter_factory
 from unrolled.ablations.study.arms import make_arms, merge_arms, name_baseline
 from unrolled.ablations.study.checkouts import check_out_commits
-from unrolled.ablations.study.errors import format_value, name_error_place
 from unrolled.ablations.study.functions import make_function_tables
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import format_value, name_error_place
 from unrolled.ablations.study.study_file import DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import (
     check_keys,
@@ -29,7 +29,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
-from unrolled.bench.study_design import StoppingRule, StudyRules
+from unrolled.bench.study_rules import StoppingRule, StudyRules
 
 MAX_TRIALS = 10_000  # most trials of a study without confirmation
 MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
@@ -175,7 +175,7 @@ def load_plugins(files: Sequence[str]) -> None:
 def make_factory(file: StudyFile) -> TrialFactory:
     """Return the factory of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
     if file.program is None:
-        return chapter  # the module has the functions of a TrialFactory
+        return chapter_factory  # the module has the functions of a TrialFactory
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
     factory = ProgramFactory(file.program, file.baseline, reduction)
     with name_error_place("[baseline]"):

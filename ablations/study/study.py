@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
 from unrolled.bench.canonical_json import canonical_json
-from unrolled.bench.study_design import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trial import Scalar, Trial
 
 

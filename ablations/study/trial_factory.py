@@ -1,7 +1,7 @@
 """The protocol of a study's factory, which makes trials of settings.
 
-There are two factories: the module `ablations.study.chapter` for the chapter's models, and the class
-`ProgramFactory` of `ablations.study.program` for a user's program. What an arm sets has these shapes:
+There are two factories: the module `ablations.study.chapter_factory` for the chapter's models, and the class
+`ProgramFactory` of `ablations.study.program_factory` for a user's program. What an arm sets has these shapes:
 
 | shape | made by | example |
 |---|---|---|

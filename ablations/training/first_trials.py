@@ -32,7 +32,7 @@ from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Cause, Result, ResultInStudy
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 

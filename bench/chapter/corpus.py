@@ -16,8 +16,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from unrolled.bench.chapter.chapter_trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
 from unrolled.bench.chapter.text import data_hash, is_human_numbers, read_corpus_tokens
-from unrolled.bench.chapter.trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
 
 UNKNOWN = "<unk>"
 

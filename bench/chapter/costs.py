@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.text import is_human_numbers, read_corpus_tokens
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the registry's seconds were measured

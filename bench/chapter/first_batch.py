@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.bench.chapter import run, torch_device
+from unrolled.bench.chapter import chapter_run, torch_device
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collect_embeddings
@@ -22,8 +23,7 @@ from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged
-from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses.model import find_cells
+from unrolled.bench.chapter.witnesses.model_witnesses import find_cells
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Result
 
@@ -39,13 +39,13 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     """Check a model on the first batch of each split. Raises BadInput for a mistake in it.
 
     The checks of the model alone run on the CPU, where bits can be compared. The last check is a whole trial
-    of these two batches on the trial's device, as `bench.chapter.run` runs one.
+    of these two batches on the trial's device, as `bench.chapter.chapter_run` runs one.
     """
     torch_device.make_deterministic()
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not find_model(trial.model).is_counting_model:
-        with _naming_origin(_find_model_origin(trial)), run.check_machine_unchanged(trial.device):
+        with _naming_origin(_find_model_origin(trial)), chapter_run.check_machine_unchanged(trial.device):
             _check_model(trial, corpus, train, valid)
     return Result(trial=trial, status="done")
 
@@ -320,7 +320,7 @@ def _check_whole_trial(trial: ChapterTrial) -> None:
     """Run a whole trial of one batch, so that no part of a trial can fail after the training."""
     corpus, train, valid = training.load_data(trial)
     try:
-        run.train_and_measure(trial, corpus, _take_first_batch(train), _take_first_batch(valid))
+        chapter_run.train_and_measure(trial, corpus, _take_first_batch(train), _take_first_batch(valid))
     except Diverged:  # divergence is a result, not a mistake
         pass
     except RuntimeError as error:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 class Dropout(nn.Module):

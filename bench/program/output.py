@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.formats import find_format
+from unrolled.bench.file_formats import find_format
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 

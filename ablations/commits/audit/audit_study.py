@@ -21,10 +21,10 @@ from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.study.checkouts import open_repository, use_checkouts
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study, override_study
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.ablations.training.budget import Budget, BudgetSupervisor
@@ -32,7 +32,7 @@ from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.study_design import Audit, AuditedChange
+from unrolled.bench.study_rules import Audit, AuditedChange
 
 BASE = "base"
 """With --forward, the name of the arm that the first commit is compared with: the commit before it."""

@@ -10,11 +10,11 @@ from unrolled.ablations.commits.audit.clone import Clone
 from unrolled.ablations.commits.audit.history import Change, History
 from unrolled.ablations.commits.commit_pair import CommitPair, list_base_patterns
 from unrolled.ablations.study.checkouts import make_checkouts
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.file_selection import is_code, match_names
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 TIP = "tip"
 """The name of the tip's arm."""

@@ -20,9 +20,9 @@ from unrolled.ablations.cli import main
 from unrolled.ablations.study import loading
 from unrolled.ablations.training import first_batches, run_studies
 from unrolled.bench.chapter import plugins
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.trial import ChapterTrial
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 

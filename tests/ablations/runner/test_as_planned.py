@@ -16,9 +16,9 @@ from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter import plugins
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 
-WORK = "unrolled.bench.chapter.run:run_trial"
+WORK = "unrolled.bench.chapter.chapter_run:run_trial"
 WARM = "unrolled.bench.chapter.warm_up"
 PROJECT = Path(__file__).parents[3]
 CELL = """
@@ -90,7 +90,7 @@ from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import run_in_process
 from unrolled.bench import chapter
 from unrolled.bench.errors import BadInput
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 
 def train(trial):
     conditions = ProcessConditions(preload=["unrolled.bench.chapter.warm_up"])

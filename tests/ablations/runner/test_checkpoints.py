@@ -15,9 +15,9 @@ from tests.helpers.processes import helpers_path, wait_for
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.record import Epoch, TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.differences import list_differences, select_reproducible_values
 
 WARM = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
 warm = ("unrolled.bench.chapter.warm_up",)
 work = "tests.helpers.trial_work:halt_at_checkpoint"

@@ -13,9 +13,9 @@ from tests.helpers.stub_trials import WORK, make_gpu_trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.devices import list_visible_gpus
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 MEETS = """

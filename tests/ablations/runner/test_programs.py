@@ -16,7 +16,7 @@ from unrolled.ablations.options import RunOptions
 from unrolled.ablations.training.device import DeviceChoice
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.program.listener import PIPE_SECONDS
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.ablations.runner.process import ENVIRONMENT
 from unrolled.ablations.runner.supervisor import RunSupervisor
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result, make_failed_result
 

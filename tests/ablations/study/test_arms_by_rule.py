@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.options import parse_set
-from unrolled.ablations.study.chapter import (
+from unrolled.ablations.study.chapter_factory import (
     DEFAULTS,
     FACTORS,
     describe_setting,
@@ -17,8 +17,8 @@ from unrolled.ablations.study.chapter import (
     make_trial_fields,
 )
 from unrolled.ablations.study.study import Arm, Study
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
 from unrolled.bench.trial import PLANNED_FIELDS
 
 FACTOR_NAMES = ["tying", "dropout", "ar", "tar"]

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.options import parse_set
 from unrolled.ablations.study import loading
-from unrolled.ablations.study.chapter import DEFAULTS, make_trial_fields
+from unrolled.ablations.study.chapter_factory import DEFAULTS, make_trial_fields
 from unrolled.ablations.study.loading import declare_study, load_study, override_study
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.bench.chapter.models.registry import ZOO

@@ -17,9 +17,9 @@ from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.costs import estimate_seconds, estimate_token_microseconds
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.looks import Looks

@@ -8,12 +8,12 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.plans.planning import make_plan
-from unrolled.ablations.study.chapter import make_trial_fields
+from unrolled.ablations.study.chapter_factory import make_trial_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study import Study
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.costs import estimate_seconds
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_columns import AA_NAME
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tests.helpers.bad_input import raises_bad_input
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_a_model_that_takes_another_number_of_threads_is_refused(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Corpus, make_batches, tokenize_corpus
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, generate_human_numbers
-from unrolled.bench.chapter.trial import ChapterTrial
 
 SHA256 = (
     "194a5defcc1e77a1697d94422744f1b8552ddf5ad7f31e9c84cc1956014c16bf",

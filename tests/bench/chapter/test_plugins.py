@@ -12,15 +12,15 @@ from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.new_process import forget_read_files
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import costs, plugins
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.regularization import compute_penalties
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.identity import read_package_version
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.arms import make_arm, make_result
 from tests.helpers.designs import LM7_OPTIONS, LM7_SETTINGS, compare, design_arms
 from unrolled.ablations.study.loading import load_study
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings, predict_value
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.compare.design import MeasuredArm

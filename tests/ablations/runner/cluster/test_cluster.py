@@ -18,10 +18,10 @@ from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 
 def copy_edited_code(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from tests.helpers.stub_trials import WORK, make_trial, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 

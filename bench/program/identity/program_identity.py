@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
-from unrolled.bench.formats import MLFLOW, find_format
+from unrolled.bench.file_formats import MLFLOW, find_format
 from unrolled.bench.identity import ROOT, RUNNER, hash_contents
 from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
@@ -36,7 +36,7 @@ SHARED_READERS = (
     _PROGRAM / "import_report.py",
     _PROGRAM / "listener.py",
     _PROGRAM / "output.py",
-    _PROGRAM / "run.py",
+    _PROGRAM / "program_run.py",
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
     ROOT / "bench" / "canonical_json.py",

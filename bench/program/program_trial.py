@@ -15,8 +15,13 @@ from unrolled.bench.metric import LARGEST, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
-from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program, list_readers
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
+from unrolled.bench.program.identity.program_identity import (
+    Identity,
+    Snapshot,
+    identify_program,
+    list_readers,
+)
 from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.trial import FileState, Result, ResultInStudy, Scalar, Trial
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.chapter.identity import check_as_planned, compute_identity_fields, list_plug_in_files
+from unrolled.bench.chapter.chapter_identity import (
+    check_as_planned,
+    compute_identity_fields,
+    list_plug_in_files,
+)
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_plug_ins
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text

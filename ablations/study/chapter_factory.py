@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from unrolled.ablations.study.errors import explain_validation, format_value
+from unrolled.ablations.study.study_errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS

@@ -8,17 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from unrolled.ablations.study.errors import format_value
+from unrolled.ablations.study.study_errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
 from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
-from unrolled.bench.formats import MLFLOW, find_format
+from unrolled.bench.file_formats import MLFLOW, find_format
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import Scalar
 

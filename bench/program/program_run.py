@@ -19,14 +19,14 @@ from unrolled.bench import machine
 from unrolled.bench.devices import list_visible_gpus
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
-from unrolled.bench.formats import MLFLOW
+from unrolled.bench.file_formats import MLFLOW
 from unrolled.bench.formats.mlflow_store import read_mlflow
 from unrolled.bench.git import HOOK_VARIABLES
 from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.file_selection import Exclusions
-from unrolled.bench.program.identity.identify import HASHED_FILES
+from unrolled.bench.program.identity.program_identity import HASHED_FILES
 from unrolled.bench.program.import_report import (
     FOLDER_VARIABLES,
     check_report,
@@ -36,8 +36,8 @@ from unrolled.bench.program.import_report import (
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
 from unrolled.bench.program.output import ReportedMetrics, read_metrics_files
+from unrolled.bench.program.program_trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.template import fill_template, fill_word
-from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
 from unrolled.bench.trial import Cause, Result, make_failed_result
 
