@@ -59,8 +59,8 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     if isinstance(seed, np.integer):
         seed = int(seed)
     check_seed(seed, key="seed", cure="give one, such as 0")
-    trial_fields = chapter_factory.make_trial_fields({"model": model, **settings})
-    return chapter_factory.make_trial(trial_fields, seed).identify()
+    arm_fields = chapter_factory.make_arm_fields({"model": model, **settings})
+    return chapter_factory.make_trial(arm_fields, seed).identify()
 
 
 def train(trial: ChapterTrial) -> Result:

@@ -21,7 +21,7 @@ def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str
     The values are JSON. Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
     is_result = "trainer" in result
-    kinds = TRAINERS[result["trainer"]].trial_type.load().metric_kinds() if is_result else COST_KINDS
+    kinds = TRAINERS[result["trainer"]].trial_type.load().find_cost_kinds() if is_result else COST_KINDS
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
         by_metric[name] = {f"{name} at {step:g}": _shorten_value(value) for step, value in points}

@@ -102,8 +102,8 @@ class Trial:
         return ""
 
     @classmethod
-    def metric_kinds(cls) -> Mapping[str, Kind]:
-        """Return the kind of each cost that is measured of such trials, by name: seconds → "time"."""
+    def find_cost_kinds(cls) -> Mapping[str, Kind]:
+        """Return the kind of each cost that its trainer measures, by the metric's name: seconds → "time"."""
         return COST_KINDS
 
     @property
@@ -112,8 +112,8 @@ class Trial:
         return ""
 
     @property
-    def comparable_class(self) -> str:
-        """What the settings configure, such as a class. Trials of one class differ only in their settings."""
+    def configured_class(self) -> str:
+        """What its settings configure, such as a class. Trials of one class differ in their settings."""
         return ""
 
     @property
@@ -171,9 +171,12 @@ class Trial:
         settings = self.flat_settings()
         return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
-    def make_result_in_study(self, result: "Result", metrics: Sequence[str]) -> "ResultInStudy":
-        """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
-        return ResultInStudy(result)
+    def check_judged_metrics(self, result: "Result", metrics: Sequence[str]) -> "Result":
+        """Return the result with the status by these judged metrics: failed, say, if one is missing.
+
+        `Plan.make_result_in_study` decides the status in a study, by this and by how time was measured.
+        """
+        return result
 
     def rename_commit(self, name: str) -> Self:
         """Return the trial with another name for the commit that it runs, if it runs one."""

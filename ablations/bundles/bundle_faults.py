@@ -19,7 +19,7 @@ from unrolled.ablations.plans.retraining import identify_today
 from unrolled.ablations.runner.shipped_files import select_distinct_trials
 from unrolled.bench.chapter.chapter_identity import hash_package
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.chapter.text import data_hash
+from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Trial
@@ -143,7 +143,7 @@ def _find_trial_file_faults(trials: Sequence[Trial], bundle: Bundle) -> Iterator
 def _hash_text(path: Path) -> str:
     """Return the hash by which trials know a text; "" for a file that is no text."""
     with suppress(BadInput):
-        return data_hash(str(path))
+        return hash_corpus(str(path))
     return ""
 
 

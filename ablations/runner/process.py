@@ -106,7 +106,7 @@ def run_in_process(
         reason = _describe_failure(attempt, conditions.limits.time_limit, number)
         result = make_failed_result(trial, reason, cause=Cause.TIME_LIMIT if attempt.timed_out else "")
     has_quality = result.done and any(
-        find_kind(name, trial.metric_kinds()) == "quality" for name in result.metrics
+        find_kind(name, trial.find_cost_kinds()) == "quality" for name in result.metrics
     )
     return replace(
         result,

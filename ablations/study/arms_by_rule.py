@@ -49,7 +49,7 @@ def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) 
     """Yield the base itself, then the base with each factor alone."""
     with name_error_place("add_one.base"):
         base = factory.inherit_settings(baseline, table.base)
-        factory.make_trial_fields(base)
+        factory.make_arm_fields(base)
     prefix = ""
     if table.base:
         prefix = f"{title_changes(factory, table.base)} "
@@ -102,7 +102,7 @@ def _compare_within(
         require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
     def encode_arm(changes: Settings) -> bytes:
-        return canonical_json(factory.make_trial_fields(factory.inherit_settings(baseline, changes)))
+        return canonical_json(factory.make_arm_fields(factory.inherit_settings(baseline, changes)))
 
     titles = {encode_arm(cell.set): title_changes(factory, cell.set) for cell in cells}
     base_cells = []

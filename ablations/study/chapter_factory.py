@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from unrolled.ablations.study.study_errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
-from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
+from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
-from unrolled.bench.chapter.text import data_hash
+from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS
@@ -125,7 +125,7 @@ def _complete_metric(table: MetricTable) -> MetricTable:
     return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
 
 
-def make_trial_fields(settings: Settings) -> TrialFields:
+def make_arm_fields(settings: Settings) -> ArmFields:
     """Return the fields of a trial with these settings, and defaults for all others.
 
     Raises BadInput for a setting that is unknown, is none of the model's, has a wrong type or is out of
@@ -138,14 +138,14 @@ def make_trial_fields(settings: Settings) -> TrialFields:
     model = flat.pop("model")
     options = tuple((key, type(value), spec.choices.get(key, ())) for key, value in spec.options.items())
     try:
-        trial_fields = _make_schema(options).model_validate(flat).model_dump()
+        arm_fields = _make_schema(options).model_validate(flat).model_dump()
     except ValidationError as error:
         raise explain_validation(error) from error
-    _check_windows(trial_fields)
-    model_options = {key: trial_fields.pop(key) for key in spec.options}
-    trial = ChapterTrial(seed=0, model=model, options=model_options, **trial_fields)
-    trial_fields = {name: getattr(trial, name) for name in trial_fields}  # as a trial stores them
-    return {"model": model, "options": model_options, **trial_fields}
+    _check_windows(arm_fields)
+    model_options = {key: arm_fields.pop(key) for key in spec.options}
+    trial = ChapterTrial(seed=0, model=model, options=model_options, **arm_fields)
+    arm_fields = {name: getattr(trial, name) for name in arm_fields}  # as a trial stores them
+    return {"model": model, "options": model_options, **arm_fields}
 
 
 def complete_settings(settings: Settings) -> dict[str, Any]:
@@ -162,20 +162,20 @@ def inherit_settings(baseline: Settings, changes: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key in keys}
 
 
-def make_trial(trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> ChapterTrial:
+def make_trial(arm_fields: ArmFields, seed: int = 0, device: str = "cpu") -> ChapterTrial:
     """Return the trial of these fields, without the hashes of code and text."""
-    return ChapterTrial(seed=seed, device=device, **trial_fields)
+    return ChapterTrial(seed=seed, device=device, **arm_fields)
 
 
-def check_data(trial_fields: TrialFields) -> None:
+def check_data(arm_fields: ArmFields) -> None:
     """Raise BadInput for a text that is too short for the batches."""
-    check_length(make_trial(trial_fields))
+    check_length(make_trial(arm_fields))
 
 
-def find_task_settings(trial_fields: TrialFields) -> dict[str, Any]:
+def find_task_settings(arm_fields: ArmFields) -> dict[str, Any]:
     """Return the settings that decide which tokens are predicted, with the text's hash as `corpus`."""
-    settings = {key: trial_fields[key] for key in ChapterTrial.task_settings}
-    return settings | {"corpus": data_hash(trial_fields["corpus"])}
+    settings = {key: arm_fields[key] for key in ChapterTrial.task_settings}
+    return settings | {"corpus": hash_corpus(arm_fields["corpus"])}
 
 
 def find_factor(name: str, settings: Settings) -> Factor:

@@ -41,7 +41,7 @@ def check_out_commits(study: Study, results: Path) -> Study:
     Names are resolved now, because a branch may have moved since the study was last run. Raises BadInput.
     """
     factory = study.baseline.factory
-    names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
+    names = dict.fromkeys(arm.fields["commit"] for arm in study.arms if arm.fields.get("commit"))
     if not names or not isinstance(factory, ProgramFactory):
         return study
     repository = open_repository(Path(factory.table.repository), results)

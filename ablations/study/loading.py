@@ -99,11 +99,11 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     swept_levels = {key: list(values) for key, values in sets if key not in single_values}
     factory = make_factory(file)
     baseline = factory.inherit_settings(file.baseline, single_values)
-    factory.make_trial_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
+    factory.make_arm_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
     for key, values in swept_levels.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
-            factory.make_trial_fields(factory.inherit_settings(baseline, {key: value}))
+            factory.make_arm_fields(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
     if name:  # without the corpus, whose path would make the name too long
         titles = [
@@ -140,7 +140,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             _require_packages(study.name)
         for arm in study.arms:
             with name_error_place(f"arm {arm.name!r}"):
-                arm.factory.check_data(arm.trial_fields)
+                arm.factory.check_data(arm.fields)
         yield study
 
 
@@ -198,7 +198,7 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
             cure="take levels out, or run a study's file with --yes",
         )
     factory = make_factory(file)
-    arms = merge_arms(make_arms(file, factory, seeds), lambda arm: arm.trial_fields)
+    arms = merge_arms(make_arms(file, factory, seeds), lambda arm: arm.fields)
     rules = StudyRules(
         name=file.name,
         question=file.question,

@@ -79,7 +79,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
         parts.append(f"{obstacles.total()} could not be replayed ({reasons})")
     reported_metrics = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(
-        reported_metrics & plan.allowed_distances.keys() - {*outcomes[0].result.trial.metric_kinds()}
+        reported_metrics & plan.allowed_distances.keys() - {*outcomes[0].result.trial.find_cost_kinds()}
     )
     print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
     if any(outcome.was_interrupted for outcome in outcomes) and not differing_outcomes:
@@ -122,7 +122,7 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
     """
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
-    kinds = trainings[0].trial.metric_kinds()
+    kinds = trainings[0].trial.find_cost_kinds()
     all_qualities = [name for name in trainings[0].metrics if find_kind(name, kinds) == "quality"]
     names = plan.rules.qualities or all_qualities
     values = {

@@ -103,7 +103,7 @@ def _run_study(
         for commit in find_checked_out_commits(study.baseline.factory).values():
             print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.inherit_to_the_end(study, ledger)
-        plan, trials = make_plan(study, command, device.kind)
+        plan, trials = make_plan(study, command, device.type)
         if stored_plan := plan_store.read_sound_plan(plan.study, ledger):
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
         if plan.is_of_program:

@@ -9,7 +9,7 @@ from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.text import (
     HUMAN_NUMBERS,
-    data_hash,
+    hash_corpus,
     is_human_numbers,
 )
 from unrolled.bench.errors import BadInput, require
@@ -77,7 +77,7 @@ def compute_identity_fields(
         "options": {key: value for key, value in options.items() if key not in inactive},
         "corpus": HUMAN_NUMBERS if is_human_numbers(corpus) else corpus,
         "source": hash_source(model, engine, tuple(penalties)),
-        "data": data_hash(corpus),
+        "data": hash_corpus(corpus),
         "versions": ", ".join(list_versions(model, engine, penalties)),
     }
 

@@ -113,7 +113,7 @@ class ChapterTrial(Trial):
         object.__setattr__(self, "moms", tuple(self.moms))
 
     @classmethod
-    def metric_kinds(cls) -> Mapping[str, Kind]:
+    def find_cost_kinds(cls) -> Mapping[str, Kind]:
         """Return the kinds that the table of the chapter's metrics declares."""
         from unrolled.bench.chapter.metric_table import CHAPTER_METRICS  # which no trial's process needs
 
@@ -125,7 +125,7 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
-    def comparable_class(self) -> str:
+    def configured_class(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
         return f"{ZOO[self.model].module}.{ZOO[self.model].builder}" if self.model in ZOO else self.model
 
@@ -174,7 +174,7 @@ class ChapterTrial(Trial):
         no change.
         """
         changes = super().find_changes(base)
-        if self.model not in ZOO or base.comparable_class != self.comparable_class:
+        if self.model not in ZOO or base.configured_class != self.configured_class:
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()

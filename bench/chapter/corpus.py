@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.chapter_trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
-from unrolled.bench.chapter.text import data_hash, is_human_numbers, read_corpus_tokens
+from unrolled.bench.chapter.text import hash_corpus, is_human_numbers, read_corpus_tokens
 
 UNKNOWN = "<unk>"
 
@@ -124,7 +124,7 @@ def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
         roles, role_names = _assign_number_roles(words)
     else:
         roles, role_names = _assign_frequency_roles(ids, len(vocab))
-    return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
+    return Corpus(name, hash_corpus(name), ids, tuple(vocab), roles, role_names)
 
 
 def make_batches(

@@ -35,7 +35,7 @@ Origin = tuple[str, str]
 """Where a mistake was made: the plug-in's file ("" in the zoo), and "model 'mine'"."""
 
 
-def train_first_batch(trial: ChapterTrial) -> Result:
+def check_first_batch(trial: ChapterTrial) -> Result:
     """Check a model on the first batch of each split. Raises BadInput for a mistake in it.
 
     The checks of the model alone run on the CPU, where bits can be compared. The last check is a whole trial

@@ -86,10 +86,10 @@ def read_corpus_tokens(name: str, kind: str = "word") -> list[str]:
 
 def is_human_numbers(name: str) -> bool:
     """Return True if a corpus is the chapter's text, by its content: it may come from a file."""
-    return data_hash(name) == HUMAN_NUMBERS_SHA256
+    return hash_corpus(name) == HUMAN_NUMBERS_SHA256
 
 
-def data_hash(name: str) -> str:
+def hash_corpus(name: str) -> str:
     """Return the sha256 of a corpus's text."""
     if name == HUMAN_NUMBERS:
         return HUMAN_NUMBERS_SHA256

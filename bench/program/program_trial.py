@@ -23,7 +23,7 @@ from unrolled.bench.program.identity.program_identity import (
     list_readers,
 )
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import FileState, Result, ResultInStudy, Scalar, Trial
+from unrolled.bench.trial import FileState, Result, Scalar, Trial
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -96,7 +96,7 @@ class ProgramTrial(Trial):
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     @property
-    def comparable_class(self) -> str:
+    def configured_class(self) -> str:
         """Whether the commit is a setting, as "commit" or "". All arms of a study run one program."""
         return "commit" if self.commit else ""
 
@@ -136,8 +136,8 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def make_result_in_study(self, result: Result, metrics: Sequence[str]) -> ResultInStudy:
-        """Return the result with the status that it has in a study that judges these metrics.
+    def check_judged_metrics(self, result: Result, metrics: Sequence[str]) -> Result:
+        """Return the result with the status that these judged metrics give it.
 
         It has diverged if one of them is not finite, or above LARGEST, even if the program failed. It has
         failed if one of them is missing or is text.
@@ -145,14 +145,14 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return ResultInStudy(replace(result, status="diverged", reason=reason, cause=""))
+                return replace(result, status="diverged", reason=reason, cause="")
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return ResultInStudy(replace(result, status="failed", reason=not_number, cause=""))
+                return replace(result, status="failed", reason=not_number, cause="")
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
         if missing_metric is None or not result.done:
-            return ResultInStudy(result)
+            return result
         reason = self._explain_missing_metric(missing_metric, result)
-        return ResultInStudy(replace(result, status="failed", reason=reason))
+        return replace(result, status="failed", reason=reason)
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no value of a metric, and what it printed instead."""

@@ -176,8 +176,8 @@ def _try_checkouts(
     device = choose_device(study, options, "")
     trials = {}
     for name in names:
-        trial_fields = factory.make_trial_fields({**factory.baseline, "commit": name})
-        trials[name] = factory.make_trial(trial_fields, study.rules.seeds[0], device.kind).identify()
+        arm_fields = factory.make_arm_fields({**factory.baseline, "commit": name})
+        trials[name] = factory.make_trial(arm_fields, study.rules.seeds[0], device.type).identify()
     ledger = Ledger(options.results)
     if trials:
         print(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}", flush=True)
@@ -191,13 +191,13 @@ def _try_checkouts(
         raise KeyboardInterrupt
     metrics = study.rules.metric_names
     results = ledger.read_results([trial.id for trial in trials.values()])
-    results_in_study = {
-        name: trial.make_result_in_study(results[trial.id], metrics)
+    checked_results = {
+        name: trial.check_judged_metrics(results[trial.id], metrics)
         for name, trial in trials.items()
         if trial.id in results
     }
     return {
-        name: format_reason(result) for name, result in results_in_study.items() if result.status == "failed"
+        name: format_reason(result) for name, result in checked_results.items() if result.status == "failed"
     }
 
 

@@ -75,7 +75,7 @@ class Checkouts:
 
     def _make_trial(self, name: str) -> ProgramTrial:
         factory = self._by_name[name]
-        fields = factory.make_trial_fields({**factory.baseline, "commit": name})
+        fields = factory.make_arm_fields({**factory.baseline, "commit": name})
         trial = factory.make_trial(fields).identify()
         assert isinstance(trial, ProgramTrial)
         return trial

@@ -49,9 +49,7 @@ def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
     assert alike == {"engine"}
     assert has_book_settings(off, name)
     shipped = [
-        arm.make_unidentified_trial()
-        for arm in load_study("models").arms
-        if arm.trial_fields["model"] == name
+        arm.make_unidentified_trial() for arm in load_study("models").arms if arm.fields["model"] == name
     ]
     assert shipped
     assert all(has_book_settings(trial, name) for trial in shipped)

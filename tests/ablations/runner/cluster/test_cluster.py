@@ -19,7 +19,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.chapter.text import data_hash
+from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.program_trial import ProgramTrial
 
@@ -152,7 +152,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     plug_in.write_text(
         "from unrolled import regularizer\n\n@regularizer('mine')\ndef mine(output):\n    return 0\n"
     )
-    words = {"corpus": str(text), "data": data_hash(str(text))}
+    words = {"corpus": str(text), "data": hash_corpus(str(text))}
     trials = [
         replace(make_trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
@@ -172,7 +172,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     (tmp_path / "my.txt").write_text("one two")
     text = str(tmp_path / "my.txt")
     killer = make_trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
-    killer = replace(killer, corpus=text, data=data_hash(text))
+    killer = replace(killer, corpus=text, data=hash_corpus(text))
     assert run_trials([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
         measured_count=1
     )
