@@ -245,26 +245,28 @@ def _list_keys(spec: ModelSpec) -> list[str]:
 @cache
 def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type[BaseModel]:
     """Return the types and ranges of a model's settings. `options` are its names, types and choices."""
-    types: dict[str, Any] = {key: (_make_rule(key, kind, choices), ...) for key, kind, choices in options}
+    types: dict[str, Any] = {
+        key: (_make_rule(key, value_type, choices), ...) for key, value_type, choices in options
+    }
     for key, default in DEFAULTS.items():
         types[key] = _make_rule(key, type(default), SETTINGS[key].choices), ...
     config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return create_model("Settings", __config__=config, **types)
 
 
-def _make_rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
+def _make_rule(key: str, value_type: type, choices: tuple[str, ...]) -> Any:
     """Return the type by which pydantic checks one setting."""
     setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUG_IN_PENALTIES else None))
     if choices:
         return Literal[choices]
-    if kind is bool:
+    if value_type is bool:
         return bool
-    if kind is str:
+    if value_type is str:
         return Annotated[str, Field(min_length=int(setting.low or 0))]
-    if kind is int:
+    if value_type is int:
         return Annotated[int, Field(ge=setting.low or 0, le=10**9)]
     number = Annotated[float, Field(ge=setting.low, gt=setting.above, lt=setting.below)]
-    return number if kind is float else Annotated[tuple[number, number, number], Field(strict=False)]
+    return number if value_type is float else Annotated[tuple[number, number, number], Field(strict=False)]
 
 
 def _check_windows(settings: Settings) -> None:

@@ -72,7 +72,7 @@ class StudyRun:
             console, plan.study, labels, metric_names, self._count_remaining_trials, self.ended_trials
         )
         with progress as show_result, self._start_page_thread(console) as queue_page:
-            counts = run_trials(
+            interrupted = run_trials(
                 trials,
                 self.ledger,
                 self.choose_conditions(trials),
@@ -85,7 +85,7 @@ class StudyRun:
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
             )
-        self.interrupted = self.interrupted or counts.interrupted
+        self.interrupted = self.interrupted or interrupted
 
     def choose_conditions(self, trials: Iterable[Trial]) -> TrialConditions:
         """Return how and where these trials are run.

@@ -67,9 +67,9 @@ def check_length(trial: ChapterTrial) -> None:
 
 
 @cache
-def _measure_text(corpus: str, kind: str) -> tuple[int, int]:
+def _measure_text(corpus: str, token_type: str) -> tuple[int, int]:
     """Return the tokens of a text, and how many different ones there are."""
-    if kind == "word" and is_human_numbers(corpus):
+    if token_type == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE
-    tokens = read_corpus_tokens(corpus, kind)
+    tokens = read_corpus_tokens(corpus, token_type)
     return len(tokens), len(set(tokens))

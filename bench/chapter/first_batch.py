@@ -100,8 +100,8 @@ def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
         raise BadInput(rule, place=locate_error(error) or file, key=f"{name} {failure}") from error
 
 
-def _find_model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
-    return Path(find_model(trial.model).file).name, f"{kind} {trial.model!r}"
+def _find_model_origin(trial: ChapterTrial, decorator: str = "model") -> Origin:
+    return Path(find_model(trial.model).file).name, f"{decorator} {trial.model!r}"
 
 
 def _find_penalty_origin(name: str) -> Origin:

@@ -87,7 +87,7 @@ class ProgramTrial(Trial):
         """Make tuples of lists and sort the settings, so that a trial read from JSON equals its original."""
         for name in ("code_patterns", "data_patterns", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "file_modes", tuple((name, kind) for name, kind in self.file_modes))
+        object.__setattr__(self, "file_modes", tuple((name, mode) for name, mode in self.file_modes))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
@@ -187,14 +187,14 @@ class ProgramTrial(Trial):
         self.snapshot.remember()
         current = self.identify()
         cure = "run the study again"
-        for kind, before, after in (
+        for key, before, after in (
             ("code", self.snapshot.code, current.snapshot.code),
             ("data", self.snapshot.data, current.snapshot.data),
         ):
             names = _list_edited(before, after)
             if names and before:
-                rule = f"its {kind} was edited after the study was planned: {shorten_names(names)}"
-                cure += f"; a file that trials write belongs in {{out}}, or `{kind}` names the others"
+                rule = f"its {key} was edited after the study was planned: {shorten_names(names)}"
+                cure += f"; a file that trials write belongs in {{out}}, or `{key}` names the others"
                 raise BadInput(rule, place=self.title, cure=cure)
         identities = [(trial.source, trial.data, trial.versions) for trial in (self, current)]
         rule = f"{' and '.join(describe_changes(self, current))} after the study was planned"
@@ -324,8 +324,8 @@ class ProgramTrial(Trial):
             return trial
         paths = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(study)]
         names = sorted(path.relative_to(root).as_posix() for path in paths)
-        for name, kind in self.file_modes:
-            if kind == "executable" and name in names:  # a forged result may name any file
+        for name, mode in self.file_modes:
+            if mode == "executable" and name in names:  # a forged result may name any file
                 (root / name).chmod(0o755)
         return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.file_modes))
 

@@ -181,13 +181,13 @@ def _try_checkouts(
     ledger = Ledger(options.results)
     if trials:
         print(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}", flush=True)
-    counts = run_trials(
+    interrupted = run_trials(
         [*trials.values()],
         ledger,
         make_trial_conditions(trials.values(), options, device),
         BudgetSupervisor(budget=budget, retries=options.retry),
     )
-    if counts.interrupted:
+    if interrupted:
         raise KeyboardInterrupt
     metrics = study.rules.metric_names
     results = ledger.read_results([trial.id for trial in trials.values()])

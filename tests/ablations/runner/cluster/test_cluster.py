@@ -15,9 +15,10 @@ from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.processes import helpers_path, is_alive
 from tests.helpers.stub_trials import WORK, make_gpu_trial, make_trial, read_results, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput
@@ -42,7 +43,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     trials = [make_trial(seed) for seed in range(8)] + [make_trial(8, "raises")]
     begun_trials: list[ChapterTrial] = []
     supervisor = make_supervisor(is_wanted=lambda trial: not begun_trials.append(trial))
-    tally = run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), supervisor)
+    tally = run_and_count(trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), supervisor)
     assert tally == Counts(measured_count=8, failed_count=1)
     assert begun_trials == trials
     results = read_results(ledger, trials)
@@ -51,9 +52,9 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     ]
     assert results[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in results[trials[8].id].output
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")) == Counts(
-        stored_count=9
-    )
+    assert run_and_count(
+        trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")
+    ) == Counts(stored_count=9)
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     text = str(tmp_path / "my.txt")
     killer = make_trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     killer = replace(killer, corpus=text, data=hash_corpus(text))
-    assert run_trials([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
+    assert run_and_count([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
         measured_count=1
     )
     result = ledger.read_result(killer.id)
@@ -251,9 +252,9 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
     for index in ("0", "1"):
         start_gpu_worker("--resources", "GPU=1", visible=index)
     trials = [make_gpu_trial(seed, sleep=0.3) for seed in range(4)]
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)) == Counts(
-        measured_count=4
-    )
+    assert run_and_count(
+        trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)
+    ) == Counts(measured_count=4)
     results = ledger.read_results(trial.id for trial in trials).values()
     assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
@@ -270,6 +271,6 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
     message = rf"^worker {address} cannot train on its GPUs: device cuda: no GPU is visible; see `nvidia-smi"
     with pytest.raises(BadInput, match=message):
         run_trials([make_gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
-    assert run_trials(
+    assert run_and_count(
         [make_gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
     ) == Counts(measured_count=1)
