@@ -1,4 +1,4 @@
-"""The formats in which programs write numbers, each in a file of its own.
+"""The format of a program's numbers, found by the name of their file. Each is a module of `bench.formats`.
 
 The identity of a trial has the file of its format and no other, so that a new format changes no trial.
 """
@@ -41,7 +41,9 @@ def find_format(name: str, key: str = "") -> Format:
     format = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
     if format is None:
         rule = f"{suffix} is no format that is read" if suffix else f"{path.name!r} has no suffix"
-        raise BadInput(rule, key=key, cure=f"name the file by its format, one of {', '.join(FORMATS)}")
+        suffixes = ", ".join(FORMATS)
+        cure = f"name the file by its format: {suffixes}, or tfevents in the name; or write {MLFLOW!r}"
+        raise BadInput(rule, key=key, cure=cure)
     if format.package and not importlib.util.find_spec(format.package):
         cure = f"pip install {format.requirement or format.package}"
         raise BadInput(f"needs the package {format.package}", key=key, cure=cure)

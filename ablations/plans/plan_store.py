@@ -1,6 +1,16 @@
 """Plans in a ledger's folder, the latest of each study: stored, read, checked, and set aside if damaged.
 
 With a plan is stored which results existed before it was declared, and which plans its study had before.
+These functions read plans:
+
+| function | for | a plan that is missing | a plan that is damaged |
+|---|---|---|---|
+| `load_plan` | what needs the plan of one study: pages, `verify`, `bundle` | BadInput | BadInput |
+| `require_plans` | commands on named studies, or on all | BadInput | BadInput; without names: a warning |
+| `load_plans` | what lists studies, and earlier verdicts | is left out | a warning |
+| `read_plans` | what removes or unpacks files, and seen results | is left out | a line for the caller |
+| `read_or_set_aside` | a run, which is about to store another plan | None | is set aside: None |
+| `read_sound_plan` | what looks into the earlier plan and changes nothing | None | None |
 """
 
 import hashlib
@@ -63,9 +73,11 @@ def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
 
     It does if both have the same first trial and judge the same qualities.
     """
-    if plan.nondeterminism is not None or stored_plan.rules.qualities != plan.rules.qualities:
-        return plan
-    if list_first_trials(plan)[0] != list_first_trials(stored_plan)[0]:
+    if (
+        plan.nondeterminism is not None
+        or stored_plan.rules.qualities != plan.rules.qualities
+        or list_first_trials(plan)[0] != list_first_trials(stored_plan)[0]
+    ):
         return plan
     return replace(
         plan,
@@ -91,17 +103,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     `stored_plan` is the study's last plan. If an earlier plan is the same, its date and its seen pairs are
     kept. `earlier_verdicts` are then the verdicts of plans before this date.
     """
-    declarations: list[Declaration] = []
-    if stored_plan and stored_plan.stop_reason:  # its trials were not shown
-        declarations = [*stored_plan.earlier_plans]
-    elif stored_plan:
-        declaration = Declaration(
-            study_hash=stored_plan.study_hash,
-            declared_at=stored_plan.declared_at,
-            trial_ids=tuple(stored_plan.ids),
-            seen_pairs=stored_plan.seen_pairs,
-        )
-        declarations = [*stored_plan.earlier_plans, declaration]
+    declarations = _list_declarations(stored_plan) if stored_plan else []
     ids = set(plan.ids)
     first_declaration = next(
         (
@@ -142,6 +144,22 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
         seen_pairs=count_seen_pairs(contrasts, shown_trials, trials),
         earlier_number_hashes=hash_earlier_arms(shown_results, plan),
     )
+
+
+def _list_declarations(stored_plan: Plan) -> list[Declaration]:
+    """Return the declarations of a study by its stored plan, oldest first; the last is of the plan itself.
+
+    A plan that its first trials stopped is left out: its trials were not shown.
+    """
+    if stored_plan.stop_reason:
+        return [*stored_plan.earlier_plans]
+    declaration = Declaration(
+        study_hash=stored_plan.study_hash,
+        declared_at=stored_plan.declared_at,
+        trial_ids=tuple(stored_plan.ids),
+        seen_pairs=stored_plan.seen_pairs,
+    )
+    return [*stored_plan.earlier_plans, declaration]
 
 
 def load_plan(study: str | Study, ledger: Ledger) -> Plan:

@@ -193,12 +193,12 @@ def check_key(settings: Settings, key: str) -> None:
         return
     if _ALIASES.get(key) in keys:
         raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_ALIASES[key]!r}?")
-    if any(key in model.options for model in ZOO.values()):
-        raise BadInput(
-            f"has no option {key!r}",
-            place=f"model {spec.name!r}",
-            cure=f"it has: {', '.join(spec.options) or 'none'}",
-        )
+    require(
+        not any(key in model.options for model in ZOO.values()),
+        f"has no option {key!r}",
+        place=f"model {spec.name!r}",
+        cure=f"it has: {', '.join(spec.options) or 'none'}",
+    )
     if key in _CURES:
         raise BadInput("is not a setting", key=repr(key), cure=_CURES[key])
     raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, keys))

@@ -253,9 +253,9 @@ def _is_tie(pair: ArmPair, results: Mapping[str, ResultInStudy], study_run: Stud
 def _has_same_numbers(first: ResultInStudy, second: ResultInStudy, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; a diverged result equals no other."""
     qualities = study_run.plan.rules.qualities
-    if not (first.done and second.done):
-        return False
-    if any(first.metrics[name] != second.metrics[name] for name in qualities):
+    if not (first.done and second.done) or any(
+        first.metrics[name] != second.metrics[name] for name in qualities
+    ):
         return False
     first_stored = study_run.ledger.read_result(first.trial.id)  # with its curves, which `first` lacks
     second_stored = study_run.ledger.read_result(second.trial.id)

@@ -79,6 +79,40 @@ def train_and_measure(
     model = training.build_model(trial, len(corpus.vocab))
     recorder = BatchRecorder(model)
     record = training.train_model(trial, model, train, valid)
+    metrics = _collect_metrics(trial, model, record, train, valid)  # before witnesses take memory of the GPU
+    evidence = WitnessInput(
+        trial=trial,
+        corpus=corpus,
+        train=train,
+        valid=valid,
+        model=model,
+        untrained_model=training.build_model(trial, len(corpus.vocab)),
+        record=record,
+        recorder=recorder.close(),
+    )
+    witnesses = collect_witnesses(evidence)
+    records = _analyze_errors(trial, corpus, valid, record.validation)
+    # this comes last because it changes the state that the model carries
+    records["continuation"] = _continue_passage(trial, corpus, valid, model)
+    fields = {
+        "reason": training.explain_divergence(record, len(corpus.vocab)),
+        "curves": record.curves,
+        "metrics": metrics,
+        "fingerprints": {
+            "weights": fingerprint_tensors(dict(model.named_parameters())),
+            "metrics": fingerprint_metrics(record),
+        },
+        "trace": record.trace.to_dict(),
+        "witnesses": witnesses,
+        "records": records,
+    }
+    return fields, record.resumed_seconds
+
+
+def _collect_metrics(
+    trial: ChapterTrial, model: LanguageModel, record: TrainingRecord, train: Batches, valid: Batches
+) -> dict[str, float]:
+    """Return the metrics of a trained model, but for `seconds` and `memory_peak`."""
     last = record.epochs[-1]
     steps = len(record.losses)
     metrics = {
@@ -99,33 +133,7 @@ def train_and_measure(
     }
     if not find_model(trial.model).file:  # a plug-in's shapes do not tell how often it uses its weights
         metrics["train_flops"] = count_training_flops(trial, model, steps)
-    evidence = WitnessInput(
-        trial=trial,
-        corpus=corpus,
-        train=train,
-        valid=valid,
-        model=model,
-        untrained_model=training.build_model(trial, len(corpus.vocab)),
-        record=record,
-        recorder=recorder.close(),
-    )
-    witnesses = collect_witnesses(evidence)
-    records = _analyze_errors(trial, corpus, valid, record.validation)
-    # this comes last because it changes the state that the model carries
-    records["continuation"] = _continue_passage(trial, corpus, valid, model)
-    fields = {
-        "reason": training.explain_divergence(record, len(corpus.vocab)),
-        "curves": record.curves,
-        "metrics": {name: float(value) for name, value in metrics.items()},
-        "fingerprints": {
-            "weights": fingerprint_tensors(dict(model.named_parameters())),
-            "metrics": fingerprint_metrics(record),
-        },
-        "trace": record.trace.to_dict(),
-        "witnesses": witnesses,
-        "records": records,
-    }
-    return fields, record.resumed_seconds
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:

@@ -174,8 +174,8 @@ class ProgramTrial(Trial):
         identity = self._compute_identity()
         return replace(
             self,
-            source=identity.source,
-            data=identity.data,
+            source=identity.code_hash,
+            data=identity.data_hash,
             versions=identity.versions,
             import_roots=identity.import_roots,
             file_modes=self.checkout.file_modes if self.checkout else (),

@@ -1,9 +1,8 @@
 """Trials run as a study runs them, and counted by their outcome."""
 
-from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
@@ -22,21 +21,6 @@ class Counts:
     interrupted: bool = False
 
 
-class _Counter:
-    """A supervisor that counts the results of this run, and leaves the rest to another supervisor."""
-
-    def __init__(self, supervisor: RunSupervisor) -> None:
-        self.supervisor = supervisor
-        self.statuses = Counter[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.supervisor, name)
-
-    def receive_result(self, result: ResultInStudy) -> None:
-        self.statuses[result.status] += 1
-        self.supervisor.receive_result(result)
-
-
 def run_and_count(
     trials: Sequence[Trial],
     ledger: Ledger,
@@ -45,15 +29,21 @@ def run_and_count(
     **options,
 ) -> Counts:
     """Run trials as `run_trials` does and return how many there are of each outcome."""
-    counter = _Counter(supervisor)
-    interrupted = run_trials(trials, ledger, conditions, counter, **options)  # type: ignore[arg-type]
+    statuses: list[str] = []
+
+    def receive_result(result: ResultInStudy) -> None:
+        statuses.append(result.status)
+        supervisor.receive_result(result)
+
+    counting_supervisor = copy(supervisor)
+    vars(counting_supervisor)["receive_result"] = receive_result
+    interrupted = run_trials(trials, ledger, conditions, counting_supervisor, **options)
     ids = {trial.id for trial in trials}
-    ended_count = counter.statuses.total()
     stored_count = len(ledger.read_results(ids))
     return Counts(
-        measured_count=ended_count - counter.statuses["failed"],
-        failed_count=counter.statuses["failed"],
-        stored_count=stored_count - ended_count,
+        measured_count=len(statuses) - statuses.count("failed"),
+        failed_count=statuses.count("failed"),
+        stored_count=stored_count - len(statuses),
         left_count=len(ids) - stored_count,
         interrupted=interrupted,
     )

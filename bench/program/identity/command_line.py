@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 from pathlib import Path
 
-from unrolled.bench.errors import BadInput
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.template import fill_template
@@ -238,10 +238,10 @@ def _find_lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> di
     locks = [script.with_name(f"{script.name}.lock") for script in scripts]
     if paths := [path for path in locks if path.is_file()]:
         return {os.path.relpath(path, folder): path for path in paths}
-    if patterns:
-        raise BadInput(
-            f"{launcher} chooses the packages, and no file says which: there is no {' or '.join(patterns)}",
-            key="run",
-            cure=f"let {launcher} write it in {folder}, or name a Python by its path in place of {launcher}",
-        )
+    require(
+        not patterns,
+        f"{launcher} chooses the packages, and no file says which: there is no {' or '.join(patterns)}",
+        key="run",
+        cure=f"let {launcher} write it in {folder}, or name a Python by its path in place of {launcher}",
+    )
     return {}

@@ -67,13 +67,9 @@ def test_the_supervisor_is_never_called_twice_at_the_same_time(ledger: Ledger) -
         return True
 
     trials = [make_trial(seed) for seed in range(8)]
-    tally = run_and_count(
-        trials,
-        ledger,
-        TrialConditions(run_import=WORK, workers=4),
-        make_supervisor(is_wanted=check_alone, receive_result=check_alone),
-    )
-    assert tally == Counts(measured_count=8)
+    supervisor = make_supervisor(is_wanted=check_alone, receive_result=check_alone)
+    conditions = TrialConditions(run_import=WORK, workers=4)
+    assert run_and_count(trials, ledger, conditions, supervisor) == Counts(measured_count=8)
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
