@@ -75,17 +75,21 @@ def _find_file_faults(bundle: Bundle) -> Iterator[str]:
     files = {path.relative_to(root).as_posix(): path for path in list_files(root)}
     files.pop(DESCRIPTION)
     yield from (f"{name}: is described and not there" for name in hashes if name not in files)
-    for name, path in files.items():
-        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name):
-            yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
+    yield from (
+        f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
+        for name, path in files.items()
+        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name)
+    )
 
 
 def _find_description_faults(bundle: Bundle) -> Iterator[str]:
     """Yield fields of the description that contradict the plan."""
     dataset = _read_entities(bundle.root).get("./", {})
-    for key, value in make_crate_facts(bundle.plan).items():
-        if dataset.get(key) != value:
-            yield f"{DESCRIPTION}: its {key} is not the plan's"
+    yield from (
+        f"{DESCRIPTION}: its {key} is not the plan's"
+        for key, value in make_crate_facts(bundle.plan).items()
+        if dataset.get(key) != value
+    )
 
 
 def _find_ledger_faults(bundle: Bundle) -> Iterator[str]:

@@ -37,9 +37,9 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
         if earlier.study != plan.study:  # the study's own earlier plan is replaced: all its verdicts are kept
             keys &= {*contrasts.values()}
         for key, of_contrast in _collect_verdicts(earlier, keys, shared_trials, ledger).items():
-            by_declaration = verdicts.setdefault(key, {})
-            for verdict in of_contrast:  # a later verdict replaces an older one
-                by_declaration[verdict.study, verdict.declared_at, verdict.arm] = verdict
+            verdicts.setdefault(key, {}).update(  # a later verdict replaces an older one
+                {(verdict.study, verdict.declared_at, verdict.arm): verdict for verdict in of_contrast}
+            )
     ordered = {
         key: tuple(sorted(by_declaration.values(), key=attrgetter("declared_at")))
         for key, by_declaration in verdicts.items()

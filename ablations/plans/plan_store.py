@@ -289,8 +289,7 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     for arm in plan.arms:
         if set(arm.trial_ids) != set(plan.rules.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"
-        for fault in _find_arm_faults(plan, arm):
-            yield f"arm {arm.name!r}: {fault}"
+        yield from (f"arm {arm.name!r}: {fault}" for fault in _find_arm_faults(plan, arm))
 
 
 def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
@@ -311,10 +310,12 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     declared_settings = {name: base_settings.get(name) for name in compared_settings} | dict(arm.changes)
     if arm.model:
         declared_settings["model"] = arm.model
-    for key, value in declared_settings.items():
+    yield from (
+        f"its trials have another {key} than the plan says"
+        for key, value in declared_settings.items()
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
-        if key not in trial.unhashed_fields and settings.get(key, 0) != value:
-            yield f"its trials have another {key} than the plan says"
+        if key not in trial.unhashed_fields and settings.get(key, 0) != value
+    )
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"
     if trial.title not in (arm.title, arm.model):  # the model's name, if the plug-in is not loaded

@@ -41,9 +41,9 @@ def collect_facts() -> dict[str, str]:
     files = [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
     for folder in (ROOT / "bench", ROOT / "ablations" / "runner"):
         files += folder.rglob("*.py")
-    for path in sorted(files):
-        facts[str(path.relative_to(ROOT))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return facts
+    return facts | {
+        str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
+    }
 
 
 def find_difference(driver_facts: Mapping[str, str]) -> str:

@@ -23,8 +23,10 @@ def make_arm_tables(
     factor of `add_one` that is on in its base.
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
-    for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory):
-        yield f"leave_one_out {factor.name!r}", [_make_table({factor.key: factor.off})]
+    yield from (
+        (f"leave_one_out {factor.name!r}", [_make_table({factor.key: factor.off})])
+        for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory)
+    )
     if design.add_one.factors:
         yield "add_one", list(_add_factors(design.add_one, baseline, factory))
     if design.factorial:

@@ -246,10 +246,12 @@ def _list_keys(spec: ModelSpec) -> list[str]:
 def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type[BaseModel]:
     """Return the types and ranges of a model's settings. `options` are its names, types and choices."""
     types: dict[str, Any] = {
-        key: (_make_rule(key, value_type, choices), ...) for key, value_type, choices in options
+        **{key: (_make_rule(key, value_type, choices), ...) for key, value_type, choices in options},
+        **{
+            key: (_make_rule(key, type(default), SETTINGS[key].choices), ...)
+            for key, default in DEFAULTS.items()
+        },
     }
-    for key, default in DEFAULTS.items():
-        types[key] = _make_rule(key, type(default), SETTINGS[key].choices), ...
     config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return create_model("Settings", __config__=config, **types)
 

@@ -56,9 +56,8 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
     name. Other processes import it, so that it has to lie in a module. `question` is the name by default.
     Raises BadInput for a mistake, and for more than 10,000 trials.
     """
-    design = dict(keys.pop("design", {}))
-    for key in keys.keys() & DesignTable.model_fields.keys():
-        design[key] = keys.pop(key)
+    design_keys = keys.keys() & DesignTable.model_fields.keys()
+    design = {**keys.pop("design", {}), **{key: keys.pop(key) for key in design_keys}}
     if function is not None:
         keys |= make_function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
     place = f"study {name!r}"

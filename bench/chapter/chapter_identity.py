@@ -154,5 +154,4 @@ def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sourc
     spec = find_model(model)
     if spec.file:
         yield spec.sources
-    for name in penalties:
-        yield PLUG_IN_PENALTIES[name].sources
+    yield from (PLUG_IN_PENALTIES[name].sources for name in penalties)

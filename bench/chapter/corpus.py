@@ -82,8 +82,7 @@ class Batches:
         batches = list(self._to_device(batch_windows))
         if len(self.partial_batch):
             batches.append(self._to_device(self.partial_batch))
-        for windows in batches:
-            yield inputs[windows], targets[windows]
+        yield from ((inputs[windows], targets[windows]) for windows in batches)
 
     @property
     def window_order(self) -> Tensor:

@@ -310,10 +310,9 @@ def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -
     model = training.build_model(trial, vocab).train()
     torch.manual_seed(trial.derive_seed("dropout"))
     output = model(tokens)
+    penalties = compute_penalties(replace(trial, alpha=0.0, beta=0.0), output)
     outputs = {_find_model_origin(trial): output.logits}
-    for name, value in compute_penalties(replace(trial, alpha=0.0, beta=0.0), output).items():
-        outputs[_find_penalty_origin(name)] = value
-    return outputs
+    return outputs | {_find_penalty_origin(name): value for name, value in penalties.items()}
 
 
 def _check_whole_trial(trial: ChapterTrial) -> None:

@@ -142,9 +142,8 @@ def _split_shell_words(words: Sequence[str]) -> list[str]:
 def _split_words(words: Sequence[str]) -> Iterator[str]:
     """Yield each word and its parts that may be paths: "--config=a.json" → itself, "a.json", "--config"."""
     for word in words:
-        for piece in dict.fromkeys((word, word.partition("=")[2], *re.split("[=,:@]", word))):
-            if piece and _OUT not in piece:
-                yield piece
+        pieces = dict.fromkeys((word, word.partition("=")[2], *re.split("[=,:@]", word)))
+        yield from (piece for piece in pieces if piece and _OUT not in piece)
 
 
 def _find_files(words: Sequence[str], layout: Layout) -> Iterator[tuple[str, Path]]:
