@@ -209,12 +209,12 @@ class Trial:
         """Return the plug-ins, among those that its study has loaded, that this trial needs."""
         return list(plug_ins)
 
-    def read_files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_send(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""
         return {}
 
     def relocate_to(self, folder: Path) -> Self:
-        """Return the same trial for a machine that has its `read_files_to_ship` below `folder`."""
+        """Return the same trial for a machine that has its `read_files_to_send` below `folder`."""
         return self
 
 

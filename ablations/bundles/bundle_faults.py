@@ -16,7 +16,7 @@ from unrolled.ablations.bundles.unpacking import Bundle
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.shipped_files import select_distinct_trials
+from unrolled.ablations.runner.sent_files import select_distinct_trials
 from unrolled.bench.chapter.chapter_identity import hash_package
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.text import hash_corpus
@@ -95,7 +95,7 @@ def _find_description_faults(bundle: Bundle) -> Iterator[str]:
 def _find_ledger_faults(bundle: Bundle) -> Iterator[str]:
     """Yield files of the ledger that belong to no trial of the plan."""
     ledger = bundle.ledger
-    planned_paths = {plan_store.plan_path(ledger, bundle.plan.study)}
+    planned_paths = {plan_store.find_plan_path(ledger, bundle.plan.study)}
     planned_paths |= {path for id in bundle.results for path in ledger.find_trial_files(id)}
     for path in list_files(ledger.root):
         name = path.relative_to(ledger.root).as_posix()

@@ -105,7 +105,7 @@ def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
     )
     (study,) = load_studies([declaration], options)
     for arm in study.arms[1:]:
-        differences = study.task_differences(arm)
+        differences = study.find_task_differences(arm)
         require(
             not differences,
             f"cannot be compared with {baseline}, as it is of another task: {', '.join(differences)}",

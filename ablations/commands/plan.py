@@ -189,7 +189,7 @@ def _make_rows(
             ]
         changes = ", ".join(f"{key}={make_visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {make_visible(arm.against)}" if arm.against else ""
-        if differences := study.task_differences(arm):
+        if differences := study.find_task_differences(arm):
             against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
         rows.append([make_visible(arm.name), *cells, duration, changes + against])

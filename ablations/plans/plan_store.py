@@ -64,7 +64,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
         )
     else:
         plan = _declare_plan(plan, stored_plan, ledger, trials)
-    save_file(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
+    save_file(find_plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
@@ -173,7 +173,7 @@ def load_plan(study: str | Study, ledger: Ledger) -> Plan:
         name = read_study_name(file)
     list_folder(ledger.root / "plans")  # what is in an unreadable folder cannot be set aside
     try:
-        if plan := _read_file(plan_path(ledger, name)):
+        if plan := _read_plan_file(find_plan_path(ledger, name)):
             return plan
     except BadInput as error:
         raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
@@ -214,7 +214,7 @@ def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
     faults: list[str] = []
     for path in list_folder(ledger.root / "plans", "*.json"):
         try:
-            plans += filter(None, [_read_file(path)])
+            plans += filter(None, [_read_plan_file(path)])
         except BadInput as error:
             faults.append(f"{error.place}: {error.rule}")
     return sorted(plans, key=lambda plan: plan.study), faults
@@ -222,9 +222,9 @@ def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
 
 def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
     """Return the stored plan of a study, or None. A plan that cannot be read is set aside."""
-    path = plan_path(ledger, study)
+    path = find_plan_path(ledger, study)
     try:
-        return _read_file(path)
+        return _read_plan_file(path)
     except BadInput as error:
         version = str(path.stat().st_mtime_ns).encode()  # the plan's bytes may be unreadable
         ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
@@ -234,7 +234,7 @@ def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
 def read_sound_plan(study: str, ledger: Ledger) -> Plan | None:
     """Return the stored plan of a study; None if there is none or it cannot be read."""
     with suppress(BadInput):
-        return _read_file(plan_path(ledger, study))
+        return _read_plan_file(find_plan_path(ledger, study))
     return None
 
 
@@ -254,15 +254,15 @@ def inherit_to_the_end(study: Study, ledger: Ledger) -> Study:
 
 def has_plan(name: str, ledger: Ledger) -> bool:
     """Return True if a study has a plan, though `load_plan` may not be able to read it."""
-    return plan_path(ledger, name).exists()
+    return find_plan_path(ledger, name).exists()
 
 
-def plan_path(ledger: Ledger, study: str) -> Path:
+def find_plan_path(ledger: Ledger, study: str) -> Path:
     """Return the file of a study's plan, which may not exist yet."""
     return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
 
 
-def _read_file(path: Path) -> Plan | None:
+def _read_plan_file(path: Path) -> Plan | None:
     """Return the plan in a file; None if there is no file.
 
     Raises BadInput if the file cannot be read, is no plan, or contradicts itself.

@@ -100,7 +100,7 @@ class TrialQueue:
     def _unlock_trial(self, id: str) -> None:
         """Unlock a trial and remove the file. A run that has opened the file meanwhile opens it again."""
         descriptor = self._descriptors.pop(id)
-        self._lock_path(id).unlink(missing_ok=True)
+        self._find_lock_path(id).unlink(missing_ok=True)
         os.close(descriptor)
 
     def _retry_locked_trials(self) -> None:
@@ -120,7 +120,7 @@ class TrialQueue:
 
     def _lock_trial(self, trial: Trial) -> bool:
         """Lock a trial. Returns False if another run may be training it."""
-        path = self._lock_path(trial.id)
+        path = self._find_lock_path(trial.id)
         with explain_file_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -135,5 +135,5 @@ class TrialQueue:
             os.close(descriptor)
         return is_locked
 
-    def _lock_path(self, id: str) -> Path:
+    def _find_lock_path(self, id: str) -> Path:
         return self.checkpoints / f"{id}{LOCK}"

@@ -110,11 +110,11 @@ class Study:
         for arm in self.arms[1:]:
             uses_seed = arm.make_unidentified_trial().uses_seed
             is_reference = not arm.against and (not uses_seed or arm.name in bases)
-            if not self.task_differences(arm) and not is_reference and not arm.seed_offset:
+            if not self.find_task_differences(arm) and not is_reference and not arm.seed_offset:
                 contrasts[arm.name] = find_base(arm, self.arms).name
         return contrasts
 
-    def task_differences(self, arm: Arm) -> list[str]:
+    def find_task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from its base: ["vocab"]."""
         base = find_base(arm, self.arms)
         base_task = base.factory.find_task_settings(base.fields)

@@ -69,9 +69,10 @@ def _choose_type(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     if options.device != "auto":
         return {"gpu": "cuda"}.get(options.device, options.device), "as --device says"
     wants_several = study.baseline.make_unidentified_trial(device="cuda").gpu_count > 1
+    if stored == "cpu" and wants_several:
+        return stored, "as its stored plan has it; without the GPUs of `gpus`, which --device cuda gives"
     if stored:
-        unused = "; without the GPUs of `gpus`, which --device cuda gives" if wants_several else ""
-        return stored, f"as its stored plan has it{unused if stored == 'cpu' else ''}"
+        return stored, "as its stored plan has it"
     if options.cluster or not study.is_of_program:
         return "cpu", "the default"
     if gpus or wants_several:

@@ -53,7 +53,7 @@ def train_first_trials(study_run: StudyRun) -> None:
     """
     with suppress(_TrainingEnded):
         ids = list_first_trials(study_run.plan)
-        results = _train_strictly(ids, study_run)
+        results = _train_missing_trials(ids, study_run)
         if awaits_repetition(study_run.plan):
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
@@ -76,7 +76,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     )
 
 
-def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, ResultInStudy]:
+def _train_missing_trials(ids: Sequence[str], study_run: StudyRun) -> dict[str, ResultInStudy]:
     """Train the trials without a result, and those whose training failed. Returns the results of all.
 
     Raises BadInput for a trial that fails, of any arm except another commit.
@@ -215,7 +215,9 @@ def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> No
         return
     # ties may occur by chance if the judged metric is coarse: more seeds tell
     arms = {arm.name: arm for pair in ties for arm in pair}
-    more_results = _train_strictly(list_trials(arms.values(), plan.rules.seeds[:SEEDS_AFTER_TIE]), study_run)
+    more_results = _train_missing_trials(
+        list_trials(arms.values(), plan.rules.seeds[:SEEDS_AFTER_TIE]), study_run
+    )
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
     if len(plan.rules.seeds) < SEEDS_CHECKED_FIRST:  # equal numbers of one seed may be chance
         _print_ties(ties, plan)

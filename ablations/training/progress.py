@@ -91,7 +91,8 @@ def show_progress(
             if not console.is_terminal:
                 line = "; ".join(filter(None, [f"[{ended}/{total}] {latest}", left]))
                 console.print(line, markup=False, soft_wrap=True)
-            bar.latest = Text(latest, "yellow" if result.warning else "" if result.done else "red")
+            color = "" if result.done else "red"
+            bar.latest = Text(latest, "yellow" if result.warning else color)
             bar.update(task, advance=1, total=total, left=left)
 
         yield show_result

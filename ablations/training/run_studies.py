@@ -122,7 +122,11 @@ def _run_study(
             plan = study_run.plan
             trained_ids = study_run.trained_ids
             interrupted = study_run.interrupted
-            del study_run, trials  # frees the results; the ledger is read again, as files may have changed
+            del (
+                study_run,
+                scheduler,
+                trials,
+            )  # frees the results; the ledger is read again, as files may have changed
             comparison, results = _publish_results(plan, ledger, writer, options.out)
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)

@@ -231,7 +231,7 @@ class ChapterTrial(Trial):
         files = list_plug_in_files(self.model, find_active_penalties(self.options))
         return {str(path): path for path in (Path(self.corpus), *files)}
 
-    def read_files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_send(self) -> dict[str, bytes]:
         """Return the text by its relative path, unless every machine has it."""
         if self.corpus == HUMAN_NUMBERS:
             return {}

@@ -242,7 +242,7 @@ class ProgramTrial(Trial):
         snapshot = self._compute_identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
-    def read_files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_send(self) -> dict[str, bytes]:
         """Return its code and data that lie in its folder, by their paths on the other machine.
 
         Raises BadInput if they are too large, and for a name that leads out of the folder.
@@ -264,7 +264,7 @@ class ProgramTrial(Trial):
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in paths_inside.items()}
+        return {f"{self._sent_folder}/{name}": path.read_bytes() for name, path in paths_inside.items()}
 
     def describe_identity(self) -> str:
         """Return a line on what enters its identity beside its settings. Raises BadInput for missing files.
@@ -303,7 +303,7 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """The paths that `read_files_to_ship` leaves out: absolute ones, patterns, sources of packages."""
+        """The paths that `read_files_to_send` leaves out: absolute ones, patterns, sources of packages."""
         patterns = [
             pattern for pattern in (*self.code_patterns, *self.data_patterns) if Path(pattern).is_absolute()
         ]
@@ -316,8 +316,8 @@ class ProgramTrial(Trial):
         return list(dict.fromkeys((*patterns, *words, *sources)))
 
     def relocate_to(self, folder: Path) -> Self:
-        """Return the same trial with its `read_files_to_ship` below another folder."""
-        root = folder / self._shipped_folder
+        """Return the same trial with its `read_files_to_send` below another folder."""
+        root = folder / self._sent_folder
         study = root / STUDY_FILES
         trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))
         if not self.commit:
@@ -330,7 +330,7 @@ class ProgramTrial(Trial):
         return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.file_modes))
 
     @property
-    def _shipped_folder(self) -> str:
+    def _sent_folder(self) -> str:
         return hashlib.sha256(canonical_json([self.source, self.data])).hexdigest()
 
 

@@ -92,7 +92,7 @@ def test_the_process_that_runs_it_finds_an_edited_file(trial: ProgramTrial, tmp_
 
 
 def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: Path) -> None:
-    for name, content in trial.read_files_to_ship().items():
+    for name, content in trial.read_files_to_send().items():
         target = tmp_path / "worker" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
