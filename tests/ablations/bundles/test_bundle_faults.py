@@ -69,7 +69,7 @@ edit_source = edit_file("source/bench/chapter/training/optimizer.py", b"import",
 
 def remove_source(files: dict[str, bytes]) -> None:
     """Remove a file of the source."""
-    del files["source/bench/chapter/run.py"]
+    del files["source/bench/chapter/chapter_run.py"]
 
 
 def shorten_text(files: dict[str, bytes]) -> None:
