@@ -83,7 +83,7 @@ def _print_state(options: JudgeOptions) -> int:
     gain = find_smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else math.inf
     metric = parse_study(record.chain.study_text).metrics[0].metric
     scale = find_scale(metric)
-    difference = scale.convert_finite(-gain if metric.lower_is_better else gain)
+    difference = scale.convert_finite(metric.gain_sign * gain)
     facts = {
         "chain": record.chain.name,
         "incumbent": _describe_content(record.incumbent),

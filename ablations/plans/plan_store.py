@@ -124,16 +124,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
         ),
     )
     if first_declaration:
-        verdicts_until_then = {
-            arm: tuple(verdict for verdict in verdicts if verdict.declared_at < first_declaration.declared_at)
-            for arm, verdicts in plan.earlier_verdicts.items()
-        }
-        return replace(
-            plan,
-            declared_at=first_declaration.declared_at,
-            seen_pairs=first_declaration.seen_pairs,
-            earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
-        )
+        return _date_back(plan, first_declaration)
     if plan.is_shipped:
         return plan
     shown_results = find_shown_results(read_plans(ledger)[0], ledger)
@@ -160,6 +151,20 @@ def _list_declarations(stored_plan: Plan) -> list[Declaration]:
         seen_pairs=stored_plan.seen_pairs,
     )
     return [*stored_plan.earlier_plans, declaration]
+
+
+def _date_back(plan: Plan, declaration: Declaration) -> Plan:
+    """Return the plan as it was declared first: with that date, and what was there before it."""
+    verdicts_until_then = {
+        arm: tuple(verdict for verdict in verdicts if verdict.declared_at < declaration.declared_at)
+        for arm, verdicts in plan.earlier_verdicts.items()
+    }
+    return replace(
+        plan,
+        declared_at=declaration.declared_at,
+        seen_pairs=declaration.seen_pairs,
+        earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
+    )
 
 
 def load_plan(study: str | Study, ledger: Ledger) -> Plan:
