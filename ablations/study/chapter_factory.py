@@ -268,7 +268,9 @@ def _make_rule(key: str, value_type: type, choices: tuple[str, ...]) -> Any:
     if value_type is int:
         return Annotated[int, Field(ge=setting.low or 0, le=10**9)]
     number = Annotated[float, Field(ge=setting.low, gt=setting.above, lt=setting.below)]
-    return number if value_type is float else Annotated[tuple[number, number, number], Field(strict=False)]
+    if value_type is float:
+        return number
+    return Annotated[tuple[number, number, number], Field(strict=False)]
 
 
 def _check_windows(settings: Settings) -> None:

@@ -82,13 +82,9 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
         make_failed_result(make_trial(2), "diverged", status="diverged")
     )  # a result, as command.md says
     trials.append(make_trial(2))
-    counts = run_and_count(
-        trials,
-        ledger,
-        TrialConditions(run_import=WORK),
-        RunSupervisor(retries=True),
-    )
-    assert counts == Counts(failed_count=1, stored_count=2)
+    assert run_and_count(
+        trials, ledger, TrialConditions(run_import=WORK), RunSupervisor(retries=True)
+    ) == Counts(failed_count=1, stored_count=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:

@@ -60,8 +60,8 @@ def test_trials_that_two_runs_share_are_trained_once(
 def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, foreign_lock: Path) -> None:
     calls = count()
     supervisor = make_supervisor(is_wanted=lambda _: next(calls) < 2)
-    tally = run_and_count([make_trial()], ledger, TrialConditions(run_import=WORK), supervisor)
-    assert tally == Counts(left_count=1)
+    conditions = TrialConditions(run_import=WORK)
+    assert run_and_count([make_trial()], ledger, conditions, supervisor) == Counts(left_count=1)
 
 
 @pytest.mark.usefixtures("foreign_lock")
