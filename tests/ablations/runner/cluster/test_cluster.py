@@ -204,7 +204,7 @@ def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: s
     ledgers = [Ledger(tmp_path / "one"), Ledger(tmp_path / "two")]
     with ThreadPoolExecutor() as pool:
         drivers = [
-            pool.submit(run_trials, [program_trial], ledger, TrialConditions(cluster=two_workers))
+            pool.submit(run_and_count, [program_trial], ledger, TrialConditions(cluster=two_workers))
             for ledger in ledgers
         ]
     assert [driver.result() for driver in drivers] == [Counts(measured_count=1)] * 2
