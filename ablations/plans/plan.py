@@ -168,8 +168,7 @@ class Plan:
 
         In a study that judges time, a resumed training counts as failed, since its time is not the whole.
         """
-        name = self._commit_names.get(result.trial.id)
-        if name:
+        if name := self._commit_names.get(result.trial.id):
             result = replace(result, trial=result.trial.rename_commit(name))
         result = result.trial.check_judged_metrics(result, self.rules.metric_names)
         if result.done and self._has_partial_time(result):

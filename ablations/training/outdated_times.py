@@ -18,8 +18,7 @@ def find_outdated_starts(plan: Plan, scheduler: SeedScheduler) -> dict[str, floa
     """
     if not judges_cost(plan.rules.metrics):
         return {}
-    missing_ids = scheduler.possible_ids
-    seeds = _find_seeds(plan, missing_ids)
+    seeds = _find_seeds(plan, scheduler.possible_ids)
     ids = {arm.trial_ids[seed] for seed in seeds for arm in plan.arms}
     return {
         id: result.started

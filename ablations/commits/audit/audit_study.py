@@ -189,10 +189,9 @@ def _try_checkouts(
     )
     if interrupted:
         raise KeyboardInterrupt
-    metrics = study.rules.metric_names
     results = ledger.read_results([trial.id for trial in trials.values()])
     checked_results = {
-        name: trial.check_judged_metrics(results[trial.id], metrics)
+        name: trial.check_judged_metrics(results[trial.id], study.rules.metric_names)
         for name, trial in trials.items()
         if trial.id in results
     }
