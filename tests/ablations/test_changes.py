@@ -82,8 +82,8 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
     ),
     (
         "bench/chapter/witnesses/witness_tables.py",
-        '    "layers": model.witness_layers,\n',
-        '    "layers": model.witness_layers,\n'
+        '    "layers": model_witnesses.witness_layers,\n',
+        '    "layers": model_witnesses.witness_layers,\n'
         '    "bias": lambda evidence: witness_equal(\n'
         '        evidence.trial.options["bias"],\n'
         '        "rnn.bias_hh_l0" in dict(evidence.model.named_parameters())\n'
