@@ -1,7 +1,8 @@
 """Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome.
 
-For each study `_run_study` calls, in this order: `_prepare_training`, `_train_first_trials` (of a program),
-`StudyRun.train_trials`, `_publish_results`, `print_outcome`.
+For each study `_run_study` calls, in this order: `_schedule_trials`, `_train_study`, `_publish_results`,
+`print_outcome`. `_train_study` calls `_prepare_training`, `_train_first_trials` (of a program) and
+`StudyRun.train_trials`.
 """
 
 import sys
