@@ -112,14 +112,14 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
     """Yield faults of source/, whose hash must equal the hash of the code that trained the results."""
     for trial in _select_trials_without_plugins(trials):
         try:
-            source = hash_package(trial.model, trial.engine, root / "source" / "bench")
+            code_hash = hash_package(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
             yield f"source/: lacks {Path(str(error.filename)).relative_to(root / 'source')}"
             return
         except BadInput as error:
             yield f"source/: cannot be compared with what was trained: {error}"
             return
-        if source != trial.source:
+        if code_hash != trial.source:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
