@@ -27,12 +27,12 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
 from unrolled.ablations.plans.plan_store import load_plan
-from unrolled.ablations.study import chapter
-from unrolled.ablations.study.errors import convert_fields
+from unrolled.ablations.study import chapter_factory
 from unrolled.ablations.study.loading import declare_study as declare_study
 from unrolled.ablations.study.loading import load_plugins, load_studies
 from unrolled.ablations.study.seeds import check_seed
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import convert_fields
 from unrolled.ablations.tables.study_tables import shipped as shipped
 from unrolled.ablations.tables.verdict_table import (
     ComparedPair,
@@ -41,8 +41,8 @@ from unrolled.ablations.tables.verdict_table import (
     load_comparison,
     tabulate_verdicts,
 )
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.retrain import preserve_torch_state, retrain_model
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.table_columns import IS_COUNTED
 from unrolled.bench.trial import Result
@@ -59,13 +59,13 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     if isinstance(seed, np.integer):
         seed = int(seed)
     check_seed(seed, key="seed", cure="give one, such as 0")
-    trial_fields = chapter.make_trial_fields({"model": model, **settings})
-    return chapter.make_trial(trial_fields, seed).identify()
+    arm_fields = chapter_factory.make_arm_fields({"model": model, **settings})
+    return chapter_factory.make_trial(arm_fields, seed).identify()
 
 
 def train(trial: ChapterTrial) -> Result:
     """Train a trial here, on one thread, as `unrolled run` does; store nothing. Divergence is a result."""
-    from unrolled.bench.chapter.run import run_trial  # takes two seconds; not for results
+    from unrolled.bench.chapter.chapter_run import run_trial  # takes two seconds; not for results
 
     started = time.time()
     start = time.perf_counter()

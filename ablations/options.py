@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 from cyclopts import Group, Parameter, Token, validators
 
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import require
 
 
 def parse_time_span(_: Any, tokens: Sequence[Token]) -> float:
@@ -240,12 +240,20 @@ class ShowOptions(StoredOptions):
 
 def refuse_folder(path: Path | None, flag: str) -> None:
     """Raise BadInput for a folder in place of the file that a flag names, before anything is trained."""
-    if path and path.is_dir():
-        raise BadInput("is a folder", place=f"{flag} {path}", cure="name the file to write in it")
+    require(
+        path is None or not path.is_dir(),
+        "is a folder",
+        place=f"{flag} {path}",
+        cure="name the file to write in it",
+    )
 
 
 def refuse_flags(options: object, flags: Container[str], rule: str, cure: str) -> None:
     """Raise BadInput for the first of these flags that is set: it would change nothing."""
     for field in fields(options):  # type: ignore[arg-type]
-        if field.name in flags and getattr(options, field.name) != field.default:
-            raise BadInput(rule, place=f"--{field.name.replace('_', '-')}", cure=cure)
+        require(
+            field.name not in flags or getattr(options, field.name) == field.default,
+            rule,
+            place=f"--{field.name.replace('_', '-')}",
+            cure=cure,
+        )

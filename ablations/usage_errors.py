@@ -29,7 +29,9 @@ def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
     option = (error.token.keyword or error.token.value).partition("=")[0]
     name = option.lstrip("-")
     if error.command_chain and error.command_chain[-1] in ("plan", "run", "compare"):
-        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic; not for every command
+        from unrolled.ablations.study.chapter_factory import (
+            SETTINGS,  # imports pydantic; not for every command
+        )
 
         key = name.replace("-", "_")
         if key in ("model", *SETTINGS):

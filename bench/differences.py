@@ -21,10 +21,11 @@ def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str
     The values are JSON. Raises TypeError, KeyError, ValueError or AttributeError for anything but a result.
     """
     is_result = "trainer" in result
-    kinds = TRAINERS[result["trainer"]].trial_type.load().metric_kinds() if is_result else COST_KINDS
-    by_metric: dict[str, dict[str, str]] = {}
-    for name, points in result.get("curves", {}).items():
-        by_metric[name] = {f"{name} at {step:g}": _shorten_value(value) for step, value in points}
+    kinds = TRAINERS[result["trainer"]].trial_type.load().find_cost_kinds() if is_result else COST_KINDS
+    by_metric = {
+        name: {f"{name} at {step:g}": _shorten_value(value) for step, value in points}
+        for name, points in result.get("curves", {}).items()
+    }
     for name, value in result.get("metrics", {}).items():
         by_metric.setdefault(name, {})[name] = _shorten_value(value)
     return {name: values for name, values in by_metric.items() if find_kind(name, kinds) == "quality"}
@@ -57,15 +58,17 @@ def select_reproducible_values(result: Mapping[str, Any], leave_out: Container[s
     """
     values = {name: _shorten_value(result.get(name, "")) for name in ("status", "reason")}
     values |= list_measurements(result, leave_out)
-    for setting, witness in result.get("witnesses", {}).items():
-        values[f"witness {setting}"] = _shorten_value(witness)
-    for name, record in result.get("records", {}).items():
-        values[name] = _shorten_value(record)
-    for name, fingerprint in result.get("fingerprints", {}).items():
-        if name != "numbers":
-            values[f"fingerprint {name}"] = _shorten_value(fingerprint)
-    values["trace"] = _shorten_value(result.get("trace", {}))
-    return values
+    more_values = {
+        **{f"witness {setting}": witness for setting, witness in result.get("witnesses", {}).items()},
+        **result.get("records", {}),
+        **{
+            f"fingerprint {name}": fingerprint
+            for name, fingerprint in result.get("fingerprints", {}).items()
+            if name != "numbers"
+        },
+        "trace": result.get("trace", {}),
+    }
+    return values | {name: _shorten_value(value) for name, value in more_values.items()}
 
 
 def list_differences(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

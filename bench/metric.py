@@ -179,7 +179,7 @@ class Metric:
 def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     """Return the kind of a cost, also by its name in MLflow ("speed/train"); "quality" for any other metric.
 
-    `kinds` has the costs of a trainer: see `Trial.metric_kinds`.
+    `kinds` has the costs of a trainer: see `Trial.find_cost_kinds`.
     """
     return kinds.get(name.replace("/", "_"), "quality")
 

@@ -1,7 +1,7 @@
 """The metrics and curves of a kind of trial that MLflow shows, beside those that its study judges.
 
 `MlflowMetrics` is for the trials of a program, of which only names and numbers are known. The chapter's class
-in `bench.chapter.mlflow_metrics` derives from it, because a module for all trainers may not import one of
+in `bench.chapter.chapter_mlflow` derives from it, because a module for all trainers may not import one of
 them.
 """
 

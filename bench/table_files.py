@@ -28,8 +28,9 @@ class Format:
     the same reader.
     """
 
-    read_growing: Callable[..., Iterable[Row]]  # one of nested rows also takes their key, `rows_key`
+    read_growing: Callable[..., Iterable[Row]]
     read_complete: Callable[..., Iterable[Row]] | None = None
+    takes_rows_key: bool = False  # whether the readers also take the key of the list of rows in a file
     package: str = ""  # package that the reader imports; "" if Python alone can read it
     requirement: str = ""  # name by which pip installs the package, if that differs
 
@@ -42,8 +43,9 @@ class Format:
 def read_rows(path: Path, format: Format, rows_key: str = "", *, finished: bool = False) -> list[Row]:
     """Return the rows of a file in a format.
 
-    `rows_key` is the key of the list of rows in a .json file, such as "log_history". In a `finished` table
-    each line must be a row: see Format. Raises BadInput, naming the file, if it cannot be read.
+    `rows_key` is the key of the list of rows, such as "log_history", for a format that takes one. In a
+    `finished` table each line must be a row: see Format. Raises BadInput, naming the file, if it cannot be
+    read.
     """
     read = (format.read_complete if finished else None) or format.read_growing
     try:

@@ -51,7 +51,7 @@ class Trainer:
     run_trial: function from a trial to its Result, called in a process of the trial's own.
     presentation: a `reports.presentation.Presentation`, how pages show its trials.
     mlflow_metrics: the metrics and curves that MLflow shows.
-    train_first_batch: like `run_trial`, but for the first batch of an arm, before its study is trained.
+    check_first_batch: like `run_trial`, but checks a model on its first batch, before its study is trained.
     plug_ins: the module that loads plug-ins.
     estimate_seconds: function from a trial to its expected seconds on one core; a minute without one.
     """
@@ -60,24 +60,24 @@ class Trainer:
     run_trial: "ImportName[Callable[[Any], Result]]"
     presentation: ImportName[Any]  # `bench` does not import `reports`
     mlflow_metrics: "ImportName[MlflowMetrics]"
-    train_first_batch: "ImportName[Callable[[Any], Result]]" = NOTHING
+    check_first_batch: "ImportName[Callable[[Any], Result]]" = NOTHING
     plug_ins: ImportName[PlugIns] = NOTHING
     estimate_seconds: ImportName[Callable[[Any], float]] = NOTHING
 
 
 TRAINERS = {
     "chapter": Trainer(
-        trial_type=ImportName("unrolled.bench.chapter.trial:ChapterTrial"),
-        run_trial=ImportName("unrolled.bench.chapter.run:run_trial"),
+        trial_type=ImportName("unrolled.bench.chapter.chapter_trial:ChapterTrial"),
+        run_trial=ImportName("unrolled.bench.chapter.chapter_run:run_trial"),
         presentation=ImportName("unrolled.reports.chapter:CHAPTER_PAGES"),
-        mlflow_metrics=ImportName("unrolled.bench.chapter.mlflow_metrics:CHAPTER_MLFLOW"),
-        train_first_batch=ImportName("unrolled.bench.chapter.first_batch:train_first_batch"),
+        mlflow_metrics=ImportName("unrolled.bench.chapter.chapter_mlflow:CHAPTER_MLFLOW"),
+        check_first_batch=ImportName("unrolled.bench.chapter.first_batch:check_first_batch"),
         plug_ins=ImportName("unrolled.bench.chapter.plugins"),
         estimate_seconds=ImportName("unrolled.bench.chapter.costs:estimate_seconds"),
     ),
     "program": Trainer(
-        trial_type=ImportName("unrolled.bench.program.trial:ProgramTrial"),
-        run_trial=ImportName("unrolled.bench.program.run:run_trial"),
+        trial_type=ImportName("unrolled.bench.program.program_trial:ProgramTrial"),
+        run_trial=ImportName("unrolled.bench.program.program_run:run_trial"),
         presentation=ImportName("unrolled.reports.presentation:PROGRAM_PAGES"),
         mlflow_metrics=ImportName("unrolled.bench.mlflow_metrics:PROGRAM_MLFLOW"),
     ),

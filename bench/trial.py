@@ -38,11 +38,10 @@ PLANNED_FIELDS = ("device", "source", "data", "versions", "occasion")
 class Trial:
     """One arm and one seed of a study: everything that decides the numbers.
 
-    Each trainer has a subclass, whose further fields are the settings: ChapterTrial in `bench.chapter.trial`
-    for the models of the chapter, ProgramTrial in `bench.program.trial` for a user's program. `source` is a
-    hash of the code and `data` of what it reads; `versions` names the packages that compute ("torch 2.13.0").
-    Trials of another `occasion` are other trials, so that they are trained anew: a time that was measured on
-    another day is no evidence.
+    Each trainer has a subclass, whose further fields are the settings: ChapterTrial for the models of the
+    chapter, ProgramTrial for a user's program. `source` is a hash of the code and `data` of what it reads;
+    `versions` names the packages that compute ("torch 2.13.0"). Trials of another `occasion` are other
+    trials, so that they are trained anew: a time that was measured on another day is no evidence.
     """
 
     seed: int
@@ -103,8 +102,8 @@ class Trial:
         return ""
 
     @classmethod
-    def metric_kinds(cls) -> Mapping[str, Kind]:
-        """Return the kind of each cost that is measured of such trials, by name: seconds → "time"."""
+    def find_cost_kinds(cls) -> Mapping[str, Kind]:
+        """Return the kind of each cost that its trainer measures, by the metric's name: seconds → "time"."""
         return COST_KINDS
 
     @property
@@ -113,8 +112,8 @@ class Trial:
         return ""
 
     @property
-    def comparable_class(self) -> str:
-        """What the settings configure, such as a class. Trials of one class differ only in their settings."""
+    def configured_class(self) -> str:
+        """What its settings configure, such as a class. Trials of one class differ in their settings."""
         return ""
 
     @property
@@ -172,9 +171,12 @@ class Trial:
         settings = self.flat_settings()
         return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
-    def make_result_in_study(self, result: "Result", metrics: Sequence[str]) -> "ResultInStudy":
-        """Return the result with its status in a study of these metrics: failed, say, if it lacks one."""
-        return ResultInStudy(result)
+    def check_judged_metrics(self, result: "Result", metrics: Sequence[str]) -> "Result":
+        """Return the result with the status by these judged metrics: failed, say, if one is missing.
+
+        `Plan.make_result_in_study` decides the status in a study, by this and by how time was measured.
+        """
+        return result
 
     def rename_commit(self, name: str) -> Self:
         """Return the trial with another name for the commit that it runs, if it runs one."""
@@ -207,12 +209,12 @@ class Trial:
         """Return the plug-ins, among those that its study has loaded, that this trial needs."""
         return list(plug_ins)
 
-    def read_files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_send(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""
         return {}
 
     def relocate_to(self, folder: Path) -> Self:
-        """Return the same trial for a machine that has its `read_files_to_ship` below `folder`."""
+        """Return the same trial for a machine that has its `read_files_to_send` below `folder`."""
         return self
 
 
@@ -241,7 +243,7 @@ class Result:
     - `attempt_seconds`: the last attempt alone, from the start to the end of its process. Only the runner
       measures it, and `unrolled.train`, which starts no process; a trainer leaves it and `started` at 0.
     - `metrics["seconds"]`: what the trainer measured within the process. A trial of the chapter that resumed
-      from a checkpoint adds the epochs of earlier attempts (`bench.chapter.run.run_trial`). A program's trial
+      from a checkpoint adds the epochs of earlier attempts (`bench.chapter.chapter_run`). A program's trial
       adds nothing. If it resumed, a study that judges time counts it as failed: see `resumed` below.
     - `training_seconds`: `metrics["seconds"]`; of a trial that failed before it had any, `total_seconds`.
     - `total_seconds`: the larger of `attempt_seconds` and `metrics["seconds"]`.

@@ -13,11 +13,11 @@ from typing import Any
 import unrolled
 from unrolled.ablations import api
 from unrolled.ablations.api import StudyReport
-from unrolled.ablations.study.chapter import FACTORS, METRICS, OPTIONS, SETTINGS, make_trial_fields
+from unrolled.ablations.study.chapter_factory import FACTORS, METRICS, OPTIONS, SETTINGS, make_arm_fields
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.tables.verdict_table import ComparedPair
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.trial import Result
@@ -119,7 +119,7 @@ def study_file() -> Iterator[str]:
         needed = table.get("required", ())
         yield _list(title, [_key(k, rule, k in needed) for k, rule in table["properties"].items()])
     yield _section("Names of metrics", "")
-    models = {name: make_trial_fields({"model": name}) for name in ZOO}
+    models = {name: make_arm_fields({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
     settings = [(_toml({k: usual[k]}), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
@@ -197,7 +197,7 @@ def _rules(key: str, models: Iterable[str]) -> str:
     found = []
     for settings in ({"model": model, key: value} for model in models for value in WRONG):
         try:
-            make_trial_fields(settings)
+            make_arm_fields(settings)
         except BadInput as error:
             found += re.findall(r": should (?:be )?(.*)", str(error))
     rules = ", ".join(dict.fromkeys(found))

@@ -117,7 +117,7 @@ def skip_fsync() -> Iterator[None]:
 def share_fork_server() -> Iterator[None]:
     """Fork programs' trials, too, from the server of the chapter's, which takes four seconds to start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "PRELOADED", [*process.PRELOADED, "unrolled.bench.program.run"])
+        patch.setattr(process, "PRELOADED", [*process.PRELOADED, "unrolled.bench.program.program_run"])
         yield
 
 

@@ -16,12 +16,12 @@ from unrolled.ablations.bundles.unpacking import Bundle
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.shipped_files import select_distinct_trials
-from unrolled.bench.chapter.identity import hash_package
-from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.ablations.runner.sent_files import select_distinct_trials
+from unrolled.bench.chapter.chapter_identity import hash_package
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Trial
 
 
@@ -75,23 +75,27 @@ def _find_file_faults(bundle: Bundle) -> Iterator[str]:
     files = {path.relative_to(root).as_posix(): path for path in list_files(root)}
     files.pop(DESCRIPTION)
     yield from (f"{name}: is described and not there" for name in hashes if name not in files)
-    for name, path in files.items():
-        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name):
-            yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
+    yield from (
+        f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
+        for name, path in files.items()
+        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name)
+    )
 
 
 def _find_description_faults(bundle: Bundle) -> Iterator[str]:
     """Yield fields of the description that contradict the plan."""
     dataset = _read_entities(bundle.root).get("./", {})
-    for key, value in make_crate_facts(bundle.plan).items():
-        if dataset.get(key) != value:
-            yield f"{DESCRIPTION}: its {key} is not the plan's"
+    yield from (
+        f"{DESCRIPTION}: its {key} is not the plan's"
+        for key, value in make_crate_facts(bundle.plan).items()
+        if dataset.get(key) != value
+    )
 
 
 def _find_ledger_faults(bundle: Bundle) -> Iterator[str]:
     """Yield files of the ledger that belong to no trial of the plan."""
     ledger = bundle.ledger
-    planned_paths = {plan_store.plan_path(ledger, bundle.plan.study)}
+    planned_paths = {plan_store.find_plan_path(ledger, bundle.plan.study)}
     planned_paths |= {path for id in bundle.results for path in ledger.find_trial_files(id)}
     for path in list_files(ledger.root):
         name = path.relative_to(ledger.root).as_posix()
@@ -108,14 +112,14 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
     """Yield faults of source/, whose hash must equal the hash of the code that trained the results."""
     for trial in _select_trials_without_plugins(trials):
         try:
-            source = hash_package(trial.model, trial.engine, root / "source" / "bench")
+            code_hash = hash_package(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
             yield f"source/: lacks {Path(str(error.filename)).relative_to(root / 'source')}"
             return
         except BadInput as error:
             yield f"source/: cannot be compared with what was trained: {error}"
             return
-        if source != trial.source:
+        if code_hash != trial.source:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
@@ -143,7 +147,7 @@ def _find_trial_file_faults(trials: Sequence[Trial], bundle: Bundle) -> Iterator
 def _hash_text(path: Path) -> str:
     """Return the hash by which trials know a text; "" for a file that is no text."""
     with suppress(BadInput):
-        return data_hash(str(path))
+        return hash_corpus(str(path))
     return ""
 
 

@@ -19,7 +19,7 @@ from unrolled.ablations.ledger import Ledger, read_required
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.retraining import identify_today
-from unrolled.ablations.runner.shipped_files import read_trial_files
+from unrolled.ablations.runner.sent_files import read_trial_files
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.plugins import find_companion_files
 from unrolled.bench.errors import BadInput, require
@@ -88,15 +88,14 @@ def _collect_files(
     plan: Plan, ids: Iterable[str], ledger: Ledger, plugins: Sequence[str], trials: Sequence[Trial]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every file but the description, by its name in the bundle."""
-    paths = [path for id in ids for path in ledger.find_trial_files(id)]
-    for path in (plan_store.plan_path(ledger, plan.study), *paths):
-        yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
+    trial_paths = [path for id in ids for path in ledger.find_trial_files(id)]
+    paths = [plan_store.find_plan_path(ledger, plan.study), *trial_paths]
+    yield from ((f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)) for path in paths)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
         for file in find_companion_files(name):
             yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
-    for name, data in read_trial_files(trials).items():
-        yield f"files/{name}", data
+    yield from ((f"files/{name}", data) for name, data in read_trial_files(trials).items())
     for package in PACKAGES:
         yield from _read_package(package)
     packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})

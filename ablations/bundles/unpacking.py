@@ -18,9 +18,9 @@ from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger, explain_misread
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 

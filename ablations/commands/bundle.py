@@ -8,13 +8,13 @@ from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
 from unrolled.ablations.plans.program_files import load_plan_and_factory, locate_files
-from unrolled.ablations.runner.shipped_files import select_distinct_trials
+from unrolled.ablations.runner.sent_files import select_distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 
 @run_folder.use_run_folder()

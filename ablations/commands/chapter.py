@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
-from unrolled.ablations.study.chapter import make_trial_fields
+from unrolled.ablations.study.chapter_factory import make_arm_fields
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.trial import Result, Trial
@@ -41,7 +41,7 @@ def print_corpus(options: ShowOptions) -> int:
             cure="leave the others out",
         )
         settings[key] = values[0]
-    trial = ChapterTrial(seed=0, **make_trial_fields({"model": "lm4", **settings}))
+    trial = ChapterTrial(seed=0, **make_arm_fields({"model": "lm4", **settings}))
     data = load_corpus(trial)
     train, valid = make_batches(trial, data)
     target_count = valid.positions[valid.window_order].numel()

@@ -14,7 +14,7 @@ from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sour
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.formats import FORMATS
+from unrolled.bench.file_formats import FORMATS
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.page.exports import write_screen
 
@@ -105,7 +105,7 @@ def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
     )
     (study,) = load_studies([declaration], options)
     for arm in study.arms[1:]:
-        differences = study.task_differences(arm)
+        differences = study.find_task_differences(arm)
         require(
             not differences,
             f"cannot be compared with {baseline}, as it is of another task: {', '.join(differences)}",

@@ -108,4 +108,4 @@ def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, st
     plan = plan_store.load_plan(study.name, ledger)
     results = ledger.read_results(plan.ids)
     times = [result.total_seconds for result in results.values() if result.done]
-    return measure_spreads(plan, results), fmean(times) if times else 0.0
+    return measure_spreads(plan, results), fmean(times or [0.0])

@@ -83,7 +83,7 @@ def _print_state(options: JudgeOptions) -> int:
     gain = find_smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else math.inf
     metric = parse_study(record.chain.study_text).metrics[0].metric
     scale = find_scale(metric)
-    difference = scale.convert_finite(-gain if metric.lower_is_better else gain)
+    difference = scale.convert_finite(metric.gain_sign * gain)
     facts = {
         "chain": record.chain.name,
         "incumbent": _describe_content(record.incumbent),
@@ -96,10 +96,8 @@ def _print_state(options: JudgeOptions) -> int:
     if options.json:
         print(json.dumps(facts))
         return 0
-    commit = record.incumbent.commit
-    print(
-        make_visible(f"incumbent: {commit.description} ({plural(len(record.proposals), 'proposal')} so far)")
-    )
+    count = plural(len(record.proposals), "proposal")
+    print(make_visible(f"incumbent: {record.incumbent.commit.description} ({count} so far)"))
     budget = f"{record.compute_budget():.3g}, which began at {record.chain.alpha:g}"
     print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:

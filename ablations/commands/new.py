@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from unrolled.ablations.drafting.draft import draft_study
-from unrolled.ablations.study.chapter import DEFAULTS
+from unrolled.ablations.study.chapter_factory import DEFAULTS
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.atomic_files import explain_file_errors
 from unrolled.bench.chapter.models.registry import ZOO
@@ -149,25 +149,27 @@ RESERVED_NAMES: dict[str, set[str]] = {
 }
 
 
-def new(kind: str, path: Path, script: Path | None = None) -> int:
+def new(content: str, path: Path, script: Path | None = None) -> int:
     """Write a file to start from; for a program, optionally based on a script of the user's.
 
     Raises BadInput if the file's name is unsuitable or taken.
     """
-    is_study = kind in ("study", "program")
+    is_study = content in ("study", "program")
     suffix = ".toml" if is_study else ".py"
-    rule = f"a {kind} is a {suffix} file"
+    rule = f"a {content} is a {suffix} file"
     require(path.suffix == suffix, rule, place=path, cure=f"name it {path.stem}{suffix}")
-    names = _derive_names(kind, path)
+    names = _derive_names(content, path)
     sample_script = path.with_suffix(".py")
     texts = {
-        path: TEMPLATES[kind].format(script=shlex.quote(sample_script.name), file=sample_script.name, **names)
+        path: TEMPLATES[content].format(
+            script=shlex.quote(sample_script.name), file=sample_script.name, **names
+        )
     }
     remarks: list[str] = []
     if script:
-        require(kind == "program", "is for a program", place=f"--for {script}", cure="leave it out")
+        require(content == "program", "is for a program", place=f"--for {script}", cure="leave it out")
         texts[path], remarks = draft_study(names["name"], script, path.parent)
-    elif kind == "program":
+    elif content == "program":
         texts[sample_script] = SCRIPT
     for file in texts:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")
@@ -180,7 +182,7 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
     command = f"compare lm6 {name} --plugin {written}"
     if is_study:
         command = f"run {written}"
-    elif kind == "regularizer":
+    elif content == "regularizer":
         command = f"new study my.toml\n  unrolled run my.toml --plugin {written} --set {name}=0.1,0.5"
     works = "as far as its source shows; edit it, then" if script else "ready to run. Try it"
     print(f"{' and '.join(map(str, texts))}: written, {works}:\n  unrolled {command}")
@@ -189,17 +191,17 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
     return 0
 
 
-def _derive_names(kind: str, path: Path) -> dict[str, str]:
+def _derive_names(content: str, path: Path) -> dict[str, str]:
     """Return the names in a new file, from its own: my_cell.py → my-cell, "my cell", MyCell.
 
     Raises BadInput if the name is unsuitable or taken.
     """
     words = re.findall(r"[a-z0-9]+", path.stem.lower())
-    rule = f"the file's name becomes the {kind}'s"
+    rule = f"the file's name becomes the {content}'s"
     require(words and words[0][0].isalpha(), rule, place=path, cure="begin it with a letter, a to z")
     special = "".join(re.findall(r"[][*?'\"{}]", path.name))
     require(not special, f"{special} means something in a study", place=path, cure="choose another name")
-    name = ("_" if kind == "regularizer" else "-").join(words)
+    name = ("_" if content == "regularizer" else "-").join(words)
     rule = f"the name {name!r} is taken"
-    require(name not in RESERVED_NAMES[kind], rule, place=path, cure="choose another one")
+    require(name not in RESERVED_NAMES[content], rule, place=path, cure="choose another one")
     return {"name": name, "title": " ".join(words), "cls": "".join(word.title() for word in words)}

@@ -28,7 +28,7 @@ from unrolled.ablations.training.estimates import (
 )
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Result, Trial
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     """Print one study's arms, the seeds that each may need, its trials, the expected time and the device."""
     has_plan = study.is_of_program or ledger.find_result_files()
-    plan, planned_trials = make_plan(study, "", device.kind) if has_plan else (None, [])
+    plan, planned_trials = make_plan(study, "", device.type) if has_plan else (None, [])
     results = ledger.read_results(plan.ids) if plan else {}
-    spreads, measured_seconds = read_measurements(study, ledger, plan, device.kind)
+    spreads, measured_seconds = read_measurements(study, ledger, plan, device.type)
     seconds = _expect_seconds(study, measured_seconds)
     chances = estimate_chances(study, spreads, study.rules.stopping_rule == StoppingRule.SIZE)
     print(f"{make_visible(study.name)}: {make_visible(study.rules.question)}\n")
@@ -62,7 +62,7 @@ def print_plan(study: Study, device: DeviceChoice, ledger: Ledger) -> None:
     if plan:
         plan = _print_retraining(plan, [trial for trial in planned_trials if trial.id not in results], ledger)
     if plan and study.is_of_program:
-        trial = study.baseline.make_unidentified_trial(device=device.kind)
+        trial = study.baseline.make_unidentified_trial(device=device.type)
         mean = fmean(measured_seconds.values()) if measured_seconds else None
         for line in describe_costs(plan, trial, len(results), mean, device):
             print(make_visible(line))
@@ -133,7 +133,7 @@ def _print_costs(
     trial, by arm; {} for a program that was not measured yet.
     """
     workers, slots = count_workers(
-        device, study.baseline.make_unidentified_trial(device=device.kind).gpu_count
+        device, study.baseline.make_unidentified_trial(device=device.type).gpu_count
     )
     longest = 0.0
     for truth, need in zip(TRUTHS, needs, strict=True):
@@ -166,7 +166,7 @@ def _explain_columns(
     explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
     if study.is_of_program and not measured_arms:
         explanation += ", unknown until the first has ended"
-    if device.kind == "cuda" and not study.is_of_program and len(measured_arms) < len(study.arms):
+    if device.type == "cuda" and not study.is_of_program and len(measured_arms) < len(study.arms):
         explanation += ", else of one on a core: how long a GPU takes is not known before"
     print(f"seconds: {explanation}.")
 
@@ -189,7 +189,7 @@ def _make_rows(
             ]
         changes = ", ".join(f"{key}={make_visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {make_visible(arm.against)}" if arm.against else ""
-        if differences := study.task_differences(arm):
+        if differences := study.find_task_differences(arm):
             against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
         rows.append([make_visible(arm.name), *cells, duration, changes + against])

@@ -8,7 +8,7 @@ from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:

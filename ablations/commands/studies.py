@@ -16,7 +16,7 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import choose_form, make_visible, plural
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.formats import align_columns, format_day, join_names, shorten
 from unrolled.reports.page.summary import find_page, read_summary
 

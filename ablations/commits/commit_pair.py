@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unrolled.ablations.study.checkouts import find_place
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.commits.repository import LINK, Commit, Repository, TreeEntry

@@ -25,17 +25,17 @@ from unrolled.ablations.study.checkouts import (
     open_repository,
     use_checkouts,
 )
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.commits.repository import FETCH, Commit, Repository
 from unrolled.bench.program.file_selection import is_code
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 
 BASE = "base"
 HEAD = "head"
@@ -158,12 +158,12 @@ def _make_study(file: StudyFile, path: str) -> Study:
     """
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
-    levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
+    levels = {canonical_json(arm.fields["settings"]): arm for arm in arms}
     first_level, *further_levels = reversed(levels.values())
-    baseline = {**first_level.trial_fields["settings"], "commit": BASE}
+    baseline = {**first_level.fields["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
     for arm in further_levels:
-        settings = arm.trial_fields["settings"]
+        settings = arm.fields["settings"]
         changes = {name: value for name, value in settings.items() if baseline[name] != value}
         base = ArmTable(name=f"{BASE}, {arm.name}", set=changes)
         head = ArmTable(name=f"{HEAD}, {arm.name}", set={**changes, "commit": HEAD}, against=base.name)

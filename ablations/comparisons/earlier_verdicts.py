@@ -21,8 +21,8 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
     trials stopped it.
 
     Shipped studies share trials: "no tying" is an arm of `regularization` and of `toggles`. All shipped
-    studies were declared together, so a shared trial is one attempt, although two plans have verdicts on it.
-    For a shipped `plan`, a verdict that rests on trials of `plan` alone is therefore left out.
+    studies were declared together, so that two plans with verdicts on a shared trial are one declaration. For
+    a shipped `plan`, a verdict that rests on trials of `plan` alone is therefore left out.
 
     `plan` replaces the earlier plan of its study in the ledger. Verdicts on contrasts that only the earlier
     plan has are kept in `dropped_verdicts`.
@@ -37,13 +37,13 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
         if earlier.study != plan.study:  # the study's own earlier plan is replaced: all its verdicts are kept
             keys &= {*contrasts.values()}
         for key, of_contrast in _collect_verdicts(earlier, keys, shared_trials, ledger).items():
-            by_attempt = verdicts.setdefault(key, {})
-            for verdict in of_contrast:  # a later verdict replaces an older one
-                by_attempt[verdict.study, verdict.declared_at, verdict.arm] = verdict
+            verdicts.setdefault(key, {}).update(  # a later verdict replaces an older one
+                {(verdict.study, verdict.declared_at, verdict.arm): verdict for verdict in of_contrast}
+            )
     ordered = {
-        key: tuple(sorted(by_attempt.values(), key=attrgetter("declared_at")))
-        for key, by_attempt in verdicts.items()
-        if by_attempt
+        key: tuple(sorted(by_declaration.values(), key=attrgetter("declared_at")))
+        for key, by_declaration in verdicts.items()
+        if by_declaration
     }
     return replace(
         plan,

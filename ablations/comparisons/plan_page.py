@@ -61,8 +61,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
     """
     presentation = find_presentation(plan)
     single_records = presentation.sample_records
-    judged_metrics = plan.rules.metric_names
-    drawn_curves = {*presentation.curve_metrics, *plan.mlflow_metrics.list_curves(judged_metrics)}
+    drawn_curves = {*presentation.curve_metrics, *plan.mlflow_metrics.list_curves(plan.rules.metric_names)}
     sampled_arms: set[str] = set()
     results: dict[str, ResultInStudy] = {}
     for arm_name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:

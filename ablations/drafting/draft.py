@@ -89,10 +89,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     flags = [_fill_flag(flag, seed) for flag in flags]
     settings = {key: value for flag in flags for key, value in flag.defaults.items()}
     metrics = {key: reading for key, reading in read_metrics(tree).items() if key not in settings}
-    # if two metrics are equally good, the one that is printed: reading it requires no package
-    judged_metrics = sorted(
-        filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
-    )
+    judged_metrics = _rank_metrics(metrics)
     metric_name = [*judged_metrics, *metrics, "valid_loss"][0]
     metric = f"metrics = [{{ name = {_format_toml(metric_name)}, delta = 0.01 }}]"
     if not judged_metrics:
@@ -119,6 +116,16 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         design="\n".join(_list_arms(flags)),
     )
     return text, [*_list_flag_remarks(flags, [name for name in parsers if name in imports]), *remarks]
+
+
+def _rank_metrics(metrics: Mapping[str, str]) -> list[str]:
+    """Return the metrics that a study may judge, the best to decide by first; `metrics` has their readings.
+
+    Of two that are equally good, the one that is printed is better: reading it requires no package.
+    """
+    return sorted(
+        filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
+    )
 
 
 def _parse_script(script: Path) -> tuple[bytes, ast.Module]:

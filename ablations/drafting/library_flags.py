@@ -78,9 +78,9 @@ def _read_click(call: ast.Call) -> Flag:
         return read_switch(option, Flag(option, "", {}).name, option, off, bool(default))
     if nargs or keys.keys() & {"multiple", "count"}:
         return Flag(option, "", {}, "left out, as more than a value is taken")
-    kind = keys.get("type")
-    parser = read_name(kind).lower() if kind else type(default).__name__
-    choices = read_literal(kind.args[0]) if isinstance(kind, ast.Call) and kind.args else None
+    type_node = keys.get("type")
+    parser = read_name(type_node).lower() if type_node else type(default).__name__
+    choices = read_literal(type_node.args[0]) if isinstance(type_node, ast.Call) and type_node.args else None
     is_argument = read_name(call) == "argument" and required is not False
     return declare_flag(option, default, parser, choices=choices, required=bool(required or is_argument))
 

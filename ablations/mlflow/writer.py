@@ -34,11 +34,6 @@ class Writer:
         threading.Thread(target=self._run_jobs, name="mlflow", daemon=True).start()
         self._jobs.put(partial(prepare_database, uri))
 
-    @property
-    def is_idle(self) -> bool:
-        """True if every queued job has ended."""
-        return not self._jobs.unfinished_tasks
-
     def open_study(self, plan: Plan) -> None:
         """Open the study in MLflow."""
         self._plan = plan

@@ -20,7 +20,7 @@ from unrolled.bench.metric import judges_cost
 from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.study_design import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
@@ -164,18 +164,17 @@ class Plan:
         return TRAINERS[self.trainer_name].mlflow_metrics.load()
 
     def make_result_in_study(self, result: Result) -> ResultInStudy:
-        """Return the result with the status that it has in this study: see `Trial.make_result_in_study`.
+        """Return the result with the status that it has in this study, by its judged metrics.
 
         In a study that judges time, a resumed training counts as failed, since its time is not the whole.
         """
-        name = self._commit_names.get(result.trial.id)
-        if name:
+        if name := self._commit_names.get(result.trial.id):
             result = replace(result, trial=result.trial.rename_commit(name))
-        result_in_study = result.trial.make_result_in_study(result, self.rules.metric_names)
-        if result_in_study.done and self._has_partial_time(result):
+        result = result.trial.check_judged_metrics(result, self.rules.metric_names)
+        if result.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
-            return replace(result_in_study, status="failed", reason=f"{reason}; --retry trains it anew")
-        return result_in_study
+            result = replace(result, status="failed", reason=f"{reason}; --retry trains it anew")
+        return ResultInStudy(result)
 
     def make_results_in_study(self, results: Mapping[str, Result]) -> dict[str, ResultInStudy]:
         """Return results, by trial, with the status that each has in this study."""
@@ -188,10 +187,10 @@ class Plan:
         - True, with `retry`, if the judged time is the time of a resumed training.
         - False if the training ended without a judged metric, as another training would lack it, too.
         """
-        result_in_study = stored.trial.make_result_in_study(stored, self.rules.metric_names)
+        checked = stored.trial.check_judged_metrics(stored, self.rules.metric_names)
         if stored.status == "failed":
-            return result_in_study.status == "failed"
-        return retry and result_in_study.done and self._has_partial_time(stored)
+            return checked.status == "failed"
+        return retry and checked.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
         return judges_cost(self.rules.metrics) and bool(result.provenance.get("resumed"))

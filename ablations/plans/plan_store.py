@@ -1,6 +1,16 @@
 """Plans in a ledger's folder, the latest of each study: stored, read, checked, and set aside if damaged.
 
 With a plan is stored which results existed before it was declared, and which plans its study had before.
+These functions read plans:
+
+| function | for | a plan that is missing | a plan that is damaged |
+|---|---|---|---|
+| `load_plan` | what needs the plan of one study: pages, `verify`, `bundle` | BadInput | BadInput |
+| `require_plans` | commands on named studies, or on all | BadInput | BadInput; without names: a warning |
+| `load_plans` | what lists studies, and earlier verdicts | is left out | a warning |
+| `read_plans` | what removes or unpacks files, and seen results | is left out | a line for the caller |
+| `read_or_set_aside` | a run, which is about to store another plan | None | is set aside: None |
+| `read_sound_plan` | what looks into the earlier plan and changes nothing | None | None |
 """
 
 import hashlib
@@ -25,7 +35,7 @@ from unrolled.ablations.study.study_reader import list_shipped_studies, read_stu
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput
-from unrolled.bench.study_design import find_base
+from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Trial
 
 _PLAN_ADAPTER = TypeAdapter(Plan)
@@ -54,7 +64,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
         )
     else:
         plan = _declare_plan(plan, stored_plan, ledger, trials)
-    save_file(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
+    save_file(find_plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
@@ -63,9 +73,11 @@ def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
 
     It does if both have the same first trial and judge the same qualities.
     """
-    if plan.nondeterminism is not None or stored_plan.rules.qualities != plan.rules.qualities:
-        return plan
-    if list_first_trials(plan)[0] != list_first_trials(stored_plan)[0]:
+    if (
+        plan.nondeterminism is not None
+        or stored_plan.rules.qualities != plan.rules.qualities
+        or list_first_trials(plan)[0] != list_first_trials(stored_plan)[0]
+    ):
         return plan
     return replace(
         plan,
@@ -91,17 +103,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
     `stored_plan` is the study's last plan. If an earlier plan is the same, its date and its seen pairs are
     kept. `earlier_verdicts` are then the verdicts of plans before this date.
     """
-    declarations: list[Declaration] = []
-    if stored_plan and stored_plan.stop_reason:  # its trials were not shown
-        declarations = [*stored_plan.earlier_plans]
-    elif stored_plan:
-        declaration = Declaration(
-            study_hash=stored_plan.study_hash,
-            declared_at=stored_plan.declared_at,
-            trial_ids=tuple(stored_plan.ids),
-            seen_pairs=stored_plan.seen_pairs,
-        )
-        declarations = [*stored_plan.earlier_plans, declaration]
+    declarations = _list_declarations(stored_plan) if stored_plan else []
     ids = set(plan.ids)
     first_declaration = next(
         (
@@ -122,16 +124,7 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
         ),
     )
     if first_declaration:
-        verdicts_until_then = {
-            arm: tuple(verdict for verdict in verdicts if verdict.declared_at < first_declaration.declared_at)
-            for arm, verdicts in plan.earlier_verdicts.items()
-        }
-        return replace(
-            plan,
-            declared_at=first_declaration.declared_at,
-            seen_pairs=first_declaration.seen_pairs,
-            earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
-        )
+        return _date_back(plan, first_declaration)
     if plan.is_shipped:
         return plan
     shown_results = find_shown_results(read_plans(ledger)[0], ledger)
@@ -141,6 +134,36 @@ def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: 
         plan,
         seen_pairs=count_seen_pairs(contrasts, shown_trials, trials),
         earlier_number_hashes=hash_earlier_arms(shown_results, plan),
+    )
+
+
+def _list_declarations(stored_plan: Plan) -> list[Declaration]:
+    """Return the declarations of a study by its stored plan, oldest first; the last is of the plan itself.
+
+    A plan that its first trials stopped is left out: its trials were not shown.
+    """
+    if stored_plan.stop_reason:
+        return [*stored_plan.earlier_plans]
+    declaration = Declaration(
+        study_hash=stored_plan.study_hash,
+        declared_at=stored_plan.declared_at,
+        trial_ids=tuple(stored_plan.ids),
+        seen_pairs=stored_plan.seen_pairs,
+    )
+    return [*stored_plan.earlier_plans, declaration]
+
+
+def _date_back(plan: Plan, declaration: Declaration) -> Plan:
+    """Return the plan as it was declared first: with that date, and what was there before it."""
+    verdicts_until_then = {
+        arm: tuple(verdict for verdict in verdicts if verdict.declared_at < declaration.declared_at)
+        for arm, verdicts in plan.earlier_verdicts.items()
+    }
+    return replace(
+        plan,
+        declared_at=declaration.declared_at,
+        seen_pairs=declaration.seen_pairs,
+        earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
     )
 
 
@@ -155,7 +178,7 @@ def load_plan(study: str | Study, ledger: Ledger) -> Plan:
         name = read_study_name(file)
     list_folder(ledger.root / "plans")  # what is in an unreadable folder cannot be set aside
     try:
-        if plan := _read_file(plan_path(ledger, name)):
+        if plan := _read_plan_file(find_plan_path(ledger, name)):
             return plan
     except BadInput as error:
         raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
@@ -196,7 +219,7 @@ def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
     faults: list[str] = []
     for path in list_folder(ledger.root / "plans", "*.json"):
         try:
-            plans += filter(None, [_read_file(path)])
+            plans += filter(None, [_read_plan_file(path)])
         except BadInput as error:
             faults.append(f"{error.place}: {error.rule}")
     return sorted(plans, key=lambda plan: plan.study), faults
@@ -204,9 +227,9 @@ def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
 
 def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
     """Return the stored plan of a study, or None. A plan that cannot be read is set aside."""
-    path = plan_path(ledger, study)
+    path = find_plan_path(ledger, study)
     try:
-        return _read_file(path)
+        return _read_plan_file(path)
     except BadInput as error:
         version = str(path.stat().st_mtime_ns).encode()  # the plan's bytes may be unreadable
         ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
@@ -216,7 +239,7 @@ def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
 def read_sound_plan(study: str, ledger: Ledger) -> Plan | None:
     """Return the stored plan of a study; None if there is none or it cannot be read."""
     with suppress(BadInput):
-        return _read_file(plan_path(ledger, study))
+        return _read_plan_file(find_plan_path(ledger, study))
     return None
 
 
@@ -236,15 +259,15 @@ def inherit_to_the_end(study: Study, ledger: Ledger) -> Study:
 
 def has_plan(name: str, ledger: Ledger) -> bool:
     """Return True if a study has a plan, though `load_plan` may not be able to read it."""
-    return plan_path(ledger, name).exists()
+    return find_plan_path(ledger, name).exists()
 
 
-def plan_path(ledger: Ledger, study: str) -> Path:
+def find_plan_path(ledger: Ledger, study: str) -> Path:
     """Return the file of a study's plan, which may not exist yet."""
     return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
 
 
-def _read_file(path: Path) -> Plan | None:
+def _read_plan_file(path: Path) -> Plan | None:
     """Return the plan in a file; None if there is no file.
 
     Raises BadInput if the file cannot be read, is no plan, or contradicts itself.
@@ -271,8 +294,7 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     for arm in plan.arms:
         if set(arm.trial_ids) != set(plan.rules.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"
-        for fault in _find_arm_faults(plan, arm):
-            yield f"arm {arm.name!r}: {fault}"
+        yield from (f"arm {arm.name!r}: {fault}" for fault in _find_arm_faults(plan, arm))
 
 
 def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
@@ -293,10 +315,12 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     declared_settings = {name: base_settings.get(name) for name in compared_settings} | dict(arm.changes)
     if arm.model:
         declared_settings["model"] = arm.model
-    for key, value in declared_settings.items():
+    yield from (
+        f"its trials have another {key} than the plan says"
+        for key, value in declared_settings.items()
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
-        if key not in trial.unhashed_fields and settings.get(key, 0) != value:
-            yield f"its trials have another {key} than the plan says"
+        if key not in trial.unhashed_fields and settings.get(key, 0) != value
+    )
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"
     if trial.title not in (arm.title, arm.model):  # the model's name, if the plug-in is not loaded

@@ -66,17 +66,17 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         may_be_identical=arm.may_be_identical,
         seed_offset=arm.seed_offset,
         other_names=arm.other_names,
-        model=str(arm.trial_fields.get("model", "")),
+        model=str(arm.fields.get("model", "")),
         title=trial.title,
         trial_ids=ids,
         trial_fields=list_shared_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
-        commit=find_checked_out_commits(arm.factory).get(arm.trial_fields.get("commit", "")),
+        commit=find_checked_out_commits(arm.factory).get(arm.fields.get("commit", "")),
     )
 
 
 def list_shared_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
     excluded = {"seed", "device", *trial.unhashed_fields}
-    trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
-    return {name: value for name, value in trial_fields.items() if name not in excluded}
+    stored_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
+    return {name: value for name, value in stored_fields.items() if name not in excluded}

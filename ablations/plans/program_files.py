@@ -12,10 +12,10 @@ from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.plan_store import load_plan
 from unrolled.ablations.study.checkouts import make_checkouts, open_repository
 from unrolled.ablations.study.loading import load_study
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import require
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import ArmPair, Plan, PlannedArm
 from unrolled.bench.canonical_json import canonical_json
-from unrolled.bench.study_design import SEEN_PAIRS
+from unrolled.bench.study_rules import SEEN_PAIRS
 from unrolled.bench.trial import Result, Trial
 
 
@@ -35,7 +35,7 @@ def find_shown_results(plans: Sequence[Plan], ledger: Ledger) -> list[Result]:
                 for plan in plans_by_trial[result.trial.id]
                 if not plan.stop_reason or result.trial.id in declared_before
             ]
-        if any(counted.status != "failed" for counted in results_in_study):
+        if any(result_in_study.status != "failed" for result_in_study in results_in_study):
             shown_results.append(result)
     return shown_results
 
@@ -73,9 +73,9 @@ def count_seen_pairs(
     of the code does not make a result unseen. The A/A arm is left out: its check claims nothing. Arms without
     such a seed are left out, too.
     """
-    contents = set(map(_describe_content, shown_trials))
+    contents = set(map(_encode_content, shown_trials))
     ids = {trial.id for trial in shown_trials} | {
-        trial.id for trial in trials if _describe_content(trial) in contents
+        trial.id for trial in trials if _encode_content(trial) in contents
     }
     counts = {
         arm.name: sum(id in ids and base.trial_ids.get(seed) in ids for seed, id in arm.trial_ids.items())
@@ -150,6 +150,6 @@ def hash_judged_numbers(result: Result, plan: Plan) -> str:
     return hashlib.sha256(canonical_json(numbers)).hexdigest()[:16]
 
 
-def _describe_content(trial: Trial) -> bytes:
+def _encode_content(trial: Trial) -> bytes:
     """Return a trial's settings, seed and data, without its code."""
     return canonical_json({**trial.declared_fields, "data": trial.data})

@@ -61,7 +61,7 @@ class ProcessConditions:
     resumes: bool = True  # whether it resumes from the state that a killed attempt left
     hides_gpus: bool = True  # whether a trial that is given no GPUs sees none
 
-    def for_trial(self, trial: Trial) -> "ProcessConditions":
+    def adapt_to_trial(self, trial: Trial) -> "ProcessConditions":
         """Return the conditions of one trial: with its own function, and only the plug-ins that it needs."""
         return ProcessConditions(
             run_import=self.run_import or trial.trainer.run_trial,
@@ -156,7 +156,7 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
             return canonical_json({"refused": str(error)})
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, limit[1]))
-        with _only_counted_files(trial, reads, plug_ins):
+        with _refuse_uncounted_files(trial, reads, plug_ins):
             result = work(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{conditions.run_import} returned {type(result).__name__}, not a Result")
@@ -176,7 +176,7 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     return answer
 
 
-def _only_counted_files(
+def _refuse_uncounted_files(
     trial: Trial, reads: ReadAudit | None, plug_ins: Sequence[str]
 ) -> AbstractContextManager[None]:
     """Refuse, within the block, that a plug-in reads files that do not count in the trial's identity."""

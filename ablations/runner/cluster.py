@@ -19,10 +19,10 @@ from math import inf
 from pathlib import Path
 
 from unrolled.ablations.ledger import MALFORMED_DATA_ERRORS, seal, unseal
-from unrolled.ablations.runner import shipped_files, worker
+from unrolled.ablations.runner import sent_files, worker
 from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import check_result
-from unrolled.ablations.runner.shipped_files import store_files
+from unrolled.ablations.runner.sent_files import store_files
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
@@ -57,7 +57,7 @@ POLL_SECONDS = 0.005  # seconds between two checks for results and for Ctrl-C
 class Shipment(WorkerPlugin):  # type: ignore[misc]
     """The user's texts and plug-ins, stored on each worker before its first trial, whenever it joins.
 
-    Each driver's shipment has its own name, because another driver may ship the same files and end earlier.
+    Each driver's shipment has its own name, because another driver may send the same files and end earlier.
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -106,10 +106,10 @@ def run_on_cluster(
     A worker keeps the checkpoints of each ledger apart. Raises BadInput if there is no cluster, if a worker
     has other code or other versions, and if the scheduler or, for a while, every worker is lost.
     """
-    files, worker_names = shipped_files.read_files_to_ship(trials, conditions.plug_ins)
+    files, worker_names = sent_files.read_files_to_send(trials, conditions.plug_ins)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
-        with _ship_files(client, files):
+        with _send_files(client, files):
             place = canonical_json([platform.node(), str(queue.checkpoints.resolve())])
             _Driver(
                 client=client,
@@ -164,7 +164,7 @@ def _check_workers(client: Client, address: str, trial: Trial) -> None:
 
 
 @contextmanager
-def _ship_files(client: Client, files: Mapping[str, bytes]) -> Iterator[None]:
+def _send_files(client: Client, files: Mapping[str, bytes]) -> Iterator[None]:
     """Keep the files on every worker, within the block."""
     if not files:
         yield
@@ -258,7 +258,7 @@ class _Driver:
 
     def submit_trial(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
-        conditions = self.conditions.for_trial(trial)
+        conditions = self.conditions.adapt_to_trial(trial)
         conditions = replace(
             conditions, plug_ins=tuple(self.worker_names[name] for name in conditions.plug_ins)
         )

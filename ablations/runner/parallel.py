@@ -22,17 +22,6 @@ from unrolled.bench.trial import Result, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """The trials of a run by outcome; the four numbers add up to all of them."""
-
-    measured_count: int = 0  # trials that are done or diverged
-    failed_count: int = 0
-    stored_count: int = 0  # trials with a result in the ledger
-    left_count: int = 0  # trials not run, stopped or not wanted
-    interrupted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrialConditions(ProcessConditions):
     """How trials are run, side by side or on a cluster."""
 
@@ -48,11 +37,11 @@ def run_trials(
     supervisor: RunSupervisor = RunSupervisor(),
     *,
     fail_fast: bool = False,
-) -> Counts:
+) -> bool:
     """Run the trials that the ledger has no result for, in this order, as far as the supervisor wants them.
 
     `fail_fast` lets no trial start after the first failure. After Ctrl-C no trial starts; a second Ctrl-C, or
-    SIGTERM, also ends the running trials, without recording them.
+    SIGTERM, also ends the running trials, without recording them. Returns True after either signal.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever the supervisor raises, once all trials are stopped.
@@ -75,15 +64,7 @@ def run_trials(
                 _run_here(missing_trials, conditions, queue)
     finally:
         queue.unlock_all()
-    failed_count = queue.status_counts["failed"]
-    ended_count = queue.status_counts.total()
-    return Counts(
-        measured_count=ended_count - failed_count,
-        failed_count=failed_count,
-        stored_count=len(trials_by_id) - len(missing_trials) + queue.foreign_count,
-        left_count=len(missing_trials) - ended_count - queue.foreign_count,
-        interrupted=queue.shutdown.interrupted,
-    )
+    return queue.shutdown.interrupted
 
 
 def run_in_temporary_ledger(
@@ -99,9 +80,9 @@ def run_in_temporary_ledger(
     """
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
-        counts = run_trials(trials, ledger, conditions, supervisor, fail_fast=fail_fast)
+        interrupted = run_trials(trials, ledger, conditions, supervisor, fail_fast=fail_fast)
         results = {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}
-    return results, counts.interrupted
+    return results, interrupted
 
 
 def _run_here(trials: Sequence[Trial], conditions: TrialConditions, queue: TrialQueue) -> None:

@@ -96,7 +96,7 @@ def run_in_process(
     planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose driver maps
     more memory than any limit.
     """
-    conditions = conditions.for_trial(trial)
+    conditions = conditions.adapt_to_trial(trial)
     can_limit = trial.device == "cpu" or not conditions.limits.memory_bytes
     require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
     attempt, result, number = _run_attempts(trial, conditions, checkpoints, stop, gpus)
@@ -106,7 +106,7 @@ def run_in_process(
         reason = _describe_failure(attempt, conditions.limits.time_limit, number)
         result = make_failed_result(trial, reason, cause=Cause.TIME_LIMIT if attempt.timed_out else "")
     has_quality = result.done and any(
-        find_kind(name, trial.metric_kinds()) == "quality" for name in result.metrics
+        find_kind(name, trial.find_cost_kinds()) == "quality" for name in result.metrics
     )
     return replace(
         result,
@@ -254,7 +254,7 @@ def _listen_to_process(
     start = time.monotonic()
     bytes_by_pipe = {answer: bytearray(), output: bytearray()}
     open_pipes = [answer, output]
-    watched_objects: list[Any] = [process.sentinel, *([stop] if stop else [])]
+    watched_objects: list[Any] = [*filter(None, (process.sentinel, stop))]
     ended = timed_out = stopped = False
     while not (ended or timed_out or stopped):
         remaining = max(0.0, start + seconds - time.monotonic())

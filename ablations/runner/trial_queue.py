@@ -9,7 +9,7 @@ import fcntl
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from unrolled.bench.atomic_files import explain_file_errors, make_folder
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import Result, Trial
 
-RETRY_SECONDS = 0.2  # seconds between two attempts to lock the trials that another run has locked
+RETRY_SECONDS = 0.2  # seconds between two tries to lock the trials that another run has locked
 
 
 class TrialQueue:
@@ -36,11 +36,9 @@ class TrialQueue:
     ) -> None:
         self.shutdown = Shutdown()
         self.checkpoints = ledger.checkpoints
-        self.status_counts = Counter[str]()  # trials that this run has ended, by status in the study
-        self.foreign_count = 0  # trials whose results another run has stored since this one began
         self._trials = deque(trials)
         self._locked_elsewhere: list[Trial] = []
-        self._retry_time = 0.0  # time of the next attempt, by the monotonic clock
+        self._retry_time = 0.0  # time of the next try, by the monotonic clock
         self._descriptors: dict[str, int] = {}  # descriptors of the held locks, by trial
         self._ledger = ledger
         self._supervisor = supervisor
@@ -90,7 +88,6 @@ class TrialQueue:
         self._unlock_trial(result.trial.id)
         result_in_study = self._supervisor.make_result_in_study(result)
         with self._guard:
-            self.status_counts[result_in_study.status] += 1
             self._supervisor.receive_result(result_in_study)
         if self._fail_fast and result_in_study.status == "failed":
             self.shutdown.drain_trials()
@@ -103,7 +100,7 @@ class TrialQueue:
     def _unlock_trial(self, id: str) -> None:
         """Unlock a trial and remove the file. A run that has opened the file meanwhile opens it again."""
         descriptor = self._descriptors.pop(id)
-        self._lock_path(id).unlink(missing_ok=True)
+        self._find_lock_path(id).unlink(missing_ok=True)
         os.close(descriptor)
 
     def _retry_locked_trials(self) -> None:
@@ -118,13 +115,12 @@ class TrialQueue:
         result = self._ledger.read_results([trial.id]).get(trial.id)
         if result is None or self._supervisor.should_retrain(result):
             return True
-        self.foreign_count += 1
         self._supervisor.receive_result_of_another_run(self._supervisor.make_result_in_study(result))
         return False
 
     def _lock_trial(self, trial: Trial) -> bool:
         """Lock a trial. Returns False if another run may be training it."""
-        path = self._lock_path(trial.id)
+        path = self._find_lock_path(trial.id)
         with explain_file_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -139,5 +135,5 @@ class TrialQueue:
             os.close(descriptor)
         return is_locked
 
-    def _lock_path(self, id: str) -> Path:
+    def _find_lock_path(self, id: str) -> Path:
         return self.checkpoints / f"{id}{LOCK}"

@@ -41,9 +41,9 @@ def collect_facts() -> dict[str, str]:
     files = [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
     for folder in (ROOT / "bench", ROOT / "ablations" / "runner"):
         files += folder.rglob("*.py")
-    for path in sorted(files):
-        facts[str(path.relative_to(ROOT))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return facts
+    return facts | {
+        str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)
+    }
 
 
 def find_difference(driver_facts: Mapping[str, str]) -> str:
@@ -87,7 +87,7 @@ def run_trial(
     local_conditions = replace(conditions, plug_ins=[str(folder / name) for name in conditions.plug_ins])
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
-        with _stop_signal(is_cancelled) as stop, _make_gpu_slots().hold_gpus(trial.gpu_count) as gpus:
+        with _watch_cancellation(is_cancelled) as stop, _make_gpu_slots().hold_gpus(trial.gpu_count) as gpus:
             result = run_in_process(
                 local_trial, local_conditions, checkpoints=checkpoints, stop=stop, gpus=gpus
             )
@@ -115,7 +115,7 @@ def _restore_paths(result: Result, trial: Trial, local_trial: Trial, folder: Pat
 
 
 @contextmanager
-def _stop_signal(is_cancelled: Callable[[], bool]) -> Iterator[Connection]:
+def _watch_cancellation(is_cancelled: Callable[[], bool]) -> Iterator[Connection]:
     """Yield a connection that becomes readable once `is_cancelled` returns True."""
     stop, writer = Pipe(duplex=False)
     ended = threading.Event()

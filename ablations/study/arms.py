@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unrolled.ablations.study.arms_by_rule import make_arm_tables
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.seeds import MAX_SEED
 from unrolled.ablations.study.study import Arm
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
 from unrolled.ablations.study.trial_factory import Settings, TrialFactory, title_changes
 from unrolled.bench.canonical_json import canonical_json
@@ -20,8 +20,8 @@ AA_OFFSET = 1000
 def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) -> list[Arm]:
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
     with name_error_place("[baseline]"):
-        trial_fields = factory.make_trial_fields(file.baseline)
-    baseline = Arm(name=name_baseline(file, factory), factory=factory, trial_fields=trial_fields, seeds=seeds)
+        arm_fields = factory.make_arm_fields(file.baseline)
+    baseline = Arm(name=name_baseline(file, factory), factory=factory, fields=arm_fields, seeds=seeds)
     arms = [baseline]
     with name_error_place("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
@@ -29,7 +29,7 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
                 first_index = len(arms)
                 for table in tables:
                     arms.append(_make_arm(file, table, arms))
-                is_changed = any(arm.trial_fields != trial_fields for arm in arms[first_index:])
+                is_changed = any(arm.fields != arm_fields for arm in arms[first_index:])
                 require(is_changed, "changes nothing: the baseline is set to this already")
     for table in file.arm:
         with name_error_place(f"arm {table.name!r}"):
@@ -49,7 +49,7 @@ def name_baseline(file: StudyFile, factory: TrialFactory) -> str:
 
     A baseline that is no cell is named after its settings.
     """
-    settings = factory.make_trial(factory.make_trial_fields(file.baseline)).flat_settings()
+    settings = factory.make_trial(factory.make_arm_fields(file.baseline)).flat_settings()
     cell = {key: settings[key] for key, levels in file.design.grid.items() if settings.get(key) in levels}
     is_cell = cell.keys() == file.design.grid.keys()
     return file.baseline_name or title_changes(factory, (is_cell and cell) or file.baseline)
@@ -59,7 +59,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     """Return the arm of a table, with its changes against the baseline or one of the `arms` before it."""
     base = arms[0]
     factory = base.factory
-    trial_fields = factory.make_trial_fields(factory.inherit_settings(file.baseline, table.set))
+    arm_fields = factory.make_arm_fields(factory.inherit_settings(file.baseline, table.set))
     if table.against:
         by_name = {arm.name: arm for arm in arms}
         require(
@@ -70,7 +70,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
         )
         base = by_name[table.against]
         require(
-            base.trial_fields != trial_fields,
+            base.fields != arm_fields,
             f"{table.against!r} has the same settings",
             key="against",
             cure="change something",
@@ -78,9 +78,9 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     return Arm(
         name=table.name or title_changes(factory, table.set),
         factory=factory,
-        trial_fields=trial_fields,
+        fields=arm_fields,
         seeds=base.seeds,
-        changes=factory.make_trial(trial_fields).find_changes(base.make_unidentified_trial()),
+        changes=factory.make_trial(arm_fields).find_changes(base.make_unidentified_trial()),
         question=table.question,
         note=table.note,
         exploratory=table.exploratory,
@@ -96,11 +96,11 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
     for key in changes:
         fewer = {name: value for name, value in changes.items() if name != key}
         try:
-            trial_fields = factory.make_trial_fields(factory.inherit_settings(file.baseline, fewer))
+            arm_fields = factory.make_arm_fields(factory.inherit_settings(file.baseline, fewer))
         except BadInput:  # another setting may need this one: detach_every = 64 needs its window
             continue
         require(
-            trial_fields != arm.trial_fields,
+            arm_fields != arm.fields,
             f"{key} = {changes[key]!r} changes nothing: without it the arm is the same",
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from unrolled.ablations.study.errors import name_error_place
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFactory, title_changes
 from unrolled.bench.canonical_json import canonical_json
@@ -23,8 +23,10 @@ def make_arm_tables(
     factor of `add_one` that is on in its base.
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
-    for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory):
-        yield f"leave_one_out {factor.name!r}", [_make_table({factor.key: factor.off})]
+    yield from (
+        (f"leave_one_out {factor.name!r}", [_make_table({factor.key: factor.off})])
+        for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory)
+    )
     if design.add_one.factors:
         yield "add_one", list(_add_factors(design.add_one, baseline, factory))
     if design.factorial:
@@ -49,7 +51,7 @@ def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) 
     """Yield the base itself, then the base with each factor alone."""
     with name_error_place("add_one.base"):
         base = factory.inherit_settings(baseline, table.base)
-        factory.make_trial_fields(base)
+        factory.make_arm_fields(base)
     prefix = ""
     if table.base:
         prefix = f"{title_changes(factory, table.base)} "
@@ -102,7 +104,7 @@ def _compare_within(
         require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
     def encode_arm(changes: Settings) -> bytes:
-        return canonical_json(factory.make_trial_fields(factory.inherit_settings(baseline, changes)))
+        return canonical_json(factory.make_arm_fields(factory.inherit_settings(baseline, changes)))
 
     titles = {encode_arm(cell.set): title_changes(factory, cell.set) for cell in cells}
     base_cells = []

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from unrolled.ablations.study.arms import merge_arms
-from unrolled.ablations.study.errors import name_error_place
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
 from unrolled.bench.atomic_files import make_output_folder
@@ -41,7 +41,7 @@ def check_out_commits(study: Study, results: Path) -> Study:
     Names are resolved now, because a branch may have moved since the study was last run. Raises BadInput.
     """
     factory = study.baseline.factory
-    names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
+    names = dict.fromkeys(arm.fields["commit"] for arm in study.arms if arm.fields.get("commit"))
     if not names or not isinstance(factory, ProgramFactory):
         return study
     repository = open_repository(Path(factory.table.repository), results)

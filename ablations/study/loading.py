@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, refuse_flags
-from unrolled.ablations.study import chapter
+from unrolled.ablations.study import chapter_factory
 from unrolled.ablations.study.arms import make_arms, merge_arms, name_baseline
 from unrolled.ablations.study.checkouts import check_out_commits
-from unrolled.ablations.study.errors import format_value, name_error_place
 from unrolled.ablations.study.functions import make_function_tables
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import format_value, name_error_place
 from unrolled.ablations.study.study_file import DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import (
     check_keys,
@@ -29,7 +29,7 @@ from unrolled.bench.chapter import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
-from unrolled.bench.study_design import StoppingRule, StudyRules
+from unrolled.bench.study_rules import StoppingRule, StudyRules
 
 MAX_TRIALS = 10_000  # most trials of a study without confirmation
 MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
@@ -56,9 +56,8 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
     name. Other processes import it, so that it has to lie in a module. `question` is the name by default.
     Raises BadInput for a mistake, and for more than 10,000 trials.
     """
-    design = dict(keys.pop("design", {}))
-    for key in keys.keys() & DesignTable.model_fields.keys():
-        design[key] = keys.pop(key)
+    design_keys = keys.keys() & DesignTable.model_fields.keys()
+    design = {**keys.pop("design", {}), **{key: keys.pop(key) for key in design_keys}}
     if function is not None:
         keys |= make_function_tables(function, keys.get("baseline", {}), keys.get("program", {}))
     place = f"study {name!r}"
@@ -99,11 +98,11 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     swept_levels = {key: list(values) for key, values in sets if key not in single_values}
     factory = make_factory(file)
     baseline = factory.inherit_settings(file.baseline, single_values)
-    factory.make_trial_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
+    factory.make_arm_fields(baseline)  # checks all at once: detach_every = 64 is valid with window = 64
     for key, values in swept_levels.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
-            factory.make_trial_fields(factory.inherit_settings(baseline, {key: value}))
+            factory.make_arm_fields(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
     if name:  # without the corpus, whose path would make the name too long
         titles = [
@@ -140,7 +139,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             _require_packages(study.name)
         for arm in study.arms:
             with name_error_place(f"arm {arm.name!r}"):
-                arm.factory.check_data(arm.trial_fields)
+                arm.factory.check_data(arm.fields)
         yield study
 
 
@@ -175,7 +174,7 @@ def load_plugins(files: Sequence[str]) -> None:
 def make_factory(file: StudyFile) -> TrialFactory:
     """Return the factory of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
     if file.program is None:
-        return chapter  # the module has the functions of a TrialFactory
+        return chapter_factory  # the module has the functions of a TrialFactory
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
     factory = ProgramFactory(file.program, file.baseline, reduction)
     with name_error_place("[baseline]"):
@@ -198,7 +197,7 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
             cure="take levels out, or run a study's file with --yes",
         )
     factory = make_factory(file)
-    arms = merge_arms(make_arms(file, factory, seeds), lambda arm: arm.trial_fields)
+    arms = merge_arms(make_arms(file, factory, seeds), lambda arm: arm.fields)
     rules = StudyRules(
         name=file.name,
         question=file.question,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from unrolled.ablations.study.study_file import StudyFile
-from unrolled.ablations.study.trial_factory import TrialFactory, TrialFields
+from unrolled.ablations.study.trial_factory import ArmFields, TrialFactory
 from unrolled.bench.canonical_json import canonical_json
-from unrolled.bench.study_design import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trial import Scalar, Trial
 
 
@@ -44,15 +44,15 @@ class ArmDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):
-    """One arm of a study. `trial_fields` are what its trials share: their fields without the seed."""
+    """One arm of a study. `fields` are those that its trials share: see ArmFields."""
 
     factory: TrialFactory = field(repr=False, compare=False)
-    trial_fields: TrialFields
+    fields: ArmFields
     seeds: tuple[int, ...]
 
     def make_unidentified_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
         """Return its trial for a seed of the study, without the hashes of code and text."""
-        return self.factory.make_trial(self.trial_fields, seed + self.seed_offset, device)
+        return self.factory.make_trial(self.fields, seed + self.seed_offset, device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +110,15 @@ class Study:
         for arm in self.arms[1:]:
             uses_seed = arm.make_unidentified_trial().uses_seed
             is_reference = not arm.against and (not uses_seed or arm.name in bases)
-            if not self.task_differences(arm) and not is_reference and not arm.seed_offset:
+            if not self.find_task_differences(arm) and not is_reference and not arm.seed_offset:
                 contrasts[arm.name] = find_base(arm, self.arms).name
         return contrasts
 
-    def task_differences(self, arm: Arm) -> list[str]:
+    def find_task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from its base: ["vocab"]."""
         base = find_base(arm, self.arms)
-        base_task = base.factory.find_task_settings(base.trial_fields)
-        task = arm.factory.find_task_settings(arm.trial_fields)
+        base_task = base.factory.find_task_settings(base.fields)
+        task = arm.factory.find_task_settings(arm.fields)
         return [key for key, value in task.items() if base_task[key] != value]
 
     @property
@@ -127,7 +127,7 @@ class Study:
         arms = [
             {
                 "name": arm.name,
-                "settings": arm.trial_fields,
+                "settings": arm.fields,
                 "exploratory": arm.exploratory,
                 "seed_offset": arm.seed_offset,
                 "against": arm.against,

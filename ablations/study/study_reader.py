@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unrolled.ablations.study.errors import explain_validation, name_error_place
+from unrolled.ablations.study.study_errors import explain_validation, name_error_place
 from unrolled.ablations.study.study_file import (
     AddOneTable,
     ArmTable,

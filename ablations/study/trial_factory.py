@@ -1,16 +1,16 @@
 """The protocol of a study's factory, which makes trials of settings.
 
-There are two factories: the module `ablations.study.chapter` for the chapter's models, and the class
-`ProgramFactory` of `ablations.study.program` for a user's program. What an arm sets has these shapes:
+There are two factories: the module `ablations.study.chapter_factory` for the chapter's models, and the class
+`ProgramFactory` of `ablations.study.program_factory` for a user's program. What an arm sets has these shapes:
 
 | shape | made by | example |
 |---|---|---|
 | settings: those that a study sets, flat | `inherit_settings` | {"model": "lm7", "dropout": 0.2} |
 | changes: those that differ from the baseline's, flat | `Trial.find_changes` | {"dropout": 0.2} |
-| trial fields: all, checked, as in a Trial | `make_trial_fields` | {"options": {"dropout": 0.2, …}, …} |
+| arm fields: all, checked, as in a Trial | `make_arm_fields` | {"options": {"dropout": 0.2, …}, …} |
 | flat settings: all, flat, for tables | `Trial.flat_settings` | {"model": "lm7", "dropout": 0.2, …} |
 | stored fields: those of the trial, hashes too | `Trial.to_dict` | {"seed": 0, "source": "3f…", …} |
-| declared fields: trial fields and the seed | `Trial.declared_fields` | {"seed": 0, "options": {…}, …} |
+| declared fields: arm fields and the seed | `Trial.declared_fields` | {"seed": 0, "options": {…}, …} |
 | content: whatever code and seed | `Trial.comparable_content` | {"data": "9c…", "options": {…}, …} |
 | planned fields: of any seed, as JSON | `planning.list_shared_fields` | {"source": "3f…", …} |
 | task: what makes numbers comparable | `Trial.task` | {"data": "9c…", "tokens": "word", …} |
@@ -25,8 +25,8 @@ from unrolled.bench.trial import Trial
 
 Settings = Mapping[str, Any]
 """Settings or changes by name, flat as a study's file has them."""
-TrialFields = Mapping[str, Any]
-"""The fields of a trial without its seed, device and hashes: `make_trial(trial_fields, seed)`."""
+ArmFields = Mapping[str, Any]
+"""The fields that the trials of an arm share, without device and hashes: `make_trial(arm_fields, seed)`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TrialFactory(Protocol):
     def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
         """Return the metrics that judge arms: those of the study's file, or the defaults if it has none."""
 
-    def make_trial_fields(self, settings: Settings) -> TrialFields:
+    def make_arm_fields(self, settings: Settings) -> ArmFields:
         """Return the fields of a trial with these settings, and defaults for all others."""
 
     def complete_settings(self, settings: Settings) -> dict[str, Any]:
@@ -64,13 +64,13 @@ class TrialFactory(Protocol):
     def describe_setting(self, key: str, value: Any) -> str:
         """Return a setting as reports name it: 'lr 0.001', 'no dropout'."""
 
-    def make_trial(self, trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> Trial:
+    def make_trial(self, arm_fields: ArmFields, seed: int = 0, device: str = "cpu") -> Trial:
         """Return the trial of these fields, without hashes."""
 
-    def check_data(self, trial_fields: TrialFields) -> None:
+    def check_data(self, arm_fields: ArmFields) -> None:
         """Check the data of these trials as far as that is possible before training."""
 
-    def find_task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
+    def find_task_settings(self, arm_fields: ArmFields) -> dict[str, Any]:
         """Return the settings that define the task: numbers of different tasks cannot be compared."""
 
 

@@ -93,8 +93,11 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     design = _make_shipped_design(load_study_of_table(table))
     place = f"study {design.study!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
-        if arm not in design.arms_by_name or seed not in design.rules.seeds:
-            raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=place)
+        require(
+            arm in design.arms_by_name and seed in design.rules.seeds,
+            f"has no trial of arm {arm!r} and seed {seed}",
+            place=place,
+        )
     _check_settings(table, design)
     columns = Columns(("arm",), ("seed",), design.rules.metrics)
     rows = arrange_table(table.reset_index(drop=True), columns, place)

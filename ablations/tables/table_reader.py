@@ -16,7 +16,7 @@ from unrolled.ablations.mlflow.experiment import (
 )
 from unrolled.ablations.study.arms import AA_OFFSET
 from unrolled.bench.errors import require
-from unrolled.bench.formats import FORMATS, find_format
+from unrolled.bench.file_formats import FORMATS, find_format
 from unrolled.bench.phrases import choose_form, plural
 from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, STANDING

@@ -14,6 +14,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
+from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.trial_frame import list_metric_columns
 from unrolled.reports.page.exports import make_number_cells
@@ -144,19 +145,26 @@ def compare_arms(
         if is_declared
         else Metric(metric, delta, better)
     )
-    undeclared_verdicts = comparison.judge_undeclared({arm: (compared_arm, base)}, judged_metric)
+    return _judge_undeclared_pair(comparison, compared_arm, base, judged_metric)
+
+
+def _judge_undeclared_pair(
+    comparison: Comparison, arm: ComparedArm, base: ComparedArm, metric: Metric
+) -> ComparedPair:
+    """Judge a pair, or a metric, that no study declares. Raises BadInput if results are missing."""
+    verdicts = comparison.judge_undeclared({arm.name: (arm, base)}, metric)
     require(
-        undeclared_verdicts,
+        verdicts,
         "the seeds of the first look have not all ended, or none has a result of both",
-        place=f"arms {arm!r} and {base.name!r}",
+        place=f"arms {arm.name!r} and {base.name!r}",
         cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
     )
     return ComparedPair(
-        arm=arm,
+        arm=arm.name,
         against=base.name,
-        metric=judged_metric.name,
-        verdict=undeclared_verdicts[arm],
+        metric=metric.name,
+        verdict=verdicts[arm.name],
         correction="unadjusted",
-        scale=comparison.design.find_scale(judged_metric),
+        scale=comparison.design.find_scale(metric),
         exploratory=True,
     )

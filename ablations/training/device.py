@@ -13,7 +13,7 @@ from unrolled.bench.trial import Trial
 class DeviceChoice(NamedTuple):
     """The device of a study's trials, and the number of trials at a time on this machine."""
 
-    kind: str  # cpu | cuda
+    type: str  # cpu | cuda
     reason: str
     slots: int
     gpus: tuple[Gpu, ...] = ()  # visible GPUs, if no cluster trains
@@ -21,9 +21,9 @@ class DeviceChoice(NamedTuple):
 
     def __str__(self) -> str:
         """Return the device, the reason and the visible GPUs, in a line."""
-        remark = "" if self.kind == "cuda" else ", not used without --device cuda"
+        remark = "" if self.type == "cuda" else ", not used without --device cuda"
         gpus = f"; {plural(len(self.gpus), 'GPU')} visible{remark}" if self.gpus else ""
-        return f"device {self.kind}: {self.reason}{gpus}"
+        return f"device {self.type}: {self.reason}{gpus}"
 
 
 def find_trial_device(trial: Trial, options: WorkerOptions) -> DeviceChoice:
@@ -51,8 +51,8 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> DeviceChoi
         _refuse_on_cluster(study)
     is_requested = options.device != "auto"
     gpus = _list_local_gpus(options)
-    kind, reason = _choose_kind(study, options, stored, gpus)
-    trial = study.baseline.make_unidentified_trial(device=kind)
+    device_type, reason = _choose_type(study, options, stored, gpus)
+    trial = study.baseline.make_unidentified_trial(device=device_type)
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
@@ -61,17 +61,18 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> DeviceChoi
         reason += "; one trial at a time, as speed is judged"
     # if NVML lists no GPU, a program may still have one, such as an instance of a divided GPU
     hides_gpus = trial.uses_torch or bool(is_requested or gpus or options.cluster)
-    return DeviceChoice(kind, reason, slots, gpus, hides_gpus)
+    return DeviceChoice(device_type, reason, slots, gpus, hides_gpus)
 
 
-def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gpu, ...]) -> tuple[str, str]:
-    """Return the kind of a study's device, and the reason."""
+def _choose_type(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gpu, ...]) -> tuple[str, str]:
+    """Return the type of a study's device, cpu or cuda, and the reason."""
     if options.device != "auto":
         return {"gpu": "cuda"}.get(options.device, options.device), "as --device says"
     wants_several = study.baseline.make_unidentified_trial(device="cuda").gpu_count > 1
+    if stored == "cpu" and wants_several:
+        return stored, "as its stored plan has it; without the GPUs of `gpus`, which --device cuda gives"
     if stored:
-        unused = "; without the GPUs of `gpus`, which --device cuda gives" if wants_several else ""
-        return stored, f"as its stored plan has it{unused if stored == 'cpu' else ''}"
+        return stored, "as its stored plan has it"
     if options.cluster or not study.is_of_program:
         return "cpu", "the default"
     if gpus or wants_several:

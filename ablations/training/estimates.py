@@ -17,7 +17,7 @@ from unrolled.ablations.plans.plan import Plan, awaits_repetition, list_first_tr
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import DeviceChoice, count_slots
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.phrases import plural
+from unrolled.bench.phrases import plural, select_phrases
 from unrolled.bench.trial import Result, Trial
 from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names
 
@@ -42,19 +42,22 @@ def read_measurements(
     """
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
-    stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
+    plans = [plan] if plan else []
+    if plan_store.has_plan(study.name, ledger):
+        plans.insert(0, plan_store.load_plan(study.name, ledger))
     settings = {arm.name: arm.make_unidentified_trial(device=device).flat_settings() for arm in study.arms}
-    for source in filter(None, (*stored, plan)):  # a later source replaces an earlier one
-        results = ledger.read_results(source.ids)
-        rules = replace(source.rules, metrics=study.rules.metrics)
-        by_metric = measure_spreads(replace(source, rules=rules), results)
+    for measured_plan in plans:  # today's, which is the last, replaces what the stored plan gave
+        results = ledger.read_results(measured_plan.ids)
+        rules = replace(measured_plan.rules, metrics=study.rules.metrics)
+        by_metric = measure_spreads(replace(measured_plan, rules=rules), results)
         spreads |= {
             arm: sd for (arm, metric), sd in by_metric.items() if metric == study.rules.metrics[0].name
         }
         times = defaultdict(list)
-        names = source.arm_names_by_id
-        for id, result in results.items() if source.device == device else ():
-            if result.done and result.trial.flat_settings() == settings.get(names[id]):
+        names = measured_plan.arm_names_by_id
+        for id, result in results.items():
+            has_settings = result.trial.flat_settings() == settings.get(names[id])
+            if result.done and has_settings and measured_plan.device == device:
                 times[names[id]].append(result.total_seconds)
         seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds
@@ -116,9 +119,9 @@ def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> d
     taken as independent: n₁ + Σ (nₖ − nₖ₋₁) · (1 − Π (1 − rₖ)), the product over the contrasts of the arm.
     """
     miss_chances = {arm.name: [1.0] * len(study.rules.looks) for arm in study.arms}
-    for name, base in study.contrasts.items() if chances else ():
-        for side in (name, base):
-            pairs = zip(miss_chances[side], chances[name].reach, strict=True)
+    for name, expectation in chances.items():
+        for side in (name, study.contrasts[name]):
+            pairs = zip(miss_chances[side], expectation.reach, strict=True)
             miss_chances[side] = [miss * (1 - reach) for miss, reach in pairs]
     first, *steps = (look - before for before, look in pairwise((0, *study.rules.looks)))
     return {
@@ -143,7 +146,7 @@ def describe_costs(
     repeats = int(awaits_repetition(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.rules.looks[0], len(plan.ids))))
     cost = "unknown until the first has ended (--seeds 0 trains one of each arm)"
-    checks = f"{plural(first, 'trial')}{' and a second run of the first' if repeats else ''}"
+    checks = " and ".join([plural(first, "trial"), *select_phrases({"a second run of the first": repeats})])
     if seconds is not None:
         workers, places = count_workers(device, trial.gpu_count)
         times = [format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]

@@ -22,14 +22,14 @@ def find_unchecked_arms(
 ) -> dict[str, Trial]:
     """Return, by arm, one of these trials, if no trial of the arm has finished or diverged.
 
-    Arms whose trainer has no `train_first_batch` are left out.
+    Arms whose trainer has no `check_first_batch` are left out.
     """
     names = plan.arm_names_by_id
     trained_arms = {names[id] for id, result in results.items() if result.done or result.diverged}
     return {
         names[trial.id]: trial
         for trial in trials
-        if trial.trainer.train_first_batch and names[trial.id] not in trained_arms
+        if trial.trainer.check_first_batch and names[trial.id] not in trained_arms
     }
 
 
@@ -47,7 +47,7 @@ def check_first_batches(
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
         conditions,
-        run_import=next(iter(arms.values())).trainer.train_first_batch,
+        run_import=next(iter(arms.values())).trainer.check_first_batch,
         limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as show_result:

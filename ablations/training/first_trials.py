@@ -33,7 +33,7 @@ from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import make_visible
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Cause, Result, ResultInStudy
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
@@ -54,7 +54,7 @@ def train_first_trials(study_run: StudyRun) -> None:
     """
     with suppress(_TrainingEnded):
         ids = list_first_trials(study_run.plan)
-        results = _train_strictly(ids, study_run)
+        results = _train_missing_trials(ids, study_run)
         if awaits_repetition(study_run.plan):
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
@@ -77,7 +77,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     )
 
 
-def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, ResultInStudy]:
+def _train_missing_trials(ids: Sequence[str], study_run: StudyRun) -> dict[str, ResultInStudy]:
     """Train the trials without a result, and those whose training failed. Returns the results of all.
 
     A failure that is a result is trained again only with --retry. Raises BadInput for any other trial that
@@ -230,7 +230,9 @@ def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> No
         return
     # ties may occur by chance if the judged metric is coarse: more seeds tell
     arms = {arm.name: arm for pair in ties for arm in pair}
-    more_results = _train_strictly(list_trials(arms.values(), plan.rules.seeds[:SEEDS_AFTER_TIE]), study_run)
+    more_results = _train_missing_trials(
+        list_trials(arms.values(), plan.rules.seeds[:SEEDS_AFTER_TIE]), study_run
+    )
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
     if len(plan.rules.seeds) < SEEDS_CHECKED_FIRST:  # equal numbers of one seed may be chance
         _print_ties(ties, plan)
@@ -268,9 +270,9 @@ def _is_tie(pair: ArmPair, results: Mapping[str, ResultInStudy], study_run: Stud
 def _has_same_numbers(first: ResultInStudy, second: ResultInStudy, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; a diverged result equals no other."""
     qualities = study_run.plan.rules.qualities
-    if not (first.done and second.done):
-        return False
-    if any(first.metrics[name] != second.metrics[name] for name in qualities):
+    if not (first.done and second.done) or any(
+        first.metrics[name] != second.metrics[name] for name in qualities
+    ):
         return False
     first_stored = study_run.ledger.read_result(first.trial.id)  # with its curves, which `first` lacks
     second_stored = study_run.ledger.read_result(second.trial.id)

@@ -42,7 +42,16 @@ class Remaining(NamedTuple):
 class _TrialProgress(Progress):
     """A bar, and below it the latest trial, which is wrapped and never cut."""
 
-    latest = Text()
+    def __init__(self, console: Console) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(None, table_column=Column(ratio=1)),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
+        )
+        self.latest = Text()
+        super().__init__(*columns, console=console, expand=True, disable=not console.is_terminal)
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
@@ -64,15 +73,8 @@ def show_progress(
     `names` are the trials' names by id. `judged` are the study's metrics, the deciding one first.
     `remaining_trials` is called after each trial.
     """
-    columns = (
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-        BarColumn(None, table_column=Column(ratio=1)),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
-    )
     start = time.monotonic()
-    with _TrialProgress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
+    with _TrialProgress(console) as bar:
         ended = ended_trials
         total = ended_trials + remaining_trials().trials
         task = bar.add_task(shorten(title, 20), completed=ended_trials, total=total, left="")
@@ -89,7 +91,8 @@ def show_progress(
             if not console.is_terminal:
                 line = "; ".join(filter(None, [f"[{ended}/{total}] {latest}", left]))
                 console.print(line, markup=False, soft_wrap=True)
-            bar.latest = Text(latest, "yellow" if result.warning else "" if result.done else "red")
+            color = "" if result.done else "red"
+            bar.latest = Text(latest, "yellow" if result.warning else color)
             bar.update(task, advance=1, total=total, left=left)
 
         yield show_result

@@ -19,7 +19,7 @@ from unrolled.bench.differences import list_differences, select_reproducible_val
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import find_kind
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import make_visible, plural, select_phrases
 from unrolled.bench.trial import Result, ResultInStudy
 from unrolled.reports.formats import describe_distances, join_names, shorten
 
@@ -73,13 +73,13 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> in
     obstacles = Counter(shorten(outcome.obstacle, 400) for outcome in outcomes if outcome.obstacle)
     equal_count = len(outcomes) - len(differing_outcomes) - obstacles.total()
     parts = [f"{equal_count} of {len(outcomes)} {equality}"]
-    parts += [f"{len(differing_outcomes)} not"] if differing_outcomes else []
+    parts += select_phrases({f"{len(differing_outcomes)} not": differing_outcomes})
     if obstacles:
         reasons = "; ".join(f"{reason}: {number}" for reason, number in obstacles.most_common())
         parts.append(f"{obstacles.total()} could not be replayed ({reasons})")
     reported_metrics = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(
-        reported_metrics & plan.allowed_distances.keys() - {*outcomes[0].result.trial.metric_kinds()}
+        reported_metrics & plan.allowed_distances.keys() - {*outcomes[0].result.trial.find_cost_kinds()}
     )
     print(", ".join(parts) + (f"; not compared: {make_visible(join_names(left_out))}" if left_out else ""))
     if any(outcome.was_interrupted for outcome in outcomes) and not differing_outcomes:
@@ -101,7 +101,7 @@ def allow_for_noise(
     trainings = [outcome.new_result for outcome in differing_outcomes[:1] if outcome.new_result]
     noise: dict[str, float] = {}
     explained_outcomes: list[Replay] = []
-    for _ in range(MOST_TRAININGS - 1 if differing_outcomes else 0):
+    while differing_outcomes and len(trainings) < MOST_TRAININGS:
         new_result, interrupted = run_in_temporary_ledger([differing_outcomes[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
@@ -122,7 +122,7 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
     """
     if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
-    kinds = trainings[0].trial.metric_kinds()
+    kinds = trainings[0].trial.find_cost_kinds()
     all_qualities = [name for name in trainings[0].metrics if find_kind(name, kinds) == "quality"]
     names = plan.rules.qualities or all_qualities
     values = {

@@ -1,7 +1,7 @@
 """Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome.
 
-For each study `_run_study` calls, in this order: `_prepare_training`, `_train_first_trials` (of a program),
-`StudyRun.train_trials`, `_publish_results`, `print_outcome`.
+For each study `_run_study` calls, in this order: `_train_study`, `_publish_results`, `print_outcome`.
+`_train_study` calls `_prepare_training`, `_train_first_trials` (of a program) and `StudyRun.train_trials`.
 """
 
 import sys
@@ -33,7 +33,7 @@ from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.budget import Budget
-from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.device import DeviceChoice, choose_device
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
@@ -98,22 +98,18 @@ def _run_study(
 ) -> StudyOutcome:
     """Train the trials that a study needs, publish its results, under the study's lock, and print them."""
     with ledger.lock_study(study.name):
-        device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
-        print(f"{make_visible(study.name)}: {device}", flush=True)
-        for commit in find_checked_out_commits(study.baseline.factory).values():
-            print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
+        device = _announce_device(study, options, ledger)
         study = plan_store.inherit_to_the_end(study, ledger)
-        plan, trials = make_plan(study, command, device.kind)
+        plan, trials = make_plan(study, command, device.type)
         if stored_plan := plan_store.read_sound_plan(plan.study, ledger):
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
         if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
-        scheduler = SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry))
         with closing(Writer(find_tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=scheduler,
+                scheduler=SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry)),
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -140,6 +136,15 @@ def _run_study(
     print_outcome(outcome, ledger)
     print(f"report: {find_page(plan.study, options.out)}")
     return outcome
+
+
+def _announce_device(study: Study, options: RunOptions, ledger: Ledger) -> DeviceChoice:
+    """Choose a study's device. Print it, and the commits that the study compares."""
+    device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
+    print(f"{make_visible(study.name)}: {device}", flush=True)
+    for commit in find_checked_out_commits(study.baseline.factory).values():
+        print_line(make_visible(f"{study.name}: {commit.name} is {commit.description}"))
+    return device
 
 
 def _train_study(study_run: StudyRun) -> bool:

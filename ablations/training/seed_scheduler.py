@@ -24,7 +24,7 @@ class SeedScheduler:
         self.pending_ids: set[str] = set()
         self.has_ended = False  # True if a plan that is a gate or a proposal wants nothing more
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
-        self._has_own_rule = False
+        self._decides_jointly = False
         self._plan = plan
         self._seed_index_by_arm = _index_seeds(plan)  # index of the seed, by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
@@ -37,9 +37,9 @@ class SeedScheduler:
 
         design = make_plan_design(self._plan, self.results)
         decisions = decide_looks(design)
-        own_rule = decisions.gate or decisions.proposal
-        self._has_own_rule = own_rule is not None
-        self.has_ended = own_rule is not None and own_rule.has_ended
+        joint_decision = decisions.gate or decisions.proposal  # it judges all contrasts together
+        self._decides_jointly = joint_decision is not None
+        self.has_ended = joint_decision is not None and joint_decision.has_ended
         seeds_requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         # exploratory contrasts may be at another look
         fewest_seeds = min(seeds_requested.values(), default=0)
@@ -50,7 +50,7 @@ class SeedScheduler:
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
         stage = _describe_stage(look, len(self._plan.rules.looks))
-        if own_rule:  # it judges all contrasts together
+        if joint_decision:
             state = "ended" if self.has_ended else "open"
             self.status_line = f"{stage}the {self._plan.rules.stopping_rule} is {state}"
         else:
@@ -92,7 +92,7 @@ class SeedScheduler:
         self.results[id] = result.drop_details()
         completes_look = self.pending_ids == {id}
         self.pending_ids.discard(id)
-        may_end = self._has_own_rule and not result.done  # one failed trial may fail a gate
+        may_end = self._decides_jointly and not result.done  # one failed trial may fail a gate
         if completes_look or may_end:
             self._evaluate_looks()
         return completes_look

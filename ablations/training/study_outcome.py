@@ -53,8 +53,9 @@ class StudyOutcome:
     @property
     def fault_count(self) -> int:
         """The number of trials that failed, or that have no result though nothing kept them from starting."""
-        is_excused = self.interrupted or self.timed_out
-        return self.status_counts["failed"] + (0 if is_excused else self.missing_count)
+        if self.interrupted or self.timed_out:
+            return self.status_counts["failed"]
+        return self.status_counts["failed"] + self.missing_count
 
 
 def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:

@@ -66,14 +66,18 @@ class StudyRun:
         """
         plan = self.plan
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed_by_id.items()}
-        metric_names = plan.rules.metric_names
         has_commits = any(arm.is_other_commit for arm in plan.arms)
         console = Console(highlight=False)
         progress = show_progress(
-            console, plan.study, labels, metric_names, self._count_remaining_trials, self.ended_trials
+            console,
+            plan.study,
+            labels,
+            plan.rules.metric_names,
+            self._count_remaining_trials,
+            self.ended_trials,
         )
         with progress as show_result, self._start_page_thread(console) as queue_page:
-            counts = run_trials(
+            interrupted = run_trials(
                 trials,
                 self.ledger,
                 self.choose_conditions(trials),
@@ -86,7 +90,7 @@ class StudyRun:
                 ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
             )
-        self.interrupted = self.interrupted or counts.interrupted
+        self.interrupted = self.interrupted or interrupted
 
     def choose_conditions(self, trials: Iterable[Trial]) -> TrialConditions:
         """Return how and where these trials are run.

@@ -71,8 +71,6 @@ def _shorten_verdict(verdict: Verdict) -> str:
     """Return a verdict in two words: better > δ, worse, same, open, diverges more."""
     if verdict.direction is not Direction.NONE:
         return f"{verdict.direction}{_SIZES[verdict.size]}"
-    return (
-        verdict.kind
-        if verdict.has_known_size or not verdict.makes_claim
-        else verdict.text.removesuffix(" often")
-    )
+    if verdict.has_known_size or not verdict.makes_claim:
+        return verdict.kind
+    return verdict.text.removesuffix(" often")

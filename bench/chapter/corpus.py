@@ -16,8 +16,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from unrolled.bench.chapter.text import data_hash, is_human_numbers, read_corpus_tokens
-from unrolled.bench.chapter.trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
+from unrolled.bench.chapter.text import hash_corpus, is_human_numbers, read_corpus_tokens
 
 UNKNOWN = "<unk>"
 
@@ -82,8 +82,7 @@ class Batches:
         batches = list(self._to_device(batch_windows))
         if len(self.partial_batch):
             batches.append(self._to_device(self.partial_batch))
-        for windows in batches:
-            yield inputs[windows], targets[windows]
+        yield from ((inputs[windows], targets[windows]) for windows in batches)
 
     @property
     def window_order(self) -> Tensor:
@@ -124,7 +123,7 @@ def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
         roles, role_names = _assign_number_roles(words)
     else:
         roles, role_names = _assign_frequency_roles(ids, len(vocab))
-    return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
+    return Corpus(name, hash_corpus(name), ids, tuple(vocab), roles, role_names)
 
 
 def make_batches(

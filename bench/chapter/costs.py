@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.text import is_human_numbers, read_corpus_tokens
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the registry's seconds were measured
@@ -67,9 +67,9 @@ def check_length(trial: ChapterTrial) -> None:
 
 
 @cache
-def _measure_text(corpus: str, kind: str) -> tuple[int, int]:
+def _measure_text(corpus: str, token_type: str) -> tuple[int, int]:
     """Return the tokens of a text, and how many different ones there are."""
-    if kind == "word" and is_human_numbers(corpus):
+    if token_type == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE
-    tokens = read_corpus_tokens(corpus, kind)
+    tokens = read_corpus_tokens(corpus, token_type)
     return len(tokens), len(set(tokens))

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.bench.chapter import run, torch_device
+from unrolled.bench.chapter import chapter_run, torch_device
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collect_embeddings
@@ -22,8 +23,7 @@ from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged
-from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses.model import find_cells
+from unrolled.bench.chapter.witnesses.model_witnesses import find_cells
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Result
 
@@ -35,17 +35,17 @@ Origin = tuple[str, str]
 """Where a mistake was made: the plug-in's file ("" in the zoo), and "model 'mine'"."""
 
 
-def train_first_batch(trial: ChapterTrial) -> Result:
+def check_first_batch(trial: ChapterTrial) -> Result:
     """Check a model on the first batch of each split. Raises BadInput for a mistake in it.
 
     The checks of the model alone run on the CPU, where bits can be compared. The last check is a whole trial
-    of these two batches on the trial's device, as `bench.chapter.run` runs one.
+    of these two batches on the trial's device, as `bench.chapter.chapter_run` runs one.
     """
     torch_device.make_deterministic()
     corpus = load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in make_batches(trial, corpus))
     if not find_model(trial.model).is_counting_model:
-        with _naming_origin(_find_model_origin(trial)), run.check_machine_unchanged(trial.device):
+        with _naming_origin(_find_model_origin(trial)), chapter_run.check_machine_unchanged(trial.device):
             _check_model(trial, corpus, train, valid)
     return Result(trial=trial, status="done")
 
@@ -100,8 +100,8 @@ def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
         raise BadInput(rule, place=locate_error(error) or file, key=f"{name} {failure}") from error
 
 
-def _find_model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
-    return Path(find_model(trial.model).file).name, f"{kind} {trial.model!r}"
+def _find_model_origin(trial: ChapterTrial, decorator: str = "model") -> Origin:
+    return Path(find_model(trial.model).file).name, f"{decorator} {trial.model!r}"
 
 
 def _find_penalty_origin(name: str) -> Origin:
@@ -310,17 +310,16 @@ def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -
     model = training.build_model(trial, vocab).train()
     torch.manual_seed(trial.derive_seed("dropout"))
     output = model(tokens)
+    penalties = compute_penalties(replace(trial, alpha=0.0, beta=0.0), output)
     outputs = {_find_model_origin(trial): output.logits}
-    for name, value in compute_penalties(replace(trial, alpha=0.0, beta=0.0), output).items():
-        outputs[_find_penalty_origin(name)] = value
-    return outputs
+    return outputs | {_find_penalty_origin(name): value for name, value in penalties.items()}
 
 
 def _check_whole_trial(trial: ChapterTrial) -> None:
     """Run a whole trial of one batch, so that no part of a trial can fail after the training."""
     corpus, train, valid = training.load_data(trial)
     try:
-        run.train_and_measure(trial, corpus, _take_first_batch(train), _take_first_batch(valid))
+        chapter_run.train_and_measure(trial, corpus, _take_first_batch(train), _take_first_batch(valid))
     except Diverged:  # divergence is a result, not a mistake
         pass
     except RuntimeError as error:

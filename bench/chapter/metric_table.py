@@ -1,7 +1,7 @@
 """The metrics of the chapter's trials that are shown, or are costs: a row each says how and where.
 
-The numbers come from `bench.chapter.metrics` and `bench.chapter.run`, whose source is part of a trial's
-identity. The source of this module is not, so that an edit of it trains no trial again.
+The numbers come from `bench.chapter.metrics` and `bench.chapter.chapter_run`, whose source is part of a
+trial's identity. The source of this module is not, so that an edit of it trains no trial again.
 """
 
 from collections.abc import Callable

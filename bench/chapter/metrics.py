@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.numbers import safe_exp
 
 BACKWARD = 2  # the backward pass of a product is two products: one for its weight, one for its input

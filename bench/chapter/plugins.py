@@ -26,9 +26,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES, ModelSpec, Penalty
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, record_content
 from unrolled.bench.module_sources import find_sources
@@ -243,9 +243,11 @@ def _explain_error(error: BaseException, path: Path, place: str) -> BadInput:
     return BadInput(rule, place=place, key=f"line {lines[-1]}" if lines else "", cure=cure)
 
 
-def _check_name(kind: str, name: Any) -> None:
-    require(isinstance(name, str), f"@{kind} needs a name", cure=f'write @{kind}("my-name")')
-    require(NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{kind} {name!r}", cure=_RENAME)
+def _check_name(decorator: str, name: Any) -> None:
+    require(isinstance(name, str), f"@{decorator} needs a name", cure=f'write @{decorator}("my-name")')
+    require(
+        NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{decorator} {name!r}", cure=_RENAME
+    )
 
 
 def _read_keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
@@ -255,12 +257,12 @@ def _read_keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
 
 
 def _check_options(
-    kind: str, name: str, keywords: Mapping[str, Any], reserved: Iterable[str] = ()
+    decorator: str, name: str, keywords: Mapping[str, Any], reserved: Iterable[str] = ()
 ) -> dict[str, Scalar]:
     """Return keywords as options. Raises BadInput for one without a default, and for a reserved name."""
     reserved = {*_FIELDS, *PLUG_IN_PENALTIES, *reserved}
     for key, value in keywords.items():
-        keyword = f"{kind} {name!r}: its keyword {key!r}"
+        keyword = f"{decorator} {name!r}: its keyword {key!r}"
         cure = "a number, a string or a boolean"
         require(isinstance(value, Scalar), f"{keyword} needs a default", cure=cure)
         require(key not in reserved, f"{keyword} is a setting already", cure="rename it")

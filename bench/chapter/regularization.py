@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 class Dropout(nn.Module):
@@ -115,9 +115,10 @@ def compute_penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
         penalties["alpha"] = activation_penalty(output.dropped, trial.alpha)
     if trial.beta:
         penalties["beta"] = temporal_activation_penalty(output.raw, trial.beta)
-    for name, strength in find_active_penalties(trial.options).items():
-        penalties[name] = strength * PLUG_IN_PENALTIES[name].function(output)
-    return penalties
+    return penalties | {
+        name: strength * PLUG_IN_PENALTIES[name].function(output)
+        for name, strength in find_active_penalties(trial.options).items()
+    }
 
 
 def _do_nothing() -> None:

@@ -71,13 +71,13 @@ def read_corpus_text(name: str) -> str:
     return re.sub("\r\n?", "\n", text)  # the line ends that reading a file as text gives
 
 
-def read_corpus_tokens(name: str, kind: str = "word") -> list[str]:
+def read_corpus_tokens(name: str, token_type: str = "word") -> list[str]:
     """Return the tokens of a corpus, in order: words and single punctuation marks, or characters.
 
     Human Numbers' lines, even from a file, are joined by " . " and split on spaces, as in the chapter.
     """
     text = read_corpus_text(name)
-    if kind == "char":
+    if token_type == "char":
         return list(text)
     if is_human_numbers(name):
         return " . ".join(line.strip() for line in text.splitlines()).split(" ")
@@ -86,10 +86,10 @@ def read_corpus_tokens(name: str, kind: str = "word") -> list[str]:
 
 def is_human_numbers(name: str) -> bool:
     """Return True if a corpus is the chapter's text, by its content: it may come from a file."""
-    return data_hash(name) == HUMAN_NUMBERS_SHA256
+    return hash_corpus(name) == HUMAN_NUMBERS_SHA256
 
 
-def data_hash(name: str) -> str:
+def hash_corpus(name: str) -> str:
     """Return the sha256 of a corpus's text."""
     if name == HUMAN_NUMBERS:
         return HUMAN_NUMBERS_SHA256

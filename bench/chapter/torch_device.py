@@ -24,12 +24,12 @@ def make_deterministic() -> None:
     torch.set_grad_enabled(True)
 
 
-def select_device(kind: str) -> torch.device:
+def select_device(device_type: str) -> torch.device:
     """Return the device "cpu" or "cuda". Raises BadInput if torch finds no GPU for "cuda"."""
-    if kind == "cuda" and not torch.cuda.is_available():
+    if device_type == "cuda" and not torch.cuda.is_available():
         rule = f"torch {torch.__version__} finds no GPU"
         raise BadInput(rule, place="device cuda", cure="see `nvidia-smi`, or use --device cpu")
-    return torch.device(kind)
+    return torch.device(device_type)
 
 
 class Clock:

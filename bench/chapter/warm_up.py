@@ -36,13 +36,13 @@ def _load_modules() -> tuple[object, ...]:
     import torch
 
     from unrolled.bench import machine
-    from unrolled.bench.chapter import corpus, run
+    from unrolled.bench.chapter import chapter_run, corpus
+    from unrolled.bench.chapter.chapter_trial import ChapterTrial
     from unrolled.bench.chapter.models import counts, elman, gru, lstm
     from unrolled.bench.chapter.training import loop
-    from unrolled.bench.chapter.trial import ChapterTrial
 
     return (
-        (run, loop, counts, elman, gru, lstm),
+        (chapter_run, loop, counts, elman, gru, lstm),
         corpus.load_corpus(ChapterTrial(model="lm4", seed=0)),
         machine.read_code_version(),
         machine.read_package_versions(),

@@ -17,8 +17,7 @@ def read_csv(path: Path) -> Iterator[Row]:
 
     A cell is a number or a boolean if it reads as one, None if it is empty, and else text.
     """
-    for cells in _read_cells(path):
-        yield {name: _parse_cell(cell) for name, cell in cells.items()}
+    yield from ({name: _parse_cell(cell) for name, cell in cells.items()} for cells in _read_cells(path))
 
 
 def read_typed_csv(path: Path) -> list[Row]:

@@ -24,4 +24,4 @@ def read_json(path: Path, rows_key: str = "") -> list[Row]:
     return rows
 
 
-JSON = Format(read_json)
+JSON = Format(read_json, takes_rows_key=True)

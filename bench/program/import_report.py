@@ -10,7 +10,7 @@ from pathlib import Path
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT, REPORT, REPOSITORY, STUDY
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.layout import Layout
-from unrolled.bench.program.trial import ProgramTrial, shorten_names
+from unrolled.bench.program.program_trial import ProgramTrial, shorten_names
 
 AT_START_FOLDER = Path(__file__).with_name("at_start")
 FOLDER_VARIABLES = REPOSITORY, CHECKOUT, STUDY

@@ -12,7 +12,7 @@ from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.formats import find_format
+from unrolled.bench.file_formats import find_format
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 
@@ -44,7 +44,8 @@ class ReportedMetrics:
     def add_row(self, row: Mapping[str, Any]) -> None:
         """Record the numbers of a row by name. Other values are ignored, but for a mapping of `settings`."""
         numbers = {
-            _escape_surrogates(name): number
+            # a lone surrogate, which UTF-8 cannot write, becomes its escape
+            str(name).encode(errors="backslashreplace").decode(): number
             for name, value in row.items()
             if (number := _number_of(value)) is not None
         }
@@ -137,11 +138,6 @@ def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
             if row[name] not in (None, *NO_NUMBER) and _number_of(row[name]) is None:
                 texts[name] = f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
     return texts
-
-
-def _escape_surrogates(name: object) -> str:
-    """Return a name as UTF-8 can write it: a lone surrogate becomes its escape."""
-    return str(name).encode(errors="backslashreplace").decode()
 
 
 def _average(values: Sequence[float]) -> float:

@@ -30,8 +30,12 @@ def list_fields(key: str, words: Iterable[str]) -> list[Field]:
                 rule = f"a brace in {word!r} has no name of a setting: letters, digits, `_`, `-` and `.`"
                 cure = "write {name} for a setting's value, and {{ or }} for a brace"
                 raise BadInput(rule, key=key, cure=cure)
-            if match["star"] and match[0] != word:
-                raise BadInput(f"{match[0]} is part of {word!r}", key=key, cure="let it be a word of its own")
+            require(
+                not match["star"] or match[0] == word,
+                f"{match[0]} is part of {word!r}",
+                key=key,
+                cure="let it be a word of its own",
+            )
             if match["name"]:
                 fields.append(Field(match["name"], match["on"] is not None, bool(match["star"])))
     return fields

@@ -15,7 +15,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.program.listener import Failure
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Cause
 
 CHECK_SECONDS = 1.0  # seconds between two checks of the folder's size

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from unrolled.bench.chapter.trial import make_chapter_trial
+from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.trial import Trial
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison

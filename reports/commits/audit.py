@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from unrolled.bench.phrases import choose_form, escape_markdown, plural, select_phrases
-from unrolled.bench.study_design import AuditedChange
+from unrolled.bench.study_rules import AuditedChange
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_markdown_cell, format_pipe_table, join_names, quote_name

@@ -7,7 +7,7 @@ from typing import Any
 
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
-from unrolled.bench.study_design import find_base
+from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Result, Scalar
 from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values

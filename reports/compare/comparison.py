@@ -14,7 +14,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.bench.study_design import find_base
+from unrolled.bench.study_rules import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.compare.design import (
     Design,
     MeasuredArm,

@@ -12,7 +12,7 @@ from typing import Any
 
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.phrases import phrase_standing
-from unrolled.bench.study_design import StudyRules, find_base
+from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale

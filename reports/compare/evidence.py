@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unrolled.bench.phrases import choose_form
-from unrolled.bench.study_design import find_base
+from unrolled.bench.study_rules import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
 from unrolled.reports.statistics.types import SidePair, select_seeds

@@ -205,7 +205,7 @@ def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
 
 def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
     trials = [arm.measured.example_trial, other.measured.example_trial]
-    return len({trial and trial.comparable_class for trial in trials}) == 1
+    return len({trial and trial.configured_class for trial in trials}) == 1
 
 
 def _list_differences(arm: ComparedArm, settings: Mapping[str, Scalar]) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first, plural
-from unrolled.bench.study_design import StudyRules
+from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
 from unrolled.reports.compare.design import Design, MeasuredArm
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers

@@ -92,7 +92,7 @@ def _select_comparable(
     both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
     difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
     trial = arm.measured.example_trial
-    kinds = trial.metric_kinds() if trial else COST_KINDS
+    kinds = trial.find_cost_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.estimators import Moments

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.expected_seeds import median_unbiased

@@ -2,7 +2,7 @@
 
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.phrases import choose_form, join_first, name_seeds, plural, select_phrases
-from unrolled.bench.study_design import SEEN_PAIRS, StoppingRule
+from unrolled.bench.study_rules import SEEN_PAIRS, StoppingRule
 from unrolled.bench.table_columns import IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison

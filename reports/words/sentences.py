@@ -5,7 +5,7 @@ from functools import partial
 
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import choose_form, plural, select_phrases
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import describe_all, format_count, format_number, format_p

@@ -40,9 +40,9 @@ METRIC = [
 ]
 CLOCK = [
     (
-        "bench/chapter/run.py",
-        '        "seconds": record.resumed_seconds,',
-        '        "wait": time.perf_counter(),\n        "seconds": record.resumed_seconds,',
+        "bench/chapter/chapter_run.py",
+        '        "train_updates": steps,',
+        '        "wait": time.perf_counter(),\n        "train_updates": steps,',
     ),
     (
         "bench/chapter/metric_table.py",
@@ -75,15 +75,15 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
         '{**_DEEP, "dropout": 0.4, "tying": True, "bias": True}',
     ),
     (
-        "ablations/study/chapter.py",
+        "ablations/study/chapter_factory.py",
         '    "nonlinearity": SettingSpec(',
         '    "bias": SettingSpec("whether the cells have biases", title="bias"),\n'
         '    "nonlinearity": SettingSpec(',
     ),
     (
-        "bench/chapter/witnesses/__init__.py",
-        '    "layers": model.witness_layers,\n',
-        '    "layers": model.witness_layers,\n'
+        "bench/chapter/witnesses/witness_tables.py",
+        '    "layers": model_witnesses.witness_layers,\n',
+        '    "layers": model_witnesses.witness_layers,\n'
         '    "bias": lambda evidence: witness_equal(\n'
         '        evidence.trial.options["bias"],\n'
         '        "rnn.bias_hh_l0" in dict(evidence.model.named_parameters())\n'
@@ -107,11 +107,11 @@ PAIRS = Format(read_pairs)
 '''
 FORMAT = [  # of which PAIRS is a file
     (
-        "bench/formats/__init__.py",
+        "bench/file_formats.py",
         "from unrolled.bench.formats.parquet import",
         "from unrolled.bench.formats.pairs import PAIRS\nfrom unrolled.bench.formats.parquet import",
     ),
-    ("bench/formats/__init__.py", '    ".parquet": ', '    ".pairs": PAIRS,\n    ".parquet": '),
+    ("bench/file_formats.py", '    ".parquet": ', '    ".pairs": PAIRS,\n    ".parquet": '),
 ]
 FIGURE = [
     (
@@ -181,7 +181,7 @@ print(json.dumps(descriptions))
 """
 
 IDENTIFY = """
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 for source in ("", "{out}/m.csv", "mlflow"):
     trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=".", metrics_source=source)

@@ -6,7 +6,7 @@ import pytest
 
 from unrolled.ablations.commits.chain.chain_record import CandidateContent, Chain, Proposal
 from unrolled.ablations.plans.plan import Declaration, EarlierVerdict, Plan, PlannedArm
-from unrolled.bench.study_design import StudyRules
+from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.trial import RESULT_FORMAT, Result
 
 NAMES = {

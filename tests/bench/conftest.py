@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from unrolled.bench.chapter import plugins
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
 from unrolled.bench.chapter.retrain import preserve_torch_state
-from unrolled.bench.chapter.trial import ChapterTrial
 
 PLUG_INS = {
     "cell": """

@@ -16,14 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.corpus import load_corpus, make_batches
-from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.first_batch import check_first_batch
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import checkpoint, loop, train
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
-from unrolled.bench.chapter.witnesses import model
+from unrolled.bench.chapter.witnesses import model_witnesses
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
@@ -91,7 +91,9 @@ def meta_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetaDevice]:
         loop.torch.optim, "AdamW", lambda *args, fused, **arguments: adamw(*args, **arguments)
     )
     monkeypatch.setattr(torch_device, "select_device", lambda kind: META)
-    monkeypatch.setattr(model, "MIN_DRAWS", 2**8)  # fewer, as what is dropped is not the question here
+    monkeypatch.setattr(
+        model_witnesses, "MIN_DRAWS", 2**8
+    )  # fewer, as what is dropped is not the question here
     mode = MetaDevice()
     monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
     monkeypatch.setattr(loop, "validate_model", mode.hurry(loop.validate_model))
@@ -148,7 +150,7 @@ def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
 def test_a_first_batch_is_tried_on_another_device(
     make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice, name: str
 ) -> None:
-    first = train_first_batch(make_tiny_trial(name))
+    first = check_first_batch(make_tiny_trial(name))
     assert not first.metrics
     assert not first.curves
     assert meta_device.reads > 0, "else it was not on the device"
@@ -215,7 +217,7 @@ def test_a_cells_tensor_on_the_cpu_is_refused_with_its_line(
         "cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)"
     )
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
-        train_first_batch(make_tiny_trial("mine"))
+        check_first_batch(make_tiny_trial("mine"))
 
 
 def test_batches_that_were_read_on_one_device_are_read_anew_on_another(

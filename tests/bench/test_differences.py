@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.differences import list_differences, select_reproducible_values
 from unrolled.bench.trial import Result
 

@@ -14,8 +14,8 @@ import torch
 
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.trial import Result
 
 DEVICE = "cuda"
@@ -23,7 +23,7 @@ UPDATES = 5
 ALONE = """
 import json, sys
 from unrolled import train
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.canonical_json import canonical_json
 print(canonical_json(train(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """

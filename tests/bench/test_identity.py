@@ -11,13 +11,13 @@ import pytest
 import unrolled.bench.identity
 from tests.helpers.new_process import forget_read_files
 from tests.helpers.trial_work import list_loaded_files
-from unrolled.bench.chapter import identity
+from unrolled.bench.chapter import chapter_identity
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.program.identity.identify import HASHED_FILES, list_readers
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.identity.program_identity import HASHED_FILES, list_readers
+from unrolled.bench.program.program_trial import ProgramTrial
 
-PACKAGE = identity.BENCH
+PACKAGE = chapter_identity.BENCH
 ROOT = PACKAGE.parent
 
 UNCOUNTED = {
@@ -27,6 +27,7 @@ UNCOUNTED = {
     "../ablations/runner/fork_server.py": "ends the trials with their server",
     "__init__.py": "empty",
     "chapter/__init__.py": "empty",
+    "chapter/witnesses/__init__.py": "empty",
     "chapter/models/__init__.py": "empty",
     "chapter/training/__init__.py": "empty",
     "devices.py": "finds the GPUs that can be used",
@@ -36,7 +37,7 @@ UNCOUNTED = {
     "atomic_files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
     "imports.py": "finds the files of plug-ins",
-    "chapter/identity.py": "decides which trial it is",
+    "chapter/chapter_identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts, and the memory that a process took",
     "chapter/metric_table.py": "tells how metrics are judged and shown",
@@ -63,7 +64,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     no_cache = shutil.ignore_patterns("__pycache__")
     for package in ("bench", "ablations"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=no_cache)
-    monkeypatch.setattr(identity, "BENCH", folder)
+    monkeypatch.setattr(chapter_identity, "BENCH", folder)
     yield folder
     forget_read_files()
 
@@ -84,7 +85,7 @@ def find_changed_models(file: Path, engine: str = "learner") -> set[str]:
 FAMILIES = sorted(set(FAMILY.values()))
 EDITS = [
     *((f"chapter/models/{home}.py", {n for n in ZOO if FAMILY[n] == home}) for home in FAMILIES),
-    *((file, set(ZOO)) for file in (*identity.SHARED, *RUNNER)),
+    *((file, set(ZOO)) for file in (*chapter_identity.SHARED, *RUNNER)),
     *((file, set()) for file in UNCOUNTED),
 ]
 """Files, each with the models whose trials change with it."""
@@ -97,7 +98,7 @@ def test_an_edit_of_a_file_changes_only_the_trials_it_trains(copy: Path, file: s
 
 def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path) -> None:
     for file in ("learner", "loop", "optimizer", "checkpoint"):
-        for engine, files in identity.ENGINES.items():
+        for engine, files in chapter_identity.ENGINES.items():
             expected = set(ZOO) if file in files else set()
             assert (
                 find_changed_models(copy / "chapter" / "training" / f"{file}.py", engine=engine) == expected
@@ -121,19 +122,20 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
 
 
 @pytest.mark.usefixtures("restart_fork_server")
-@pytest.mark.parametrize("engine", identity.ENGINES)
+@pytest.mark.parametrize("engine", chapter_identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     make_small_trial: Callable[..., ChapterTrial], tmp_path: Path, engine: str
 ) -> None:
     loaded = list_loaded_files(make_small_trial("lm4", engine=engine), tmp_path)
-    engine_files = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
-    counted_files = {*identity.SHARED, "chapter/models/elman.py", *engine_files}
+    engine_files = {f"chapter/training/{name}.py" for name in chapter_identity.ENGINES[engine]}
+    counted_files = {*chapter_identity.SHARED, "chapter/models/elman.py", *engine_files}
     assert counted_files <= loaded
     assert loaded - counted_files - {*RUNNER} <= UNCOUNTED.keys()
 
 
 UNCOUNTED_IN_PROGRAMS = {
-    "formats/__init__.py": "decides which trial it is",
+    "file_formats.py": "decides which trial it is",
+    "formats/__init__.py": "empty",
     "differences.py": "tells clocks from other metrics",
     "program/__init__.py": "empty",
     "program/at_start/__init__.py": "empty",
@@ -144,11 +146,11 @@ UNCOUNTED_IN_PROGRAMS = {
     "program/file_selection.py": "decides which trial it is",
     "program/identity/command_line.py": "decides which trial it is",
     "program/identity/file_facts.py": "decides which trial it is",
-    "program/identity/identify.py": "decides which trial it is",
+    "program/identity/program_identity.py": "decides which trial it is",
     "program/identity/imported_files.py": "decides which trial it is",
     "program/identity/interpreter.py": "decides which trial it is",
-    "program/trial.py": "decides which trial it is",
-    **{f"chapter/{name}.py": "of another trainer" for name in ("text", "trial", "models/spec")},
+    "program/program_trial.py": "decides which trial it is",
+    **{f"chapter/{name}.py": "of another trainer" for name in ("text", "chapter_trial", "models/spec")},
 }
 """The same of a program's process: files that neither start it nor read its numbers."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.tables import table_reader
-from unrolled.bench.formats import FORMATS, find_format
+from unrolled.bench.file_formats import FORMATS, find_format
 from unrolled.bench.formats.parquet import read_parquet
 from unrolled.bench.table_files import Format, Row, parse_row, read_rows
 

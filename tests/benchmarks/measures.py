@@ -19,12 +19,12 @@ from torch import nn
 
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import count_training_flops
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import make_chapter_trial
 from unrolled.bench.machine import read_machine_facts
 
 VOCAB = 30  # as Human Numbers
@@ -116,13 +116,14 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     trials = [make_chapter_trial(model, seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
-        tally = run_trials(
+        ledger = Ledger(Path(folder))
+        run_trials(
             trials,
-            Ledger(Path(folder)),
+            ledger,
             TrialConditions(preload=("unrolled.bench.chapter.warm_up",), workers=workers),
         )
         seconds = time.perf_counter() - start
-    assert tally.measured_count == count
+        assert [result.done for result in ledger.read_all_results()] == [True] * count
     return {"seconds": seconds}
 
 

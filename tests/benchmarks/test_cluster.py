@@ -12,7 +12,7 @@ from distributed import LocalCluster
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 
 PLACES = 2
 LOCAL = {"n_workers": PLACES, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.compare.design import MeasuredArm
 

@@ -12,8 +12,8 @@ import pandas as pd
 from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.study_rules import change_rules, take_rules
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.study_design import Audit, AuditedChange
+from unrolled.bench.program.program_trial import ProgramTrial
+from unrolled.bench.study_rules import Audit, AuditedChange
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER_PAGES
 from unrolled.reports.compare import comparison

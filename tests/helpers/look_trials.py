@@ -12,7 +12,7 @@ import random
 import time
 from pathlib import Path
 
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result, make_failed_result
 
 LOSS_SHIFTS = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}

@@ -9,7 +9,7 @@ from typing import Any
 from tests.helpers import stub_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result
 
 ARMS = [f"hidden = {size}" for size in (64, 8, 12, 16, 24, 32, 48, 96, 128, 160, 192)]

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from unrolled.ablations.runner import process
 from unrolled.bench import identity
 from unrolled.bench.chapter import costs
-from unrolled.bench.chapter.identity import hash_source
+from unrolled.bench.chapter.chapter_identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES
 from unrolled.bench.program.identity import file_facts, interpreter

@@ -6,7 +6,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 PROGRAM = """

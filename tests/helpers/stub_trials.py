@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled.bench.canonical_json import canonical_json
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
@@ -306,14 +306,15 @@ def run_study(
 ) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
     from tests.helpers.supervisor import make_supervisor
+    from tests.helpers.trial_counts import run_and_count
     from unrolled.ablations.ledger import Ledger
     from unrolled.ablations.runner.child import Limits
-    from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+    from unrolled.ablations.runner.parallel import TrialConditions
 
     ledger = Ledger(Path(folder))
     with ledger.lock_study("stub"), redirect_stderr(sys.stdout):
         print("locked", flush=True)
-        tally = run_trials(
+        tally = run_and_count(
             [make_trial(seed, **options) for seed in range(count)],
             ledger,
             TrialConditions(

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.study.study import Study
-from unrolled.bench.study_design import StudyRules
+from unrolled.bench.study_rules import StudyRules
 from unrolled.reports.compare.design import Design
 
 RuledType = TypeVar("RuledType", Study, Plan, Design)

@@ -25,7 +25,7 @@ def train_nothing(trial: Trial) -> Result:
 
 def halt_at_checkpoint(trial: Any) -> Result:
     """Train a real trial that stands still once it has written a checkpoint, until it is killed."""
-    from unrolled.bench.chapter.run import run_trial
+    from unrolled.bench.chapter.chapter_run import run_trial
     from unrolled.bench.chapter.training.checkpoint import Checkpoint
 
     save = Checkpoint.save

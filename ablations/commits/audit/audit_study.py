@@ -21,10 +21,10 @@ from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.study.checkouts import open_repository, use_checkouts
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study, override_study
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.ablations.training.budget import Budget, BudgetSupervisor
@@ -32,7 +32,7 @@ from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import make_trial_conditions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import make_visible, plural
-from unrolled.bench.study_design import Audit, AuditedChange
+from unrolled.bench.study_rules import Audit, AuditedChange
 
 BASE = "base"
 """With --forward, the name of the arm that the first commit is compared with: the commit before it."""
@@ -176,28 +176,27 @@ def _try_checkouts(
     device = choose_device(study, options, "")
     trials = {}
     for name in names:
-        trial_fields = factory.make_trial_fields({**factory.baseline, "commit": name})
-        trials[name] = factory.make_trial(trial_fields, study.rules.seeds[0], device.kind).identify()
+        arm_fields = factory.make_arm_fields({**factory.baseline, "commit": name})
+        trials[name] = factory.make_trial(arm_fields, study.rules.seeds[0], device.type).identify()
     ledger = Ledger(options.results)
     if trials:
         print(f"trying {plural(len(trials), 'checkout')} on seed {study.rules.seeds[0]}", flush=True)
-    counts = run_trials(
+    interrupted = run_trials(
         [*trials.values()],
         ledger,
         make_trial_conditions(trials.values(), options, device),
         BudgetSupervisor(budget=budget, retries=options.retry),
     )
-    if counts.interrupted:
+    if interrupted:
         raise KeyboardInterrupt
-    metrics = study.rules.metric_names
     results = ledger.read_results([trial.id for trial in trials.values()])
-    results_in_study = {
-        name: trial.make_result_in_study(results[trial.id], metrics)
+    checked_results = {
+        name: trial.check_judged_metrics(results[trial.id], study.rules.metric_names)
         for name, trial in trials.items()
         if trial.id in results
     }
     return {
-        name: format_reason(result) for name, result in results_in_study.items() if result.status == "failed"
+        name: format_reason(result) for name, result in checked_results.items() if result.status == "failed"
     }
 
 

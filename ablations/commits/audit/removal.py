@@ -10,17 +10,17 @@ from unrolled.ablations.commits.audit.clone import Clone
 from unrolled.ablations.commits.audit.history import Change, History
 from unrolled.ablations.commits.commit_pair import CommitPair, list_base_patterns
 from unrolled.ablations.study.checkouts import make_checkouts
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.file_selection import is_code, match_names
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 TIP = "tip"
 """The name of the tip's arm."""
 FIRST_SINGLES = 8
 """Most later changes that are tried one by one, before all that edit the same files are tried together."""
-MOST_ATTEMPTS = 24
+MOST_COMPANION_SETS = 24
 """Most sets of later changes that are tried with a change that cannot be taken back alone."""
 
 
@@ -75,7 +75,7 @@ class Checkouts:
 
     def _make_trial(self, name: str) -> ProgramTrial:
         factory = self._by_name[name]
-        fields = factory.make_trial_fields({**factory.baseline, "commit": name})
+        fields = factory.make_arm_fields({**factory.baseline, "commit": name})
         trial = factory.make_trial(fields).identify()
         assert isinstance(trial, ProgramTrial)
         return trial
@@ -105,7 +105,7 @@ class Removal:
 
     `companion_sets` are the sets of later changes that may be taken back with it; `companions` is the present
     set. `arm_tree` is the tip without the change and its companions; it is compared with `base_tree`, the tip
-    without the companions alone. Both are None until an attempt succeeds. `reason` says why the first attempt
+    without the companions alone. Both are None until a removal succeeds. `reason` says why the first removal
     failed.
     """
 
@@ -119,7 +119,7 @@ class Removal:
 
     @property
     def trees(self) -> list[Tree]:
-        """Both trees; none until an attempt succeeds."""
+        """Both trees; none until a removal succeeds."""
         return [self.arm_tree, self.base_tree] if self.arm_tree and self.base_tree else []
 
     def take_back(self, builder: "TreeBuilder") -> None:
@@ -146,7 +146,7 @@ class Removal:
             return
 
     def refuse(self, reason: str) -> None:
-        """Note why an attempt failed; the reason of the first one is kept."""
+        """Note why a removal failed; the first reason is kept."""
         self.reason = self.reason or reason
 
 
@@ -204,13 +204,15 @@ def list_removals(history: History) -> list[Removal]:
     """Return a removal for each change, without its trees yet."""
     changes = history.changes
     return [
-        Removal(change, _list_attempts(change, changes[index:], history))
+        Removal(change, _list_companion_sets(change, changes[index:], history))
         for index, change in enumerate(changes, 1)
     ]
 
 
-def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_ATTEMPTS sets of later changes that may be taken back with a change.
+def _list_companion_sets(
+    change: Change, later: Sequence[Change], history: History
+) -> Iterator[tuple[Change, ...]]:
+    """Yield at most MOST_COMPANION_SETS sets of later changes that may be taken back with a change.
 
     The order: no change; each of the first FIRST_SINGLES changes of the same files; all changes of the same
     files; all changes linked by their files; each other change; pairs.
@@ -229,4 +231,4 @@ def _list_attempts(change: Change, later: Sequence[Change], history: History) ->
     # pairs of many changes are too many to list
     pairs = chain(combinations(overlapping, 2), combinations(later, 2))
     sets = chain([()], singles[:first], wholes, singles[first:], pairs)
-    return iter(dict.fromkeys(islice(sets, MOST_ATTEMPTS)))
+    return iter(dict.fromkeys(islice(sets, MOST_COMPANION_SETS)))

@@ -24,7 +24,7 @@ from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.repository import Commit
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.chain_levels import LAMBDA, compute_next_level
 from unrolled.reports.statistics.gain_test import ProposalOutcome
 

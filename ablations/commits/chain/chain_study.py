@@ -13,10 +13,10 @@ from unrolled.ablations.commits.chain.chain_record import CandidateContent
 from unrolled.ablations.commits.chain.code_lines import count_code_lines
 from unrolled.ablations.commits.commit_pair import CommitPair, find_file_place, list_base_patterns
 from unrolled.ablations.study.checkouts import make_checkouts
-from unrolled.ablations.study.errors import name_error_place
 from unrolled.ablations.study.loading import make_study
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.canonical_json import canonical_json
@@ -24,8 +24,8 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, judges_cost
 from unrolled.bench.program.commits.repository import LINK, Commit, Repository
 from unrolled.bench.program.file_selection import match_names
-from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.study_design import StoppingRule
+from unrolled.bench.program.program_trial import ProgramTrial
+from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.statistics.gain_test import CHAIN_LOOKS
 from unrolled.reports.statistics.looks import Looks
 
@@ -165,5 +165,5 @@ def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     another proposal is used again.
     """
     occasion = {"occasion": name} if judges_cost(study.rules.metrics) else {}
-    arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]
+    arms = [replace(arm, seeds=seeds, fields={**arm.fields, **occasion}) for arm in study.arms]
     return replace(study, rules=replace(study.rules, name=name, seeds=seeds), arms=tuple(arms))

@@ -14,7 +14,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.program_files import locate_files
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import find_trial_device
 from unrolled.ablations.training.replay import allow_for_noise, replay_trials

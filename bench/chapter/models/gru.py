@@ -36,8 +36,8 @@ class ResetAfterCell(Cell):
     def copy_weights(self, weights: Mapping[str, Tensor]) -> None:
         """See Cell.copy_weights."""
         for name, weight in weights.items():
-            kind, part = name.split("_")
-            self.get_parameter(f"{part}.{kind}").copy_(weight)
+            parameter, part = name.split("_")
+            self.get_parameter(f"{part}.{parameter}").copy_(weight)
 
 
 class ResetBeforeCell(Cell):
@@ -67,11 +67,11 @@ class ResetBeforeCell(Cell):
 
     def copy_weights(self, weights: Mapping[str, Tensor]) -> None:
         """See Cell.copy_weights. The function differs from nn.GRU's, in what the reset gate scales."""
-        for kind in ("weight", "bias"):
-            self.ih.get_parameter(kind).copy_(weights[f"{kind}_ih"])
-            gates, candidate = torch.split(weights[f"{kind}_hh"], [2 * self.hidden, self.hidden])
-            self.hh.get_parameter(kind).copy_(gates)
-            self.hn.get_parameter(kind).copy_(candidate)
+        for parameter in ("weight", "bias"):
+            self.ih.get_parameter(parameter).copy_(weights[f"{parameter}_ih"])
+            gates, candidate = torch.split(weights[f"{parameter}_hh"], [2 * self.hidden, self.hidden])
+            self.hh.get_parameter(parameter).copy_(gates)
+            self.hn.get_parameter(parameter).copy_(candidate)
 
 
 class BuiltinGRU(BuiltinLM):

@@ -74,9 +74,9 @@ class ChunkCell(Cell):
     def copy_weights(self, weights: Mapping[str, Tensor]) -> None:
         """See Cell.copy_weights."""
         for name, weight in weights.items():
-            kind, part = name.split("_")
+            parameter, part = name.split("_")
             i, f, g, o = weight.chunk(4)
-            self.get_parameter(f"{part}.{kind}").copy_(torch.cat([i, f, o, g]))
+            self.get_parameter(f"{part}.{parameter}").copy_(torch.cat([i, f, o, g]))
 
 
 class BuiltinLSTM(BuiltinLM):

@@ -179,7 +179,7 @@ class StackedCells(nn.Module):
     @torch.no_grad()
     def copy_weights(self, rnn: nn.RNNBase) -> None:
         """Copy the weights of torch's module, layer by layer, into cells from scratch."""
-        names = [f"{kind}_{part}" for kind in ("weight", "bias") for part in ("ih", "hh")]
+        names = [f"{parameter}_{part}" for parameter in ("weight", "bias") for part in ("ih", "hh")]
         for layer, cell in enumerate(self.cells):
             assert isinstance(cell, Cell)
             cell.copy_weights({name: rnn.get_parameter(f"{name}_l{layer}") for name in names})

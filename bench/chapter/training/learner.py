@@ -14,6 +14,7 @@ from fastai.learner import Callback
 from fastai.optimizer import Adam
 from torch import Tensor
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
@@ -21,7 +22,6 @@ from unrolled.bench.chapter.models.spec import find_active_penalties
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.torch_device import Clock
 from unrolled.bench.chapter.training.record import TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 class RecordCallback(Callback):  # type: ignore[misc]

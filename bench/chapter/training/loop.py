@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
@@ -20,7 +21,6 @@ from unrolled.bench.chapter.torch_device import Clock
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.optimizer import SQR_MOM, build_adam, one_cycle
 from unrolled.bench.chapter.training.record import TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
 
 SMOOTH = 0.98  # smoothing of fastai's AvgSmoothLoss
 

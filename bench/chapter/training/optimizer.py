@@ -58,8 +58,8 @@ def build_adam(model: nn.Module, wd: float) -> torch.optim.AdamW:
         {"params": [weight for weight in weights if weight not in undecayed_weights], "weight_decay": wd},
         {"params": [weight for weight in weights if weight in undecayed_weights], "weight_decay": 0.0},
     ]
-    kinds = {(weight.device, weight.dtype) for weight in weights}
-    if len(kinds) == 1 and hasattr(torch, "_fused_adamw_"):
+    placements = {(weight.device, weight.dtype) for weight in weights}
+    if len(placements) == 1 and hasattr(torch, "_fused_adamw_"):
         return FusedAdamW(groups, eps=EPS, fused=True)
     return torch.optim.AdamW(groups, eps=EPS, fused=True)
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.training.record import TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def load_data(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:

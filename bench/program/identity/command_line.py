@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 from pathlib import Path
 
-from unrolled.bench.errors import BadInput
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.template import fill_template
@@ -142,9 +142,8 @@ def _split_shell_words(words: Sequence[str]) -> list[str]:
 def _split_words(words: Sequence[str]) -> Iterator[str]:
     """Yield each word and its parts that may be paths: "--config=a.json" → itself, "a.json", "--config"."""
     for word in words:
-        for piece in dict.fromkeys((word, word.partition("=")[2], *re.split("[=,:@]", word))):
-            if piece and _OUT not in piece:
-                yield piece
+        pieces = dict.fromkeys((word, word.partition("=")[2], *re.split("[=,:@]", word)))
+        yield from (piece for piece in pieces if piece and _OUT not in piece)
 
 
 def _find_files(words: Sequence[str], layout: Layout) -> Iterator[tuple[str, Path]]:
@@ -238,10 +237,10 @@ def _find_lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> di
     locks = [script.with_name(f"{script.name}.lock") for script in scripts]
     if paths := [path for path in locks if path.is_file()]:
         return {os.path.relpath(path, folder): path for path in paths}
-    if patterns:
-        raise BadInput(
-            f"{launcher} chooses the packages, and no file says which: there is no {' or '.join(patterns)}",
-            key="run",
-            cure=f"let {launcher} write it in {folder}, or name a Python by its path in place of {launcher}",
-        )
+    require(
+        not patterns,
+        f"{launcher} chooses the packages, and no file says which: there is no {' or '.join(patterns)}",
+        key="run",
+        cure=f"let {launcher} write it in {folder}, or name a Python by its path in place of {launcher}",
+    )
     return {}

@@ -69,7 +69,7 @@ edit_source = edit_file("source/bench/chapter/training/optimizer.py", b"import",
 
 def remove_source(files: dict[str, bytes]) -> None:
     """Remove a file of the source."""
-    del files["source/bench/chapter/run.py"]
+    del files["source/bench/chapter/chapter_run.py"]
 
 
 def shorten_text(files: dict[str, bytes]) -> None:
@@ -120,7 +120,7 @@ def test_a_changed_number_is_found_by_training_its_trial_again(bundle: Path) -> 
         (add_text, "/more.txt: belongs to no trial"),
         (add_details, "0123456789abcdef.json: belongs to no trial of the plan"),
         (edit_source, "source/: is not what trained lm4 with engine loop"),
-        (remove_source, "source/: lacks bench/chapter/run.py"),
+        (remove_source, "source/: lacks bench/chapter/chapter_run.py"),
     ],
 )
 def test_a_planted_change_is_found_though_its_hashes_fit(bundle: Path, spoil: Spoil, message: str) -> None:

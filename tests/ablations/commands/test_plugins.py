@@ -20,9 +20,9 @@ from unrolled.ablations.cli import main
 from unrolled.ablations.study import loading
 from unrolled.ablations.training import first_batches, run_studies
 from unrolled.bench.chapter import plugins
-from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.chapter.first_batch import check_first_batch
 from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.trial import ChapterTrial
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -128,7 +128,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, restore_registries, kind: 
         trial = ChapterTrial(
             model=model, seed=0, options=options, corpus="text.txt", window=8, batch=4, target=target
         )
-        assert train_first_batch(trial).done
+        assert check_first_batch(trial).done
 
 
 def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:

@@ -20,7 +20,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.training import first_trials
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import COST_KINDS, Metric
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import Result
 

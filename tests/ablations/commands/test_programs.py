@@ -18,10 +18,10 @@ from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.program_files import locate_files
-from unrolled.ablations.study.program import ProgramFactory
+from unrolled.ablations.study.program_factory import ProgramFactory
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.trial_frame import make_trial_record
 

@@ -14,7 +14,7 @@ from unrolled.ablations.commands.report import report
 from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
-from unrolled.bench.chapter.mlflow_metrics import CHAPTER_MLFLOW
+from unrolled.bench.chapter.chapter_mlflow import CHAPTER_MLFLOW
 from unrolled.reports.page.summary import find_page, read_summary
 
 KILLED = """

@@ -16,7 +16,7 @@ from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study import loading
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.formats import format_markdown_cell
 from unrolled.reports.page.exports import write_comparison_markdown

@@ -12,9 +12,9 @@ from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
-from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, make_failed_result
 
 

@@ -20,12 +20,12 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import make_batches, tokenize_corpus
 from unrolled.bench.chapter.costs import check_length
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.page.summary import find_page, read_summary
 

@@ -28,8 +28,8 @@ from unrolled.ablations.training.replay import (
 )
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.study_design import StudyRules
+from unrolled.bench.program.program_trial import ProgramTrial
+from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.trial import Result
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow_in_module")
@@ -194,7 +194,7 @@ def test_the_step_and_tensor_where_the_last_bit_differs_are_named(
 ) -> None:
     import torch
 
-    from unrolled.bench.chapter.run import run_trial
+    from unrolled.bench.chapter.chapter_run import run_trial
     from unrolled.bench.chapter.training.record import TrainingRecord
 
     result = list_results(folder, "done")[0]

@@ -14,7 +14,7 @@ from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_trial_runs
 from unrolled.ablations.plans import plan_store
-from unrolled.bench.chapter.trial import make_chapter_trial
+from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.metric import Metric
 
 set_environment()  # before anything imports mlflow

@@ -15,7 +15,7 @@ from tests.helpers.processes import wait_for
 from tests.helpers.stub_results import build_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.ui import make_ui_command
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result
 
 set_environment()  # before anything imports mlflow

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.stub_results import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, mlflow_runs
-from unrolled.bench.chapter.mlflow_metrics import CHAPTER_MLFLOW
+from unrolled.bench.chapter.chapter_mlflow import CHAPTER_MLFLOW
 
 
 @pytest.fixture

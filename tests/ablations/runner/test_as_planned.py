@@ -13,12 +13,13 @@ from torch import nn
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.stub_trials import run_in_process
 from tests.helpers.supervisor import make_supervisor
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter import plugins
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 
-WORK = "unrolled.bench.chapter.run:run_trial"
+WORK = "unrolled.bench.chapter.chapter_run:run_trial"
 WARM = "unrolled.bench.chapter.warm_up"
 PROJECT = Path(__file__).parents[3]
 CELL = """
@@ -67,7 +68,7 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it(
         )
     assert list(ledger.read_results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(original)
-    assert run_trials(trials, ledger, TrialConditions(preload=[WARM])) == Counts(
+    assert run_and_count(trials, ledger, TrialConditions(preload=[WARM])) == Counts(
         measured_count=2, stored_count=1
     )
     assert (
@@ -90,7 +91,7 @@ from unrolled.ablations.runner.child import ProcessConditions
 from unrolled.ablations.runner.process import run_in_process
 from unrolled.bench import chapter
 from unrolled.bench.errors import BadInput
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 
 def train(trial):
     conditions = ProcessConditions(preload=["unrolled.bench.chapter.warm_up"])

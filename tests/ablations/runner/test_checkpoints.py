@@ -12,12 +12,13 @@ import torch
 
 from tests.helpers import stub_trials
 from tests.helpers.processes import helpers_path, wait_for
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.record import Epoch, TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.differences import list_differences, select_reproducible_values
 
 WARM = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
@@ -26,7 +27,7 @@ import sys
 from pathlib import Path
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
 warm = ("unrolled.bench.chapter.warm_up",)
 work = "tests.helpers.trial_work:halt_at_checkpoint"
@@ -66,7 +67,7 @@ def check_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None
     """Check that a killed driver's trial resumes to an undisturbed one's bits and leaves no checkpoint."""
     reference = Ledger(folder / "undisturbed")
     for target in (reference, ledger):
-        assert run_trials([trial], target, WARM) == Counts(measured_count=1)
+        assert run_and_count([trial], target, WARM) == Counts(measured_count=1)
     expected = reference.read_result(trial.id)
     result = ledger.read_result(trial.id)
     assert expected is not None and result is not None

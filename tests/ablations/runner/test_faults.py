@@ -9,10 +9,11 @@ import pytest
 
 from tests.helpers.processes import is_alive
 from tests.helpers.stub_trials import WORK, make_trial, read_results, run_in_process, serialize_result, steady
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
@@ -56,7 +57,7 @@ def test_a_fault_is_one_failed_trial_with_its_reason(tmp_path: Path) -> None:
     # Two limits: one that comes soon, and one that no machine is too busy to keep for what does end.
     for group, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
         limits = Limits(time_limit=seconds, memory_bytes=512 * MIB)
-        tally = run_trials(
+        tally = run_and_count(
             [member for pair in group for member in pair],
             ledger,
             TrialConditions(run_import=WORK, workers=4, limits=limits),
@@ -72,7 +73,7 @@ def test_a_fault_is_one_failed_trial_with_its_reason(tmp_path: Path) -> None:
     assert [serialize_result(results[member.id]) for member in healthy] == [
         serialize_result(steady(member)) for member in healthy
     ]
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
+    assert run_and_count(trials, ledger, TrialConditions(run_import=WORK)) == Counts(
         stored_count=2 * len(FAULTS)
     ), "nothing is tried for ever"
 

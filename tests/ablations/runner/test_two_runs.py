@@ -10,8 +10,9 @@ import pytest
 
 from tests.helpers.stub_trials import WORK, make_trial
 from tests.helpers.supervisor import make_supervisor
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.bench.trial import Result
 
 
@@ -35,7 +36,7 @@ def test_trials_that_two_runs_share_are_trained_once(
     conditions = TrialConditions(run_import=WORK, workers=2)
 
     def run() -> Counts:
-        return run_trials(trials, ledger, conditions, supervisor)
+        return run_and_count(trials, ledger, conditions, supervisor)
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(run)
@@ -59,8 +60,8 @@ def test_trials_that_two_runs_share_are_trained_once(
 def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, foreign_lock: Path) -> None:
     calls = count()
     supervisor = make_supervisor(is_wanted=lambda _: next(calls) < 2)
-    tally = run_trials([make_trial()], ledger, TrialConditions(run_import=WORK), supervisor)
-    assert tally == Counts(left_count=1)
+    conditions = TrialConditions(run_import=WORK)
+    assert run_and_count([make_trial()], ledger, conditions, supervisor) == Counts(left_count=1)
 
 
 @pytest.mark.usefixtures("foreign_lock")

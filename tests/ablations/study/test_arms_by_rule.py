@@ -9,16 +9,16 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.options import parse_set
-from unrolled.ablations.study.chapter import (
+from unrolled.ablations.study.chapter_factory import (
     DEFAULTS,
     FACTORS,
     describe_setting,
     inherit_settings,
-    make_trial_fields,
+    make_arm_fields,
 )
 from unrolled.ablations.study.study import Arm, Study
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
 from unrolled.bench.trial import PLANNED_FIELDS
 
 FACTOR_NAMES = ["tying", "dropout", "ar", "tar"]
@@ -43,7 +43,7 @@ def read_changes(study: Study) -> dict[str, dict[str, object]]:
 
 def read_levels(arm: Arm, *keys: str) -> tuple[Any, ...]:
     """Return the levels of an arm's settings."""
-    return tuple({**arm.trial_fields, **arm.trial_fields["options"]}[key] for key in keys)
+    return tuple({**arm.fields, **arm.fields["options"]}[key] for key in keys)
 
 
 def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(make_study: MakeStudy) -> None:
@@ -72,14 +72,14 @@ def test_add_one_puts_each_factor_to_what_lmmodel7_does(make_study: MakeStudy) -
 def test_add_one_to_another_base_brings_the_base_as_an_arm(make_study: MakeStudy) -> None:
     arms = make_study('add_one = { base = { model = "lm6" }, factors = ["ar"] }').arms
     assert [arm.name for arm in arms] == ["LMModel7", "LMModel6", "LMModel6 + AR"]
-    assert arms[2].trial_fields == {**arms[1].trial_fields, "alpha": 2.0}
-    assert arms[1].trial_fields == make_trial_fields({"model": "lm6"})
+    assert arms[2].fields == {**arms[1].fields, "alpha": 2.0}
+    assert arms[1].fields == make_arm_fields({"model": "lm6"})
 
 
 def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:
     on = {factor.key: factor.on for factor in FACTORS.values()}
-    assert make_trial_fields({"model": "lm6", **on}) == {
-        **make_trial_fields({"model": "lm7"}),
+    assert make_arm_fields({"model": "lm6", **on}) == {
+        **make_arm_fields({"model": "lm7"}),
         "model": "lm6",
     }
 
@@ -152,7 +152,7 @@ def test_every_setting_and_every_string_option_is_declared() -> None:
 
 
 def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None:
-    arm = make_trial_fields(inherit_settings({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
+    arm = make_arm_fields(inherit_settings({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
     assert arm["batch"] == 32  # given in the baseline, and kept
     assert (arm["lr"], arm["wd"], arm["alpha"]) == (3e-3, 0.01, 0.0)  # LMModel4's, not LMModel7's
     assert arm["options"] == {"hidden": 64}  # it has no dropout to inherit
@@ -160,15 +160,15 @@ def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None
 
 @pytest.mark.parametrize("detach_every", [1, 2, 4, 8, 16, 32, 64, 160])
 def test_a_detach_every_divides_the_window_or_is_a_multiple_of_it(detach_every: int) -> None:
-    assert make_trial_fields({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
-    assert make_trial_fields({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
+    assert make_arm_fields({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
+    assert make_arm_fields({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
 
 
 @pytest.mark.parametrize("settings", [{"reset": "batch"}, {"order": "shuffled"}, {"order": "sequential"}])
 def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(settings: dict[str, str]) -> None:
-    assert make_trial_fields({"model": "lm6", "detach_every": 8, **settings})["detach_every"] == 8
+    assert make_arm_fields({"model": "lm6", "detach_every": 8, **settings})["detach_every"] == 8
     with raises_bad_input("window (16)", key="detach_every = 32"):
-        make_trial_fields({"model": "lm6", "detach_every": 32, **settings})
+        make_arm_fields({"model": "lm6", "detach_every": 32, **settings})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.options import parse_set
 from unrolled.ablations.study import loading
-from unrolled.ablations.study.chapter import DEFAULTS, make_trial_fields
+from unrolled.ablations.study.chapter_factory import DEFAULTS, make_arm_fields
 from unrolled.ablations.study.loading import declare_study, load_study, override_study
 from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.bench.chapter.models.registry import ZOO
@@ -222,7 +222,7 @@ def test_a_setting_of_wrong_type_or_range_is_refused_by_name(key: str) -> None:
         values.remove("zzz")
     for value in (*values, *([EDGES[key]] if key in EDGES else [])):
         with pytest.raises(BadInput) as excinfo:
-            make_trial_fields({"model": model, key: value})
+            make_arm_fields({"model": model, key: value})
         assert re.match(rf"{key}(\.\d+)? = ", excinfo.value.key)
 
 
@@ -231,7 +231,7 @@ def test_a_setting_of_wrong_type_or_range_is_refused_by_name(key: str) -> None:
 )
 def test_a_model_that_is_not_a_name_is_refused(model: object, text: str) -> None:
     with raises_bad_input(key=f"model = {text}"):
-        make_trial_fields({"model": model})
+        make_arm_fields({"model": model})
 
 
 @pytest.mark.parametrize(

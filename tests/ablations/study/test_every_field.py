@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.ablations.study.chapter import DEFAULTS
+from unrolled.ablations.study.chapter_factory import DEFAULTS
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile
 from unrolled.bench.chapter.models.registry import find_model

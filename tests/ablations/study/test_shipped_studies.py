@@ -17,9 +17,9 @@ from unrolled.ablations.plans.planning import make_plan
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.costs import estimate_seconds, estimate_token_microseconds
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.looks import Looks
@@ -66,14 +66,14 @@ def test_a_shipped_study_is_expected_to_take_half_an_hour(name: str) -> None:
         assert prediction.decided > 0.85
         seeds += prediction.seeds / 2
     sides = {*contrasts, *contrasts.values()}
-    trials = [ChapterTrial(seed=0, **arm.trial_fields) for arm in study.arms if arm.name in sides]
+    trials = [ChapterTrial(seed=0, **arm.fields) for arm in study.arms if arm.name in sides]
     assert seeds * sum(map(estimate_seconds, trials)) <= 2 * 33 * 60
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load_study(name).file.design.within])
 def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
     study = load_study(name)
-    arms = {arm.name: ChapterTrial(seed=0, **arm.trial_fields).flat_settings() for arm in study.arms}
+    arms = {arm.name: ChapterTrial(seed=0, **arm.fields).flat_settings() for arm in study.arms}
     for arm, base in study.contrasts.items():
         changed_keys = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
         assert len(changed_keys) == 1 and changed_keys[0] not in study.file.design.within
@@ -91,7 +91,7 @@ def test_the_document_s_studies_compare_models_at_rates_tried_on_other_seeds(
     rates = studies["rates"]
     best = studies["best-rates"]
     first_pairs, second_pairs = (
-        {(arm.trial_fields["model"], arm.trial_fields["lr"]) for arm in study.arms} for study in (rates, best)
+        {(arm.fields["model"], arm.fields["lr"]) for arm in study.arms} for study in (rates, best)
     )
     assert second_pairs <= first_pairs
     assert len(first_pairs) == 8
@@ -106,9 +106,7 @@ def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
 
 def test_models_has_every_model_with_its_chapter_s_settings() -> None:
     study = load_study("models")
-    arms = [
-        ChapterTrial(seed=0, **arm.trial_fields).flat_settings() for arm in study.arms if not arm.seed_offset
-    ]
+    arms = [ChapterTrial(seed=0, **arm.fields).flat_settings() for arm in study.arms if not arm.seed_offset]
     models = set()
     for arm in arms:
         spec = ZOO[str(arm["model"])]
@@ -131,12 +129,12 @@ def test_context_asks_for_as_many_words_from_one_as_from_five() -> None:
     arms = {arm.name: arm for arm in load_study("context").arms if not arm.seed_offset}
     sizes = {}
     for name, arm in arms.items():
-        trial = ChapterTrial(seed=0, **arm.trial_fields)
+        trial = ChapterTrial(seed=0, **arm.fields)
         train, valid = corpus.make_batches(trial, corpus.load_corpus(trial))
         sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.window_order)
         if arm.against and trial.model != "lm2":
             assert (trial.window, trial.options["context"]) == (train.all_inputs.shape[1],) * 2
-            assert arms[arm.against].trial_fields["window"] == trial.window
+            assert arms[arm.against].fields["window"] == trial.window
     networks = {name for name in arms if not name.startswith("counts")}
     assert len(networks) == 5 and len({sizes[name] for name in networks}) == 1
     assert {valid for _, valid in sizes.values()} == {sizes["2 words"][1]}
@@ -149,7 +147,7 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
     output = capsys.readouterr().out
     assert "AWD-LSTM " in output and "sayings" not in output  # a path is no part of an arm's name
     study = override_study(load_study("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
-    assert {arm.trial_fields["corpus"] for arm in study.arms} == {str(sayings)}
+    assert {arm.fields["corpus"] for arm in study.arms} == {str(sayings)}
     assert len({trial.data for trial in make_plan(study, "")[1]}) == 1
 
 

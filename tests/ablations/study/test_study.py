@@ -8,12 +8,12 @@ import pytest
 
 from tests.helpers.bad_input import raises_bad_input
 from unrolled.ablations.plans.planning import make_plan
-from unrolled.ablations.study.chapter import make_trial_fields
+from unrolled.ablations.study.chapter_factory import make_arm_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study import Study
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.costs import estimate_seconds
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_columns import AA_NAME
 
@@ -75,10 +75,10 @@ def test_a_study_is_what_its_file_says(study: Study, tmp_path: Path) -> None:
     calm = study.arms[2]
     assert (calm.question, calm.note, calm.exploratory) == ("And AR?", "As in the book.", True)
     assert calm.changes == {"alpha": 2.0}
-    assert calm.trial_fields == {**study.baseline.trial_fields, "alpha": 2.0}
+    assert calm.fields == {**study.baseline.fields, "alpha": 2.0}
     aa_arm = study.arms[3]
-    assert (aa_arm.trial_fields, aa_arm.changes, aa_arm.seed_offset) == (
-        study.baseline.trial_fields,
+    assert (aa_arm.fields, aa_arm.changes, aa_arm.seed_offset) == (
+        study.baseline.fields,
         {},
         1000,
     )
@@ -96,7 +96,7 @@ def test_a_small_file_is_enough(load_text: Callable[[str], Study]) -> None:
     study = load_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
     assert study.rules.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
     assert (study.rules.seeds, study.rules.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
-    assert [arm.trial_fields for arm in study.arms] == [make_trial_fields({"model": "lm6"})]
+    assert [arm.fields for arm in study.arms] == [make_arm_fields({"model": "lm6"})]
 
 
 def test_trials_come_seed_by_seed_and_once_each(study: Study) -> None:
@@ -154,10 +154,10 @@ def test_the_plan_s_hash_is_of_what_is_meant(study: Study, edit_text: Edit, old:
 
 def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(study: Study) -> None:
     override = override_study(study, sets=[("epochs", [5]), ("hidden", [32])])
-    assert {arm.trial_fields["epochs"] for arm in override.arms} == {5}
-    assert {arm.trial_fields["options"]["hidden"] for arm in override.arms} == {32}
+    assert {arm.fields["epochs"] for arm in override.arms} == {5}
+    assert {arm.fields["options"]["hidden"] for arm in override.arms} == {32}
     assert override.baseline.name == "LMModel6, 5 epochs, hidden 32"
-    assert study.baseline.trial_fields["epochs"] == 2
+    assert study.baseline.fields["epochs"] == 2
 
 
 def test_several_values_are_arms_one_at_a_time(study: Study) -> None:
@@ -174,13 +174,13 @@ def test_another_model_from_the_command_line_drops_what_it_does_not_have(study: 
     with raises_bad_input("'dropout'"):  # of add_one
         override_study(single_layer, sets=[("model", ["lm4"])])
     gru = override_study(single_layer, sets=[("model", ["gru"])])
-    assert gru.baseline.trial_fields == make_trial_fields({"model": "gru", "epochs": 2, "layers": 1})
+    assert gru.baseline.fields == make_arm_fields({"model": "gru", "epochs": 2, "layers": 1})
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
     sets = [("window", [10]), ("detach_every", [5])]
     settings, reverse = (
-        override_study(load_study("awd"), sets=order).baseline.trial_fields for order in (sets, sets[::-1])
+        override_study(load_study("awd"), sets=order).baseline.fields for order in (sets, sets[::-1])
     )
     assert settings == reverse and (settings["window"], settings["detach_every"]) == (10, 5)
 
@@ -190,7 +190,7 @@ def test_settings_that_need_each_other_may_come_in_any_order() -> None:
 
 def predict_seconds(**settings: object) -> float:
     """Return the expected seconds of a trial with these settings."""
-    return estimate_seconds(ChapterTrial(seed=0, **make_trial_fields({"model": "lm6", **settings})))
+    return estimate_seconds(ChapterTrial(seed=0, **make_arm_fields({"model": "lm6", **settings})))
 
 
 @pytest.mark.parametrize("model", ZOO)
@@ -296,7 +296,7 @@ def test_a_whole_number_is_the_same_with_and_without_decimals(
         '[program]\nrun = "train --lr {lr} --seed {seed}"\n'
         "[baseline]\nlr = 1\n[design.one_at_a_time]\nlr = [0.5, 1.0, 2.0]\n"
     )
-    assert [repr(arm.trial_fields["settings"]["lr"]) for arm in study.arms] == ["1", "0.5", "2"]
+    assert [repr(arm.fields["settings"]["lr"]) for arm in study.arms] == ["1", "0.5", "2"]
 
 
 def test_against_names_the_arm_that_an_equal_one_became(edit_text: Edit) -> None:

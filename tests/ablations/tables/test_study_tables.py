@@ -19,8 +19,8 @@ from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.table_comparison import compare_sources
-from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, make_failed_result

@@ -58,7 +58,7 @@ def choose_device(name: str, requested: str = "auto", stored: str = "", **flags)
 def test_the_chapter_trains_on_the_cpu_and_counts_unused_gpus(nvml: Machine, gpus: int) -> None:
     nvml.has(gpus)
     default = choose_device("toggles")
-    assert default.kind == "cpu"
+    assert default.type == "cpu"
     assert (f"{gpus} GPU" in str(default)) is ("not used" in str(default)) is bool(gpus)
     assert str(default).count("\n") == 0
 
@@ -66,7 +66,7 @@ def test_the_chapter_trains_on_the_cpu_and_counts_unused_gpus(nvml: Machine, gpu
 @pytest.mark.parametrize(("gpus", "kind"), [(0, "cpu"), (1, "cuda")])
 def test_a_program_gets_the_gpus_that_are_visible(nvml: Machine, gpus: int, kind: str) -> None:
     nvml.has(gpus)
-    assert choose_device("program").kind == kind
+    assert choose_device("program").type == kind
 
 
 @pytest.mark.parametrize("name", ["toggles", "program"])
@@ -84,7 +84,7 @@ def test_a_device_is_the_one_asked_for_or_the_stored_plans(
     nvml: Machine, name: str, requested: str, stored: str, kind: str
 ) -> None:
     nvml.has(1)
-    assert choose_device(name, requested, stored).kind == kind
+    assert choose_device(name, requested, stored).type == kind
 
 
 @pytest.mark.parametrize("name", ["toggles", "program"])
@@ -95,7 +95,7 @@ def test_on_a_cluster_the_driver_needs_no_gpu_and_asks_for_none(
     nvml: Machine, name: str, requested: str, stored: str, kind: str
 ) -> None:
     choice = choose_device(name, requested, stored, cluster=CLUSTER)
-    assert choice.kind == kind and choice.hides_gpus
+    assert choice.type == kind and choice.hides_gpus
 
 
 def test_gpus_are_hidden_from_a_program_whose_device_is_the_cpu(nvml: Machine) -> None:
@@ -136,7 +136,7 @@ def test_a_gpu_trains_one_trial_unless_more_are_asked_for(
     nvml.has(gpus)
     study = make_study("program", gpus=gpus_per_trial)
     choice = device.choose_device(study, PlanOptions(workers=workers), "")
-    assert (choice.kind, choice.slots, len(choice.gpus)) == ("cuda", places, gpus)
+    assert (choice.type, choice.slots, len(choice.gpus)) == ("cuda", places, gpus)
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
@@ -147,14 +147,14 @@ def test_more_gpus_a_trial_than_are_visible_are_refused(nvml: Machine, gpus: int
         device.choose_device(study, PlanOptions(), "")
     assert excinfo.value.place == "device cuda"
     assert "--device cpu" in excinfo.value.cure
-    assert device.choose_device(study, PlanOptions(device="cpu"), "").kind == "cpu"
+    assert device.choose_device(study, PlanOptions(device="cpu"), "").type == "cpu"
 
 
 def test_gpus_unused_by_a_stored_plan_on_the_cpu_are_told_of(nvml: Machine) -> None:
     nvml.has(2)
     for stored, gpus, has_line in (("cpu", 2, True), ("cpu", 1, False), ("cuda", 2, False)):
         choice = device.choose_device(make_study("program", gpus=gpus), PlanOptions(), stored)
-        assert (choice.kind, "`gpus`" in str(choice)) == (stored, has_line)
+        assert (choice.type, "`gpus`" in str(choice)) == (stored, has_line)
 
 
 def test_gpus_count_in_the_identity_of_a_trial_that_gets_several(nvml: Machine) -> None:

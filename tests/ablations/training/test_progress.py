@@ -24,7 +24,7 @@ from tests.helpers.stub_results import build_plan, make_result
 from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.ablations.training.terminal_table import print_arms
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.words.doubts import list_warnings
 

@@ -29,7 +29,7 @@ from unrolled.ablations.training import first_batches
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.page.exports import write_trials_csv
 from unrolled.reports.words.caveats import describe_trials

@@ -10,10 +10,10 @@ from fastai.text.models.core import LinearDecoder
 from torch import Tensor, nn
 
 from tests.helpers.zoo import engines
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.awd import AwdLM
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.trial import ChapterTrial
 
 VOCAB = 11
 QUIET = {"embed_p": 0.0, "input_p": 0.0, "weight_p": 0.0, "hidden_p": 0.0, "output_p": 0.0}

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.training import train
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_the_target_of_every_word_of_a_window_is_the_next(numbers: Corpus) -> None:

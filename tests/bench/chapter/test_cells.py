@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.gru import ResetAfterCell, ResetBeforeCell
 from unrolled.bench.chapter.models.lstm import ChunkCell, GatesCell
 from unrolled.bench.chapter.models.recurrent import StackedCells
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial
 
 INPUTS = 5
 HIDDEN = 7

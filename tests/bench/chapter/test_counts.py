@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Corpus, make_batches
 from unrolled.bench.chapter.models.counts import MostCommonToken, NGram
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.differences import select_reproducible_values as numbers_of
 
 #                    0  1  2  3  4  5  6  7

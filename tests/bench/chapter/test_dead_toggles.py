@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from unrolled.bench.chapter import witnesses
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import ModelSpec
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses import witness_tables
 from unrolled.bench.trial import Result
 
 AWD = {"lr": 0.2, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.1)}
@@ -173,7 +173,11 @@ def test_every_setting_and_option_has_a_witness_or_a_reason() -> None:
     settings = {f.name for f in fields(ChapterTrial)}
     options = {key for spec in ZOO.values() for key in spec.options}
     of_counts = {"context"}
-    tables = {**witnesses.DATA_WITNESSES, **witnesses.TRAINING_WITNESSES, **witnesses.MODEL_WITNESSES}
+    tables = {
+        **witness_tables.DATA_WITNESSES,
+        **witness_tables.TRAINING_WITNESSES,
+        **witness_tables.MODEL_WITNESSES,
+    }
     assert set(tables) | of_counts == (settings | options) - set(UNWITNESSED)
     assert set(UNWITNESSED) <= settings
     assert set(LEVELS) == set(tables) | of_counts, "a setting that no test breaks on purpose"

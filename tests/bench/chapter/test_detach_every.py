@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from tests.helpers.zoo import engines
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.diagnostics import measure_gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel, detach_state
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.record import find_first_difference
-from unrolled.bench.chapter.trial import ChapterTrial
 
 WINDOW = 4
 COUNT = 6

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(

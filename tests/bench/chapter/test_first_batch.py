@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tests.helpers.bad_input import raises_bad_input
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches
-from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.first_batch import check_first_batch
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
-from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_a_model_that_takes_another_number_of_threads_is_refused(
@@ -21,7 +21,7 @@ def test_a_model_that_takes_another_number_of_threads_is_refused(
 ) -> None:
     forward = "def forward(self, x, h=None):\n"
     load_plug_in("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
-    for run in (train_first_batch, run_trial):
+    for run in (check_first_batch, run_trial):
         torch.set_num_threads(1)
         with raises_bad_input("threads", "from 1 to 2"):
             run(make_small_trial("mine"))
@@ -38,7 +38,7 @@ def test_the_first_batch_is_one_that_a_trial_draws(
         return train_model(trial, model, batches, valid)
 
     monkeypatch.setattr(train, "train_model", train_and_record)
-    train_first_batch(make_small_trial(order="shuffled"))
+    check_first_batch(make_small_trial(order="shuffled"))
     (batches,) = batches_by_call
     assert len(batches) == 1
     assert batches.generator is not None, "in the order of the seed"
@@ -52,16 +52,16 @@ def test_weights_that_no_memory_holds_are_counted_and_not_built(
 ) -> None:
     monkeypatch.setattr(train, "build_model", lambda *_: pytest.fail("it was built"))
     with raises_bad_input("MiB"):
-        train_first_batch(make_small_trial("awd", options=options))
+        check_first_batch(make_small_trial("awd", options=options))
 
 
 def test_a_window_that_does_not_fit_model_or_text_is_refused(
     make_small_trial: Callable[..., ChapterTrial],
 ) -> None:
     with raises_bad_input("window = 3", key="model 'lm1'"):
-        train_first_batch(make_small_trial("lm1", window=3, detach_every=1))
+        check_first_batch(make_small_trial("lm1", window=3, detach_every=1))
     with raises_bad_input("window = 3000"):
-        train_first_batch(make_small_trial(window=3000))
+        check_first_batch(make_small_trial(window=3000))
 
 
 UNROLL = "\n    def unroll(self, tokens, state):\n"
@@ -153,7 +153,7 @@ def test_a_mistake_is_refused_with_its_line_and_name(
         model, name, strength = ("lm6", "'small'", {"small": 0.5})
     trial = make_small_trial(model, options={**ZOO[model].options, "hidden": 8, **strength})
     with raises_bad_input(named, place=f"my.py{line}") as excinfo:
-        train_first_batch(trial)
+        check_first_batch(trial)
     assert name in excinfo.value.key
 
 
@@ -164,14 +164,14 @@ def test_no_model_of_the_zoo_is_refused(make_small_trial: Callable[..., ChapterT
     window = {"window": 3} if spec.settings.get("window") == 3 else {}
     for options in ({}, sizes):
         torch.manual_seed(1)
-        train_first_batch(make_small_trial(name, options={**spec.options, **options}, **window))
+        check_first_batch(make_small_trial(name, options={**spec.options, **options}, **window))
 
 
 def test_a_cell_that_keeps_no_state_is_not_refused(
     load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     load_plug_in("cell", RETURN, "        return torch.tanh(self.mix(torch.cat([x, x], 1))), None\n")
-    train_first_batch(make_small_trial("mine"))
+    check_first_batch(make_small_trial("mine"))
 
 
 def test_a_last_layer_that_begins_at_zero_hides_no_effect(
@@ -179,4 +179,4 @@ def test_a_last_layer_that_begins_at_zero_hides_no_effect(
 ) -> None:
     zeros = "        nn.init.zeros_(self.h_o.weight)\n"
     load_plug_in("model", UNROLL, f"{zeros}{UNROLL}")
-    train_first_batch(make_small_trial("mine"))
+    check_first_batch(make_small_trial("mine"))

@@ -8,12 +8,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.helpers.zoo import NEURAL
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.metrics import count_forward_flops, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial
 
 VOCAB = 9
 ROWS = 8

@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Corpus, make_batches, tokenize_corpus
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, generate_human_numbers
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.text import (
+    HUMAN_NUMBERS,
+    HUMAN_NUMBERS_SHA256,
+    generate_human_numbers,
+    hash_corpus,
+)
 
 SHA256 = (
     "194a5defcc1e77a1697d94422744f1b8552ddf5ad7f31e9c84cc1956014c16bf",
@@ -20,7 +25,7 @@ def test_the_two_files_are_fastais_to_the_byte() -> None:
     parts = [text.encode() for text in generate_human_numbers()]
     assert [len(part) for part in parts] == [280_599, 74_884]
     assert tuple(hashlib.sha256(part).hexdigest() for part in parts) == SHA256
-    assert hashlib.sha256(b"".join(parts)).hexdigest() == data_hash(HUMAN_NUMBERS) == HUMAN_NUMBERS_SHA256
+    assert hashlib.sha256(b"".join(parts)).hexdigest() == hash_corpus(HUMAN_NUMBERS) == HUMAN_NUMBERS_SHA256
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

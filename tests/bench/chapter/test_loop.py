@@ -12,6 +12,7 @@ from torch import nn
 
 from tests.helpers.zoo import NEURAL
 from unrolled.bench.chapter import corpus, torch_device
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
@@ -19,7 +20,6 @@ from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.training import learner, loop, optimizer
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
 
 CPU = torch.device("cpu")
 TWINS = ("lm2", "lstm-gates", "lstm-chunk", "gru-before")  # like LMModel1 and gru-after to an engine

@@ -12,15 +12,15 @@ from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.new_process import forget_read_files
 from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import costs, plugins
-from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.chapter.first_batch import check_first_batch
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.regularization import compute_penalties
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.identity import read_package_version
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
@@ -58,7 +58,7 @@ def test_ten_lines_are_a_model_that_learns(
 ) -> None:
     load_plug_in(kind)
     trial = make_small_trial("mine", engine=engine, epochs=3, options={"hidden": 8})
-    train_first_batch(trial)
+    check_first_batch(trial)
     result = run_trial(trial)
     assert result.done
     assert all(w["ok"] for w in result.witnesses.values())
@@ -88,7 +88,7 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
     trial = make_small_trial("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
     assert [cell.sharp for cell in build_model(trial, 9).rnn.cells] == [3.0, 3.0]
-    assert train_first_batch(trial).done
+    assert check_first_batch(trial).done
 
 
 # Mistakes that are found when a file is loaded
@@ -153,7 +153,7 @@ def test_a_plug_in_may_call_options_of_its_own_like_sizes(
     load_plug_in("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
     trial = make_small_trial("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
     assert costs.estimate_seconds(trial) > 0
-    assert train_first_batch(trial).done
+    assert check_first_batch(trial).done
 
 
 @pytest.mark.parametrize("kind", ["cell", "regularizer"])

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.ablations.study.chapter import OPTIONS
+from unrolled.ablations.study.chapter_factory import OPTIONS
+from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.trial import make_chapter_trial
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
@@ -52,7 +52,7 @@ LIGHT = """
 import sys
 from unrolled.bench import devices, identity, trial
 from unrolled.bench.chapter import text
-from unrolled.bench.chapter.trial import make_chapter_trial
+from unrolled.bench.chapter.chapter_trial import make_chapter_trial
 from unrolled.bench.chapter.models import registry
 text.read_corpus_text("human-numbers")
 print({"torch", "fastai"} & {*sys.modules})

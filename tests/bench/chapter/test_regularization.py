@@ -12,6 +12,7 @@ from fastai.callback.rnn import RNNRegularizer
 from fastai.text.models import awdlstm as fastai
 from torch import Tensor, nn
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.regularization import (
     Dropout,
@@ -20,7 +21,6 @@ from unrolled.bench.chapter.regularization import (
     WeightDropout,
     compute_penalties,
 )
-from unrolled.bench.chapter.trial import ChapterTrial
 
 P = 0.4
 

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.zoo import engines
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, load_corpus, make_batches
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop, train
 from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
 
 TrainedTrial = tuple[Result, LanguageModel, Batches, TrainingRecord]
@@ -204,7 +204,7 @@ def test_the_continuation_has_the_likeliest_words_and_changes_no_fingerprint(
         assert data.vocab[text[-1]] == word
     assert len(text) == end_of_passage + 30
     random = torch.get_rng_state()
-    monkeypatch.setattr("unrolled.bench.chapter.run._continue_passage", lambda *_: [])
+    monkeypatch.setattr("unrolled.bench.chapter.chapter_run._continue_passage", lambda *_: [])
     plain_result = run_trial(trial)
     assert torch.equal(torch.get_rng_state(), random)
     assert (plain_result.fingerprints, plain_result.trace) == (result.fingerprints, result.trace)

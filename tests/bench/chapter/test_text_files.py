@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import UNKNOWN, load_corpus, make_batches, tokenize_corpus
 from unrolled.bench.chapter.text import read_corpus_text
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 
 

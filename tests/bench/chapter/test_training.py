@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.helpers.zoo import engines
-from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.training.record import Trace, find_first_difference
 from unrolled.bench.chapter.training.train import build_model, load_data, train_model
-from unrolled.bench.chapter.trial import ChapterTrial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
 CPU = torch.device("cpu")

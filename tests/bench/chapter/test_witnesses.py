@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from tests.helpers.zoo import NEURAL, engines
-from unrolled.bench.chapter import run
+from unrolled.bench.chapter import chapter_run
+from unrolled.bench.chapter.chapter_run import run_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.diagnostics import fingerprint_tensors
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.regularization import Dropout
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
-from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses import collect_witnesses
-from unrolled.bench.chapter.witnesses.types import WitnessInput
+from unrolled.bench.chapter.witnesses.witness import WitnessInput
+from unrolled.bench.chapter.witnesses.witness_tables import collect_witnesses
 
 
 def make_lm7_trial(make_small_trial: Callable[..., ChapterTrial]) -> ChapterTrial:
@@ -97,7 +97,7 @@ def test_witnesses_leave_the_random_numbers_alone(
         states.append(torch.random.get_rng_state())
         return witnesses
 
-    monkeypatch.setattr(run, "collect_witnesses", collect_and_record)
+    monkeypatch.setattr(chapter_run, "collect_witnesses", collect_and_record)
     assert run_trial(make_lm7_trial(make_small_trial)).witnesses["dropout"]["seen"] > 0
     assert torch.equal(*states)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 
@@ -92,7 +92,7 @@ def test_the_process_that_runs_it_finds_an_edited_file(trial: ProgramTrial, tmp_
 
 
 def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: Path) -> None:
-    for name, content in trial.read_files_to_ship().items():
+    for name, content in trial.read_files_to_send().items():
         target = tmp_path / "worker" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -116,14 +116,14 @@ STORED = Result(
 def test_each_study_decides_by_the_metrics_that_it_judges(
     judged: list[str], status: str, reason: str
 ) -> None:
-    result = STORED.trial.make_result_in_study(STORED, judged)
+    result = STORED.trial.check_judged_metrics(STORED, judged)
     assert (result.status, result.reason, result.metrics) == (status, reason, STORED.metrics)
-    assert STORED.trial.make_result_in_study(result, judged) == result
+    assert STORED.trial.check_judged_metrics(result, judged) == result
 
 
 def test_a_program_that_fails_after_it_printed_nan_diverged() -> None:
     failed = replace(STORED, status="failed", reason="exit code 1")
-    results = [failed.trial.make_result_in_study(failed, [name]) for name in ("loss", "acc", "accc")]
+    results = [failed.trial.check_judged_metrics(failed, [name]) for name in ("loss", "acc", "accc")]
     assert [result.status for result in results] == ["diverged", "failed", "failed"]
     assert {result.reason for result in results[1:]} == {"exit code 1"}
 

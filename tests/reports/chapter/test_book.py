@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.arms import make_arm, make_result
 from tests.helpers.designs import LM7_OPTIONS, LM7_SETTINGS, compare, design_arms
 from unrolled.ablations.study.loading import load_study
-from unrolled.bench.chapter.trial import ChapterTrial, make_chapter_trial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings, predict_value
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.compare.design import MeasuredArm
@@ -49,9 +49,7 @@ def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
     assert alike == {"engine"}
     assert has_book_settings(off, name)
     shipped = [
-        arm.make_unidentified_trial()
-        for arm in load_study("models").arms
-        if arm.trial_fields["model"] == name
+        arm.make_unidentified_trial() for arm in load_study("models").arms if arm.fields["model"] == name
     ]
     assert shipped
     assert all(has_book_settings(trial, name) for trial in shipped)

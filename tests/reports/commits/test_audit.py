@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import compare, design_arms
 from tests.helpers.study_rules import change_rules
-from unrolled.bench.study_design import Audit, AuditedChange
+from unrolled.bench.study_rules import Audit, AuditedChange
 from unrolled.reports.commits.audit import ChangeEffect, list_audit_rows
 
 

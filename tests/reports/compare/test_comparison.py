@@ -15,7 +15,7 @@ from tests.helpers.designs import (
     make_pair_design,
     make_realistic_design,
 )
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.page.exports import write_comparison_markdown, write_trials_csv

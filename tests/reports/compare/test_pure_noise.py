@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.designs import compare, design_arms, four_errors
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.design import Design, MeasuredArm

@@ -18,7 +18,7 @@ from tests.helpers.designs import (
     make_switched_design,
 )
 from tests.helpers.pages import list_labels, parse_svgs
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.page import find_extras, read_curves

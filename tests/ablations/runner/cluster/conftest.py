@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.processes import ROOT, ProgramGroup, helpers_path, wait_for
 from tests.helpers.stub_trials import make_trial
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 

@@ -15,13 +15,14 @@ from tests.helpers.nvml_stand_in import Machine, uuid
 from tests.helpers.processes import helpers_path, is_alive
 from tests.helpers.stub_trials import WORK, make_gpu_trial, make_trial, read_results, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
-from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
+from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.program_trial import ProgramTrial
 
 
 def copy_edited_code(folder: Path) -> Path:
@@ -42,7 +43,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     trials = [make_trial(seed) for seed in range(8)] + [make_trial(8, "raises")]
     begun_trials: list[ChapterTrial] = []
     supervisor = make_supervisor(is_wanted=lambda trial: not begun_trials.append(trial))
-    tally = run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), supervisor)
+    tally = run_and_count(trials, ledger, TrialConditions(run_import=WORK, cluster=two_workers), supervisor)
     assert tally == Counts(measured_count=8, failed_count=1)
     assert begun_trials == trials
     results = read_results(ledger, trials)
@@ -51,9 +52,9 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two_workers: str, l
     ]
     assert results[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in results[trials[8].id].output
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")) == Counts(
-        stored_count=9
-    )
+    assert run_and_count(
+        trials, ledger, TrialConditions(run_import=WORK, cluster="tcp://nobody:1")
+    ) == Counts(stored_count=9)
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     plug_in.write_text(
         "from unrolled import regularizer\n\n@regularizer('mine')\ndef mine(output):\n    return 0\n"
     )
-    words = {"corpus": str(text), "data": data_hash(str(text))}
+    words = {"corpus": str(text), "data": hash_corpus(str(text))}
     trials = [
         replace(make_trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
@@ -172,8 +173,8 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     (tmp_path / "my.txt").write_text("one two")
     text = str(tmp_path / "my.txt")
     killer = make_trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
-    killer = replace(killer, corpus=text, data=data_hash(text))
-    assert run_trials([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
+    killer = replace(killer, corpus=text, data=hash_corpus(text))
+    assert run_and_count([killer], ledger, TrialConditions(run_import=WORK, cluster=two_workers)) == Counts(
         measured_count=1
     )
     result = ledger.read_result(killer.id)
@@ -203,7 +204,7 @@ def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: s
     ledgers = [Ledger(tmp_path / "one"), Ledger(tmp_path / "two")]
     with ThreadPoolExecutor() as pool:
         drivers = [
-            pool.submit(run_trials, [program_trial], ledger, TrialConditions(cluster=two_workers))
+            pool.submit(run_and_count, [program_trial], ledger, TrialConditions(cluster=two_workers))
             for ledger in ledgers
         ]
     assert [driver.result() for driver in drivers] == [Counts(measured_count=1)] * 2
@@ -251,9 +252,9 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
     for index in ("0", "1"):
         start_gpu_worker("--resources", "GPU=1", visible=index)
     trials = [make_gpu_trial(seed, sleep=0.3) for seed in range(4)]
-    assert run_trials(trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)) == Counts(
-        measured_count=4
-    )
+    assert run_and_count(
+        trials, ledger, TrialConditions(run_import=WORK, cluster=processes.address)
+    ) == Counts(measured_count=4)
     results = ledger.read_results(trial.id for trial in trials).values()
     assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
@@ -270,6 +271,6 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
     message = rf"^worker {address} cannot train on its GPUs: device cuda: no GPU is visible; see `nvidia-smi"
     with pytest.raises(BadInput, match=message):
         run_trials([make_gpu_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
-    assert run_trials(
+    assert run_and_count(
         [make_gpu_trial(device="cpu")], ledger, TrialConditions(run_import=WORK, cluster=processes.address)
     ) == Counts(measured_count=1)

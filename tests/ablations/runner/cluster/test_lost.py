@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from tests.helpers.processes import is_alive
 from tests.helpers.stub_trials import WORK, make_trial, serialize_result, steady
 from tests.helpers.supervisor import make_supervisor
+from tests.helpers.trial_counts import Counts, run_and_count
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
-from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.ablations.runner.parallel import TrialConditions
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
@@ -32,7 +33,7 @@ def drive_trials(
 
     def drive() -> None:
         try:
-            results.tally = run_trials(
+            results.tally = run_and_count(
                 trials,
                 ledger,
                 TrialConditions(run_import=WORK, cluster=address),

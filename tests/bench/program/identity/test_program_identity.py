@@ -14,8 +14,8 @@ from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.new_process import forget_read_files
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import record_content
-from unrolled.bench.program.identity import file_facts, identify
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.identity import file_facts, program_identity
+from unrolled.bench.program.program_trial import ProgramTrial
 
 
 def write(path: Path, text: str = "") -> None:
@@ -293,11 +293,11 @@ def test_an_edit_of_what_reads_its_numbers_makes_other_trials_and_of_other_reade
     write(tmp_path / "train.py")
     trial = identify_program(tmp_path, **fields)
     counted = set()
-    for path in identify.HASHED_FILES:
+    for path in program_identity.HASHED_FILES:
         forget_read_files()
         record_content(path, b"of an edited file")
         if replace(trial, versions="").identify().id != trial.id:
             counted.add(path)
     forget_read_files()
-    assert {path.name for path in counted.difference(identify.SHARED_READERS)} == readers
-    assert counted.issuperset(identify.SHARED_READERS)
+    assert {path.name for path in counted.difference(program_identity.SHARED_READERS)} == readers
+    assert counted.issuperset(program_identity.SHARED_READERS)

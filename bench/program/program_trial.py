@@ -15,10 +15,15 @@ from unrolled.bench.metric import LARGEST, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
-from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program, list_readers
 from unrolled.bench.program.identity.layout import STUDY_PREFIX, Layout, make_absolute_folder
+from unrolled.bench.program.identity.program_identity import (
+    Identity,
+    Snapshot,
+    identify_program,
+    list_readers,
+)
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import FileState, Result, ResultInStudy, Scalar, Trial
+from unrolled.bench.trial import FileState, Result, Scalar, Trial
 
 FILES_NAMED = 5  # files that a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -82,7 +87,7 @@ class ProgramTrial(Trial):
         """Make tuples of lists and sort the settings, so that a trial read from JSON equals its original."""
         for name in ("code_patterns", "data_patterns", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "file_modes", tuple((name, kind) for name, kind in self.file_modes))
+        object.__setattr__(self, "file_modes", tuple((name, mode) for name, mode in self.file_modes))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +96,7 @@ class ProgramTrial(Trial):
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     @property
-    def comparable_class(self) -> str:
+    def configured_class(self) -> str:
         """Whether the commit is a setting, as "commit" or "". All arms of a study run one program."""
         return "commit" if self.commit else ""
 
@@ -131,8 +136,8 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def make_result_in_study(self, result: Result, metrics: Sequence[str]) -> ResultInStudy:
-        """Return the result with the status that it has in a study that judges these metrics.
+    def check_judged_metrics(self, result: Result, metrics: Sequence[str]) -> Result:
+        """Return the result with the status that these judged metrics give it.
 
         It has diverged if one of them is not finite, or above LARGEST, even if the program failed. It has
         failed if one of them is missing or is text.
@@ -140,14 +145,14 @@ class ProgramTrial(Trial):
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
-                return ResultInStudy(replace(result, status="diverged", reason=reason, cause=""))
+                return replace(result, status="diverged", reason=reason, cause="")
             if not_number := result.provenance.get("not_numbers", {}).get(name):
-                return ResultInStudy(replace(result, status="failed", reason=not_number, cause=""))
+                return replace(result, status="failed", reason=not_number, cause="")
         missing_metric = next((name for name in metrics if name not in result.metrics), None)
         if missing_metric is None or not result.done:
-            return ResultInStudy(result)
+            return result
         reason = self._explain_missing_metric(missing_metric, result)
-        return ResultInStudy(replace(result, status="failed", reason=reason))
+        return replace(result, status="failed", reason=reason)
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no value of a metric, and what it printed instead."""
@@ -169,8 +174,8 @@ class ProgramTrial(Trial):
         identity = self._compute_identity()
         return replace(
             self,
-            source=identity.source,
-            data=identity.data,
+            source=identity.code_hash,
+            data=identity.data_hash,
             versions=identity.versions,
             import_roots=identity.import_roots,
             file_modes=self.checkout.file_modes if self.checkout else (),
@@ -182,14 +187,14 @@ class ProgramTrial(Trial):
         self.snapshot.remember()
         current = self.identify()
         cure = "run the study again"
-        for kind, before, after in (
+        for key, before, after in (
             ("code", self.snapshot.code, current.snapshot.code),
             ("data", self.snapshot.data, current.snapshot.data),
         ):
             names = _list_edited(before, after)
             if names and before:
-                rule = f"its {kind} was edited after the study was planned: {shorten_names(names)}"
-                cure += f"; a file that trials write belongs in {{out}}, or `{kind}` names the others"
+                rule = f"its {key} was edited after the study was planned: {shorten_names(names)}"
+                cure += f"; a file that trials write belongs in {{out}}, or `{key}` names the others"
                 raise BadInput(rule, place=self.title, cure=cure)
         identities = [(trial.source, trial.data, trial.versions) for trial in (self, current)]
         rule = f"{' and '.join(describe_changes(self, current))} after the study was planned"
@@ -237,7 +242,7 @@ class ProgramTrial(Trial):
         snapshot = self._compute_identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
-    def read_files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_send(self) -> dict[str, bytes]:
         """Return its code and data that lie in its folder, by their paths on the other machine.
 
         Raises BadInput if they are too large, and for a name that leads out of the folder.
@@ -259,7 +264,7 @@ class ProgramTrial(Trial):
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in paths_inside.items()}
+        return {f"{self._sent_folder}/{name}": path.read_bytes() for name, path in paths_inside.items()}
 
     def describe_identity(self) -> str:
         """Return a line on what enters its identity beside its settings. Raises BadInput for missing files.
@@ -298,7 +303,7 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """The paths that `read_files_to_ship` leaves out: absolute ones, patterns, sources of packages."""
+        """The paths that `read_files_to_send` leaves out: absolute ones, patterns, sources of packages."""
         patterns = [
             pattern for pattern in (*self.code_patterns, *self.data_patterns) if Path(pattern).is_absolute()
         ]
@@ -311,21 +316,21 @@ class ProgramTrial(Trial):
         return list(dict.fromkeys((*patterns, *words, *sources)))
 
     def relocate_to(self, folder: Path) -> Self:
-        """Return the same trial with its `read_files_to_ship` below another folder."""
-        root = folder / self._shipped_folder
+        """Return the same trial with its `read_files_to_send` below another folder."""
+        root = folder / self._sent_folder
         study = root / STUDY_FILES
         trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))
         if not self.commit:
             return trial
         paths = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(study)]
         names = sorted(path.relative_to(root).as_posix() for path in paths)
-        for name, kind in self.file_modes:
-            if kind == "executable" and name in names:  # a forged result may name any file
+        for name, mode in self.file_modes:
+            if mode == "executable" and name in names:  # a forged result may name any file
                 (root / name).chmod(0o755)
         return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), file_modes=self.file_modes))
 
     @property
-    def _shipped_folder(self) -> str:
+    def _sent_folder(self) -> str:
         return hashlib.sha256(canonical_json([self.source, self.data])).hexdigest()
 
 

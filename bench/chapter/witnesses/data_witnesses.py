@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.corpus import UNKNOWN
-from unrolled.bench.chapter.witnesses.types import DataWitnessInput, Witness, witness_equal, witness_level
+from unrolled.bench.chapter.witnesses.witness import DataWitnessInput, Witness, witness_equal, witness_level
 
 
 def witness_tokens(evidence: DataWitnessInput) -> Witness:

@@ -22,11 +22,11 @@ def read_trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
     return {
         path: content
         for trial in select_distinct_trials(trials)
-        for path, content in trial.read_files_to_ship().items()
+        for path, content in trial.read_files_to_send().items()
     }
 
 
-def read_files_to_ship(
+def read_files_to_send(
     trials: Sequence[Trial], plug_ins: Sequence[str]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return texts and plug-ins by their paths on a worker, and the worker's name of each plug-in.
@@ -46,6 +46,6 @@ def read_files_to_ship(
 
 
 def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the shipped files, each in a folder named by its content's hash."""
+    """Write the sent files, each in a folder named by its content's hash."""
     for name, content in files.items():
         save_file(folder / name, content)

@@ -9,7 +9,7 @@ from unrolled.bench.chapter.models.registry import find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.text import (
     HUMAN_NUMBERS,
-    data_hash,
+    hash_corpus,
     is_human_numbers,
 )
 from unrolled.bench.errors import BadInput, require
@@ -30,24 +30,24 @@ SHARED = (
     "numbers.py",
     "trainer.py",
     "trial.py",
-    "chapter/trial.py",
+    "chapter/chapter_trial.py",
     "chapter/corpus.py",
     "chapter/diagnostics.py",
     "chapter/metrics.py",
     "chapter/models/recurrent.py",
     "chapter/models/spec.py",
     "chapter/regularization.py",
-    "chapter/run.py",
+    "chapter/chapter_run.py",
     "chapter/text.py",
     "chapter/torch_device.py",
     "chapter/training/record.py",
     "chapter/training/train.py",
-    "chapter/witnesses/__init__.py",
-    "chapter/witnesses/data.py",
-    "chapter/witnesses/model.py",
+    "chapter/witnesses/witness_tables.py",
+    "chapter/witnesses/data_witnesses.py",
+    "chapter/witnesses/model_witnesses.py",
     "chapter/witnesses/observer.py",
-    "chapter/witnesses/training.py",
-    "chapter/witnesses/types.py",
+    "chapter/witnesses/training_witnesses.py",
+    "chapter/witnesses/witness.py",
 )
 """Files that compute or record a number of every trial's result."""
 
@@ -77,7 +77,7 @@ def compute_identity_fields(
         "options": {key: value for key, value in options.items() if key not in inactive},
         "corpus": HUMAN_NUMBERS if is_human_numbers(corpus) else corpus,
         "source": hash_source(model, engine, tuple(penalties)),
-        "data": data_hash(corpus),
+        "data": hash_corpus(corpus),
         "versions": ", ".join(list_versions(model, engine, penalties)),
     }
 
@@ -154,5 +154,4 @@ def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sourc
     spec = find_model(model)
     if spec.file:
         yield spec.sources
-    for name in penalties:
-        yield PLUG_IN_PENALTIES[name].sources
+    yield from (PLUG_IN_PENALTIES[name].sources for name in penalties)

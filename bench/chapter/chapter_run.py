@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unrolled.bench import machine
 from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors, generate_tokens
 from unrolled.bench.chapter.metrics import Evaluation, count_training_flops
@@ -23,10 +24,9 @@ from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
 from unrolled.bench.chapter.torch_device import read_gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses import collect_counting_witnesses, collect_witnesses
 from unrolled.bench.chapter.witnesses.observer import BatchRecorder
-from unrolled.bench.chapter.witnesses.types import DataWitnessInput, WitnessInput
+from unrolled.bench.chapter.witnesses.witness import DataWitnessInput, WitnessInput
+from unrolled.bench.chapter.witnesses.witness_tables import collect_counting_witnesses, collect_witnesses
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import FACTS
 from unrolled.bench.trial import Result, make_failed_result
@@ -47,10 +47,10 @@ def run_trial(trial: ChapterTrial) -> Result:
     measure = count_and_measure if find_model(trial.model).is_counting_model else train_and_measure
     with check_machine_unchanged(trial.device) as machine_facts:
         try:
-            measured = measure(trial, *training.load_data(trial))
+            measured, resumed_seconds = measure(trial, *training.load_data(trial))
         except Diverged as error:
             return make_failed_result(trial, str(error), status="diverged", provenance=machine_facts)
-    seconds = time.perf_counter() - start + measured["metrics"].get("seconds", 0.0)
+    seconds = time.perf_counter() - start + resumed_seconds
     measured["metrics"] |= {"seconds": seconds, "memory_peak": machine.measure_memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, provenance=machine_facts, **measured)
@@ -68,14 +68,51 @@ def check_machine_unchanged(device: str) -> Iterator[dict[str, Any]]:
         require(later_facts[name] == value, rule, cure=cure)
 
 
-def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
-    """Train a model and measure it. Returns fields of a Result; `reason` is "" unless training diverged.
+def train_and_measure(
+    trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches
+) -> tuple[dict[str, Any], float]:
+    """Train a model and measure it. Returns fields of a Result, and the seconds of earlier attempts.
 
-    Raises Diverged where a training loss is not finite.
+    Its field `reason` is "" unless training diverged. The seconds are 0 unless training was resumed. Raises
+    Diverged where a training loss is not finite.
     """
     model = training.build_model(trial, len(corpus.vocab))
     recorder = BatchRecorder(model)
     record = training.train_model(trial, model, train, valid)
+    metrics = _collect_metrics(trial, model, record, train, valid)  # before witnesses take memory of the GPU
+    evidence = WitnessInput(
+        trial=trial,
+        corpus=corpus,
+        train=train,
+        valid=valid,
+        model=model,
+        untrained_model=training.build_model(trial, len(corpus.vocab)),
+        record=record,
+        recorder=recorder.close(),
+    )
+    witnesses = collect_witnesses(evidence)
+    records = _analyze_errors(trial, corpus, valid, record.validation)
+    # this comes last because it changes the state that the model carries
+    records["continuation"] = _continue_passage(trial, corpus, valid, model)
+    fields = {
+        "reason": training.explain_divergence(record, len(corpus.vocab)),
+        "curves": record.curves,
+        "metrics": metrics,
+        "fingerprints": {
+            "weights": fingerprint_tensors(dict(model.named_parameters())),
+            "metrics": fingerprint_metrics(record),
+        },
+        "trace": record.trace.to_dict(),
+        "witnesses": witnesses,
+        "records": records,
+    }
+    return fields, record.resumed_seconds
+
+
+def _collect_metrics(
+    trial: ChapterTrial, model: LanguageModel, record: TrainingRecord, train: Batches, valid: Batches
+) -> dict[str, float]:
+    """Return the metrics of a trained model, but for `seconds` and `memory_peak`."""
     last = record.epochs[-1]
     steps = len(record.losses)
     metrics = {
@@ -91,38 +128,12 @@ def train_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,
         **_measure_speeds(record, train, valid),
-        "seconds": record.resumed_seconds,  # seconds of earlier attempts; run_trial adds this attempt's
         "model_parameters": sum(weight.numel() for weight in model.parameters()),
         **read_gpu_memory(torch_device.select_device(trial.device)),
     }
     if not find_model(trial.model).file:  # a plug-in's shapes do not tell how often it uses its weights
         metrics["train_flops"] = count_training_flops(trial, model, steps)
-    evidence = WitnessInput(
-        trial=trial,
-        corpus=corpus,
-        train=train,
-        valid=valid,
-        model=model,
-        untrained_model=training.build_model(trial, len(corpus.vocab)),
-        record=record,
-        recorder=recorder.close(),
-    )
-    witnesses = collect_witnesses(evidence)
-    records = _analyze_errors(trial, corpus, valid, record.validation)
-    # this comes last because it changes the state that the model carries
-    records["continuation"] = _continue_passage(trial, corpus, valid, model)
-    return {
-        "reason": training.explain_divergence(record, len(corpus.vocab)),
-        "curves": record.curves,
-        "metrics": {name: float(value) for name, value in metrics.items()},
-        "fingerprints": {
-            "weights": fingerprint_tensors(dict(model.named_parameters())),
-            "metrics": fingerprint_metrics(record),
-        },
-        "trace": record.trace.to_dict(),
-        "witnesses": witnesses,
-        "records": records,
-    }
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
@@ -137,12 +148,14 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
     }
 
 
-def count_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
-    """Fit a counting baseline and measure it. Returns fields of a Result."""
+def count_and_measure(
+    trial: ChapterTrial, corpus: Corpus, train: Batches, valid: Batches
+) -> tuple[dict[str, Any], float]:
+    """Fit a counting baseline and measure it. Returns as `train_and_measure` does."""
     logits, evaluation = training.fit_counting_model(trial, corpus, train, valid)
     to_fingerprint = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
     target_count = train.positions[train.window_order].numel()
-    return {
+    fields = {
         "metrics": {**evaluation.to_metrics(), "train_tokens": float(target_count)},
         "witnesses": collect_counting_witnesses(
             DataWitnessInput(trial=trial, corpus=corpus, train=train, valid=valid), logits
@@ -150,6 +163,7 @@ def count_and_measure(trial: ChapterTrial, corpus: Corpus, train: Batches, valid
         "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in to_fingerprint.items()},
         "records": _analyze_errors(trial, corpus, valid, evaluation),
     }
+    return fields, 0.0
 
 
 def _analyze_errors(

@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from unrolled.ablations.study.errors import explain_validation, format_value
+from unrolled.ablations.study.study_errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
-from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
+from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
+from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
-from unrolled.bench.chapter.text import data_hash
-from unrolled.bench.chapter.trial import ChapterTrial, SettingSpec
+from unrolled.bench.chapter.text import hash_corpus
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS
@@ -125,7 +125,7 @@ def _complete_metric(table: MetricTable) -> MetricTable:
     return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
 
 
-def make_trial_fields(settings: Settings) -> TrialFields:
+def make_arm_fields(settings: Settings) -> ArmFields:
     """Return the fields of a trial with these settings, and defaults for all others.
 
     Raises BadInput for a setting that is unknown, is none of the model's, has a wrong type or is out of
@@ -138,14 +138,14 @@ def make_trial_fields(settings: Settings) -> TrialFields:
     model = flat.pop("model")
     options = tuple((key, type(value), spec.choices.get(key, ())) for key, value in spec.options.items())
     try:
-        trial_fields = _make_schema(options).model_validate(flat).model_dump()
+        arm_fields = _make_schema(options).model_validate(flat).model_dump()
     except ValidationError as error:
         raise explain_validation(error) from error
-    _check_windows(trial_fields)
-    model_options = {key: trial_fields.pop(key) for key in spec.options}
-    trial = ChapterTrial(seed=0, model=model, options=model_options, **trial_fields)
-    trial_fields = {name: getattr(trial, name) for name in trial_fields}  # as a trial stores them
-    return {"model": model, "options": model_options, **trial_fields}
+    _check_windows(arm_fields)
+    model_options = {key: arm_fields.pop(key) for key in spec.options}
+    trial = ChapterTrial(seed=0, model=model, options=model_options, **arm_fields)
+    arm_fields = {name: getattr(trial, name) for name in arm_fields}  # as a trial stores them
+    return {"model": model, "options": model_options, **arm_fields}
 
 
 def complete_settings(settings: Settings) -> dict[str, Any]:
@@ -162,20 +162,20 @@ def inherit_settings(baseline: Settings, changes: Settings) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key in keys}
 
 
-def make_trial(trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> ChapterTrial:
+def make_trial(arm_fields: ArmFields, seed: int = 0, device: str = "cpu") -> ChapterTrial:
     """Return the trial of these fields, without the hashes of code and text."""
-    return ChapterTrial(seed=seed, device=device, **trial_fields)
+    return ChapterTrial(seed=seed, device=device, **arm_fields)
 
 
-def check_data(trial_fields: TrialFields) -> None:
+def check_data(arm_fields: ArmFields) -> None:
     """Raise BadInput for a text that is too short for the batches."""
-    check_length(make_trial(trial_fields))
+    check_length(make_trial(arm_fields))
 
 
-def find_task_settings(trial_fields: TrialFields) -> dict[str, Any]:
+def find_task_settings(arm_fields: ArmFields) -> dict[str, Any]:
     """Return the settings that decide which tokens are predicted, with the text's hash as `corpus`."""
-    settings = {key: trial_fields[key] for key in ChapterTrial.task_settings}
-    return settings | {"corpus": data_hash(trial_fields["corpus"])}
+    settings = {key: arm_fields[key] for key in ChapterTrial.task_settings}
+    return settings | {"corpus": hash_corpus(arm_fields["corpus"])}
 
 
 def find_factor(name: str, settings: Settings) -> Factor:
@@ -193,12 +193,12 @@ def check_key(settings: Settings, key: str) -> None:
         return
     if _ALIASES.get(key) in keys:
         raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_ALIASES[key]!r}?")
-    if any(key in model.options for model in ZOO.values()):
-        raise BadInput(
-            f"has no option {key!r}",
-            place=f"model {spec.name!r}",
-            cure=f"it has: {', '.join(spec.options) or 'none'}",
-        )
+    require(
+        not any(key in model.options for model in ZOO.values()),
+        f"has no option {key!r}",
+        place=f"model {spec.name!r}",
+        cure=f"it has: {', '.join(spec.options) or 'none'}",
+    )
     if key in _CURES:
         raise BadInput("is not a setting", key=repr(key), cure=_CURES[key])
     raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, keys))
@@ -245,26 +245,32 @@ def _list_keys(spec: ModelSpec) -> list[str]:
 @cache
 def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type[BaseModel]:
     """Return the types and ranges of a model's settings. `options` are its names, types and choices."""
-    types: dict[str, Any] = {key: (_make_rule(key, kind, choices), ...) for key, kind, choices in options}
-    for key, default in DEFAULTS.items():
-        types[key] = _make_rule(key, type(default), SETTINGS[key].choices), ...
+    types: dict[str, Any] = {
+        **{key: (_make_rule(key, value_type, choices), ...) for key, value_type, choices in options},
+        **{
+            key: (_make_rule(key, type(default), SETTINGS[key].choices), ...)
+            for key, default in DEFAULTS.items()
+        },
+    }
     config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return create_model("Settings", __config__=config, **types)
 
 
-def _make_rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
+def _make_rule(key: str, value_type: type, choices: tuple[str, ...]) -> Any:
     """Return the type by which pydantic checks one setting."""
     setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUG_IN_PENALTIES else None))
     if choices:
         return Literal[choices]
-    if kind is bool:
+    if value_type is bool:
         return bool
-    if kind is str:
+    if value_type is str:
         return Annotated[str, Field(min_length=int(setting.low or 0))]
-    if kind is int:
+    if value_type is int:
         return Annotated[int, Field(ge=setting.low or 0, le=10**9)]
     number = Annotated[float, Field(ge=setting.low, gt=setting.above, lt=setting.below)]
-    return number if kind is float else Annotated[tuple[number, number, number], Field(strict=False)]
+    if value_type is float:
+        return number
+    return Annotated[tuple[number, number, number], Field(strict=False)]
 
 
 def _check_windows(settings: Settings) -> None:

@@ -8,17 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from unrolled.ablations.study.errors import format_value
+from unrolled.ablations.study.study_errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
-from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFields
+from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
-from unrolled.bench.formats import MLFLOW, find_format
+from unrolled.bench.file_formats import FORMATS, MLFLOW, find_format
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
+from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template
-from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import Scalar
 
@@ -148,8 +148,9 @@ class ProgramFactory:
         has_lines = self.table.metrics != MLFLOW or not self.table.patterns
         cure = "take them out, or `metrics`, if the program prints its numbers"
         require(has_lines, "are for lines, and `mlflow` has none", key="patterns", cure=cure)
-        is_json = Path(self.table.metrics).suffix == ".json"
-        require(is_json or not self.table.rows, "is for a .json alone", key="rows", cure="take it out")
+        if self.table.rows:
+            format = FORMATS.get(Path(self.table.metrics).suffix)
+            require(format and format.takes_rows_key, "is for a .json alone", key="rows", cure="take it out")
         if self.table.metrics not in ("", MLFLOW):
             names = {field.name for field in list_fields("metrics", [self.table.metrics])}
             require(
@@ -188,7 +189,7 @@ class ProgramFactory:
             require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)
         return tables
 
-    def make_trial_fields(self, settings: Settings) -> TrialFields:
+    def make_arm_fields(self, settings: Settings) -> ArmFields:
         """Return the fields of a trial with these settings and the keys of [program] that it stores."""
         for key in settings:
             self.check_key(settings, key)
@@ -259,9 +260,9 @@ class ProgramFactory:
             return plural(value, key.removesuffix("s"))
         return f"{title} {value}"
 
-    def make_trial(self, trial_fields: TrialFields, seed: int = 0, device: str = "cpu") -> ProgramTrial:
+    def make_trial(self, arm_fields: ArmFields, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """Return the trial of these fields, without hashes."""
-        trial = self.locate_trial(ProgramTrial(seed=seed, device=device, **trial_fields))
+        trial = self.locate_trial(ProgramTrial(seed=seed, device=device, **arm_fields))
         return replace(
             trial,
             keep=self.table.keep,
@@ -287,11 +288,11 @@ class ProgramFactory:
             keep=(),
         )
 
-    def check_data(self, trial_fields: TrialFields) -> None:
+    def check_data(self, arm_fields: ArmFields) -> None:
         """Raise BadInput if a file or a package that enters the identity is missing."""
-        self.make_trial(trial_fields).identify()
+        self.make_trial(arm_fields).identify()
 
-    def find_task_settings(self, trial_fields: TrialFields) -> dict[str, Any]:
+    def find_task_settings(self, arm_fields: ArmFields) -> dict[str, Any]:
         """Return no settings: all arms of a program have its task."""
         return {}
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.chapter.identity import check_as_planned, compute_identity_fields, list_plug_in_files
+from unrolled.bench.chapter.chapter_identity import (
+    check_as_planned,
+    compute_identity_fields,
+    list_plug_in_files,
+)
 from unrolled.bench.chapter.models.registry import ZOO, find_model
 from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_plug_ins
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text
@@ -109,7 +113,7 @@ class ChapterTrial(Trial):
         object.__setattr__(self, "moms", tuple(self.moms))
 
     @classmethod
-    def metric_kinds(cls) -> Mapping[str, Kind]:
+    def find_cost_kinds(cls) -> Mapping[str, Kind]:
         """Return the kinds that the table of the chapter's metrics declares."""
         from unrolled.bench.chapter.metric_table import CHAPTER_METRICS  # which no trial's process needs
 
@@ -121,7 +125,7 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
-    def comparable_class(self) -> str:
+    def configured_class(self) -> str:
         """The class that builds the model; its name where the plug-in is not loaded."""
         return f"{ZOO[self.model].module}.{ZOO[self.model].builder}" if self.model in ZOO else self.model
 
@@ -170,7 +174,7 @@ class ChapterTrial(Trial):
         no change.
         """
         changes = super().find_changes(base)
-        if self.model not in ZOO or base.comparable_class != self.comparable_class:
+        if self.model not in ZOO or base.configured_class != self.configured_class:
             return changes
         options = ZOO[self.model].options
         base_settings = base.flat_settings()
@@ -227,7 +231,7 @@ class ChapterTrial(Trial):
         files = list_plug_in_files(self.model, find_active_penalties(self.options))
         return {str(path): path for path in (Path(self.corpus), *files)}
 
-    def read_files_to_ship(self) -> dict[str, bytes]:
+    def read_files_to_send(self) -> dict[str, bytes]:
         """Return the text by its relative path, unless every machine has it."""
         if self.corpus == HUMAN_NUMBERS:
             return {}

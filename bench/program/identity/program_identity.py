@@ -7,13 +7,13 @@ with a hash of Unrolled's own code: see HASHED_FILES.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
-from unrolled.bench.formats import MLFLOW, find_format
+from unrolled.bench.file_formats import MLFLOW, find_format
 from unrolled.bench.identity import ROOT, RUNNER, hash_contents
 from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
@@ -36,7 +36,7 @@ SHARED_READERS = (
     _PROGRAM / "import_report.py",
     _PROGRAM / "listener.py",
     _PROGRAM / "output.py",
-    _PROGRAM / "run.py",
+    _PROGRAM / "program_run.py",
     _PROGRAM / "template.py",
     _PROGRAM / "trial_folder.py",
     ROOT / "bench" / "canonical_json.py",
@@ -83,8 +83,8 @@ class Snapshot:
 class Identity(NamedTuple):
     """The fields of a trial that identify its program, and what they were computed from."""
 
-    source: str
-    data: str
+    code_hash: str  # the trial's `source`
+    data_hash: str  # the trial's `data`; "" for no files of data
     versions: str
     import_roots: tuple[str, ...]  # see `Layout`
     snapshot: Snapshot
@@ -128,27 +128,35 @@ def identify_program(
         cure="take it out: the files that say which packages there are count",
     )
     data_files = match_files(folder, data)
-    by_default = {} if code else _select_code(layout)
-    files = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
+    selected_code = {} if code else _select_code(layout)
+    files = {**selected_code, **command.files}
+    files = {name: path for name, path in files.items() if name not in data_files}
     files |= match_files(folder, code)
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
     layout, imported = _resolve_imports(layout, command, inspect_files(files), packages)
     data_facts = inspect_files(data_files)
-    for name, facts in imported.files.items():
-        require(
-            facts.imports is not None or packages or (name in by_default and name not in command.files),
-            "is no Python that can be read",
-            place=facts.path,
-            cure="correct it, or name what it imports in `packages`",
-        )
+    if not packages:
+        unnamed_files = selected_code.keys() - command.files.keys()
+        _refuse_unreadable(facts for name, facts in imported.files.items() if name not in unnamed_files)
     file_modes = layout.checkout.file_modes if layout.checkout else ()
     return Identity(
-        source=hash_files(imported.files, file_modes),
-        data=hash_files(data_facts) if data_facts else "",
+        code_hash=hash_files(imported.files, file_modes),
+        data_hash=hash_files(data_facts) if data_facts else "",
         versions=", ".join([f"unrolled {hash_contents(readers)[:12]}", *imported.versions]),
         import_roots=layout.import_roots,
         snapshot=Snapshot(imported.files, data_facts, imported.python_answers, command),
     )
+
+
+def _refuse_unreadable(files: Iterable[FileFacts]) -> None:
+    """Raise BadInput for a file of code whose imports cannot be read."""
+    for facts in files:
+        require(
+            facts.imports is not None,
+            "is no Python that can be read",
+            place=facts.path,
+            cure="correct it, or name what it imports in `packages`",
+        )
 
 
 def _select_code(layout: Layout) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.diagnostics import measure_gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.witnesses.types import (
+from unrolled.bench.chapter.witnesses.witness import (
     Witness,
     WitnessInput,
     witness_close,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unrolled.bench.chapter.models.recurrent import ScratchLM, StackedCells, flatten_state
 from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.witnesses.types import (
+from unrolled.bench.chapter.witnesses.witness import (
     Witness,
     WitnessInput,
     witness_all_equal,

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.training.record import TrainingRecord
-from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 
 Witness = dict[str, Any]

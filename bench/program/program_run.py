@@ -19,14 +19,14 @@ from unrolled.bench import machine
 from unrolled.bench.devices import list_visible_gpus
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
-from unrolled.bench.formats import MLFLOW
+from unrolled.bench.file_formats import MLFLOW
 from unrolled.bench.formats.mlflow_store import read_mlflow
 from unrolled.bench.git import HOOK_VARIABLES
 from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.file_selection import Exclusions
-from unrolled.bench.program.identity.identify import HASHED_FILES
+from unrolled.bench.program.identity.program_identity import HASHED_FILES
 from unrolled.bench.program.import_report import (
     FOLDER_VARIABLES,
     check_report,
@@ -36,8 +36,8 @@ from unrolled.bench.program.import_report import (
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
 from unrolled.bench.program.output import ReportedMetrics, read_metrics_files
+from unrolled.bench.program.program_trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.template import fill_template, fill_word
-from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.trial_folder import keep_files, limit_folder_size, make_trial_folder
 from unrolled.bench.trial import Cause, Result, make_failed_result
 
@@ -131,15 +131,10 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
     If a signal ended the command, this process ends itself by the same signal, so that the runner starts
     another attempt.
     """
-    layout = trial.layout
-    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study_folder)}
-    words = [layout.locate_program(word) for word in fill_template(trial.run, values)]
+    study = str(trial.layout.study_folder)
+    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": study}
     environ = _make_program_environment(trial, out)
-    if trial.checkout:  # values that `env` sets come after the folders of the commit
-        python_path = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
-        words = [re.sub("^PYTHONPATH=", lambda _: python_path, word) for word in words]
-    if words[0] in ("python", "python3"):
-        words[0] = sys.executable
+    words = _compose_command(trial, values, environ)
     try:
         program = subprocess.Popen(
             words,
@@ -166,6 +161,17 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
         reason = listener.last_exception or listener.last_line or "it printed nothing"
         raise Failure(f"{Cause.EXIT_CODE} {code}: {reason[:REASON_LENGTH]}", Cause.EXIT_CODE)
     return end
+
+
+def _compose_command(trial: ProgramTrial, values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Return the words of the command line, with these values in place of its fields."""
+    words = [trial.layout.locate_program(word) for word in fill_template(trial.run, values)]
+    if trial.checkout:  # values that `env` sets come after the folders of the commit
+        python_path = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
+        words = [re.sub("^PYTHONPATH=", lambda _: python_path, word) for word in words]
+    if words[0] in ("python", "python3"):
+        words[0] = sys.executable
+    return words
 
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], reported: ReportedMetrics) -> None:

@@ -1,0 +1,50 @@
+"""The format of a program's numbers, found by the name of their file. Each is a module of `bench.formats`.
+
+The identity of a trial has the file of its format and no other, so that a new format changes no trial.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.formats.delimited import DELIMITED
+from unrolled.bench.formats.json_lines import JSON_LINES
+from unrolled.bench.formats.json_value import JSON
+from unrolled.bench.formats.mlflow_store import MLFLOW_STORE
+from unrolled.bench.formats.parquet import PARQUET
+from unrolled.bench.formats.tensorboard import EVENTS
+from unrolled.bench.table_files import Format
+
+FORMATS = {
+    ".csv": DELIMITED,
+    ".tsv": DELIMITED,
+    ".json": JSON,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".parquet": PARQUET,
+}
+"""The format of each suffix. A further one needs a row in WRITERS of tests/bench/test_table_files.py, too."""
+
+MLFLOW = "mlflow"
+"""Stands for a file of metrics: the program logs them to MLflow."""
+
+
+def find_format(name: str, key: str = "") -> Format:
+    """Return the format of a file by its suffix, by "tfevents" in its name for TensorBoard, or of MLFLOW.
+
+    Raises BadInput for any other name, and for a format whose package is not installed.
+    """
+    if name == MLFLOW:
+        return MLFLOW_STORE
+    path = Path(name)
+    suffix = path.suffix.lower()
+    format = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
+    if format is None:
+        rule = f"{suffix} is no format that is read" if suffix else f"{path.name!r} has no suffix"
+        suffixes = ", ".join(FORMATS)
+        cure = f"name the file by its format: {suffixes}, or tfevents in the name; or write {MLFLOW!r}"
+        raise BadInput(rule, key=key, cure=cure)
+    if format.package and not importlib.util.find_spec(format.package):
+        cure = f"pip install {format.requirement or format.package}"
+        raise BadInput(f"needs the package {format.package}", key=key, cure=cure)
+    return format
