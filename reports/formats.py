@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import join_first, make_visible, plural
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 MINUS = "−"
 _SIGNS = {True: "+", False: "-"}  # of a format: "-" writes only the sign of negative numbers

@@ -50,7 +50,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
 def _describe_seeds(arm: ComparedArm) -> str:
     """Return how many seeds the means of a row are over: its pairs, if its base is one run on every seed."""
     contrast = arm.contrast
-    seeds = arm.summary.n - arm.summary.diverged
+    seeds = arm.summary.n - arm.summary.diverged_count
     if contrast and contrast.is_paired and contrast.pairs < seeds:
         return f"{contrast.pairs} of {seeds}"
     return arm.describe_seeds_of_mean()

@@ -9,13 +9,13 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_design import find_base
 from unrolled.bench.trial import Result, Scalar
-from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
+from unrolled.reports.compare.design import ArmRemark, Design, TrainedArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
-from unrolled.reports.statistics.types import Interval, select_seeds
+from unrolled.reports.statistics.seed_values import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
 
@@ -53,7 +53,7 @@ class ComparedArm:
     """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    measured: MeasuredArm  # the arm with the results that count
+    trained_arm: TrainedArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
@@ -77,23 +77,28 @@ class ComparedArm:
     @property
     def name(self) -> str:
         """The arm's name."""
-        return self.measured.name
+        return self.trained_arm.name
 
     @property
     def against(self) -> str:
         """The name of its base; "" for the baseline."""
-        return self.measured.against
+        return self.trained_arm.against
 
     @property
     def settings(self) -> dict[str, Scalar]:
         """The settings of its trials, which differ in the seed alone; {} if no trial is known."""
-        trial = self.measured.example_trial
+        trial = self.trained_arm.example_trial
         return trial.flat_settings() if trial else {}
+
+    @property
+    def is_aa_check(self) -> bool:
+        """True if it is the baseline under other seeds, which is compared with the baseline."""
+        return self.index > 0 and self.trained_arm.equals_baseline
 
     @property
     def correction(self) -> str:
         """The method that adjusts the p values of its verdict."""
-        return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.trained_arm.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -127,16 +132,16 @@ class ComparedArm:
         With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. An
         arm of n-gram counts, which use no seed, has "10 alike".
         """
-        if self.done_count and not self.measured.uses_seed:
+        if self.done_count and not self.trained_arm.uses_seed:
             return f"{self.done_count} alike"
-        number = self.summary.n - self.summary.diverged
+        number = self.summary.n - self.summary.diverged_count
         seed_count = self.summary.n if self.is_decided else self.seed_count
         return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
         """The witnesses of the settings that the arm changes, and those that failed."""
-        changes = self.measured.changes
+        changes = self.trained_arm.changes
         return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
 
     @property
@@ -155,7 +160,7 @@ class ComparedArm:
 
     def describe_changes(self) -> str:
         """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
-        changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
+        changes = ", ".join(f"{name} = {value}" for name, value in self.trained_arm.changes.items())
         return f"{changes}, against {self.against}" if self.against else changes
 
 
@@ -187,14 +192,14 @@ def make_compared_arm(
     base = find_base(arm, design.arms)
     return ComparedArm(
         index=index,
-        measured=counted_arm,
+        trained_arm=counted_arm,
         seeds=tuple(counting),
         seed_count=seed_count,
         done_count=len(counting) - diverged - failed,
         diverged_count=diverged,
         failed_count=failed,
         waiting_count=len((statuses.keys() - counting.keys()) & set(design.rules.seeds[:seed_count])),
-        max_seeds=looks[0 if index and arm.repeats_baseline else -1],
+        max_seeds=looks[0 if index and arm.equals_baseline else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         is_one_run=is_one_run,
@@ -223,7 +228,7 @@ def add_contrast(
     If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
     """
     name = arm.name
-    if arm.measured.repeats_baseline:
+    if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
         contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
         return _limit_to_pairs(arm, contrast, metric)
@@ -247,12 +252,12 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)
     values = select_seeds(arm.summary.values, contrast.seeds)
-    summary = summarise_arm(arm.measured, values, lower_is_better=metric.lower_is_better)
+    summary = summarise_arm(arm.trained_arm, values, lower_is_better=metric.lower_is_better)
     return replace(arm, contrast=contrast, summary=summary)
 
 
 def summarise_arm(
-    arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
+    arm: TrainedArm, values: Mapping[Any, float], *, lower_is_better: bool = True
 ) -> ArmSummary:
     """Return the summary of an arm's values by seed. An arm that uses no seed has no SD and no interval.
 

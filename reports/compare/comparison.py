@@ -28,7 +28,7 @@ from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
 from unrolled.reports.statistics.pairs import LostPairs
 from unrolled.reports.statistics.proposals import ProposalDecision
-from unrolled.reports.statistics.types import select_seeds
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Name = TypeVar("Name")
@@ -69,7 +69,7 @@ class Comparison:
         groups = []
         left = list(self.arms)
         while left:
-            group = [arm for arm in left if not arm.measured.find_task_differences(left[0].measured)]
+            group = [arm for arm in left if not arm.trained_arm.find_task_differences(left[0].trained_arm)]
             left = [arm for arm in left if arm not in group]
             groups.append(tuple(group))
         return tuple(groups)
@@ -110,7 +110,7 @@ class Comparison:
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
-        by_arm = [{seed for seed, r in arm.measured.results.items() if r.done} for arm in self.arms]
+        by_arm = [{seed for seed, r in arm.trained_arm.results.items() if r.done} for arm in self.arms]
         return tuple(
             seed
             for seed in self.design.rules.seeds
@@ -155,7 +155,7 @@ class Comparison:
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
-            equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
+            equal = find_equal_seeds(pair[0].trained_arm, pair[1].trained_arm, values, self.design)
             lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
                 arm, base, metric, self.design, family_size=len(pairs), lost_pairs=lost_pairs, equal=equal
@@ -175,7 +175,7 @@ class Comparison:
 
         def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
             mean = arm.summary.mean
-            return mean is None, arm.summary.diverged > 0, -self.metric.gain_sign * (mean or 0.0)
+            return mean is None, arm.summary.diverged_count > 0, -self.metric.gain_sign * (mean or 0.0)
 
         return sorted(arms, key=sort_key)
 
@@ -186,7 +186,7 @@ class Comparison:
         return first, *(
             arm
             for arm in other_arms
-            if arm.contrast and not arm.measured.find_task_differences(first.measured)
+            if arm.contrast and not arm.trained_arm.find_task_differences(first.trained_arm)
         )
 
     @property

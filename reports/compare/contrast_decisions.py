@@ -14,8 +14,8 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compare.design import (
     Design,
-    MeasuredArm,
     Statuses,
+    TrainedArm,
     Values,
     find_arm_remarks,
     select_arms_to_compare,
@@ -50,7 +50,7 @@ def decide_looks(design: Design) -> Decisions[str]:
     return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
 
 
-def _collect_values(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
+def _collect_values(arm: TrainedArm, metric: Metric) -> dict[int, float]:
     """Return what `trial_frame.collect_values` does for an arm, from its results, without pandas."""
     judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
@@ -71,7 +71,7 @@ def decide_contrasts(
     """
     evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
     arms = design.arms_by_name
-    to_decide = [name for name in contrasts if not arms[name].repeats_baseline]
+    to_decide = [name for name in contrasts if not arms[name].equals_baseline]  # no A/A check
     if not design.rules.looks:
         return decide_at_once(to_decide, evidence, matches)
     if design.rules.stopping_rule == StoppingRule.GATE:

@@ -1,6 +1,6 @@
 """All that a comparison is made from: the arms with their results, the metrics, the pairing and the looks.
 
-`MeasuredArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
+`TrainedArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
 """
 
 import math
@@ -16,7 +16,7 @@ from unrolled.bench.study_design import StudyRules, find_base
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale
-from unrolled.reports.statistics.types import SeedValues
+from unrolled.reports.statistics.seed_values import SeedValues
 
 Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
@@ -26,7 +26,7 @@ Values = Mapping[str, Mapping[str, SeedValues]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredArm:
+class TrainedArm:
     """One arm: what it changes against the baseline, and the results of its trials so far, one a seed.
 
     Verdicts are made from the table of rows. The results are what pages show, and their fingerprints tell
@@ -60,8 +60,8 @@ class MeasuredArm:
         return next((result.trial for result in self.results.values()), self.trial)
 
     @property
-    def repeats_baseline(self) -> bool:
-        """True if the arm repeats the baseline with other seeds; also true of the baseline itself."""
+    def equals_baseline(self) -> bool:
+        """True if it is the baseline, or an A/A check: the baseline under other seeds."""
         return not self.changes and not self.against and self.uses_seed
 
     def find_trained_seed(self, seed: Any) -> Any:
@@ -85,7 +85,7 @@ class MeasuredArm:
         numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
 
-    def find_task_differences(self, other: "MeasuredArm") -> list[str]:
+    def find_task_differences(self, other: "TrainedArm") -> list[str]:
         """Return the task settings in which two arms differ, such as ["corpus"]; [] if they have one task."""
         trials = self.example_trial, other.example_trial
         task, other_task = (trial.task if trial else {} for trial in trials)
@@ -101,7 +101,7 @@ class Design:
     """
 
     rules: StudyRules
-    arms: tuple[MeasuredArm, ...]
+    arms: tuple[TrainedArm, ...]
     # name of the column by which rows of two arms are paired; "" for none: two samples (Welch)
     pairing_column: str = "seed"
     test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
@@ -138,19 +138,19 @@ class Design:
         """True for a study with a plan; False for a table from elsewhere."""
         return bool(self.study_hash)
 
-    def is_exploratory(self, arm: MeasuredArm) -> bool:
+    def is_exploratory(self, arm: TrainedArm) -> bool:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
         return arm.marked_exploratory or arm.name in self.seen_pairs
 
-    def count_attempts(self, arm: MeasuredArm) -> int:
+    def count_attempts(self, arm: TrainedArm) -> int:
         """Return how many plans an arm's contrast has had, this one included."""
         return 1 + len(self.earlier_attempts.get(arm.name, ()))
 
-    def find_standing(self, arm: MeasuredArm) -> tuple[str, ...]:
+    def find_standing(self, arm: TrainedArm) -> tuple[str, ...]:
         """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
         return phrase_standing(self.is_exploratory(arm), self.count_attempts(arm))
 
-    def describe_other_task(self, arm: MeasuredArm) -> str:
+    def describe_other_task(self, arm: TrainedArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
         task = arm.example_trial.task if arm.example_trial else {}
         return ", ".join(f"{name}={task[name]}" for name in arm.find_task_differences(self.arms[0]))
@@ -166,7 +166,7 @@ class Design:
         return {arm.name: find_base(arm, self.arms).name for arm in self.arms[1:]}
 
     @cached_property
-    def arms_by_name(self) -> dict[str, MeasuredArm]:
+    def arms_by_name(self) -> dict[str, TrainedArm]:
         """Its arms by name."""
         return {arm.name: arm for arm in self.arms}
 
@@ -200,7 +200,7 @@ def select_arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]
     return [name for name, remark in remarks.items() if remark in compared]
 
 
-def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
+def _find_remark(arm: TrainedArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     base = find_base(arm, design.arms)
     if not arm.uses_seed and not arm.against:
         return ArmRemark.WITHOUT_SEED
@@ -215,7 +215,7 @@ def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRem
     return ArmRemark.DEAD if _has_same_weights(base, arm) else None
 
 
-def _has_same_weights(base: MeasuredArm, arm: MeasuredArm) -> bool:
+def _has_same_weights(base: TrainedArm, arm: TrainedArm) -> bool:
     """Return True if an arm has the weights of its base on every shared seed, though its settings differ.
 
     Arms of two models are left out, as one may be the other written anew.

@@ -8,7 +8,7 @@ from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_design import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
-from unrolled.reports.statistics.types import SidePair, select_seeds
+from unrolled.reports.statistics.seed_values import SidePair, select_seeds
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.statistics.factorial_effects import Cells, Effect, estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale
-from unrolled.reports.statistics.types import select_seeds
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
 BESIDE = "beside all the others"
@@ -90,7 +90,7 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
     arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for arm in comparison.same_task_arms:
         if not arm.against:  # the baseline comes first, so that an A/A arm does not take its place
-            arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
+            arms_by_changes.setdefault(frozenset(arm.trained_arm.changes.items()), arm)
     arm_count = len(arms_by_changes)
     corners = [changes for changes in arms_by_changes if len(changes) > 1 and 2 ** len(changes) <= arm_count]
     corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
@@ -204,7 +204,7 @@ def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
 
 
 def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
-    trials = [arm.measured.example_trial, other.measured.example_trial]
+    trials = [arm.trained_arm.example_trial, other.trained_arm.example_trial]
     return len({trial and trial.comparable_class for trial in trials}) == 1
 
 

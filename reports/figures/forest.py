@@ -22,7 +22,7 @@ from unrolled.reports.presentation import Extras
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 _REACH = 3.0  # an arm is clipped if its mean is this many quartile ranges beyond the quartiles of all means
 _MOST_DOTS = 300  # most dots of one arm
@@ -122,7 +122,7 @@ def _make_sort_key(
     if is_ladder or not math.isfinite(effect):
         gain = 0.0
     is_without_seed = arm.remark is ArmRemark.WITHOUT_SEED
-    return arm.index > 0, arm.index > 0 and arm.measured.repeats_baseline, is_without_seed, gain, arm.index
+    return arm.index > 0, arm.is_aa_check, is_without_seed, gain, arm.index
 
 
 def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
@@ -162,10 +162,12 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
         origin = contrast.base_mean
         mean = origin + contrast.estimate
         bars = _draw_intervals(axis, contrast, arm.interval, kind, origin, view.metric.highest)
-    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.measured.uses_seed else 1))
+    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.trained_arm.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, view.scale.format_value, view.design.noun, arm.measured.find_trained_seed),
+        *_draw_seeds(
+            axis, dots, view.scale.format_value, view.design.noun, arm.trained_arm.find_trained_seed
+        ),
         *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_value),
         *_draw_clipped_counts(axis, arm.summary, lower=view.metric.lower_is_better),
@@ -224,10 +226,10 @@ def _draw_clipped_counts(axis: Axis, summary: ArmSummary, *, lower: bool) -> lis
     above = sum(axis.high < value < math.inf for value in values)
     left = f"◂ {below}" if below else ""
     right = f"{above} ▸" if above else ""
-    if summary.diverged and lower:
-        right += f" {summary.diverged} ✕"
-    elif summary.diverged:
-        left += f" {summary.diverged} ✕"
+    if summary.diverged_count and lower:
+        right += f" {summary.diverged_count} ✕"
+    elif summary.diverged_count:
+        left += f" {summary.diverged_count} ✕"
     return [
         f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label.strip()}</text>'
         for x, anchor, label in (("0", "start", left), ("100%", "end", right))

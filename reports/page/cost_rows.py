@@ -12,7 +12,7 @@ from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import ArmRemark, MeasuredArm
+from unrolled.reports.compare.design import ArmRemark, TrainedArm
 from unrolled.reports.formats import merge_facts
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
@@ -33,7 +33,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
         {
             name: scales[name].multiplier * x
             for name in names
-            if (x := _average_cost(arm.measured, name)) is not None
+            if (x := _average_cost(arm.trained_arm, name)) is not None
         }
         for arm in comparison.arms
     ]
@@ -70,7 +70,7 @@ def list_devices(comparison: Comparison) -> tuple[str, ...]:
     trials = Counter(
         tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for arm in comparison.arms
-        for r in arm.measured.finished_results
+        for r in arm.trained_arm.finished_results
         if r.provenance.get("gpu")
     )
     return tuple(
@@ -89,14 +89,14 @@ def _select_comparable(
     if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = comparison.find_base(arm)
-    both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
+    both = [] if arm is base else [*arm.trained_arm.finished_results, *base.trained_arm.finished_results]
     difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
-    trial = arm.measured.example_trial
+    trial = arm.trained_arm.example_trial
     kinds = trial.metric_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 
 
-def _average_cost(arm: MeasuredArm, name: str) -> float | None:
+def _average_cost(arm: TrainedArm, name: str) -> float | None:
     """Return the mean of a cost. Seconds are `Result.training_seconds`, which every result has."""
     if name == "seconds":
         durations = [r.training_seconds for r in arm.finished_results]
@@ -106,5 +106,5 @@ def _average_cost(arm: MeasuredArm, name: str) -> float | None:
 
 def merge_environments(comparison: Comparison) -> dict[str, str]:
     """Return the facts of all machines by name, with all values: {"cpu": "EPYC | Xeon"}."""
-    results = [r for arm in comparison.arms for r in arm.measured.results.values()]
+    results = [r for arm in comparison.arms for r in arm.trained_arm.results.values()]
     return dict(sorted(merge_facts(r.provenance for r in results).items()))

@@ -19,7 +19,7 @@ from unrolled.reports.formats import (
     shorten,
     skip_none,
 )
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
 from unrolled.reports.words.notes import UNBIASED, list_notes
 from unrolled.reports.words.sentences import (
@@ -185,10 +185,10 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     base = comparison.find_base(arm).name if arm.contrast else ""
     record: dict[str, object] = {
         "arm": arm.name,
-        "model": arm.measured.model,
+        "model": arm.trained_arm.model,
         "changed": arm.describe_changes(),
         "against": base,
-        "parameters": arm.measured.average_metric("model_parameters"),
+        "parameters": arm.trained_arm.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
         "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,
@@ -226,7 +226,7 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "mean": convert(arm.summary.mean),
         "sd": change(arm.summary.sd),
         **_name_ends("mean", arm.summary.interval, convert),
-        "mean_seeds": arm.summary.n - arm.summary.diverged,
+        "mean_seeds": arm.summary.n - arm.summary.diverged_count,
         "median": convert(arm.summary.median),
     }
     if second:

@@ -13,9 +13,9 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import select_phrases
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
-from unrolled.reports.commits import audit, chain, gate
-from unrolled.reports.commits.audit import AuditRow
-from unrolled.reports.commits.gate import GateRow
+from unrolled.reports.commits import audit_words, chain_page, gate_words
+from unrolled.reports.commits.audit_words import AuditRow
+from unrolled.reports.commits.gate_words import GateRow
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import Design, choose_seconds
@@ -24,9 +24,9 @@ from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
 from unrolled.reports.page import cost_rows, exports
 from unrolled.reports.page.summary import SUMMARY_NAME, Summary, find_page, hash_page, read_summaries
-from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
+from unrolled.reports.templates.filling import fill_page_template
 from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
 
@@ -105,7 +105,7 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    counted_results = [result for arm in comparison.arms for result in arm.measured.results.values()]
+    counted_results = [result for arm in comparison.arms for result in arm.trained_arm.results.values()]
     ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
     last_result = formats.format_day(max(ends)) if ends else ""
     spent = sum(map(choose_seconds, counted_results))
@@ -169,12 +169,12 @@ def _make_page(comparison: Comparison) -> Page:
         design=comparison.design,
         extras=extras,
         answers=_write_answers(comparison, parts, factorial),
-        gate_sentence=gate.describe_gate(comparison),
-        gate_rows=gate.list_gate_rows(comparison),
-        proposal_sentence=chain.describe_proposal_state(comparison),
-        audit_sentence=audit.describe_audit(comparison),
-        audit_rows=audit.list_audit_rows(comparison),
-        audit_notes=audit.list_audit_notes(comparison),
+        gate_sentence=gate_words.describe_gate(comparison),
+        gate_rows=gate_words.list_gate_rows(comparison),
+        proposal_sentence=chain_page.describe_proposal_state(comparison),
+        audit_sentence=audit_words.describe_audit(comparison),
+        audit_rows=audit_words.list_audit_rows(comparison),
+        audit_notes=audit_words.list_audit_notes(comparison),
         contrast_tally=caveats.describe_decided(comparison),
         futile=caveats.describe_futile_contrasts(comparison),
         seen_data=caveats.describe_seen_data(comparison),
@@ -198,7 +198,9 @@ def _make_page(comparison: Comparison) -> Page:
         effects=forest.draw_effects(factorial, comparison) if factorial else None,
         curves=curves.draw_curves(comparison),
         sweeps=sweeps,
-        sweep_seeds=sorted({summary.n - summary.diverged for _, points in sweeps for _, summary in points}),
+        sweep_seeds=sorted(
+            {summary.n - summary.diverged_count for _, points in sweeps for _, summary in points}
+        ),
         sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
         stopping_note=notes.STOPPED,
@@ -227,7 +229,7 @@ def _list_results(comparison: Comparison) -> list[ResultInStudy]:
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
-    arms = [arm.measured for arm in comparison.arms]
+    arms = [arm.trained_arm for arm in comparison.arms]
     return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
 
 
@@ -250,11 +252,11 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
 def write_answer_lines(comparison: Comparison) -> list[str]:
     """Return the answer by the first metric in plain text: the lines that a page begins with."""
     if comparison.gate:
-        return gate.write_gate_lines(comparison)
+        return gate_words.write_gate_lines(comparison)
     if comparison.proposal:
-        return [f"{chain.describe_proposal_state(comparison)}."]
+        return [f"{chain_page.describe_proposal_state(comparison)}."]
     if comparison.design.rules.audit:
-        return audit.write_audit_lines(comparison)
+        return audit_words.write_audit_lines(comparison)
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)
     return [_format_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]

@@ -23,7 +23,7 @@ from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
+from unrolled.reports.statistics.seed_values import Interval, SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 
 SIMULATED_GATES = 4_000

@@ -14,7 +14,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.gain_test import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.looks import Looks, list_seeds_to_detect_copies
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.numbers import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 FEWEST = 3
 """Fewest pairs of speeds that give a ratio an interval."""

@@ -11,7 +11,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.expected_seeds import median_unbiased
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 Name = TypeVar("Name")
 

@@ -164,7 +164,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         **dict.fromkeys(_CAVEATS_OF_LOOKS, comparison.is_sequential),
         "Where seeds diverged, the mean is of the converged seeds alone.": has_diverged,
         "Arms marked exploratory suggest and do not confirm.": any(
-            arm.measured.marked_exploratory for arm in comparison.arms
+            arm.trained_arm.marked_exploratory for arm in comparison.arms
         ),
     }
     return tuple(select_phrases(limits))
@@ -242,8 +242,8 @@ def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     if not judges_cost(comparison.design.rules.metrics):
         return counts
     for arm in comparison.arms_with_contrast:
-        results = arm.measured.results
-        base_results = comparison.find_base(arm).measured.results
+        results = arm.trained_arm.results
+        base_results = comparison.find_base(arm).trained_arm.results
         pairs = [
             (results[seed].started, base_results[seed].started)
             for seed in results.keys() & base_results.keys()

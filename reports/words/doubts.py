@@ -51,7 +51,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
     warned = Counter(
         (arm.name, result.warning)
         for arm in comparison.arms
-        for result in arm.measured.finished_results
+        for result in arm.trained_arm.finished_results
         if result.warning
     )
     phrases = [
@@ -78,13 +78,13 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
-        seeds = [seed for seed, result in arm.measured.results.items() if result.done]
+        seeds = [seed for seed, result in arm.trained_arm.results.items() if result.done]
         is_perfect = values and all(metric.are_best(numbers) for metric, numbers in values)
         if (
             is_perfect
-            and arm.measured.uses_seed
+            and arm.trained_arm.uses_seed
             and arm.done_count >= FEWEST_SEEDS
-            and have_equal_fingerprints(arm.measured, seeds, comparison.design)
+            and have_equal_fingerprints(arm.trained_arm, seeds, comparison.design)
         ):
             perfect.append(arm.name)
     if not perfect:
@@ -152,7 +152,7 @@ MORE_ERRORS = "verdicts may then err more often than intended"
 def describe_mixed_machines(comparison: Comparison) -> str:
     """Return a sentence on pairs whose sides ran on different kinds of machine; "" if there are none."""
     sides = [
-        (comparison.find_base(compared).measured, compared.measured)
+        (comparison.find_base(compared).trained_arm, compared.trained_arm)
         for compared in comparison.arms_with_contrast
     ]
     return describe_mixed_pairs(

@@ -70,7 +70,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
 def _describe_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
     """Return the mean of the baseline, and with `with_best_arm` before it that of the best arm."""
-    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
+    arms = [arm for arm in comparison.same_task_arms if not arm.is_aa_check]
     ranked = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
     named_arms = [
         (name, arm)

@@ -56,10 +56,11 @@ def describe_divergence(verdict: Verdict) -> str:
 
 def describe_diverged(contrast: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
-    if not (contrast.arm_diverged or contrast.base_diverged):
+    if not (contrast.arm_diverged_count or contrast.base_diverged_count):
         return ""
     arm_size, base_size = _find_sizes(contrast)
-    return f"diverged {contrast.arm_diverged} of {arm_size} against {contrast.base_diverged} of {base_size}"
+    of_base = f"{contrast.base_diverged_count} of {base_size}"
+    return f"diverged {contrast.arm_diverged_count} of {arm_size} against {of_base}"
 
 
 def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> str:
@@ -147,9 +148,9 @@ def describe_lost(contrast: Contrast) -> str:
         return ""
     noun = "pair" if contrast.is_paired else "row"
     lost = f"{plural(contrast.lost_count, noun)} lost"
-    if contrast.arm_lacks + contrast.base_lacks < contrast.lost_count:  # a run was copied
+    if contrast.arm_missing_count + contrast.base_missing_count < contrast.lost_count:  # a run was copied
         return lost
-    return f"{lost}, the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
+    return f"{lost}, the arm's {contrast.arm_missing_count}, its baseline's {contrast.base_missing_count}"
 
 
 def _describe_lost_pairs(contrast: Contrast) -> str:

@@ -8,7 +8,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
-from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
+from unrolled.reports.commits.chain_page import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
 from unrolled.reports.page.render import render_index
 from unrolled.reports.page.summary import find_page

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, draw_gains, render_chain
+from unrolled.reports.commits.chain_page import ChainPage, ChainSummary, ProposalRow, draw_gains, render_chain
 
 HOSTILE = "<script>alert(1)</script> & more"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.helpers.arms import make_arm
 from tests.helpers.designs import compare, design_arms
 from unrolled.bench.metric import Metric
-from unrolled.reports.commits.gate import GateRow, list_gate_rows
+from unrolled.reports.commits.gate_words import GateRow, list_gate_rows
 from unrolled.reports.statistics.gates import Bound, GateDecision
 
 

@@ -21,7 +21,7 @@ from unrolled.reports.statistics.gates import (
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
 
 LOSS = Metric("loss", 1.0)
 ACCURACY = Metric("accuracy", 0.02)
