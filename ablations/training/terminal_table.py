@@ -10,6 +10,7 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
+from unrolled.reports.words.sentences import name_bases
 
 WIDTH = 80
 PROVISIONAL = "*"
@@ -22,13 +23,13 @@ def print_arms(comparison: Comparison, console: Console) -> None:
 
     Beside a difference stand both means over the same seeds, so that they subtract to it.
     """
-    has_other_base = comparison.bases_phrase != comparison.arms[0].name
+    has_other_base = name_bases(comparison) != comparison.arms[0].name
     unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    mean = "\n".join(["mean", *make_visible(comparison.metric_title).split()])
+    mean = "\n".join(["mean", *make_visible(comparison.scale.title).split()])
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

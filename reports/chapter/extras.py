@@ -69,7 +69,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
-    reasons_legend = describe_strips(roles[0], comparison.metric_title) if roles else ""
+    reasons_legend = describe_strips(roles[0], comparison.scale.title) if roles else ""
     link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),

@@ -119,7 +119,7 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
         verdict = view.arms[arm.index].verdict
         if verdict and verdict.kind_beyond_delta in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
-            remarks.append(f"{view.metric_title} {side}: {size}, {verdict.text}")
+            remarks.append(f"{view.scale.title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
 
 
@@ -200,7 +200,7 @@ def list_audit_notes(comparison: Comparison) -> list[str]:
     arms = [_find_arm(change, comparison) for change in audit.changes]
     provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
     notes = {
-        f"{side}; by {comparison.metric_title}.": True,
+        f"{side}; by {comparison.scale.title}.": True,
         f"{SHADOWED}.": shadowed,
         f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional.": provisional,
     }

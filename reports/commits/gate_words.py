@@ -68,7 +68,7 @@ def describe_gate(comparison: Comparison) -> str:
     looks_taken = comparison.design.rules.looks[: gate.looks_taken]
     seeds = plural(max(looks_taken, default=0), "seed")
     if gate.passed:
-        titles = [view.metric_title for view in comparison.views]
+        titles = [view.scale.title for view in comparison.views]
         return f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"
     if gate.fault:
         return f"Failed: {gate.fault}"

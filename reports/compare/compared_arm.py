@@ -9,7 +9,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_design import find_base
 from unrolled.bench.trial import Result, Scalar
-from unrolled.reports.compare.design import ArmRemark, Design, TrainedArm
+from unrolled.reports.compare.design import ArmRemark, Design, Statuses, TrainedArm, Values
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
@@ -17,6 +17,20 @@ from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.seed_values import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedRows:
+    """The rows of a table, which of them count, and what was decided; the mappings are by the arm's name."""
+
+    design: Design
+    statuses: Statuses
+    values: Values  # with all copies of a run
+    one_run_seeds: Mapping[str, Any]  # see `find_one_run_seeds`
+    remarks: Mapping[str, ArmRemark | None]
+    decisions: Decisions[str]
+    seeds: Mapping[str, Collection[Any]]  # seeds that count
+    seeds_requested: Mapping[str, int]  # number of seeds at the next look; {} without looks
 
 
 @dataclass(frozen=True)
@@ -164,50 +178,47 @@ class ComparedArm:
         return f"{changes}, against {self.against}" if self.against else changes
 
 
-def make_compared_arm(
-    index: int,
-    metric: Metric,
-    design: Design,
-    *,
-    statuses: Mapping[Any, str],
-    values: Mapping[Any, float],
-    seeds: Collection[Any],
-    seeds_requested: int,
-    remark: ArmRemark | None,
-    is_one_run: bool,
-) -> ComparedArm:
-    """Return an arm without a contrast, which `add_contrast` adds.
-
-    `statuses` and `values` are by seed. Only `seeds` count. `seeds_requested` is the number of seeds at the
-    next look; 0 without looks.
-    """
-    arm = design.arms[index]
+def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> ComparedArm:
+    """Return the arm at this position by one metric, without its contrast, which `add_contrast` adds."""
+    arm = rows.design.arms[index]
+    seeds = rows.seeds[arm.name]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
-    counting = select_seeds(statuses, seeds)
-    values = select_seeds(values, seeds)
-    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
-    failed = sum(status not in ("done", "diverged") for status in counting.values())
-    seed_count = max(len(counting), seeds_requested)
-    looks = design.rules.looks or (seed_count,)
-    base = find_base(arm, design.arms)
+    statuses = select_seeds(rows.statuses[arm.name], seeds)
+    values = select_seeds(rows.values[metric.name][arm.name], seeds)
+    diverged_count = sum(math.isinf(values.get(seed, 0.0)) for seed in statuses)
+    failed_count = sum(status not in ("done", "diverged") for status in statuses.values())
+    seed_count = max(len(statuses), rows.seeds_requested.get(arm.name, 0))
+    uncounted_seeds = rows.statuses[arm.name].keys() - statuses.keys()
+    remark = rows.remarks.get(arm.name)
+    task_differences: Sequence[str] = ()
+    if remark is ArmRemark.OTHER_TASK:
+        task_differences = arm.find_task_differences(find_base(arm, rows.design.arms))
     return ComparedArm(
         index=index,
         trained_arm=counted_arm,
-        seeds=tuple(counting),
+        seeds=tuple(statuses),
         seed_count=seed_count,
-        done_count=len(counting) - diverged - failed,
-        diverged_count=diverged,
-        failed_count=failed,
-        waiting_count=len((statuses.keys() - counting.keys()) & set(design.rules.seeds[:seed_count])),
-        max_seeds=looks[0 if index and arm.equals_baseline else -1],
+        done_count=len(statuses) - diverged_count - failed_count,
+        diverged_count=diverged_count,
+        failed_count=failed_count,
+        waiting_count=len(uncounted_seeds & set(rows.design.rules.seeds[:seed_count])),
+        max_seeds=_find_max_seeds(index, rows.design) or seed_count,
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
-        is_one_run=is_one_run,
-        is_exploratory=design.is_exploratory(arm),
-        attempt=design.count_attempts(arm),
-        task_differences=tuple(arm.find_task_differences(base)) if remark is ArmRemark.OTHER_TASK else (),
+        is_one_run=arm.name in rows.one_run_seeds,
+        is_exploratory=rows.design.is_exploratory(arm),
+        attempt=rows.design.count_attempts(arm),
+        task_differences=tuple(task_differences),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
+
+
+def _find_max_seeds(index: int, design: Design) -> int:
+    """Return the number of seeds at the last look that an arm can get; 0 without looks."""
+    looks = design.rules.looks
+    if index and design.arms[index].equals_baseline:  # an A/A check, which is never judged, gets one look
+        looks = looks[:1]
+    return max(looks, default=0)
 
 
 def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
@@ -219,9 +230,7 @@ def add_contrast(
     arm: ComparedArm,
     baseline: ComparedArm,
     metric: Metric,
-    decisions: Decisions[str],
-    *,
-    is_base_one_run: bool = False,
+    rows: CountedRows,
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
@@ -232,11 +241,12 @@ def add_contrast(
         scale = JudgedScale(metric.zone, metric.lower_is_better)
         contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
         return _limit_to_pairs(arm, contrast, metric)
-    verdict = decisions.verdicts.get(name, {}).get(metric.name)
+    verdict = rows.decisions.verdicts.get(name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
     if not arm.remark and verdict.contrast.pairs:
+        is_base_one_run = rows.design.bases[name] in rows.one_run_seeds
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)

@@ -16,7 +16,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.study_design import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
-from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
+from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
 from unrolled.reports.compare.replicates import drop_copies, find_equal_seeds, find_one_run_seeds
@@ -80,7 +80,7 @@ class Comparison:
         return self, *self.other_views
 
     @property
-    def per_unit(self) -> tuple["Comparison", ...]:
+    def views_by_unit(self) -> tuple["Comparison", ...]:
         """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …"""
         return tuple(
             replace(view, other_scale=other_scale) if other_scale else view
@@ -190,27 +190,9 @@ class Comparison:
         )
 
     @property
-    def bases_phrase(self) -> str:
-        """The base of the arms in words: "lm1", or "lm1 or the arm that each names"."""
-        has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
-        if has_other_base:
-            return f"{self.arms[0].name} or the arm that each names"
-        return self.arms[0].name
-
-    @property
     def scale(self) -> Scale:
         """How values of the metric are written."""
         return self.other_scale or self.design.find_scale(self.metric)
-
-    @property
-    def deciding_metric_title(self) -> str:
-        """The title of the metric that decides, which is the first."""
-        return self.design.find_scale(self.design.rules.metrics[0]).title
-
-    @property
-    def metric_title(self) -> str:
-        """The title of this metric."""
-        return self.scale.title
 
 
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
@@ -219,6 +201,15 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     The columns are those of `reports.compare.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
     _check_design(design)
+    rows = _count_rows(table, design)
+    table = _mark_rows(table, rows)
+    views = [_compare_by_metric(metric, table, rows) for metric in design.rules.metrics]
+    decisions = rows.decisions
+    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
+
+
+def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
+    """Return the rows of a table, with the decisions from which it follows which of them count."""
     statuses = collect_statuses(table, design)
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.rules.metrics}
     remarks = find_arm_remarks(statuses, design)
@@ -229,30 +220,23 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
     contrasts = select_arms_to_compare(remarks)
     decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
-    counted_seeds = _select_counted_seeds(decisions, statuses, design)
-    seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.rules.looks else {}
-    table = _mark_rows(table, counted_seeds, design)
-    views = []
-    for metric in design.rules.metrics:
-        arms: list[ComparedArm] = []
-        for index, name in enumerate(arm.name for arm in design.arms):
-            arm = make_compared_arm(
-                index,
-                metric,
-                design,
-                statuses=statuses[name],
-                values=values[metric.name][name],
-                seeds=counted_seeds[name],
-                seeds_requested=seeds_requested.get(name, 0),
-                remark=remarks.get(name),
-                is_one_run=name in one_run_seeds,
-            )
-            if index:
-                is_base_one_run = design.bases[name] in one_run_seeds
-                arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
-            arms.append(arm)
-        views.append(Comparison(table=table, design=design, metric=metric, arms=tuple(arms)))
-    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
+    return CountedRows(
+        design=design,
+        statuses=statuses,
+        values=values,
+        one_run_seeds=one_run_seeds,
+        remarks=remarks,
+        decisions=decisions,
+        seeds=_select_counted_seeds(decisions, statuses, design),
+        seeds_requested=count_arm_seeds(decisions.seeds_requested, design) if design.rules.looks else {},
+    )
+
+
+def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: CountedRows) -> Comparison:
+    """Return the comparison by one metric; `table` is marked by `_mark_rows`."""
+    baseline, *other_arms = (make_compared_arm(i, metric, rows) for i in range(len(rows.design.arms)))
+    arms = (baseline, *(add_contrast(arm, baseline, metric, rows) for arm in other_arms))
+    return Comparison(table=table, design=rows.design, metric=metric, arms=arms)
 
 
 def _check_design(design: Design) -> None:
@@ -265,15 +249,14 @@ def _check_design(design: Design) -> None:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
 
 
-def _mark_rows(
-    table: pd.DataFrame, counted_seeds: Mapping[str, Collection[Any]], design: Design
-) -> pd.DataFrame:
+def _mark_rows(table: pd.DataFrame, rows: CountedRows) -> pd.DataFrame:
     """Return the table with a column for the rows that count and, of a study, for those of the first look."""
-    is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    is_counted = [seed in rows.seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     columns = {IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)}
-    if design.rules.looks:
-        columns[FIRST_LOOK] = table.seed.isin(design.rules.first_look_seeds)
+    rules = rows.design.rules
+    if rules.looks:
+        columns[FIRST_LOOK] = table.seed.isin(rules.first_look_seeds)
     return table.assign(**columns)
 
 

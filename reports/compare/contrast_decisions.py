@@ -4,20 +4,18 @@ A run that failed, or that lacks a partner, counts as the worst possible for a c
 look better if its bad runs crashed, or if its base lost good runs.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from unrolled.bench.metric import Metric
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compare.design import (
     Design,
     Statuses,
-    TrainedArm,
     Values,
     find_arm_remarks,
+    judge_numbers,
     select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
@@ -41,19 +39,13 @@ def decide_looks(design: Design) -> Decisions[str]:
     `decide_contrasts`, and tests/reports/compare/test_comparison.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    values = {
-        metric.name: {arm.name: _collect_values(arm, metric) for arm in design.arms}
-        for metric in design.rules.metrics
-    }
+    values = {}
+    for name in design.rules.metric_names:
+        numbers = ((arm.name, seed, x) for arm in design.arms for seed, x in arm.collect_metric(name).items())
+        values[name] = judge_numbers(numbers, name, design)
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
     return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
-
-
-def _collect_values(arm: TrainedArm, metric: Metric) -> dict[int, float]:
-    """Return what `trial_frame.collect_values` does for an arm, from its results, without pandas."""
-    judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
-    return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
 
 def decide_contrasts(
@@ -165,11 +157,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),
         (numbers[candidate], numbers[last_keep[0]]) if last_keep else None,
-        seeds=design.rules.seeds,
-        looks=Looks(design.rules.looks),
-        metric=metric,
-        level=design.rules.gain_level,
-        simpler_level=design.rules.simpler_level,
+        design.rules,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),
         is_one_run=candidate in evidence.one_run_seeds,

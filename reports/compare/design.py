@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -169,6 +169,23 @@ class Design:
     def arms_by_name(self) -> dict[str, TrainedArm]:
         """Its arms by name."""
         return {arm.name: arm for arm in self.arms}
+
+
+def judge_numbers(
+    numbers: Iterable[tuple[str, Any, float]], metric: str, design: Design
+) -> dict[str, dict[Any, float]]:
+    """Return numbers of a metric on the judged scale, by arm and seed: see `Metric.to_judged_scale`.
+
+    `numbers` are (arm, seed, number) as measured. NaN is left out, as is a number that has no logarithm if
+    the metric is judged by its ratio.
+    """
+    judged_metric = next((declared for declared in design.rules.metrics if declared.name == metric), None)
+    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
+    for arm, seed, number in numbers:
+        judged_number = judged_metric.to_judged_scale(number) if judged_metric else number
+        if not math.isnan(judged_number):
+            by_arm[arm][seed] = judged_number
+    return by_arm
 
 
 def choose_seconds(result: ResultInStudy) -> float:

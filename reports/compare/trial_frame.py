@@ -20,7 +20,7 @@ import pandas as pd
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.design import Design, Statuses, choose_seconds
+from unrolled.reports.compare.design import Design, Statuses, choose_seconds, judge_numbers
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
@@ -62,14 +62,8 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
 
 def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
     """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
-    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
-    numbers = read_numbers(table, metric)
-    if declared := next((m for m in design.rules.metrics if m.name == metric and m.ratio), None):
-        numbers = numbers.map(declared.to_judged_scale)
-    is_present = numbers.notna()
-    for arm, seed, x in zip(table.arm[is_present], table.seed[is_present], numbers[is_present], strict=True):
-        by_arm[arm][seed] = x
-    return by_arm
+    numbers = zip(table.arm, table.seed, read_numbers(table, metric), strict=True)
+    return judge_numbers(numbers, metric, design)
 
 
 def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":

@@ -196,8 +196,8 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
         for _, points in lines
     ]
     ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
-    axes = ("learning rate", comparison.scale.unit or comparison.metric_title)
-    description = f"{comparison.metric_title} against the learning rate, on a logarithmic axis."
+    axes = ("learning rate", comparison.scale.unit or comparison.scale.title)
+    description = f"{comparison.scale.title} against the learning rate, on a logarithmic axis."
     return [
         draw_svg(
             f"sweep{i}",

@@ -59,7 +59,8 @@ class Panel:
 
 def make_panels(comparison: Comparison, extras: Extras) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.per_unit)
+    views = comparison.views_by_unit
+    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in views)
 
 
 def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:

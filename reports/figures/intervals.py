@@ -7,6 +7,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes
 from unrolled.reports.formats import shorten
+from unrolled.reports.words.sentences import name_bases
 
 ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
 STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
@@ -20,7 +21,7 @@ def draw_intervals(comparison: Comparison) -> Markup:
     ]
     if not arms:
         return Markup("")
-    title = f"Differences in {comparison.metric_title} from {comparison.bases_phrase}"
+    title = f"Differences in {comparison.scale.title} from {name_bases(comparison)}"
     picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(arms, comparison))
     return Markup('<div style="{}">{}</div>').format(STYLE, picture)
 
@@ -42,5 +43,5 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
-    ax.set_xlabel(f"difference in {comparison.metric_title}{unit}, and the zone that is too small to matter")
+    ax.set_xlabel(f"difference in {comparison.scale.title}{unit}, and the zone that is too small to matter")
     return figure

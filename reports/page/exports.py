@@ -26,6 +26,7 @@ from unrolled.reports.words.sentences import (
     describe_remarks,
     describe_too_few_pairs,
     explain_open,
+    name_bases,
 )
 
 
@@ -74,7 +75,7 @@ def write_comparison_markdown(comparison: Comparison) -> str:
 
 def _name_metric(view: Comparison) -> str:
     better = f"{view.metric.better} is better"
-    return f"{view.metric_title} ({better}, δ {view.scale.format_measured_delta(view.metric.zone)})"
+    return f"{view.scale.title} ({better}, δ {view.scale.format_measured_delta(view.metric.zone)})"
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -167,10 +168,10 @@ def write_trials_csv(comparison: Comparison) -> str:
 def write_caption(comparison: Comparison) -> str:
     """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
-        f"{', '.join(filter(None, (view.metric_title, view.scale.unit)))}, {view.metric.better} is better"
+        f"{', '.join(filter(None, (view.scale.title, view.scale.unit)))}, {view.metric.better} is better"
         for view in comparison.views
     )
-    bases = comparison.bases_phrase
+    bases = name_bases(comparison)
     if bases == comparison.arms[0].name:
         bases = "the baseline"
     clause = comparison.design.presentation.interval_clause

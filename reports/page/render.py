@@ -22,7 +22,7 @@ from unrolled.reports.compare.design import Design, choose_seconds
 from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
-from unrolled.reports.page import cost_rows, exports
+from unrolled.reports.page import cost_rows, exports, machines
 from unrolled.reports.page.summary import SUMMARY_NAME, Summary, find_page, hash_page, read_summaries
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
@@ -111,7 +111,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
     spent = sum(map(choose_seconds, counted_results))
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
-        ", then ".join(view.metric_title for view in comparison.views): True,
+        ", then ".join(view.scale.title for view in comparison.views): True,
         page.contrast_tally: True,
         page.tally: True,
         f"{formats.format_duration(spent)} of training": spent,
@@ -162,7 +162,7 @@ def _make_page(comparison: Comparison) -> Page:
     find_extras = comparison.design.presentation.find_extras
     extras = find_extras.load()(comparison) if find_extras else Extras()
     sweeps = find_sweeps(comparison)
-    environments = cost_rows.merge_environments(comparison)
+    environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
     return Page(
         comparison=comparison,
@@ -207,7 +207,7 @@ def _make_page(comparison: Comparison) -> Page:
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
-        devices=cost_rows.list_devices(comparison),
+        devices=machines.list_devices(comparison),
         limits=_list_limits(comparison, environments),
         declaration=caveats.describe_declaration(comparison),
         data=sorted({result.trial.data for result in _list_results(comparison)}),
@@ -272,7 +272,7 @@ def _write_answers(
 ) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; the first answer has the effects of parts."""
     answers = []
-    for view in comparison.per_unit:
+    for view in comparison.views_by_unit:
         if view.metric == comparison.metric and _has_complete_part(parts):
             answers.append(answer.write_answer(view, parts, factorial))
         else:

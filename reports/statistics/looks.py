@@ -99,7 +99,7 @@ class Look:
         return self.weight * self.looks.find_critical_q(alpha, tails)
 
 
-LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
+LOOKS = Looks(DEFAULT_LOOKS)
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
 """The look of a design with a fixed number of seeds. Its bounds do not depend on that number."""
 
@@ -114,7 +114,7 @@ def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) ->
 
 @lru_cache(maxsize=16)
 def _load_table(numbers: tuple[int, ...]) -> Floats:
-    """Return the table of these looks: one stored by `store_table`, or else a simulated one."""
+    """Return the table of these looks: that of `boundaries/`, from 10⁷ draws, or else a simulated one."""
     stored = _table_path(numbers)
     return np.load(stored) if stored.exists() else simulate_table(numbers)
 
@@ -123,14 +123,10 @@ def _table_path(numbers: tuple[int, ...]) -> Path:
     return Path(__file__).with_name("boundaries") / f"looks_{'_'.join(map(str, numbers))}.npy"
 
 
-def store_table(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
-    """Simulate the table of these looks and store it in `boundaries/` (half a minute, 200 MB)."""
-    np.save(_table_path(numbers), simulate_table(numbers, draws))
-
-
 def simulate_table(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
     """Return a table with three rows: p, and the Q of one-sided and of two-sided tests that have this p.
 
+    The tables in `boundaries/` are of `draws` = 10⁷, which take half a minute and 200 MB.
     The k-th smallest of B draws has p (k + 1)/(B + 1). Between draws, p is interpolated over at most 1 %.
     """
     rng = np.random.default_rng(seed)

@@ -164,7 +164,7 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
     lines += [_describe_equal(finding, comparison) for finding in equal]
     lines += _list_small_effect_lines(small, comparison)
     if undecided:
-        metric = f" by {comparison.metric_title}" if len(comparison.design.rules.metrics) > 1 else ""
+        metric = f" by {comparison.scale.title}" if len(comparison.design.rules.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(metric, _describe_findings(undecided)))
     return lines
 
@@ -175,7 +175,7 @@ def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
     return Markup("{} equals {} in {} {}{}").format(
         finding.name,
         format_name(finding.against or comparison.arms[0].name),
-        comparison.metric_title,
+        comparison.scale.title,
         everywhere,
         finding.remarks,
     )

@@ -33,7 +33,7 @@ def describe_decided(comparison: Comparison) -> str:
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(arm.is_decided for arm in comparison.judged_arms)
-    metric = f" by {comparison.metric_title}" if comparison.other_views else ""
+    metric = f" by {comparison.scale.title}" if comparison.other_views else ""
     return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{metric}{sizes}"
 
 
@@ -150,7 +150,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
     premise = "Each task has one validation set:" if is_conditional else "If seeds share one data set,"
     zones = [
-        f"Differences in {view.metric_title} within {format_zone(view)} were declared not to matter."
+        f"Differences in {view.scale.title} within {format_zone(view)} were declared not to matter."
         for view in comparison.views
     ]
     machine = environments.get("gpu") or environments.get("cpu") or environments.get("platform")

@@ -38,7 +38,7 @@ class Claim:
     def other_metrics(self) -> tuple[str, ...]:
         """A phrase with the verdict and the numbers by each other metric."""
         return tuple(
-            f"{view.metric_title}: {verdict.symbol} {verdict.text}, {_describe_contrast(arm, verdict, view)}"
+            f"{view.scale.title}: {verdict.symbol} {verdict.text}, {_describe_contrast(arm, verdict, view)}"
             for view in self.comparison.other_views
             if (verdict := (arm := view.arms[self.arm.index]).verdict)
         )

@@ -116,7 +116,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
 
 def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
     """Return the sentences of `list_skewed_contrasts` on one metric."""
-    clause = f" in {comparison.metric_title}" if len(comparison.design.rules.metrics) > 1 else ""
+    clause = f" in {comparison.scale.title}" if len(comparison.design.rules.metrics) > 1 else ""
     whose = "pairs" if comparison.design.pairing_column else "values"
     skewed = []
     too_few = []

@@ -103,7 +103,7 @@ def _describe_no_gains(findings: Sequence[Finding], context: str, comparison: Co
         counts.append(f"{kinds[kind]} {kind}{format_brackets(*remarks)}")
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
     task = _name_baseline_task(comparison) if has_gain_on_other_task else ""
-    start = f"By {comparison.metric_title}, no" if _has_gain_elsewhere(comparison) else "No"
+    start = f"By {comparison.scale.title}, no" if _has_gain_elsewhere(comparison) else "No"
     return Markup("{} {}{}: {}").format(start, rivals, task, ", ".join(counts) or "none is compared")
 
 

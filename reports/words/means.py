@@ -175,11 +175,11 @@ def describe_arm_mean(mean: str, comparison: Comparison) -> str:
     if comparison.scale.mean_phrase:
         return comparison.scale.mean_phrase.format(mean)
     article = "a "
-    if re.search("[^s]s$", comparison.metric_title):  # hits, but not loss
+    if re.search("[^s]s$", comparison.scale.title):  # hits, but not loss
         article = ""
-    elif comparison.metric_title.startswith(tuple("aeiou")):
+    elif comparison.scale.title.startswith(tuple("aeiou")):
         article = "an "
-    return f"has {article}{comparison.metric_title} of {mean}"
+    return f"has {article}{comparison.scale.title} of {mean}"
 
 
 def format_name(name: str) -> Markup:

@@ -217,8 +217,8 @@ def describe_mean(comparison: Comparison) -> str:
     """Return a sentence on means that are taken of logarithms; "" if they are of the values shown."""
     if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
-        return f"A mean of {comparison.metric_title} is exp of the mean {measured_title}."
-    return f"Means of {comparison.metric_title} are geometric." if comparison.scale.log_factor else ""
+        return f"A mean of {comparison.scale.title} is exp of the mean {measured_title}."
+    return f"Means of {comparison.scale.title} are geometric." if comparison.scale.log_factor else ""
 
 
 def describe_too_few_pairs(comparison: Comparison) -> str:
@@ -275,7 +275,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
     if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
-    return f"{reason}, where {comparison.deciding_metric_title} was decided"
+    return f"{reason}, where {_name_deciding_metric(comparison)} was decided"
 
 
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
@@ -286,13 +286,26 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     if comparison.has_too_few_pairs and not verdict.halt_reason:
         return ""
     if verdict.halt_reason or (has_more_looks and not verdict.is_decided):
-        return describe_stage(verdict, comparison.deciding_metric_title)
+        return describe_stage(verdict, _name_deciding_metric(comparison))
     if verdict.is_decided:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
-    return f"{_name_open_part(verdict, comparison.deciding_metric_title)}not decided at {pairs}"
+    return f"{_name_open_part(verdict, _name_deciding_metric(comparison))}not decided at {pairs}"
+
+
+def _name_deciding_metric(comparison: Comparison) -> str:
+    """Return the title of the metric that decides, which is the first."""
+    return comparison.design.find_scale(comparison.design.rules.metrics[0]).title
+
+
+def name_bases(comparison: Comparison) -> str:
+    """Return what arms are compared with: "lm1", or "lm1 or the arm that each names"."""
+    baseline = comparison.arms[0]
+    if any(comparison.find_base(arm) is not baseline for arm in comparison.arms_with_contrast):
+        return f"{baseline.name} or the arm that each names"
+    return baseline.name
 
 
 def find_absolute_difference(verdict: Verdict) -> float:

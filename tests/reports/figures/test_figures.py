@@ -41,7 +41,7 @@ def draw_strips(comparison, extras=None):
     by_panel = {}
     for panel in forest.make_panels(comparison, extras or Extras()):
         strips = {row.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
-        by_panel[panel.view.metric_title] = strips
+        by_panel[panel.view.scale.title] = strips
     return by_panel
 
 

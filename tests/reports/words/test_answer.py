@@ -95,7 +95,7 @@ def test_the_headline_says_which_arm_is_better_or_none(effects, headline):
 
 def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
     comparison = compare(make_realistic_design())
-    in_nats, in_per_cent = (write_lines(view) for view in comparison.per_unit)
+    in_nats, in_per_cent = (write_lines(view) for view in comparison.views_by_unit)
     assert len(in_nats) == len(in_per_cent)
     assert not any("nats" in line or "loss" in line for line in in_per_cent)
     arm = comparison.arms[1]
@@ -265,7 +265,7 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
 
 def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
     comparison = compare_study_table(shipped("models"))
-    for view in comparison.per_unit:
+    for view in comparison.views_by_unit:
         claims = [
             x
             for x in list_claims(view)
