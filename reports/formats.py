@@ -162,15 +162,6 @@ def quote_name(name: str) -> str:
     return f"“{name.strip()}”" if "," in name else name.strip()
 
 
-def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Return the facts of several machines by name, each with all its values: {"cpu": "EPYC | Xeon"}."""
-    values_by_name: dict[str, dict[str, None]] = {}
-    for name, value in (fact for facts in machines for fact in facts.items()):
-        flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
-        values_by_name.setdefault(name, {})[flat] = None
-    return {name: " | ".join(filter(None, values)) for name, values in values_by_name.items() if any(values)}
-
-
 def skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
     """Return a function that converts a number, and returns None for None."""
     return lambda x: None if x is None else convert(x)

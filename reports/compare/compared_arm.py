@@ -9,7 +9,8 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_design import find_base
 from unrolled.bench.trial import Result, Scalar
-from unrolled.reports.compare.design import ArmRemark, Design, Statuses, TrainedArm, Values
+from unrolled.reports.compare.design import ArmRemark, Design, TrainedArm
+from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
@@ -23,10 +24,7 @@ from unrolled.reports.statistics.verdicts import Verdict
 class CountedRows:
     """The rows of a table, which of them count, and what was decided; the mappings are by the arm's name."""
 
-    design: Design
-    statuses: Statuses
-    values: Values  # with all copies of a run
-    one_run_seeds: Mapping[str, Any]  # see `find_one_run_seeds`
+    evidence: Evidence  # of all rows, copies included
     remarks: Mapping[str, ArmRemark | None]
     decisions: Decisions[str]
     seeds: Mapping[str, Collection[Any]]  # seeds that count
@@ -180,34 +178,37 @@ class ComparedArm:
 
 def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> ComparedArm:
     """Return the arm at this position by one metric, without its contrast, which `add_contrast` adds."""
-    arm = rows.design.arms[index]
+    design = rows.evidence.design
+    arm = design.arms[index]
+    statuses = rows.evidence.statuses[arm.name]
+    values = rows.evidence.values[metric.name][arm.name]
     seeds = rows.seeds[arm.name]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
-    statuses = select_seeds(rows.statuses[arm.name], seeds)
-    values = select_seeds(rows.values[metric.name][arm.name], seeds)
-    diverged_count = sum(math.isinf(values.get(seed, 0.0)) for seed in statuses)
-    failed_count = sum(status not in ("done", "diverged") for status in statuses.values())
-    seed_count = max(len(statuses), rows.seeds_requested.get(arm.name, 0))
-    uncounted_seeds = rows.statuses[arm.name].keys() - statuses.keys()
+    counted_statuses = select_seeds(statuses, seeds)
+    counted_values = select_seeds(values, seeds)
+    diverged_count = sum(math.isinf(counted_values.get(seed, 0.0)) for seed in counted_statuses)
+    failed_count = sum(status not in ("done", "diverged") for status in counted_statuses.values())
+    seed_count = max(len(counted_statuses), rows.seeds_requested.get(arm.name, 0))
+    uncounted_seeds = statuses.keys() - counted_statuses.keys()
     remark = rows.remarks.get(arm.name)
     task_differences: Sequence[str] = ()
     if remark is ArmRemark.OTHER_TASK:
-        task_differences = arm.find_task_differences(find_base(arm, rows.design.arms))
+        task_differences = arm.find_task_differences(find_base(arm, design.arms))
     return ComparedArm(
         index=index,
         trained_arm=counted_arm,
-        seeds=tuple(statuses),
+        seeds=tuple(counted_statuses),
         seed_count=seed_count,
-        done_count=len(statuses) - diverged_count - failed_count,
+        done_count=len(counted_statuses) - diverged_count - failed_count,
         diverged_count=diverged_count,
         failed_count=failed_count,
-        waiting_count=len(uncounted_seeds & set(rows.design.rules.seeds[:seed_count])),
-        max_seeds=_find_max_seeds(index, rows.design) or seed_count,
-        summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
+        waiting_count=len(uncounted_seeds & set(design.rules.seeds[:seed_count])),
+        max_seeds=_find_max_seeds(index, design) or seed_count,
+        summary=summarise_arm(arm, counted_values, lower_is_better=metric.lower_is_better),
         remark=remark,
-        is_one_run=arm.name in rows.one_run_seeds,
-        is_exploratory=rows.design.is_exploratory(arm),
-        attempt=rows.design.count_attempts(arm),
+        is_one_run=arm.name in rows.evidence.one_run_seeds,
+        is_exploratory=design.is_exploratory(arm),
+        attempt=design.count_attempts(arm),
         task_differences=tuple(task_differences),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
@@ -246,7 +247,7 @@ def add_contrast(
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
     if not arm.remark and verdict.contrast.pairs:
-        is_base_one_run = rows.design.bases[name] in rows.one_run_seeds
+        is_base_one_run = rows.evidence.design.bases[name] in rows.evidence.one_run_seeds
         if is_base_one_run and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)

@@ -8,7 +8,7 @@ table from elsewhere has no looks: all of its rows count.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +19,8 @@ from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
-from unrolled.reports.compare.replicates import drop_copies, find_equal_seeds, find_one_run_seeds
+from unrolled.reports.compare.evidence import Evidence
+from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
 from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
@@ -29,9 +30,7 @@ from unrolled.reports.statistics.gates import GateDecision
 from unrolled.reports.statistics.pairs import LostPairs
 from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.seed_values import select_seeds
-from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-
-Name = TypeVar("Name")
+from unrolled.reports.statistics.verdicts import Name, Verdict, judge_contrasts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +146,11 @@ class Comparison:
         an early verdict would be an extra look.
         """
         metric = metric or self.metric
-        names = {metric.name, *(declared.name for declared in self.design.rules.metrics)}
-        values: Values = {name: collect_values(self.table, name, self.design) for name in names}
+        metrics = (*self.design.rules.metrics, metric)
+        values: Values = {m.name: collect_values(self.table, m, self.design) for m in metrics}
         statuses = collect_statuses(self.table, self.design)
-        values = drop_copies(values, find_one_run_seeds(statuses, values, self.design))
+        one_run_seeds = find_one_run_seeds(statuses, values, self.design)
+        values = Evidence(self.design, statuses, values, one_run_seeds).drop_copies().values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
@@ -211,7 +211,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     """Return the rows of a table, with the decisions from which it follows which of them count."""
     statuses = collect_statuses(table, design)
-    values = {metric.name: collect_values(table, metric.name, design) for metric in design.rules.metrics}
+    values = {metric.name: collect_values(table, metric, design) for metric in design.rules.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
     one_run_seeds = find_one_run_seeds(statuses, values, design)
@@ -219,24 +219,26 @@ def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
     contrasts = select_arms_to_compare(remarks)
-    decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
+    evidence = Evidence(design, statuses, values, one_run_seeds)
+    decisions = decide_contrasts(contrasts, evidence, matches)
+    seeds_requested: Mapping[str, int] = {}
+    if design.rules.looks:
+        seeds_requested = count_arm_seeds(decisions.seeds_requested, design)
     return CountedRows(
-        design=design,
-        statuses=statuses,
-        values=values,
-        one_run_seeds=one_run_seeds,
+        evidence=evidence,
         remarks=remarks,
         decisions=decisions,
         seeds=_select_counted_seeds(decisions, statuses, design),
-        seeds_requested=count_arm_seeds(decisions.seeds_requested, design) if design.rules.looks else {},
+        seeds_requested=seeds_requested,
     )
 
 
 def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: CountedRows) -> Comparison:
     """Return the comparison by one metric; `table` is marked by `_mark_rows`."""
-    baseline, *other_arms = (make_compared_arm(i, metric, rows) for i in range(len(rows.design.arms)))
+    design = rows.evidence.design
+    baseline, *other_arms = (make_compared_arm(index, metric, rows) for index in range(len(design.arms)))
     arms = (baseline, *(add_contrast(arm, baseline, metric, rows) for arm in other_arms))
-    return Comparison(table=table, design=rows.design, metric=metric, arms=arms)
+    return Comparison(table=table, design=design, metric=metric, arms=arms)
 
 
 def _check_design(design: Design) -> None:
@@ -254,7 +256,7 @@ def _mark_rows(table: pd.DataFrame, rows: CountedRows) -> pd.DataFrame:
     is_counted = [seed in rows.seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     columns = {IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)}
-    rules = rows.design.rules
+    rules = rows.evidence.design.rules
     if rules.looks:
         columns[FIRST_LOOK] = table.seed.isin(rules.first_look_seeds)
     return table.assign(**columns)

@@ -12,14 +12,12 @@ from typing import Any
 from unrolled.bench.study_design import StoppingRule
 from unrolled.reports.compare.design import (
     Design,
-    Statuses,
-    Values,
     find_arm_remarks,
     judge_numbers,
     select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import drop_copies, find_one_run_seeds
+from unrolled.reports.compare.replicates import find_one_run_seeds
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
@@ -40,28 +38,25 @@ def decide_looks(design: Design) -> Decisions[str]:
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     values = {}
-    for name in design.rules.metric_names:
-        numbers = ((arm.name, seed, x) for arm in design.arms for seed, x in arm.collect_metric(name).items())
-        values[name] = judge_numbers(numbers, name, design)
+    for metric in design.rules.metrics:
+        by_arm = {arm.name: arm.collect_metric(metric.name) for arm in design.arms}
+        numbers = ((name, seed, x) for name, by_seed in by_arm.items() for seed, x in by_seed.items())
+        values[metric.name] = judge_numbers(numbers, metric, design)
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
+    return decide_contrasts(contrasts, Evidence(design, statuses, values, one_run_seeds))
 
 
 def decide_contrasts(
-    contrasts: Sequence[str],
-    statuses: Statuses,
-    values: Values,
-    design: Design,
-    one_run_seeds: Mapping[str, Any],
-    matches: Matches = MappingProxyType({}),
+    contrasts: Sequence[str], evidence: Evidence, matches: Matches = MappingProxyType({})
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against its base, by every metric.
 
-    `one_run_seeds` has the arms that are one run, as `find_one_run_seeds` returns them: their other seeds
-    count as lost. `matches` has the averaged rows of arms.
+    Of an arm that is one run, all seeds but one are copies, which count as lost. `matches` has the averaged
+    rows of arms.
     """
-    evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
+    design = evidence.design
+    evidence = evidence.drop_copies()
     arms = design.arms_by_name
     to_decide = [name for name in contrasts if not arms[name].equals_baseline]  # no A/A check
     if not design.rules.looks:

@@ -81,7 +81,7 @@ class TrainedArm:
 
     def average_metric(self, metric: str) -> float | None:
         """Return the mean of a metric over the finished trials; None if none has a finite number."""
-        values = [result.metrics[metric] for result in self.finished_results if metric in result.metrics]
+        values = (result.metrics.get(metric, math.nan) for result in self.finished_results)
         numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
 
@@ -172,17 +172,16 @@ class Design:
 
 
 def judge_numbers(
-    numbers: Iterable[tuple[str, Any, float]], metric: str, design: Design
+    numbers: Iterable[tuple[str, Any, float]], metric: Metric, design: Design
 ) -> dict[str, dict[Any, float]]:
     """Return numbers of a metric on the judged scale, by arm and seed: see `Metric.to_judged_scale`.
 
     `numbers` are (arm, seed, number) as measured. NaN is left out, as is a number that has no logarithm if
     the metric is judged by its ratio.
     """
-    judged_metric = next((declared for declared in design.rules.metrics if declared.name == metric), None)
     by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
     for arm, seed, number in numbers:
-        judged_number = judged_metric.to_judged_scale(number) if judged_metric else number
+        judged_number = metric.to_judged_scale(number)
         if not math.isnan(judged_number):
             by_arm[arm][seed] = judged_number
     return by_arm

@@ -233,17 +233,6 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
     return max(spreads)
 
 
-def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
-    """Return the values without copies: an arm that is one run keeps the seed of this run."""
-    return {
-        metric: {
-            **by_arm,
-            **{name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()},
-        }
-        for metric, by_arm in values.items()
-    }
-
-
 def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.rules.looks:

@@ -9,7 +9,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import choose_form, select_phrases
 from unrolled.reports.compare.design import Design
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.row_matches import RowMatch
+from unrolled.reports.compare.row_matches import NO_MATCH, RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
@@ -44,10 +44,11 @@ def _judge_rows(
     by_arm = evidence.values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
-    lost_pairs = {
-        name: _make_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
-        for name in contrasts
-    }
+    lost_pairs = {}
+    for name in contrasts:
+        match = matched.get(name, NO_MATCH)
+        lost_count = evidence.count_lost(name, sides[name])
+        lost_pairs[name] = LostPairs(lost_count, match.missing_row_counts, match.bounds)
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors
@@ -71,13 +72,6 @@ def _judge_rows(
         # there is no other look: a contrast that claims nothing stays open
         verdicts[name] = replace(verdict, is_decided=verdict.makes_claim, halt_reason=reason)
     return verdicts
-
-
-def _make_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
-    """Return what a contrast lacks: pairs, and rows of an arm that was averaged."""
-    if match is None:
-        return LostPairs(lost_count)
-    return LostPairs(lost_count, match.missing_row_counts, match.bounds)
 
 
 def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:

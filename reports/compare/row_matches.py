@@ -21,6 +21,9 @@ class RowMatch(NamedTuple):
     missing_row_counts: tuple[int, int]  # number of rows that the arm lacks, and that its baseline lacks
 
 
+NO_MATCH = RowMatch({}, {}, (0, 0))
+
+
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
     """Return the matches by arm of a table that `average_rows` made; {} for any other table."""
     columns = name_match_columns(metric)

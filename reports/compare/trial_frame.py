@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.bench.metric import LARGEST
+from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, Statuses, choose_seconds, judge_numbers
@@ -60,9 +60,9 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
     return by_arm
 
 
-def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
+def collect_values(table: pd.DataFrame, metric: Metric, design: Design) -> Mapping[str, Mapping[Any, float]]:
     """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
-    numbers = zip(table.arm, table.seed, read_numbers(table, metric), strict=True)
+    numbers = zip(table.arm, table.seed, read_numbers(table, metric.name), strict=True)
     return judge_numbers(numbers, metric, design)
 
 

@@ -1,10 +1,10 @@
 """The machines that a comparison's trials ran on."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import merge_facts
 
 
 def list_devices(comparison: Comparison) -> tuple[str, ...]:
@@ -22,6 +22,11 @@ def list_devices(comparison: Comparison) -> tuple[str, ...]:
 
 
 def merge_environments(comparison: Comparison) -> dict[str, str]:
-    """Return the facts of all machines by name, with all values: {"cpu": "EPYC | Xeon"}."""
+    """Return the facts of all machines by name, each with all its values: {"cpu": "EPYC | Xeon"}."""
     results = [r for arm in comparison.arms for r in arm.trained_arm.results.values()]
-    return dict(sorted(merge_facts(r.provenance for r in results).items()))
+    values_by_name: dict[str, dict[str, None]] = {}
+    for name, value in [fact for result in results for fact in result.provenance.items()]:
+        flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        values_by_name.setdefault(name, {})[flat] = None
+    by_name = sorted(values_by_name.items())
+    return {name: " | ".join(filter(None, values)) for name, values in by_name if any(values)}

@@ -31,14 +31,9 @@ from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """The names that the template of a page reads. A sentence or phrase is "" where there is none."""
+class PageAnswer:
+    """What a page says of its comparison. A sentence or phrase is "" where there is none."""
 
-    comparison: Comparison
-    design: Design
-    extras: Extras
-
-    # the answer
     answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
     gate_sentence: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
@@ -55,6 +50,17 @@ class Page:
     uncounted: str  # which trials do not count, and why
     failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
     warnings: Sequence[str]
+    limits: Sequence[str]
+    declaration: str  # when the plan was declared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(PageAnswer):
+    """The names that the template of a page reads."""
+
+    comparison: Comparison
+    design: Design
+    extras: Extras
 
     # the main figure, and the effect of each part
     panels: Sequence[forest.Panel]
@@ -80,9 +86,7 @@ class Page:
     cost_decimals: Mapping[str, int]
     devices: Sequence[str]  # a phrase for each kind of GPU
 
-    # limits and provenance
-    limits: Sequence[str]
-    declaration: str  # when the plan was declared
+    # provenance
     data: Sequence[str]  # hashes of the data
     environments: Mapping[str, str]  # facts of the machines
 
@@ -164,33 +168,19 @@ def _make_page(comparison: Comparison) -> Page:
     sweeps = find_sweeps(comparison)
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
+    page_answer = _make_page_answer(comparison, _write_answers(comparison, parts, factorial), environments)
     return Page(
+        **{**vars(page_answer), "warnings": (*page_answer.warnings, *extras.warnings)},
         comparison=comparison,
         design=comparison.design,
         extras=extras,
-        answers=_write_answers(comparison, parts, factorial),
-        gate_sentence=gate_words.describe_gate(comparison),
-        gate_rows=gate_words.list_gate_rows(comparison),
-        proposal_sentence=chain_page.describe_proposal_state(comparison),
-        audit_sentence=audit_words.describe_audit(comparison),
-        audit_rows=audit_words.list_audit_rows(comparison),
-        audit_notes=audit_words.list_audit_notes(comparison),
-        contrast_tally=caveats.describe_decided(comparison),
-        futile=caveats.describe_futile_contrasts(comparison),
-        seen_data=caveats.describe_seen_data(comparison),
-        attempts=caveats.describe_attempts(comparison),
-        earlier_attempts=caveats.list_earlier_attempts(comparison),
-        tally=caveats.describe_trials(comparison),
-        uncounted=caveats.describe_uncounted(comparison),
-        failures=caveats.list_failures(comparison),
-        warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         panels=forest.make_panels(comparison, extras),
         figure_columns=_find_figure_columns(comparison),
         has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
         parts=parts,
         contexts={
-            context: design
-            for context, design in CONTEXTS.items()
+            context: method
+            for context, method in CONTEXTS.items()
             if any(part.verdicts[context] for part in parts)
         },
         has_complete_part=_has_complete_part(parts),
@@ -208,18 +198,38 @@ def _make_page(comparison: Comparison) -> Page:
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
         devices=machines.list_devices(comparison),
-        limits=_list_limits(comparison, environments),
-        declaration=caveats.describe_declaration(comparison),
         data=sorted({result.trial.data for result in _list_results(comparison)}),
         environments=environments,
     )
 
 
-def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequence[str]:
-    """Return what a study's page does not claim, or the notes on a table from elsewhere."""
+def _make_page_answer(
+    comparison: Comparison, answers: Sequence[Sequence[Markup]], environments: dict[str, str]
+) -> PageAnswer:
+    """Return what a page says; `answers` are those by each metric."""
+    limits = notes.list_notes(comparison)  # of a table from elsewhere
     if comparison.design.is_study:
-        return caveats.list_limits(comparison, environments)
-    return notes.list_notes(comparison)
+        limits = caveats.list_limits(comparison, environments)
+    return PageAnswer(
+        answers=answers,
+        gate_sentence=gate_words.describe_gate(comparison),
+        gate_rows=gate_words.list_gate_rows(comparison),
+        proposal_sentence=chain_page.describe_proposal_state(comparison),
+        audit_sentence=audit_words.describe_audit(comparison),
+        audit_rows=audit_words.list_audit_rows(comparison),
+        audit_notes=audit_words.list_audit_notes(comparison),
+        contrast_tally=caveats.describe_decided(comparison),
+        futile=caveats.describe_futile_contrasts(comparison),
+        seen_data=caveats.describe_seen_data(comparison),
+        attempts=caveats.describe_attempts(comparison),
+        earlier_attempts=caveats.list_earlier_attempts(comparison),
+        tally=caveats.describe_trials(comparison),
+        uncounted=caveats.describe_uncounted(comparison),
+        failures=caveats.list_failures(comparison),
+        warnings=doubts.list_warnings(comparison),
+        limits=limits,
+        declaration=caveats.describe_declaration(comparison),
+    )
 
 
 def _list_results(comparison: Comparison) -> list[ResultInStudy]:

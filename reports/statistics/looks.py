@@ -115,12 +115,9 @@ def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) ->
 @lru_cache(maxsize=16)
 def _load_table(numbers: tuple[int, ...]) -> Floats:
     """Return the table of these looks: that of `boundaries/`, from 10⁷ draws, or else a simulated one."""
-    stored = _table_path(numbers)
+    name = f"looks_{'_'.join(map(str, numbers))}.npy"
+    stored = Path(__file__).with_name("boundaries") / name
     return np.load(stored) if stored.exists() else simulate_table(numbers)
-
-
-def _table_path(numbers: tuple[int, ...]) -> Path:
-    return Path(__file__).with_name("boundaries") / f"looks_{'_'.join(map(str, numbers))}.npy"
 
 
 def simulate_table(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:

@@ -4,7 +4,6 @@
 seed crashes. A candidate that ignores its seed, or computes the same as the incumbent, is refused.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.gain_test import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.looks import Looks, list_seeds_to_detect_copies
 from unrolled.reports.statistics.seed_values import SidePair
+from unrolled.reports.statistics.values import replace_diverged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,19 +116,14 @@ def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[in
 
 def _list_gains(sides: SidePair, seeds: Sequence[int], metric: Metric) -> Floats:
     """Return by how much the candidate is better on each seed, up to the first seed that a side lacks."""
-    candidate, base = sides
+    candidate, base = (replace_diverged(side, metric.lower_is_better) for side in sides)
     gains = []
     for seed in seeds:
         if seed not in candidate or seed not in base:
             break
-        if math.isinf(candidate[seed]):
-            gains.append(0.0 if math.isinf(base[seed]) else -math.inf)
-        elif math.isinf(base[seed]):
-            gains.append(math.inf)
-        else:
-            difference = candidate[seed] - base[seed]
-            gains.append(-difference if metric.lower_is_better else difference)
-    return np.array(gains, dtype=float)
+        gains.append(metric.gain_sign * (candidate[seed] - base[seed]))
+    both_diverged = np.isnan(gains)
+    return np.where(both_diverged, 0.0, gains)
 
 
 def _find_lost_seed(lost_reasons: Mapping[int, str], seeds: Sequence[int]) -> str:

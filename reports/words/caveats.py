@@ -144,7 +144,7 @@ def format_zone(comparison: Comparison) -> str:
     return comparison.scale.format_zone(comparison.metric.zone)
 
 
-def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
+def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[str]:
     """Return sentences on what these results do not show."""
     is_conditional = comparison.design.presentation.interval_clause
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
@@ -167,7 +167,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
             arm.trained_arm.marked_exploratory for arm in comparison.arms
         ),
     }
-    return tuple(select_phrases(limits))
+    return select_phrases(limits)
 
 
 OWN_LEVEL = "Each attempt errs with a chance of .05, so several attempts err more often than one"
