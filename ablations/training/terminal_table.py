@@ -39,8 +39,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         level = comparison.scale.format_value(arm.summary.mean)
         if contrast and contrast.base_mean is not None and not contrast.uses_median:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
-        estimate = contrast.estimate if contrast else None
-        difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
+        difference = comparison.scale.format_difference(arm.estimate, arm.interval, sign=True)
         numbers = level, difference, _describe_seeds(arm)
         table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))

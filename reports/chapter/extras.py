@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from markupsafe import Markup
@@ -34,8 +34,7 @@ class Sample(NamedTuple):
     @property
     def words(self) -> Sequence[Mapping[str, Any]]:
         """The words of the stretch, each with the guess: [{"token": "one", "guess": "one"}, …]."""
-        words: Sequence[Mapping[str, Any]] = self.result.records["passage"]
-        return words
+        return cast("Sequence[Mapping[str, Any]]", self.result.records["passage"])
 
     @property
     def hits(self) -> int:
@@ -45,8 +44,7 @@ class Sample(NamedTuple):
     @property
     def continuation(self) -> Sequence[str]:
         """The words that the trial writes next; () for a model fitted by counting."""
-        words: Sequence[str] = self.result.records.get("continuation", ())
-        return words
+        return cast("Sequence[str]", self.result.records.get("continuation", ()))
 
 
 ArmSpeed = tuple[ComparedArm, float, SpeedRatio | None]

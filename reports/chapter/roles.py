@@ -64,8 +64,7 @@ def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accura
 
 def _read_sums(result: ResultInStudy) -> Mapping[str, Sequence[float]]:
     """Return nats, hits and targets of each role, by the role's title."""
-    sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
-    return {TITLES.get(role, role): numbers for role, numbers in sums.items()}
+    return {TITLES.get(role, role): sums for role, sums in result.records.get("roles", {}).items()}
 
 
 def _average_accuracy(arm: TrainedArm, role: str) -> float | None:

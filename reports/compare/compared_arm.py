@@ -28,7 +28,7 @@ class CountedRows:
     remarks: Mapping[str, ArmRemark | None]
     decisions: Decisions[str]
     seeds: Mapping[str, Collection[Any]]  # seeds that count
-    seeds_requested: Mapping[str, int]  # number of seeds at the next look; {} without looks
+    seeds_requested: Mapping[str, int]  # number of seeds at the next look; 0 without looks
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,11 @@ class ComparedArm:
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
 
     @property
+    def estimate(self) -> float | None:
+        """The difference from its base: see `Contrast.estimate`; None without a contrast."""
+        return self.contrast.estimate if self.contrast else None
+
+    @property
     def missing_count(self) -> int:
         """The number of trials of its next look that have not ended."""
         return (
@@ -188,7 +193,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
     counted_values = select_seeds(values, seeds)
     diverged_count = sum(math.isinf(counted_values.get(seed, 0.0)) for seed in counted_statuses)
     failed_count = sum(status not in ("done", "diverged") for status in counted_statuses.values())
-    seed_count = max(len(counted_statuses), rows.seeds_requested.get(arm.name, 0))
+    seed_count = max(len(counted_statuses), rows.seeds_requested[arm.name])
     uncounted_seeds = statuses.keys() - counted_statuses.keys()
     remark = rows.remarks.get(arm.name)
     task_differences: Sequence[str] = ()
@@ -237,18 +242,17 @@ def add_contrast(
 
     If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
     """
-    name = arm.name
     if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
         contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
         return _limit_to_pairs(arm, contrast, metric)
-    verdict = rows.decisions.verdicts.get(name, {}).get(metric.name)
+    verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
     if not arm.remark and verdict.contrast.pairs:
-        is_base_one_run = rows.evidence.design.bases[name] in rows.evidence.one_run_seeds
-        if is_base_one_run and not arm.is_one_run:
+        base = rows.evidence.design.bases[arm.name]
+        if base in rows.evidence.one_run_seeds and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
     missing = ArmRemark.BLOCKED if verdict.halt_reason else ArmRemark.NO_SHARED_SEED

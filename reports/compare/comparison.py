@@ -203,9 +203,13 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     _check_design(design)
     rows = _count_rows(table, design)
     table = _mark_rows(table, rows)
-    views = [_compare_by_metric(metric, table, rows) for metric in design.rules.metrics]
-    decisions = rows.decisions
-    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
+    first_view, *other_views = (_compare_by_metric(metric, table, rows) for metric in design.rules.metrics)
+    return replace(
+        first_view,
+        other_views=tuple(other_views),
+        gate=rows.decisions.gate,
+        proposal=rows.decisions.proposal,
+    )
 
 
 def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
@@ -218,18 +222,14 @@ def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    contrasts = select_arms_to_compare(remarks)
     evidence = Evidence(design, statuses, values, one_run_seeds)
-    decisions = decide_contrasts(contrasts, evidence, matches)
-    seeds_requested: Mapping[str, int] = {}
-    if design.rules.looks:
-        seeds_requested = count_arm_seeds(decisions.seeds_requested, design)
+    decisions = decide_contrasts(select_arms_to_compare(remarks), evidence, matches)
     return CountedRows(
         evidence=evidence,
         remarks=remarks,
         decisions=decisions,
         seeds=_select_counted_seeds(decisions, statuses, design),
-        seeds_requested=seeds_requested,
+        seeds_requested=count_arm_seeds(decisions.seeds_requested, design),
     )
 
 

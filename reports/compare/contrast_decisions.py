@@ -187,9 +187,9 @@ def _judge_after_looks(
 def count_arm_seeds(seeds_by_contrast: Mapping[str, int], design: Design) -> dict[str, int]:
     """Return, by arm, the largest number of seeds of the contrasts that it is a side of.
 
-    An arm has the seeds of the first look at least.
+    An arm has the seeds of the first look at least; without looks, 0.
     """
-    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), design.rules.looks[0])
+    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), min(design.rules.looks, default=0))
     for name, seeds in seeds_by_contrast.items():
         for side in (name, design.bases[name]):
             seeds_by_arm[side] = max(seeds_by_arm[side], seeds)

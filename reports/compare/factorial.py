@@ -150,7 +150,6 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
         context: {key: merge_standings(pair) for key, pair in arm_pairs.items()}
         for context, arm_pairs in pairs.items()
     }
-    by_context[AVERAGE] = {}
     if factorial:
         standings[AVERAGE] = {factor.key: factorial.standing for factor in factorial.factors}
         by_context[AVERAGE] = {
@@ -158,7 +157,7 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
             for factor, effect in zip(factorial.factors, factorial.effects, strict=False)
         }
     verdicts = {
-        key: {context: by_factor.get(key) for context, by_factor in by_context.items()} for key in factors
+        key: {context: by_context.get(context, {}).get(key) for context in CONTEXTS} for key in factors
     }
     return tuple(
         Part(

@@ -47,8 +47,9 @@ def _judge_rows(
     lost_pairs = {}
     for name in contrasts:
         match = matched.get(name, NO_MATCH)
-        lost_count = evidence.count_lost(name, sides[name])
-        lost_pairs[name] = LostPairs(lost_count, match.missing_row_counts, match.bounds)
+        lost_pairs[name] = LostPairs(
+            evidence.count_lost(name, sides[name]), match.missing_row_counts, match.bounds
+        )
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors

@@ -35,10 +35,16 @@ def tabulate_results(design: Design) -> pd.DataFrame:
 
 def make_trial_record(arm: str, seed: int, result: ResultInStudy) -> dict[str, object]:
     """Return the row of a trial: outcome, settings and, if it is done, metrics."""
-    facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
-    facts |= {"reason": result.reason, "attempts": result.attempts}
+    facts = {
+        "trial": result.trial.id,
+        "arm": arm,
+        "seed": seed,
+        "status": result.status,
+        "reason": result.reason,
+        "attempts": result.attempts,
+        "seconds": choose_seconds(result),
+    }
     measured = result.metrics if result.done else {}
-    facts["seconds"] = choose_seconds(result)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # values that a program logs replace neither

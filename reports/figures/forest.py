@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
+from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import ArmRemark
@@ -59,8 +60,9 @@ class Panel:
 
 def make_panels(comparison: Comparison, extras: Extras) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    views = comparison.views_by_unit
-    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in views)
+    return tuple(
+        _make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.views_by_unit
+    )
 
 
 def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
@@ -118,10 +120,9 @@ def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[Comp
 def _make_sort_key(
     arm: ComparedArm, comparison: Comparison, is_ladder: bool
 ) -> tuple[bool, bool, bool, float, int]:
-    effect = arm.contrast.estimate if arm.contrast and arm.contrast.estimate is not None else math.inf
-    gain = -comparison.metric.gain_sign * effect
-    if is_ladder or not math.isfinite(effect):
-        gain = 0.0
+    gain = 0.0
+    if arm.estimate is not None and math.isfinite(arm.estimate) and not is_ladder:
+        gain = -comparison.metric.gain_sign * arm.estimate
     is_without_seed = arm.remark is ArmRemark.WITHOUT_SEED
     return arm.index > 0, arm.is_aa_check, is_without_seed, gain, arm.index
 
@@ -225,16 +226,13 @@ def _draw_clipped_counts(axis: Axis, summary: ArmSummary, *, lower: bool) -> lis
     values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
     below = sum(-math.inf < value < axis.low for value in values)
     above = sum(axis.high < value < math.inf for value in values)
-    left = f"◂ {below}" if below else ""
-    right = f"{above} ▸" if above else ""
-    if summary.diverged_count and lower:
-        right += f" {summary.diverged_count} ✕"
-    elif summary.diverged_count:
-        left += f" {summary.diverged_count} ✕"
+    diverged = summary.diverged_count
+    left = {f"◂ {below}": below, f"{diverged} ✕": not lower and diverged}
+    right = {f"{above} ▸": above, f"{diverged} ✕": lower and diverged}
     return [
-        f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label.strip()}</text>'
-        for x, anchor, label in (("0", "start", left), ("100%", "end", right))
-        if label
+        f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{" ".join(select_phrases(labels))}</text>'
+        for x, anchor, labels in (("0", "start", left), ("100%", "end", right))
+        if any(labels.values())
     ]
 
 

@@ -16,9 +16,7 @@ STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px
 
 def draw_intervals(comparison: Comparison) -> Markup:
     """Return a picture of each contrast: effect, interval and the zone of ±δ; "" without contrasts."""
-    arms = [
-        arm for arm in comparison.arms_with_contrast if arm.contrast and arm.contrast.estimate is not None
-    ]
+    arms = [arm for arm in comparison.arms if arm.estimate is not None]
     if not arms:
         return Markup("")
     title = f"Differences in {comparison.scale.title} from {name_bases(comparison)}"
@@ -36,8 +34,8 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     for row, arm in enumerate(arms):
         if interval := arm.interval:
             ax.plot([scale(interval.low), scale(interval.high)], [row, row], color=COLOURS["accent"], lw=3)
-        if arm.contrast and arm.contrast.estimate is not None:
-            ax.plot(scale(arm.contrast.estimate), row, "o", color=COLOURS["accent"], ms=7)
+        if arm.estimate is not None:
+            ax.plot(scale(arm.estimate), row, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
     labels = [f"{shorten(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
     ax.set_yticks(range(len(arms)), labels)

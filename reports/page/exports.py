@@ -149,7 +149,7 @@ def write_trials_csv(comparison: Comparison) -> str:
     `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
     """
     rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
-    arms = {arm.name: arm for arm in comparison.design.arms}
+    arms = comparison.design.arms_by_name
     pairs = zip(rows.arm, rows.seed, strict=True)
     trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
     if trained_seeds != [*rows.seed]:
@@ -236,13 +236,13 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "arm_mean": convert(contrast and contrast.arm_mean),
         "baseline_mean": convert(contrast and contrast.base_mean),
         "converged_pairs": len(contrast.differences) if contrast and contrast.is_paired else None,
-        "difference": change(contrast and contrast.estimate),
+        "difference": change(arm.estimate),
         **_name_ends("difference", arm.interval, change),
         "unbiased": change(verdict and verdict.unbiased_difference),
     }
     if second:
         ratio = skip_none(second.convert_value)
-        cells["ratio"] = ratio(contrast and contrast.estimate)
+        cells["ratio"] = ratio(arm.estimate)
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
         "p_uncorrected": contrast and contrast.p,

@@ -28,5 +28,8 @@ def merge_environments(comparison: Comparison) -> dict[str, str]:
     for name, value in [fact for result in results for fact in result.provenance.items()]:
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
         values_by_name.setdefault(name, {})[flat] = None
-    by_name = sorted(values_by_name.items())
-    return {name: " | ".join(filter(None, values)) for name, values in by_name if any(values)}
+    return {
+        name: " | ".join(filter(None, values))
+        for name, values in sorted(values_by_name.items())
+        if any(values)
+    }

@@ -168,9 +168,11 @@ def _make_page(comparison: Comparison) -> Page:
     sweeps = find_sweeps(comparison)
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
-    page_answer = _make_page_answer(comparison, _write_answers(comparison, parts, factorial), environments)
+    answers = _write_answers(comparison, parts, factorial)
+    page_answer = _make_page_answer(comparison, answers, extras, environments)
+    contexts = [context for context in CONTEXTS if any(part.verdicts[context] for part in parts)]
     return Page(
-        **{**vars(page_answer), "warnings": (*page_answer.warnings, *extras.warnings)},
+        **vars(page_answer),
         comparison=comparison,
         design=comparison.design,
         extras=extras,
@@ -178,11 +180,7 @@ def _make_page(comparison: Comparison) -> Page:
         figure_columns=_find_figure_columns(comparison),
         has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
         parts=parts,
-        contexts={
-            context: method
-            for context, method in CONTEXTS.items()
-            if any(part.verdicts[context] for part in parts)
-        },
+        contexts={context: CONTEXTS[context] for context in contexts},
         has_complete_part=_has_complete_part(parts),
         factorial=factorial,
         effects=forest.draw_effects(factorial, comparison) if factorial else None,
@@ -204,12 +202,14 @@ def _make_page(comparison: Comparison) -> Page:
 
 
 def _make_page_answer(
-    comparison: Comparison, answers: Sequence[Sequence[Markup]], environments: dict[str, str]
+    comparison: Comparison,
+    answers: Sequence[Sequence[Markup]],
+    extras: Extras,
+    environments: dict[str, str],
 ) -> PageAnswer:
     """Return what a page says; `answers` are those by each metric."""
-    limits = notes.list_notes(comparison)  # of a table from elsewhere
-    if comparison.design.is_study:
-        limits = caveats.list_limits(comparison, environments)
+    is_study = comparison.design.is_study
+    limits = caveats.list_limits(comparison, environments) if is_study else notes.list_notes(comparison)
     return PageAnswer(
         answers=answers,
         gate_sentence=gate_words.describe_gate(comparison),
@@ -226,7 +226,7 @@ def _make_page_answer(
         tally=caveats.describe_trials(comparison),
         uncounted=caveats.describe_uncounted(comparison),
         failures=caveats.list_failures(comparison),
-        warnings=doubts.list_warnings(comparison),
+        warnings=(*doubts.list_warnings(comparison), *extras.warnings),
         limits=limits,
         declaration=caveats.describe_declaration(comparison),
     )

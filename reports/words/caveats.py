@@ -170,9 +170,6 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[st
     return select_phrases(limits)
 
 
-OWN_LEVEL = "Each attempt errs with a chance of .05, so several attempts err more often than one"
-
-
 def describe_declaration(comparison: Comparison) -> str:
     """Return when the plan was declared, and whether its contrasts had results by then."""
     design = comparison.design
@@ -206,7 +203,10 @@ def describe_attempts(comparison: Comparison) -> str:
         return ""
     contrasts = plural(len(comparison.judged_arms), "contrast")
     subject = f"{len(repeated)} of {contrasts} {choose_form(len(repeated), 'was', 'were')}"
-    return f"{subject} planned before in this ledger. {OWN_LEVEL}"
+    return (
+        f"{subject} planned before in this ledger. Each attempt errs with a chance of .05, so several "
+        "attempts err more often than one"
+    )
 
 
 def describe_turns(comparison: Comparison) -> str:

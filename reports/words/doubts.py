@@ -73,8 +73,9 @@ def describe_one_run_arms(comparison: Comparison) -> str:
 
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
-    judged = comparison.views
-    views = [view for view in judged if view.metric.is_quality and is_quality_name(view.metric.name)]
+    views = [
+        view for view in comparison.views if view.metric.is_quality and is_quality_name(view.metric.name)
+    ]
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
@@ -142,11 +143,10 @@ def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{clause}": too_few,
     }
     return tuple(
-        f"{doubt}: {join_first(arms, MOST_ARMS)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
+        f"{doubt}: {join_first(arms, MOST_ARMS)}; verdicts may then err more often than intended"
+        for doubt, arms in sentences.items()
+        if arms
     )
-
-
-MORE_ERRORS = "verdicts may then err more often than intended"
 
 
 def describe_mixed_machines(comparison: Comparison) -> str:

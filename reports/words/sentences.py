@@ -59,8 +59,10 @@ def describe_diverged(contrast: Contrast) -> str:
     if not (contrast.arm_diverged_count or contrast.base_diverged_count):
         return ""
     arm_size, base_size = _find_sizes(contrast)
-    of_base = f"{contrast.base_diverged_count} of {base_size}"
-    return f"diverged {contrast.arm_diverged_count} of {arm_size} against {of_base}"
+    return (
+        f"diverged {contrast.arm_diverged_count} of {arm_size} against "
+        f"{contrast.base_diverged_count} of {base_size}"
+    )
 
 
 def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> str:
