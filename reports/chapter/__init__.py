@@ -1,1 +1,5 @@
-"""What only pages of the chapter's models have; `chapter_pages` says how their metrics are written."""
+"""What only pages of the chapter's models have.
+
+- `chapter_pages`: how their metrics are written; `extras`: their own sections
+- `book`: the values that the book prints; `roles`: accuracy by the role of a token
+"""

@@ -172,12 +172,12 @@ def _draw_parts(parts: Sequence[RolePart], comparison: Comparison) -> Markup:
         is_better = (part.part < 0) is comparison.metric.lower_is_better
         height = 9 * abs(part.part) / largest
         end = 10 - height if is_better else 10 + height
-        kind = ""
+        css_class = ""
         if part.is_consistent:
-            kind = "better" if is_better else "worse"
+            css_class = "better" if is_better else "worse"
         x = f"{(number + 0.5) * width:.4g}%"
         ends = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
         title = escape(f"{part.role}: {comparison.scale.format_values(part.before, part.after)}")
-        bars.append(f'<line class="part {kind}" {ends}><title>{title}</title></line>')
+        bars.append(f'<line class="part {css_class}" {ends}><title>{title}</title></line>')
     bars.append('<line x2="100%" y1="10" y2="10"/>')
     return Markup(f'<svg class="strip roles" height="20" aria-hidden="true">{"".join(bars)}</svg>')

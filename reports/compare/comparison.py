@@ -150,7 +150,7 @@ class Comparison:
         values: Values = {m.name: collect_values(self.table, m, self.design) for m in metrics}
         statuses = collect_statuses(self.table, self.design)
         one_run_seeds = find_one_run_seeds(statuses, values, self.design)
-        values = Evidence(self.design, statuses, values, one_run_seeds).drop_copies().values
+        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
@@ -222,7 +222,7 @@ def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    evidence = Evidence(design, statuses, values, one_run_seeds)
+    evidence = Evidence(statuses, values, design, one_run_seeds)
     decisions = decide_contrasts(select_arms_to_compare(remarks), evidence, matches)
     return CountedRows(
         evidence=evidence,

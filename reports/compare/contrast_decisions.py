@@ -44,7 +44,7 @@ def decide_looks(design: Design) -> Decisions[str]:
         values[metric.name] = judge_numbers(numbers, metric, design)
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, Evidence(design, statuses, values, one_run_seeds))
+    return decide_contrasts(contrasts, Evidence(statuses, values, design, one_run_seeds))
 
 
 def decide_contrasts(

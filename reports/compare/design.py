@@ -29,6 +29,8 @@ Values = Mapping[str, Mapping[str, SeedValues]]
 class TrainedArm:
     """One arm: what it changes against the baseline, and the results of its trials so far, one a seed.
 
+    It is the same by every metric. A `ComparedArm` is such an arm by one metric, with its verdict.
+
     Verdicts are made from the table of rows. The results are what pages show, and their fingerprints tell
     which arms computed the same. An arm of a table from elsewhere has no results.
     """
@@ -60,6 +62,11 @@ class TrainedArm:
         return next((result.trial for result in self.results.values()), self.trial)
 
     @property
+    def task(self) -> dict[str, Scalar]:
+        """The settings that define what is learnt, by name; {} if no trial is known."""
+        return self.example_trial.task if self.example_trial else {}
+
+    @property
     def equals_baseline(self) -> bool:
         """True if it is the baseline, or an A/A check: the baseline under other seeds."""
         return not self.changes and not self.against and self.uses_seed
@@ -87,9 +94,7 @@ class TrainedArm:
 
     def find_task_differences(self, other: "TrainedArm") -> list[str]:
         """Return the task settings in which two arms differ, such as ["corpus"]; [] if they have one task."""
-        trials = self.example_trial, other.example_trial
-        task, other_task = (trial.task if trial else {} for trial in trials)
-        return [name for name, value in task.items() if value != other_task.get(name, value)]
+        return [name for name, value in self.task.items() if value != other.task.get(name, value)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +157,7 @@ class Design:
 
     def describe_other_task(self, arm: TrainedArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
-        task = arm.example_trial.task if arm.example_trial else {}
-        return ", ".join(f"{name}={task[name]}" for name in arm.find_task_differences(self.arms[0]))
+        return ", ".join(f"{name}={arm.task[name]}" for name in arm.find_task_differences(self.arms[0]))
 
     @property
     def noun(self) -> str:

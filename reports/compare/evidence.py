@@ -15,9 +15,9 @@ from unrolled.reports.statistics.seed_values import SidePair, select_seeds
 class Evidence:
     """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
 
-    design: Design
     statuses: Statuses
     values: Values
+    design: Design
     one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_seeds`
 
     def drop_copies(self) -> "Evidence":

@@ -28,7 +28,7 @@ CONTEXTS = {
     ALONE: "add one",
     AVERAGE: "over all settings of the other parts, factorial",
 }
-"""Contexts with what each is called elsewhere. A context says how other factors are set while one is on."""
+"""Context → name of the method. A context says how the other factors are set while one is switched on."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""

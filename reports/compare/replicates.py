@@ -60,7 +60,7 @@ def find_equal_seeds(arm: TrainedArm, base: TrainedArm, values: Values, design: 
         are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
         for metric, of_metric in sides.items()
     )
-    return frozenset(equal if is_fine_grained else ())
+    return frozenset(equal) if is_fine_grained else frozenset()
 
 
 def _read_fingerprints(arm: TrainedArm, seed: Any, design: Design) -> dict[str, str]:
@@ -82,7 +82,7 @@ def _read_fingerprints(arm: TrainedArm, seed: Any, design: Design) -> dict[str, 
 def have_equal_fingerprints(arm: TrainedArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
-    Two kinds of numbers are treated in another way:
+    Two sorts of numbers are treated in another way:
 
     - A counter counts as equal, such as 100, 110 and 120 for the seeds 0, 1 and 2.
     - A number that differs between two equal trials, for example by .001, is ignored. If its range over the
@@ -143,7 +143,7 @@ def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> di
     | d is unknown | s / `COPY_FACTOR` | .01 | .850 to .860 |
     | a table from elsewhere | s/100, from ε up to 10 `LAST_DIGITS` · .85 | .000085 | .85200 to .85208 |
 
-    If a table prints few digits, its noise is at least `measure_printing_noise`. Two kinds of arms are never
+    If a table prints few digits, its noise is at least `measure_printing_noise`. Two sorts of arms are never
     returned: an arm whose model declares that no seed changes it, and an arm with the best possible value on
     every seed, which several runs may reach.
     """

@@ -281,10 +281,8 @@ def draw_effects(
     high = max([*differences, 2 * zone])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of values in per cent are points
-    ticks = _make_ticks(
-        axis,
-        Scale(value_unit="%") if comparison.scale.log_factor else replace(comparison.scale, value_unit=""),
-    )
+    scale = Scale(value_unit="%") if comparison.scale.log_factor else replace(comparison.scale, value_unit="")
+    ticks = _make_ticks(axis, scale)
     zero = _draw_zone(axis, 0.0, zone)
     format_value = partial(comparison.scale.format_difference, sign=True)
     strips = []

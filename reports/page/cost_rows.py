@@ -76,8 +76,10 @@ def _select_comparable(
     both = [] if arm is base else [*arm.trained_arm.finished_results, *base.trained_arm.finished_results]
     difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
     trial = arm.trained_arm.example_trial
-    kinds = trial.metric_kinds() if trial else COST_KINDS
-    return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
+    metric_kinds = trial.metric_kinds() if trial else COST_KINDS
+    return {
+        name: x for name, x in costs.items() if not difference or find_kind(name, metric_kinds) == "quality"
+    }
 
 
 def _average_cost(arm: TrainedArm, name: str) -> float | None:

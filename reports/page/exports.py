@@ -220,7 +220,7 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     contrast = arm.contrast
     verdict = arm.verdict
     second = view.scale.second_scale
-    pairs_better = contrast.pairs_better if contrast and contrast.is_paired else None
+    of_pairs = contrast if contrast and contrast.is_paired else None
     convert = skip_none(view.scale.convert_value)
     change = skip_none(view.scale.convert_difference)
     cells: dict[str, Any] = {
@@ -235,7 +235,7 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     cells |= {
         "arm_mean": convert(contrast and contrast.arm_mean),
         "baseline_mean": convert(contrast and contrast.base_mean),
-        "converged_pairs": len(contrast.differences) if contrast and contrast.is_paired else None,
+        "converged_pairs": of_pairs and len(of_pairs.differences),
         "difference": change(arm.estimate),
         **_name_ends("difference", arm.interval, change),
         "unbiased": change(verdict and verdict.unbiased_difference),
@@ -249,7 +249,7 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p": verdict and verdict.difference_p,
         "p_same": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "better": pairs_better,
+        "better": of_pairs and of_pairs.pairs_better,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,

@@ -1,4 +1,4 @@
-"""From a comparison to one self-contained page, with its tables and its summary as files beside it."""
+"""The page of a comparison, and the index of pages: what their templates read, and how they are saved."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -109,10 +109,11 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    counted_results = [result for arm in comparison.arms for result in arm.trained_arm.results.values()]
     ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
     last_result = formats.format_day(max(ends)) if ends else ""
-    spent = sum(map(choose_seconds, counted_results))
+    spent = sum(
+        choose_seconds(result) for arm in comparison.arms for result in arm.trained_arm.results.values()
+    )
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
         ", then ".join(view.scale.title for view in comparison.views): True,
@@ -120,13 +121,12 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         page.tally: True,
         f"{formats.format_duration(spent)} of training": spent,
     }
-    warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
         study=comparison.design.study,
         question=comparison.design.rules.question,
         answer=tuple(line.removesuffix(".") for line in write_answer_lines(comparison)),
         facts="; ".join(select_phrases(facts)),
-        warnings=tuple(filter(None, warnings)),
+        warnings=tuple(filter(None, (page.seen_data, page.attempts, *page.warnings))),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
         decided_count=sum(arm.is_decided for arm in comparison.judged_arms),

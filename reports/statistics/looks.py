@@ -32,9 +32,9 @@ _EXACT = 500  # number of smallest draws that are all kept; larger draws are kep
 
 @dataclass(frozen=True)
 class Looks:
-    """The numbers of pairs at which a contrast is looked at; a single look is a fixed design.
+    """The numbers of pairs at which a contrast is looked at; a single look is a fixed number.
 
-    Raises ValueError unless they rise strictly from 2 or more; a fixed design may have one pair.
+    Raises ValueError unless they rise strictly from 2 or more; a single look may have one pair.
     """
 
     numbers: tuple[int, ...]
@@ -74,7 +74,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Look:
-    """One of a design's looks, counted from 0."""
+    """One of several looks, counted from 0."""
 
     looks: Looks
     k: int = 0
@@ -101,7 +101,7 @@ class Look:
 
 LOOKS = Looks(DEFAULT_LOOKS)
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
-"""The look of a design with a fixed number of seeds. Its bounds do not depend on that number."""
+"""The look at a fixed number of seeds. Its bounds do not depend on that number."""
 
 
 def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
