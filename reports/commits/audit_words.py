@@ -31,7 +31,7 @@ class AuditRow(NamedTuple):
     lines: str  # lines added and deleted
     difference: str  # tip without the change, minus the tip; forward: commit minus the one before
     interval: str
-    seeds: int  # number of pairs
+    pair_count: int
     effect: ChangeEffect
     remark: str
 
@@ -47,13 +47,13 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
     arm = _find_arm(change, comparison)
     estimate = arm.estimate if arm else None
     interval = arm.interval if arm else None
-    pairs = arm.contrast.pairs if arm and arm.contrast else 0
+    pair_count = arm.contrast.pairs if arm and arm.contrast else 0
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
         difference=comparison.scale.format_difference_with_unit(estimate, sign=True),
         interval=comparison.scale.format_interval(interval),
-        seeds=pairs,
+        pair_count=pair_count,
         effect=find_effect(change, comparison),
         remark=_describe_change_remarks(change, arm, comparison),
     )
@@ -172,8 +172,10 @@ def write_audit_lines(comparison: Comparison) -> list[str]:
     """Return the answer, and a line for each change, in plain text."""
     lines = [f"{describe_audit(comparison)}."]
     for row in list_audit_rows(comparison):
-        numbers = {row.difference: row.seeds, row.interval: row.seeds, plural(row.seeds, "seed"): row.seeds}
-        phrases = filter(None, [row.effect, ", ".join(select_phrases(numbers)), row.remark])
+        numbers = select_phrases(
+            dict.fromkeys((row.difference, row.interval, plural(row.pair_count, "seed")), row.pair_count)
+        )
+        phrases = filter(None, [row.effect, ", ".join(numbers), row.remark])
         lines.append(f"{row.change} ({row.lines}): {'; '.join(phrases)}")
     return [*lines, *list_audit_notes(comparison)]
 
@@ -232,7 +234,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
                 "difference": convert(estimate),
                 "interval": interval and [convert(end) for end in (interval.low, interval.high)],
                 "level": interval and interval.confidence,
-                "pairs": row.seeds,
+                "pairs": row.pair_count,
                 "taken_back_with": change.taken_back_with,
                 "remark": row.remark,
             }

@@ -40,8 +40,8 @@ class ChainSummary:
 
     name: str
     page: str
-    proposals: int
-    keeps: int
+    proposal_count: int
+    keep_count: int
 
 
 @dataclass(frozen=True, kw_only=True)

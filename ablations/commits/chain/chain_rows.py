@@ -152,8 +152,8 @@ def _list_others(record: ChainRecord, study: str, ledger: Ledger) -> list[ChainS
         ChainSummary(
             name=rival.chain.name,
             page=f"../{rival.chain.name}/index.html",
-            proposals=len(rival.proposals),
-            keeps=rival.count_keeps(),
+            proposal_count=len(rival.proposals),
+            keep_count=rival.count_keeps(),
         )
         for rival in read_chains(ledger)
         if rival.chain.name != record.chain.name and parse_study(rival.chain.study_text).name == study
