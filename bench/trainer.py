@@ -69,7 +69,7 @@ TRAINERS = {
     "chapter": Trainer(
         trial_type=ImportName("unrolled.bench.chapter.chapter_trial:ChapterTrial"),
         run_trial=ImportName("unrolled.bench.chapter.chapter_run:run_trial"),
-        presentation=ImportName("unrolled.reports.chapter:CHAPTER_PAGES"),
+        presentation=ImportName("unrolled.reports.chapter.chapter_pages:CHAPTER_PAGES"),
         mlflow_metrics=ImportName("unrolled.bench.chapter.chapter_mlflow:CHAPTER_MLFLOW"),
         check_first_batch=ImportName("unrolled.bench.chapter.first_batch:check_first_batch"),
         plug_ins=ImportName("unrolled.bench.chapter.plugins"),

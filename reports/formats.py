@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import join_first, make_visible, plural
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 MINUS = "−"
 _SIGNS = {True: "+", False: "-"}  # of a format: "-" writes only the sign of negative numbers
@@ -160,15 +160,6 @@ def describe_all(number: int, noun: str) -> str:
 def quote_name(name: str) -> str:
     """Return a name for a sentence: in quotation marks if it has a comma."""
     return f"“{name.strip()}”" if "," in name else name.strip()
-
-
-def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """Return the facts of several machines by name, each with all its values: {"cpu": "EPYC | Xeon"}."""
-    values_by_name: dict[str, dict[str, None]] = {}
-    for name, value in (fact for facts in machines for fact in facts.items()):
-        flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
-        values_by_name.setdefault(name, {})[flat] = None
-    return {name: " | ".join(filter(None, values)) for name, values in values_by_name.items() if any(values)}
 
 
 def skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from unrolled.bench.metric import Metric
 from unrolled.bench.numbers import safe_exp
 from unrolled.reports.formats import MINUS, count_table_decimals, format_number
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,10 @@ def audit(commits: str, study: str, options: AuditOptions) -> int:
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         code, comparison = _run_audit(commits, study, options)
     if comparison:
-        from unrolled.reports.commits.audit import make_audit_record, write_audit_markdown  # imports pandas
+        from unrolled.reports.commits.audit_words import (
+            make_audit_record,
+            write_audit_markdown,
+        )  # imports pandas
 
         if options.markdown:
             save_file(options.markdown, write_audit_markdown(comparison).encode())
@@ -69,7 +72,7 @@ def _print_audit(study: Study, options: AuditOptions) -> None:
 
 def _compare_nothing(study: Study) -> "Comparison":
     """Return the comparison of a history that changes no file that counts, and print it."""
-    from unrolled.reports.commits.audit import write_audit_lines  # imports pandas
+    from unrolled.reports.commits.audit_words import write_audit_lines  # imports pandas
 
     comparison = compare_plan(make_plan(study, format_command_line())[0], {})
     for line in write_audit_lines(comparison):

@@ -13,7 +13,7 @@ from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.phrases import escape_markdown, make_visible
-from unrolled.reports.commits.gate import describe_gate, write_gate_markdown
+from unrolled.reports.commits.gate_words import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
 from unrolled.reports.statistics.gates import predict_gate, predict_gate_pairs
 from unrolled.reports.statistics.looks import Looks

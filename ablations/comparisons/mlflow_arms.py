@@ -14,10 +14,10 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.formats import format_brackets, format_number, skip_none
 from unrolled.reports.statistics.arm_summary import ArmSummary
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.claims import list_claims
 from unrolled.reports.words.sentences import describe_aa_check
 
@@ -34,7 +34,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     arm_runs = []
     for arm in plan.arms:
         compared = compared_arms[arm.name]
-        measured = compared.measured
+        measured = compared.trained_arm
         results = measured.results.values()
         trial = measured.example_trial
         numbers = _collect_means(measured, plan) | differences.get(arm.name, {})
@@ -93,7 +93,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
+def _summarise_metric(arm: TrainedArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
     """Return the summary of an arm by a metric, in its unit.
 
     The mean of a judged ratio is geometric, as on pages, and has no SD.
@@ -117,7 +117,7 @@ def _summarise_metric(arm: MeasuredArm, name: str, judged: Mapping[str, Metric])
     )
 
 
-def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
+def _collect_means(arm: TrainedArm, plan: Plan) -> dict[str, float]:
     """Return the mean, SD and interval of each metric that every finished seed has, if no seed diverged."""
     done = {seed for seed, result in arm.results.items() if result.done}
     judged = {metric.name: metric for metric in plan.rules.metrics}
@@ -125,7 +125,7 @@ def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
     for name in plan.mlflow_metrics.list_table_metrics(list(judged)):
         base, function = plan.mlflow_metrics.derived_metrics.get(name, (name, None))
         summary = _summarise_metric(arm, base, judged)
-        if done <= summary.values.keys() and not summary.diverged:
+        if done <= summary.values.keys() and not summary.diverged_count:
             numbers = _name_numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
                 numbers.pop(f"{name} sd", None)
@@ -134,12 +134,12 @@ def _collect_means(arm: MeasuredArm, plan: Plan) -> dict[str, float]:
     return means
 
 
-def _format_title(arm: MeasuredArm, comparison: Comparison) -> str:
+def _format_title(arm: TrainedArm, comparison: Comparison) -> str:
     """Return the arm's name with the first metric's mean and its interval, as MLflow's charts show it."""
     metric = comparison.metric
     unit = comparison.design.presentation.find_scale(metric.name)
     summary = _summarise_metric(arm, metric.name, {metric.name: metric})
-    if summary.mean is None or summary.diverged:
+    if summary.mean is None or summary.diverged_count:
         return arm.name
     title = f"{arm.name} · {unit.format_value(summary.mean)}"
     if interval := summary.interval:
@@ -164,7 +164,7 @@ def _name_numbers(
     }
 
 
-def _average_curves(arm: MeasuredArm, plan: Plan) -> dict[str, dict[int, float]]:
+def _average_curves(arm: TrainedArm, plan: Plan) -> dict[str, dict[int, float]]:
     """Return means by epoch or step over all finished seeds, where each seed has a finite number.
 
     There are no means if a seed diverged.
@@ -189,7 +189,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
 
     If there are several looks, the arm may need `max_seeds`, and has a state. Else it has `seed_count` seeds.
     """
-    status_counts = Counter(result.status for result in arm.measured.results.values())
+    status_counts = Counter(result.status for result in arm.trained_arm.results.values())
     missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
     if comparison.is_sequential:
         covered = [f"{status_counts['done']} of {arm.max_seeds}", arm.state]
@@ -203,7 +203,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
     if not status_counts["diverged"]:
         return words
     metric = comparison.metric
-    summary = _summarise_metric(arm.measured, metric.name, {metric.name: metric})
+    summary = _summarise_metric(arm.trained_arm, metric.name, {metric.name: metric})
     median = format_number(summary.median)
     mean = format_number(summary.mean)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

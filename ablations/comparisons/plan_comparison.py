@@ -7,7 +7,7 @@ from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
 from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.design import Design, MeasuredArm
+from unrolled.reports.compare.design import Design, TrainedArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
 
@@ -40,7 +40,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
     ]
     return Design(
         rules=plan.rules,
-        arms=tuple(_make_measured_arm(arm, plan, results) for arm in plan.arms),
+        arms=tuple(_make_trained_arm(arm, plan, results) for arm in plan.arms),
         study_hash=plan.study_hash,
         declared_at=plan.declared_at,
         command=plan.command,
@@ -62,8 +62,8 @@ def find_presentation(plan: Plan) -> Presentation:
     return presentation
 
 
-def _make_measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> MeasuredArm:
-    return MeasuredArm(
+def _make_trained_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> TrainedArm:
+    return TrainedArm(
         name=arm.name,
         model=arm.model,
         title=arm.title,

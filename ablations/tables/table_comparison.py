@@ -18,7 +18,7 @@ from unrolled.bench.phrases import plural
 from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures, join_labels
-from unrolled.reports.foreign.design import list_arms_of_other_tasks, make_design
+from unrolled.reports.foreign.table_design import list_arms_of_other_tasks, make_design
 from unrolled.reports.formats import join_first_names
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")

@@ -74,8 +74,8 @@ def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
                 "attempt": arm.attempt,
                 "provisional": arm.verdict.provisional,
                 "open_because": cells["open_because"],
-                "diverged": arm.contrast.arm_diverged,
-                "baseline_diverged": arm.contrast.base_diverged,
+                "diverged": arm.contrast.arm_diverged_count,
+                "baseline_diverged": arm.contrast.base_diverged_count,
             }
             records.append(record)
     return pd.DataFrame(records)

@@ -10,6 +10,7 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
+from unrolled.reports.words.sentences import name_bases
 
 WIDTH = 80
 PROVISIONAL = "*"
@@ -22,13 +23,13 @@ def print_arms(comparison: Comparison, console: Console) -> None:
 
     Beside a difference stand both means over the same seeds, so that they subtract to it.
     """
-    has_other_base = comparison.bases_phrase != comparison.arms[0].name
+    has_other_base = name_bases(comparison) != comparison.arms[0].name
     unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    mean = "\n".join(["mean", *make_visible(comparison.metric_title).split()])
+    mean = "\n".join(["mean", *make_visible(comparison.scale.title).split()])
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -38,8 +39,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         level = comparison.scale.format_value(arm.summary.mean)
         if contrast and contrast.base_mean is not None and not contrast.uses_median:
             level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
-        estimate = contrast.estimate if contrast else None
-        difference = comparison.scale.format_difference(estimate, arm.interval, sign=True)
+        difference = comparison.scale.format_difference(arm.estimate, arm.interval, sign=True)
         numbers = level, difference, _describe_seeds(arm)
         table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
@@ -50,7 +50,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
 def _describe_seeds(arm: ComparedArm) -> str:
     """Return how many seeds the means of a row are over: its pairs, if its base is one run on every seed."""
     contrast = arm.contrast
-    seeds = arm.summary.n - arm.summary.diverged
+    seeds = arm.summary.n - arm.summary.diverged_count
     if contrast and contrast.is_paired and contrast.pairs < seeds:
         return f"{contrast.pairs} of {seeds}"
     return arm.describe_seeds_of_mean()

@@ -13,7 +13,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.statistics.values import select_finite
 
 DIGITS = 6  # decimals that the book prints
@@ -55,7 +55,7 @@ class Prediction:
     y: float  # the published number
     interval: Interval  # prediction interval, widened by half a unit of y's last printed digit
     p: float  # p of the test that y is one more seed; the interval decides
-    diverged: int  # number of our seeds that diverged
+    diverged_count: int  # number of our seeds that diverged
 
     @property
     def plausible(self) -> bool:
@@ -65,7 +65,7 @@ class Prediction:
     @property
     def wording(self) -> str:
         """What reports say of y: "a plausible single run of our procedure"."""
-        left_out = f", given convergence ({self.diverged} diverged)" if self.diverged else ""
+        left_out = f", given convergence ({self.diverged_count} diverged)" if self.diverged_count else ""
         article = "a" if self.plausible else "not a"
         return f"{article} plausible single run of our procedure{left_out}"
 
@@ -99,12 +99,12 @@ def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
 
 
 def _compare_arm(arm: ComparedArm) -> BookComparison | None:
-    trial = arm.measured.example_trial
-    published = BOOK.get(arm.measured.model)
-    if trial is None or published is None or not has_book_settings(trial, arm.measured.model):
+    trial = arm.trained_arm.example_trial
+    published = BOOK.get(arm.trained_arm.model)
+    if trial is None or published is None or not has_book_settings(trial, arm.trained_arm.model):
         return None
     losses, accuracies = (
-        list(arm.measured.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy")
+        list(arm.trained_arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy")
     )
     predicted = predict_value(losses, published.valid_loss)
     if predicted is None:
@@ -114,7 +114,7 @@ def _compare_arm(arm: ComparedArm) -> BookComparison | None:
         published=published,
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
-        accuracy=arm.measured.average_metric("valid_accuracy"),
+        accuracy=arm.trained_arm.average_metric("valid_accuracy"),
         accuracy_prediction=predict_value(accuracies, published.accuracy),
     )
 
@@ -134,4 +134,6 @@ def predict_value(values: Iterable[float], y: float) -> Prediction | None:
     half_unit = 0.5 * 10.0**-DIGITS
     low, high = t_interval(x, one_more=True)
     interval = Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA)
-    return Prediction(y=y, interval=interval, p=float(prediction_p(x, y)), diverged=len(numbers) - x.size)
+    return Prediction(
+        y=y, interval=interval, p=float(prediction_p(x, y)), diverged_count=len(numbers) - x.size
+    )

@@ -10,7 +10,7 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
@@ -48,24 +48,26 @@ def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accura
     """Return the titles of the roles, and each arm's accuracies, pooled over finished seeds; or None."""
     names = tuple(
         dict.fromkeys(
-            name for arm in comparison.arms for r in arm.measured.finished_results for name in _read_sums(r)
+            name
+            for arm in comparison.arms
+            for r in arm.trained_arm.finished_results
+            for name in _read_sums(r)
         )
     )
     lines = [
-        (arm, tuple(_average_accuracy(arm.measured, name) for name in names))
+        (arm, tuple(_average_accuracy(arm.trained_arm, name) for name in names))
         for arm in comparison.arms
-        if arm.measured.finished_results
+        if arm.trained_arm.finished_results
     ]
     return (names, tuple(lines)) if names else None
 
 
 def _read_sums(result: ResultInStudy) -> Mapping[str, Sequence[float]]:
     """Return nats, hits and targets of each role, by the role's title."""
-    sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
-    return {TITLES.get(role, role): numbers for role, numbers in sums.items()}
+    return {TITLES.get(role, role): sums for role, sums in result.records.get("roles", {}).items()}
 
 
-def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
+def _average_accuracy(arm: TrainedArm, role: str) -> float | None:
     pooled = [sums[role] for r in arm.finished_results if role in (sums := _read_sums(r))]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
@@ -106,7 +108,7 @@ def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart
     hold 0.
     """
     seeds = arm.contrast.seeds if arm.contrast else ()
-    compared = (comparison.find_base(arm).measured, arm.measured)
+    compared = (comparison.find_base(arm).trained_arm, arm.trained_arm)
     finished = [{seed: _read_sums(r) for seed, r in side.results.items() if r.done} for side in compared]
     sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
     names = {name: None for side in sides for sums in side for name in sums}
@@ -170,12 +172,12 @@ def _draw_parts(parts: Sequence[RolePart], comparison: Comparison) -> Markup:
         is_better = (part.part < 0) is comparison.metric.lower_is_better
         height = 9 * abs(part.part) / largest
         end = 10 - height if is_better else 10 + height
-        kind = ""
+        css_class = ""
         if part.is_consistent:
-            kind = "better" if is_better else "worse"
+            css_class = "better" if is_better else "worse"
         x = f"{(number + 0.5) * width:.4g}%"
         ends = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
         title = escape(f"{part.role}: {comparison.scale.format_values(part.before, part.after)}")
-        bars.append(f'<line class="part {kind}" {ends}><title>{title}</title></line>')
+        bars.append(f'<line class="part {css_class}" {ends}><title>{title}</title></line>')
     bars.append('<line x2="100%" y1="10" y2="10"/>')
     return Markup(f'<svg class="strip roles" height="20" aria-hidden="true">{"".join(bars)}</svg>')

@@ -9,14 +9,26 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Result, Scalar
-from unrolled.reports.compare.design import ArmRemark, Design, MeasuredArm
+from unrolled.reports.compare.design import ArmRemark, Design, TrainedArm
+from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
-from unrolled.reports.statistics.types import Interval, select_seeds
+from unrolled.reports.statistics.seed_values import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedRows:
+    """The rows of a table, which of them count, and what was decided; the mappings are by the arm's name."""
+
+    evidence: Evidence  # of all rows, copies included
+    remarks: Mapping[str, ArmRemark | None]
+    decisions: Decisions[str]
+    seeds: Mapping[str, Collection[Any]]  # seeds that count
+    seeds_requested: Mapping[str, int]  # number of seeds at the next look; 0 without looks
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class ComparedArm:
     """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    measured: MeasuredArm  # the arm with the results that count
+    trained_arm: TrainedArm  # the arm with the results that count
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
@@ -77,23 +89,28 @@ class ComparedArm:
     @property
     def name(self) -> str:
         """The arm's name."""
-        return self.measured.name
+        return self.trained_arm.name
 
     @property
     def against(self) -> str:
         """The name of its base; "" for the baseline."""
-        return self.measured.against
+        return self.trained_arm.against
 
     @property
     def settings(self) -> dict[str, Scalar]:
         """The settings of its trials, which differ in the seed alone; {} if no trial is known."""
-        trial = self.measured.example_trial
+        trial = self.trained_arm.example_trial
         return trial.flat_settings() if trial else {}
+
+    @property
+    def is_aa_check(self) -> bool:
+        """True if it is the baseline under other seeds, which is compared with the baseline."""
+        return self.index > 0 and self.trained_arm.equals_baseline
 
     @property
     def correction(self) -> str:
         """The method that adjusts the p values of its verdict."""
-        return "Benjamini–Hochberg" if self.measured.marked_exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.trained_arm.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -106,6 +123,11 @@ class ComparedArm:
         if self.verdict:
             return self.verdict.interval
         return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
+
+    @property
+    def estimate(self) -> float | None:
+        """The difference from its base: see `Contrast.estimate`; None without a contrast."""
+        return self.contrast.estimate if self.contrast else None
 
     @property
     def missing_count(self) -> int:
@@ -127,16 +149,16 @@ class ComparedArm:
         With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. An
         arm of n-gram counts, which use no seed, has "10 alike".
         """
-        if self.done_count and not self.measured.uses_seed:
+        if self.done_count and not self.trained_arm.uses_seed:
             return f"{self.done_count} alike"
-        number = self.summary.n - self.summary.diverged
+        number = self.summary.n - self.summary.diverged_count
         seed_count = self.summary.n if self.is_decided else self.seed_count
         return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
         """The witnesses of the settings that the arm changes, and those that failed."""
-        changes = self.measured.changes
+        changes = self.trained_arm.changes
         return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
 
     @property
@@ -155,54 +177,54 @@ class ComparedArm:
 
     def describe_changes(self) -> str:
         """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
-        changes = ", ".join(f"{name} = {value}" for name, value in self.measured.changes.items())
+        changes = ", ".join(f"{name} = {value}" for name, value in self.trained_arm.changes.items())
         return f"{changes}, against {self.against}" if self.against else changes
 
 
-def make_compared_arm(
-    index: int,
-    metric: Metric,
-    design: Design,
-    *,
-    statuses: Mapping[Any, str],
-    values: Mapping[Any, float],
-    seeds: Collection[Any],
-    seeds_requested: int,
-    remark: ArmRemark | None,
-    is_one_run: bool,
-) -> ComparedArm:
-    """Return an arm without a contrast, which `add_contrast` adds.
-
-    `statuses` and `values` are by seed. Only `seeds` count. `seeds_requested` is the number of seeds at the
-    next look; 0 without looks.
-    """
+def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> ComparedArm:
+    """Return the arm at this position by one metric, without its contrast, which `add_contrast` adds."""
+    design = rows.evidence.design
     arm = design.arms[index]
+    statuses = rows.evidence.statuses[arm.name]
+    values = rows.evidence.values[metric.name][arm.name]
+    seeds = rows.seeds[arm.name]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
-    counting = select_seeds(statuses, seeds)
-    values = select_seeds(values, seeds)
-    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
-    failed = sum(status not in ("done", "diverged") for status in counting.values())
-    seed_count = max(len(counting), seeds_requested)
-    looks = design.rules.looks or (seed_count,)
-    base = find_base(arm, design.arms)
+    counted_statuses = select_seeds(statuses, seeds)
+    counted_values = select_seeds(values, seeds)
+    diverged_count = sum(math.isinf(counted_values.get(seed, 0.0)) for seed in counted_statuses)
+    failed_count = sum(status not in ("done", "diverged") for status in counted_statuses.values())
+    seed_count = max(len(counted_statuses), rows.seeds_requested[arm.name])
+    uncounted_seeds = statuses.keys() - counted_statuses.keys()
+    remark = rows.remarks.get(arm.name)
+    task_differences: Sequence[str] = ()
+    if remark is ArmRemark.OTHER_TASK:
+        task_differences = arm.find_task_differences(find_base(arm, design.arms))
     return ComparedArm(
         index=index,
-        measured=counted_arm,
-        seeds=tuple(counting),
+        trained_arm=counted_arm,
+        seeds=tuple(counted_statuses),
         seed_count=seed_count,
-        done_count=len(counting) - diverged - failed,
-        diverged_count=diverged,
-        failed_count=failed,
-        waiting_count=len((statuses.keys() - counting.keys()) & set(design.rules.seeds[:seed_count])),
-        max_seeds=looks[0 if index and arm.repeats_baseline else -1],
-        summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
+        done_count=len(counted_statuses) - diverged_count - failed_count,
+        diverged_count=diverged_count,
+        failed_count=failed_count,
+        waiting_count=len(uncounted_seeds & set(design.rules.seeds[:seed_count])),
+        max_seeds=_find_max_seeds(index, design) or seed_count,
+        summary=summarise_arm(arm, counted_values, lower_is_better=metric.lower_is_better),
         remark=remark,
-        is_one_run=is_one_run,
+        is_one_run=arm.name in rows.evidence.one_run_seeds,
         is_exploratory=design.is_exploratory(arm),
         attempt=design.count_attempts(arm),
-        task_differences=tuple(arm.find_task_differences(base)) if remark is ArmRemark.OTHER_TASK else (),
+        task_differences=tuple(task_differences),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
+
+
+def _find_max_seeds(index: int, design: Design) -> int:
+    """Return the number of seeds at the last look that an arm can get; 0 without looks."""
+    looks = design.rules.looks
+    if index and design.arms[index].equals_baseline:  # an A/A check, which is never judged, gets one look
+        looks = looks[:1]
+    return max(looks, default=0)
 
 
 def merge_standings(arms: Collection[ComparedArm]) -> tuple[str, ...]:
@@ -214,25 +236,23 @@ def add_contrast(
     arm: ComparedArm,
     baseline: ComparedArm,
     metric: Metric,
-    decisions: Decisions[str],
-    *,
-    is_base_one_run: bool = False,
+    rows: CountedRows,
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
     If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
     """
-    name = arm.name
-    if arm.measured.repeats_baseline:
+    if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
         contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
         return _limit_to_pairs(arm, contrast, metric)
-    verdict = decisions.verdicts.get(name, {}).get(metric.name)
+    verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
     if not arm.remark and verdict.contrast.pairs:
-        if is_base_one_run and not arm.is_one_run:
+        base = rows.evidence.design.bases[arm.name]
+        if base in rows.evidence.one_run_seeds and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
     missing = ArmRemark.BLOCKED if verdict.halt_reason else ArmRemark.NO_SHARED_SEED
@@ -247,12 +267,12 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)
     values = select_seeds(arm.summary.values, contrast.seeds)
-    summary = summarise_arm(arm.measured, values, lower_is_better=metric.lower_is_better)
+    summary = summarise_arm(arm.trained_arm, values, lower_is_better=metric.lower_is_better)
     return replace(arm, contrast=contrast, summary=summary)
 
 
 def summarise_arm(
-    arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
+    arm: TrainedArm, values: Mapping[Any, float], *, lower_is_better: bool = True
 ) -> ArmSummary:
     """Return the summary of an arm's values by seed. An arm that uses no seed has no SD and no interval.
 

@@ -8,7 +8,7 @@ table from elsewhere has no looks: all of its rows count.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -16,10 +16,11 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
-from unrolled.reports.compare.compared_arm import ComparedArm, add_contrast, make_compared_arm
+from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
-from unrolled.reports.compare.replicates import drop_copies, find_equal_seeds, find_one_run_seeds
+from unrolled.reports.compare.evidence import Evidence
+from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
 from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
@@ -28,10 +29,8 @@ from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
 from unrolled.reports.statistics.pairs import LostPairs
 from unrolled.reports.statistics.proposals import ProposalDecision
-from unrolled.reports.statistics.types import select_seeds
-from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-
-Name = TypeVar("Name")
+from unrolled.reports.statistics.seed_values import select_seeds
+from unrolled.reports.statistics.verdicts import Name, Verdict, judge_contrasts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Comparison:
         groups = []
         left = list(self.arms)
         while left:
-            group = [arm for arm in left if not arm.measured.find_task_differences(left[0].measured)]
+            group = [arm for arm in left if not arm.trained_arm.find_task_differences(left[0].trained_arm)]
             left = [arm for arm in left if arm not in group]
             groups.append(tuple(group))
         return tuple(groups)
@@ -80,7 +79,7 @@ class Comparison:
         return self, *self.other_views
 
     @property
-    def per_unit(self) -> tuple["Comparison", ...]:
+    def views_by_unit(self) -> tuple["Comparison", ...]:
         """The comparison by each metric in each of its units: by loss in nats, by loss as perplexity, …"""
         return tuple(
             replace(view, other_scale=other_scale) if other_scale else view
@@ -110,7 +109,7 @@ class Comparison:
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
-        by_arm = [{seed for seed, r in arm.measured.results.items() if r.done} for arm in self.arms]
+        by_arm = [{seed for seed, r in arm.trained_arm.results.items() if r.done} for arm in self.arms]
         return tuple(
             seed
             for seed in self.design.rules.seeds
@@ -147,15 +146,16 @@ class Comparison:
         an early verdict would be an extra look.
         """
         metric = metric or self.metric
-        names = {metric.name, *(declared.name for declared in self.design.rules.metrics)}
-        values: Values = {name: collect_values(self.table, name, self.design) for name in names}
+        metrics = (*self.design.rules.metrics, metric)
+        values: Values = {m.name: collect_values(self.table, m, self.design) for m in metrics}
         statuses = collect_statuses(self.table, self.design)
-        values = drop_copies(values, find_one_run_seeds(statuses, values, self.design))
+        one_run_seeds = find_one_run_seeds(statuses, values, self.design)
+        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
-            equal = find_equal_seeds(pair[0].measured, pair[1].measured, values, self.design)
+            equal = find_equal_seeds(pair[0].trained_arm, pair[1].trained_arm, values, self.design)
             lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
                 arm, base, metric, self.design, family_size=len(pairs), lost_pairs=lost_pairs, equal=equal
@@ -175,7 +175,7 @@ class Comparison:
 
         def sort_key(arm: ComparedArm) -> tuple[bool, bool, float]:
             mean = arm.summary.mean
-            return mean is None, arm.summary.diverged > 0, -self.metric.gain_sign * (mean or 0.0)
+            return mean is None, arm.summary.diverged_count > 0, -self.metric.gain_sign * (mean or 0.0)
 
         return sorted(arms, key=sort_key)
 
@@ -186,31 +186,13 @@ class Comparison:
         return first, *(
             arm
             for arm in other_arms
-            if arm.contrast and not arm.measured.find_task_differences(first.measured)
+            if arm.contrast and not arm.trained_arm.find_task_differences(first.trained_arm)
         )
-
-    @property
-    def bases_phrase(self) -> str:
-        """The base of the arms in words: "lm1", or "lm1 or the arm that each names"."""
-        has_other_base = any(self.find_base(arm) is not self.arms[0] for arm in self.arms_with_contrast)
-        if has_other_base:
-            return f"{self.arms[0].name} or the arm that each names"
-        return self.arms[0].name
 
     @property
     def scale(self) -> Scale:
         """How values of the metric are written."""
         return self.other_scale or self.design.find_scale(self.metric)
-
-    @property
-    def deciding_metric_title(self) -> str:
-        """The title of the metric that decides, which is the first."""
-        return self.design.find_scale(self.design.rules.metrics[0]).title
-
-    @property
-    def metric_title(self) -> str:
-        """The title of this metric."""
-        return self.scale.title
 
 
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
@@ -219,40 +201,44 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     The columns are those of `reports.compare.trial_frame`. Raises BadInput if there is no arm, or no δ.
     """
     _check_design(design)
+    rows = _count_rows(table, design)
+    table = _mark_rows(table, rows)
+    first_view, *other_views = (_compare_by_metric(metric, table, rows) for metric in design.rules.metrics)
+    return replace(
+        first_view,
+        other_views=tuple(other_views),
+        gate=rows.decisions.gate,
+        proposal=rows.decisions.proposal,
+    )
+
+
+def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
+    """Return the rows of a table, with the decisions from which it follows which of them count."""
     statuses = collect_statuses(table, design)
-    values = {metric.name: collect_values(table, metric.name, design) for metric in design.rules.metrics}
+    values = {metric.name: collect_values(table, metric, design) for metric in design.rules.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    contrasts = select_arms_to_compare(remarks)
-    decisions = decide_contrasts(contrasts, statuses, values, design, one_run_seeds, matches)
-    counted_seeds = _select_counted_seeds(decisions, statuses, design)
-    seeds_requested = count_arm_seeds(decisions.seeds_requested, design) if design.rules.looks else {}
-    table = _mark_rows(table, counted_seeds, design)
-    views = []
-    for metric in design.rules.metrics:
-        arms: list[ComparedArm] = []
-        for index, name in enumerate(arm.name for arm in design.arms):
-            arm = make_compared_arm(
-                index,
-                metric,
-                design,
-                statuses=statuses[name],
-                values=values[metric.name][name],
-                seeds=counted_seeds[name],
-                seeds_requested=seeds_requested.get(name, 0),
-                remark=remarks.get(name),
-                is_one_run=name in one_run_seeds,
-            )
-            if index:
-                is_base_one_run = design.bases[name] in one_run_seeds
-                arm = add_contrast(arm, arms[0], metric, decisions, is_base_one_run=is_base_one_run)
-            arms.append(arm)
-        views.append(Comparison(table=table, design=design, metric=metric, arms=tuple(arms)))
-    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
+    evidence = Evidence(statuses, values, design, one_run_seeds)
+    decisions = decide_contrasts(select_arms_to_compare(remarks), evidence, matches)
+    return CountedRows(
+        evidence=evidence,
+        remarks=remarks,
+        decisions=decisions,
+        seeds=_select_counted_seeds(decisions, statuses, design),
+        seeds_requested=count_arm_seeds(decisions.seeds_requested, design),
+    )
+
+
+def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: CountedRows) -> Comparison:
+    """Return the comparison by one metric; `table` is marked by `_mark_rows`."""
+    design = rows.evidence.design
+    baseline, *other_arms = (make_compared_arm(index, metric, rows) for index in range(len(design.arms)))
+    arms = (baseline, *(add_contrast(arm, baseline, metric, rows) for arm in other_arms))
+    return Comparison(table=table, design=design, metric=metric, arms=arms)
 
 
 def _check_design(design: Design) -> None:
@@ -265,15 +251,14 @@ def _check_design(design: Design) -> None:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
 
 
-def _mark_rows(
-    table: pd.DataFrame, counted_seeds: Mapping[str, Collection[Any]], design: Design
-) -> pd.DataFrame:
+def _mark_rows(table: pd.DataFrame, rows: CountedRows) -> pd.DataFrame:
     """Return the table with a column for the rows that count and, of a study, for those of the first look."""
-    is_counted = [seed in counted_seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    is_counted = [seed in rows.seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     # bool even if there is no row
     columns = {IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)}
-    if design.rules.looks:
-        columns[FIRST_LOOK] = table.seed.isin(design.rules.first_look_seeds)
+    rules = rows.evidence.design.rules
+    if rules.looks:
+        columns[FIRST_LOOK] = table.seed.isin(rules.first_look_seeds)
     return table.assign(**columns)
 
 

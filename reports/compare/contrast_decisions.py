@@ -4,24 +4,20 @@ A run that failed, or that lacks a partner, counts as the worst possible for a c
 look better if its bad runs crashed, or if its base lost good runs.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from unrolled.bench.metric import Metric
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.compare.design import (
     Design,
-    MeasuredArm,
-    Statuses,
-    Values,
     find_arm_remarks,
+    judge_numbers,
     select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import drop_copies, find_one_run_seeds
+from unrolled.reports.compare.replicates import find_one_run_seeds
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
@@ -41,37 +37,28 @@ def decide_looks(design: Design) -> Decisions[str]:
     `decide_contrasts`, and tests/reports/compare/test_comparison.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    values = {
-        metric.name: {arm.name: _collect_values(arm, metric) for arm in design.arms}
-        for metric in design.rules.metrics
-    }
+    values = {}
+    for metric in design.rules.metrics:
+        by_arm = {arm.name: arm.collect_metric(metric.name) for arm in design.arms}
+        numbers = ((name, seed, x) for name, by_seed in by_arm.items() for seed, x in by_seed.items())
+        values[metric.name] = judge_numbers(numbers, metric, design)
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, statuses, values, design, one_run_seeds)
-
-
-def _collect_values(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
-    """Return what `trial_frame.collect_values` does for an arm, from its results, without pandas."""
-    judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
-    return {seed: x for seed, x in judged.items() if not math.isnan(x)}
+    return decide_contrasts(contrasts, Evidence(statuses, values, design, one_run_seeds))
 
 
 def decide_contrasts(
-    contrasts: Sequence[str],
-    statuses: Statuses,
-    values: Values,
-    design: Design,
-    one_run_seeds: Mapping[str, Any],
-    matches: Matches = MappingProxyType({}),
+    contrasts: Sequence[str], evidence: Evidence, matches: Matches = MappingProxyType({})
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against its base, by every metric.
 
-    `one_run_seeds` has the arms that are one run, as `find_one_run_seeds` returns them: their other seeds
-    count as lost. `matches` has the averaged rows of arms.
+    Of an arm that is one run, all seeds but one are copies, which count as lost. `matches` has the averaged
+    rows of arms.
     """
-    evidence = Evidence(statuses, drop_copies(values, one_run_seeds), design, one_run_seeds)
+    design = evidence.design
+    evidence = evidence.drop_copies()
     arms = design.arms_by_name
-    to_decide = [name for name in contrasts if not arms[name].repeats_baseline]
+    to_decide = [name for name in contrasts if not arms[name].equals_baseline]  # no A/A check
     if not design.rules.looks:
         return decide_at_once(to_decide, evidence, matches)
     if design.rules.stopping_rule == StoppingRule.GATE:
@@ -165,11 +152,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),
         (numbers[candidate], numbers[last_keep[0]]) if last_keep else None,
-        seeds=design.rules.seeds,
-        looks=Looks(design.rules.looks),
-        metric=metric,
-        level=design.rules.gain_level,
-        simpler_level=design.rules.simpler_level,
+        design.rules,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
         equal=evidence.find_equal_seeds(candidate),
         is_one_run=candidate in evidence.one_run_seeds,
@@ -204,9 +187,9 @@ def _judge_after_looks(
 def count_arm_seeds(seeds_by_contrast: Mapping[str, int], design: Design) -> dict[str, int]:
     """Return, by arm, the largest number of seeds of the contrasts that it is a side of.
 
-    An arm has the seeds of the first look at least.
+    An arm has the seeds of the first look at least; without looks, 0.
     """
-    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), design.rules.looks[0])
+    seeds_by_arm = dict.fromkeys((arm.name for arm in design.arms), min(design.rules.looks, default=0))
     for name, seeds in seeds_by_contrast.items():
         for side in (name, design.bases[name]):
             seeds_by_arm[side] = max(seeds_by_arm[side], seeds)

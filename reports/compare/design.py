@@ -1,10 +1,10 @@
 """All that a comparison is made from: the arms with their results, the metrics, the pairing and the looks.
 
-`MeasuredArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
+`TrainedArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -16,7 +16,7 @@ from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
 from unrolled.reports.presentation import PROGRAM_PAGES, Presentation
 from unrolled.reports.scale import Scale
-from unrolled.reports.statistics.types import SeedValues
+from unrolled.reports.statistics.seed_values import SeedValues
 
 Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
@@ -26,8 +26,10 @@ Values = Mapping[str, Mapping[str, SeedValues]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredArm:
+class TrainedArm:
     """One arm: what it changes against the baseline, and the results of its trials so far, one a seed.
+
+    It is the same by every metric. A `ComparedArm` is such an arm by one metric, with its verdict.
 
     Verdicts are made from the table of rows. The results are what pages show, and their fingerprints tell
     which arms computed the same. An arm of a table from elsewhere has no results.
@@ -60,8 +62,13 @@ class MeasuredArm:
         return next((result.trial for result in self.results.values()), self.trial)
 
     @property
-    def repeats_baseline(self) -> bool:
-        """True if the arm repeats the baseline with other seeds; also true of the baseline itself."""
+    def task(self) -> dict[str, Scalar]:
+        """The settings that define what is learnt, by name; {} if no trial is known."""
+        return self.example_trial.task if self.example_trial else {}
+
+    @property
+    def equals_baseline(self) -> bool:
+        """True if it is the baseline, or an A/A check: the baseline under other seeds."""
         return not self.changes and not self.against and self.uses_seed
 
     def find_trained_seed(self, seed: Any) -> Any:
@@ -81,15 +88,13 @@ class MeasuredArm:
 
     def average_metric(self, metric: str) -> float | None:
         """Return the mean of a metric over the finished trials; None if none has a finite number."""
-        values = [result.metrics[metric] for result in self.finished_results if metric in result.metrics]
+        values = (result.metrics.get(metric, math.nan) for result in self.finished_results)
         numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
 
-    def find_task_differences(self, other: "MeasuredArm") -> list[str]:
+    def find_task_differences(self, other: "TrainedArm") -> list[str]:
         """Return the task settings in which two arms differ, such as ["corpus"]; [] if they have one task."""
-        trials = self.example_trial, other.example_trial
-        task, other_task = (trial.task if trial else {} for trial in trials)
-        return [name for name, value in task.items() if value != other_task.get(name, value)]
+        return [name for name, value in self.task.items() if value != other.task.get(name, value)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +106,7 @@ class Design:
     """
 
     rules: StudyRules
-    arms: tuple[MeasuredArm, ...]
+    arms: tuple[TrainedArm, ...]
     # name of the column by which rows of two arms are paired; "" for none: two samples (Welch)
     pairing_column: str = "seed"
     test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
@@ -138,22 +143,21 @@ class Design:
         """True for a study with a plan; False for a table from elsewhere."""
         return bool(self.study_hash)
 
-    def is_exploratory(self, arm: MeasuredArm) -> bool:
+    def is_exploratory(self, arm: TrainedArm) -> bool:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
         return arm.marked_exploratory or arm.name in self.seen_pairs
 
-    def count_attempts(self, arm: MeasuredArm) -> int:
+    def count_attempts(self, arm: TrainedArm) -> int:
         """Return how many plans an arm's contrast has had, this one included."""
         return 1 + len(self.earlier_attempts.get(arm.name, ()))
 
-    def find_standing(self, arm: MeasuredArm) -> tuple[str, ...]:
+    def find_standing(self, arm: TrainedArm) -> tuple[str, ...]:
         """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
         return phrase_standing(self.is_exploratory(arm), self.count_attempts(arm))
 
-    def describe_other_task(self, arm: MeasuredArm) -> str:
+    def describe_other_task(self, arm: TrainedArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
-        task = arm.example_trial.task if arm.example_trial else {}
-        return ", ".join(f"{name}={task[name]}" for name in arm.find_task_differences(self.arms[0]))
+        return ", ".join(f"{name}={arm.task[name]}" for name in arm.find_task_differences(self.arms[0]))
 
     @property
     def noun(self) -> str:
@@ -166,9 +170,25 @@ class Design:
         return {arm.name: find_base(arm, self.arms).name for arm in self.arms[1:]}
 
     @cached_property
-    def arms_by_name(self) -> dict[str, MeasuredArm]:
+    def arms_by_name(self) -> dict[str, TrainedArm]:
         """Its arms by name."""
         return {arm.name: arm for arm in self.arms}
+
+
+def judge_numbers(
+    numbers: Iterable[tuple[str, Any, float]], metric: Metric, design: Design
+) -> dict[str, dict[Any, float]]:
+    """Return numbers of a metric on the judged scale, by arm and seed: see `Metric.to_judged_scale`.
+
+    `numbers` are (arm, seed, number) as measured. NaN is left out, as is a number that has no logarithm if
+    the metric is judged by its ratio.
+    """
+    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
+    for arm, seed, number in numbers:
+        judged_number = metric.to_judged_scale(number)
+        if not math.isnan(judged_number):
+            by_arm[arm][seed] = judged_number
+    return by_arm
 
 
 def choose_seconds(result: ResultInStudy) -> float:
@@ -200,7 +220,7 @@ def select_arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]
     return [name for name, remark in remarks.items() if remark in compared]
 
 
-def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
+def _find_remark(arm: TrainedArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     base = find_base(arm, design.arms)
     if not arm.uses_seed and not arm.against:
         return ArmRemark.WITHOUT_SEED
@@ -215,7 +235,7 @@ def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRem
     return ArmRemark.DEAD if _has_same_weights(base, arm) else None
 
 
-def _has_same_weights(base: MeasuredArm, arm: MeasuredArm) -> bool:
+def _has_same_weights(base: TrainedArm, arm: TrainedArm) -> bool:
     """Return True if an arm has the weights of its base on every shared seed, though its settings differ.
 
     Arms of two models are left out, as one may be the other written anew.

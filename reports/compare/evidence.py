@@ -8,7 +8,7 @@ from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_rules import find_base
 from unrolled.reports.compare.design import Design, Statuses, Values
 from unrolled.reports.compare.replicates import find_equal_seeds
-from unrolled.reports.statistics.types import SidePair, select_seeds
+from unrolled.reports.statistics.seed_values import SidePair, select_seeds
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,20 @@ class Evidence:
     """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
 
     statuses: Statuses
-    values: Values  # without copies: see `replicates.drop_copies`
+    values: Values
     design: Design
     one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_seeds`
+
+    def drop_copies(self) -> "Evidence":
+        """Return the evidence without copies: an arm that is one run keeps the seed of this run."""
+        values = {
+            metric: {
+                **by_arm,
+                **{name: select_seeds(by_arm[name], [seed]) for name, seed in self.one_run_seeds.items()},
+            }
+            for metric, by_arm in self.values.items()
+        }
+        return replace(self, values=values)
 
     def select_sides(self, name: str) -> dict[str, SidePair]:
         """Return the values of an arm and of its base by metric."""

@@ -9,15 +9,15 @@ A factor is a setting with two levels, off and on:
 | "adam" and "sgd" | "sgd" | "adam", the baseline's |
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.statistics.factorial_effects import Cells, Effect, estimate_effects
+from unrolled.reports.statistics.factorial_effects import Effect, estimate_effects
 from unrolled.reports.statistics.pairs import JudgedScale
-from unrolled.reports.statistics.types import select_seeds
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
 BESIDE = "beside all the others"
@@ -28,7 +28,7 @@ CONTEXTS = {
     ALONE: "add one",
     AVERAGE: "over all settings of the other parts, factorial",
 }
-"""Context → the name of its design. A context says how the other factors are set while one is switched on."""
+"""Context → name of the method. A context says how the other factors are set while one is switched on."""
 
 Change = tuple[str, Scalar]
 """A setting, and the level that an arm gives it."""
@@ -90,21 +90,21 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
     arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for arm in comparison.same_task_arms:
         if not arm.against:  # the baseline comes first, so that an A/A arm does not take its place
-            arms_by_changes.setdefault(frozenset(arm.measured.changes.items()), arm)
+            arms_by_changes.setdefault(frozenset(arm.trained_arm.changes.items()), arm)
     arm_count = len(arms_by_changes)
     corners = [changes for changes in arms_by_changes if len(changes) > 1 and 2 ** len(changes) <= arm_count]
     corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
-    for corner in corners:  # the arm at a corner changes all settings of its design
-        design_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
-        if len(design_arms) == 2 ** len(corner):
-            return _measure_design(comparison, corner, design_arms)
+    for corner in corners:  # the arm at a corner changes all of its factors
+        factorial_arms = {changes: arm for changes, arm in arms_by_changes.items() if changes <= corner}
+        if len(factorial_arms) == 2 ** len(corner):
+            return _measure_factorial(comparison, corner, factorial_arms)
     return None
 
 
-def _measure_design(
+def _measure_factorial(
     comparison: Comparison, corner: frozenset[Change], arms: Mapping[frozenset[Change], ComparedArm]
 ) -> Factorial | None:
-    """Return the effects of a full design. Each of its arms has some of the corner's changes.
+    """Return a full factorial with its effects. Each of its arms has some of the corner's changes.
 
     If an arm is one run, copied for every seed, the variance of its cell is unknown: there are no effects.
     """
@@ -114,30 +114,20 @@ def _measure_design(
     by_key = _make_factors(comparison, dict(ordered))
     factors = {change: by_key[change[0]] for change in ordered}
     seeds = comparison.design.rules.first_look_seeds
-    table = {}
+    values_by_cell = {}
     failed = set[int]()
     for changes, arm in arms.items():
         levels = tuple((change in changes) is (change[1] == factor.on) for change, factor in factors.items())
-        table[levels] = select_seeds(arm.summary.values, seeds)
-        failed |= {seed for seed in arm.seeds if seed in seeds} - table[levels].keys()
-    factorial = _measure_effects(comparison, tuple(factors.values()), table, failed)
-    return factorial and replace(factorial, standing=merge_standings(arms.values()))
-
-
-def _measure_effects(
-    comparison: Comparison, factors: tuple[MeasuredFactor, ...], table: Cells, failed: Collection[int]
-) -> Factorial | None:
-    metric = comparison.metric
+        values_by_cell[levels] = select_seeds(arm.summary.values, seeds)
+        failed |= {seed for seed in arm.seeds if seed in seeds} - values_by_cell[levels].keys()
+    scale = JudgedScale(comparison.metric.zone, comparison.metric.lower_is_better)
+    names = [factor.name for factor in factors.values()]
     try:
-        effects = estimate_effects(
-            table,
-            [factor.name for factor in factors],
-            JudgedScale(metric.zone, metric.lower_is_better),
-            failed,
-        )
+        effects = estimate_effects(values_by_cell, names, scale, failed)
     except ValueError:  # fewer than two seeds converged in every cell
         return None
-    return Factorial(factors=factors, effects=effects)
+    standing = merge_standings(arms.values())
+    return Factorial(factors=tuple(factors.values()), effects=effects, standing=standing)
 
 
 def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Part, ...]:
@@ -160,7 +150,6 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
         context: {key: merge_standings(pair) for key, pair in arm_pairs.items()}
         for context, arm_pairs in pairs.items()
     }
-    by_context[AVERAGE] = {}
     if factorial:
         standings[AVERAGE] = {factor.key: factorial.standing for factor in factorial.factors}
         by_context[AVERAGE] = {
@@ -168,7 +157,7 @@ def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Par
             for factor, effect in zip(factorial.factors, factorial.effects, strict=False)
         }
     verdicts = {
-        key: {context: by_factor.get(key) for context, by_factor in by_context.items()} for key in factors
+        key: {context: by_context.get(context, {}).get(key) for context in CONTEXTS} for key in factors
     }
     return tuple(
         Part(
@@ -204,7 +193,7 @@ def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
 
 
 def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
-    trials = [arm.measured.example_trial, other.measured.example_trial]
+    trials = [arm.trained_arm.example_trial, other.trained_arm.example_trial]
     return len({trial and trial.configured_class for trial in trials}) == 1
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_quality_name, select_qualities
-from unrolled.reports.compare.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.compare.design import Design, Statuses, TrainedArm, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_seeds_to_detect_copies
-from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
+from unrolled.reports.statistics.seed_values import SeedValues, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
 COPY_FACTOR = 4
@@ -27,7 +27,7 @@ FAR = 1000
 """A number whose range over seeds is so many times the difference of two equal trials is no noise."""
 
 
-def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
+def find_equal_seeds(arm: TrainedArm, base: TrainedArm, values: Values, design: Design) -> frozenset[Any]:
     """Return the seeds on which two arms are known to have computed the same.
 
     On such a seed all judged numbers are equal, except clocks, and so are the weights of both trials. For a
@@ -60,10 +60,10 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
         are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
         for metric, of_metric in sides.items()
     )
-    return frozenset(equal if is_fine_grained else ())
+    return frozenset(equal) if is_fine_grained else frozenset()
 
 
-def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str, str]:
+def _read_fingerprints(arm: TrainedArm, seed: Any, design: Design) -> dict[str, str]:
     """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
 
     Known costs are left out, and numbers that differ between two equal trials of the study.
@@ -79,10 +79,10 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any, design: Design) -> dict[str,
     }
 
 
-def have_equal_fingerprints(arm: MeasuredArm, seeds: Iterable[Any], design: Design) -> bool:
+def have_equal_fingerprints(arm: TrainedArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
-    Two kinds of numbers are treated in another way:
+    Two sorts of numbers are treated in another way:
 
     - A counter counts as equal, such as 100, 110 and 120 for the seeds 0, 1 and 2.
     - A number that differs between two equal trials, for example by .001, is ignored. If its range over the
@@ -143,7 +143,7 @@ def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> di
     | d is unknown | s / `COPY_FACTOR` | .01 | .850 to .860 |
     | a table from elsewhere | s/100, from ε up to 10 `LAST_DIGITS` · .85 | .000085 | .85200 to .85208 |
 
-    If a table prints few digits, its noise is at least `measure_printing_noise`. Two kinds of arms are never
+    If a table prints few digits, its noise is at least `measure_printing_noise`. Two sorts of arms are never
     returned: an arm whose model declares that no seed changes it, and an arm with the best possible value on
     every seed, which several runs may reach.
     """
@@ -175,7 +175,7 @@ def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> di
 
 
 def _select_first_values(
-    arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
+    arm: TrainedArm, statuses: Statuses, values: Values, design: Design
 ) -> dict[Metric, dict[Any, float]]:
     """Return the values of an arm by metric and seed, on the seeds that `find_one_run_seeds` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])
@@ -231,17 +231,6 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
             low, high = np.percentile(numbers, (25, 75))
             spreads.append(2 * float(high - low))
     return max(spreads)
-
-
-def drop_copies(values: Values, one_run_seeds: Mapping[str, Any]) -> Values:
-    """Return the values without copies: an arm that is one run keeps the seed of this run."""
-    return {
-        metric: {
-            **by_arm,
-            **{name: select_seeds(by_arm[name], [seed]) for name, seed in one_run_seeds.items()},
-        }
-        for metric, by_arm in values.items()
-    }
 
 
 def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:

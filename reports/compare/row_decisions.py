@@ -9,12 +9,12 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import choose_form, select_phrases
 from unrolled.reports.compare.design import Design
 from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.row_matches import RowMatch
+from unrolled.reports.compare.row_matches import NO_MATCH, RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.pairs import NO_LOST_PAIRS, LostPairs, compare_pairs, make_judged_scale
-from unrolled.reports.statistics.types import SeedValues
+from unrolled.reports.statistics.seed_values import SeedValues
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
@@ -44,14 +44,16 @@ def _judge_rows(
     by_arm = evidence.values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
-    lost_pairs = {
-        name: _make_lost_pairs(evidence.count_lost(name, sides[name]), matched.get(name))
-        for name in contrasts
-    }
+    lost_pairs = {}
+    for name in contrasts:
+        match = matched.get(name, NO_MATCH)
+        lost_pairs[name] = LostPairs(
+            evidence.count_lost(name, sides[name]), match.missing_row_counts, match.bounds
+        )
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
     of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
     judged = of_survivors
-    if any(lost.count or any(lost.rows) for lost in lost_pairs.values()):
+    if any(lost.count or any(lost.missing_row_counts) for lost in lost_pairs.values()):
         with_lost_runs = judge_contrasts(
             {
                 name: compare(*sides[name], equal=equal[name], lost_pairs=lost_pairs[name])
@@ -73,11 +75,6 @@ def _judge_rows(
     return verdicts
 
 
-def _make_lost_pairs(lost_count: int, match: RowMatch | None) -> LostPairs:
-    """Return what a contrast lacks: pairs, and rows of an arm that was averaged."""
-    return LostPairs(lost_count, match.lacks, match.bounds) if match else LostPairs(lost_count)
-
-
 def _combine_verdicts(of_survivors: Verdict, with_lost_runs: Verdict) -> Verdict:
     """Return the verdict that counts lost runs; its claim stays only if the survivors alone show it, too."""
     if not with_lost_runs.makes_claim or with_lost_runs.kind == of_survivors.kind:
@@ -91,7 +88,7 @@ def _explain_lost_runs(of_survivors: Verdict, judged: Verdict, lost_pairs: LostP
         return ""
     causes = {
         _describe_missing(lost_pairs.count, "run"): lost_pairs.count,
-        _describe_missing(sum(lost_pairs.rows), "row"): any(lost_pairs.rows),
+        _describe_missing(sum(lost_pairs.missing_row_counts), "row"): any(lost_pairs.missing_row_counts),
     }
     return f"“{of_survivors.text}” could be undone by {' and '.join(select_phrases(causes))}"
 

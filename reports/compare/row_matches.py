@@ -18,7 +18,10 @@ class RowMatch(NamedTuple):
 
     values: Mapping[Any, float]
     bounds: Mapping[Any, tuple[float, float]]  # lowest and highest values of pairs that lack rows
-    lacks: tuple[int, int]  # number of rows that the arm lacks, and that its baseline lacks
+    missing_row_counts: tuple[int, int]  # number of rows that the arm lacks, and that its baseline lacks
+
+
+NO_MATCH = RowMatch({}, {}, (0, 0))
 
 
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
@@ -31,8 +34,8 @@ def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
         values, lowest, highest = (rows.set_index("seed")[column].dropna() for column in columns)
         bounds = dict(zip(lowest.index, zip(lowest, highest, strict=True), strict=True))
         compared = rows[rows.seed.isin(values.index)]  # a lost pair counts as lost, not by its rows
-        lacks = int(compared[ARM_LACKS].sum()), int(compared[BASE_LACKS].sum())
-        matches[str(arm)] = RowMatch(values.to_dict(), bounds, lacks)
+        missing_row_counts = int(compared[ARM_LACKS].sum()), int(compared[BASE_LACKS].sum())
+        matches[str(arm)] = RowMatch(values.to_dict(), bounds, missing_row_counts)
     return matches
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.bench.metric import LARGEST
+from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.design import Design, Statuses, choose_seconds
+from unrolled.reports.compare.design import Design, Statuses, choose_seconds, judge_numbers
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
@@ -35,10 +35,16 @@ def tabulate_results(design: Design) -> pd.DataFrame:
 
 def make_trial_record(arm: str, seed: int, result: ResultInStudy) -> dict[str, object]:
     """Return the row of a trial: outcome, settings and, if it is done, metrics."""
-    facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
-    facts |= {"reason": result.reason, "attempts": result.attempts}
+    facts = {
+        "trial": result.trial.id,
+        "arm": arm,
+        "seed": seed,
+        "status": result.status,
+        "reason": result.reason,
+        "attempts": result.attempts,
+        "seconds": choose_seconds(result),
+    }
     measured = result.metrics if result.done else {}
-    facts["seconds"] = choose_seconds(result)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
     settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # values that a program logs replace neither
@@ -60,16 +66,10 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
     return by_arm
 
 
-def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
+def collect_values(table: pd.DataFrame, metric: Metric, design: Design) -> Mapping[str, Mapping[Any, float]]:
     """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
-    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
-    numbers = read_numbers(table, metric)
-    if declared := next((m for m in design.rules.metrics if m.name == metric and m.ratio), None):
-        numbers = numbers.map(declared.to_judged_scale)
-    is_present = numbers.notna()
-    for arm, seed, x in zip(table.arm[is_present], table.seed[is_present], numbers[is_present], strict=True):
-        by_arm[arm][seed] = x
-    return by_arm
+    numbers = zip(table.arm, table.seed, read_numbers(table, metric.name), strict=True)
+    return judge_numbers(numbers, metric, design)
 
 
 def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":

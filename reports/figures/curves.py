@@ -1,5 +1,14 @@
 """Learning curves by step, and sweeps: a metric against the learning rate.
 
+Which curves a page draws is chosen in four steps:
+
+1. A trial stores curves: those that a program logs or, of the chapter, `record.CURVES`. A metric of the
+   chapter has `has_curve` in `metric_table` if pages draw its curve.
+2. `read_page_results` of `ablations/comparisons/plan_page.py` keeps those of `Presentation.curve_metrics`,
+   and those that MLflow draws: with all curves of thousands of trials, the memory would not do.
+3. `Presentation.read_curves` adds derived curves, such as perplexity from the loss.
+4. `draw_curves` draws those of judged metrics or, if none of these has a curve, one other.
+
 Seaborn draws the means over seeds and, in a sweep, their intervals. Matplotlib draws the hundreds of lines of
 single seeds. It also draws the band around the mean of a learning curve, because one call then computes the
 intervals at all steps.
@@ -51,7 +60,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """
     reader = comparison.design.presentation.read_curves
     read_curves = reader.load() if reader else attrgetter("curves")
-    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
+    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.trained_arm.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     judged_names = [name for name in comparison.design.rules.metric_names if name in curve_names]
@@ -129,7 +138,7 @@ def _select_mean_values(
     the last step.
     """
     curves = points[points.arm == arm.index]
-    if curves.empty and (level := arm.measured.average_metric(metric)) is not None:
+    if curves.empty and (level := arm.trained_arm.average_metric(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     finished = curves[curves.done & curves.seed.isin(common)]
     return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()
@@ -196,8 +205,8 @@ def draw_sweeps(lines: Sequence[Sweep], comparison: Comparison) -> list[Markup]:
         for _, points in lines
     ]
     ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
-    axes = ("learning rate", comparison.scale.unit or comparison.metric_title)
-    description = f"{comparison.metric_title} against the learning rate, on a logarithmic axis."
+    axes = ("learning rate", comparison.scale.unit or comparison.scale.title)
+    description = f"{comparison.scale.title} against the learning rate, on a logarithmic axis."
     return [
         draw_svg(
             f"sweep{i}",

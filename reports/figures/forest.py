@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
+from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import ArmRemark
@@ -22,7 +23,7 @@ from unrolled.reports.presentation import Extras
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 _REACH = 3.0  # an arm is clipped if its mean is this many quartile ranges beyond the quartiles of all means
 _MOST_DOTS = 300  # most dots of one arm
@@ -59,7 +60,9 @@ class Panel:
 
 def make_panels(comparison: Comparison, extras: Extras) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.per_unit)
+    return tuple(
+        _make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.views_by_unit
+    )
 
 
 def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
@@ -117,12 +120,11 @@ def _sort_arms(arms: Sequence[ComparedArm], comparison: Comparison) -> list[Comp
 def _make_sort_key(
     arm: ComparedArm, comparison: Comparison, is_ladder: bool
 ) -> tuple[bool, bool, bool, float, int]:
-    effect = arm.contrast.estimate if arm.contrast and arm.contrast.estimate is not None else math.inf
-    gain = -comparison.metric.gain_sign * effect
-    if is_ladder or not math.isfinite(effect):
-        gain = 0.0
+    gain = 0.0
+    if arm.estimate is not None and math.isfinite(arm.estimate) and not is_ladder:
+        gain = -comparison.metric.gain_sign * arm.estimate
     is_without_seed = arm.remark is ArmRemark.WITHOUT_SEED
-    return arm.index > 0, arm.index > 0 and arm.measured.repeats_baseline, is_without_seed, gain, arm.index
+    return arm.index > 0, arm.is_aa_check, is_without_seed, gain, arm.index
 
 
 def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
@@ -162,10 +164,12 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
         origin = contrast.base_mean
         mean = origin + contrast.estimate
         bars = _draw_intervals(axis, contrast, arm.interval, kind, origin, view.metric.highest)
-    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.measured.uses_seed else 1))
+    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.trained_arm.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, view.scale.format_value, view.design.noun, arm.measured.find_trained_seed),
+        *_draw_seeds(
+            axis, dots, view.scale.format_value, view.design.noun, arm.trained_arm.find_trained_seed
+        ),
         *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_value),
         *_draw_clipped_counts(axis, arm.summary, lower=view.metric.lower_is_better),
@@ -222,16 +226,13 @@ def _draw_clipped_counts(axis: Axis, summary: ArmSummary, *, lower: bool) -> lis
     values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
     below = sum(-math.inf < value < axis.low for value in values)
     above = sum(axis.high < value < math.inf for value in values)
-    left = f"◂ {below}" if below else ""
-    right = f"{above} ▸" if above else ""
-    if summary.diverged and lower:
-        right += f" {summary.diverged} ✕"
-    elif summary.diverged:
-        left += f" {summary.diverged} ✕"
+    diverged = summary.diverged_count
+    left = {f"◂ {below}": below, f"{diverged} ✕": not lower and diverged}
+    right = {f"{above} ▸": above, f"{diverged} ✕": lower and diverged}
     return [
-        f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label.strip()}</text>'
-        for x, anchor, label in (("0", "start", left), ("100%", "end", right))
-        if label
+        f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{" ".join(select_phrases(labels))}</text>'
+        for x, anchor, labels in (("0", "start", left), ("100%", "end", right))
+        if any(labels.values())
     ]
 
 
@@ -280,10 +281,8 @@ def draw_effects(
     high = max([*differences, 2 * zone])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of values in per cent are points
-    ticks = _make_ticks(
-        axis,
-        Scale(value_unit="%") if comparison.scale.log_factor else replace(comparison.scale, value_unit=""),
-    )
+    scale = Scale(value_unit="%") if comparison.scale.log_factor else replace(comparison.scale, value_unit="")
+    ticks = _make_ticks(axis, scale)
     zero = _draw_zone(axis, 0.0, zone)
     format_value = partial(comparison.scale.format_difference, sign=True)
     strips = []

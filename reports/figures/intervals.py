@@ -7,6 +7,7 @@ from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, draw_svg, make_axes
 from unrolled.reports.formats import shorten
+from unrolled.reports.words.sentences import name_bases
 
 ROW, LEFT, WIDTH = 26, 230, 480  # in units of the SVG
 STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
@@ -15,12 +16,10 @@ STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px
 
 def draw_intervals(comparison: Comparison) -> Markup:
     """Return a picture of each contrast: effect, interval and the zone of ±δ; "" without contrasts."""
-    arms = [
-        arm for arm in comparison.arms_with_contrast if arm.contrast and arm.contrast.estimate is not None
-    ]
+    arms = [arm for arm in comparison.arms if arm.estimate is not None]
     if not arms:
         return Markup("")
-    title = f"Differences in {comparison.metric_title} from {comparison.bases_phrase}"
+    title = f"Differences in {comparison.scale.title} from {name_bases(comparison)}"
     picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(arms, comparison))
     return Markup('<div style="{}">{}</div>').format(STYLE, picture)
 
@@ -35,12 +34,12 @@ def _draw_figure(arms: list[ComparedArm], comparison: Comparison) -> Figure:
     for row, arm in enumerate(arms):
         if interval := arm.interval:
             ax.plot([scale(interval.low), scale(interval.high)], [row, row], color=COLOURS["accent"], lw=3)
-        if arm.contrast and arm.contrast.estimate is not None:
-            ax.plot(scale(arm.contrast.estimate), row, "o", color=COLOURS["accent"], ms=7)
+        if arm.estimate is not None:
+            ax.plot(scale(arm.estimate), row, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {arm.interval.percent} CI" if arm.interval else "" for arm in arms]
     labels = [f"{shorten(arm.name, 24)}{level}" for arm, level in zip(arms, levels, strict=True)]
     ax.set_yticks(range(len(arms)), labels)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
-    ax.set_xlabel(f"difference in {comparison.metric_title}{unit}, and the zone that is too small to matter")
+    ax.set_xlabel(f"difference in {comparison.scale.title}{unit}, and the zone that is too small to matter")
     return figure

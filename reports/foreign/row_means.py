@@ -59,7 +59,7 @@ def find_one_run_arms(
 ) -> list[str]:
     """Return the arms that are one run, copied for every pair: each item has one value in all pairs.
 
-    The means of such an arm may still differ from pair to pair, if rows failed. Two kinds of arms are
+    The means of such an arm may still differ from pair to pair, if rows failed. Two sorts of arms are
     not one run:
 
     - An arm whose items may agree by chance, as answers to easy questions do. Three questions in five pairs

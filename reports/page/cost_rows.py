@@ -1,19 +1,17 @@
-"""The rows of the table of costs, and the machines behind them.
+"""The rows of the table of costs.
 
-Without a trial on a GPU, the page has no section of devices, and its table of costs lacks the columns of
-`Presentation.gpu_costs`. The chapter has one such column: tokens/s after the first epoch.
+Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_costs`. The chapter has one such
+column: tokens/s after the first epoch.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from unrolled.bench.machine_kind import describe_machine_difference, find_machine_kind
 from unrolled.bench.metric import COST_KINDS, find_kind
-from unrolled.bench.phrases import plural
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import ArmRemark, MeasuredArm
-from unrolled.reports.formats import merge_facts
+from unrolled.reports.compare.design import ArmRemark, TrainedArm
+from unrolled.reports.page.machines import list_devices
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 """An arm, the mean costs of its trials by name, and the costs of its base that may be compared."""
@@ -33,7 +31,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
         {
             name: scales[name].multiplier * x
             for name in names
-            if (x := _average_cost(arm.measured, name)) is not None
+            if (x := _average_cost(arm.trained_arm, name)) is not None
         }
         for arm in comparison.arms
     ]
@@ -65,20 +63,6 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
     return decimals_by_cost
 
 
-def list_devices(comparison: Comparison) -> tuple[str, ...]:
-    """Return a phrase for each kind of GPU: "3 trials on H100, driver 570, CUDA 12.8"; () without GPUs."""
-    trials = Counter(
-        tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
-        for arm in comparison.arms
-        for r in arm.measured.finished_results
-        if r.provenance.get("gpu")
-    )
-    return tuple(
-        f"{plural(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
-        for (gpu, driver, cuda), number in sorted(trials.items())
-    )
-
-
 def _select_comparable(
     costs: Mapping[str, float], arm: ComparedArm, comparison: Comparison
 ) -> dict[str, float]:
@@ -89,22 +73,16 @@ def _select_comparable(
     if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = comparison.find_base(arm)
-    both = [] if arm is base else [*arm.measured.finished_results, *base.measured.finished_results]
+    both = [] if arm is base else [*arm.trained_arm.finished_results, *base.trained_arm.finished_results]
     difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
-    trial = arm.measured.example_trial
+    trial = arm.trained_arm.example_trial
     kinds = trial.find_cost_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 
 
-def _average_cost(arm: MeasuredArm, name: str) -> float | None:
+def _average_cost(arm: TrainedArm, name: str) -> float | None:
     """Return the mean of a cost. Seconds are `Result.training_seconds`, which every result has."""
     if name == "seconds":
         durations = [r.training_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
     return arm.average_metric(name)
-
-
-def merge_environments(comparison: Comparison) -> dict[str, str]:
-    """Return the facts of all machines by name, with all values: {"cpu": "EPYC | Xeon"}."""
-    results = [r for arm in comparison.arms for r in arm.measured.results.values()]
-    return dict(sorted(merge_facts(r.provenance for r in results).items()))

@@ -19,13 +19,14 @@ from unrolled.reports.formats import (
     shorten,
     skip_none,
 )
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
 from unrolled.reports.words.notes import UNBIASED, list_notes
 from unrolled.reports.words.sentences import (
     describe_remarks,
     describe_too_few_pairs,
     explain_open,
+    name_bases,
 )
 
 
@@ -74,7 +75,7 @@ def write_comparison_markdown(comparison: Comparison) -> str:
 
 def _name_metric(view: Comparison) -> str:
     better = f"{view.metric.better} is better"
-    return f"{view.metric_title} ({better}, δ {view.scale.format_measured_delta(view.metric.zone)})"
+    return f"{view.scale.title} ({better}, δ {view.scale.format_measured_delta(view.metric.zone)})"
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -148,7 +149,7 @@ def write_trials_csv(comparison: Comparison) -> str:
     `seed` is the seed of the pair. If an A/A arm was trained with other seeds, these are in `trained_seed`.
     """
     rows = comparison.table[comparison.table[IS_COUNTED]].drop(columns=IS_COUNTED)
-    arms = {arm.name: arm for arm in comparison.design.arms}
+    arms = comparison.design.arms_by_name
     pairs = zip(rows.arm, rows.seed, strict=True)
     trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
     if trained_seeds != [*rows.seed]:
@@ -167,10 +168,10 @@ def write_trials_csv(comparison: Comparison) -> str:
 def write_caption(comparison: Comparison) -> str:
     """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
-        f"{', '.join(filter(None, (view.metric_title, view.scale.unit)))}, {view.metric.better} is better"
+        f"{', '.join(filter(None, (view.scale.title, view.scale.unit)))}, {view.metric.better} is better"
         for view in comparison.views
     )
-    bases = comparison.bases_phrase
+    bases = name_bases(comparison)
     if bases == comparison.arms[0].name:
         bases = "the baseline"
     clause = comparison.design.presentation.interval_clause
@@ -185,10 +186,10 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     base = comparison.find_base(arm).name if arm.contrast else ""
     record: dict[str, object] = {
         "arm": arm.name,
-        "model": arm.measured.model,
+        "model": arm.trained_arm.model,
         "changed": arm.describe_changes(),
         "against": base,
-        "parameters": arm.measured.average_metric("model_parameters"),
+        "parameters": arm.trained_arm.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
         "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,
@@ -219,14 +220,14 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     contrast = arm.contrast
     verdict = arm.verdict
     second = view.scale.second_scale
-    pairs_better = contrast.pairs_better if contrast and contrast.is_paired else None
+    of_pairs = contrast if contrast and contrast.is_paired else None
     convert = skip_none(view.scale.convert_value)
     change = skip_none(view.scale.convert_difference)
     cells: dict[str, Any] = {
         "mean": convert(arm.summary.mean),
         "sd": change(arm.summary.sd),
         **_name_ends("mean", arm.summary.interval, convert),
-        "mean_seeds": arm.summary.n - arm.summary.diverged,
+        "mean_seeds": arm.summary.n - arm.summary.diverged_count,
         "median": convert(arm.summary.median),
     }
     if second:
@@ -234,21 +235,21 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     cells |= {
         "arm_mean": convert(contrast and contrast.arm_mean),
         "baseline_mean": convert(contrast and contrast.base_mean),
-        "converged_pairs": len(contrast.differences) if contrast and contrast.is_paired else None,
-        "difference": change(contrast and contrast.estimate),
+        "converged_pairs": of_pairs and len(of_pairs.differences),
+        "difference": change(arm.estimate),
         **_name_ends("difference", arm.interval, change),
         "unbiased": change(verdict and verdict.unbiased_difference),
     }
     if second:
         ratio = skip_none(second.convert_value)
-        cells["ratio"] = ratio(contrast and contrast.estimate)
+        cells["ratio"] = ratio(arm.estimate)
         cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
         "p_uncorrected": contrast and contrast.p,
         "p": verdict and verdict.difference_p,
         "p_same": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "better": pairs_better,
+        "better": of_pairs and of_pairs.pairs_better,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,

@@ -1,4 +1,4 @@
-"""From a comparison to one self-contained page, with its tables and its summary as files beside it."""
+"""The page of a comparison, and the index of pages: what their templates read, and how they are saved."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,32 +13,27 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import select_phrases
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
-from unrolled.reports.commits import audit, chain, gate
-from unrolled.reports.commits.audit import AuditRow
-from unrolled.reports.commits.gate import GateRow
+from unrolled.reports.commits import audit_words, chain_page, gate_words
+from unrolled.reports.commits.audit_words import AuditRow
+from unrolled.reports.commits.gate_words import GateRow
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import Design, choose_seconds
 from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
-from unrolled.reports.page import cost_rows, exports
+from unrolled.reports.page import cost_rows, exports, machines
 from unrolled.reports.page.summary import SUMMARY_NAME, Summary, find_page, hash_page, read_summaries
-from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
+from unrolled.reports.templates.filling import fill_page_template
 from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """The names that the template of a page reads. A sentence or phrase is "" where there is none."""
+class PageAnswer:
+    """What a page says of its comparison. A sentence or phrase is "" where there is none."""
 
-    comparison: Comparison
-    design: Design
-    extras: Extras
-
-    # the answer
     answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
     gate_sentence: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
@@ -55,6 +50,17 @@ class Page:
     uncounted: str  # which trials do not count, and why
     failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
     warnings: Sequence[str]
+    limits: Sequence[str]
+    declaration: str  # when the plan was declared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(PageAnswer):
+    """The names that the template of a page reads."""
+
+    comparison: Comparison
+    design: Design
+    extras: Extras
 
     # the main figure, and the effect of each part
     panels: Sequence[forest.Panel]
@@ -80,9 +86,7 @@ class Page:
     cost_decimals: Mapping[str, int]
     devices: Sequence[str]  # a phrase for each kind of GPU
 
-    # limits and provenance
-    limits: Sequence[str]
-    declaration: str  # when the plan was declared
+    # provenance
     data: Sequence[str]  # hashes of the data
     environments: Mapping[str, str]  # facts of the machines
 
@@ -105,24 +109,24 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    counted_results = [result for arm in comparison.arms for result in arm.measured.results.values()]
     ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
     last_result = formats.format_day(max(ends)) if ends else ""
-    spent = sum(map(choose_seconds, counted_results))
+    spent = sum(
+        choose_seconds(result) for arm in comparison.arms for result in arm.trained_arm.results.values()
+    )
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
-        ", then ".join(view.metric_title for view in comparison.views): True,
+        ", then ".join(view.scale.title for view in comparison.views): True,
         page.contrast_tally: True,
         page.tally: True,
         f"{formats.format_duration(spent)} of training": spent,
     }
-    warnings = (page.seen_data, page.attempts, *page.warnings)
     return Summary(
         study=comparison.design.study,
         question=comparison.design.rules.question,
         answer=tuple(line.removesuffix(".") for line in write_answer_lines(comparison)),
         facts="; ".join(select_phrases(facts)),
-        warnings=tuple(filter(None, warnings)),
+        warnings=tuple(filter(None, (page.seen_data, page.attempts, *page.warnings))),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
         decided_count=sum(arm.is_decided for arm in comparison.judged_arms),
@@ -162,19 +166,58 @@ def _make_page(comparison: Comparison) -> Page:
     find_extras = comparison.design.presentation.find_extras
     extras = find_extras.load()(comparison) if find_extras else Extras()
     sweeps = find_sweeps(comparison)
-    environments = cost_rows.merge_environments(comparison)
+    environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
+    answers = _write_answers(comparison, parts, factorial)
+    page_answer = _make_page_answer(comparison, answers, extras, environments)
+    contexts = [context for context in CONTEXTS if any(part.verdicts[context] for part in parts)]
     return Page(
+        **vars(page_answer),
         comparison=comparison,
         design=comparison.design,
         extras=extras,
-        answers=_write_answers(comparison, parts, factorial),
-        gate_sentence=gate.describe_gate(comparison),
-        gate_rows=gate.list_gate_rows(comparison),
-        proposal_sentence=chain.describe_proposal_state(comparison),
-        audit_sentence=audit.describe_audit(comparison),
-        audit_rows=audit.list_audit_rows(comparison),
-        audit_notes=audit.list_audit_notes(comparison),
+        panels=forest.make_panels(comparison, extras),
+        figure_columns=_find_figure_columns(comparison),
+        has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
+        parts=parts,
+        contexts={context: CONTEXTS[context] for context in contexts},
+        has_complete_part=_has_complete_part(parts),
+        factorial=factorial,
+        effects=forest.draw_effects(factorial, comparison) if factorial else None,
+        curves=curves.draw_curves(comparison),
+        sweeps=sweeps,
+        sweep_seeds=sorted(
+            {summary.n - summary.diverged_count for _, points in sweeps for _, summary in points}
+        ),
+        sweep_pictures=curves.draw_sweeps(sweeps, comparison),
+        columns=_find_columns(comparison),
+        stopping_note=notes.STOPPED,
+        costs=costs,
+        cost_columns=_find_cost_columns(comparison, costs),
+        cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
+        devices=machines.list_devices(comparison),
+        data=sorted({result.trial.data for result in _list_results(comparison)}),
+        environments=environments,
+    )
+
+
+def _make_page_answer(
+    comparison: Comparison,
+    answers: Sequence[Sequence[Markup]],
+    extras: Extras,
+    environments: dict[str, str],
+) -> PageAnswer:
+    """Return what a page says; `answers` are those by each metric."""
+    is_study = comparison.design.is_study
+    limits = caveats.list_limits(comparison, environments) if is_study else notes.list_notes(comparison)
+    return PageAnswer(
+        answers=answers,
+        gate_sentence=gate_words.describe_gate(comparison),
+        gate_rows=gate_words.list_gate_rows(comparison),
+        proposal_sentence=chain_page.describe_proposal_state(comparison),
+        audit_sentence=audit_words.describe_audit(comparison),
+        audit_rows=audit_words.list_audit_rows(comparison),
+        audit_notes=audit_words.list_audit_notes(comparison),
         contrast_tally=caveats.describe_decided(comparison),
         futile=caveats.describe_futile_contrasts(comparison),
         seen_data=caveats.describe_seen_data(comparison),
@@ -184,40 +227,9 @@ def _make_page(comparison: Comparison) -> Page:
         uncounted=caveats.describe_uncounted(comparison),
         failures=caveats.list_failures(comparison),
         warnings=(*doubts.list_warnings(comparison), *extras.warnings),
-        panels=forest.make_panels(comparison, extras),
-        figure_columns=_find_figure_columns(comparison),
-        has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
-        parts=parts,
-        contexts={
-            context: design
-            for context, design in CONTEXTS.items()
-            if any(part.verdicts[context] for part in parts)
-        },
-        has_complete_part=_has_complete_part(parts),
-        factorial=factorial,
-        effects=forest.draw_effects(factorial, comparison) if factorial else None,
-        curves=curves.draw_curves(comparison),
-        sweeps=sweeps,
-        sweep_seeds=sorted({summary.n - summary.diverged for _, points in sweeps for _, summary in points}),
-        sweep_pictures=curves.draw_sweeps(sweeps, comparison),
-        columns=_find_columns(comparison),
-        stopping_note=notes.STOPPED,
-        costs=costs,
-        cost_columns=_find_cost_columns(comparison, costs),
-        cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
-        devices=cost_rows.list_devices(comparison),
-        limits=_list_limits(comparison, environments),
+        limits=limits,
         declaration=caveats.describe_declaration(comparison),
-        data=sorted({result.trial.data for result in _list_results(comparison)}),
-        environments=environments,
     )
-
-
-def _list_limits(comparison: Comparison, environments: dict[str, str]) -> Sequence[str]:
-    """Return what a study's page does not claim, or the notes on a table from elsewhere."""
-    if comparison.design.is_study:
-        return caveats.list_limits(comparison, environments)
-    return notes.list_notes(comparison)
 
 
 def _list_results(comparison: Comparison) -> list[ResultInStudy]:
@@ -227,7 +239,7 @@ def _list_results(comparison: Comparison) -> list[ResultInStudy]:
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
-    arms = [arm.measured for arm in comparison.arms]
+    arms = [arm.trained_arm for arm in comparison.arms]
     return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
 
 
@@ -250,11 +262,11 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
 def write_answer_lines(comparison: Comparison) -> list[str]:
     """Return the answer by the first metric in plain text: the lines that a page begins with."""
     if comparison.gate:
-        return gate.write_gate_lines(comparison)
+        return gate_words.write_gate_lines(comparison)
     if comparison.proposal:
-        return [f"{chain.describe_proposal_state(comparison)}."]
+        return [f"{chain_page.describe_proposal_state(comparison)}."]
     if comparison.design.rules.audit:
-        return audit.write_audit_lines(comparison)
+        return audit_words.write_audit_lines(comparison)
     factorial = find_factorial(comparison)
     parts = find_parts(comparison, factorial)
     return [_format_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]
@@ -270,7 +282,7 @@ def _write_answers(
 ) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; the first answer has the effects of parts."""
     answers = []
-    for view in comparison.per_unit:
+    for view in comparison.views_by_unit:
         if view.metric == comparison.metric and _has_complete_part(parts):
             answers.append(answer.write_answer(view, parts, factorial))
         else:

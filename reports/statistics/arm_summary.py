@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from unrolled.reports.statistics.estimators import Floats, t_interval
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.statistics.values import median, replace_diverged, select_finite
 
 
@@ -17,7 +17,7 @@ class ArmSummary:
     """
 
     values: Mapping[int, float]  # by seed; infinite, with the worse sign, for a diverged one
-    diverged: int  # number of diverged seeds
+    diverged_count: int
     mean: float | None
     sd: float | None  # with ddof 1
     interval: Interval | None
@@ -35,7 +35,7 @@ def summarise_values(values: Mapping[int, float], *, lower_is_better: bool = Tru
     x = select_finite(ordered.values())
     return ArmSummary(
         values=ordered,
-        diverged=len(ordered) - x.size,
+        diverged_count=len(ordered) - x.size,
         mean=float(x.mean()) if x.size else None,
         sd=float(x.std(ddof=1)) if x.size > 1 else None,
         interval=_make_interval(x),

@@ -13,7 +13,6 @@ a function of the earlier p values alone, so that it can be written down before 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,13 +24,6 @@ TERMS = 5_000
 _GAMMAS: Floats = np.arange(1, TERMS + 1, dtype=float) ** -1.6
 _GAMMAS /= _GAMMAS.sum()
 LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for a true null
-
-
-class Rule(Protocol):
-    """A rule that sets the levels of a chain of tests."""
-
-    def compute_levels(self, p_values: ArrayLike) -> Floats:
-        """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,7 +83,7 @@ def compute_next_level(rule: str, p_values: Sequence[float], alpha: float) -> fl
     return float(make_rule(rule, alpha).compute_levels(p_values)[-1])
 
 
-def make_rule(name: str, alpha: float) -> Rule:
+def make_rule(name: str, alpha: float) -> AlphaSpending | Saffron:
     """Return the rule of this name. Raises ValueError on another name, and unless 0 < α < 1."""
     if not 0 < alpha < 1:
         raise ValueError(f"α must be between 0 and 1, not {alpha}")

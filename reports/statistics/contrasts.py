@@ -28,7 +28,7 @@ from unrolled.reports.statistics.estimators import (
 )
 from unrolled.reports.statistics.looks import SINGLE_LOOK, Look
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.statistics.values import median
 
 SMALLEST_FAILURE_EXCESS = 3  # a side with this many more failures than the other fails more often
@@ -55,22 +55,22 @@ class Contrast:
 
     seeds: tuple[int, ...]
     seeds_without_partner: tuple[int, ...]  # seeds that only one side has
-    arm_lacks: int  # number of seeds that only the base has
-    base_lacks: int  # number of seeds that only the arm has
+    arm_missing_count: int  # number of seeds that only the base has
+    base_missing_count: int  # number of seeds that only the arm has
     lost_count: int  # number of pairs without a result: each counts as the worst possible for a claim
     differences: Mapping[int, float]  # differences of the converged pairs, by seed
     # lowest and highest possible difference of each pair that lacks rows, by seed
     bounds: Mapping[int, tuple[float, float]]
-    rows_lacking: tuple[int, int]  # number of rows that the arm lacks, and that its base lacks
+    missing_row_counts: tuple[int, int]  # number of rows that the arm lacks, and that its base lacks
     zone: float  # δ on the judged scale: differences between −zone and +zone count as none
     family_size: int  # number of contrasts that are corrected together
     look: Look  # the look at which these pairs are seen
     lower_is_better: bool
     pairs_better: int  # number of pairs in which the arm is better
     pairs_worse: int  # number of pairs in which the arm is worse
-    arm_diverged: int  # number of pairs in which the arm diverged, alone or with its base
-    base_diverged: int
-    both_diverged: int
+    arm_diverged_count: int  # number of pairs in which the arm diverged, alone or with its base
+    base_diverged_count: int
+    both_diverged_count: int
     all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
     computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
     upper_limit: float  # highest value of a metric whose lowest is 0; infinite if unknown
@@ -155,16 +155,18 @@ class Contrast:
         - McNemar's unadjusted p of the lost pairs is at most .05, as with six failures against none.
         - McNemar's unadjusted p of the lacking rows is at most .05.
         """
-        fewer, more = sorted((self.arm_lacks, self.base_lacks))
+        fewer, more = sorted((self.arm_missing_count, self.base_missing_count))
         excess = more - fewer
         allowed = max(SMALLEST_FAILURE_EXCESS, 0.1 * (self.pairs + self.lost_count))
         loses_unequally = self.lost_count > 0 and (excess >= allowed or _mcnemar_p(fewer, more) <= ALPHA)
-        return loses_unequally or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
+        return loses_unequally or _mcnemar_p(*sorted(self.missing_row_counts)) <= ALPHA
 
     @property
     def diverges_more(self) -> int:
         """1 if the arm diverged more often than its base, −1 if less often, else 0."""
-        return (self.arm_diverged > self.base_diverged) - (self.arm_diverged < self.base_diverged)
+        return (self.arm_diverged_count > self.base_diverged_count) - (
+            self.arm_diverged_count < self.base_diverged_count
+        )
 
     def interval(self, alpha: float = ALPHA, tails: int = 2) -> Interval | None:
         """Return the differences that the test at this look does not reject; None under 3 pairs.
@@ -285,28 +287,31 @@ class Contrast:
         """Return ±∞ for each pair in which one side diverged, and 0 for each in which both did."""
         worst = math.inf if self.lower_is_better else -math.inf
         arm, base = self._only_one_diverged()
-        return [worst] * arm + [-worst] * base + [0.0] * self.both_diverged
+        return [worst] * arm + [-worst] * base + [0.0] * self.both_diverged_count
 
     def _divergence_p(self, lost_count: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
         return _mcnemar_p(min(fewer + lost_count, more), more)
 
     def _only_one_diverged(self) -> tuple[int, int]:
-        return self.arm_diverged - self.both_diverged, self.base_diverged - self.both_diverged
+        return (
+            self.arm_diverged_count - self.both_diverged_count,
+            self.base_diverged_count - self.both_diverged_count,
+        )
 
     def swap_sides(self) -> "Contrast":
         """Return the contrast of the base minus the arm."""
         return replace(
             self,
             differences={seed: -d for seed, d in self.differences.items()},
-            rows_lacking=self.rows_lacking[::-1],
+            missing_row_counts=self.missing_row_counts[::-1],
             bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
             pairs_better=self.pairs_worse,
             pairs_worse=self.pairs_better,
-            arm_diverged=self.base_diverged,
-            base_diverged=self.arm_diverged,
-            arm_lacks=self.base_lacks,
-            base_lacks=self.arm_lacks,
+            arm_diverged_count=self.base_diverged_count,
+            base_diverged_count=self.arm_diverged_count,
+            arm_missing_count=self.base_missing_count,
+            base_missing_count=self.arm_missing_count,
             arm_mean=self.base_mean,
             base_mean=self.arm_mean,
             mean_difference=None if self.mean_difference is None else -self.mean_difference,

@@ -32,7 +32,7 @@ from unrolled.reports.statistics.estimators import (
 from unrolled.reports.statistics.pairs import NO_LOST_PAIRS, JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval, SeedValues
+from unrolled.reports.statistics.seed_values import Interval, SeedValues
 from unrolled.reports.statistics.values import find_upper_limit, select_finite
 
 ENOUGH_SKEWED = 30  # number of values that mostly show whether they are skewed
@@ -118,8 +118,8 @@ class Unpaired(ErrorContrast):
     @property
     def diverges_more(self) -> int:
         """1 if the arm diverged at a higher rate than its base, −1 at a lower one, else 0."""
-        arm = self.arm_diverged * self.sizes[1]
-        base = self.base_diverged * self.sizes[0]
+        arm = self.arm_diverged_count * self.sizes[1]
+        base = self.base_diverged_count * self.sizes[0]
         return (arm > base) - (arm < base)
 
     @cached_property
@@ -154,7 +154,7 @@ class Unpaired(ErrorContrast):
             return 1.0
         from scipy import stats  # takes half a second, and only a table with diverged rows needs it
 
-        diverged = (self.arm_diverged, self.base_diverged)
+        diverged = (self.arm_diverged_count, self.base_diverged_count)
         converged = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
         return float(stats.fisher_exact(np.array([diverged, converged])).pvalue)
 
@@ -192,7 +192,7 @@ class Unpaired(ErrorContrast):
     @property
     def given_convergence(self) -> bool:
         """True if the means leave out infinite values."""
-        return bool(self.arm_diverged or self.base_diverged)
+        return bool(self.arm_diverged_count or self.base_diverged_count)
 
 
 def welch(
@@ -223,8 +223,8 @@ def welch(
         "samples": (a, b),
         "skewness": skewness,
         "skewness_count": skewness_count,
-        "arm_diverged": len(arm) - a.size,
-        "base_diverged": len(base) - b.size,
+        "arm_diverged_count": len(arm) - a.size,
+        "base_diverged_count": len(base) - b.size,
         "upper_limit": find_upper_limit(np.array([*a, *b]), scale.highest),
         "error": error,
         "df": df,

@@ -1,4 +1,4 @@
-"""Main effects and interactions of a factorial design, by seed."""
+"""Main effects and interactions of a full factorial, by seed."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ class Effect:
     """
 
     factors: tuple[str, ...]
-    verdict: Verdict  # corrected for all effects of the design
+    verdict: Verdict  # corrected for all effects of the factorial
     left_out: tuple[int, ...]  # seeds that lack a cell, or that diverged in one
     diverged: tuple[int, ...]  # seeds that diverged in a cell
 
@@ -47,7 +47,7 @@ Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
 def estimate_effects(
     cells: Cells, factors: Sequence[str], scale: JudgedScale, failed: Collection[int] = ()
 ) -> tuple[Effect, ...]:
-    """Return main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
+    """Return main effects, then two-way interactions, of a full 2^k; Holm over all of them.
 
     On each seed, with the cells y of factors (a, b) averaged over all other factors:
 

@@ -50,7 +50,7 @@ class Chances(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LastLookTest:
-    """The tests at the last look of a design.
+    """The tests at the last look.
 
     `alpha` is the error rate of the test of a difference, `alpha_same` of the test of equivalence. Both are
     over all looks, at the present step of Holm. With `until_size`, a difference is decided once it is

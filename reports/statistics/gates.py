@@ -23,7 +23,7 @@ from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
+from unrolled.reports.statistics.seed_values import Interval, SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 
 SIMULATED_GATES = 4_000
@@ -47,7 +47,7 @@ class Bound:
     """
 
     metric: Metric
-    pairs: int = 0  # number of pairs that converged on both sides
+    pair_count: int = 0  # number of pairs that converged on both sides
     worse: float | None = None  # their mean, in the metric's unit; negative if the head is better
     upper: float = math.inf
     lower: float = -math.inf
@@ -75,14 +75,14 @@ class Bound:
         )
         interval = contrast.interval(ALPHA, tails=1)
         if interval is None or contrast.mean_difference is None or contrast.pairs < FEWEST_SEEDS:
-            return replace(self, pairs=contrast.pairs)
+            return replace(self, pair_count=contrast.pairs)
         worse = contrast.mean_difference
         if not contrast.lower_is_better:
             worse = -worse
             interval = Interval(-interval.high, -interval.low, interval.confidence)
         return replace(
             self,
-            pairs=contrast.pairs,
+            pair_count=contrast.pairs,
             worse=worse,
             upper=min(self.upper, interval.high),
             lower=max(self.lower, interval.low),

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import join_first
 from unrolled.reports.statistics.looks import Looks
-from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
+from unrolled.reports.statistics.seed_values import SidePair, select_seeds, select_side_seeds
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -32,9 +32,9 @@ _EXACT = 500  # number of smallest draws that are all kept; larger draws are kep
 
 @dataclass(frozen=True)
 class Looks:
-    """The numbers of pairs at which a contrast is looked at; a single look is a fixed design.
+    """The numbers of pairs at which a contrast is looked at; a single look is a fixed number.
 
-    Raises ValueError unless they rise strictly from 2 or more; a fixed design may have one pair.
+    Raises ValueError unless they rise strictly from 2 or more; a single look may have one pair.
     """
 
     numbers: tuple[int, ...]
@@ -74,7 +74,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Look:
-    """One of a design's looks, counted from 0."""
+    """One of several looks, counted from 0."""
 
     looks: Looks
     k: int = 0
@@ -99,9 +99,9 @@ class Look:
         return self.weight * self.looks.find_critical_q(alpha, tails)
 
 
-LOOKS = Looks(DEFAULT_LOOKS)  # the table of these looks is stored, from 10⁷ draws
+LOOKS = Looks(DEFAULT_LOOKS)
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
-"""The look of a design with a fixed number of seeds. Its bounds do not depend on that number."""
+"""The look at a fixed number of seeds. Its bounds do not depend on that number."""
 
 
 def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
@@ -114,23 +114,16 @@ def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) ->
 
 @lru_cache(maxsize=16)
 def _load_table(numbers: tuple[int, ...]) -> Floats:
-    """Return the table of these looks: one stored by `store_table`, or else a simulated one."""
-    stored = _table_path(numbers)
+    """Return the table of these looks: that of `boundaries/`, from 10⁷ draws, or else a simulated one."""
+    name = f"looks_{'_'.join(map(str, numbers))}.npy"
+    stored = Path(__file__).with_name("boundaries") / name
     return np.load(stored) if stored.exists() else simulate_table(numbers)
-
-
-def _table_path(numbers: tuple[int, ...]) -> Path:
-    return Path(__file__).with_name("boundaries") / f"looks_{'_'.join(map(str, numbers))}.npy"
-
-
-def store_table(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
-    """Simulate the table of these looks and store it in `boundaries/` (half a minute, 200 MB)."""
-    np.save(_table_path(numbers), simulate_table(numbers, draws))
 
 
 def simulate_table(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
     """Return a table with three rows: p, and the Q of one-sided and of two-sided tests that have this p.
 
+    The tables in `boundaries/` are of `draws` = 10⁷, which take half a minute and 200 MB.
     The k-th smallest of B draws has p (k + 1)/(B + 1). Between draws, p is interpolated over at most 1 %.
     """
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, remove_rounding
 from unrolled.reports.statistics.looks import SINGLE_LOOK, Look
-from unrolled.reports.statistics.types import SeedValues, select_seeds
+from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
 from unrolled.reports.statistics.values import (
     count_decimals,
     find_upper_limit,
@@ -39,7 +39,7 @@ class LostPairs:
     """The lost pairs and rows of a contrast: each counts as the worst possible for a claim."""
 
     count: int = 0  # number of pairs without a number on a side
-    rows: tuple[int, int] = (0, 0)  # number of rows that the arm lacks, and that its base lacks
+    missing_row_counts: tuple[int, int] = (0, 0)  # number of rows that the arm lacks, and that its base lacks
     # for each seed whose value lacks rows, the arm's lowest and highest possible value
     bounds: Mapping[Any, tuple[float, float]] = field(default_factory=dict)
 
@@ -86,23 +86,23 @@ def compare_pairs(
     return Contrast(
         seeds=seeds,
         seeds_without_partner=tuple(sorted(set(arm) ^ set(base))),
-        arm_lacks=len(base.keys() - arm.keys()),
-        base_lacks=len(arm.keys() - base.keys()),
+        arm_missing_count=len(base.keys() - arm.keys()),
+        base_missing_count=len(arm.keys() - base.keys()),
         lost_count=lost_pairs.count,
         bounds={
             seed: (low - base[seed], high - base[seed])
             for seed, (low, high) in select_seeds(lost_pairs.bounds, seeds).items()
         },
-        rows_lacking=lost_pairs.rows,
+        missing_row_counts=lost_pairs.missing_row_counts,
         zone=scale.zone,
         family_size=family_size,
         look=look,
         lower_is_better=scale.lower_is_better,
         pairs_better=int((sign * a < sign * b - noise).sum()),
         pairs_worse=int((sign * a > sign * b + noise).sum()),
-        arm_diverged=int((~np.isfinite(a)).sum()),
-        base_diverged=int((~np.isfinite(b)).sum()),
-        both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
+        arm_diverged_count=int((~np.isfinite(a)).sum()),
+        base_diverged_count=int((~np.isfinite(b)).sum()),
+        both_diverged_count=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         all_tied=all_tied,
         computed_alike=all_tied and computed_alike,
         known_exactly=scale.is_structural and is_whole and _have_one_value(a) and _have_one_value(b),

@@ -4,17 +4,18 @@
 seed crashes. A candidate that ignores its seed, or computes the same as the incumbent, is refused.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from unrolled.bench.metric import Metric
+from unrolled.bench.study_rules import StudyRules
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.gain_test import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.looks import Looks, list_seeds_to_detect_copies
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
+from unrolled.reports.statistics.values import replace_diverged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,8 @@ class ProposalDecision:
 def decide_proposal(
     sides: SidePair,
     sides_of_keep: SidePair | None,
+    rules: StudyRules,
     *,
-    seeds: Sequence[int],
-    looks: Looks,
-    metric: Metric,
-    level: float,
-    simpler_level: float = 0.0,
     lost_reasons: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
     equal: Collection[int] = (),
     is_one_run: bool = False,
@@ -52,8 +49,7 @@ def decide_proposal(
     """Judge a proposal by the values of candidate and incumbent by seed; infinite values are diverged.
 
     - `sides_of_keep`: the values of the candidate and of the last keep, if that is not the incumbent
-    - `level`: the error rate of the test that the candidate gains
-    - `simpler_level`: the error rate of the test that it is less than δ worse than the last keep; 0 for none
+    - `rules`: seeds, looks and levels; the first metric is judged
     - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent or the last keep lost,
       with the reason: ({3: "failed"}, {4: "failed at the incumbent"})
     - `equal`: the seeds on which candidate and incumbent computed the same
@@ -61,35 +57,37 @@ def decide_proposal(
 
     Raises ValueError for looks that end before 5 pairs.
     """
-    gains = _list_gains(sides, seeds, metric)
+    metric = rules.metrics[0]
+    looks = Looks(rules.looks)
+    gains = _list_gains(sides, rules.seeds, metric)
     over_keep = None
     if sides_of_keep is not None:
-        over_keep = _list_gains(sides_of_keep, seeds, metric)
+        over_keep = _list_gains(sides_of_keep, rules.seeds, metric)
         size = min(len(gains), len(over_keep))
         gains = gains[:size]
         over_keep = over_keep[:size]
     verdict = judge_proposal(
         gains,
-        level=level,
+        level=rules.gain_level,
         looks=looks,
-        fewer_lines=simpler_level > 0,
+        fewer_lines=rules.simpler_level > 0,
         zone=metric.zone,
-        simpler_level=simpler_level,
+        simpler_level=rules.simpler_level,
         gains_over_keep=over_keep,
     )
-    first_seeds = list_seeds_to_detect_copies(seeds, looks.numbers)
+    first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks)
     computes_same = len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
     refusal = ""
     if is_one_run:
         refusal = "the candidate reports the same number under every seed"
-    elif computes_same and not simpler_level:
+    elif computes_same and not rules.simpler_level:
         refusal = f"no number changes, on {len(first_seeds)} seeds"
     elif computes_same and over_keep is None:
         verdict = ProposalVerdict(
             outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
         )
     seeds_requested = 0 if refusal else verdict.pairs_requested
-    crash, stalled = (_find_lost_seed(by_seed, seeds[:seeds_requested]) for by_seed in lost_reasons)
+    crash, stalled = (_find_lost_seed(by_seed, rules.seeds[:seeds_requested]) for by_seed in lost_reasons)
     judged = gains[: verdict.pairs]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
@@ -100,7 +98,7 @@ def decide_proposal(
         crash=crash,
         refusal=refusal,
         stalled="" if crash else stalled,
-        discard_reason=_explain_discard(verdict, gains, seeds),
+        discard_reason=_explain_discard(verdict, gains, rules.seeds),
     )
 
 
@@ -118,19 +116,14 @@ def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[in
 
 def _list_gains(sides: SidePair, seeds: Sequence[int], metric: Metric) -> Floats:
     """Return by how much the candidate is better on each seed, up to the first seed that a side lacks."""
-    candidate, base = sides
+    candidate, base = (replace_diverged(side, metric.lower_is_better) for side in sides)
     gains = []
     for seed in seeds:
         if seed not in candidate or seed not in base:
             break
-        if math.isinf(candidate[seed]):
-            gains.append(0.0 if math.isinf(base[seed]) else -math.inf)
-        elif math.isinf(base[seed]):
-            gains.append(math.inf)
-        else:
-            difference = candidate[seed] - base[seed]
-            gains.append(-difference if metric.lower_is_better else difference)
-    return np.array(gains, dtype=float)
+        gains.append(metric.gain_sign * (candidate[seed] - base[seed]))
+    both_diverged = np.isnan(gains)
+    return np.where(both_diverged, 0.0, gains)
 
 
 def _find_lost_seed(lost_reasons: Mapping[int, str], seeds: Sequence[int]) -> str:

@@ -10,7 +10,7 @@ from unrolled.bench.machine_kind import describe_machine_difference
 from unrolled.bench.numbers import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 FEWEST = 3
 """Fewest pairs of speeds that give a ratio an interval."""
@@ -24,7 +24,7 @@ class SpeedRatio:
 
     ratio: float
     interval: Interval
-    pairs: int  # number of pairs of speeds
+    pair_count: int
     mean: float  # geometric mean of the first speeds of these pairs
     base_mean: float  # geometric mean of the second speeds
 
@@ -53,7 +53,7 @@ def measure_speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | No
     ends = Interval(safe_exp(float(low)), safe_exp(float(high)), 1 - ALPHA)
     mean, base_mean = np.exp(np.log(speeds).mean(axis=0)).tolist()
     return SpeedRatio(
-        ratio=math.exp(logs.mean()), interval=ends, pairs=len(pairs), mean=mean, base_mean=base_mean
+        ratio=math.exp(logs.mean()), interval=ends, pair_count=len(pairs), mean=mean, base_mean=base_mean
     )
 
 

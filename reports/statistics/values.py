@@ -9,7 +9,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import SeedValues
+from unrolled.reports.statistics.seed_values import SeedValues
 
 
 def select_finite(values: Iterable[float]) -> Floats:

@@ -11,7 +11,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted, holm
 from unrolled.reports.statistics.expected_seeds import median_unbiased
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 Name = TypeVar("Name")
 
@@ -165,7 +165,8 @@ class Verdict:
     def text(self) -> str:
         """The verdict in words, such as "better by more than δ"."""
         if self.direction is not Direction.NONE:
-            return f"{self.direction}{' by ' if self.has_known_size else ', '}{self.size}"
+            link = " by " if self.has_known_size else ", "
+            return f"{self.direction}{link}{self.size}"
         if self.has_known_size:
             return "the same within δ"
         how = {Direction.WORSE: "diverges more often", Direction.BETTER: "diverges less often"}

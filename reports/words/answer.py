@@ -58,7 +58,7 @@ def write_answer(
         if lines:
             lines[:0] = [Markup("{}:").format(context.capitalize())]
         keys = {part.factor.key for part in parts}
-        other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.measured.changes)]
+        other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.trained_arm.changes)]
         if other_lines := _list_effect_lines(_list_arm_findings(other_claims, comparison), comparison):
             lines += [Markup("Other arms:"), *other_lines]
     headline = write_headline(findings, context, comparison)
@@ -99,7 +99,7 @@ def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[
             name=format_name(claim.arm.name),
             against=claim.arm.against,
             verdict=claim.verdict,
-            other_task=bool(claim.arm.measured.find_task_differences(comparison.arms[0].measured)),
+            other_task=bool(claim.arm.trained_arm.find_task_differences(comparison.arms[0].trained_arm)),
             disagreement=_describe_disagreement(
                 claim.verdict, [(view, view.arms[claim.arm.index].verdict) for view in comparison.other_views]
             ),
@@ -164,7 +164,7 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
     lines += [_describe_equal(finding, comparison) for finding in equal]
     lines += _list_small_effect_lines(small, comparison)
     if undecided:
-        metric = f" by {comparison.metric_title}" if len(comparison.design.rules.metrics) > 1 else ""
+        metric = f" by {comparison.scale.title}" if len(comparison.design.rules.metrics) > 1 else ""
         lines.append(Markup("Open{}: {}").format(metric, _describe_findings(undecided)))
     return lines
 
@@ -175,7 +175,7 @@ def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
     return Markup("{} equals {} in {} {}{}").format(
         finding.name,
         format_name(finding.against or comparison.arms[0].name),
-        comparison.metric_title,
+        comparison.scale.title,
         everywhere,
         finding.remarks,
     )
@@ -220,7 +220,7 @@ def _describe_findings(findings: Sequence[Finding]) -> Markup:
 
 def _describe_diverged(others: Sequence[Finding]) -> str:
     """Return, in brackets, how many of the findings that are not listed have diverged seeds; "" for none."""
-    diverged = sum(bool(finding.diverged) for finding in others)
+    diverged = sum(bool(finding.divergence_remark) for finding in others)
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 

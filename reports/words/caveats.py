@@ -33,7 +33,7 @@ def describe_decided(comparison: Comparison) -> str:
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(arm.is_decided for arm in comparison.judged_arms)
-    metric = f" by {comparison.metric_title}" if comparison.other_views else ""
+    metric = f" by {comparison.scale.title}" if comparison.other_views else ""
     return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{metric}{sizes}"
 
 
@@ -144,13 +144,13 @@ def format_zone(comparison: Comparison) -> str:
     return comparison.scale.format_zone(comparison.metric.zone)
 
 
-def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
+def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[str]:
     """Return sentences on what these results do not show."""
     is_conditional = comparison.design.presentation.interval_clause
     noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
     premise = "Each task has one validation set:" if is_conditional else "If seeds share one data set,"
     zones = [
-        f"Differences in {view.metric_title} within {format_zone(view)} were declared not to matter."
+        f"Differences in {view.scale.title} within {format_zone(view)} were declared not to matter."
         for view in comparison.views
     ]
     machine = environments.get("gpu") or environments.get("cpu") or environments.get("platform")
@@ -164,13 +164,10 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         **dict.fromkeys(_CAVEATS_OF_LOOKS, comparison.is_sequential),
         "Where seeds diverged, the mean is of the converged seeds alone.": has_diverged,
         "Arms marked exploratory suggest and do not confirm.": any(
-            arm.measured.marked_exploratory for arm in comparison.arms
+            arm.trained_arm.marked_exploratory for arm in comparison.arms
         ),
     }
-    return tuple(select_phrases(limits))
-
-
-OWN_LEVEL = "Each attempt errs with a chance of .05, so several attempts err more often than one"
+    return select_phrases(limits)
 
 
 def describe_declaration(comparison: Comparison) -> str:
@@ -206,7 +203,10 @@ def describe_attempts(comparison: Comparison) -> str:
         return ""
     contrasts = plural(len(comparison.judged_arms), "contrast")
     subject = f"{len(repeated)} of {contrasts} {choose_form(len(repeated), 'was', 'were')}"
-    return f"{subject} planned before in this ledger. {OWN_LEVEL}"
+    return (
+        f"{subject} planned before in this ledger. Each attempt errs with a chance of .05, so several "
+        "attempts err more often than one"
+    )
 
 
 def describe_turns(comparison: Comparison) -> str:
@@ -242,8 +242,8 @@ def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     if not judges_cost(comparison.design.rules.metrics):
         return counts
     for arm in comparison.arms_with_contrast:
-        results = arm.measured.results
-        base_results = comparison.find_base(arm).measured.results
+        results = arm.trained_arm.results
+        base_results = comparison.find_base(arm).trained_arm.results
         pairs = [
             (results[seed].started, base_results[seed].started)
             for seed in results.keys() & base_results.keys()

@@ -38,7 +38,7 @@ class Claim:
     def other_metrics(self) -> tuple[str, ...]:
         """A phrase with the verdict and the numbers by each other metric."""
         return tuple(
-            f"{view.metric_title}: {verdict.symbol} {verdict.text}, {_describe_contrast(arm, verdict, view)}"
+            f"{view.scale.title}: {verdict.symbol} {verdict.text}, {_describe_contrast(arm, verdict, view)}"
             for view in self.comparison.other_views
             if (verdict := (arm := view.arms[self.arm.index]).verdict)
         )
@@ -93,13 +93,13 @@ def _describe_contrast(arm: ComparedArm, verdict: Verdict, comparison: Compariso
 
 def write_claims(comparison: Comparison) -> tuple[str, ...]:
     """Return a sentence for each contrast, after one on too few pairs if there are."""
-    sentences = [claim.sentence for claim in list_claims(comparison)]
-    return *end_sentences(describe_too_few_pairs(comparison)), *sentences
+    too_few_pairs = end_sentences(describe_too_few_pairs(comparison))
+    return *too_few_pairs, *(claim.sentence for claim in list_claims(comparison))
 
 
 def find_largest_effect(comparison: Comparison) -> float:
     """Return the largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
-    claims = list_claims(comparison)
-    directed = [claim.verdict for claim in claims if claim.verdict.direction is not Direction.NONE]
+    verdicts = [arm.verdict for arm in comparison.arms_with_contrast if arm.verdict]
+    directed = [verdict for verdict in verdicts if verdict.direction is not Direction.NONE]
     sizes = [find_absolute_difference(verdict) / comparison.metric.zone for verdict in directed]
     return max(sizes, default=0.0)

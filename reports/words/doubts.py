@@ -51,7 +51,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
     warned = Counter(
         (arm.name, result.warning)
         for arm in comparison.arms
-        for result in arm.measured.finished_results
+        for result in arm.trained_arm.finished_results
         if result.warning
     )
     phrases = [
@@ -73,18 +73,19 @@ def describe_one_run_arms(comparison: Comparison) -> str:
 
 def describe_perfect_arms(comparison: Comparison) -> str:
     """Return a sentence on arms with the best value on every seed, which may be one run; "" for none."""
-    judged = comparison.views
-    views = [view for view in judged if view.metric.is_quality and is_quality_name(view.metric.name)]
+    views = [
+        view for view in comparison.views if view.metric.is_quality and is_quality_name(view.metric.name)
+    ]
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
-        seeds = [seed for seed, result in arm.measured.results.items() if result.done]
+        seeds = [seed for seed, result in arm.trained_arm.results.items() if result.done]
         is_perfect = values and all(metric.are_best(numbers) for metric, numbers in values)
         if (
             is_perfect
-            and arm.measured.uses_seed
+            and arm.trained_arm.uses_seed
             and arm.done_count >= FEWEST_SEEDS
-            and have_equal_fingerprints(arm.measured, seeds, comparison.design)
+            and have_equal_fingerprints(arm.trained_arm, seeds, comparison.design)
         ):
             perfect.append(arm.name)
     if not perfect:
@@ -116,7 +117,7 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
 
 def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
     """Return the sentences of `list_skewed_contrasts` on one metric."""
-    clause = f" in {comparison.metric_title}" if len(comparison.design.rules.metrics) > 1 else ""
+    clause = f" in {comparison.scale.title}" if len(comparison.design.rules.metrics) > 1 else ""
     whose = "pairs" if comparison.design.pairing_column else "values"
     skewed = []
     too_few = []
@@ -142,17 +143,16 @@ def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed{clause}": too_few,
     }
     return tuple(
-        f"{doubt}: {join_first(arms, MOST_ARMS)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
+        f"{doubt}: {join_first(arms, MOST_ARMS)}; verdicts may then err more often than intended"
+        for doubt, arms in sentences.items()
+        if arms
     )
-
-
-MORE_ERRORS = "verdicts may then err more often than intended"
 
 
 def describe_mixed_machines(comparison: Comparison) -> str:
     """Return a sentence on pairs whose sides ran on different kinds of machine; "" if there are none."""
     sides = [
-        (comparison.find_base(compared).measured, compared.measured)
+        (comparison.find_base(compared).trained_arm, compared.trained_arm)
         for compared in comparison.arms_with_contrast
     ]
     return describe_mixed_pairs(

@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     standing: Sequence[str] = ()  # see `ComparedArm.standing`
 
     @property
-    def diverged(self) -> str:
+    def divergence_remark(self) -> str:
         """How often each side diverged; "" if no seed did."""
         return describe_diverged(self.verdict.contrast)
 
@@ -43,7 +43,7 @@ class Finding(NamedTuple):
     @property
     def remarks(self) -> str:
         """In brackets: `evidence_remarks`, how often each side diverged, and which other metric disagrees."""
-        return format_brackets(self.evidence_remarks, self.diverged, self.disagreement)
+        return format_brackets(self.evidence_remarks, self.divergence_remark, self.disagreement)
 
     @property
     def has_effect(self) -> bool:

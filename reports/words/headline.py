@@ -21,7 +21,7 @@ from unrolled.reports.words.means import (
 from unrolled.reports.words.sentences import describe_divergence, describe_sizes, find_absolute_difference
 
 NO_GAIN = ("diverges less often", "worse", "diverges more often", "the same within δ", "open")
-"""The kinds of findings that are no gain, in the order in which they are counted."""
+"""The verdicts that are no gain, in words, in the order in which they are counted."""
 
 
 def write_headline(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
@@ -70,7 +70,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
 
 def _describe_headline_means(comparison: Comparison, *, with_best_arm: bool) -> Markup:
     """Return the mean of the baseline, and with `with_best_arm` before it that of the best arm."""
-    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.repeats_baseline]
+    arms = [arm for arm in comparison.same_task_arms if not arm.is_aa_check]
     ranked = rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison)
     named_arms = [
         (name, arm)
@@ -92,18 +92,18 @@ def _describe_other_gains(gains: Sequence[Finding]) -> Markup:
 
 
 def _describe_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
-    """Return how many findings there are of each kind: "No arm is shown to be better: 2 worse, 1 open"."""
+    """Return how many findings have each verdict: "No arm is shown to be better: 2 worse, 1 open"."""
     has_gain_on_other_task = any(finding.verdict.direction is Direction.BETTER for finding in findings)
     no_gains = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
-    kinds = Counter(map(_name_kind, no_gains))
-    provisional = Counter(_name_kind(finding) for finding in no_gains if finding.verdict.provisional)
+    numbers = Counter(map(_name_verdict, no_gains))
+    provisional = Counter(_name_verdict(finding) for finding in no_gains if finding.verdict.provisional)
     counts = []
-    for kind in filter(kinds.get, NO_GAIN):
-        remarks = select_phrases({f"{provisional[kind]} provisional": provisional[kind]})
-        counts.append(f"{kinds[kind]} {kind}{format_brackets(*remarks)}")
+    for words in filter(numbers.get, NO_GAIN):
+        remarks = select_phrases({f"{provisional[words]} provisional": provisional[words]})
+        counts.append(f"{numbers[words]} {words}{format_brackets(*remarks)}")
     rivals = f"part is shown to help {context}" if context else "arm is shown to be better"
     task = _name_baseline_task(comparison) if has_gain_on_other_task else ""
-    start = f"By {comparison.metric_title}, no" if _has_gain_elsewhere(comparison) else "No"
+    start = f"By {comparison.scale.title}, no" if _has_gain_elsewhere(comparison) else "No"
     return Markup("{} {}{}: {}").format(start, rivals, task, ", ".join(counts) or "none is compared")
 
 
@@ -122,8 +122,8 @@ def _has_gain_elsewhere(comparison: Comparison) -> bool:
     return any(verdict and verdict.direction is Direction.BETTER for verdict in verdicts)
 
 
-def _name_kind(finding: Finding) -> str:
-    """Return the kind of a finding that is no gain, one of `NO_GAIN`."""
+def _name_verdict(finding: Finding) -> str:
+    """Return the verdict of a finding that is no gain: one of `NO_GAIN`."""
     verdict = finding.verdict
     if verdict.is_by_divergence:
         return verdict.text

@@ -29,7 +29,7 @@ def list_order_lines(comparison: Comparison) -> tuple[Markup, ...]:
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
     if len(shared) < 2:
         return ()
-    arms = {key: arm.measured for key, arm in next(iter(tasks.values())).items() if key in shared}
+    arms = {key: arm.trained_arm for key, arm in next(iter(tasks.values())).items() if key in shared}
     titles = [measured.title for measured in arms.values()]
     names = {}
     for key, measured in arms.items():
@@ -101,8 +101,8 @@ def _judge_order(
 
 def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     """Return, by task in words ("corpus text8"), its arms by their other settings, without the A/A check."""
-    arms = [arm for arm in comparison.arms if arm.index == 0 or not arm.measured.repeats_baseline]
-    trials = [(arm, arm.measured.example_trial) for arm in arms if arm.summary.n]
+    arms = [arm for arm in comparison.arms if not arm.is_aa_check]
+    trials = [(arm, arm.trained_arm.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
     task_settings = dict.fromkeys(key for _, trial in trials if trial for key in trial.task_settings)
     differing = [key for key in task_settings if len({settings[key] for _, settings in trained}) > 1]
@@ -119,7 +119,7 @@ def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
 def list_mean_lines(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
     for group in comparison.task_groups:
-        arms = [arm for arm in group if arm.index == 0 or not arm.measured.repeats_baseline]
+        arms = [arm for arm in group if not arm.is_aa_check]
         if ranked := rank_named_arms([(format_name(arm.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
             yield Markup("{}{}").format(other_task, describe_means(ranked, comparison))
@@ -129,7 +129,7 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     """Return the lines of a grid, [] if there is none: each is a base, and the arms compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for arm in comparison.arms:
-        if arm.contrast and not arm.measured.repeats_baseline:
+        if arm.contrast and not arm.is_aa_check:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
     is_grid = len(lines) > 1 and all(len(line) > 2 and not line[0].gets_verdict for line in lines.values())
     if not is_grid:
@@ -154,7 +154,7 @@ def describe_means(
     If the numbers of seeds differ, or with `count_seeds`, each mean is given with its number.
     """
     decimals = 0 if comparison.scale.mean_phrase else None
-    numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
+    numbers = [arm.summary.n - arm.summary.diverged_count for _, arm in named_arms]
     means = [comparison.scale.format_value(arm.summary.mean, decimals) for _, arm in named_arms]
     means[:1] = [describe_arm_mean(mean, comparison) for mean in means[:1]]
     if len(set(numbers)) > 1 or count_seeds:
@@ -164,8 +164,8 @@ def describe_means(
     phrases = []
     for (name, arm), mean in zip(named_arms, means, strict=True):
         diverged = ""
-        if arm.summary.diverged:
-            diverged = f" ({arm.summary.diverged} of {arm.summary.n} diverged)"
+        if arm.summary.diverged_count:
+            diverged = f" ({arm.summary.diverged_count} of {arm.summary.n} diverged)"
         phrases.append(Markup("{} {}{}").format(name, mean, diverged))
     return Markup(", ").join(phrases)
 
@@ -175,11 +175,11 @@ def describe_arm_mean(mean: str, comparison: Comparison) -> str:
     if comparison.scale.mean_phrase:
         return comparison.scale.mean_phrase.format(mean)
     article = "a "
-    if re.search("[^s]s$", comparison.metric_title):  # hits, but not loss
+    if re.search("[^s]s$", comparison.scale.title):  # hits, but not loss
         article = ""
-    elif comparison.metric_title.startswith(tuple("aeiou")):
+    elif comparison.scale.title.startswith(tuple("aeiou")):
         article = "an "
-    return f"has {article}{comparison.metric_title} of {mean}"
+    return f"has {article}{comparison.scale.title} of {mean}"
 
 
 def format_name(name: str) -> Markup:

@@ -19,7 +19,6 @@ from unrolled.reports.words.sentences import describe_aa_check
 
 MOST_ROWS = 20  # most rows without a partner that a note lists of one arm
 UNBIASED = "unbiased Δ"
-FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (
     f"The {UNBIASED} is the median-unbiased estimate, which allows for the looks that were taken. The mean "
     "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
@@ -60,7 +59,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
     family = "declared contrasts" if comparison.design.is_study else "contrasts"
     correction = f"by Holm over all {family}"
-    if any(arm.measured.marked_exploratory for arm in comparison.arms):
+    if any(arm.trained_arm.marked_exploratory for arm in comparison.arms):
         correction += ", for exploratory arms by Benjamini–Hochberg"
     test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
     arms = [] if comparison.has_too_few_pairs else comparison.arms_with_contrast
@@ -68,7 +67,9 @@ def list_notes(comparison: Comparison) -> list[str]:
     one_run = describe_one_run_arms(comparison)
     perfect = describe_perfect_arms(comparison)
     warnings = {
-        FEW: any(contrast.pairs < FEWEST_SEEDS for contrast in contrasts),
+        f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is.": any(
+            contrast.pairs < FEWEST_SEEDS for contrast in contrasts
+        ),
         f"WARNING: {one_run}.": one_run,
         f"WARNING: {perfect}.": perfect,
         **{f"WARNING: {sentence}.": sentence for sentence in list_repeated_numbers(comparison)},

@@ -56,10 +56,13 @@ def describe_divergence(verdict: Verdict) -> str:
 
 def describe_diverged(contrast: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
-    if not (contrast.arm_diverged or contrast.base_diverged):
+    if not (contrast.arm_diverged_count or contrast.base_diverged_count):
         return ""
     arm_size, base_size = _find_sizes(contrast)
-    return f"diverged {contrast.arm_diverged} of {arm_size} against {contrast.base_diverged} of {base_size}"
+    return (
+        f"diverged {contrast.arm_diverged_count} of {arm_size} against "
+        f"{contrast.base_diverged_count} of {base_size}"
+    )
 
 
 def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> str:
@@ -147,9 +150,9 @@ def describe_lost(contrast: Contrast) -> str:
         return ""
     noun = "pair" if contrast.is_paired else "row"
     lost = f"{plural(contrast.lost_count, noun)} lost"
-    if contrast.arm_lacks + contrast.base_lacks < contrast.lost_count:  # a run was copied
+    if contrast.arm_missing_count + contrast.base_missing_count < contrast.lost_count:  # a run was copied
         return lost
-    return f"{lost}, the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
+    return f"{lost}, the arm's {contrast.arm_missing_count}, its baseline's {contrast.base_missing_count}"
 
 
 def _describe_lost_pairs(contrast: Contrast) -> str:
@@ -216,8 +219,8 @@ def describe_mean(comparison: Comparison) -> str:
     """Return a sentence on means that are taken of logarithms; "" if they are of the values shown."""
     if comparison.other_scale:
         measured_title = comparison.design.find_scale(comparison.metric).title
-        return f"A mean of {comparison.metric_title} is exp of the mean {measured_title}."
-    return f"Means of {comparison.metric_title} are geometric." if comparison.scale.log_factor else ""
+        return f"A mean of {comparison.scale.title} is exp of the mean {measured_title}."
+    return f"Means of {comparison.scale.title} are geometric." if comparison.scale.log_factor else ""
 
 
 def describe_too_few_pairs(comparison: Comparison) -> str:
@@ -274,7 +277,7 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
     if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
-    return f"{reason}, where {comparison.deciding_metric_title} was decided"
+    return f"{reason}, where {_name_deciding_metric(comparison)} was decided"
 
 
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
@@ -285,13 +288,26 @@ def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Compariso
     if comparison.has_too_few_pairs and not verdict.halt_reason:
         return ""
     if verdict.halt_reason or (has_more_looks and not verdict.is_decided):
-        return describe_stage(verdict, comparison.deciding_metric_title)
+        return describe_stage(verdict, _name_deciding_metric(comparison))
     if verdict.is_decided:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
-    return f"{_name_open_part(verdict, comparison.deciding_metric_title)}not decided at {pairs}"
+    return f"{_name_open_part(verdict, _name_deciding_metric(comparison))}not decided at {pairs}"
+
+
+def _name_deciding_metric(comparison: Comparison) -> str:
+    """Return the title of the metric that decides, which is the first."""
+    return comparison.design.find_scale(comparison.design.rules.metrics[0]).title
+
+
+def name_bases(comparison: Comparison) -> str:
+    """Return what arms are compared with: "lm1", or "lm1 or the arm that each names"."""
+    baseline = comparison.arms[0]
+    if any(comparison.find_base(arm) is not baseline for arm in comparison.arms_with_contrast):
+        return f"{baseline.name} or the arm that each names"
+    return baseline.name
 
 
 def find_absolute_difference(verdict: Verdict) -> float:

@@ -2,7 +2,7 @@
 
 from unrolled.bench.phrases import make_visible
 from unrolled.reports.formats import format_count, format_interval, format_number, format_p, join_first_names
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 
 def test_an_invisible_character_becomes_a_visible_one():

@@ -11,12 +11,12 @@ from tests.helpers.designs import compare_table
 from tests.helpers.pages import write_lines
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter import CHAPTER_PAGES
+from unrolled.reports.chapter.chapter_pages import CHAPTER_PAGES
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.page.exports import write_screen
 from unrolled.reports.presentation import PROGRAM_PAGES
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.caveats import format_zone
 from unrolled.reports.words.sentences import describe_verdict
 

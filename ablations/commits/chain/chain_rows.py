@@ -8,7 +8,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import plural
-from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
+from unrolled.reports.commits.chain_page import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p
 from unrolled.reports.page.render import render_index
 from unrolled.reports.page.summary import find_page
@@ -152,8 +152,8 @@ def _list_others(record: ChainRecord, study: str, ledger: Ledger) -> list[ChainS
         ChainSummary(
             name=rival.chain.name,
             page=f"../{rival.chain.name}/index.html",
-            proposals=len(rival.proposals),
-            keeps=rival.count_keeps(),
+            proposal_count=len(rival.proposals),
+            keep_count=rival.count_keeps(),
         )
         for rival in read_chains(ledger)
         if rival.chain.name != record.chain.name and parse_study(rival.chain.study_text).name == study

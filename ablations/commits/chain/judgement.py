@@ -71,7 +71,7 @@ def _train_proposal(
     if comparison is None or decision is None:
         proposal = replace(entry.proposal, reason="open: no time was left")
     else:
-        results = [result for arm in comparison.arms for result in arm.measured.results.values()]
+        results = [result for arm in comparison.arms for result in arm.trained_arm.results.values()]
         seconds = sum(map(choose_seconds, results))
         proposal = _conclude_proposal(entry, decision, seconds)
         if proposal.outcome == ProposalOutcome.CRASH:

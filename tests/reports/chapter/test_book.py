@@ -10,8 +10,8 @@ from tests.helpers.designs import LM7_OPTIONS, LM7_SETTINGS, compare, design_arm
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings, predict_value
-from unrolled.reports.chapter.page import describe_fits
-from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.chapter.extras import describe_fits
+from unrolled.reports.compare.design import TrainedArm
 
 HITS = {"lm1": 2080, "lm2": 1979, "lm3": 2450, "lm4": 7865, "lm5": 5995, "lm6": 9320, "lm7": 10683}
 """The right predictions that the accuracies of the chapter's rows imply."""
@@ -75,7 +75,7 @@ def test_a_page_says_why_the_books_values_differ():
         chapter = make_chapter_trial(model)
         losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
         results = {seed: make_result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
-        return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
+        return TrainedArm(name=model, model=model, title=model, changes={"model": model}, results=results)
 
     comparison = compare(design_arms((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
     _, _, reason = describe_fits(compare_with_book(comparison), comparison).rpartition("; ")
@@ -98,7 +98,7 @@ def test_a_published_value_is_compared_with_the_prediction_interval() -> None:
 def test_a_prediction_counts_diverged_seeds_and_refuses_nan() -> None:
     prediction = predict_value([*OURS, math.inf], 0.64)
     assert prediction is not None
-    assert prediction.diverged == 1
+    assert prediction.diverged_count == 1
     assert prediction.wording.endswith("given convergence (1 diverged)")
     assert predict_value([0.6, 0.7, math.inf], 0.64) is None
     with pytest.raises(ValueError, match="NaN"):

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.arms import SHARE, make_arm, make_counting_arm
 from tests.helpers.designs import compare, design_arms, make_realistic_design
 from tests.helpers.pages import read_page_text
-from unrolled.reports.chapter import page as chapter
+from unrolled.reports.chapter import extras as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
 from unrolled.reports.compare.sweeps import find_sweeps
 from unrolled.reports.page.render import render

@@ -6,7 +6,7 @@ from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import compare, design_arms
 from tests.helpers.study_rules import change_rules
 from unrolled.bench.study_rules import Audit, AuditedChange
-from unrolled.reports.commits.audit import ChangeEffect, list_audit_rows
+from unrolled.reports.commits.audit_words import ChangeEffect, list_audit_rows
 
 
 @pytest.mark.parametrize(("forward", "effect"), [(False, ChangeEffect.HELPS), (True, ChangeEffect.HURTS)])

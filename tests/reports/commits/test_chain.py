@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, draw_gains, render_chain
+from unrolled.reports.commits.chain_page import ChainPage, ChainSummary, ProposalRow, draw_gains, render_chain
 
 HOSTILE = "<script>alert(1)</script> & more"
 
@@ -35,7 +35,7 @@ def test_a_page_shows_proposals_and_runs_nothing_of_theirs(tmp_path: Path) -> No
         facts=["A fact."],
         rows=[make_row(1, "keep", 1.5), make_row(2, "crash", None)],
         course=[HOSTILE],
-        others=[ChainSummary(name="day", page="../day/index.html", proposals=1, keeps=0)],
+        others=[ChainSummary(name="day", page="../day/index.html", proposal_count=1, keep_count=0)],
     )
     render_chain(chain, page)
     html = page.read_text()

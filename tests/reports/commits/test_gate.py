@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.helpers.arms import make_arm
 from tests.helpers.designs import compare, design_arms
 from unrolled.bench.metric import Metric
-from unrolled.reports.commits.gate import GateRow, list_gate_rows
+from unrolled.reports.commits.gate_words import GateRow, list_gate_rows
 from unrolled.reports.statistics.gates import Bound, GateDecision
 
 
@@ -19,10 +19,17 @@ def make_row(bound: Bound) -> GateRow:
 
 def test_a_mean_beyond_the_bound_of_an_earlier_look_is_told_apart() -> None:
     loss = Metric("valid_loss", 1.0, "lower")
-    assert "earlier look" in make_row(Bound(metric=loss, pairs=40, worse=1.2, upper=1.1, lower=0.2)).worst
-    assert "earlier look" not in make_row(Bound(metric=loss, pairs=40, worse=1.0, upper=1.1, lower=0.2)).worst
+    assert (
+        "earlier look" in make_row(Bound(metric=loss, pair_count=40, worse=1.2, upper=1.1, lower=0.2)).worst
+    )
+    assert (
+        "earlier look"
+        not in make_row(Bound(metric=loss, pair_count=40, worse=1.0, upper=1.1, lower=0.2)).worst
+    )
 
 
 def test_a_delta_in_per_cent_is_the_fall_that_is_too_much() -> None:
     speed = Metric("tokens_per_second", 25.0, "higher", ratio=True)
-    assert make_row(Bound(metric=speed, pairs=10, worse=25.0, upper=30.0, lower=23.0)).delta == "20 % lower"
+    assert (
+        make_row(Bound(metric=speed, pair_count=10, worse=25.0, upper=30.0, lower=23.0)).delta == "20 % lower"
+    )

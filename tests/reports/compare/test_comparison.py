@@ -37,7 +37,7 @@ def test_a_number_whose_powers_overflow_diverged():
     base, second = make_pair_design().arms
     design = replace(make_pair_design(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
     arm = compare(design).arms[1]
-    assert (arm.diverged_count, arm.contrast.arm_diverged, arm.verdict.direction) == (1, 1, "worse")
+    assert (arm.diverged_count, arm.contrast.arm_diverged_count, arm.verdict.direction) == (1, 1, "worse")
     assert decide_looks(design).verdicts["b"]["valid_loss"] == arm.verdict
 
 

@@ -21,7 +21,7 @@ from tests.helpers.pages import list_labels, parse_svgs
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
-from unrolled.reports.chapter.page import find_extras, read_curves
+from unrolled.reports.chapter.extras import find_extras, read_curves
 from unrolled.reports.compare.factorial import find_factorial
 from unrolled.reports.figures import forest
 from unrolled.reports.figures.curves import draw_curves
@@ -41,7 +41,7 @@ def draw_strips(comparison, extras=None):
     by_panel = {}
     for panel in forest.make_panels(comparison, extras or Extras()):
         strips = {row.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
-        by_panel[panel.view.metric_title] = strips
+        by_panel[panel.view.scale.title] = strips
     return by_panel
 
 
@@ -93,7 +93,7 @@ def rows_with_strips():
     comparison = compare(make_realistic_design())
     strips = draw_strips(comparison)["validation loss"]
     one_task = comparison.arms[:-1]  # the last is of another task, and beyond the scale
-    return [(row, strips[row.name]) for row in one_task if not row.summary.diverged]
+    return [(row, strips[row.name]) for row in one_task if not row.summary.diverged_count]
 
 
 def list_finite_values(row):

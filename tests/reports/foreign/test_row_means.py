@@ -95,7 +95,7 @@ def test_averaged_rows_that_diverged_are_no_result_whatever_number_they_have(ite
             extra=frame.extra.mask(is_diverged, last), status=frame.status.mask(is_diverged, "diverged")
         )
         arm = compare_table(rows, columns).arms[1]
-        assert (arm.contrast.arm_diverged, arm.contrast.base_diverged) == counts
+        assert (arm.contrast.arm_diverged_count, arm.contrast.base_diverged_count) == counts
         assert arm.verdict.kind == kind
 
 
@@ -206,7 +206,7 @@ def test_rows_that_are_judged_by_their_ratio_have_a_geometric_mean(item: str) ->
     logs = compare_table(frame.assign(extra=lambda f: 100 * np.log(f.extra)), replace(BY_SEED, item=(item,)))
     assert contrast.mean_difference == pytest.approx(logs.arms[1].contrast.mean_difference)
     frame.loc[3, "extra"] = 0.0
-    assert compare_table(frame, ratio).arms[1].contrast.rows_lacking == (0, 1), "zero has no ratio"
+    assert compare_table(frame, ratio).arms[1].contrast.missing_row_counts == (0, 1), "zero has no ratio"
 
 
 def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
@@ -216,7 +216,7 @@ def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
     numbers = frame.assign(document=frame.document.str[1:].astype(float))
     numbers.loc[5, ["status", "document"]] = "failed", np.nan
     match = compare_table(numbers, BY_SEED).arms[1].contrast
-    assert (match.lost_count, match.rows_lacking, len(match.bounds)) == (0, (1, 2), 1)
+    assert (match.lost_count, match.missing_row_counts, len(match.bounds)) == (0, (1, 2), 1)
 
 
 def test_seeds_that_are_matched_as_items_are_warned_of() -> None:
@@ -233,7 +233,7 @@ def test_a_pair_whose_rows_all_failed_is_lost_and_counted_once() -> None:
     frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
     comparison = compare_table(frame, BY_SEED)
     contrast = comparison.arms[1].contrast
-    assert (contrast.lost_count, contrast.rows_lacking) == (1, (0, 0))
+    assert (contrast.lost_count, contrast.missing_row_counts) == (1, (0, 0))
     assert "mean of 20 rows" in write_screen(comparison)
 
 
@@ -243,4 +243,4 @@ def test_pairs_without_shared_rows_are_lost_and_diverged_rows_make_diverged_pair
     first = (frame.seed == 0) & frame.document.isin(HALF)
     remaining = frame[~((frame.seed == 0) & (first == frame.group.eq("1")))]
     contrast = compare_table(remaining, BY_SEED).arms[1].contrast
-    assert (contrast.pairs, contrast.lost_count, contrast.arm_diverged) == (9, 1, 1)
+    assert (contrast.pairs, contrast.lost_count, contrast.arm_diverged_count) == (9, 1, 1)

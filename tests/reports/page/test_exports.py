@@ -27,7 +27,7 @@ from unrolled.reports.page.exports import (
     write_trials_csv,
 )
 from unrolled.reports.page.render import render
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.words.answer import write_answer
 
 
@@ -152,7 +152,7 @@ def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
     comparison = compare(design_arms((make_arm("base", 0.0), replace(repeated, results=shifted))))
     rows = read_rows(write_trials_csv(comparison))
     assert [row["trained_seed"] for row in rows] == [
-        str(r.trial.seed) for arm in comparison.arms for r in arm.measured.results.values()
+        str(r.trial.seed) for arm in comparison.arms for r in arm.trained_arm.results.values()
     ]
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
     html = render(comparison, tmp_path).read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms, make_realistic_design
-from unrolled.reports.chapter import page as chapter
-from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.chapter import extras as chapter
+from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.page import cost_rows
 from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words import doubts
@@ -18,7 +18,7 @@ HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}
 APART = "cpu capability DEFAULT / AVX512, oneDNN off / on"
 
 
-def move_trials(arm: MeasuredArm, provenance: dict, seeds: range) -> MeasuredArm:
+def move_trials(arm: TrainedArm, provenance: dict, seeds: range) -> TrainedArm:
     """Return the arm with these seeds trained on another machine."""
     results = {s: replace(r, provenance=provenance) if s in seeds else r for s, r in arm.results.items()}
     return replace(arm, results=results)
@@ -58,7 +58,7 @@ def test_speeds_are_paired_on_like_machines_only(two_machines, tmp_path) -> None
     fast = set_metrics(third, speed_train=dict.fromkeys(range(3), 9e9))
     comparison = compare(replace(two_machines.design, arms=(base, same, fast)))
     ratios = [ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]]
-    assert [(ratio.ratio, ratio.pairs) for ratio in ratios] == [(1, 10), (1, 7)]
+    assert [(ratio.ratio, ratio.pair_count) for ratio in ratios] == [(1, 10), (1, 7)]
     speeds = base.collect_metric("speed_train")
     assert [ratio.base_mean for ratio in ratios] == pytest.approx(
         [fmean(speeds[seed] for seed in seeds) for seeds in (range(10), range(3, 10))]

@@ -21,10 +21,10 @@ from tests.helpers.designs import SEEN, compare, design_arms, make_pair_design, 
 from tests.helpers.pages import is_self_contained, read_page_text
 from tests.helpers.processes import helpers_path
 from unrolled.bench.metric import Metric
-from unrolled.reports import page_template
-from unrolled.reports.chapter import page as chapter
+from unrolled.reports.chapter import extras as chapter
 from unrolled.reports.page.render import Page, render
 from unrolled.reports.presentation import Extras
+from unrolled.reports.templates import filling
 
 
 class Tags(HTMLParser):
@@ -50,7 +50,7 @@ SHARED_TEMPLATES = ("report.html", "parts.html", "parts_table.html")
 
 
 def parse_template(template):
-    jinja = page_template._make_environment()
+    jinja = filling._make_environment()
     return jinja.parse(jinja.loader.get_source(jinja, template)[0])
 
 
@@ -60,7 +60,7 @@ def list_free_names(template):
     bound = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
     bound |= {name for statement in tree.find_all(nodes.FromImport) for name in statement.names}
     bound |= {macro.name for macro in tree.find_all(nodes.Macro)}
-    return meta.find_undeclared_variables(tree) - bound - page_template._make_environment().globals.keys()
+    return meta.find_undeclared_variables(tree) - bound - filling._make_environment().globals.keys()
 
 
 def list_extras(template):

@@ -6,7 +6,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
 
 ACCURACY = Metric("valid_accuracy", 0.02)
 LOSS = Metric("valid_loss", 0.05)

@@ -20,7 +20,7 @@ from unrolled.reports.statistics.estimators import (
 )
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 A, B, C, D = (dict(enumerate(x)) for x in (designs.A, designs.B, designs.C, designs.D))

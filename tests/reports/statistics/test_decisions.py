@@ -21,7 +21,7 @@ from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 from unrolled.reports.words.sentences import describe_stage
 

@@ -10,7 +10,7 @@ from tests.helpers import designs
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
-from unrolled.reports.statistics.types import Interval
+from unrolled.reports.statistics.seed_values import Interval
 
 A, B = (dict(enumerate(values)) for values in (designs.A, designs.B))
 
@@ -27,7 +27,7 @@ def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
     assert of_converged.interval().low < -0.07
     assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs) == (6, 2, 8)
     assert round(contrast.p, 3) == 0.289
-    assert (contrast.arm_diverged, contrast.base_diverged) == (2, 0)
+    assert (contrast.arm_diverged_count, contrast.base_diverged_count) == (2, 0)
     assert list(contrast.differences) == [0, 1, 3, 4, 5, 7]
     mean_given_convergence = np.mean([A[s] - B[s] for s in contrast.differences])
     assert contrast.mean_difference == pytest.approx(mean_given_convergence)
@@ -55,7 +55,7 @@ def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
 
 def test_diverged_seeds_count_in_the_median_alone() -> None:
     s = summarise_values({0: 1.0, 1: math.inf, 2: 2.0, 3: math.inf})
-    assert (s.n, s.diverged, s.mean, s.median) == (4, 2, 1.5, math.inf)
+    assert (s.n, s.diverged_count, s.mean, s.median) == (4, 2, 1.5, math.inf)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from unrolled.reports.statistics.gates import (
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
 
 LOSS = Metric("loss", 1.0)
 ACCURACY = Metric("accuracy", 0.02)
@@ -102,7 +102,11 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
 def test_the_bound_is_the_smallest_repeated_one_sided_one() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
     ends = compare_pairs(*make_pair(NOISE), JudgedScale(1.0)).interval(0.05, tails=1)
-    assert (fixed.upper, fixed.lower, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
+    assert (fixed.upper, fixed.lower, fixed.pair_count) == (
+        pytest.approx(ends.high),
+        pytest.approx(ends.low),
+        40,
+    )
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
     assert not wide.passed
@@ -138,7 +142,7 @@ def test_every_metric_at_every_level_has_to_pass() -> None:
     gate = decide_levels(small=(good, good), large=(good, bad))
     assert (gate.passed, gate.looks_taken, gate.fault) == (False, 1, "large: error: more than δ worse")
     gate = decide_levels(small=(good, wide), large=(good, good))
-    assert "small: error" in gate.fault and gate.bounds["small", "loss"].pairs == 10, "shown at its look"
+    assert "small: error" in gate.fault and gate.bounds["small", "loss"].pair_count == 10, "shown at its look"
 
 
 def test_a_gate_asks_for_the_seeds_of_its_next_look() -> None:
@@ -170,7 +174,7 @@ def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
         gate = decide(sides)
         assert gate.passed
-        assert gate.bounds["", "loss"].pairs == 7
+        assert gate.bounds["", "loss"].pair_count == 7
 
 
 def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> None:

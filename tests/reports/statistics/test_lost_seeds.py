@@ -17,7 +17,7 @@ from tests.reports.statistics.look_pairs import (
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import LOOKS, Looks
-from unrolled.reports.statistics.types import SidePair
+from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.words.sentences import describe_stage
 
 

@@ -1,6 +1,8 @@
 """The state of a proposal follows from the results up to the look where it ends."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,19 +10,26 @@ import pytest
 from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import compare, design_arms
 from unrolled.bench.metric import Metric
+from unrolled.bench.study_rules import StudyRules
 from unrolled.reports.statistics.gain_test import ProposalOutcome
-from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
+from unrolled.reports.statistics.seed_values import SidePair
 
 SEEDS = tuple(range(100, 110))
-LOOKS = Looks((4, 10))
 LOSS = Metric("loss", 0.1)
+RULES = StudyRules(name="chain", question="", metrics=(LOSS,), seeds=SEEDS, looks=(4, 10), gain_level=0.01)
 NOISE = dict(zip(SEEDS, np.random.default_rng(0).normal(0, 0.01, len(SEEDS)).tolist(), strict=True))
 
 
-def decide(candidate: dict[int, float], incumbent: dict[int, float], **words: object) -> ProposalDecision:
-    options = {"seeds": SEEDS, "looks": LOOKS, "metric": LOSS, "level": 0.01, **words}
-    return decide_proposal((candidate, incumbent), options.pop("keep", None), **options)  # type: ignore[arg-type]
+def decide(
+    candidate: dict[int, float],
+    incumbent: dict[int, float],
+    *,
+    keep: SidePair | None = None,
+    rules: StudyRules = RULES,
+    **evidence: Any,
+) -> ProposalDecision:
+    return decide_proposal((candidate, incumbent), keep, rules, **evidence)
 
 
 def shift(amount: float, number: int = 10) -> dict[int, float]:
@@ -36,7 +45,8 @@ def test_a_better_candidate_is_kept_in_either_direction() -> None:
     worse = decide(shift(0.5), flat())
     assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (ProposalOutcome.DISCARD, 4, 1)
     assert worse.sd == pytest.approx(np.std([NOISE[seed] for seed in SEEDS[:4]], ddof=1))
-    assert decide(shift(0.5), flat(), metric=Metric("accuracy", 0.1)).verdict.outcome is ProposalOutcome.KEEP
+    by_accuracy = replace(RULES, metrics=(Metric("accuracy", 0.1),))
+    assert decide(shift(0.5), flat(), rules=by_accuracy).verdict.outcome is ProposalOutcome.KEEP
 
 
 def test_a_failed_seed_of_the_next_look_is_a_crash() -> None:
@@ -74,10 +84,10 @@ def test_equal_numbers_are_refused_or_simpler() -> None:
     same = decide(shift(0.0), shift(0.0), equal=SEEDS)
     assert "no number changes" in same.refusal
     assert same.has_ended
-    simpler = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005)
+    simpler = decide(shift(0.0), shift(0.0), equal=SEEDS, rules=replace(RULES, simpler_level=0.005))
     assert (simpler.verdict.outcome, simpler.verdict.simpler_p) == (ProposalOutcome.SIMPLER, 0)
     far = (shift(0.0), shift(-0.5))
-    drifted = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005, keep=far)
+    drifted = decide(shift(0.0), shift(0.0), equal=SEEDS, rules=replace(RULES, simpler_level=0.005), keep=far)
     assert drifted.verdict.outcome is not ProposalOutcome.SIMPLER, "the last keep was better by 5 δ"
 
 

@@ -22,7 +22,7 @@ from tests.helpers.designs import (
 from tests.helpers.pages import write_lines, write_texts
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.reports.compare.design import MeasuredArm
+from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.compare.factorial import find_factorial, find_parts
 from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
@@ -95,7 +95,7 @@ def test_the_headline_says_which_arm_is_better_or_none(effects, headline):
 
 def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
     comparison = compare(make_realistic_design())
-    in_nats, in_per_cent = (write_lines(view) for view in comparison.per_unit)
+    in_nats, in_per_cent = (write_lines(view) for view in comparison.views_by_unit)
     assert len(in_nats) == len(in_per_cent)
     assert not any("nats" in line or "loss" in line for line in in_per_cent)
     arm = comparison.arms[1]
@@ -108,7 +108,7 @@ def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
 
 
 def test_a_line_says_where_the_second_metric_disagrees():
-    def make_measured_arm(name: str, accuracy: float, loss: float) -> MeasuredArm:
+    def make_measured_arm(name: str, accuracy: float, loss: float) -> TrainedArm:
         measured_arm = make_arm(name, 0.0, settings={"clip": 1.0 + len(name)} if name != "base" else {})
         accuracies = {s: 0.7 + accuracy + 0.001 * s % 3 for s in range(10)}
         return set_metrics(
@@ -130,7 +130,7 @@ def test_a_line_says_where_the_second_metric_disagrees():
 
 
 def test_a_headline_without_gain_names_its_metric_where_another_gains():
-    def set_both(name: str, loss: float) -> MeasuredArm:
+    def set_both(name: str, loss: float) -> TrainedArm:
         measured_arm = make_arm(name, 0.0, settings={"clip": ord(name[0])} if name != "base" else {})
         losses = {s: 1 + loss + 0.01 * s + 0.001 * (s % 3) * bool(loss) for s in range(10)}
         return set_metrics(
@@ -265,9 +265,11 @@ def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
 
 def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
     comparison = compare_study_table(shipped("models"))
-    for view in comparison.per_unit:
+    for view in comparison.views_by_unit:
         claims = [
-            x for x in list_claims(view) if not x.arm.measured.find_task_differences(view.arms[0].measured)
+            x
+            for x in list_claims(view)
+            if not x.arm.trained_arm.find_task_differences(view.arms[0].trained_arm)
         ]
         headline = write_lines(view)[0]
         assert f"{claims[0].arm.name} shows the largest gain over {claims[0].arm.against}" in headline

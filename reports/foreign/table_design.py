@@ -10,7 +10,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
-from unrolled.reports.compare.design import Design, MeasuredArm
+from unrolled.reports.compare.design import Design, TrainedArm
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.compare.row_matches import read_row_matches
 from unrolled.reports.foreign.columns import (
@@ -60,7 +60,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     question = f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}"
     return Design(
         rules=StudyRules(name=page, question=question, metrics=columns.metrics),
-        arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
+        arms=tuple(TrainedArm(name=name, title=name, changes=changes[name]) for name in order),
         pairing_column=pairing_column,
         test_share=columns.test_share,
         doubts=(*list_doubts(frame, table, columns),),
@@ -83,9 +83,10 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
         matched = f"matched with the baseline's by {item}: verdicts are over {pair}s, for these {item}s alone"
     sentence = f"A value is the mean of {number} rows of one arm and {pair}, {matched}"
     matches = read_row_matches(table, columns.metrics[0].name)
-    lacking = [f"{arm} {match.lacks[0]}" for arm, match in matches.items() if match.lacks[0]]
+    counts_by_arm = {arm: match.missing_row_counts for arm, match in matches.items()}
+    lacking = [f"{arm} {of_arm}" for arm, (of_arm, _) in counts_by_arm.items() if of_arm]
     lacking += [
-        f"the baseline {match.lacks[1]} of {arm}'s" for arm, match in matches.items() if match.lacks[1]
+        f"the baseline {of_base} of {arm}'s" for arm, (_, of_base) in counts_by_arm.items() if of_base
     ]
     if not lacking:
         return f"{sentence}."

@@ -20,7 +20,7 @@ class GateRow(NamedTuple):
     change: str  # mean change of the head; "–" before the first look
     worst: str  # one-sided 95 % bound, over all looks, on how much worse the head is
     delta: str
-    seeds: int  # seeds that converged on both sides
+    seed_count: int  # seeds that converged on both sides
 
 
 def list_gate_rows(comparison: Comparison) -> list[GateRow]:
@@ -45,7 +45,7 @@ def list_gate_rows(comparison: Comparison) -> list[GateRow]:
                 change=_describe_change(bound.worse, bound.metric, scale),
                 worst=worst,
                 delta=delta,
-                seeds=bound.pairs,
+                seed_count=bound.pair_count,
             )
         )
     return rows
@@ -68,7 +68,7 @@ def describe_gate(comparison: Comparison) -> str:
     looks_taken = comparison.design.rules.looks[: gate.looks_taken]
     seeds = plural(max(looks_taken, default=0), "seed")
     if gate.passed:
-        titles = [view.metric_title for view in comparison.views]
+        titles = [view.scale.title for view in comparison.views]
         return f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"
     if gate.fault:
         return f"Failed: {gate.fault}"
@@ -85,7 +85,7 @@ def write_gate_lines(comparison: Comparison) -> list[str]:
         numbers = f"{row.change} on average, at worst {row.worst}"
         if row.change == row.worst == "equal":
             numbers = "equal on every seed"
-        basis = f"(one-sided 95 % bound; δ {row.delta}; {plural(row.seeds, 'seed')})"
+        basis = f"(one-sided 95 % bound; δ {row.delta}; {plural(row.seed_count, 'seed')})"
         lines.append(f"{name}: {row.outcome}: {numbers} {basis}")
     return lines
 

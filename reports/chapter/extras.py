@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from markupsafe import Markup
@@ -34,8 +34,7 @@ class Sample(NamedTuple):
     @property
     def words(self) -> Sequence[Mapping[str, Any]]:
         """The words of the stretch, each with the guess: [{"token": "one", "guess": "one"}, …]."""
-        words: Sequence[Mapping[str, Any]] = self.result.records["passage"]
-        return words
+        return cast("Sequence[Mapping[str, Any]]", self.result.records["passage"])
 
     @property
     def hits(self) -> int:
@@ -45,8 +44,7 @@ class Sample(NamedTuple):
     @property
     def continuation(self) -> Sequence[str]:
         """The words that the trial writes next; () for a model fitted by counting."""
-        words: Sequence[str] = self.result.records.get("continuation", ())
-        return words
+        return cast("Sequence[str]", self.result.records.get("continuation", ()))
 
 
 ArmSpeed = tuple[ComparedArm, float, SpeedRatio | None]
@@ -69,7 +67,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
-    reasons_legend = describe_strips(roles[0], comparison.metric_title) if roles else ""
+    reasons_legend = describe_strips(roles[0], comparison.scale.title) if roles else ""
     link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),
@@ -143,11 +141,11 @@ def _list_arms_worse_than_counting(comparison: Comparison) -> list[str]:
 
     Verdicts that the study does not declare are corrected by Holm over all of these arms.
     """
-    bigrams = [arm for arm in comparison.arms if arm.measured.model == BIGRAMS]
+    bigrams = [arm for arm in comparison.arms if arm.trained_arm.model == BIGRAMS]
     pairs = {}
     for arm in comparison.arms:
         counts = next(
-            (rival for rival in bigrams if not rival.measured.find_task_differences(arm.measured)), None
+            (rival for rival in bigrams if not rival.trained_arm.find_task_differences(arm.trained_arm)), None
         )
         if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
             pairs[arm.name] = arm, counts
@@ -167,8 +165,8 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
     samples = {
         arm.index: Sample(arm, r)
         for arm in arms
-        for r in arm.measured.finished_results[::-1]  # reversed, so that the first seed is kept
-        if r.records.get("passage") and (arm.index == 0 or not arm.measured.repeats_baseline)
+        for r in arm.trained_arm.finished_results[::-1]  # reversed, so that the first seed is kept
+        if r.records.get("passage") and not arm.is_aa_check
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
     ranked = [
@@ -191,7 +189,7 @@ def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
     lines = []
     for arm in comparison.arms:
         pairs = [(a, b) for a, b, reason in _collect_pair_speeds(arm, comparison) if not reason]
-        speeds = [x for x in arm.measured.collect_metric("speed_train").values() if 0 < x < math.inf]
+        speeds = [x for x in arm.trained_arm.collect_metric("speed_train").values() if 0 < x < math.inf]
         if speeds:
             lines.append((arm, geometric_mean(speeds), measure_speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
@@ -209,7 +207,7 @@ def describe_unlike_speeds(comparison: Comparison) -> str:
 
 def _collect_pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
     """Return, for each seed, the speeds of an arm and its base, and why they cannot be compared, or ""."""
-    sides = (comparison.find_base(arm).measured, arm.measured)
+    sides = (comparison.find_base(arm).trained_arm, arm.trained_arm)
     base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)
     return [
         (

@@ -12,9 +12,6 @@ from unrolled.reports.formats import format_markdown_cell, format_pipe_table, jo
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.words.sentences import describe_divergence
 
-NO_FILE = "no file that counts differs"
-SHADOWED = "If two changes do the same, taking back only one of them shows no loss"
-
 
 class ChangeEffect(StrEnum):
     """The effect of a change on the tip, or on the commit before it."""
@@ -34,7 +31,7 @@ class AuditRow(NamedTuple):
     lines: str  # lines added and deleted
     difference: str  # tip without the change, minus the tip; forward: commit minus the one before
     interval: str
-    seeds: int  # number of pairs
+    pair_count: int
     effect: ChangeEffect
     remark: str
 
@@ -48,17 +45,15 @@ def list_audit_rows(comparison: Comparison) -> list[AuditRow]:
 
 def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
     arm = _find_arm(change, comparison)
-    contrast = arm.contrast if arm else None
+    estimate = arm.estimate if arm else None
     interval = arm.interval if arm else None
-    pairs = contrast.pairs if contrast else 0
+    pair_count = arm.contrast.pairs if arm and arm.contrast else 0
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
-        difference=comparison.scale.format_difference_with_unit(
-            contrast.estimate if contrast else None, sign=True
-        ),
+        difference=comparison.scale.format_difference_with_unit(estimate, sign=True),
         interval=comparison.scale.format_interval(interval),
-        seeds=pairs,
+        pair_count=pair_count,
         effect=find_effect(change, comparison),
         remark=_describe_change_remarks(change, arm, comparison),
     )
@@ -100,7 +95,7 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
     if change.reason:
         return change.reason
     side = "with it" if _is_forward(comparison) else "without it"
-    remarks = [] if arm else [NO_FILE]
+    remarks = [] if arm else ["no file that counts differs"]
     if change.taken_back_with:
         names = join_names([quote_name(name) for name in change.taken_back_with])
         remarks.append(f"compared without {names}, which cannot stay without it")
@@ -119,7 +114,7 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
         verdict = view.arms[arm.index].verdict
         if verdict and verdict.kind_beyond_delta in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
-            remarks.append(f"{view.metric_title} {side}: {size}, {verdict.text}")
+            remarks.append(f"{view.scale.title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
 
 
@@ -177,8 +172,10 @@ def write_audit_lines(comparison: Comparison) -> list[str]:
     """Return the answer, and a line for each change, in plain text."""
     lines = [f"{describe_audit(comparison)}."]
     for row in list_audit_rows(comparison):
-        numbers = {row.difference: row.seeds, row.interval: row.seeds, plural(row.seeds, "seed"): row.seeds}
-        phrases = filter(None, [row.effect, ", ".join(select_phrases(numbers)), row.remark])
+        numbers = select_phrases(
+            dict.fromkeys((row.difference, row.interval, plural(row.pair_count, "seed")), row.pair_count)
+        )
+        phrases = filter(None, [row.effect, ", ".join(numbers), row.remark])
         lines.append(f"{row.change} ({row.lines}): {'; '.join(phrases)}")
     return [*lines, *list_audit_notes(comparison)]
 
@@ -200,8 +197,8 @@ def list_audit_notes(comparison: Comparison) -> list[str]:
     arms = [_find_arm(change, comparison) for change in audit.changes]
     provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
     notes = {
-        f"{side}; by {comparison.metric_title}.": True,
-        f"{SHADOWED}.": shadowed,
+        f"{side}; by {comparison.scale.title}.": True,
+        "If two changes do the same, taking back only one of them shows no loss.": shadowed,
         f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional.": provisional,
     }
     return select_phrases(notes)
@@ -224,7 +221,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
     records = []
     for change, row in zip(audit.changes, list_audit_rows(comparison), strict=True):
         arm = _find_arm(change, comparison)
-        contrast = arm.contrast if arm else None
+        estimate = arm.estimate if arm else None
         interval = arm.interval if arm else None
         convert = comparison.scale.convert_finite
         records.append(
@@ -234,10 +231,10 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
                 "added": change.added,
                 "deleted": change.deleted,
                 "effect": row.effect,
-                "difference": convert(contrast.estimate if contrast else None),
+                "difference": convert(estimate),
                 "interval": interval and [convert(end) for end in (interval.low, interval.high)],
                 "level": interval and interval.confidence,
-                "pairs": row.seeds,
+                "pairs": row.pair_count,
                 "taken_back_with": change.taken_back_with,
                 "remark": row.remark,
             }

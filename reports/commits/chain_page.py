@@ -10,8 +10,8 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.phrases import plural
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import shorten
-from unrolled.reports.page_template import fill_page_template
 from unrolled.reports.statistics.gain_test import ProposalOutcome
+from unrolled.reports.templates.filling import fill_page_template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class ChainSummary:
 
     name: str
     page: str
-    proposals: int
-    keeps: int
+    proposal_count: int
+    keep_count: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Values by seed, and intervals. This module does not import numpy, as others need it without numpy."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,8 +33,7 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
     return {seed: by_seed[seed] for seed in seeds if seed in by_seed}
 
 
-def select_side_seeds(sides: SidePair, seeds: Iterable[Any]) -> SidePair:
+def select_side_seeds(sides: SidePair, seeds: Collection[Any]) -> SidePair:
     """Return the values of both sides at these seeds."""
     arm, base = sides
-    seeds = tuple(seeds)
     return select_seeds(arm, seeds), select_seeds(base, seeds)
