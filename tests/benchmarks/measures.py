@@ -122,7 +122,7 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
             TrialConditions(preload=("unrolled.bench.chapter.warm_up",), workers=workers),
         )
         seconds = time.perf_counter() - start
-    assert tally.measured_count == count
+    assert tally.failed_count == 0
     return {"seconds": seconds}
 
 

@@ -24,12 +24,14 @@ STUDY = """
 name = "mine"
 question = "Which proposals help?"
 metrics = [{ name = "loss", delta = 0.1 }]
-looks = [4, 6]
+looks = [2, 5]
 [program]
 run = "python train.py {seed}"
 frozen = ["evaluate.py"]
 [baseline]
 """
+SPREAD_STUDY = STUDY.replace("[2, 5]", "[4, 5]")
+"""The study with as many seeds at its first look as a spread is measured of."""
 
 
 def model_source(extra: str = LONG, **values: str) -> str:
