@@ -78,11 +78,11 @@ def test_effects_that_add_up_rarely_interact():
     assert interaction_rate <= 0.05 + four_errors(0.05, 40)
 
 
-def test_one_lost_pair_makes_no_claim_that_all_pairs_would_not_make():
-    for law, complete_rate in (("exponential", 0.059), ("lognormal", 0.106)):
-        old_rate, new_rate = rules.simulate_lost_pair(law, CONTRASTS, 0)
-        assert new_rate < complete_rate - four_errors(complete_rate, CONTRASTS)
-        assert old_rate > 3 * complete_rate
+@pytest.mark.parametrize(("law", "complete_rate"), [("exponential", 0.059), ("lognormal", 0.106)])
+def test_one_lost_pair_makes_no_claim_that_all_pairs_would_not_make(law, complete_rate):
+    old_rate, new_rate = rules.simulate_lost_pair(law, CONTRASTS, 0)
+    assert new_rate < complete_rate - four_errors(complete_rate, CONTRASTS)
+    assert old_rate > 3 * complete_rate
 
 
 def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():

@@ -67,11 +67,6 @@ def write_trials(study_writer, trials):
         study_writer.write_trial(arm, partial(lambda result: result, result))
 
 
-def end_jobs(study_writer):
-    """Wait until every queued job has ended."""
-    study_writer._jobs.join()
-
-
 def list_ended(runs):
     """Return the names of the runs that ended."""
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
@@ -91,7 +86,7 @@ def test_a_locked_database_stops_no_training_and_is_written_once_after_it(
     assert "database is locked" in str(study_writer.error)
     unlock()
     write_trials(study_writer, trials[3:])
-    end_jobs(study_writer)
+    study_writer._jobs.join()
     assert study_writer.error, "nothing is attempted before the end"
     study_writer.write_missing(trials)
     assert study_writer.finish_writing() == ""
@@ -276,7 +271,7 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
 ):
     study_writer = open_writer(proxy.address)
     write_trials(study_writer, trials[:1])
-    end_jobs(study_writer)
+    study_writer._jobs.join()
     proxy.faults += ["pass"] * random.Random(fault).randrange(6) + [fault]
     write_trials(study_writer, trials[1:])
     wait_for(lambda: study_writer.error)
@@ -292,7 +287,7 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
     proxy, study, empty_store, open_writer, trials, read_runs
 ):
     study_writer = open_writer(proxy.address)
-    end_jobs(study_writer)
+    study_writer._jobs.join()
     proxy.faults += ["pass"] * random.Random("lose").randrange(12) + ["lose"]
     study_writer.write_missing(trials)
     assert study_writer.finish_writing().endswith("run `unrolled sync`")
@@ -308,7 +303,7 @@ def test_a_server_killed_and_restarted_gets_every_trial_once(
 ):
     study_writer = open_writer(mlflow_server.address)
     write_trials(study_writer, trials[:2])
-    end_jobs(study_writer)
+    study_writer._jobs.join()
     mlflow_server.kill()
     write_trials(study_writer, trials[2:])
     wait_for(lambda: study_writer.error)

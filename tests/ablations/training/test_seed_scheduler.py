@@ -61,8 +61,7 @@ def count_trials(study: StudyOnDisk) -> dict[int, int]:
 
 def test_a_decided_contrast_asks_for_no_more_seeds(full_study: StudyOnDisk) -> None:
     baseline_seeds = LAST + FIRST  # the second ones are those of A/A
-    seeds = {64: baseline_seeds, 8: FIRST, 24: LAST, 32: SECOND, 48: FIRST}
-    assert count_trials(full_study) == seeds
+    assert count_trials(full_study) == {64: baseline_seeds, 8: FIRST, 24: LAST, 32: SECOND, 48: FIRST}
     assert full_study.list_states() == STATES
     assert read_trial_counts(full_study.output) == TrialCounts(trained=37)
 
@@ -73,8 +72,7 @@ def test_futile_contrasts_get_no_seeds_unless_run_to_the_end(
     file = study.folder / "looks.toml"
     file.write_text(file.read_text().replace("to_the_end = true\n", ""))
     output = study.run("-j", "1")  # its exit code is 0
-    seeds = {64: SECOND + FIRST, 8: FIRST, 24: FIRST, 32: SECOND, 48: FIRST}
-    assert count_trials(study) == seeds
+    assert count_trials(study) == {64: SECOND + FIRST, 8: FIRST, 24: FIRST, 32: SECOND, 48: FIRST}
     assert study.list_states() == STATES
     assert read_trial_counts(output).left == 0
     plan = plan_store.load_plan("looks", study.ledger)

@@ -13,8 +13,6 @@ import pytest
 
 from tests.ablations.commits.chain.chain_project import (
     TRAIN,
-    commit_change,
-    count_trials,
     judge,
     make_project,
     model_source,
@@ -22,7 +20,8 @@ from tests.ablations.commits.chain.chain_project import (
 )
 from tests.helpers import command_without_mlflow
 from tests.helpers.command_process import make_environment
-from tests.helpers.git_repository import git
+from tests.helpers.commit_project import count_trials
+from tests.helpers.git_repository import commit_change, git
 from unrolled.ablations.commits.chain.chain_record import read_chain
 from unrolled.ablations.commits.chain.chain_study import draw_seeds
 from unrolled.ablations.ledger import Ledger

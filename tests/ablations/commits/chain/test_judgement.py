@@ -12,15 +12,14 @@ from tests.ablations.commits.chain.chain_project import (
     SPREAD_STUDY,
     STUDY,
     call_judge,
-    commit_change,
-    count_trials,
     judge,
     make_project,
     model_source,
     read_record,
 )
 from tests.helpers.command_call import run_command
-from tests.helpers.git_repository import git, hash_files
+from tests.helpers.commit_project import count_trials
+from tests.helpers.git_repository import commit_change, git, hash_files
 from unrolled.reports.statistics.chain_levels import compute_next_level
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
