@@ -41,12 +41,11 @@ def test_an_added_arm_trains_the_others_again_only_if_a_time_is_judged(
 ) -> None:
     """Sides that were trained on different days differed in .17 to .72 of studies of equal arms."""
     folder = write_project(tmp_path / "project")
-    two_seeds = study.replace("seeds = 5", "seeds = 2")
-    three_seeds = study.replace("seeds = 5", "seeds = 3")
-    first = run_study(folder, two_seeds.replace("deep = [true]\n", ""))
-    again = run_study(folder, three_seeds.replace("deep = [true]\n", ""))
+    one_arm = study.replace("deep = [true]\n", "")
+    first = run_study(folder, one_arm.replace("seeds = 5", "seeds = 2"))
+    again = run_study(folder, one_arm.replace("seeds = 5", "seeds = 3"))
     assert set(first.ids) < set(again.ids), "further seeds are no other occasion"
-    added = run_study(folder, three_seeds)
+    added = run_study(folder, study.replace("seeds = 5", "seeds = 3"))
     assert set(again.ids).issubset(added.ids) is is_kept
     assert set(again.ids).isdisjoint(added.ids) is not is_kept
     arms = [arm for arm in added.arms if arm.name != "deep"]

@@ -60,8 +60,8 @@ def count_trials(study: StudyOnDisk) -> dict[int, int]:
 
 
 def test_a_decided_contrast_asks_for_no_more_seeds(full_study: StudyOnDisk) -> None:
-    baseline_seeds = LAST + FIRST  # the second ones are those of A/A
-    assert count_trials(full_study) == {64: baseline_seeds, 8: FIRST, 24: LAST, 32: SECOND, 48: FIRST}
+    # the baseline's are those of the last look, and of A/A
+    assert count_trials(full_study) == {64: LAST + FIRST, 8: FIRST, 24: LAST, 32: SECOND, 48: FIRST}
     assert full_study.list_states() == STATES
     assert read_trial_counts(full_study.output) == TrialCounts(trained=37)
 
