@@ -48,9 +48,15 @@ def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
 def test_a_trial_is_refused_as_a_study_file_is() -> None:
     with pytest.raises(BadInput, match=r"^'learning_rate': unknown setting; did you mean 'lr'\?$"):
         unrolled.trial("lm4", learning_rate=1e-3)
-    for seed in ("a", -1, 1.5, 2**40, True):
-        with pytest.raises(BadInput, match=r"^seed: .* is not an integer from 0 to 4294967295"):
-            unrolled.trial("lm4", seed=seed)
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, 2**40, True])
+def test_what_is_no_seed_is_refused(seed: object) -> None:
+    with pytest.raises(BadInput, match=r"^seed: .* is not an integer from 0 to 4294967295"):
+        unrolled.trial("lm4", seed=seed)
+
+
+def test_an_integer_of_numpys_is_a_seed() -> None:
     assert unrolled.trial("lm4", seed=np.int64(3)).id == unrolled.trial("lm4", seed=3).id
 
 
@@ -150,16 +156,19 @@ def test_a_study_in_python_gives_its_files_results_and_page(
     assert "<dt>Command" not in outcome.page.read_text(), "a notebook's own command line is no command"
 
 
-def test_a_declared_studys_mistake_is_one_line_with_its_key() -> None:
-    for keys, message in (
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
         ({"baseline": {"model": "lm4"}, "seds": 3}, "study 'mine': 'seds'"),
         ({"baseline": {"modl": "lm4"}}, "model: is missing"),
         ({"baseline": {"model": "lm4"}, "one_at_a_time": {"lrr": [1e-3]}}, "lrr"),
         ({}, "baseline"),
-    ):
-        with pytest.raises(BadInput) as excinfo:
-            unrolled.declare_study("mine", **keys)
-        assert message in str(excinfo.value) and "\n" not in str(excinfo.value)
+    ],
+)
+def test_a_declared_studys_mistake_is_one_line_with_its_key(keys, message) -> None:
+    with pytest.raises(BadInput) as excinfo:
+        unrolled.declare_study("mine", **keys)
+    assert message in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from unrolled import declare_study, bundle, run, verify
 from unrolled.ablations.options import VerifyOptions
 
 metrics = [{"name": "loss", "delta": 0.1}]
-study = declare_study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)
+study = declare_study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=1)
 run(study)
 assert verify(study, VerifyOptions(number=1))
 bundle(study, "mine.zip")
@@ -40,7 +40,7 @@ STUDY_OF_A_PROGRAM = """
 name = "mine"
 question = "Is it worth it?"
 metrics = [{ name = "loss", delta = 0.1 }]
-seeds = 2
+seeds = 1
 [program]
 run = "python train.py {seed} {width}"
 [baseline]
@@ -86,5 +86,5 @@ def test_files_of_the_users_folders_are_not_imported(
     }
     process = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
-    assert read_trial_counts(process.stdout).trained == 4
+    assert read_trial_counts(process.stdout).trained == 2
     assert not marker.exists(), marker.read_text()

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from tests.helpers.command_call import check_command
-from tests.helpers.git_repository import git
+from tests.helpers.git_repository import begin_repository, commit_files, git
+from unrolled.ablations.ledger import Ledger
 
 TRAIN = """
 import json, random, sys
@@ -20,7 +21,7 @@ STUDY = """
 name = "branch"
 question = "Is the branch better?"
 metrics = [{ name = "loss", delta = 0.05 }]
-seeds = 5
+seeds = 2
 [program]
 run = "python train.py {seed} {rate}"
 data = ["data"]
@@ -38,15 +39,6 @@ EDITS = {
 }
 
 
-def commit_files(folder: Path, message: str, files: dict[str, str]) -> None:
-    """Write files and commit them with all other changes."""
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", message)
-
-
 def commit_branch(folder: Path, branch: str, files: dict[str, str], message: str = "a change") -> None:
     """Commit files on a branch that begins at main, which stays checked out."""
     git(folder, "checkout", "-qB", branch)
@@ -56,10 +48,8 @@ def commit_branch(folder: Path, branch: str, files: dict[str, str], message: str
 
 def make_project(folder: Path, study: str = STUDY) -> Path:
     """Make a repository with a study, a branch for each of EDITS, and data that git ignores."""
-    folder.mkdir(exist_ok=True)
-    git(folder, "init", "-q", "-b", "main")
     files = {"train.py": TRAIN, "helper.py": "BASE = 1.0\n", "README.md": "Words.\n", ".gitignore": "data/\n"}
-    commit_files(folder, "first", {**files, "branch.toml": study})
+    begin_repository(folder, {**files, "branch.toml": study})
     for branch, edits in EDITS.items():
         commit_branch(folder, branch, edits, f"a change: {branch}")
     (folder / "data").mkdir()
@@ -70,6 +60,11 @@ def make_project(folder: Path, study: str = STUDY) -> Path:
 def read_trials(folder: Path, name: str = "branch") -> pd.DataFrame:
     """Return the table of trials beside a study's page."""
     return pd.read_csv(folder / "out" / name / "trials.csv")
+
+
+def count_trials(folder: Path) -> int:
+    """Return the number of results."""
+    return len(Ledger(folder / "results").find_result_files())
 
 
 def run_and_require_gain(folder: Path) -> None:
@@ -87,8 +82,6 @@ PAIR_STUDY = (
 
 def make_pair(folder: Path, study: str, files: dict[str, str], edits: dict[str, str]) -> Path:
     """Make a repository with these files on main, and edits of them on the branch `better`."""
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
-    commit_files(folder, "first", {**files, "branch.toml": study})
+    begin_repository(folder, {**files, "branch.toml": study})
     commit_branch(folder, "better", edits)
     return folder

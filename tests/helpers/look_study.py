@@ -82,6 +82,7 @@ class StudyOnDisk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.output = ""  # of the last run
         self.programs = ProgramGroup()
         self.log = folder / "log"
         self.ledger = Ledger(folder / "results")
@@ -100,13 +101,14 @@ class StudyOnDisk:
         )
 
     def run(self, *words: str, code: int = 0, **variables: str) -> str:
-        """Run the command to its end, in this process, and return its output."""
+        """Run the command to its end, in this process; keep its output, and return it."""
         from tests.helpers.command_call import run_command
 
         with new_fork_server(), replace_trials():
             completed = run_command(self.folder, "run", "looks.toml", *words, **self.variables, **variables)
-        assert completed.returncode == code, completed.stdout + completed.stderr
-        return completed.stdout + completed.stderr
+        self.output = completed.stdout + completed.stderr
+        assert completed.returncode == code, self.output
+        return self.output
 
     def list_logged(self, event: str) -> list[tuple[int, int]]:
         """Return width and seed of every trial that started, or ended, in order."""

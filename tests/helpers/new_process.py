@@ -37,11 +37,17 @@ def _forget() -> None:
         cached.cache_clear()
 
 
+def forget_code() -> None:
+    """Have identities read the files of the project again."""
+    hash_source.cache_clear()
+    identity._CONTENT_HASHES.clear()
+
+
 def forget_read_files() -> None:
     """Have identities read every file and ask every Python again, as in a process that starts now."""
-    hash_source.cache_clear()
-    for memory in (identity._CONTENT_HASHES, file_facts._FACTS, interpreter._ANSWERS):
-        memory.clear()
+    forget_code()
+    file_facts._FACTS.clear()
+    interpreter._ANSWERS.clear()
 
 
 PRELOADED = process.PRELOADED

@@ -5,7 +5,6 @@ is the chapter's notebook: LMModel1 to LMModel7 and nn.GRU, one after the other 
 Source of what is trained, and how: fastbook chapter 12, "A Language Model from Scratch".
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -282,7 +281,5 @@ def _evaluate(net: nn.Module, valid: list[Tensor]) -> float:
 
 
 if __name__ == "__main__":
-    models = sys.argv[1:-1] or RECIPES
-    epochs_at_most = int(sys.argv[-1]) if sys.argv[1:] else 0
-    for name in models:
-        notebook(name, epochs_at_most)
+    for name in RECIPES:
+        notebook(name)

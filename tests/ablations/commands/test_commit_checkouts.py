@@ -14,11 +14,11 @@ from tests.helpers.commit_project import (
     STUDY,
     TRAIN,
     commit_branch,
-    commit_files,
     make_pair,
     make_project,
     run_and_require_gain,
 )
+from tests.helpers.git_repository import commit_files
 from unrolled.bench.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")

@@ -26,14 +26,6 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.table_columns import AA_NAME
 from unrolled.reports.page.exports import write_trials_csv
 
-WRITERS = {
-    "runs.csv": lambda path: FRAME.to_csv(path, index=False),
-    "runs.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
-    "runs.jsonl": lambda path: FRAME.to_json(path, orient="records", lines=True),
-    "runs.json": lambda path: FRAME.to_json(path, orient="records"),
-    "runs.parquet": FRAME.to_parquet,
-}
-
 
 def read_arms(folder: str = "compare-*") -> pd.DataFrame:
     """Return the table of a comparison, by arm."""
@@ -41,24 +33,19 @@ def read_arms(folder: str = "compare-*") -> pd.DataFrame:
     return pd.read_csv(file).set_index("arm")
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_every_kind_of_file_gives_the_same_verdicts(compare, name: str) -> None:
-    WRITERS[name](Path(name))
-    code, output, errors = compare(name, *FLAGS)
+def test_a_file_gives_the_verdicts_that_its_page_and_table_show(compare) -> None:
+    FRAME.to_csv("runs.csv", index=False)
+    code, output, errors = compare("runs.csv", *FLAGS)
     assert (code, errors) == (3, ""), "an arm is worse"
     table = read_arms()
-    assert table.verdict.dropna().to_dict() == {
-        "better": "better by more than δ",
-        "worse": "worse by more than δ",
-    }
-    expected = FRAME[FRAME.model == "better"].accuracy.mean() - FRAME[FRAME.model == "base"].accuracy.mean()
-    assert table.accuracy_difference["better"] == pytest.approx(expected)
+    verdicts = {"better": "better by more than δ", "worse": "worse by more than δ"}
+    assert table.verdict.dropna().to_dict() == verdicts
+    means = FRAME.groupby("model").accuracy.mean()
+    difference = means["better"] - means["base"]
+    assert table.accuracy_difference["better"] == pytest.approx(difference)
     assert table.accuracy_better["better"] == 10
-    for text in (
-        output,
-        *(Path(f"out/compare-runs/{name}").read_text() for name in ("comparison.md", "index.html")),
-    ):
-        assert f"+{expected:.4f}" in text and "better by more than δ" in text
+    files = [Path(f"out/compare-runs/{name}").read_text() for name in ("comparison.md", "index.html")]
+    assert all(f"+{difference:.4f}" in text and verdicts["better"] in text for text in (output, *files))
 
 
 def test_a_time_is_declared_by_its_kind_and_lower_is_better(compare) -> None:
@@ -196,11 +183,11 @@ def test_the_document_tells_what_two_files_give(compare) -> None:
 def test_several_sources_make_one_table_whatever_each_is_written_in(compare) -> None:
     baseline, arm = (FRAME[FRAME.model == model].drop(columns="model") for model in ("base", "better"))
     baseline.to_csv("base.csv", index=False)
-    arm.to_json("better.jsonl", orient="records", lines=True)
+    arm.to_parquet("better.parquet")  # its seeds are numbers, and those of CSV texts
     FRAME[FRAME.model != "worse"].to_csv("both.csv", index=False)
-    assert compare("base.csv", "better.jsonl", *FLAGS[2:])[0] == compare("both.csv", *FLAGS)[0] == 0
+    assert compare("base.csv", "better.parquet", *FLAGS[2:])[0] == compare("both.csv", *FLAGS)[0] == 0
     separate, joint = (pd.read_csv(f"out/compare-{name}/comparison.csv") for name in ("base-better", "both"))
-    assert [*separate.arm] == ["base.csv", "better.jsonl"]
+    assert [*separate.arm] == ["base.csv", "better.parquet"]
     numbers = [column for column in separate if separate[column].dtype == float]
     assert len(numbers) > 10
     pd.testing.assert_frame_equal(separate[numbers], joint[numbers])

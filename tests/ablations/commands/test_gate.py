@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_call import read_trial_counts, run_command
-from tests.helpers.git_repository import git
-from unrolled.ablations.ledger import Ledger
+from tests.helpers.commit_project import count_trials
+from tests.helpers.git_repository import begin_repository, commit_change, git
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -40,43 +40,23 @@ def model_source(**values: str) -> str:
     return "".join(f"{name} = {value}\n" for name, value in {**MODEL, **values}.items())
 
 
-def commit_change(folder: Path, branch: str, **files: str) -> None:
-    """Commit files on a new branch of main, and check it out."""
-    git(folder, "checkout", "-q", "-B", branch, "main")
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-    git(folder, "add", "-A", ":!mlflow.db")
-    git(folder, "commit", "-q", "--allow-empty", "-m", f"a change: {branch}")
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
     files = {
         "train.py": TRAIN,
         "evaluate.py": "def score(x):\n    return x\n",
         "model.py": model_source(),
         "README.md": "Words.\n",
         "unrolled.toml": STUDY,
+        ".gitignore": "mlflow.db\n",
     }
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "first")
-    return folder
+    return begin_repository(tmp_path / "project", files)
 
 
 def run_gate(folder: Path, *words: str, base: str = "main", **variables: str) -> tuple[int, str]:
     """Run a gate and return its exit code and output."""
     process = run_command(folder, "gate", *(["--base", base] if base else []), *words, **variables)
     return process.returncode, process.stdout + process.stderr
-
-
-def count_trials(folder: Path) -> int:
-    """Return the number of results."""
-    return len(Ledger(folder / "results").find_result_files())
 
 
 def test_a_comment_passes_at_the_first_look_and_a_document_without_training(project: Path) -> None:
@@ -263,7 +243,7 @@ def test_a_head_neither_links_a_study_nor_shadows_frozen_files(project: Path) ->
     (project / "unrolled.toml").symlink_to("easy.toml")
     (project / "evaluate").mkdir()
     (project / "evaluate" / "__init__.py").write_text("def score(x):\n    return x / 2\n")
-    git(project, "add", "-A", ":!mlflow.db")
+    git(project, "add", "-A")
     git(project, "commit", "-qm", "cheats")
     code, output = run_gate(project)
     assert code == 3 and "more than δ worse" in output
@@ -277,7 +257,7 @@ def test_data_that_only_the_head_has_are_no_data_of_the_gate(project: Path) -> N
     (project / "data" / "a.txt").write_text("a")
     (project / "model.py").write_text(source)
     (project / "unrolled.toml").write_text(STUDY.replace("frozen", 'data = ["data"]\nfrozen'))
-    git(project, "add", "-A", ":!mlflow.db")
+    git(project, "add", "-A")
     git(project, "commit", "-qm", "data")
     commit_change(project, "more", model__py=source + "# a comment\n")
     (project / "data" / "b.txt").write_text("b")

@@ -34,7 +34,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.page.exports import write_trials_csv
 from unrolled.reports.words.caveats import describe_trials
 
-LOOKS = 5, 6, 8
+LOOKS = FIRST, SECOND, LAST = 5, 6, 8
 STATES = {"hidden 8": "decided", "hidden 24": "open", "hidden 32": "decided"}
 """What becomes of each contrast of `look_study`."""
 
@@ -50,7 +50,7 @@ def study(tmp_path: Path) -> Iterator[StudyOnDisk]:
 def full_study(tmp_path_factory) -> StudyOnDisk:
     """Return the study after a run of one worker, which never has to guess what a look will need."""
     study = StudyOnDisk(tmp_path_factory.mktemp("whole"))
-    study.output = study.run("-j", "1")  # type: ignore[attr-defined]
+    study.run("-j", "1")
     return study
 
 
@@ -60,10 +60,10 @@ def count_trials(study: StudyOnDisk) -> dict[int, int]:
 
 
 def test_a_decided_contrast_asks_for_no_more_seeds(full_study: StudyOnDisk) -> None:
-    # the baseline's are 8, and 5 more of A/A
-    assert count_trials(full_study) == {64: 8 + 5, 8: 5, 24: 8, 32: 6, 48: 5}
+    # the baseline's are those of the last look, and of A/A
+    assert count_trials(full_study) == {64: LAST + FIRST, 8: FIRST, 24: LAST, 32: SECOND, 48: FIRST}
     assert full_study.list_states() == STATES
-    assert read_trial_counts(full_study.output) == TrialCounts(trained=37)  # type: ignore[attr-defined]
+    assert read_trial_counts(full_study.output) == TrialCounts(trained=37)
 
 
 def test_futile_contrasts_get_no_seeds_unless_run_to_the_end(
@@ -72,7 +72,7 @@ def test_futile_contrasts_get_no_seeds_unless_run_to_the_end(
     file = study.folder / "looks.toml"
     file.write_text(file.read_text().replace("to_the_end = true\n", ""))
     output = study.run("-j", "1")  # its exit code is 0
-    assert count_trials(study) == {64: 6 + 5, 8: 5, 24: 5, 32: 6, 48: 5}
+    assert count_trials(study) == {64: SECOND + FIRST, 8: FIRST, 24: FIRST, 32: SECOND, 48: FIRST}
     assert study.list_states() == STATES
     assert read_trial_counts(output).left == 0
     plan = plan_store.load_plan("looks", study.ledger)
@@ -94,9 +94,9 @@ def test_futile_contrasts_get_no_seeds_unless_run_to_the_end(
 
 def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
     """Check that after the first look only the contrast that goes on has later trials."""
-    first_results = {id: result for id, result in results.items() if result.trial.seed % 1000 < LOOKS[0]}
+    first_results = {id: result for id, result in results.items() if result.trial.seed % 1000 < FIRST}
     scheduler = SeedScheduler(plan, first_results)
-    arms = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trial_ids[LOOKS[2] - 1])}
+    arms = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trial_ids[LAST - 1])}
     assert arms == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
@@ -120,7 +120,7 @@ def test_the_range_of_needed_trials_only_narrows_and_holds_the_final_number(
         ranges.append((size + len(scheduler.pending_ids), size + len(scheduler.possible_ids)))
     lower, upper = zip(*ranges, strict=True)
     assert list(lower) == sorted(lower) and list(upper) == sorted(upper, reverse=True)
-    assert lower[0] == 6 * LOOKS[0] and lower[-1] == upper[-1] == len(results) == 37
+    assert lower[0] == 6 * FIRST and lower[-1] == upper[-1] == len(results) == 37
 
 
 def test_trials_follow_looks_and_arms_without_contrast_get_the_first(
@@ -135,9 +135,9 @@ def test_trials_follow_looks_and_arms_without_contrast_get_the_first(
 def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: StudyOnDisk) -> None:
     """Wider is longer; the baseline's width is that of A/A, too."""
     trials = [(width, seed % 1000) for width, seed in full_study.list_logged("start")]
-    first_look = [(width, seed) for width, seed in trials if seed < LOOKS[0]]
+    first_look = [(width, seed) for width, seed in trials if seed < FIRST]
     assert first_look == sorted(first_look, key=lambda trial: (trial[1], -trial[0]))
-    assert len(first_look) == 6 * LOOKS[0]
+    assert len(first_look) == 6 * FIRST
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(
         study.ledger.find_result_path(id).write_bytes(b"{}")
     study.run("-j", "1")  # two cores may begin a trial of the next look
     assert study.outcome() == full_study.outcome()
-    assert count_trials(study)[24] == 8 and count_trials(study)[8] <= 7
+    assert count_trials(study)[24] == LAST and count_trials(study)[8] <= 7
 
 
 @pytest.mark.slow
@@ -230,7 +230,7 @@ def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(
     output = study.run("-j", "2", FAIL="32/3", code=1)
     assert study.list_states() == {**STATES, "hidden 32": "open"}
     assert read_trial_counts(output)[2:] == (1, 0, 0), "failed, diverged and left"
-    assert count_trials(study)[24] == count_trials(study)[32] == 8, "both go on"
+    assert count_trials(study)[24] == count_trials(study)[32] == LAST, "both go on"
     assert read_trial_counts(study.run(code=1)).trained == 0, "a failure is final"
     study.run("-j", "2", "--retry")
     assert study.outcome() == full_study.outcome()

@@ -15,7 +15,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.design import Design, TrainedArm
 
-STUDIES = int(os.environ.get("STUDIES", 40))
+STUDIES = int(os.environ.get("STUDIES", 20))
 ARMS = 12
 SEEDS = tuple(range(10, 50))
 METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))

@@ -50,7 +50,7 @@ def test_equal_arms_that_lack_different_rows_are_not_called_different(lacking, k
     """Matched by document; by the means of what each has, they are in most tables."""
     rng = np.random.default_rng(3)
     different = 0
-    for _ in range(10):
+    for _ in range(5):
         frame = make_documents(rng, 10)
         lacking_rows = lacking(frame)
         table = (
@@ -70,7 +70,7 @@ def test_an_arm_whose_collapses_fail_is_not_called_better(item: str) -> None:
     """Equal arms, of which one row in twenty collapses: the baseline's are there, the arm's failed."""
     rng = np.random.default_rng(5)
     better = 0
-    for _ in range(20):
+    for _ in range(10):
         frame = make_documents(rng, 10).assign(status="done")
         collapsed = rng.random(len(frame)) < 0.05
         frame.loc[collapsed, "extra"] += 30 * 0.02

@@ -36,16 +36,12 @@ def read_rows(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-@pytest.fixture
-def two_arms():
-    """Return the arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
-    base = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
+def test_the_csv_holds_the_contrast_in_full():
+    """Of A against the baseline B: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
+    arm_b = set_metrics(make_arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
     arm_a = set_metrics(make_arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
-    return design_arms((base, arm_a), seeds=tuple(range(8)), delta=0.02)
-
-
-def test_the_csv_holds_the_contrast_in_full(two_arms):
-    base, row = read_rows(write_comparison_csv(compare(two_arms)))
+    comparison = compare(design_arms((arm_b, arm_a), seeds=tuple(range(8)), delta=0.02))
+    base, row = read_rows(write_comparison_csv(comparison))
     summary = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
     assert summary == pytest.approx([1.28875, 0.057925], abs=1e-6)
     contrast = [
@@ -86,41 +82,53 @@ def test_every_interval_has_its_level_beside_it():
         assert re.search(rf"\[.*\\\] {ends.percent} \|", lines[name])
         assert float(records[name]["valid_loss_difference_level"]) == ends.confidence
         assert records[name]["valid_loss_mean_level"] == "0.95"
-    assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
 
 
-def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
+@pytest.mark.parametrize(("level", "percent"), [(0.9875, "98.8 %"), (1 - 0.05 / 200, "99.975 %")])
+def test_a_level_in_per_cent_is_short_unless_that_rounds_it_up(level, percent):
+    assert Interval(0, 1, level).percent == percent
+
+
+@pytest.fixture
+def seen_and_open():
+    """Return a comparison of an arm that is better, and was seen, and of one that is open; 9 seeds."""
     strong = make_arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = make_arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = make_arm("base", 0.0, seeds=9), strong, weak
-    comparison = compare(design_arms(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
-    _, strong_row, undecided = read_rows(write_comparison_csv(comparison))
-    labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
-    assert labels == [("True", "True"), ("False", "False")]
-    assert strong_row["valid_loss_open_because"] == ""
+    return compare(design_arms(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
+
+
+def test_the_csv_says_what_is_exploratory_and_why_a_contrast_is_open(seen_and_open):
+    _, strong, weak = read_rows(write_comparison_csv(seen_and_open))
+    columns = ("exploratory", "valid_loss_provisional", "valid_loss_open_because")
     reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
-    assert undecided["valid_loss_open_because"] == reason
-    for text in (write_screen(comparison), write_comparison_markdown(comparison)):
-        assert "exploratory; provisional: under 10 seeds" in text
-        assert "not decided at 9 seeds" in text
-    assert write_answer(comparison)[1].striptags().endswith(" (exploratory, provisional)")
+    assert [strong[column] for column in columns] == ["True", "True", ""]
+    assert [weak[column] for column in columns] == ["False", "False", reason]
+
+
+@pytest.mark.parametrize("write", [write_screen, write_comparison_markdown])
+def test_a_table_says_what_is_exploratory_and_what_is_not_decided(seen_and_open, write):
+    text = write(seen_and_open)
+    assert "exploratory; provisional: under 10 seeds" in text
+    assert "not decided at 9 seeds" in text
+
+
+def test_the_answer_says_that_it_is_exploratory(seen_and_open):
+    assert write_answer(seen_and_open)[1].striptags().endswith(" (exploratory, provisional)")
 
 
 def test_a_failed_trial_has_no_number_in_the_tables():
-    assert (
-        write_trials_csv(compare(design_arms((make_arm("base", 0.0, seeds=0),))))
-        == "arm,seed,status,first_look\n"
-    )
-    assert "0.123456" not in write_trials_csv(compare(make_realistic_design())) + write_comparison_csv(
-        compare(make_realistic_design())
-    )
-    unfinished = [
-        r for r in read_rows(write_trials_csv(compare(make_realistic_design()))) if r["status"] != "done"
-    ]
-    assert [(r["arm"], r["seed"], r["valid_loss"]) for r in unfinished] == [
-        ("lr 3e-2", "3", ""),
-        ("no reset", "7", ""),
-    ]
+    comparison = compare(make_realistic_design())
+    trials = write_trials_csv(comparison)
+    assert "0.123456" not in trials + write_comparison_csv(comparison)
+    unfinished = [row for row in read_rows(trials) if row["status"] != "done"]
+    cells = [(row["arm"], row["seed"], row["valid_loss"]) for row in unfinished]
+    assert cells == [("lr 3e-2", "3", ""), ("no reset", "7", "")]
+
+
+def test_a_study_without_trials_has_a_table_of_headings():
+    comparison = compare(design_arms((make_arm("base", 0.0, seeds=0),)))
+    assert write_trials_csv(comparison) == "arm,seed,status,first_look\n"
 
 
 def test_a_table_to_paste_says_which_results_had_been_seen():
@@ -146,19 +154,28 @@ def test_hostile_names_stay_text_in_markdown():
     assert "\0" not in markdown
 
 
-def test_an_aa_arm_is_shown_with_the_seeds_that_trained_it(tmp_path):
+@pytest.fixture
+def aa_comparison():
+    """Return a comparison with an arm whose seeds are trained with 1,000 more."""
     repeated = make_arm("again", 0.1)
     shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
-    comparison = compare(design_arms((make_arm("base", 0.0), replace(repeated, results=shifted))))
-    rows = read_rows(write_trials_csv(comparison))
-    assert [row["trained_seed"] for row in rows] == [
-        str(r.trial.seed) for arm in comparison.arms for r in arm.trained_arm.results.values()
-    ]
+    return compare(design_arms((make_arm("base", 0.0), replace(repeated, results=shifted))))
+
+
+def test_the_csv_has_the_seeds_that_trained_an_aa_arm(aa_comparison):
+    rows = read_rows(write_trials_csv(aa_comparison))
+    results = [r for arm in aa_comparison.arms for r in arm.trained_arm.results.values()]
+    assert [row["trained_seed"] for row in rows] == [str(r.trial.seed) for r in results]
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
-    html = render(comparison, tmp_path).read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_seeds_that_trained_an_aa_arm(aa_comparison, tmp_path):
+    html = render(aa_comparison, tmp_path).read_text(encoding="utf-8")
     cell = '<td class="num" data-value="3">3<span class="sub">trained with 1003</span></td>'
     assert f'<th scope="row">again</th>\n{cell}' in html
     assert 'data-seed="3"><title>seed 3, trained with 1003: ' in html
-    assert "trained_seed" not in write_trials_csv(
-        compare(design_arms((make_arm("base", 0.0), make_arm("other", 0.1))))
-    )
+
+
+def test_the_csv_has_no_other_seeds_without_an_aa_arm():
+    comparison = compare(design_arms((make_arm("base", 0.0), make_arm("other", 0.1))))
+    assert "trained_seed" not in write_trials_csv(comparison)

@@ -203,7 +203,7 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
 
 
 def test_a_study_of_noise_through_decide_itself() -> None:
-    studies = 100
+    studies = 50
     seeds = range(40)
     d = 0.015 * draw_nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
     wrong = 0

@@ -96,8 +96,9 @@ def test_a_stored_table_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(looks, "__file__", str(tmp_path / "looks.py"))
     (tmp_path / "boundaries").mkdir()
     numbers = (3, 11)  # of no other test: a process reads a table once
-    p, _, two_sided_q = table = simulate_table(numbers, draws=2_000)
+    table = simulate_table(numbers, draws=2_000)
     np.save(tmp_path / "boundaries" / "looks_3_11.npy", table)
+    p, _, two_sided_q = table
     assert np.array_equal(Looks(numbers).compute_p(two_sided_q), p)
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.helpers.command_call import run_command
-from tests.helpers.git_repository import git
+from tests.helpers.git_repository import begin_repository, git
 
 TRAIN = """
 import json, random, sys, time
@@ -61,13 +61,8 @@ class Branch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir()
-        git(folder, "init", "-q", "-b", "main")
-        self.write("train.py", TRAIN)
-        self.write("model.py", MODEL)
-        self.write("README.md", "Words.\n")
-        self.write("unrolled.toml", STUDY)
-        self.commit("first")
+        files = {"train.py": TRAIN, "model.py": MODEL, "README.md": "Words.\n", "unrolled.toml": STUDY}
+        begin_repository(folder, files)
         git(folder, "checkout", "-qb", "branch")
 
     def read(self, name: str) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.command_call import run_command
-from tests.helpers.git_repository import git
+from tests.helpers.git_repository import begin_repository
 from unrolled.ablations.commits.chain.chain_record import ChainRecord, read_chain
-from unrolled.ablations.ledger import Ledger
 
 TRAIN = """
 import json, random, sys, time
@@ -24,12 +23,14 @@ STUDY = """
 name = "mine"
 question = "Which proposals help?"
 metrics = [{ name = "loss", delta = 0.1 }]
-looks = [4, 6]
+looks = [2, 5]
 [program]
 run = "python train.py {seed}"
 frozen = ["evaluate.py"]
 [baseline]
 """
+SPREAD_STUDY = STUDY.replace("[2, 5]", "[4, 5]")
+"""The study with as many seeds at its first look as a spread is measured of."""
 
 
 def model_source(extra: str = LONG, **values: str) -> str:
@@ -39,8 +40,6 @@ def model_source(extra: str = LONG, **values: str) -> str:
 
 def make_project(folder: Path, study: str = STUDY) -> Path:
     """Make a repository with a program and its study."""
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
     files = {
         "train.py": TRAIN,
         "evaluate.py": "def score(x):\n    return x\n",
@@ -49,20 +48,7 @@ def make_project(folder: Path, study: str = STUDY) -> Path:
         "unrolled.toml": study,
         ".gitignore": "mlflow.db*\nmlartifacts\nmlruns\n",
     }
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "first")
-    return folder
-
-
-def commit_change(folder: Path, branch: str, base: str = "main", **files: str) -> None:
-    """Commit files on a new branch, and check it out. Two underscores in a name are its dot."""
-    git(folder, "checkout", "-q", "-f", "-B", branch, base)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "--allow-empty", "-m", f"a change: {branch}")
+    return begin_repository(folder, files)
 
 
 def judge(
@@ -87,8 +73,3 @@ def call_judge(
 def read_record(folder: Path, chain: str = "night") -> ChainRecord:
     """Return the record of a chain."""
     return read_chain(folder / "results" / "chains" / chain)
-
-
-def count_trials(folder: Path) -> int:
-    """Return the number of results."""
-    return len(Ledger(folder / "results").find_result_files())

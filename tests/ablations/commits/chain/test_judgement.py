@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.ablations.commits.chain.chain_project import (
+    SPREAD_STUDY,
     STUDY,
     call_judge,
-    commit_change,
-    count_trials,
     judge,
     make_project,
     model_source,
     read_record,
 )
 from tests.helpers.command_call import run_command
-from tests.helpers.git_repository import git, hash_files
+from tests.helpers.commit_project import count_trials
+from tests.helpers.git_repository import commit_change, git, hash_files
 from unrolled.reports.statistics.chain_levels import compute_next_level
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
@@ -40,7 +40,7 @@ def test_what_helps_is_kept_becomes_the_incumbent_and_is_not_trained_again(proje
     assert facts["outcome"] == "keep"
     assert facts["difference"] == pytest.approx(-0.2, abs=0.05)
     assert facts["difference"] < facts["bound"] < 0
-    assert (facts["pairs"], facts["p"] < facts["level"]) == (6, True)
+    assert (facts["pairs"], facts["p"] < facts["level"]) == (5, True)
     assert facts["incumbent"] == facts["candidate"]
     assert hash_files(project / ".git") == files, "nothing is written into the repository"
     trials = count_trials(project)
@@ -160,7 +160,7 @@ def test_an_open_proposal_ends_where_another_candidate_became_the_incumbent(proj
 
 
 def test_what_cannot_be_shown_is_not_trained(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", STUDY.replace("0.1 }", "0.001 }"))
+    project = make_project(tmp_path / "project", SPREAD_STUDY.replace("0.1 }", "0.001 }"))
     for number in ("1", "2"):
         commit_change(project, f"worse{number}", model__py=model_source(BASE="1.1", STREAM=number))
         assert judge(project)[0] == 3
@@ -168,12 +168,12 @@ def test_what_cannot_be_shown_is_not_trained(tmp_path: Path) -> None:
     commit_change(project, "other", model__py=model_source(STREAM="3"))
     code, facts = judge(project)
     assert (code, facts["outcome"], facts["level"], facts["seeds"]) == (4, "undecided", 0, [])
-    assert "a gain of 0.001 takes" in facts["reason"] and "the last look has 6" in facts["reason"]
+    assert "a gain of 0.001 takes" in facts["reason"] and "the last look has 5" in facts["reason"]
     assert count_trials(project) == trials
 
 
 def test_a_dry_run_has_the_spread_of_a_ratio_in_per_cent(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", STUDY.replace("0.1 }", '"20%" }'))
+    project = make_project(tmp_path / "project", SPREAD_STUDY.replace("0.1 }", '"20%" }'))
     for number in ("1", "2"):
         commit_change(project, f"worse{number}", model__py=model_source(BASE="1.3", STREAM=number))
         judge(project)
@@ -195,7 +195,7 @@ def test_levels_follow_the_rule_and_seeds_are_new(project: Path) -> None:
     ps = [p.p for p in proposals]
     assert [p.level for p in proposals] == [compute_next_level("saffron", ps[:n], 0.1) for n in range(3)]
     seeds = [seed for p in proposals for seed in p.seeds]
-    assert len({*seeds}) == 3 * 6
+    assert len({*seeds}) == 3 * 5
     commit_change(project, "p4", model__py=model_source(BASE="0.8", STREAM="4"))
     judge(project, "--family-wise", chain="strict")
     (strict,) = read_record(project, "strict").proposals

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.bad_input import raises_bad_input
-from tests.helpers.new_process import forget_read_files
+from tests.helpers.new_process import forget_code, forget_read_files
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import record_content
 from unrolled.bench.program.identity import file_facts, program_identity
@@ -294,10 +294,10 @@ def test_an_edit_of_what_reads_its_numbers_makes_other_trials_and_of_other_reade
     trial = identify_program(tmp_path, **fields)
     counted = set()
     for path in program_identity.HASHED_FILES:
-        forget_read_files()
+        forget_code()
         record_content(path, b"of an edited file")
         if replace(trial, versions="").identify().id != trial.id:
             counted.add(path)
-    forget_read_files()
+    forget_code()
     assert {path.name for path in counted.difference(program_identity.SHARED_READERS)} == readers
     assert counted.issuperset(program_identity.SHARED_READERS)
