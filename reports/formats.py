@@ -158,8 +158,9 @@ def describe_all(number: int, noun: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Return a name for a sentence: in quotation marks if it has a comma."""
-    return f"“{name.strip()}”" if "," in name else name.strip()
+    """Return a name as visible text for a sentence: in quotation marks if it has a comma."""
+    text = make_visible(name).strip()
+    return f"“{text}”" if "," in text else text
 
 
 def skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.plans.plan import Plan
 from unrolled.bench.metric import judges_cost
-from unrolled.bench.phrases import make_visible, plural
+from unrolled.bench.phrases import plural
 from unrolled.bench.trial import ResultInStudy, Trial
 from unrolled.reports.formats import quote_name, shorten
 
@@ -148,7 +148,6 @@ def _describe_contrasts(contrasts: int, reasons_by_arm: Mapping[str, str]) -> st
     if not reasons_by_arm:
         return decided
     names = [
-        quote_name(make_visible(name)) + (reason and f" ({shorten(reason, 40)})")
-        for name, reason in reasons_by_arm.items()
+        quote_name(name) + (reason and f" ({shorten(reason, 40)})") for name, reason in reasons_by_arm.items()
     ]
     return f"{decided}; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}"

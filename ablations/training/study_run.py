@@ -158,12 +158,14 @@ class StudyRun:
 
         def show_results(status_line: str) -> None:
             from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
-            from unrolled.reports.words.doubts import list_repeated_numbers
+            from unrolled.reports.words.doubts import describe_repeated_numbers
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
-            warnings = [f"WARNING: {sentence}" for sentence in list_repeated_numbers(comparison)]
-            for line in (status_line, *warnings):
+            lines = [status_line]
+            if sentence := describe_repeated_numbers(comparison):
+                lines.append(f"WARNING: {sentence}")
+            for line in lines:
                 text = make_visible(f"{self.plan.study}: {line}")
                 console.print(text, markup=False, soft_wrap=not console.is_terminal)
             print_arms(comparison, console)

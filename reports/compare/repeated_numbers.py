@@ -1,14 +1,14 @@
 """Arms that repeat numbers more often than chance does, and may be copies of fewer runs."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_quality_name
 from unrolled.reports.compare.trial_frame import read_numbers
-from unrolled.reports.formats import join_first_names
+from unrolled.reports.formats import join_first_names, join_names
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
@@ -18,39 +18,55 @@ RARE = 0.001  # chance below which equal numbers are told
 
 
 def describe_few_numbers(
-    table: pd.DataFrame, metric: Metric, noun: str, left_out: Collection[str] = ()
+    table: pd.DataFrame, metrics: Sequence[Metric], noun: str, left_out: Collection[str] = ()
 ) -> str:
-    """Return a sentence on the arms that repeat numbers of a metric; "" if there are none.
+    """Return a sentence on the arms that repeat numbers of these metrics; "" if there are none.
 
     A row is called `noun`: "seed" in a study. Arms of `left_out` are not named.
     """
-    arms = [arm for arm in _list_arms_with_few_numbers(table, metric) if arm not in left_out]
+    qualities = [metric.name for metric in metrics if metric.is_quality and is_quality_name(metric.name)]
+    arms = [arm for arm in _find_arms_with_few_numbers(table, qualities) if arm not in left_out]
     if not arms:
         return ""
     return (
-        f"half of the {noun}s or more repeat a number of {metric.name}, more than by chance, and may be "
-        f"copies of fewer runs: {join_first_names(arms, 5)}"
+        f"half of the {noun}s or more repeat the {join_names(qualities)} of an earlier {noun}, more than by "
+        f"chance, and may be copies of fewer runs: {join_first_names(arms, 5)}"
     )
 
 
-def _list_arms_with_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
-    """Yield the arms in which at least half of the numbers are repeats, and more than chance repeats.
+def _find_arms_with_few_numbers(table: pd.DataFrame, qualities: Sequence[str]) -> list[str]:
+    """Return the arms in which at least half of the rows are repeats, and more than chance repeats.
 
-    The best and the worst number of the table may be limits, which many runs reach: their rows do not count.
-    Arms with one number in all rows are not returned: see `find_one_run_seeds`.
+    A row is a repeat if an earlier row of its arm has the same numbers of all qualities. By chance, numbers
+    of one quality repeat: if those of any are too many, the arm is returned. The best and the worst number of
+    the table may be limits, which many runs reach: rows with them are left out. Arms with one number in all
+    rows are not returned: see `find_one_run_seeds`.
     """
-    numbers = read_numbers(table, metric.name)
+    numbers = pd.DataFrame({name: read_numbers(table, name) for name in qualities})
     numbers = numbers.where(np.isfinite(numbers)).dropna()
-    if numbers.empty or not is_quality_name(metric.name):
-        return
-    step = _find_step(numbers.unique())
-    limits = numbers.min(), numbers.max()
-    for arm, xs in numbers.groupby(table.arm, sort=False):
-        counts = xs[~xs.isin(limits)].value_counts()
-        ties = int((counts * (counts - 1) // 2).sum())
-        has_few = len(xs) >= FEWEST_SEEDS and 1 < xs.nunique() <= len(xs) / 2
-        if has_few and ties and _find_chance_of_ties(ties, np.asarray(xs / step, np.float64)) < RARE:
-            yield str(arm)
+    if numbers.empty:
+        return []
+    steps = {name: _find_step(numbers[name].unique()) for name in qualities}
+    is_limit = (numbers == numbers.min()) | (numbers == numbers.max())
+    few = []
+    for arm, rows in numbers.groupby(table.arm, sort=False):
+        has_few = len(rows) >= FEWEST_SEEDS and 1 < len(rows.drop_duplicates()) <= len(rows) / 2
+        chances = [
+            _find_chance_of_ties(
+                _count_ties(rows[~is_limit.loc[rows.index, name]]), np.asarray(rows[name] / step, np.float64)
+            )
+            for name, step in steps.items()
+            if has_few
+        ]
+        if min(chances, default=1.0) < RARE:
+            few.append(str(arm))
+    return few
+
+
+def _count_ties(rows: pd.DataFrame) -> int:
+    """Return the number of pairs of equal rows."""
+    counts = rows.value_counts()
+    return int((counts * (counts - 1) // 2).sum())
 
 
 def _find_step(levels: Floats) -> float:
@@ -84,6 +100,8 @@ def _find_chance_of_ties(ties: int, xs: Floats) -> float:
     """
     from scipy import special  # takes half a second
 
+    if not ties or xs.min() == xs.max():
+        return 1.0
     n = len(xs)
     of_normal = n * (n - 1) / 2 / (2 * math.sqrt(math.pi) * xs.std(ddof=1))
     distances = np.abs(xs[:, None] - xs)[np.triu_indices(n, 1)].round()

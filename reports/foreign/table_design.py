@@ -22,7 +22,7 @@ from unrolled.reports.foreign.columns import (
     join_labels,
     read_ends,
 )
-from unrolled.reports.formats import join_first_names, shorten
+from unrolled.reports.formats import join_first_names, quote_name, shorten
 
 FEWEST_TO_CHOOSE = 3  # of so many arms, the best or the worst may have been chosen as the baseline
 SMALLEST_POINTS = 0.05  # a smaller δ in points of per cent was probably meant for values from 0 to 1
@@ -159,8 +159,8 @@ def _list_doubts_of_metrics(frame: pd.DataFrame, table: pd.DataFrame, columns: C
     if repeated := [*_list_repeated_arms(table, metrics)]:
         names = join_first_names(repeated, 5)
         yield f"all numbers stand in several rows, which may be copies of fewer runs: {names}"
-    sentences = (describe_few_numbers(table, metric, "row", repeated) for metric in columns.metrics)
-    yield from filter(None, sentences)
+    if sentence := describe_few_numbers(table, columns.metrics, "row", repeated):
+        yield sentence
 
 
 def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
@@ -170,7 +170,7 @@ def _list_standings(frame: pd.DataFrame, columns: Columns) -> list[str]:
     marked = frame[frame[STANDING].fillna("").astype(str) != ""]
     labels = join_labels(marked, columns.arm, "")
     return [
-        f"{shorten(arm)} ({words})"
+        f"{quote_name(shorten(arm))} ({words})"
         for arm, words in dict.fromkeys(zip(labels, marked[STANDING], strict=True))
     ]
 

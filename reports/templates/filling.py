@@ -59,6 +59,7 @@ def _make_environment() -> Environment:
         "setting": formats.format_setting,
         "p": formats.format_p,
         "plural": plural,
+        "quoted": formats.quote_name,
         "on_all": formats.describe_all,
     }
     jinja.globals |= {

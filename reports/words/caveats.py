@@ -12,6 +12,7 @@ from unrolled.reports.formats import (
     format_interval,
     format_time,
     join_first_names,
+    quote_name,
     shorten,
 )
 from unrolled.reports.statistics.arm_summary import divergence_interval
@@ -211,7 +212,10 @@ def describe_attempts(comparison: Comparison) -> str:
 
 def describe_turns(comparison: Comparison) -> str:
     """Return a sentence on which side of each contrast was trained first; "" if no clock is judged."""
-    counts = [f"{shorten(name)} on {first} of {n}" for name, (first, n) in _count_first(comparison).items()]
+    counts = [
+        f"{quote_name(shorten(name))} on {first} of {n}"
+        for name, (first, n) in _count_first(comparison).items()
+    ]
     if not counts:
         return ""
     return (

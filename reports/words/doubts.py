@@ -5,12 +5,12 @@ from itertools import groupby
 
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import FEWEST_SEEDS, is_quality_name
-from unrolled.bench.phrases import join_first, make_visible, plural
+from unrolled.bench.phrases import join_first, plural
 from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.compare.replicates import have_equal_fingerprints
-from unrolled.reports.formats import format_number, join_first_names
+from unrolled.reports.formats import format_number, join_first_names, quote_name
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns
@@ -20,7 +20,7 @@ from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     """Return a sentence on each thing that makes results doubtful, from dead toggles to mixed machines."""
     phrases = [
-        f"{arm.name}: {arm.reason_not_compared} bit for bit, so the change did nothing"
+        f"{quote_name(arm.name)}: {arm.reason_not_compared} bit for bit, so the change did nothing"
         for arm in comparison.arms
         if arm.is_dead
     ]
@@ -30,14 +30,14 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
         for seeds, witnesses in groupby(failed, ArmWitness.describe_failed_seeds):
             settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
-            phrases.append(f"{arm.name}: no proof that {settings} took effect{in_seeds}")
+            phrases.append(f"{quote_name(arm.name)}: no proof that {settings} took effect{in_seeds}")
     self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.gets_verdict]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
         describe_warned_trials(comparison),
         describe_one_run_arms(comparison),
         describe_perfect_arms(comparison),
-        *list_repeated_numbers(comparison),
+        describe_repeated_numbers(comparison),
         *comparison.design.doubts,
         *list_skewed_contrasts(comparison),
         describe_missing_turns(comparison),
@@ -55,7 +55,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
         if result.warning
     )
     phrases = [
-        f"{make_visible(name)} {warning} on {plural(number, comparison.design.noun)}"
+        f"{quote_name(name)} {warning} on {plural(number, comparison.design.noun)}"
         for (name, warning), number in warned.items()
     ]
     return join_first(phrases, MOST_ARMS)
@@ -96,18 +96,14 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     )
 
 
-def list_repeated_numbers(comparison: Comparison) -> list[str]:
-    """Return a sentence for each judged quality of a study of which arms repeat numbers.
+def describe_repeated_numbers(comparison: Comparison) -> str:
+    """Return a sentence on the arms of a study that repeat judged numbers; "" if there are none.
 
-    The doubts of a table from elsewhere have these sentences already.
+    The doubts of a table from elsewhere have this sentence already.
     """
     if not comparison.design.is_study:
-        return []
-    qualities = [metric for metric in comparison.design.rules.metrics if metric.is_quality]
-    sentences = [
-        describe_few_numbers(comparison.table, metric, comparison.design.noun) for metric in qualities
-    ]
-    return [*filter(None, sentences)]
+        return ""
+    return describe_few_numbers(comparison.table, comparison.design.rules.metrics, comparison.design.noun)
 
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
@@ -127,11 +123,11 @@ def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
         verdict = arm.verdict
         if contrast is None or verdict is None:
             continue
-        sides = make_visible(arm.name)
+        sides = quote_name(arm.name)
         values = plural(contrast.skewness_count, comparison.design.noun)
         if contrast.is_skewed:
             if isinstance(contrast, Unpaired):  # the skewness belongs to one of the two sides
-                sides += f" against {make_visible(comparison.find_base(arm).name)}"
+                sides += f" against {quote_name(comparison.find_base(arm).name)}"
             skewed.append(f"{sides} (skewness {format_number(contrast.skewness, 1)} over {values})")
         elif verdict.makes_claim and isinstance(contrast, Unpaired) and contrast.has_unequal_spreads:
             unequal.append(sides)

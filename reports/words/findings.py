@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from unrolled.bench.phrases import make_visible, select_phrases
+from unrolled.bench.phrases import select_phrases
 from unrolled.reports.formats import format_brackets, quote_name
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.verdicts import Direction, Verdict
@@ -53,7 +53,7 @@ class Finding(NamedTuple):
 
     def name_base(self, preposition: str) -> str:
         """Return the arm that it is compared with, such as " over B"; "" for the baseline."""
-        return f" {preposition} {quote_name(make_visible(self.against))}" if self.against else ""
+        return f" {preposition} {quote_name(self.against)}" if self.against else ""
 
     def describe_size(self, scale: Scale) -> str:
         """Return its difference without a direction: "20 points", "0.01 in the median"."""

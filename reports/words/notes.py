@@ -8,11 +8,11 @@ from unrolled.bench.phrases import plural, select_phrases
 from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import join_first_names
+from unrolled.reports.formats import join_first_names, quote_name
 from unrolled.reports.words.doubts import (
     describe_one_run_arms,
     describe_perfect_arms,
-    list_repeated_numbers,
+    describe_repeated_numbers,
     list_skewed_contrasts,
 )
 from unrolled.reports.words.sentences import describe_aa_check
@@ -66,13 +66,14 @@ def list_notes(comparison: Comparison) -> list[str]:
     contrasts = [arm.contrast for arm in arms if arm.contrast]
     one_run = describe_one_run_arms(comparison)
     perfect = describe_perfect_arms(comparison)
+    repeated = describe_repeated_numbers(comparison)
     warnings = {
         f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is.": any(
             contrast.pairs < FEWEST_SEEDS for contrast in contrasts
         ),
         f"WARNING: {one_run}.": one_run,
         f"WARNING: {perfect}.": perfect,
-        **{f"WARNING: {sentence}.": sentence for sentence in list_repeated_numbers(comparison)},
+        f"WARNING: {repeated}.": repeated,
         STOPPED: comparison.is_sequential,
     }
     aa_checks = [f"{describe_aa_check(arm.contrast)}." for arm in arms if arm.contrast and not arm.verdict]
@@ -103,8 +104,8 @@ def _list_foreign_notes(comparison: Comparison, test: str, warnings: Sequence[st
         *select_phrases(notes),
         *(f"WARNING: {sentence}." for sentence in doubts),
         *(
-            f"{name}: {plural(len(rows), 'row')} without a partner: {comparison.design.pairing_column} "
-            f"{join_first_names(rows, MOST_ROWS)}"
+            f"{quote_name(name)}: {plural(len(rows), 'row')} without a partner: "
+            f"{comparison.design.pairing_column} {join_first_names(rows, MOST_ROWS)}"
             for name, rows in unpaired.items()
             if rows
         ),

@@ -192,7 +192,10 @@ def describe_aa_check(contrast: Contrast) -> str:
     if contrast.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if fails_aa_check(contrast):
-        return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
+        fault = "the baseline differs from itself"
+        if contrast.all_tied:
+            fault = "other seeds give the same numbers, as where a program uses a part of its seed"
+        return f"A/A check failed {on}: {fault}; distrust this study"
     judged = f"p {format_p(contrast.p)}, judged at {format_p(SELF_CHECK_ALPHA)}"
     passed = f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
     if contrast.uses_signs or contrast.sd is None:
@@ -202,8 +205,9 @@ def describe_aa_check(contrast: Contrast) -> str:
 
 
 def fails_aa_check(contrast: Contrast) -> bool:
-    """Return True if the baseline differs from itself."""
-    return contrast.pairs >= FEWEST_SEEDS and contrast.p <= SELF_CHECK_ALPHA
+    """Return True if the baseline differs from itself, or if other seeds make no difference at all."""
+    fails = contrast.p <= SELF_CHECK_ALPHA or contrast.all_tied
+    return contrast.pairs >= FEWEST_SEEDS and fails
 
 
 def describe_interaction(verdict: Verdict) -> str:

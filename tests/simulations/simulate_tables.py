@@ -105,7 +105,7 @@ def simulate_honest_repeats(law: str, studies: int) -> float:
             for arm, row in zip("ab", numbers.round(2), strict=True)
         ]
         table = pd.concat(arms, ignore_index=True)
-        warned += bool(describe_few_numbers(table, Metric("accuracy", 0.02), "row"))
+        warned += bool(describe_few_numbers(table, [Metric("accuracy", 0.02)], "row"))
     return warned / studies
 
 

@@ -150,8 +150,23 @@ def test_honest_arms_of_far_values_or_coarse_steps_are_not_doubted(law: str) -> 
         if law == "steps are multiples of 100":
             numbers = 100 * (20 + 2 * rng.standard_normal((2, 20))).round()
         arms = [pd.DataFrame({"arm": arm, "accuracy": row}) for arm, row in zip("ab", numbers, strict=True)]
-        doubted += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), COLUMNS.metrics[0], "row"))
+        doubted += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), COLUMNS.metrics, "row"))
     assert doubted <= 2
+
+
+@pytest.mark.parametrize(("loss_is_copied", "is_doubted"), [(True, True), (False, False)])
+def test_rows_with_another_judged_number_are_no_copies(loss_is_copied: bool, is_doubted: bool) -> None:
+    """An arm scored on 50 items beside one scored on 1,000 was doubted, though its losses all differed."""
+    rng = np.random.default_rng(0)
+    accuracy = rng.binomial([[1000], [50]], 0.8, (2, 20)) / [[1000], [50]]
+    loss = 1 - accuracy if loss_is_copied else rng.normal(1, 0.1, (2, 20))
+    frame = pd.DataFrame(
+        {"arm": np.repeat(["a", "b"], 20), "seed": [*range(20)] * 2}
+        | {"accuracy": accuracy.ravel(), "loss": loss.ravel()}
+    )
+    columns = replace(COLUMNS, metrics=(*COLUMNS.metrics, Metric("loss", 0.01)))
+    doubts = compare_table(frame, columns).design.doubts
+    assert any("half of the rows" in doubt for doubt in doubts) is is_doubted
 
 
 @pytest.mark.parametrize(("period", "is_doubted"), [(3, True), (5, True), (10, False)])

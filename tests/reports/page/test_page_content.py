@@ -154,6 +154,14 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(effect, spread, i
     assert ("A/A check failed" in read_page_text(render_index(tmp_path))) is is_failed
 
 
+def test_a_baseline_whose_other_seeds_compute_the_same_fails_its_check():
+    """A program that drops a part of its seed was told that its check had passed."""
+    base = make_arm("base", 0.0)
+    repeated = replace(make_arm("A/A: the baseline again", 0.0), results=base.results)
+    warnings = list_warnings(compare(design_arms((base, repeated))))
+    assert any("A/A check failed" in warning for warning in warnings)
+
+
 def test_arms_of_another_task_stand_below_a_row_that_names_it(tmp_path):
     other_task = make_arm("elsewhere", -0.9, settings={"split": "blocks"})
     design = design_arms((make_arm("base", 0.0), make_arm("b", 0.1), other_task))
