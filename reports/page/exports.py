@@ -183,7 +183,7 @@ def write_caption(comparison: Comparison) -> str:
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
-    base = comparison.find_base(arm).name if arm.contrast else ""
+    base = comparison.find_base(arm).name if arm.contrast or arm.gets_verdict else ""
     record: dict[str, object] = {
         "arm": arm.name,
         "model": arm.trained_arm.model,
