@@ -26,7 +26,6 @@ from unrolled.ablations.plans.plan import (
 )
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import format_reason
-from unrolled.ablations.training.outdated_times import explain_outdated
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import list_measurements_by_metric
@@ -91,8 +90,7 @@ def _train_missing_trials(ids: Sequence[str], study_run: StudyRun) -> dict[str, 
         for id, stored in ledger.read_results(ids).items()
         if plan.should_retrain(stored, retry=retry) and (retry or not _is_failure_allowed(id, plan))
     }
-    if outdated_ids := study_run.outdate_partners(failed_ids):
-        print_line(explain_outdated(plan, outdated_ids))
+    study_run.outdate_partners(failed_ids)
     final_results = {
         id: plan.make_result_in_study(stored)
         for id, stored in ledger.read_results(ids).items()

@@ -37,7 +37,6 @@ from unrolled.ablations.training.device import DeviceChoice, choose_device
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
-from unrolled.ablations.training.outdated_times import explain_outdated
 from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_outcome import StudyOutcome, print_outcome
@@ -157,6 +156,7 @@ def _train_study(study_run: StudyRun) -> bool:
     out = study_run.options.out
     if plan.is_of_program:
         _train_first_trials(study_run)
+        study_run.outdate_partners()  # the first trials may have changed which trials are wanted
     _announce_replacement(plan, out)
     todo = [] if study_run.interrupted else study_run.list_missing_trials()
     if todo:
@@ -172,10 +172,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     Check that the trials can be trained, and print why some are trained again. Store the plan, open it in
     MLflow and print the costs. Give the budget the times of finished trials, and remove their checkpoints.
     """
-    outdated_ids: set[str] = set()
-    # without the results of an outdated seed, a contrast that was decided may want further seeds
-    while more_ids := study_run.outdate_partners(study_run.scheduler.possible_ids):
-        outdated_ids |= more_ids
+    study_run.outdate_partners()
     todo = study_run.list_missing_trials()
     plan = study_run.plan
     ledger = study_run.ledger
@@ -185,8 +182,6 @@ def _prepare_training(study_run: StudyRun) -> None:
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
-    if outdated_ids:
-        print_line(explain_outdated(plan, outdated_ids))
     _check_arms(todo, study_run)
     plan = add_earlier_verdicts(plan, ledger)
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)

@@ -89,11 +89,12 @@ class SeedScheduler:
     def add_result(self, result: ResultInStudy) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
+        replaces_result = id in self.results
         self.results[id] = result.drop_details()
         completes_look = self.pending_ids == {id}
         self.pending_ids.discard(id)
         may_end = self._decides_jointly and not result.done  # one failed trial may fail a gate
-        if completes_look or may_end:
+        if completes_look or may_end or replaces_result:
             self._evaluate_looks()
         return completes_look
 

@@ -19,8 +19,8 @@ from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice
-from unrolled.ablations.training.outdated_times import find_outdated_starts
-from unrolled.ablations.training.progress import Remaining, show_progress
+from unrolled.ablations.training.outdated_times import explain_outdated, find_outdated_starts
+from unrolled.ablations.training.progress import Remaining, print_line, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import make_visible
@@ -101,19 +101,26 @@ class StudyRun:
         resumes = not judges_cost(self.plan.rules.metrics)
         return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
 
-    def outdate_partners(self, missing_ids: Set[str]) -> set[str]:
-        """Let earlier results of the seeds of these trials be trained again, if a cost is judged.
+    def outdate_partners(self, retried_ids: Set[str] = frozenset()) -> None:
+        """Train earlier results of a seed that lacks a trial again, if a cost is judged; print a line.
 
-        Returns the trials that are trained again. Results of this run are not among them.
+        `retried_ids` are trials that are trained again though they have a result. Results of this run stay.
         """
-        starts = find_outdated_starts(self.plan, self.scheduler, missing_ids)
-        outdated_ids = starts.keys() - self.trained_ids
-        if outdated_ids:
-            self.outdated_starts |= {id: starts[id] for id in outdated_ids}
+        outdated_ids: set[str] = set()
+        # without the results of a seed, a contrast that was decided may want further seeds
+        while starts := self._find_outdated_starts(self.scheduler.possible_ids | retried_ids):
+            outdated_ids |= starts.keys()
+            self.outdated_starts |= starts
             results = self.scheduler.results
             current_ids = results.keys() - outdated_ids
             self.scheduler = SeedScheduler(self.plan, {id: results[id] for id in current_ids})
-        return outdated_ids
+        if outdated_ids:
+            print_line(explain_outdated(self.plan, outdated_ids))
+
+    def _find_outdated_starts(self, missing_ids: Set[str]) -> dict[str, float]:
+        """Return what `find_outdated_starts` does, without the results of this run."""
+        starts = find_outdated_starts(self.plan, self.scheduler, missing_ids)
+        return {id: start for id, start in starts.items() if id not in self.trained_ids}
 
     def is_outdated(self, stored: Result) -> bool:
         """Return True for a stored result of an earlier run that this run trains again."""

@@ -76,7 +76,8 @@ def decide_proposal(
         gains_over_keep=over_keep,
     )
     first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks)
-    computes_same = len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
+    # equal seeds have the same qualities, and say nothing of a cost
+    computes_same = metric.is_quality and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
     refusal = ""
     if is_one_run:
         refusal = "the candidate reports the same number under every seed"

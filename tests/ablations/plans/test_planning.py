@@ -1,5 +1,6 @@
 """From a study to its plan: which trials are those of an earlier plan."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
+from unrolled.bench.trial import Result
 
 pytestmark = pytest.mark.usefixtures("skip_mlflow")
 
@@ -68,6 +70,49 @@ set.kernel = "slow"
 name = "fails"
 set.kernel = "fails"
 """
+
+
+NARROW_ARM = """
+import argparse, json, random
+options = argparse.ArgumentParser()
+options.add_argument("--kernel")
+options.add_argument("--seed", type=int)
+given = options.parse_args()
+draw = random.Random(f"{given.kernel}{given.seed}")
+loss = 1 + draw.gauss(0, 0.005 if given.kernel == "narrow" else 0.1)
+print(json.dumps({"latency": 100 + draw.gauss(0, 3), "loss": loss}))
+"""
+"""A program of whose arm "narrow" the seeds differ so little that it may be one run."""
+
+UNREPEATED = """
+name = "mine"
+question = "Which is faster?"
+metrics = [{ name = "latency", kind = "time", delta = "3%" }, { name = "loss", delta = 0.05 }]
+seeds = 8
+looks = [5, 8]
+to_the_end = true
+
+[program]
+run = "python train.py --kernel {kernel} --seed {seed}"
+repeat = false
+
+[baseline]
+kernel = "base"
+
+[design.one_at_a_time]
+kernel = ["narrow", "wide"]
+"""
+
+
+def find_days(
+    plan: Plan, results: Mapping[str, Result], earlier: Mapping[str, Result]
+) -> dict[int, set[bool]]:
+    """Return by seed whether its results are later than all earlier ones; two values if they are mixed."""
+    last_start = max(result.started for result in earlier.values())
+    return {
+        seed: {results[arm.trial_ids[seed]].started > last_start for arm in plan.arms}
+        for seed in plan.rules.seeds
+    }
 
 
 def run_study(folder: Path, study: str) -> Plan:
@@ -166,10 +211,22 @@ def test_a_contrast_that_a_retried_seed_reopens_has_later_seeds_of_one_day(tmp_p
     check_command(folder, "run", "mine.toml", "--retry")
     after = ledger.read_results(plan.ids)
     assert len(after.keys() & {*slow}) == 8, "slow is open again"
-    last_start = max(result.started for result in before.values())
-    days = {
-        seed: {after[arm.trial_ids[seed]].started > last_start for arm in plan.arms}
-        for seed in plan.rules.seeds
-    }
+    days = find_days(plan, after, before)
+    assert all(len(by_arm) == 1 for by_arm in days.values())
+    assert days[7] == {True}
+
+
+def test_an_arm_that_a_repetition_clears_has_seeds_of_one_day(tmp_path: Path) -> None:
+    """It was trained beside a baseline of an earlier day: equal arms differed in .28 to .92 of studies."""
+    folder = write_project(tmp_path / "project", NARROW_ARM, UNREPEATED)
+    ledger = Ledger(folder / "results")
+    plan = run_study(folder, UNREPEATED)
+    before = ledger.read_results(plan.ids)
+    narrow = plan.arms[1].trial_ids
+    assert len(before.keys() & {*narrow.values()}) == 5, "narrow may be one run, and gets no more seeds"
+    plan = run_study(folder, UNREPEATED.replace("repeat = false", ""))
+    after = ledger.read_results(plan.ids)
+    days = find_days(plan, after, before)
+    assert len(after) == len(plan.ids), "narrow goes on"
     assert all(len(by_arm) == 1 for by_arm in days.values())
     assert days[7] == {True}

@@ -91,6 +91,19 @@ def test_equal_numbers_are_refused_or_simpler() -> None:
     assert drifted.verdict.outcome is not ProposalOutcome.SIMPLER, "the last keep was better by 5 δ"
 
 
+@pytest.mark.parametrize(
+    ("amount", "outcome"), [(-0.5, ProposalOutcome.KEEP), (0.5, ProposalOutcome.DISCARD)]
+)
+@pytest.mark.parametrize("simpler_level", [0.0, 0.005])
+def test_equal_qualities_say_nothing_of_a_judged_time(
+    amount: float, outcome: ProposalOutcome, simpler_level: float
+) -> None:
+    """Twice as fast was refused, and twice as slow in fewer lines was called simpler, where losses tied."""
+    rules = replace(RULES, metrics=(Metric("t", 0.1, kind="time"), LOSS), simpler_level=simpler_level)
+    decision = decide(shift(amount), flat(), rules=rules, equal=SEEDS)
+    assert (decision.verdict.outcome, decision.refusal) == (outcome, "")
+
+
 def test_one_number_under_every_seed_is_refused() -> None:
     decision = decide(dict.fromkeys(SEEDS, -0.5), shift(0.0), is_one_run=True)
     assert (decision.has_ended, bool(decision.refusal)) == (True, True)
