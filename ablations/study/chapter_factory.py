@@ -118,11 +118,10 @@ def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
 def _complete_metric(table: MetricTable) -> MetricTable:
     """Return a metric with the kind and the direction of the chapter's table. Raises BadInput for others."""
     metric = METRICS[table.name]
-    kind = table.kind if metric.kind == "quality" else metric.kind
-    rule = f"it is a {kind}, which Unrolled measures itself"
+    rule = f"it is a {metric.kind}, which Unrolled measures itself"
     key = f"kind of {table.name} = {table.kind}"
-    require(table.kind in (None, kind), rule, key=key, cure="leave the kind out")
-    return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
+    require(table.kind in (None, metric.kind), rule, key=key, cure="leave the kind out")
+    return table.model_copy(update={"kind": metric.kind, "better": table.better or metric.better})
 
 
 def make_arm_fields(settings: Settings) -> ArmFields:

@@ -138,6 +138,16 @@ def test_a_study_that_does_not_fit_its_template_is_refused(
     assert not (tmp_path / "project" / "results" / "trials").exists()
 
 
+def test_a_list_of_rows_is_in_a_json_whose_suffix_may_be_in_capitals(program_copy: Path) -> None:
+    study = program_copy / "mine.toml"
+    keys = 'rows = "log"\nmetrics = "{out}/log.'
+    study.write_text(STUDY.replace("[program]", f'[program]\n{keys}JSON"'))
+    check_command(program_copy, "plan", "mine.toml")
+    for other_keys in (f'{keys}jsonl"', 'rows = "log"', 'rows = "log"\nmetrics = "mlflow"'):
+        study.write_text(STUDY.replace("[program]", f"[program]\n{other_keys}"))
+        assert "[program]: rows: is for a .json alone" in refuse_command(program_copy, "plan", "mine.toml")
+
+
 PROGRAM_STUDY = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}}
 
 
