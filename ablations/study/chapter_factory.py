@@ -15,11 +15,11 @@ from unrolled.ablations.study.study_errors import explain_validation, format_val
 from unrolled.ablations.study.study_file import MetricTable
 from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
-from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import hash_corpus
+from unrolled.bench.chapter.time_estimates import check_length
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS
@@ -257,7 +257,7 @@ def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type
 
 def _make_rule(key: str, value_type: type, choices: tuple[str, ...]) -> Any:
     """Return the type by which pydantic checks one setting."""
-    setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUG_IN_PENALTIES else None))
+    setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUGIN_PENALTIES else None))
     if choices:
         return Literal[choices]
     if value_type is bool:

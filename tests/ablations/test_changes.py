@@ -53,19 +53,14 @@ CLOCK = [
 CURVE = [
     (
         "bench/chapter/training/record.py",
-        "    accuracy: float\n",
-        "    accuracy: float\n    errors: float\n",
+        "    valid_accuracy: float\n",
+        "    valid_accuracy: float\n    valid_errors: float\n",
     ),
     (
         "bench/chapter/training/record.py",
-        "                accuracy=self.validation.accuracy,\n",
-        "                accuracy=self.validation.accuracy,\n"
-        "                errors=1 - self.validation.accuracy,\n",
-    ),
-    (
-        "bench/chapter/training/record.py",
-        '    "valid_accuracy": "accuracy",\n',
-        '    "valid_accuracy": "accuracy",\n    "valid_errors": "errors",\n',
+        "                valid_accuracy=self.validation.accuracy,\n",
+        "                valid_accuracy=self.validation.accuracy,\n"
+        "                valid_errors=1 - self.validation.accuracy,\n",
     ),
 ]
 OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on

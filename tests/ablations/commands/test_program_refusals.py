@@ -67,7 +67,7 @@ def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("words", [["run"], ["verify"], ["bundle", "-o", "mine.zip"]])
-def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(
+def test_plugins_are_refused_for_a_program_which_would_not_use_them(
     program_copy: Path, words: list[str]
 ) -> None:
     check_command(program_copy, "new", "cell", "my_cell.py")

@@ -292,7 +292,7 @@ def test_very_many_arms_are_refused_without_being_made(tmp_path: Path, text: str
 
 def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     gru = load_study("gru")
-    monkeypatch.setattr(loading, "MAX_TRIALS", 539)
+    monkeypatch.setattr(loading, "MOST_TRIALS", 539)
     with raises_bad_input("540", "539", "--yes", place="gru.toml"):
         override_study(gru)
     assert load_study("gru", confirmed=True).study_hash == gru.study_hash
