@@ -8,7 +8,7 @@ The process comes from a fork server, which has torch loaded for models (28 ms; 
 - whatever else has left the group: when this run ends, by `run_folder`; if this run was killed, when the next
   one starts
 
-What has left the group is found by its environment.
+A process that has left the group is found by a variable of its environment, which it inherits.
 """
 
 import json

@@ -79,10 +79,16 @@ _FACTOR_KEYS = {
 _OFF_LEVELS: Settings = {**DEFAULTS, **ZOO["lm6"].settings, **ZOO["lm6"].options}
 _ON_LEVELS: Settings = {**DEFAULTS, **ZOO["lm7"].settings, **ZOO["lm7"].options}
 FACTORS = {
-    name: Factor(name, key, SETTINGS[key].title, off=_OFF_LEVELS[key], on=_ON_LEVELS[key])
+    name: Factor(
+        name,
+        key,
+        SETTINGS[key].title,
+        off=_OFF_LEVELS.get(key, type(_ON_LEVELS[key])()),
+        on=_ON_LEVELS[key],
+    )
     for name, key in _FACTOR_KEYS.items()
 }
-"""A factor that is off has the level of LMModel6, and a factor that is on that of LMModel7."""
+"""A factor that is on has the level of LMModel7; one that is off that of LMModel6, or 0 if that lacks it."""
 
 _ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""

@@ -63,7 +63,7 @@ CURVE = [
         "                valid_errors=1 - self.validation.accuracy,\n",
     ),
 ]
-OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
+OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on and LMModel6 lacks, and a factor
     (
         "bench/chapter/models/registry.py",
         '{**_DEEP, "dropout": 0.4, "tying": True}',
@@ -74,6 +74,11 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
         '    "nonlinearity": SettingSpec(',
         '    "bias": SettingSpec("whether the cells have biases", title="bias"),\n'
         '    "nonlinearity": SettingSpec(',
+    ),
+    (
+        "ablations/study/chapter_factory.py",
+        '    "tying": "tying",\n',
+        '    "tying": "tying",\n    "bias": "bias",\n',
     ),
     (
         "bench/chapter/witnesses/witness_tables.py",
