@@ -205,10 +205,9 @@ class ProgramTrial(Trial):
         """Identify it by its files and versions. Raises BadInput."""
         require(
             self.folder,
-            "a program runs from its study's file alone",
+            "no study that is given says where it runs",
             place=self.title,
-            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust, "
-            "and a study from Python is given to `unrolled.verify` and `unrolled.bundle`",
+            cure="give the study's file as it was when this was trained",
         )
         return identify_program(
             self.layout,

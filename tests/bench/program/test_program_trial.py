@@ -76,7 +76,7 @@ def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> 
     assert stored.id == trial.id
     assert isinstance(stored, ProgramTrial)
     assert stored.folder == ""
-    with raises_bad_input("FILE.toml", place="train.py"):
+    with raises_bad_input("where it runs", place="train.py"):
         stored.identify()
 
 
