@@ -111,7 +111,7 @@ def run(study: str | Study, options: RunOptions = RunOptions()) -> StudyReport:
     _refuse_in_trials("run")
     options = convert_fields(options)
     require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
-    require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
+    require(study != "all", "stands for several studies", place=f"study {study!r}", cure="name one")
     from unrolled.ablations.training.run_studies import run_studies  # imports MLflow; not for results
 
     (loaded_study,) = load_studies([study], options)
@@ -161,7 +161,7 @@ def result(id: str, folder: str | Path = "results") -> Result:
     return Ledger(Path(folder)).find_result(id)
 
 
-def results(study: str | Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
+def results(study: str | Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:  # noqa: A002 (public)
     """Return the results of a study that count, a row for each trial.
 
     A trial counts if a contrast uses it. The columns are trial, arm, seed, status, reason, attempts, seconds,

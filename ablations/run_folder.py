@@ -21,7 +21,7 @@ import psutil
 PREFIX = "unrolled-run-"
 RUN_VARIABLE = "UNROLLED_RUN"  # holds the folder, in the environment of the run's processes
 
-MAX_ROOT_BYTES = 60
+MOST_ROOT_BYTES = 60
 """Most bytes of the path above the folder: its name and that of multiprocessing's socket take 38 more."""
 
 STARTING_SECONDS = 1.0  # how long a process that is being started may have no environment
@@ -32,7 +32,7 @@ PATIENCE = 10.0  # seconds to wait for killed processes: one in a system call ma
 def open_run_folder() -> Path:
     """Return this process's folder. The first call makes it, and removes those of dead processes."""
     root = Path(tempfile.gettempdir())
-    if len(os.fsencode(root)) > MAX_ROOT_BYTES:
+    if len(os.fsencode(root)) > MOST_ROOT_BYTES:
         root = Path("/tmp")
     for path in root.glob(f"{PREFIX}*"):
         _remove_if_unlocked(path)

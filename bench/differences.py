@@ -12,7 +12,7 @@ from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.bench.trainer import TRAINERS
 
-_LONGEST = 64  # longest value in characters; a longer value is compared by its hash
+_MOST_CHARACTERS = 64  # characters of a value that is shown; a longer value is compared by its hash
 
 
 def list_measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -81,4 +81,6 @@ def list_differences(left: Mapping[str, str], right: Mapping[str, str]) -> Itera
 
 def _shorten_value(value: Any) -> str:
     text = canonical_json(value).decode()
-    return text if len(text) <= _LONGEST else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return (
+        text if len(text) <= _MOST_CHARACTERS else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    )

@@ -38,13 +38,13 @@ def find_format(name: str, key: str = "") -> Format:
         return MLFLOW_STORE
     path = Path(name)
     suffix = path.suffix.lower()
-    format = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
-    if format is None:
+    file_format = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
+    if file_format is None:
         rule = f"{suffix} is no format that is read" if suffix else f"{path.name!r} has no suffix"
         suffixes = ", ".join(FORMATS)
         cure = f"name the file by its format: {suffixes}, or tfevents in the name; or write {MLFLOW!r}"
         raise BadInput(rule, key=key, cure=cure)
-    if format.package and not importlib.util.find_spec(format.package):
-        cure = f"pip install {format.requirement or format.package}"
-        raise BadInput(f"needs the package {format.package}", key=key, cure=cure)
-    return format
+    if file_format.package and not importlib.util.find_spec(file_format.package):
+        cure = f"pip install {file_format.requirement or file_format.package}"
+        raise BadInput(f"needs the package {file_format.package}", key=key, cure=cure)
+    return file_format

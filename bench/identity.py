@@ -1,7 +1,7 @@
 """Identity of a trial beside its settings: hashes of files, versions of packages.
 
 A trial is identified when it is planned (`Trial.identify`), and checked again in the process that trains it
-(`Trial.confirm_identity`): files, texts and packages may have changed in between.
+(`Trial.read_planned_file_states`): files, texts and packages may have changed in between.
 """
 
 import functools
@@ -25,7 +25,7 @@ def describe_changes(before: Trial, after: Trial) -> Iterator[str]:
         yield f"device {before.device} → {after.device}"
     if find_code_hash(before) != find_code_hash(after):
         yield "the code was edited"
-    if find_plug_in_hash(before) != find_plug_in_hash(after):
+    if find_plugin_hash(before) != find_plugin_hash(after):
         yield "the plug-in was edited"
     if before.data != after.data:
         yield f"{after.data_name} was edited"
@@ -41,7 +41,7 @@ def find_code_hash(trial: Trial) -> str:
     return trial.source.partition("-")[0]
 
 
-def find_plug_in_hash(trial: Trial) -> str:
+def find_plugin_hash(trial: Trial) -> str:
     """Return the second part of a trial's `source`, the hash of its plug-ins; "" if it has none."""
     return trial.source.partition("-")[2]
 

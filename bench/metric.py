@@ -23,7 +23,7 @@ COST_KINDS: dict[str, Kind] = {
     "speed_train": "speed",  # of the chapter alone; here so that a table of its results has the kind, too
 }
 """The kind of each cost that Unrolled measures itself. A cost differs from run to run."""
-LARGEST = 1e100  # larger values count as diverged, because cubes of differences would overflow
+LARGEST_FINITE = 1e100  # a value beyond ± this counts as diverged: cubes of differences would overflow
 FEWEST_SEEDS = 5  # a contrast with fewer pairs is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
 """The numbers of seeds after which verdicts are sought, if a study declares none."""
@@ -138,7 +138,7 @@ class Metric:
         return f"{self.delta:g} %" if self.ratio else f"{self.delta:g}"
 
     @property
-    def is_quality(self) -> bool:
+    def has_quality_kind(self) -> bool:
         """True if it is no cost: neither a time, a speed nor memory."""
         return self.kind == "quality"
 
@@ -184,15 +184,15 @@ def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     return kinds.get(name.replace("/", "_"), "quality")
 
 
-def is_quality_name(name: str) -> bool:
+def is_no_known_cost(name: str) -> bool:
     """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
     return find_kind(name) == "quality" and _COST_NAMES.isdisjoint(_list_known_names(name))
 
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
-    qualities = [metric for metric in metrics if metric.is_quality]
-    return [metric for metric in qualities if is_quality_name(metric.name)] or qualities
+    qualities = [metric for metric in metrics if metric.has_quality_kind]
+    return [metric for metric in qualities if is_no_known_cost(metric.name)] or qualities
 
 
 def find_direction(name: str) -> Better:
@@ -220,4 +220,4 @@ def _list_known_names(name: str) -> tuple[str, str]:
 
 def judges_cost(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
-    return not all(metric.is_quality for metric in metrics)
+    return not all(metric.has_quality_kind for metric in metrics)

@@ -136,7 +136,7 @@ class ReadAudit:
         elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
             path = arguments[0]
         else:
-            if event in START_EVENTS and _is_called_by_plug_in():
+            if event in START_EVENTS and _is_called_by_plugin():
                 self._record_start(str(arguments[0]))
             return
         if isinstance(path, str | bytes):  # otherwise it is a file descriptor
@@ -186,7 +186,7 @@ def _find_database_path(name: object) -> str | None:
     return None if text in ("", ":memory:") else text
 
 
-def _is_called_by_plug_in() -> bool:
+def _is_called_by_plugin() -> bool:
     """Return True if the user's code calls the standard library here, and no installed package does."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:

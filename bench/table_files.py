@@ -23,12 +23,12 @@ _JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
 class Format:
     """The readers of one format, each a function from a file to its rows, in a module of their own.
 
-    `read_growing` reads a file that a program may still be writing, or was killed while writing, and skips
+    `read_partial` reads a file that a program may still be writing, or was killed while writing, and skips
     what is no row. `read_complete` reads a finished table, in which each line must be a row; None if it is
     the same reader.
     """
 
-    read_growing: Callable[..., Iterable[Row]]
+    read_partial: Callable[..., Iterable[Row]]
     read_complete: Callable[..., Iterable[Row]] | None = None
     takes_rows_key: bool = False  # whether the readers also take the key of the list of rows in a file
     package: str = ""  # package that the reader imports; "" if Python alone can read it
@@ -37,17 +37,17 @@ class Format:
     @property
     def file(self) -> Path:
         """The source file of its readers, which enters the identity of each trial that uses the format."""
-        return Path(inspect.getfile(self.read_growing))
+        return Path(inspect.getfile(self.read_partial))
 
 
-def read_rows(path: Path, format: Format, rows_key: str = "", *, finished: bool = False) -> list[Row]:
+def read_rows(path: Path, file_format: Format, rows_key: str = "", *, finished: bool = False) -> list[Row]:
     """Return the rows of a file in a format.
 
     `rows_key` is the key of the list of rows, such as "log_history", for a format that takes one. In a
     `finished` table each line must be a row: see Format. Raises BadInput, naming the file, if it cannot be
     read.
     """
-    read = (format.read_complete if finished else None) or format.read_growing
+    read = (file_format.read_complete if finished else None) or file_format.read_partial
     try:
         return list(read(path, rows_key) if rows_key else read(path))
     except UnicodeDecodeError as error:

@@ -30,10 +30,10 @@ NOTHING: ImportName[Any] = ImportName()
 """The name, which is false, of a thing that there is not."""
 
 
-class PlugIns(Protocol):
+class Plugins(Protocol):
     """The module that loads a user's plug-ins. `bench.chapter.plugins` is one."""
 
-    def load_plug_in(self, name: str) -> ModuleType:
+    def load_plugin(self, name: str) -> ModuleType:
         """Import the file of a plug-in, which registers what it has. Raises BadInput for a mistake in it."""
 
     def find_companion_files(self, name: str) -> list[str]:
@@ -52,7 +52,7 @@ class Trainer:
     presentation: a `reports.presentation.Presentation`, how pages show its trials.
     mlflow_metrics: the metrics and curves that MLflow shows.
     check_first_batch: like `run_trial`, but checks a model on its first batch, before its study is trained.
-    plug_ins: the module that loads plug-ins.
+    plugins: the module that loads plug-ins.
     estimate_seconds: function from a trial to its expected seconds on one core; a minute without one.
     """
 
@@ -61,7 +61,7 @@ class Trainer:
     presentation: ImportName[Any]  # `bench` does not import `reports`
     mlflow_metrics: "ImportName[MlflowMetrics]"
     check_first_batch: "ImportName[Callable[[Any], Result]]" = NOTHING
-    plug_ins: ImportName[PlugIns] = NOTHING
+    plugins: ImportName[Plugins] = NOTHING
     estimate_seconds: ImportName[Callable[[Any], float]] = NOTHING
 
 
@@ -72,8 +72,8 @@ TRAINERS = {
         presentation=ImportName("unrolled.reports.chapter.chapter_pages:CHAPTER_PAGES"),
         mlflow_metrics=ImportName("unrolled.bench.chapter.chapter_mlflow:CHAPTER_MLFLOW"),
         check_first_batch=ImportName("unrolled.bench.chapter.first_batch:check_first_batch"),
-        plug_ins=ImportName("unrolled.bench.chapter.plugins"),
-        estimate_seconds=ImportName("unrolled.bench.chapter.costs:estimate_seconds"),
+        plugins=ImportName("unrolled.bench.chapter.plugins"),
+        estimate_seconds=ImportName("unrolled.bench.chapter.time_estimates:estimate_seconds"),
     ),
     "program": Trainer(
         trial_type=ImportName("unrolled.bench.program.program_trial:ProgramTrial"),

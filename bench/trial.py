@@ -40,8 +40,13 @@ class Trial:
 
     Each trainer has a subclass, whose further fields are the settings: ChapterTrial for the models of the
     chapter, ProgramTrial for a user's program. `source` is a hash of the code and `data` of what it reads;
-    `versions` names the packages that compute ("torch 2.13.0"). Trials of another `occasion` are other
-    trials, so that they are trained anew: a time that was measured on another day is no evidence.
+    `versions` names the packages that compute ("torch 2.13.0").
+
+    `occasion` names the training of a study that judges a time, a speed or memory, in which arms take turns
+    on one machine. It makes other trials of equal settings, which are trained anew, as a time of another day
+    is no evidence. `ablations.plans.planning` makes it, a hash of the identities of all arms' first trials;
+    in a chain it is a proposal's name until then (`ablations.commits.chain.chain_study`). It does not change
+    from run to run of one plan: `ablations.training.outdated_times` finds the times to measure again.
     """
 
     seed: int
@@ -171,7 +176,7 @@ class Trial:
         settings = self.flat_settings()
         return {name: value for name, value in settings.items() if base_settings.get(name) != value}
 
-    def check_judged_metrics(self, result: "Result", metrics: Sequence[str]) -> "Result":
+    def apply_judged_metrics(self, result: "Result", metrics: Sequence[str]) -> "Result":
         """Return the result with the status by these judged metrics: failed, say, if one is missing.
 
         `Plan.make_result_in_study` decides the status in a study, by this and by how time was measured.
@@ -197,17 +202,17 @@ class Trial:
         """
         raise NotImplementedError
 
-    def confirm_identity(self) -> Mapping[Path, FileState]:
-        """Check, in the process that trains it, that the trial is still the one that was planned.
+    def read_planned_file_states(self) -> Mapping[Path, FileState]:
+        """Return the state of the user's files that enter its identity, in the process that trains it.
 
-        Returns the state of the user's files that enter its identity. The runner compares them with their
-        state after the trial. Raises BadInput if code, data or versions have changed.
+        The runner compares them with their state after the trial. Raises BadInput if code, data or versions
+        are no longer those that were planned.
         """
         raise NotImplementedError
 
-    def select_plug_ins(self, plug_ins: Sequence[str]) -> list[str]:
+    def select_plugins(self, plugins: Sequence[str]) -> list[str]:
         """Return the plug-ins, among those that its study has loaded, that this trial needs."""
-        return list(plug_ins)
+        return list(plugins)
 
     def read_files_to_send(self) -> dict[str, bytes]:
         """Return the bytes of the user's files that another machine needs, by their path there."""

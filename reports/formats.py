@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from unrolled.bench.metric import LARGEST
+from unrolled.bench.metric import LARGEST_FINITE
 from unrolled.bench.phrases import join_first, make_visible, plural
 from unrolled.reports.statistics.seed_values import Interval
 
@@ -133,8 +133,8 @@ REPEATED = "whether the same trial gives the same numbers twice"
 
 def describe_distances(differences: Mapping[str, float]) -> str:
     """Return by how much two trials differ in each metric: "loss by 0.013, error by 0.2"."""
-    phrases = [f"{name} by {x:.2g}" for name, x in differences.items() if 0 < x < LARGEST]
-    phrases += [f"{name}, which diverged once" for name, x in differences.items() if x >= LARGEST]
+    phrases = [f"{name} by {x:.2g}" for name, x in differences.items() if 0 < x < LARGEST_FINITE]
+    phrases += [f"{name}, which diverged once" for name, x in differences.items() if x >= LARGEST_FINITE]
     return ", ".join(phrases) or "in their curves"
 
 

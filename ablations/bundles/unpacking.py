@@ -24,8 +24,8 @@ from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.regular_files import explain_unread_file
 from unrolled.bench.trial import Result, ResultInStudy, Trial
 
-MAX_BYTES = 2**31  # most bytes of a bundle's files together
-MAX_FILES = 100_000
+MOST_BYTES = 2**31  # most bytes of a bundle's files together
+MOST_FILES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +114,8 @@ def _extract_files(path: Path, root: Path) -> None:
 
 def _find_hazard(files: list[zipfile.ZipInfo]) -> str:
     """Return why an archive must not be unpacked; "" if it may."""
-    if len(files) > MAX_FILES or sum(info.file_size for info in files) > MAX_BYTES:
-        return f"would be more than {MAX_BYTES >> 20:,} MiB or {MAX_FILES:,} files"
+    if len(files) > MOST_FILES or sum(info.file_size for info in files) > MOST_BYTES:
+        return f"would be more than {MOST_BYTES >> 20:,} MiB or {MOST_FILES:,} files"
     names = [info.filename for info in files]
     for info in files:
         if not NAMES.fullmatch(info.filename) or stat.S_ISLNK(info.external_attr >> 16):

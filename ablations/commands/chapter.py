@@ -8,7 +8,7 @@ from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, 
 from unrolled.ablations.study.chapter_factory import make_arm_fields
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.errors import require
 from unrolled.bench.phrases import make_visible
@@ -22,7 +22,7 @@ def print_models() -> int:
     for spec in ZOO.values():
         options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
         print(f"{spec.name:<14} {spec.title:<18} {spec.description}\n{'':<14} {options}")
-    for penalty in PLUG_IN_PENALTIES.values():
+    for penalty in PLUGIN_PENALTIES.values():
         print(f"{penalty.name:<14} {penalty.title:<18} {penalty.description}")
         print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
     return 0

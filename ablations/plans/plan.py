@@ -170,7 +170,7 @@ class Plan:
         """
         if name := self._commit_names.get(result.trial.id):
             result = replace(result, trial=result.trial.rename_commit(name))
-        result = result.trial.check_judged_metrics(result, self.rules.metric_names)
+        result = result.trial.apply_judged_metrics(result, self.rules.metric_names)
         if result.done and self._has_partial_time(result):
             reason = "it was resumed from an earlier attempt, so that only a part of its time was measured"
             result = replace(result, status="failed", reason=f"{reason}; --retry trains it anew")
@@ -187,7 +187,7 @@ class Plan:
         - True, with `retry`, if the judged time is the time of a resumed training.
         - False if the training ended without a judged metric, as another training would lack it, too.
         """
-        checked = stored.trial.check_judged_metrics(stored, self.rules.metric_names)
+        checked = stored.trial.apply_judged_metrics(stored, self.rules.metric_names)
         if stored.status == "failed":
             return checked.status == "failed"
         return retry and checked.done and self._has_partial_time(stored)

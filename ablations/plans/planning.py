@@ -28,7 +28,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     occasion = _name_occasion(first_trials) if judges_cost(study.rules.metrics) else ""
     for arm in study.arms:
         trial = replace(trials_by_arm[arm.name], occasion=occasion)
-        by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
+        by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in study.rules.seeds}
         ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
         trials |= zip(ids.values(), by_seed.values(), strict=True)
         arms.append(_make_planned_arm(arm, trial, ids))
@@ -69,13 +69,13 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         model=str(arm.fields.get("model", "")),
         title=trial.title,
         trial_ids=ids,
-        trial_fields=list_shared_fields(trial),
+        trial_fields=list_trial_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         commit=find_checked_out_commits(arm.factory).get(arm.fields.get("commit", "")),
     )
 
 
-def list_shared_fields(trial: Trial) -> dict[str, Any]:
+def list_trial_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
     excluded = {"seed", "device", *trial.unhashed_fields}
     stored_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))

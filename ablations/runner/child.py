@@ -56,7 +56,7 @@ class ProcessConditions:
 
     run_import: str = ""  # import name of the function that it calls; "" for the trial's own function
     preload: Sequence[str] = ()  # modules, by name
-    plug_ins: Sequence[str] = ()  # files of the user, by path
+    plugins: Sequence[str] = ()  # files of the user, by path
     limits: Limits = Limits()
     resumes: bool = True  # whether it resumes from the state that a killed attempt left
     hides_gpus: bool = True  # whether a trial that is given no GPUs sees none
@@ -66,7 +66,7 @@ class ProcessConditions:
         return ProcessConditions(
             run_import=self.run_import or trial.trainer.run_trial,
             preload=self.preload,
-            plug_ins=tuple(trial.select_plug_ins(self.plug_ins)),
+            plugins=tuple(trial.select_plugins(self.plugins)),
             limits=self.limits,
             resumes=self.resumes,
             hides_gpus=self.hides_gpus,
@@ -139,24 +139,24 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
     """Return the result as canonical JSON; an exception becomes a failed result."""
     limit = resource.getrlimit(resource.RLIMIT_DATA)
     memory_bytes = conditions.limits.memory_bytes
-    plug_ins = conditions.plug_ins
+    plugins = conditions.plugins
     states: Mapping[Path, FileState] = {}
     try:
         work: Callable[[Trial], Result] = ImportName(conditions.run_import).load()
-        modules = [*conditions.preload, trial.trainer.plug_ins] if plug_ins else conditions.preload
+        modules = [*conditions.preload, trial.trainer.plugins] if plugins else conditions.preload
         for module in modules:
             importlib.import_module(module)
         # made after the modules are loaded, because the files that these read do not count
-        reads = ReadAudit() if plug_ins else None
+        reads = ReadAudit() if plugins else None
         try:
-            for plug_in in plug_ins:
-                trial.trainer.plug_ins.load().load_plug_in(plug_in)
-            states = trial.confirm_identity()
+            for plugin in plugins:
+                trial.trainer.plugins.load().load_plugin(plugin)
+            states = trial.read_planned_file_states()
         except BadInput as error:
             return canonical_json({"refused": str(error)})
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, limit[1]))
-        with _refuse_uncounted_files(trial, reads, plug_ins):
+        with _refuse_uncounted_files(trial, reads, plugins):
             result = work(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{conditions.run_import} returned {type(result).__name__}, not a Result")
@@ -165,7 +165,7 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # leaves memory to report the failure
         traceback.print_exc()
         answer = canonical_json(
-            make_failed_result(trial, _describe_error(error, trial, memory_bytes, plug_ins)).to_dict()
+            make_failed_result(trial, _describe_error(error, trial, memory_bytes, plugins)).to_dict()
         )
     if paths := find_changed_files(states):
         # the checkpoints may come from a trial that read a file before and after an edit
@@ -177,16 +177,16 @@ def _run_trial(trial: Trial, conditions: ProcessConditions) -> bytes:
 
 
 def _refuse_uncounted_files(
-    trial: Trial, reads: ReadAudit | None, plug_ins: Sequence[str]
+    trial: Trial, reads: ReadAudit | None, plugins: Sequence[str]
 ) -> AbstractContextManager[None]:
     """Refuse, within the block, that a plug-in reads files that do not count in the trial's identity."""
     if reads is None or not trial.source:
         return nullcontext()
     paths = [*trial.list_hashed_files(), os.environ["UNROLLED_CHECKPOINTS"]]
-    return reads.refuse_other_files(paths, Path(plug_ins[0]).name)
+    return reads.refuse_other_files(paths, Path(plugins[0]).name)
 
 
-def _describe_error(error: BaseException, trial: Trial, memory_bytes: int, plug_ins: Sequence[str]) -> str:
+def _describe_error(error: BaseException, trial: Trial, memory_bytes: int, plugins: Sequence[str]) -> str:
     """Return a line on an exception: its place, type and message, or the cure for a lack of memory.
 
     torch on a CPU reports a lack of memory as a RuntimeError.
@@ -202,13 +202,13 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int, plug_
         return f"out of memory ({message}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message
-    place = _locate_error(error, trial, plug_ins)
+    place = _locate_error(error, trial, plugins)
     return ": ".join(filter(None, (place, type(error).__name__, message)))
 
 
-def _locate_error(error: BaseException, trial: Trial, plug_ins: Sequence[str]) -> str:
+def _locate_error(error: BaseException, trial: Trial, plugins: Sequence[str]) -> str:
     """Return "train.py, line 9" if the error passed through a file of the user, else ""."""
-    if plug_ins and (place := trial.trainer.plug_ins.load().locate_error(error)):
+    if plugins and (place := trial.trainer.plugins.load().locate_error(error)):
         return place
     names: dict[Path, str] = {}
     with suppress(BadInput):  # the file may be gone by now

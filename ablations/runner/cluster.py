@@ -106,7 +106,7 @@ def run_on_cluster(
     A worker keeps the checkpoints of each ledger apart. Raises BadInput if there is no cluster, if a worker
     has other code or other versions, and if the scheduler or, for a while, every worker is lost.
     """
-    files, worker_names = sent_files.read_files_to_send(trials, conditions.plug_ins)
+    files, worker_names = sent_files.read_files_to_send(trials, conditions.plugins)
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _send_files(client, files):
@@ -260,7 +260,7 @@ class _Driver:
         """Let Dask run a trial where there is a slot."""
         conditions = self.conditions.adapt_to_trial(trial)
         conditions = replace(
-            conditions, plug_ins=tuple(self.worker_names[name] for name in conditions.plug_ins)
+            conditions, plugins=tuple(self.worker_names[name] for name in conditions.plugins)
         )
         resources = {"GPU": trial.gpu_count} if trial.gpu_count else {}
         future = self.client.submit(

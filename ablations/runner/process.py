@@ -8,7 +8,7 @@ The process comes from a fork server, which has torch loaded for models (28 ms; 
 - whatever else has left the group: when this run ends, by `run_folder`; if this run was killed, when the next
   one starts
 
-What has left the group is found by its environment.
+A process that has left the group is found by a variable of its environment, which it inherits.
 """
 
 import json
@@ -60,7 +60,7 @@ PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner
 """The modules that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more bytes than a pipe holds
-LONGEST_WAIT = 3600.0  # seconds, because `poll` takes at most 24 days
+MOST_WAIT_SECONDS = 3600.0  # seconds, because `poll` takes at most 24 days
 OUTPUT_BYTES = 64 * 1024  # bytes kept of the end of a trial's output, if it fails or reports no quality
 
 
@@ -258,7 +258,7 @@ def _listen_to_process(
     ended = timed_out = stopped = False
     while not (ended or timed_out or stopped):
         remaining = max(0.0, start + seconds - time.monotonic())
-        ready = wait([*open_pipes, *watched_objects], min(remaining, LONGEST_WAIT))
+        ready = wait([*open_pipes, *watched_objects], min(remaining, MOST_WAIT_SECONDS))
         ended = process.sentinel in ready
         stopped = stop in ready
         timed_out = time.monotonic() >= start + seconds

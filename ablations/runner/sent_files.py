@@ -27,7 +27,7 @@ def read_trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
 
 
 def read_files_to_send(
-    trials: Sequence[Trial], plug_ins: Sequence[str]
+    trials: Sequence[Trial], plugins: Sequence[str]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return texts and plug-ins by their paths on a worker, and the worker's name of each plug-in.
 
@@ -35,8 +35,8 @@ def read_files_to_send(
     """
     files = read_trial_files(trials)
     names = {}
-    for name in plug_ins:
-        if companions := trials[0].trainer.plug_ins.load().find_companion_files(name):
+    for name in plugins:
+        if companions := trials[0].trainer.plugins.load().find_companion_files(name):
             cure = "a plug-in for a cluster is a single file"
             raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
         content = Path(name).read_bytes()

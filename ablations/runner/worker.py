@@ -84,7 +84,7 @@ def run_trial(
     Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
     local_trial = trial.relocate_to(folder)
-    local_conditions = replace(conditions, plug_ins=[str(folder / name) for name in conditions.plug_ins])
+    local_conditions = replace(conditions, plugins=[str(folder / name) for name in conditions.plugins])
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
         with _watch_cancellation(is_cancelled) as stop, _make_gpu_slots().hold_gpus(trial.gpu_count) as gpus:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unrolled.ablations.study.arms_by_rule import make_arm_tables
-from unrolled.ablations.study.seeds import MAX_SEED
+from unrolled.ablations.study.seeds import LARGEST_SEED
 from unrolled.ablations.study.study import Arm
 from unrolled.ablations.study.study_errors import name_error_place
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
@@ -21,7 +21,7 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
     with name_error_place("[baseline]"):
         arm_fields = factory.make_arm_fields(file.baseline)
-    baseline = Arm(name=name_baseline(file, factory), factory=factory, fields=arm_fields, seeds=seeds)
+    baseline = Arm(name=name_baseline(file, factory), factory=factory, fields=arm_fields)
     arms = [baseline]
     with name_error_place("[design]"):
         for place, tables in make_arm_tables(file.design, file.baseline, factory):
@@ -38,7 +38,7 @@ def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) ->
     if file.aa:
         shifted = {seed + AA_OFFSET for seed in seeds}
         rule = f"needs the seeds {AA_OFFSET} above the study's own to be free"
-        is_free = shifted.isdisjoint(seeds) and max(shifted) <= MAX_SEED
+        is_free = shifted.isdisjoint(seeds) and max(shifted) <= LARGEST_SEED
         require(is_free, rule, key="aa", cure="use lower seeds")
         arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
     return arms
@@ -79,7 +79,6 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
         name=table.name or title_changes(factory, table.set),
         factory=factory,
         fields=arm_fields,
-        seeds=base.seeds,
         changes=factory.make_trial(arm_fields).find_changes(base.make_unidentified_trial()),
         question=table.question,
         note=table.note,

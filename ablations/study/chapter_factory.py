@@ -15,11 +15,11 @@ from unrolled.ablations.study.study_errors import explain_validation, format_val
 from unrolled.ablations.study.study_file import MetricTable
 from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.chapter.chapter_trial import ChapterTrial, SettingSpec
-from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import hash_corpus
+from unrolled.bench.chapter.time_estimates import check_length
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import PLANNED_FIELDS
@@ -79,10 +79,16 @@ _FACTOR_KEYS = {
 _OFF_LEVELS: Settings = {**DEFAULTS, **ZOO["lm6"].settings, **ZOO["lm6"].options}
 _ON_LEVELS: Settings = {**DEFAULTS, **ZOO["lm7"].settings, **ZOO["lm7"].options}
 FACTORS = {
-    name: Factor(name, key, SETTINGS[key].title, off=_OFF_LEVELS[key], on=_ON_LEVELS[key])
+    name: Factor(
+        name,
+        key,
+        SETTINGS[key].title,
+        off=_OFF_LEVELS.get(key, type(_ON_LEVELS[key])()),
+        on=_ON_LEVELS[key],
+    )
     for name, key in _FACTOR_KEYS.items()
 }
-"""A factor that is off has the level of LMModel6, and a factor that is on that of LMModel7."""
+"""A factor that is on has the level of LMModel7; one that is off that of LMModel6, or 0 if that lacks it."""
 
 _ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
@@ -118,11 +124,10 @@ def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
 def _complete_metric(table: MetricTable) -> MetricTable:
     """Return a metric with the kind and the direction of the chapter's table. Raises BadInput for others."""
     metric = METRICS[table.name]
-    kind = table.kind if metric.kind == "quality" else metric.kind
-    rule = f"it is a {kind}, which Unrolled measures itself"
+    rule = f"it is a {metric.kind}, which Unrolled measures itself"
     key = f"kind of {table.name} = {table.kind}"
-    require(table.kind in (None, kind), rule, key=key, cure="leave the kind out")
-    return table.model_copy(update={"kind": kind, "better": table.better or metric.better})
+    require(table.kind in (None, metric.kind), rule, key=key, cure="leave the kind out")
+    return table.model_copy(update={"kind": metric.kind, "better": table.better or metric.better})
 
 
 def make_arm_fields(settings: Settings) -> ArmFields:
@@ -258,7 +263,7 @@ def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type
 
 def _make_rule(key: str, value_type: type, choices: tuple[str, ...]) -> Any:
     """Return the type by which pydantic checks one setting."""
-    setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUG_IN_PENALTIES else None))
+    setting = SETTINGS.get(key, SettingSpec("", low=0 if key in PLUGIN_PENALTIES else None))
     if choices:
         return Literal[choices]
     if value_type is bool:

@@ -31,14 +31,14 @@ from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.commits.repository import WORK_TREE
 from unrolled.bench.study_rules import StoppingRule, StudyRules
 
-MAX_TRIALS = 10_000  # most trials of a study without confirmation
-MAX_LOOKS = 20  # the distribution of more looks would take seconds to simulate
+MOST_TRIALS = 10_000  # most trials of a study without confirmation
+MOST_LOOKS = 20  # the distribution of more looks would take seconds to simulate
 
 
 def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     """Return a shipped study by its name, or the study of a file by its path.
 
-    Raises BadInput, naming file and key, for a mistake in it, and for more than `MAX_TRIALS` trials that are
+    Raises BadInput, naming file and key, for a mistake in it, and for more than `MOST_TRIALS` trials that are
     not `confirmed`.
     """
     path, text = read_study_text(str(name_or_path))
@@ -168,7 +168,7 @@ def refuse_plugins(study: str, options: StoredOptions) -> None:
 def load_plugins(files: Sequence[str]) -> None:
     """Load the user's plug-ins, which register models and regularisers."""
     for name in files:
-        plugins.load_plug_in(name)
+        plugins.load_plugin(name)
 
 
 def make_factory(file: StudyFile) -> TrialFactory:
@@ -190,10 +190,10 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
         file = _complete_baseline(file)
     seeds, looks = _choose_looks(file)
     trials = file.count_trials(len(seeds))
-    if trials > MAX_TRIALS and not confirmed:
+    if trials > MOST_TRIALS and not confirmed:
         count = f"{trials:,}" if trials < 10**18 else "more than 10^18"
         raise BadInput(
-            f"plans up to {count} trials, more than {MAX_TRIALS:,}",
+            f"plans up to {count} trials, more than {MOST_TRIALS:,}",
             cure="take levels out, or run a study's file with --yes",
         )
     factory = make_factory(file)
@@ -247,6 +247,6 @@ def _choose_looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
                 cure=f"begin with {FEWEST_SEEDS} or more",
             )
             require(
-                len(looks) <= MAX_LOOKS, f"should have at most {MAX_LOOKS} numbers", cure="leave some out"
+                len(looks) <= MOST_LOOKS, f"should have at most {MOST_LOOKS} numbers", cure="leave some out"
             )
     return seeds, looks

@@ -12,7 +12,7 @@ from unrolled.ablations.study.study_errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import ArmFields, Factor, Settings
 from unrolled.bench.errors import BadInput, find_nearest, require, suggestion
-from unrolled.bench.file_formats import FORMATS, MLFLOW, find_format
+from unrolled.bench.file_formats import MLFLOW, find_format
 from unrolled.bench.metric import COST_KINDS
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
@@ -149,8 +149,9 @@ class ProgramFactory:
         cure = "take them out, or `metrics`, if the program prints its numbers"
         require(has_lines, "are for lines, and `mlflow` has none", key="patterns", cure=cure)
         if self.table.rows:
-            format = FORMATS.get(Path(self.table.metrics).suffix)
-            require(format and format.takes_rows_key, "is for a .json alone", key="rows", cure="take it out")
+            metrics = self.table.metrics
+            has_list = bool(metrics) and find_format(metrics, key="metrics").takes_rows_key
+            require(has_list, "is for a .json alone", key="rows", cure="take it out")
         if self.table.metrics not in ("", MLFLOW):
             names = {field.name for field in list_fields("metrics", [self.table.metrics])}
             require(

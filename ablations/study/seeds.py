@@ -7,8 +7,8 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 
-MAX_SEED = 2**32 - 1  # the largest seed that NumPy takes
-MAX_COUNT = 100_000
+LARGEST_SEED = 2**32 - 1  # the largest seed that NumPy takes
+MOST_SEEDS = 100_000
 _CURE = 'write 10 (for 0 to 9), "0-9", "0,3,5" or [0, 3, 5]'
 _TEXT_CURE = "write a range such as 0-9, or a list such as 0,3,5"  # in a string, 10 is the single seed 10
 
@@ -22,8 +22,8 @@ def parse_seeds(value: int | str | Sequence[Any]) -> tuple[int, ...]:
     """
     if type(value) is int:
         require(
-            1 <= value <= MAX_COUNT,
-            f"{value!s:.60} is not a number of seeds from 1 to {MAX_COUNT:,}",
+            1 <= value <= MOST_SEEDS,
+            f"{value!s:.60} is not a number of seeds from 1 to {MOST_SEEDS:,}",
             key="seeds",
             cure=_CURE,
         )
@@ -62,8 +62,8 @@ def format_seeds(seeds: Sequence[int]) -> str:
 
 def check_seed(seed: Any, **fields: Any) -> None:
     """Raise BadInput with these fields for a value that cannot be a seed."""
-    is_valid = type(seed) is int and 0 <= seed <= MAX_SEED
-    require(is_valid, f"{seed!r:.60} is not an integer from 0 to {MAX_SEED}", **fields)
+    is_valid = type(seed) is int and 0 <= seed <= LARGEST_SEED
+    require(is_valid, f"{seed!r:.60} is not an integer from 0 to {LARGEST_SEED}", **fields)
 
 
 def _parse_range(text: str) -> range:
@@ -74,6 +74,9 @@ def _parse_range(text: str) -> range:
     last = int(match[2] or match[1])
     require(first <= last, f"{text!r} counts down", key="seeds", cure=f"write {last}-{first}")
     require(
-        last - first < MAX_COUNT, f"{text!r} is more than {MAX_COUNT:,} seeds", key="seeds", cure="give fewer"
+        last - first < MOST_SEEDS,
+        f"{text!r} is more than {MOST_SEEDS:,} seeds",
+        key="seeds",
+        cure="give fewer",
     )
     return range(first, last + 1)

@@ -48,7 +48,6 @@ class Arm(ArmDescription):
 
     factory: TrialFactory = field(repr=False, compare=False)
     fields: ArmFields
-    seeds: tuple[int, ...]
 
     def make_unidentified_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
         """Return its trial for a seed of the study, without the hashes of code and text."""

@@ -16,12 +16,12 @@ from pydantic import (
     field_validator,
 )
 
-from unrolled.ablations.study.seeds import MAX_COUNT
+from unrolled.ablations.study.seeds import MOST_SEEDS
 from unrolled.bench.metric import Kind, Metric
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Patterns = Annotated[tuple[str, ...], Field(strict=False)]
-Look = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Look = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
 
 

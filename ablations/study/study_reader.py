@@ -22,9 +22,9 @@ from unrolled.ablations.study.study_file import (
 from unrolled.bench.errors import BadInput, find_nearest, require
 from unrolled.bench.regular_files import explain_unread_file, read_regular_file
 
-MAX_BYTES = 1_000_000
+MOST_BYTES = 1_000_000
 """Bytes that a study's file may have. That is enough for 20,000 [[arm]] tables, and read within a second."""
-MAX_DEPTH = 10
+LARGEST_DEPTH = 10
 """Levels of tables and arrays that a study may have."""
 _DEPTH_CURE = "a study needs four levels"
 
@@ -61,7 +61,7 @@ def read_study_text(name: str) -> tuple[str, str]:
             cure=suggest_study(name) or f"give the path of your own .toml, or one of {', '.join(shipped)}",
         )
     try:
-        return name, read_regular_file(name, MAX_BYTES).decode("utf-8-sig")
+        return name, read_regular_file(name, MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(
             f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"
@@ -107,7 +107,7 @@ def check_keys(keys: Mapping[str, Any]) -> StudyFile:
 
 def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
     """Raise BadInput, naming the key, for text with a NUL or a surrogate, and for deep nesting."""
-    require(len(place) <= MAX_DEPTH, "is nested too deeply", key=".".join(place[:4]), cure=_DEPTH_CURE)
+    require(len(place) <= LARGEST_DEPTH, "is nested too deeply", key=".".join(place[:4]), cure=_DEPTH_CURE)
     if isinstance(value, str) and (wrong_character := re.search("[\0\ud800-\udfff]", value)):
         raise BadInput(
             f"has the character U+{ord(wrong_character[0]):04X}, which no text has",

@@ -11,8 +11,8 @@ There are two factories: the module `ablations.study.chapter_factory` for the ch
 | flat settings: all, flat, for tables | `Trial.flat_settings` | {"model": "lm7", "dropout": 0.2, …} |
 | stored fields: those of the trial, hashes too | `Trial.to_dict` | {"seed": 0, "source": "3f…", …} |
 | declared fields: arm fields and the seed | `Trial.declared_fields` | {"seed": 0, "options": {…}, …} |
-| content: whatever code and seed | `Trial.comparable_content` | {"data": "9c…", "options": {…}, …} |
-| planned fields: of any seed, as JSON | `planning.list_shared_fields` | {"source": "3f…", …} |
+| content: settings and data, without code and seed | `Trial.comparable_content` | {"data": "9c…", …} |
+| trial fields: those that all seeds share, as JSON | `planning.list_trial_fields` | {"source": "3f…", …} |
 | task: what makes numbers comparable | `Trial.task` | {"data": "9c…", "tokens": "word", …} |
 """
 

@@ -30,7 +30,7 @@ from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import list_measurements_by_metric
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import LARGEST
+from unrolled.bench.metric import LARGEST_FINITE
 from unrolled.bench.phrases import make_visible
 from unrolled.bench.study_rules import StoppingRule
 from unrolled.bench.trial import Cause, Result, ResultInStudy
@@ -176,12 +176,12 @@ def _find_differing_metrics(first: Result, second: Result) -> set[str]:
 
 
 def _measure_distance(first: Result, second: Result, metric: str) -> float:
-    """Return |x − y| of the final values of a metric: 0 if both are NaN, LARGEST if one is."""
+    """Return |x − y| of the final values of a metric: 0 if both are NaN, LARGEST_FINITE if one is."""
     first_value = first.metrics.get(metric, math.nan)
     second_value = second.metrics.get(metric, math.nan)
     if first_value == second_value or (math.isnan(first_value) and math.isnan(second_value)):
         return 0.0
-    return min(LARGEST, abs(first_value - second_value))
+    return min(LARGEST_FINITE, abs(first_value - second_value))
 
 
 def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> str:
@@ -292,7 +292,7 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     seeds = join_names([str(seed) for seed in plan.rules.seeds[:SEEDS_AFTER_TIE]])
     metric_names = join_names(plan.rules.qualities)
     has_loss = any(
-        metric.is_quality and metric.lower_is_better and math.isinf(metric.highest)
+        metric.has_quality_kind and metric.lower_is_better and math.isinf(metric.highest)
         for metric in plan.rules.metrics
     )
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]

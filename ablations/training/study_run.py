@@ -263,7 +263,7 @@ def make_trial_conditions(
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
         preload=tuple(modules),
-        plug_ins=options.plugin,
+        plugins=options.plugin,
         workers=device.slots,
         gpus=device.gpus,
         hides_gpus=device.hides_gpus,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.text import (
     HUMAN_NUMBERS,
     hash_corpus,
@@ -16,7 +16,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import (
     ROOT,
     RUNNER,
-    find_plug_in_hash,
+    find_plugin_hash,
     hash_contents,
     read_package_version,
 )
@@ -72,7 +72,7 @@ def compute_identity_fields(
     if unknown := [key for key in options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
         raise BadInput(f"has no option {unknown[0]!r}", place=f"model {model!r}", cure=cure)
-    inactive = PLUG_IN_PENALTIES.keys() - penalties.keys()
+    inactive = PLUGIN_PENALTIES.keys() - penalties.keys()
     return {
         "options": {key: value for key, value in options.items() if key not in inactive},
         "corpus": HUMAN_NUMBERS if is_human_numbers(corpus) else corpus,
@@ -91,14 +91,14 @@ def check_as_planned(trial: Trial, current: Trial) -> None:
     rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
     require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"
-    require(find_plug_in_hash(current) == find_plug_in_hash(trial), rule, cure=cure)
+    require(find_plugin_hash(current) == find_plugin_hash(trial), rule, cure=cure)
     rule = "the code of Unrolled was edited after planning"
     require(current.source == trial.source, rule, cure=cure)
 
 
-def list_plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
+def list_plugin_files(model: str, penalties: Iterable[str]) -> set[Path]:
     """Return the files of the plug-ins of a model and its penalties, which count in a trial's identity."""
-    return {Path(file) for sources in find_plug_in_sources(model, penalties) for file in sources.files}
+    return {Path(file) for sources in find_plugin_sources(model, penalties) for file in sources.files}
 
 
 def list_versions(model: str, engine: str, penalties: Iterable[str]) -> list[str]:
@@ -110,7 +110,7 @@ def list_versions(model: str, engine: str, penalties: Iterable[str]) -> list[str
     names = {*find_model(model).packages}
     if engine == "learner":
         names.add("fastai")
-    for sources in find_plug_in_sources(model, penalties):
+    for sources in find_plugin_sources(model, penalties):
         names.update(sources.packages)
     return [f"{name} {read_package_version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
 
@@ -122,7 +122,7 @@ def hash_source(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     For plug-ins, a second hash follows after a "-". Raises BadInput for an unknown model.
     """
     hash_of_package = hash_package(model, engine, BENCH, penalties)
-    files = sorted(list_plug_in_files(model, penalties), key=lambda path: (path.name, path))
+    files = sorted(list_plugin_files(model, penalties), key=lambda path: (path.name, path))
     return f"{hash_of_package}-{hash_contents(files)}" if files else hash_of_package
 
 
@@ -142,16 +142,16 @@ def list_package_files(model: str, engine: str, penalties: tuple[str, ...] = ())
     module = spec.module.removeprefix("unrolled.bench.").replace(".", "/")
     model_files = {
         f"chapter/models/{Path(file).name}"
-        for part in find_plug_in_sources(model, penalties)
+        for part in find_plugin_sources(model, penalties)
         for file in part.families
     }
     model_files.add("chapter/plugins.py" if spec.file else f"{module}.py")
     return [*SHARED, *sorted(model_files), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
 
 
-def find_plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
+def find_plugin_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
     """Yield the sources of the plug-ins, if any, that registered a model and these penalties."""
     spec = find_model(model)
     if spec.file:
         yield spec.sources
-    yield from (PLUG_IN_PENALTIES[name].sources for name in penalties)
+    yield from (PLUGIN_PENALTIES[name].sources for name in penalties)

@@ -20,7 +20,7 @@ from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_
 from unrolled.bench.chapter.metrics import Evaluation, count_training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES
 from unrolled.bench.chapter.torch_device import read_gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
@@ -118,12 +118,12 @@ def _collect_metrics(
     metrics = {
         **record.validation.to_metrics(),
         "train_loss": last.train_loss,
-        "train_ar": last.ar,
-        "train_tar": last.tar,
+        "train_ar": last.train_ar,
+        "train_tar": last.train_tar,
         **{
             f"train_penalty_{name}": total / steps
             for name, total in record.penalties.items()
-            if name in PLUG_IN_PENALTIES
+            if name in PLUGIN_PENALTIES
         },
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,
@@ -138,8 +138,8 @@ def _collect_metrics(
 
 def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
     """Return tokens a second, of all epochs; `speed_steady` leaves out the first, which warms up."""
-    trained = [epoch.train_seconds for epoch in record.epochs]
-    validated = [epoch.valid_seconds for epoch in record.epochs]
+    trained = [epoch.speed_train_seconds for epoch in record.epochs]
+    validated = [epoch.speed_valid_seconds for epoch in record.epochs]
     timings = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
     return {
         f"speed_{name}": split.token_count * len(seconds) / sum(seconds)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.chapter.chapter_identity import (
     check_as_planned,
     compute_identity_fields,
-    list_plug_in_files,
+    list_plugin_files,
 )
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_plug_ins
+from unrolled.bench.chapter.models.spec import find_active_penalties, select_needed_plugins
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, hash_text, read_corpus_text
 from unrolled.bench.errors import require
 from unrolled.bench.identity import read_file_state
@@ -188,7 +188,7 @@ class ChapterTrial(Trial):
         """Return the trial with the hashes of its code and its text, and the versions of its packages."""
         return replace(self, **compute_identity_fields(self.model, self.engine, self.options, self.corpus))
 
-    def confirm_identity(self) -> Mapping[Path, FileState]:
+    def read_planned_file_states(self) -> Mapping[Path, FileState]:
         """Return the state of the files of its plug-ins, which may still be imported.
 
         The text is read by then, so that its file is not among them. A trial that was not identified is not
@@ -196,7 +196,7 @@ class ChapterTrial(Trial):
         """
         if not self.source:
             return {}
-        files = list_plug_in_files(self.model, find_active_penalties(self.options))
+        files = list_plugin_files(self.model, find_active_penalties(self.options))
         states = {path: read_file_state(path) for path in files}
         current = self.identify()
         require(
@@ -222,13 +222,13 @@ class ChapterTrial(Trial):
         is_enough = count >= 2 * self.batch and not is_short
         require(is_enough, rule, place=f"corpus {self.corpus}", cure=cure)
 
-    def select_plug_ins(self, plug_ins: Sequence[str]) -> list[str]:
+    def select_plugins(self, plugins: Sequence[str]) -> list[str]:
         """Return the plug-ins of a study that this trial needs."""
-        return select_needed_plug_ins(self.model, self.options, plug_ins)
+        return select_needed_plugins(self.model, self.options, plugins)
 
     def list_hashed_files(self) -> dict[str, Path]:
         """Return its text and the files of its plug-ins, by path."""
-        files = list_plug_in_files(self.model, find_active_penalties(self.options))
+        files = list_plugin_files(self.model, find_active_penalties(self.options))
         return {str(path): path for path in (Path(self.corpus), *files)}
 
     def read_files_to_send(self) -> dict[str, bytes]:

@@ -80,7 +80,7 @@ def fingerprint_metrics(record: TrainingRecord) -> str:
     digest = hashlib.sha256()
     rows = [(step, "train_loss", loss) for step, loss in enumerate(record.losses)]
     rows += [(epoch.epoch, "valid_loss", epoch.valid_loss) for epoch in record.epochs]
-    rows += [(epoch.epoch, "accuracy", epoch.accuracy) for epoch in record.epochs]
+    rows += [(epoch.epoch, "accuracy", epoch.valid_accuracy) for epoch in record.epochs]
     for step, name, value in rows:
         digest.update(f"{step} {name} {float(value).hex()}\n".encode())
     return digest.hexdigest()

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from unrolled.bench.chapter import chapter_run, torch_device
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Batches, Corpus, load_corpus, make_batches
-from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collect_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import find_model
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES, find_active_penalties
 from unrolled.bench.chapter.plugins import locate_error
 from unrolled.bench.chapter.regularization import compute_penalties
+from unrolled.bench.chapter.time_estimates import list_sizes
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged
 from unrolled.bench.chapter.witnesses.model_witnesses import find_cells
@@ -105,7 +105,7 @@ def _find_model_origin(trial: ChapterTrial, decorator: str = "model") -> Origin:
 
 
 def _find_penalty_origin(name: str) -> Origin:
-    return Path(PLUG_IN_PENALTIES[name].file).name, f"regularizer {name!r}"
+    return Path(PLUGIN_PENALTIES[name].file).name, f"regularizer {name!r}"
 
 
 def _take_first_batch(split: Batches) -> Batches:
@@ -222,7 +222,7 @@ def _check_second_batch(model: LanguageModel, tokens: Tensor) -> None:
 def _check_penalty(trial: ChapterTrial, name: str, output: Output) -> None:
     """Check the value of a user's penalty for one output, before it is multiplied by its strength."""
     with _reporting_errors(trial, f"and regularizer {name!r} fail on their first batch"):
-        value = PLUG_IN_PENALTIES[name].function(output)
+        value = PLUGIN_PENALTIES[name].function(output)
     is_tensor = isinstance(value, Tensor)
     description = f"a tensor of shape {tuple(value.shape)}" if is_tensor else "no tensor"
     cure = "return one number, as .mean() gives it"

@@ -44,7 +44,7 @@ class ChapterMetric:
     is_judged: bool = False  # whether arms can be judged by it
     better: Better | None = None  # direction of a judged metric that `bench.metric` does not know
     is_column: bool = False  # whether it is a column of the page's table of all trials
-    has_curve: bool = False  # whether it, or the metric that it is derived from, is in `record.CURVES`
+    has_curve: bool = False  # whether it, or the metric that it is derived from, is a field of `record.Epoch`
     derived_from: DerivedFrom | None = None  # the metric from whose mean and curve it is derived
     figure_head: str = ""  # head of its column beside the page's main figure; "" for no column
     cost_column: CostColumn | None = None  # its column of the page's table of costs

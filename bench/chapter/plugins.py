@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES, ModelSpec, Penalty
+from unrolled.bench.chapter.models.spec import PLUGIN_PARTS, PLUGIN_PENALTIES, ModelSpec, Penalty
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, record_content
 from unrolled.bench.module_sources import find_sources
@@ -45,7 +45,7 @@ _MODELS = ROOT / "bench" / "chapter" / "models"
 ZOO_FILES = {*_MODELS.glob("*.py")} - {_MODELS / "registry.py"}
 """The files with the models' classes, which count in a plug-in's identity if it imports them."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-MAX_BYTES = 10_000_000
+MOST_BYTES = 10_000_000
 """Bytes that a plug-in may have."""
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -58,7 +58,7 @@ _RENAME = "choose another name"
 _DECLARED: list[Path] = []  # files declared by the plug-in that is being loaded
 
 
-def load_plug_in(name: str) -> ModuleType:
+def load_plugin(name: str) -> ModuleType:
     """Import a file by its path, under a generated name. A loaded file is not run again.
 
     The bytes that are executed are the bytes that are hashed. Raises BadInput, naming the file and what is
@@ -71,25 +71,25 @@ def load_plug_in(name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     try:
-        content = read_regular_file(name, MAX_BYTES)
+        content = read_regular_file(name, MOST_BYTES)
     except OSError as error:
         raise BadInput(error.strerror, place=place, cure="give the path of a Python file") from error
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None  # the name ends in .py
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     zoo = set(ZOO)
-    penalties = set(PLUG_IN_PENALTIES)
+    penalties = set(PLUGIN_PENALTIES)
     _DECLARED.clear()
     try:
         record_content(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
-        _count_sources(name, module, ZOO.keys() - zoo, PLUG_IN_PENALTIES.keys() - penalties)
+        _count_sources(name, module, ZOO.keys() - zoo, PLUGIN_PENALTIES.keys() - penalties)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         for key in ZOO.keys() - zoo:
             del ZOO[key]
-        for key in PLUG_IN_PENALTIES.keys() - penalties:
-            del PLUG_IN_PENALTIES[key]
+        for key in PLUGIN_PENALTIES.keys() - penalties:
+            del PLUGIN_PENALTIES[key]
         raise _explain_error(error, path, place) from error
     return module
 
@@ -100,13 +100,13 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: S
     require(models or penalties, "registers nothing", cure=cure)
     sources = find_sources(module, _DECLARED, ZOO_FILES)
     ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
-    PLUG_IN_PENALTIES.update({key: replace(PLUG_IN_PENALTIES[key], sources=sources) for key in penalties})
-    PLUG_IN_PARTS[name] = [*(ZOO[key] for key in models), *(PLUG_IN_PENALTIES[key] for key in penalties)]
+    PLUGIN_PENALTIES.update({key: replace(PLUGIN_PENALTIES[key], sources=sources) for key in penalties})
+    PLUGIN_PARTS[name] = [*(ZOO[key] for key in models), *(PLUGIN_PENALTIES[key] for key in penalties)]
 
 
 def find_companion_files(name: str) -> list[str]:
     """Return the other files that the trials of a loaded plug-in need."""
-    files = {file for part in PLUG_IN_PARTS.get(name, ()) for file in part.sources.files}
+    files = {file for part in PLUGIN_PARTS.get(name, ()) for file in part.sources.files}
     return sorted(files - {str(Path(name).resolve())})
 
 
@@ -192,9 +192,9 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     require(not is_setting, "a setting is called so", key=key, cure=_RENAME)
 
     def register(function: Function) -> Function:
-        require(name not in PLUG_IN_PENALTIES, "exists already", key=key, cure=_RENAME)
+        require(name not in PLUGIN_PENALTIES, "exists already", key=key, cure=_RENAME)
         file = inspect.getfile(function)
-        PLUG_IN_PENALTIES[name] = Penalty(
+        PLUGIN_PENALTIES[name] = Penalty(
             name=name,
             title=title or name,
             description=_read_first_doc_line(function, file),
@@ -208,8 +208,8 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
 
 def locate_error(error: BaseException) -> str:
     """Return 'my_cell.py, line 9' if the error passed through a plug-in's file; else ''."""
-    plug_ins = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in plug_ins]
+    plugins = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in plugins]
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
 
 
@@ -260,7 +260,7 @@ def _check_options(
     decorator: str, name: str, keywords: Mapping[str, Any], reserved: Iterable[str] = ()
 ) -> dict[str, Scalar]:
     """Return keywords as options. Raises BadInput for one without a default, and for a reserved name."""
-    reserved = {*_FIELDS, *PLUG_IN_PENALTIES, *reserved}
+    reserved = {*_FIELDS, *PLUGIN_PENALTIES, *reserved}
     for key, value in keywords.items():
         keyword = f"{decorator} {name!r}: its keyword {key!r}"
         cure = "a number, a string or a boolean"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, find_active_penalties
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES, find_active_penalties
 
 
 class Dropout(nn.Module):
@@ -116,7 +116,7 @@ def compute_penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
     if trial.beta:
         penalties["beta"] = temporal_activation_penalty(output.raw, trial.beta)
     return penalties | {
-        name: strength * PLUG_IN_PENALTIES[name].function(output)
+        name: strength * PLUGIN_PENALTIES[name].function(output)
         for name, strength in find_active_penalties(trial.options).items()
     }
 

@@ -19,7 +19,7 @@ HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f3
 
 BIBLE = "bible"  # the King James Version
 
-MAX_BYTES = 100_000_000
+MOST_BYTES = 100_000_000
 """The largest size of a text: the size of enwik8, which a machine tokenises in about ten seconds."""
 
 
@@ -58,7 +58,7 @@ def read_corpus_text(name: str) -> str:
         return read_bible()
     place = f"corpus {name}"
     try:
-        text = read_regular_file(name, MAX_BYTES).decode("utf-8-sig")  # utf-8-sig removes a byte-order mark
+        text = read_regular_file(name, MOST_BYTES).decode("utf-8-sig")  # utf-8-sig removes a byte-order mark
     except UnicodeDecodeError as error:
         rule = f"byte {error.start} is not UTF-8"
         raise BadInput(rule, place=place, cure="save the file as UTF-8") from error

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.identity import describe_changes
-from unrolled.bench.metric import LARGEST, find_kind
+from unrolled.bench.metric import LARGEST_FINITE, find_kind
 from unrolled.bench.phrases import plural
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.file_facts import FileFacts
@@ -136,14 +136,14 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
-    def check_judged_metrics(self, result: Result, metrics: Sequence[str]) -> Result:
+    def apply_judged_metrics(self, result: Result, metrics: Sequence[str]) -> Result:
         """Return the result with the status that these judged metrics give it.
 
-        It has diverged if one of them is not finite, or above LARGEST, even if the program failed. It has
-        failed if one of them is missing or is text.
+        It has diverged if one of them is not finite, or beyond LARGEST_FINITE, even if the program failed. It
+        has failed if one of them is missing or is text.
         """
         for name in metrics:
-            if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
+            if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST_FINITE:
                 reason = f"diverged: {name} is {value}"
                 return replace(result, status="diverged", reason=reason, cause="")
             if not_number := result.provenance.get("not_numbers", {}).get(name):
@@ -182,8 +182,8 @@ class ProgramTrial(Trial):
             snapshot=identity.snapshot,
         )
 
-    def confirm_identity(self) -> Mapping[Path, FileState]:
-        """See Trial.confirm_identity. Raises BadInput, naming the files, if code or data were edited."""
+    def read_planned_file_states(self) -> Mapping[Path, FileState]:
+        """See Trial.read_planned_file_states. The BadInput names files of code and data that were edited."""
         self.snapshot.remember()
         current = self.identify()
         cure = "run the study again"
@@ -205,10 +205,9 @@ class ProgramTrial(Trial):
         """Identify it by its files and versions. Raises BadInput."""
         require(
             self.folder,
-            "a program runs from its study's file alone",
+            "no study that is given says where it runs",
             place=self.title,
-            cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust, "
-            "and a study from Python is given to `unrolled.verify` and `unrolled.bundle`",
+            cure="give the study's file as it was when this was trained",
         )
         return identify_program(
             self.layout,

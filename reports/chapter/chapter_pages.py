@@ -20,7 +20,7 @@ def format_thousands(x: float) -> str:
 def _make_scale(metric: ChapterMetric) -> Scale:
     """Return the scale of a metric of the table."""
     scale = Scale(
-        title=metric.title,
+        title=metric.title or metric.name.replace("_", " "),
         value_unit=metric.unit,
         difference_unit=metric.difference_unit or metric.unit,
         multiplier=metric.multiplier,
@@ -33,7 +33,7 @@ def _make_scale(metric: ChapterMetric) -> Scale:
 
 CHAPTER_PAGES = Presentation(
     interval_clause=", given the validation set",
-    scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS if metric.title},
+    scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS},
     costs={
         metric.name: Scale(title=cost.head, multiplier=cost.multiplier, decimals=cost.decimals)
         for metric in CHAPTER_METRICS

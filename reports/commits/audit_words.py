@@ -83,9 +83,9 @@ def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
 
     If a time, a speed or memory decides, equal qualities do not answer: return False.
     """
-    if not comparison.metric.is_quality:
+    if not comparison.metric.has_quality_kind:
         return False
-    views = [view for view in comparison.views if view.metric.is_quality]
+    views = [view for view in comparison.views if view.metric.has_quality_kind]
     contrasts = [view.arms[arm.index].contrast for view in views]
     return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 

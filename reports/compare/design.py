@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from unrolled.bench.metric import LARGEST, Metric
+from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.phrases import phrase_standing
 from unrolled.bench.study_rules import StudyRules, find_base
 from unrolled.bench.trial import ResultInStudy, Scalar, Trial
@@ -81,7 +81,7 @@ class TrainedArm:
         for seed, result in self.results.items():
             if result.done and metric in result.metrics:
                 value = result.metrics[metric]
-                numbers[seed] = value if abs(value) <= LARGEST else math.inf
+                numbers[seed] = value if abs(value) <= LARGEST_FINITE else math.inf
             elif result.diverged:
                 numbers[seed] = math.inf
         return numbers

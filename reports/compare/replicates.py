@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_quality_name, select_qualities
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST_FINITE, Metric, is_no_known_cost, select_qualities
 from unrolled.reports.compare.design import Design, Statuses, TrainedArm, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_seeds_to_detect_copies
@@ -37,7 +37,7 @@ def find_equal_seeds(arm: TrainedArm, base: TrainedArm, values: Values, design: 
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
         for metric in design.rules.metrics
-        if metric.is_quality and is_quality_name(metric.name)
+        if metric.has_quality_kind and is_no_known_cost(metric.name)
     }
     if not sides:
         return frozenset()
@@ -73,7 +73,7 @@ def _read_fingerprints(arm: TrainedArm, seed: Any, design: Design) -> dict[str, 
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in result.metrics.items() if is_quality_name(name)}
+    computed = {name: x for name, x in result.metrics.items() if is_no_known_cost(name)}
     return {
         f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.allowed_distances
     }
@@ -91,7 +91,7 @@ def have_equal_fingerprints(arm: TrainedArm, seeds: Iterable[Any], design: Desig
     """
     for name, distance in design.allowed_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and is_quality_name(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
+        if numbers and is_no_known_cost(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
@@ -109,7 +109,7 @@ def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
         numbers = np.array([*map(float, by_seed.values())])
     except ValueError:
         return False
-    if not (np.abs(numbers) < LARGEST).all():
+    if not (np.abs(numbers) < LARGEST_FINITE).all():
         return False
     rises = numbers - numbers[0]
     steps = np.array([*by_seed], dtype=float) - next(iter(by_seed))

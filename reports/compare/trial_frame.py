@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.bench.metric import LARGEST, Metric
+from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, Statuses, choose_seconds, judge_numbers
@@ -76,7 +76,7 @@ def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
     """Return a metric's number in every row: infinite for a diverged trial, NaN for a failed one."""
     column = table[metric] if metric in table else pd.Series(math.nan, table.index)
     numbers = pd.to_numeric(column).astype(float)
-    numbers = numbers.mask(numbers.abs() > LARGEST, math.inf)
+    numbers = numbers.mask(numbers.abs() > LARGEST_FINITE, math.inf)
     if "status" in table:
         numbers = numbers.where(table.status == "done").mask(table.status == "diverged", math.inf)
     return numbers

@@ -2,7 +2,7 @@
 
 Which curves a page draws is chosen in four steps:
 
-1. A trial stores curves: those that a program logs or, of the chapter, `record.CURVES`. A metric of the
+1. A trial stores curves: those that a program logs or, of the chapter, `record.Epoch`. A metric of the
    chapter has `has_curve` in `metric_table` if pages draw its curve.
 2. `read_page_results` of `ablations/comparisons/plan_page.py` keeps those of `Presentation.curve_metrics`,
    and those that MLflow draws: with all curves of thousands of trials, the memory would not do.
@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from unrolled.bench.metric import LARGEST
+from unrolled.bench.metric import LARGEST_FINITE
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
@@ -89,7 +89,7 @@ def _sample_points(
     points = points.assign(step=steps, value=values)
     all_steps = np.unique(steps)
     sample = all_steps[np.linspace(0, len(all_steps) - 1, min(most_steps, len(all_steps))).astype(int)]
-    return points[points.step.isin(sample) & (points.value.abs() <= LARGEST)]
+    return points[points.step.isin(sample) & (points.value.abs() <= LARGEST_FINITE)]
 
 
 def _draw_pictures(

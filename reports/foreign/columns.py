@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import LARGEST, Metric, select_qualities
+from unrolled.bench.metric import LARGEST_FINITE, Metric, select_qualities
 from unrolled.bench.table_columns import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.compare.row_matches import ONE_RUN
 from unrolled.reports.foreign.row_means import PAIR, average_rows, find_one_run_arms
@@ -243,9 +243,10 @@ def _read_numbers(column: pd.Series, is_needed: "pd.Series[bool]", source: str) 
             cure="write a number; inf stands for a run that diverged, a column `status` tells of those that "
             "failed",
         )
-    if (huge := (numbers.abs() > LARGEST) & (numbers.abs() < np.inf)).any():
+    if (huge := (numbers.abs() > LARGEST_FINITE) & (numbers.abs() < np.inf)).any():
         raise BadInput(
-            f"row {_find_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where cubes overflow",
+            f"row {_find_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST_FINITE:g}, "
+            "where cubes overflow",
             place=source,
             key=str(column.name),
             cure="write inf for a run that diverged",

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file, save_files
-from unrolled.bench.metric import LARGEST
+from unrolled.bench.metric import LARGEST_FINITE
 from unrolled.bench.phrases import select_phrases
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
@@ -133,7 +133,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         contrast_count=len(comparison.judged_arms),
         last_result=last_result,
         study_hash=comparison.design.study_hash,
-        largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
+        largest_effect=min(claims.find_largest_effect(comparison), LARGEST_FINITE),
         page_hash=hash_page(html),
     )
 

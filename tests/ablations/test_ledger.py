@@ -149,18 +149,18 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
     assert ledger.read_result(make_trial().id) == steady(make_trial())
 
 
-def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
+def write_in_format(ledger: Ledger, result_format: int, result: dict) -> Path:
     """Write a sealed result in a format and return its path."""
-    body = {"format": format, "result": result}
+    body = {"format": result_format, "result": result}
     path = ledger.find_result_path(make_trial().id)
     save_file(path, canonical_json({**body, "sha256": sha256(canonical_json(body)).hexdigest()}) + b"\n")
     return path
 
 
-@pytest.mark.parametrize("format", [RESULT_FORMAT - 1, RESULT_FORMAT + 1])
-def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, format: int) -> None:
-    path = write_in_format(ledger, format, {"something": "else"})
-    with raises_bad_input(f"format {format}", place=path):
+@pytest.mark.parametrize("result_format", [RESULT_FORMAT - 1, RESULT_FORMAT + 1])
+def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, result_format: int) -> None:
+    path = write_in_format(ledger, result_format, {"something": "else"})
+    with raises_bad_input(f"format {result_format}", place=path):
         ledger.read_result(make_trial().id)
     assert path.exists()
 

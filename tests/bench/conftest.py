@@ -12,7 +12,7 @@ from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
 from unrolled.bench.chapter.retrain import preserve_torch_state
 
-PLUG_INS = {
+PLUGINS = {
     "cell": """
 import torch
 from torch import nn
@@ -100,14 +100,14 @@ def numbers() -> Corpus:
 
 
 @pytest.fixture
-def load_plug_in(tmp_path: Path, restore_registries: None) -> Callable[..., Path]:
-    """Return a function that writes one of PLUG_INS, with some text of it replaced, and loads it."""
+def load_plugin(tmp_path: Path, restore_registries: None) -> Callable[..., Path]:
+    """Return a function that writes one of PLUGINS, with some text of it replaced, and loads it."""
 
     def write(kind: str, old: str = "", new: str = "", name: str = "my.py") -> Path:
-        assert old in PLUG_INS[kind]
+        assert old in PLUGINS[kind]
         path = tmp_path / name
-        path.write_text(PLUG_INS[kind].replace(old, new, 1))
-        plugins.load_plug_in(str(path))
+        path.write_text(PLUGINS[kind].replace(old, new, 1))
+        plugins.load_plugin(str(path))
         return path
 
     return write

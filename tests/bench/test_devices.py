@@ -92,7 +92,7 @@ def meta_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetaDevice]:
     )
     monkeypatch.setattr(torch_device, "select_device", lambda kind: META)
     monkeypatch.setattr(
-        model_witnesses, "MIN_DRAWS", 2**8
+        model_witnesses, "FEWEST_DRAWS", 2**8
     )  # fewer, as what is dropped is not the question here
     mode = MetaDevice()
     monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
@@ -203,19 +203,17 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
 
 @pytest.mark.parametrize(("kind", "engine"), [("cell", "learner"), ("model", "loop")])
 def test_a_users_own_model_and_regularizer_go_the_whole_way(
-    load_plug_in: Callable[..., Path], train_on_meta: Callable[..., Result], kind: str, engine: str
+    load_plugin: Callable[..., Path], train_on_meta: Callable[..., Result], kind: str, engine: str
 ) -> None:
-    load_plug_in("regularizer", "dropped", "dropped.double()", name="penalty.py")
-    load_plug_in(kind)
+    load_plugin("regularizer", "dropped", "dropped.double()", name="penalty.py")
+    load_plugin(kind)
     assert "train_penalty_small" in train_on_meta("mine", engine=engine, options={"small": 0.5}).metrics
 
 
 def test_a_cells_tensor_on_the_cpu_is_refused_with_its_line(
-    load_plug_in: Callable[..., Path], make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice
+    load_plugin: Callable[..., Path], make_tiny_trial: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
-    load_plug_in(
-        "cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)"
-    )
+    load_plugin("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):
         check_first_batch(make_tiny_trial("mine"))
 

@@ -11,7 +11,7 @@ from unrolled.bench.metric import (
     SHARES,
     Metric,
     find_direction,
-    is_quality_name,
+    is_no_known_cost,
 )
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
@@ -68,13 +68,13 @@ def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:
 
 @pytest.mark.parametrize("name", ["time_series_mae", "memory_recall", "system_prompt_score", "latency"])
 def test_a_kind_is_declared_and_never_guessed(name: str) -> None:
-    assert Metric(name, 0.1, "higher").is_quality
+    assert Metric(name, 0.1, "higher").has_quality_kind
     assert [Metric(name, 0.1, kind=kind).better for kind in ("time", "speed", "memory")] == [
         "lower",
         "higher",
         "lower",
     ]
-    assert not any(Metric(measured, 0.1).is_quality for measured in COST_KINDS)
+    assert not any(Metric(measured, 0.1).has_quality_kind for measured in COST_KINDS)
     speed = Metric("speed/train", 0.1)  # its name in MLflow
     assert (speed.kind, speed.better) == ("speed", "higher")
 
@@ -89,5 +89,5 @@ def test_an_unknown_kind_and_another_one_of_what_is_measured_are_refused(name: s
     "name", ["gpu_memory", "peak_memory", "latency", "epoch_time", "it_per_sec", "timestamp"]
 )
 def test_a_known_cost_is_nothing_that_equal_trials_repeat(name: str) -> None:
-    assert not is_quality_name(name)
-    assert is_quality_name(f"my_{name}"), "a name is known as a whole"
+    assert not is_no_known_cost(name)
+    assert is_no_known_cost(f"my_{name}"), "a name is known as a whole"

@@ -65,10 +65,10 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     last = record.epochs[-1]
     operations = count_training_flops(replace(plan, epochs=1), net, updates)
     return {
-        "train": data.token_count / last.train_seconds,
-        "evaluate": data.token_count / last.valid_seconds,
-        "update": last.train_seconds / updates,
-        "flops": operations / last.train_seconds,
+        "train": data.token_count / last.speed_train_seconds,
+        "evaluate": data.token_count / last.speed_valid_seconds,
+        "update": last.speed_train_seconds / updates,
+        "flops": operations / last.speed_train_seconds,
         **memory,
     }
 

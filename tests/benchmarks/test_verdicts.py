@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unrolled.ablations.study.loading import load_study
-from unrolled.bench.chapter.costs import estimate_seconds
+from unrolled.bench.chapter.time_estimates import estimate_seconds
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput

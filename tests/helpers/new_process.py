@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 from unrolled.ablations.runner import process
 from unrolled.bench import identity
-from unrolled.bench.chapter import costs
+from unrolled.bench.chapter import time_estimates
 from unrolled.bench.chapter.chapter_identity import hash_source
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PLUG_IN_PARTS, PLUG_IN_PENALTIES
+from unrolled.bench.chapter.models.spec import PLUGIN_PARTS, PLUGIN_PENALTIES
 from unrolled.bench.program.identity import file_facts, interpreter
 
 
@@ -31,9 +31,9 @@ def new_process() -> Iterator[None]:
 def _forget() -> None:
     from unrolled.bench.chapter import corpus, text  # torch: not for every worker
 
-    PLUG_IN_PENALTIES.clear()
-    PLUG_IN_PARTS.clear()
-    for cached in (hash_source, corpus.tokenize_corpus, text.read_corpus_text, costs._measure_text):
+    PLUGIN_PENALTIES.clear()
+    PLUGIN_PARTS.clear()
+    for cached in (hash_source, corpus.tokenize_corpus, text.read_corpus_text, time_estimates._measure_text):
         cached.cache_clear()
 
 

@@ -9,7 +9,7 @@ from tests.helpers.study_rules import take_rules
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan, PlannedArm
-from unrolled.ablations.plans.planning import list_shared_fields, make_plan
+from unrolled.ablations.plans.planning import list_trial_fields, make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
@@ -50,7 +50,7 @@ def build_plan(
             else "",
             changes=(changes or {}).get(arm, {}),
             trial_ids={r.trial.seed: r.trial.id for r in arm_results},
-            trial_fields=list_shared_fields(arm_results[0].trial) if arm_results else {},
+            trial_fields=list_trial_fields(arm_results[0].trial) if arm_results else {},
         )
         for arm, arm_results in (results or {}).items()
     )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.bench.canonical_json import canonical_json
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
@@ -132,7 +132,7 @@ def names_its_corpus(trial: ChapterTrial) -> Result:
 
 
 def names_its_penalties(trial: ChapterTrial) -> Result:
-    return replace(steady(trial), provenance={"penalties": sorted(PLUG_IN_PENALTIES)})
+    return replace(steady(trial), provenance={"penalties": sorted(PLUGIN_PENALTIES)})
 
 
 def find_worker_pid() -> int:

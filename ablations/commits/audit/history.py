@@ -105,7 +105,7 @@ def _list_reverted(logged: LoggedCommit) -> list[str]:
 
 def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
     """Return True if a commit of the group has one of these hashes, which may be cut short."""
-    return any(logged.commit.hash.startswith(hash) for logged in group for hash in hashes)
+    return any(logged.commit.hash.startswith(start) for logged in group for start in hashes)
 
 
 def read_history(repository: Repository, text: str) -> History:

@@ -165,5 +165,5 @@ def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     another proposal is used again.
     """
     occasion = {"occasion": name} if judges_cost(study.rules.metrics) else {}
-    arms = [replace(arm, seeds=seeds, fields={**arm.fields, **occasion}) for arm in study.arms]
+    arms = [replace(arm, fields={**arm.fields, **occasion}) for arm in study.arms]
     return replace(study, rules=replace(study.rules, name=name, seeds=seeds), arms=tuple(arms))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES, ModelSpec
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES, ModelSpec
 from unrolled.bench.errors import BadInput, find_nearest, suggestion
 from unrolled.bench.trial import Scalar
 
@@ -167,10 +167,10 @@ def find_model(name: str) -> ModelSpec:
     """
     if name in ZOO:
         spec = ZOO[name]
-        if spec.is_counting_model or not PLUG_IN_PENALTIES:
+        if spec.is_counting_model or not PLUGIN_PENALTIES:
             return spec
-        return replace(spec, options={**spec.options, **dict.fromkeys(PLUG_IN_PENALTIES, 0.0)})
-    plug_in = "your own: --plugin FILE.py"
+        return replace(spec, options={**spec.options, **dict.fromkeys(PLUGIN_PENALTIES, 0.0)})
+    plugin = "your own: --plugin FILE.py"
     known_names = suggestion(name, ZOO)
-    cure = f"{known_names} ({plug_in})" if find_nearest(name, ZOO) else f"{plug_in}; {known_names}"
+    cure = f"{known_names} ({plugin})" if find_nearest(name, ZOO) else f"{plugin}; {known_names}"
     raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)

@@ -39,7 +39,7 @@ class ModelSpec:
         Imports the module of the model.
         """
         keywords = {**self.options, **options}
-        keywords = {name: value for name, value in keywords.items() if name not in PLUG_IN_PENALTIES}
+        keywords = {name: value for name, value in keywords.items() if name not in PLUGIN_PENALTIES}
         build = getattr(importlib.import_module(self.module), self.builder)
         return build(vocab, **keywords)
 
@@ -59,24 +59,24 @@ class Penalty:
     sources: Sources = field(default_factory=Sources)
 
 
-PLUG_IN_PENALTIES: dict[str, Penalty] = {}
+PLUGIN_PENALTIES: dict[str, Penalty] = {}
 """The penalties that plug-ins have registered, by name."""
 
 
-PLUG_IN_PARTS: dict[str, list[ModelSpec | Penalty]] = {}
+PLUGIN_PARTS: dict[str, list[ModelSpec | Penalty]] = {}
 """The models and penalties that each plug-in has registered, by its name on the command line."""
 
 
-def select_needed_plug_ins(model: str, options: Mapping[str, Scalar], plug_ins: Sequence[str]) -> list[str]:
+def select_needed_plugins(model: str, options: Mapping[str, Scalar], plugins: Sequence[str]) -> list[str]:
     """Return the plug-ins that a model with these options uses, and those that are not loaded here."""
     used = {model, *find_active_penalties(options)}
     return [
         name
-        for name in plug_ins
-        if name not in PLUG_IN_PARTS or used.intersection(part.name for part in PLUG_IN_PARTS[name])
+        for name in plugins
+        if name not in PLUGIN_PARTS or used.intersection(part.name for part in PLUGIN_PARTS[name])
     ]
 
 
 def find_active_penalties(options: Mapping[str, Scalar]) -> dict[str, float]:
     """Return the strengths above 0 of the plugged-in penalties among a trial's options."""
-    return {name: float(options[name]) for name in sorted(PLUG_IN_PENALTIES) if options.get(name)}
+    return {name: float(options[name]) for name in sorted(PLUGIN_PENALTIES) if options.get(name)}

@@ -5,7 +5,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -67,28 +67,16 @@ def find_first_difference(trace: Mapping[str, Any], other_trace: Mapping[str, An
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
-    """One point of a learning curve. Losses are nats a token, without penalties."""
+    """One point of each learning curve, by the metric's name. Losses are nats a token, without penalties."""
 
     epoch: int
     train_loss: float  # debiased moving average (.98), as fastai prints it
-    ar: float  # mean penalty per step
-    tar: float
+    train_ar: float  # mean penalty per step
+    train_tar: float
     valid_loss: float
-    accuracy: float
-    train_seconds: float
-    valid_seconds: float
-
-
-CURVES = {
-    "train_loss": "train_loss",
-    "train_ar": "ar",
-    "train_tar": "tar",
-    "valid_loss": "valid_loss",
-    "valid_accuracy": "accuracy",
-    "speed_train_seconds": "train_seconds",
-    "speed_valid_seconds": "valid_seconds",
-}
-"""The field of Epoch for each metric that has a learning curve."""
+    valid_accuracy: float
+    speed_train_seconds: float
+    speed_valid_seconds: float
 
 
 @dataclass
@@ -135,12 +123,12 @@ class TrainingRecord:
             Epoch(
                 epoch=len(self.epochs),
                 train_loss=train_loss,
-                ar=penalties.get("alpha", 0.0) / steps,
-                tar=penalties.get("beta", 0.0) / steps,
+                train_ar=penalties.get("alpha", 0.0) / steps,
+                train_tar=penalties.get("beta", 0.0) / steps,
                 valid_loss=self.validation.loss,
-                accuracy=self.validation.accuracy,
-                train_seconds=train_seconds,
-                valid_seconds=clock.lap(),
+                valid_accuracy=self.validation.accuracy,
+                speed_train_seconds=train_seconds,
+                speed_valid_seconds=clock.lap(),
             )
         )
 
@@ -148,8 +136,9 @@ class TrainingRecord:
     def curves(self) -> dict[str, tuple[tuple[float, float], ...]]:
         """The learning curves: points (epoch, value) by metric."""
         return {
-            metric: tuple((float(epoch.epoch), getattr(epoch, name)) for epoch in self.epochs)
-            for metric, name in CURVES.items()
+            metric.name: tuple((float(epoch.epoch), getattr(epoch, metric.name)) for epoch in self.epochs)
+            for metric in fields(Epoch)
+            if metric.name != "epoch"
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -166,7 +155,7 @@ class TrainingRecord:
         for name in PLAIN_FIELDS:
             setattr(self, name, state[name])
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
-        self.resumed_seconds = sum(epoch.train_seconds + epoch.valid_seconds for epoch in self.epochs)
+        self.resumed_seconds = sum(e.speed_train_seconds + e.speed_valid_seconds for e in self.epochs)
         self.max_grad_norm = state["max_grad_norm"]
         self.trace.tensors, sums = state["trace"]
         self.trace.sums = bytearray(sums.numpy().tobytes())

@@ -22,7 +22,7 @@ from unrolled.bench.chapter.witnesses.witness import (
 SHARED_OPTIONS = ("hidden", "layers", "dropout", "tying")
 """Options that a model from scratch has in common with its twin around torch's module."""
 
-MIN_DRAWS = 2**14
+FEWEST_DRAWS = 2**14
 """The fewest numbers from which a dropout's share is estimated."""
 
 
@@ -88,7 +88,7 @@ def _parameters_equal(module: nn.Module, other_module: nn.Module) -> bool:
 def witness_dropout(option: str, part: str, evidence: WitnessInput) -> Witness:
     """Check the share of numbers that a part of the model drops."""
     dropout = evidence.untrained_model.get_submodule(part)
-    ones = torch.ones(MIN_DRAWS // 64, 1, 64)
+    ones = torch.ones(FEWEST_DRAWS // 64, 1, 64)
     return _check_dropped_share(evidence, option, part, lambda: dropout(ones) == 0)
 
 
@@ -136,7 +136,7 @@ def _check_dropped_share(
     dropout.train()
     dropped = 0
     total = 0
-    while total < MIN_DRAWS:
+    while total < FEWEST_DRAWS:
         mask = draw_mask()
         dropped += int(mask.sum())
         total += mask.numel()

@@ -16,7 +16,7 @@ from unrolled.bench.chapter.witnesses.witness import (
     witness_level,
 )
 
-MAX_ROWS = 8  # rows of a batch that are looked up in the text
+MOST_ROWS = 8  # rows of a batch that are looked up in the text
 
 
 def witness_lr(evidence: WitnessInput) -> Witness:
@@ -98,7 +98,7 @@ def witness_order(evidence: WitnessInput) -> Witness:
 
 def _rows_continue(ids: Tensor, rows: Tensor, next_rows: Tensor) -> bool:
     """Return True if most of `next_rows` (b, t) follow `rows` in the text; a split can break a few."""
-    pairs = torch.cat([rows[:MAX_ROWS], next_rows[:MAX_ROWS]], dim=1)
+    pairs = torch.cat([rows[:MOST_ROWS], next_rows[:MOST_ROWS]], dim=1)
     return sum(_contains_row(ids, pair) for pair in pairs) > len(pairs) / 2
 
 

@@ -45,10 +45,10 @@ TRAINING_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness | None]] = {
     "wd": lambda evidence: witness_close(evidence.trial.wd, evidence.record.wd, 0.0),
     "clip": training_witnesses.witness_clip,
     "alpha": lambda evidence: witness_penalty(
-        "AR", evidence.trial.alpha, sum(epoch.ar for epoch in evidence.record.epochs)
+        "AR", evidence.trial.alpha, sum(epoch.train_ar for epoch in evidence.record.epochs)
     ),
     "beta": lambda evidence: witness_penalty(
-        "TAR", evidence.trial.beta, sum(epoch.tar for epoch in evidence.record.epochs)
+        "TAR", evidence.trial.beta, sum(epoch.train_tar for epoch in evidence.record.epochs)
     ),
     "detach_every": training_witnesses.witness_detach_every,
 }
@@ -75,7 +75,7 @@ MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
     "output_p": partial(model_witnesses.witness_dropout, "output_p", "output_dropout"),
 }
 
-PLUG_IN_OPTIONS = ("tying", "dropout")
+PLUGIN_OPTIONS = ("tying", "dropout")
 """Options that also have a witness in a user's own model. `first_batch` checks that their parts exist."""
 
 
@@ -87,7 +87,7 @@ def collect_witnesses(evidence: WitnessInput) -> dict[str, Witness]:
     """
     options = evidence.trial.options
     steps = len(evidence.record.losses)
-    witnessed_options = PLUG_IN_OPTIONS if find_model(evidence.trial.model).file else tuple(MODEL_WITNESSES)
+    witnessed_options = PLUGIN_OPTIONS if find_model(evidence.trial.model).file else tuple(MODEL_WITNESSES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         of_model = {name: MODEL_WITNESSES[name](evidence) for name in witnessed_options if name in options}

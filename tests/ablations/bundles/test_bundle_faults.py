@@ -211,7 +211,7 @@ def add_files(*names: str, size: int = 1) -> Callable[[Path], None]:
 def test_a_hostile_or_broken_archive_gets_one_line_and_writes_nothing(
     bundle: Path, spoil: Callable[[Path], None], monkeypatch
 ) -> None:
-    monkeypatch.setattr(unpacking, "MAX_BYTES", 10**7)
+    monkeypatch.setattr(unpacking, "MOST_BYTES", 10**7)
     spoil(bundle)
     process = run_command(bundle.parent, "verify", "small.zip")
     assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)

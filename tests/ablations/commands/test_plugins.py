@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.mark.slow
-def test_plug_ins_are_trained_reported_and_retrained_once_edited(
+def test_plugins_are_trained_reported_and_retrained_once_edited(
     folder: Path,
 ) -> None:
     for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
@@ -120,7 +120,7 @@ def test_a_strength_below_zero_is_refused_when_the_study_is_planned(
 @pytest.mark.parametrize("kind", ["cell", "model", "regularizer"])
 def test_what_new_writes_works_as_it_is(folder: Path, restore_registries, kind: str) -> None:
     assert main(["new", kind, f"my_{kind}.py"]) == 0
-    plugins.load_plug_in(f"my_{kind}.py")
+    plugins.load_plugin(f"my_{kind}.py")
     model = "lm6" if kind == "regularizer" else f"my-{kind}"
     options = {"hidden": 8, **({"my_regularizer": 0.5} if kind == "regularizer" else {})}
     assert set(options) <= set(find_model(model).options)

@@ -67,7 +67,7 @@ def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("words", [["run"], ["verify"], ["bundle", "-o", "mine.zip"]])
-def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(
+def test_plugins_are_refused_for_a_program_which_would_not_use_them(
     program_copy: Path, words: list[str]
 ) -> None:
     check_command(program_copy, "new", "cell", "my_cell.py")
@@ -136,6 +136,16 @@ def test_a_study_that_does_not_fit_its_template_is_refused(
         assert f": {key}" in errors
         assert errors.count("\n") == 1
     assert not (tmp_path / "project" / "results" / "trials").exists()
+
+
+def test_a_list_of_rows_is_in_a_json_whose_suffix_may_be_in_capitals(program_copy: Path) -> None:
+    study = program_copy / "mine.toml"
+    keys = 'rows = "log"\nmetrics = "{out}/log.'
+    study.write_text(STUDY.replace("[program]", f'[program]\n{keys}JSON"'))
+    check_command(program_copy, "plan", "mine.toml")
+    for other_keys in (f'{keys}jsonl"', 'rows = "log"', 'rows = "log"\nmetrics = "mlflow"'):
+        study.write_text(STUDY.replace("[program]", f"[program]\n{other_keys}"))
+        assert "[program]: rows: is for a .json alone" in refuse_command(program_copy, "plan", "mine.toml")
 
 
 PROGRAM_STUDY = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}}

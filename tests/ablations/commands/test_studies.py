@@ -22,7 +22,7 @@ from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.corpus import make_batches, tokenize_corpus
-from unrolled.bench.chapter.costs import check_length
+from unrolled.bench.chapter.time_estimates import check_length
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.program_trial import ProgramTrial

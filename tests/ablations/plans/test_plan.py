@@ -13,7 +13,7 @@ from tests.helpers.study_rules import change_rules
 from unrolled.ablations.ledger import Ledger, seal
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.plan_store import load_plan, load_plans, store_plan
-from unrolled.ablations.plans.planning import list_shared_fields
+from unrolled.ablations.plans.planning import list_trial_fields
 from unrolled.ablations.plans.retraining import explain_retraining
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
@@ -30,7 +30,7 @@ def make_arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
         model="stub",
         title="stub",
         trial_ids={seed: trial.id for seed, trial in trials.items()},
-        trial_fields=list_shared_fields(next(iter(trials.values()))),
+        trial_fields=list_trial_fields(next(iter(trials.values()))),
     )
 
 

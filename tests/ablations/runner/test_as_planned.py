@@ -129,18 +129,18 @@ def test_code_edited_during_a_study_reaches_none_of_its_trials(tmp_path: Path, t
 
 
 @pytest.mark.usefixtures("restore_registries")
-def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
+def test_a_plugin_is_loaded_only_by_the_trials_that_use_it(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else its file does to torch reaches no other trial."""
     expected = run_in_process(make_trial(), WORK, preload=[WARM])
-    plug_in = tmp_path / "my_cell.py"
-    plug_in.write_text(CELL + "\nnn.Linear.forward = lambda self, x: x @ self.weight.t() * 0.5 + self.bias\n")
+    plugin = tmp_path / "my_cell.py"
+    plugin.write_text(CELL + "\nnn.Linear.forward = lambda self, x: x @ self.weight.t() * 0.5 + self.bias\n")
     monkeypatch.setattr(nn.Linear, "forward", nn.Linear.forward)  # to be put back, as the file is loaded here
-    plugins.load_plug_in(str(plug_in))
+    plugins.load_plugin(str(plugin))
     ledger = Ledger(tmp_path / "results")
     trials = [make_trial("lm4"), make_trial("mine")]
-    run_trials(trials, ledger, TrialConditions(preload=[WARM], plug_ins=[str(plug_in)]))
+    run_trials(trials, ledger, TrialConditions(preload=[WARM], plugins=[str(plugin)]))
     weights = [
         result.fingerprints["weights"]
         for result in ledger.read_results(trial.id for trial in trials).values()
@@ -150,48 +150,48 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
 
 @pytest.mark.usefixtures("restore_registries")
 @pytest.mark.parametrize("moment", ["when it is loaded", "while it trains, and caught"])
-def test_a_file_that_a_plug_in_reads_undeclared_fails_the_trial(
+def test_a_file_that_a_plugin_reads_undeclared_fails_the_trial(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path, moment: str
 ) -> None:
     (tmp_path / "scale.txt").write_text("1.0")
-    plug_in = tmp_path / "my_cell.py"
+    plugin = tmp_path / "my_cell.py"
     statement = f"Path({str(tmp_path / 'scale.txt')!r}).read_text()\n"
     forward = "def forward(self, x, h=None):\n"
     indent = " " * 8
     attempt = f"{indent}try: {statement}{indent}except Exception: pass\n"
     body = statement + CELL if "loaded" in moment else CELL.replace(forward, forward + attempt)
-    plug_in.write_text(f"from pathlib import Path\n{body}")
-    plugins.load_plug_in(str(plug_in))
-    result = run_in_process(make_trial("mine"), WORK, preload=[WARM], plug_ins=[str(plug_in)])
+    plugin.write_text(f"from pathlib import Path\n{body}")
+    plugins.load_plugin(str(plugin))
+    result = run_in_process(make_trial("mine"), WORK, preload=[WARM], plugins=[str(plugin)])
     assert result.status == "failed"
     assert "my_cell.py: " in result.reason
     assert "`data_file('scale.txt')`" in result.reason
 
 
 @pytest.mark.usefixtures("restore_registries")
-def test_a_plug_in_edited_and_put_back_leaves_no_result(
+def test_a_plugin_edited_and_put_back_leaves_no_result(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:
     (tmp_path / "late.py").write_text("SCALE = 1\n")
-    plug_in = tmp_path / "my_cell.py"
+    plugin = tmp_path / "my_cell.py"
     forward = "def forward(self, x, h=None):\n"
     indent = " " * 8
     edit = f"{indent}if FILE.read_text() == 'SCALE = 1\\n' and 'late' not in sys.modules:\n"
     edit += f"{indent}    FILE.write_text('SCALE = 9\\n')\n{indent}    import late\n"
     edit += f"{indent}    FILE.write_text('SCALE = 1\\n')\n"
     head = f"import sys\nfrom pathlib import Path\nFILE = Path({str(tmp_path / 'late.py')!r})\n"
-    plug_in.write_text(f"{head}sys.path.append(str(FILE.parent))\n{CELL.replace(forward, forward + edit)}")
-    plugins.load_plug_in(str(plug_in))
+    plugin.write_text(f"{head}sys.path.append(str(FILE.parent))\n{CELL.replace(forward, forward + edit)}")
+    plugins.load_plugin(str(plugin))
     with raises_bad_input("late.py", "run the study again"):
-        run_in_process(make_trial("mine"), WORK, preload=[WARM], plug_ins=[str(plug_in)])
+        run_in_process(make_trial("mine"), WORK, preload=[WARM], plugins=[str(plugin)])
 
 
 @pytest.mark.usefixtures("restore_registries")
-def test_a_plug_in_may_read_counted_files_and_its_own(
+def test_a_plugin_may_read_counted_files_and_its_own(
     make_trial: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:
     (tmp_path / "scale.txt").write_text("1.0")
-    plug_in = tmp_path / "my_cell.py"
+    plugin = tmp_path / "my_cell.py"
     lines = f"""
 import tempfile
 from pathlib import Path
@@ -203,6 +203,6 @@ NOTES.write_text("mine")
     forward = "def forward(self, x, h=None):\n"
     indent = " " * 8
     reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
-    plug_in.write_text(lines + CELL.replace(forward, forward + reads))
-    plugins.load_plug_in(str(plug_in))
-    assert run_in_process(make_trial("mine"), WORK, preload=[WARM], plug_ins=[str(plug_in)]).done
+    plugin.write_text(lines + CELL.replace(forward, forward + reads))
+    plugins.load_plugin(str(plugin))
+    assert run_in_process(make_trial("mine"), WORK, preload=[WARM], plugins=[str(plugin)]).done

@@ -128,11 +128,12 @@ def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
 
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
-    numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
+    numbers = dict.fromkeys(("train_loss", "train_ar", "train_tar", "valid_loss", "valid_accuracy"), 1.0)
     first = TrainingRecord()
     second = TrainingRecord()
     first.add_step(1.0, lr=0.1, mom=0.9, weights=[])
-    first.epochs = [Epoch(epoch=i, train_seconds=2.0, valid_seconds=1.0, **numbers) for i in range(2)]
+    seconds = {"speed_train_seconds": 2.0, "speed_valid_seconds": 1.0}
+    first.epochs = [Epoch(epoch=number, **seconds, **numbers) for number in range(2)]
     second.load_state_dict(first.state_dict())
     assert (first.resumed_seconds, second.resumed_seconds) == (0.0, 6.0)
 

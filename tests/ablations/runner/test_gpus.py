@@ -79,13 +79,13 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     """As torch looks for GPUs once, and a plug-in may let it."""
     nvml.has(2)
     record = tmp_path / "seen"
-    plug_in = tmp_path / "mine.py"
-    plug_in.write_text(
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
         "import os\nfrom pathlib import Path\nfrom unrolled import regularizer\n\n"
         f"Path({str(record)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )
-    assert run_on_gpus(ledger, [make_gpu_trial()], 1, plug_ins=[str(plug_in)])[0].done
+    assert run_on_gpus(ledger, [make_gpu_trial()], 1, plugins=[str(plugin)])[0].done
     assert record.read_text() == uuid(0)
 
 

@@ -125,6 +125,11 @@ def test_a_file_that_is_no_toml_of_a_study_is_refused(
             "twice",
         ),
         (
+            TOP.format("metrics = [{ name = 'valid_accuracy', delta = 1, kind = 'time' }]"),
+            "kind of valid_accuracy = time",
+            "leave the kind out",
+        ),
+        (
             TOP.format("metrics = [{ name = 'valid_loss', delta = 1, better = 'up' }]"),
             'metrics.0.better = "up"',
             "'higher' or 'lower'",
@@ -287,7 +292,7 @@ def test_very_many_arms_are_refused_without_being_made(tmp_path: Path, text: str
 
 def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     gru = load_study("gru")
-    monkeypatch.setattr(loading, "MAX_TRIALS", 539)
+    monkeypatch.setattr(loading, "MOST_TRIALS", 539)
     with raises_bad_input("540", "539", "--yes", place="gru.toml"):
         override_study(gru)
     assert load_study("gru", confirmed=True).study_hash == gru.study_hash

@@ -18,8 +18,8 @@ from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.chapter.costs import estimate_seconds, estimate_token_microseconds
 from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.time_estimates import estimate_seconds, estimate_token_microseconds
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.looks import Looks
@@ -38,7 +38,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert f"| `{name}` | {study.rules.question}" in STUDIES.read_text("utf-8")
     assert 2.0 ** (1 - len(study.rules.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
-    ids_by_arm = [{arm.make_unidentified_trial(seed).id for seed in arm.seeds} for arm in study.arms]
+    ids_by_arm = [{arm.make_unidentified_trial(seed).id for seed in study.rules.seeds} for arm in study.arms]
     assert {len(ids) for ids in ids_by_arm} == {len(study.rules.seeds)}
     assert len(set().union(*ids_by_arm)) == sum(map(len, ids_by_arm))
     table = f"looks_{'_'.join(map(str, study.rules.looks))}.npy"
@@ -168,7 +168,7 @@ def test_all_studies_are_loaded_without_torch_and_other_slow_packages() -> None:
         "for study in map(load_study, list_shipped_studies()):\n"
         "    study.contrasts\n"
         "    for arm in study.arms:\n"
-        "        sum(arm.make_unidentified_trial(seed).expected_seconds for seed in arm.seeds)\n"
+        "        sum(arm.make_unidentified_trial(seed).expected_seconds for seed in study.rules.seeds)\n"
         "slow = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
         "print(sorted(slow & {*sys.modules}))\n"
     )

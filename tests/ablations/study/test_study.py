@@ -12,8 +12,8 @@ from unrolled.ablations.study.chapter_factory import make_arm_fields
 from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
-from unrolled.bench.chapter.costs import estimate_seconds
 from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.time_estimates import estimate_seconds
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_columns import AA_NAME
 

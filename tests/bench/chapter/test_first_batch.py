@@ -17,10 +17,10 @@ from unrolled.bench.chapter.training import train
 
 
 def test_a_model_that_takes_another_number_of_threads_is_refused(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     forward = "def forward(self, x, h=None):\n"
-    load_plug_in("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
+    load_plugin("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
     for run in (check_first_batch, run_trial):
         torch.set_num_threads(1)
         with raises_bad_input("threads", "from 1 to 2"):
@@ -139,7 +139,7 @@ PENALTIES = [  # as those of models
     ],
 )
 def test_a_mistake_is_refused_with_its_line_and_name(
-    load_plug_in: Callable[..., Path],
+    load_plugin: Callable[..., Path],
     make_small_trial: Callable[..., ChapterTrial],
     kind: str,
     old: str,
@@ -147,7 +147,7 @@ def test_a_mistake_is_refused_with_its_line_and_name(
     line: str,
     named: str,
 ) -> None:
-    load_plug_in(kind, old, new)
+    load_plugin(kind, old, new)
     model, name, strength = ("mine", "'mine'", {})
     if kind == "regularizer":
         model, name, strength = ("lm6", "'small'", {"small": 0.5})
@@ -168,15 +168,15 @@ def test_no_model_of_the_zoo_is_refused(make_small_trial: Callable[..., ChapterT
 
 
 def test_a_cell_that_keeps_no_state_is_not_refused(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    load_plug_in("cell", RETURN, "        return torch.tanh(self.mix(torch.cat([x, x], 1))), None\n")
+    load_plugin("cell", RETURN, "        return torch.tanh(self.mix(torch.cat([x, x], 1))), None\n")
     check_first_batch(make_small_trial("mine"))
 
 
 def test_a_last_layer_that_begins_at_zero_hides_no_effect(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     zeros = "        nn.init.zeros_(self.h_o.weight)\n"
-    load_plug_in("model", UNROLL, f"{zeros}{UNROLL}")
+    load_plugin("model", UNROLL, f"{zeros}{UNROLL}")
     check_first_batch(make_small_trial("mine"))

@@ -94,7 +94,7 @@ def test_no_window_is_read_again_after_an_epoch_or_a_reset() -> None:
     )
 
 
-def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(
+def test_a_trial_records_its_count_and_counts_and_plugins_have_none(
     make_small_trial: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = 2 * 4 * 8 * (8 + 8) + 8 * 9  # two layers of four gates that read x and h; a decoder of 9 words

@@ -11,13 +11,13 @@ import torch
 from tests.helpers.bad_input import raises_bad_input
 from tests.helpers.new_process import forget_read_files
 from tests.helpers.zoo import NEURAL, engines
-from unrolled.bench.chapter import costs, plugins
+from unrolled.bench.chapter import plugins, time_estimates
 from unrolled.bench.chapter.chapter_run import run_trial
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.chapter.first_batch import check_first_batch
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, find_model
-from unrolled.bench.chapter.models.spec import PLUG_IN_PENALTIES
+from unrolled.bench.chapter.models.spec import PLUGIN_PENALTIES
 from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
@@ -40,12 +40,12 @@ PARTS = {
 def reload(path: Path) -> None:
     """Load an edited file as another process would."""
     ZOO.pop("mine", None)
-    PLUG_IN_PENALTIES.clear()
+    PLUGIN_PENALTIES.clear()
     forget_read_files()
     for name in [name for name in sys.modules if name.startswith("mylayers")]:
         del sys.modules[name]
     sys.modules.pop(next(name for name in sys.modules if name.startswith("unrolled_plugin_")))
-    plugins.load_plug_in(str(path))
+    plugins.load_plugin(str(path))
 
 
 # Registering
@@ -54,9 +54,9 @@ def reload(path: Path) -> None:
 @pytest.mark.parametrize("kind", ["cell", "model"])
 @engines
 def test_ten_lines_are_a_model_that_learns(
-    make_small_trial: Callable[..., ChapterTrial], load_plug_in: Callable[..., Path], kind: str, engine: str
+    make_small_trial: Callable[..., ChapterTrial], load_plugin: Callable[..., Path], kind: str, engine: str
 ) -> None:
-    load_plug_in(kind)
+    load_plugin(kind)
     trial = make_small_trial("mine", engine=engine, epochs=3, options={"hidden": 8})
     check_first_batch(trial)
     result = run_trial(trial)
@@ -65,24 +65,24 @@ def test_ten_lines_are_a_model_that_learns(
     assert result.curves["valid_loss"][-1][1] < result.curves["valid_loss"][0][1]
 
 
-def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(load_plug_in: Callable[..., Path]) -> None:
-    path = load_plug_in("cell")
+def test_a_plugin_starts_from_lmmodel6_or_from_its_own_keywords(load_plugin: Callable[..., Path]) -> None:
+    path = load_plugin("cell")
     assert ZOO["mine"].settings == {**ZOO["lm6"].settings, "epochs": 1}
     assert ZOO["mine"].options == ZOO["lm6"].options
     assert (ZOO["mine"].title, ZOO["mine"].description) == ("my cell", "from my.py")
-    assert plugins.load_plug_in(str(path)) is plugins.load_plug_in(f"{path.parent}/./my.py"), (
+    assert plugins.load_plugin(str(path)) is plugins.load_plugin(f"{path.parent}/./my.py"), (
         "loading it twice is once"
     )
     ZOO.pop("mine")
-    load_plug_in("model", name="model.py")
+    load_plugin("model", name="model.py")
     assert ZOO["mine"].options == {"hidden": 8}
 
 
 def test_a_cells_own_keywords_are_options_and_reach_every_layer(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     signature = "inputs, hidden):\n        super().__init__()"
-    load_plug_in(
+    load_plugin(
         "cell", signature, signature.replace(")", ", sharp=1.0, device=None)", 1) + "; self.sharp = sharp"
     )
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
@@ -134,35 +134,35 @@ MISTAKES = {  # kind, a part of its file, another, the line or none, what the re
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_a_file_is_refused_and_registers_nothing(
-    load_plug_in: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
+    load_plugin: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
 ) -> None:
     (tmp_path / "beside.py").touch()
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "later.py").write_text("def (:\n")
     monkeypatch.syspath_prepend(tmp_path / "packages")
-    names = ZOO.keys() | PLUG_IN_PENALTIES.keys()
+    names = ZOO.keys() | PLUGIN_PENALTIES.keys()
     kind, old, new, line, named = MISTAKES[mistake]
     with raises_bad_input(named, place=f"plug-in {tmp_path}/my.py", key=line):
-        load_plug_in(kind, old, new)
-    assert ZOO.keys() | PLUG_IN_PENALTIES.keys() == names
+        load_plugin(kind, old, new)
+    assert ZOO.keys() | PLUGIN_PENALTIES.keys() == names
 
 
-def test_a_plug_in_may_call_options_of_its_own_like_sizes(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+def test_a_plugin_may_call_options_of_its_own_like_sizes(
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    load_plug_in("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
+    load_plugin("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
     trial = make_small_trial("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
-    assert costs.estimate_seconds(trial) > 0
+    assert time_estimates.estimate_seconds(trial) > 0
     assert check_first_batch(trial).done
 
 
 @pytest.mark.parametrize("kind", ["cell", "regularizer"])
 def test_a_name_that_another_file_took_is_refused(
-    load_plug_in: Callable[..., Path], tmp_path: Path, kind: str
+    load_plugin: Callable[..., Path], tmp_path: Path, kind: str
 ) -> None:
-    load_plug_in(kind, name="first.py")
+    load_plugin(kind, name="first.py")
     with raises_bad_input("another name", place=f"plug-in {tmp_path}/second.py"):
-        load_plug_in(kind, name="second.py")
+        load_plugin(kind, name="second.py")
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,15 @@ def test_a_path_that_is_no_file_of_python_is_refused_at_once(
 ) -> None:
     make(tmp_path / name)
     with raises_bad_input(place=f"plug-in {tmp_path}/{name}"):
-        plugins.load_plug_in(str(tmp_path / name))
+        plugins.load_plugin(str(tmp_path / name))
 
 
 # Identity
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_an_edit_of_a_plug_ins_part_makes_other_trials_of_it(
-    load_plug_in: Callable[..., Path],
+def test_an_edit_of_a_plugins_part_makes_other_trials_of_it(
+    load_plugin: Callable[..., Path],
     make_small_trial: Callable[..., ChapterTrial],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,24 +204,24 @@ def test_an_edit_of_a_plug_ins_part_makes_other_trials_of_it(
     def ids() -> list[str]:
         return [make_small_trial(name).identify().id for name in ("mine", "lm6")]
 
-    path = load_plug_in("cell", "import torch\n", f"import torch\n{line}")
+    path = load_plugin("cell", "import torch\n", f"import torch\n{line}")
     old_ids = ids()
     trial = make_small_trial("mine").identify()
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     reload(path)
     assert ids() == old_ids
-    trial.confirm_identity()
+    trial.read_planned_file_states()
     (tmp_path / file).write_text(f"{(tmp_path / file).read_text()}# edited\n")
     reload(path)  # in the process of a trial
     new_ids = ids()
     assert old_ids[0] != new_ids[0]
     assert old_ids[1] == new_ids[1]
     with raises_bad_input("plug-in", "run the study again"):
-        trial.confirm_identity()
+        trial.read_planned_file_states()
 
 
-def test_a_family_that_a_plug_in_builds_on_counts(load_plug_in: Callable[..., Path]) -> None:
-    load_plug_in(
+def test_a_family_that_a_plugin_builds_on_counts(load_plugin: Callable[..., Path]) -> None:
+    load_plugin(
         "model",
         "from torch import nn",
         "from torch import nn\nfrom unrolled.bench.chapter.models.lstm import BuiltinLSTM",
@@ -229,15 +229,15 @@ def test_a_family_that_a_plug_in_builds_on_counts(load_plug_in: Callable[..., Pa
     assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
 
 
-def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+def test_an_installed_package_that_a_plugin_imports_counts_by_its_version(
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    load_plug_in("cell", "import torch\n", "import torch, numpy, json\n")
+    load_plugin("cell", "import torch\n", "import torch, numpy, json\n")
     versions = f"torch {read_package_version('torch')}, numpy {read_package_version('numpy')}"
     assert make_small_trial("mine").identify().versions == versions
 
 
-def test_a_trial_whose_plug_in_is_not_loaded_says_so(make_small_trial: Callable[..., ChapterTrial]) -> None:
+def test_a_trial_whose_plugin_is_not_loaded_says_so(make_small_trial: Callable[..., ChapterTrial]) -> None:
     with raises_bad_input("'small'", "--plugin FILE.py", place="model 'lm6'"):
         make_small_trial(options={"hidden": 8, "small": 0.5}).identify()
     with raises_bad_input("--plugin FILE.py", place="model 'mine'"):
@@ -248,9 +248,9 @@ def test_a_trial_whose_plug_in_is_not_loaded_says_so(make_small_trial: Callable[
 
 
 def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    load_plug_in("regularizer")
+    load_plugin("regularizer")
     means = []
     for engine in ("learner", "loop"):
         trials = [
@@ -270,8 +270,8 @@ def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
     assert means[0] == pytest.approx(means[1], rel=1e-3)
 
 
-def test_a_penalty_is_its_strength_times_what_the_function_returns(load_plug_in: Callable[..., Path]) -> None:
-    load_plug_in("regularizer")
+def test_a_penalty_is_its_strength_times_what_the_function_returns(load_plugin: Callable[..., Path]) -> None:
+    load_plugin("regularizer")
     dropped = torch.tensor([[[1.0, -3.0]]])
     output = Output(dropped, dropped, dropped)
     trial = ChapterTrial(model="lm6", seed=0, options={"small": 0.5})
@@ -282,11 +282,11 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(load_plug_in:
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
-    load_plug_in: Callable[..., Path],
+    load_plugin: Callable[..., Path],
     make_small_trial: Callable[..., ChapterTrial],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    load_plug_in("regularizer")
+    load_plugin("regularizer")
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
     result = run_trial(make_small_trial(engine="learner", options={"hidden": 8, "small": 2.0}))
     witness = result.witnesses["small"]
@@ -294,7 +294,7 @@ def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
 
 
 def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
     plain = make_small_trial(options={"hidden": 8}).identify().id
 
@@ -304,7 +304,7 @@ def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
             for strength in (0.0, 0.5, 1.0)
         ]
 
-    path = load_plug_in("regularizer")
+    path = load_plugin("regularizer")
     old_ids = ids()
     path.write_text(path.read_text().replace("abs", "square"))
     reload(path)

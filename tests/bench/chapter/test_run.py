@@ -236,8 +236,8 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
         tar.append(20 * (raw[:, 1:] - raw[:, :-1]).pow(2).mean().item())
     assert record.losses == pytest.approx(losses * 2, rel=1e-5)
     for epoch in record.epochs:
-        assert (epoch.ar, epoch.tar) == pytest.approx((np.mean(ar), np.mean(tar)), rel=1e-4)
-    assert (result.metrics["train_ar"], result.metrics["train_tar"]) == (epoch.ar, epoch.tar)
+        assert (epoch.train_ar, epoch.train_tar) == pytest.approx((np.mean(ar), np.mean(tar)), rel=1e-4)
+    assert (result.metrics["train_ar"], result.metrics["train_tar"]) == (epoch.train_ar, epoch.train_tar)
 
 
 @pytest.mark.parametrize("model", ["lm6", "most-common"])
@@ -316,9 +316,9 @@ def test_a_users_mistake_is_raised_and_not_recorded(make_small_trial: Callable[.
 
 
 def test_only_a_trained_model_that_predicts_one_token_everywhere_has_a_warning(
-    load_plug_in: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
+    load_plugin: Callable[..., Path], make_small_trial: Callable[..., ChapterTrial]
 ) -> None:
-    load_plug_in("model", "self.h_o(hidden)", "self.h_o(hidden * 0)")
+    load_plugin("model", "self.h_o(hidden)", "self.h_o(hidden * 0)")
     dead = run_trial(make_small_trial("mine", epochs=3, lr=0.1))
     constant = run_trial(make_small_trial("most-common"))
     assert dead.warning.startswith("always predicts “")

@@ -76,19 +76,19 @@ def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> 
     assert stored.id == trial.id
     assert isinstance(stored, ProgramTrial)
     assert stored.folder == ""
-    with raises_bad_input("FILE.toml", place="train.py"):
+    with raises_bad_input("where it runs", place="train.py"):
         stored.identify()
 
 
 def test_the_process_that_runs_it_finds_an_edited_file(trial: ProgramTrial, tmp_path: Path) -> None:
-    trial.confirm_identity()
+    trial.read_planned_file_states()
     (tmp_path / "data.csv").write_text("3,4\n")
     with raises_bad_input("data", "data.csv", place="train.py"):
-        trial.confirm_identity()
+        trial.read_planned_file_states()
     (tmp_path / "data.csv").write_text("1,2\n")
     (tmp_path / "written.py").write_text("")
     with raises_bad_input("code", "written.py", place="train.py"):
-        trial.confirm_identity()
+        trial.read_planned_file_states()
 
 
 def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: Path) -> None:
@@ -116,14 +116,14 @@ STORED = Result(
 def test_each_study_decides_by_the_metrics_that_it_judges(
     judged: list[str], status: str, reason: str
 ) -> None:
-    result = STORED.trial.check_judged_metrics(STORED, judged)
+    result = STORED.trial.apply_judged_metrics(STORED, judged)
     assert (result.status, result.reason, result.metrics) == (status, reason, STORED.metrics)
-    assert STORED.trial.check_judged_metrics(result, judged) == result
+    assert STORED.trial.apply_judged_metrics(result, judged) == result
 
 
 def test_a_program_that_fails_after_it_printed_nan_diverged() -> None:
     failed = replace(STORED, status="failed", reason="exit code 1")
-    results = [failed.trial.check_judged_metrics(failed, [name]) for name in ("loss", "acc", "accc")]
+    results = [failed.trial.apply_judged_metrics(failed, [name]) for name in ("loss", "acc", "accc")]
     assert [result.status for result in results] == ["diverged", "failed", "failed"]
     assert {result.reason for result in results[1:]} == {"exit code 1"}
 

@@ -144,13 +144,13 @@ def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, 
         run_trials([make_trial()], ledger, TrialConditions(run_import=WORK, cluster=processes.address))
 
 
-def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
+def test_the_users_own_texts_and_plugins_are_shipped_by_their_content(
     two_workers: str, ledger: Ledger, tmp_path: Path
 ) -> None:
     text = tmp_path / "my.txt"
-    plug_in = tmp_path / "my_penalty.py"
+    plugin = tmp_path / "my_penalty.py"
     text.write_text("één two\nthree", encoding="utf-8")
-    plug_in.write_text(
+    plugin.write_text(
         "from unrolled import regularizer\n\n@regularizer('mine')\ndef mine(output):\n    return 0\n"
     )
     words = {"corpus": str(text), "data": hash_corpus(str(text))}
@@ -158,7 +158,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         replace(make_trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
-    run_trials(trials, ledger, TrialConditions(run_import=WORK, plug_ins=[str(plug_in)], cluster=two_workers))
+    run_trials(trials, ledger, TrialConditions(run_import=WORK, plugins=[str(plugin)], cluster=two_workers))
     text_result, name_result, penalty_result = (read_results(ledger, trials)[stub.id] for stub in trials)
     assert text_result.provenance == {"text": "één two\nthree", "beside": "my.txt"}
     assert text_result.trial == trials[0], "with the driver's path"

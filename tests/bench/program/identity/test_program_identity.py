@@ -256,7 +256,7 @@ def test_a_trials_process_reads_again_only_what_changed(
         forget_read_files()
         for calls in (read, questions):
             calls.clear()
-        trial.confirm_identity()
+        trial.read_planned_file_states()
 
     check()
     assert (read, questions) == ([], [])

@@ -14,7 +14,7 @@ HUMAN_NUMBERS_SIZE = 63_095, 30  # tokens and words of the text on which the reg
 REPLAY_COST = 0.75  # cost of replaying an earlier window, as a share of the cost of a window
 PIECE_COST = 0.1  # cost of each further piece that a window is cut into, as a share of the cost of a window
 
-LEAST_TOKEN_COST = 5.0  # µs of one core that a token costs, whatever the size of the model
+SMALLEST_TOKEN_COST = 5.0  # µs of one core that a token costs, whatever the size of the model
 
 
 def estimate_seconds(trial: ChapterTrial) -> float:
@@ -51,7 +51,7 @@ def estimate_token_microseconds(options: Mapping[str, Scalar], words: int) -> fl
     width = sizes.get("embedding", hidden)
     widths = [width, *[hidden] * (sizes.get("layers", 1) - 1), width]
     weights = sum(4 * outputs * (inputs + outputs) for inputs, outputs in pairwise(widths))
-    return LEAST_TOKEN_COST + 7e-5 * weights + words * (0.018 + 8e-5 * width)
+    return SMALLEST_TOKEN_COST + 7e-5 * weights + words * (0.018 + 8e-5 * width)
 
 
 def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
