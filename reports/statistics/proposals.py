@@ -77,7 +77,9 @@ def decide_proposal(
     )
     first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks)
     # equal seeds have the same qualities, and say nothing of a cost
-    computes_same = metric.is_quality and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
+    computes_same = (
+        metric.has_quality_kind and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
+    )
     refusal = ""
     if is_one_run:
         refusal = "the candidate reports the same number under every seed"
