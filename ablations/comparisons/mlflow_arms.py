@@ -34,7 +34,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     arm_runs = []
     for arm in plan.arms:
         compared = compared_arms[arm.name]
-        measured = compared.trained_arm
+        measured = compared.counted_arm
         results = measured.results.values()
         trial = measured.example_trial
         numbers = _collect_means(measured, plan) | differences.get(arm.name, {})
@@ -189,7 +189,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
 
     If there are several looks, the arm may need `max_seeds`, and has a state. Else it has `seed_count` seeds.
     """
-    status_counts = Counter(result.status for result in arm.trained_arm.results.values())
+    status_counts = Counter(result.status for result in arm.counted_arm.results.values())
     missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
     if comparison.is_sequential:
         covered = [f"{status_counts['done']} of {arm.max_seeds}", arm.state]
@@ -203,7 +203,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
     if not status_counts["diverged"]:
         return words
     metric = comparison.metric
-    summary = _summarise_metric(arm.trained_arm, metric.name, {metric.name: metric})
+    summary = _summarise_metric(arm.counted_arm, metric.name, {metric.name: metric})
     median = format_number(summary.median)
     mean = format_number(summary.mean)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

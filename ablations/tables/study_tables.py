@@ -178,7 +178,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, ResultInStudy
     settings = dict.fromkeys(
         name
         for arm in comparison.arms
-        if (trial := arm.trained_arm.example_trial)
+        if (trial := arm.counted_arm.example_trial)
         for name in trial.flat_settings()
     )
     varied_settings = [name for name in settings if table[name].nunique() > 1]

@@ -65,7 +65,7 @@ class ComparedArm:
     """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    trained_arm: TrainedArm  # the arm with the results that count
+    counted_arm: TrainedArm  # the arm with the results that count; `Design.arms` have all results
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
@@ -89,28 +89,28 @@ class ComparedArm:
     @property
     def name(self) -> str:
         """The arm's name."""
-        return self.trained_arm.name
+        return self.counted_arm.name
 
     @property
     def against(self) -> str:
         """The name of its base; "" for the baseline."""
-        return self.trained_arm.against
+        return self.counted_arm.against
 
     @property
     def settings(self) -> dict[str, Scalar]:
         """The settings of its trials, which differ in the seed alone; {} if no trial is known."""
-        trial = self.trained_arm.example_trial
+        trial = self.counted_arm.example_trial
         return trial.flat_settings() if trial else {}
 
     @property
     def is_aa_check(self) -> bool:
         """True if it is the baseline under other seeds, which is compared with the baseline."""
-        return self.index > 0 and self.trained_arm.equals_baseline
+        return self.index > 0 and self.counted_arm.equals_baseline
 
     @property
     def correction(self) -> str:
         """The method that adjusts the p values of its verdict."""
-        return "Benjamini–Hochberg" if self.trained_arm.marked_exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.counted_arm.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ class ComparedArm:
         With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. An
         arm of n-gram counts, which use no seed, has "10 alike".
         """
-        if self.done_count and not self.trained_arm.uses_seed:
+        if self.done_count and not self.counted_arm.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged_count
         seed_count = self.summary.n if self.is_decided else self.seed_count
@@ -158,7 +158,7 @@ class ComparedArm:
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
         """The witnesses of the settings that the arm changes, and those that failed."""
-        changes = self.trained_arm.changes
+        changes = self.counted_arm.changes
         return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
 
     @property
@@ -177,7 +177,7 @@ class ComparedArm:
 
     def describe_changes(self) -> str:
         """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
-        changes = ", ".join(f"{name} = {value}" for name, value in self.trained_arm.changes.items())
+        changes = ", ".join(f"{name} = {value}" for name, value in self.counted_arm.changes.items())
         return f"{changes}, against {self.against}" if self.against else changes
 
 
@@ -201,7 +201,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
         task_differences = arm.find_task_differences(find_base(arm, design.arms))
     return ComparedArm(
         index=index,
-        trained_arm=counted_arm,
+        counted_arm=counted_arm,
         seeds=tuple(counted_statuses),
         seed_count=seed_count,
         done_count=len(counted_statuses) - diverged_count - failed_count,
@@ -267,7 +267,7 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)
     values = select_seeds(arm.summary.values, contrast.seeds)
-    summary = summarise_arm(arm.trained_arm, values, lower_is_better=metric.lower_is_better)
+    summary = summarise_arm(arm.counted_arm, values, lower_is_better=metric.lower_is_better)
     return replace(arm, contrast=contrast, summary=summary)
 
 

@@ -16,6 +16,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
@@ -68,7 +69,7 @@ class Comparison:
         groups = []
         left = list(self.arms)
         while left:
-            group = [arm for arm in left if not arm.trained_arm.find_task_differences(left[0].trained_arm)]
+            group = [arm for arm in left if not arm.counted_arm.find_task_differences(left[0].counted_arm)]
             left = [arm for arm in left if arm not in group]
             groups.append(tuple(group))
         return tuple(groups)
@@ -106,10 +107,18 @@ class Comparison:
         """The number of rows that do not count, because their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table[IS_COUNTED].sum())
 
+    def list_all_results(self) -> list[ResultInStudy]:
+        """Return the results of all trials that ended, also of those beyond the looks that were taken."""
+        return [result for arm in self.design.arms for result in arm.results.values()]
+
+    def list_counted_results(self) -> list[ResultInStudy]:
+        """Return the results of the trials that count, failures included."""
+        return [result for arm in self.arms for result in arm.counted_arm.results.values()]
+
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
-        by_arm = [{seed for seed, r in arm.trained_arm.results.items() if r.done} for arm in self.arms]
+        by_arm = [{seed for seed, r in arm.counted_arm.results.items() if r.done} for arm in self.arms]
         return tuple(
             seed
             for seed in self.design.rules.seeds
@@ -155,7 +164,7 @@ class Comparison:
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
-            equal = find_equal_seeds(pair[0].trained_arm, pair[1].trained_arm, values, self.design)
+            equal = find_equal_seeds(pair[0].counted_arm, pair[1].counted_arm, values, self.design)
             lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
                 arm, base, metric, self.design, family_size=len(pairs), lost_pairs=lost_pairs, equal=equal
@@ -186,7 +195,7 @@ class Comparison:
         return first, *(
             arm
             for arm in other_arms
-            if arm.contrast and not arm.trained_arm.find_task_differences(first.trained_arm)
+            if arm.contrast and not arm.counted_arm.find_task_differences(first.counted_arm)
         )
 
     @property

@@ -60,7 +60,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """
     reader = comparison.design.presentation.read_curves
     read_curves = reader.load() if reader else attrgetter("curves")
-    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.trained_arm.results.items()]
+    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.counted_arm.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     judged_names = [name for name in comparison.design.rules.metric_names if name in curve_names]
@@ -138,7 +138,7 @@ def _select_mean_values(
     the last step.
     """
     curves = points[points.arm == arm.index]
-    if curves.empty and (level := arm.trained_arm.average_metric(metric)) is not None:
+    if curves.empty and (level := arm.counted_arm.average_metric(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     finished = curves[curves.done & curves.seed.isin(common)]
     return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()

@@ -31,7 +31,7 @@ def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
         {
             name: scales[name].multiplier * x
             for name in names
-            if (x := _average_cost(arm.trained_arm, name)) is not None
+            if (x := _average_cost(arm.counted_arm, name)) is not None
         }
         for arm in comparison.arms
     ]
@@ -73,9 +73,9 @@ def _select_comparable(
     if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = comparison.find_base(arm)
-    both = [] if arm is base else [*arm.trained_arm.finished_results, *base.trained_arm.finished_results]
+    both = [] if arm is base else [*arm.counted_arm.finished_results, *base.counted_arm.finished_results]
     difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
-    trial = arm.trained_arm.example_trial
+    trial = arm.counted_arm.example_trial
     kinds = trial.find_cost_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 

@@ -186,10 +186,10 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     base = comparison.find_base(arm).name if arm.contrast or arm.gets_verdict else ""
     record: dict[str, object] = {
         "arm": arm.name,
-        "model": arm.trained_arm.model,
+        "model": arm.counted_arm.model,
         "changed": arm.describe_changes(),
         "against": base,
-        "parameters": arm.trained_arm.average_metric("model_parameters"),
+        "parameters": arm.counted_arm.average_metric("model_parameters"),
         "seeds_ok": arm.done_count,
         "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.phrases import select_phrases
-from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
 from unrolled.reports.commits import audit_words, chain_page, gate_words
 from unrolled.reports.commits.audit_words import AuditRow
@@ -109,17 +108,15 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
+    ends = [result.started + result.attempt_seconds for result in comparison.list_all_results()]
     last_result = formats.format_day(max(ends)) if ends else ""
-    spent = sum(
-        choose_seconds(result) for arm in comparison.arms for result in arm.trained_arm.results.values()
-    )
+    seconds = sum(map(choose_seconds, comparison.list_all_results()))
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
         ", then ".join(view.scale.title for view in comparison.views): True,
         page.contrast_tally: True,
         page.tally: True,
-        f"{formats.format_duration(spent)} of training": spent,
+        f"{formats.format_duration(seconds)} of training": seconds,
     }
     return Summary(
         study=comparison.design.study,
@@ -196,7 +193,7 @@ def _make_page(comparison: Comparison) -> Page:
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
         devices=machines.list_devices(comparison),
-        data=sorted({result.trial.data for result in _list_results(comparison)}),
+        data=sorted({result.trial.data for result in comparison.list_all_results()}),
         environments=environments,
     )
 
@@ -232,14 +229,10 @@ def _make_page_answer(
     )
 
 
-def _list_results(comparison: Comparison) -> list[ResultInStudy]:
-    return [result for arm in comparison.design.arms for result in arm.results.values()]
-
-
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
-    arms = [arm.trained_arm for arm in comparison.arms]
+    arms = [arm.counted_arm for arm in comparison.arms]
     return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
 
 
@@ -255,7 +248,7 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
     presentation = comparison.design.presentation
     not_judged = [name for name in presentation.columns if name not in judged]
     scales = judged | {name: presentation.find_scale(name) for name in not_judged}
-    metric_names = {name for result in _list_results(comparison) for name in result.metrics}
+    metric_names = {name for result in comparison.list_all_results() for name in result.metrics}
     return {name: scale for name, scale in scales.items() if name in metric_names}
 
 

@@ -165,7 +165,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[st
         **dict.fromkeys(_CAVEATS_OF_LOOKS, comparison.is_sequential),
         "Where seeds diverged, the mean is of the converged seeds alone.": has_diverged,
         "Arms marked exploratory suggest and do not confirm.": any(
-            arm.trained_arm.marked_exploratory for arm in comparison.arms
+            arm.counted_arm.marked_exploratory for arm in comparison.arms
         ),
     }
     return select_phrases(limits)
@@ -246,8 +246,8 @@ def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     if not judges_cost(comparison.design.rules.metrics):
         return counts
     for arm in comparison.arms_with_contrast:
-        results = arm.trained_arm.results
-        base_results = comparison.find_base(arm).trained_arm.results
+        results = arm.counted_arm.results
+        base_results = comparison.find_base(arm).counted_arm.results
         pairs = [
             (results[seed].started, base_results[seed].started)
             for seed in results.keys() & base_results.keys()

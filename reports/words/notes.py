@@ -59,7 +59,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
     family = "declared contrasts" if comparison.design.is_study else "contrasts"
     correction = f"by Holm over all {family}"
-    if any(arm.trained_arm.marked_exploratory for arm in comparison.arms):
+    if any(arm.counted_arm.marked_exploratory for arm in comparison.arms):
         correction += ", for exploratory arms by Benjamini–Hochberg"
     test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
     arms = [] if comparison.has_too_few_pairs else comparison.arms_with_contrast

@@ -269,7 +269,7 @@ def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
         claims = [
             x
             for x in list_claims(view)
-            if not x.arm.trained_arm.find_task_differences(view.arms[0].trained_arm)
+            if not x.arm.counted_arm.find_task_differences(view.arms[0].counted_arm)
         ]
         headline = write_lines(view)[0]
         assert f"{claims[0].arm.name} shows the largest gain over {claims[0].arm.against}" in headline
