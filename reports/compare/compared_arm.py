@@ -36,7 +36,7 @@ class ArmWitness:
     """The witness of one setting in all finished trials of an arm: whether the setting took effect."""
 
     setting: str
-    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of the setting, a trial each
+    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of it, one for each trial
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:

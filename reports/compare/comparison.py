@@ -38,7 +38,7 @@ from unrolled.reports.statistics.verdicts import Name, Verdict, judge_contrasts
 class Comparison:
     """Arms in declared order, compared by one metric; `other_views` compares them by the other metrics."""
 
-    table: pd.DataFrame  # a row a trial, with the columns of `bench.table_columns`, such as IS_COUNTED
+    table: pd.DataFrame  # a row for each trial, with the columns of `bench.table_columns`, such as IS_COUNTED
     design: Design
     metric: Metric
     arms: tuple[ComparedArm, ...]
@@ -252,7 +252,7 @@ def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: CountedRows) -
 
 def _check_design(design: Design) -> None:
     """Raise BadInput for a design without an arm, or with a δ that is not above 0."""
-    place = f"study {design.study!r}"
+    place = f"study {design.rules.name!r}"
     if not design.arms:
         raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
     for metric in design.rules.metrics:

@@ -129,11 +129,6 @@ class Design:
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
     presentation: Presentation = PROGRAM_PAGES
 
-    @property
-    def study(self) -> str:
-        """The name of the study; of a table from elsewhere, the name of its page."""
-        return self.rules.name
-
     def find_scale(self, metric: Metric) -> Scale:
         """Return how a judged metric is written: its unit, and decimals that fit its δ."""
         return self.presentation.find_scale(metric.name).adapt_to(metric)

@@ -44,7 +44,7 @@ def make_tables(comparison: Comparison) -> dict[str, str]:
 def write_screen(comparison: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
     lines = [
-        shorten(comparison.design.rules.question or comparison.design.study, 200),
+        shorten(comparison.design.rules.question or comparison.design.rules.name, 200),
         *end_sentences(describe_too_few_pairs(comparison)),
     ]
     for view in comparison.views:
@@ -60,7 +60,7 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
 
 
 def write_comparison_markdown(comparison: Comparison) -> str:
-    """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
+    """Return the verdicts by every metric as Markdown: a caption, a table for each metric, and notes."""
     too_few_pairs = end_sentences(describe_too_few_pairs(comparison))
     paragraphs = [format_markdown_cell(text) for text in (write_caption(comparison), *too_few_pairs)]
     for view in comparison.views:
@@ -174,11 +174,9 @@ def write_caption(comparison: Comparison) -> str:
     bases = name_bases(comparison)
     if bases == comparison.arms[0].name:
         bases = "the baseline"
-    clause = comparison.design.presentation.interval_clause
-    return (
-        f"{comparison.design.study}: {judged_by}; intervals are over {comparison.design.noun}s{clause}; Δ is "
-        f"the arm minus {bases}"
-    )
+    design = comparison.design
+    replicates = f"{design.noun}s{design.presentation.interval_clause}"
+    return f"{design.rules.name}: {judged_by}; intervals are over {replicates}; Δ is the arm minus {bases}"
 
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:

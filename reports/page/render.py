@@ -30,10 +30,12 @@ from unrolled.reports.words import answer, caveats, claims, doubts, notes
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageAnswer:
+class PageSentences:
     """What a page says of its comparison. A sentence or phrase is "" where there is none."""
 
-    answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
+    answers: Sequence[
+        Sequence[Markup]
+    ]  # by each metric in each of its units: a headline, then a line for each finding
     gate_sentence: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
     proposal_sentence: str  # outcome of a proposal
@@ -43,7 +45,7 @@ class PageAnswer:
     contrast_tally: str  # how many contrasts are decided
     futile: str  # sentence on contrasts that are given up
     seen_data: str  # sentence on contrasts whose results were seen before the plan
-    attempts: str  # sentences on contrasts that were planned before
+    repeated_plans: str  # sentences on contrasts that were planned before
     earlier_attempts: Sequence[str]  # a line for each earlier plan of a contrast
     tally: str  # how many trials finished
     uncounted: str  # which trials do not count, and why
@@ -54,9 +56,10 @@ class PageAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page(PageAnswer):
-    """The names that the template of a page reads."""
+class Page:
+    """The names that the template of a page reads, beside those of its sentences."""
 
+    sentences: PageSentences
     comparison: Comparison
     design: Design
     extras: Extras
@@ -96,9 +99,9 @@ def render(comparison: Comparison, out: Path) -> Path:
     The same results give the same bytes. Raises BadInput, and leaves the existing report in place, if these
     cannot be written.
     """
-    path = find_page(comparison.design.study, out)
+    path = find_page(comparison.design.rules.name, out)
     page = _make_page(comparison)
-    html = fill_page_template(comparison.design.presentation.template, vars(page))
+    html = fill_page_template(comparison.design.presentation.template, vars(page.sentences) | vars(page))
     texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
     summary = _summarise_page(page, html)
     save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
@@ -108,22 +111,24 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    ends = [result.started + result.attempt_seconds for result in comparison.list_all_results()]
+    sentences = page.sentences
+    results = comparison.list_all_results()
+    ends = [result.started + result.attempt_seconds for result in results]
     last_result = formats.format_day(max(ends)) if ends else ""
-    seconds = sum(map(choose_seconds, comparison.list_all_results()))
+    seconds = sum(map(choose_seconds, results))
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
         ", then ".join(view.scale.title for view in comparison.views): True,
-        page.contrast_tally: True,
-        page.tally: True,
+        sentences.contrast_tally: True,
+        sentences.tally: True,
         f"{formats.format_duration(seconds)} of training": seconds,
     }
     return Summary(
-        study=comparison.design.study,
+        study=comparison.design.rules.name,
         question=comparison.design.rules.question,
         answer=tuple(line.removesuffix(".") for line in write_answer_lines(comparison)),
         facts="; ".join(select_phrases(facts)),
-        warnings=tuple(filter(None, (page.seen_data, page.attempts, *page.warnings))),
+        warnings=tuple(filter(None, (sentences.seen_data, sentences.repeated_plans, *sentences.warnings))),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
         decided_count=sum(arm.is_decided for arm in comparison.judged_arms),
@@ -166,10 +171,9 @@ def _make_page(comparison: Comparison) -> Page:
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
     answers = _write_answers(comparison, parts, factorial)
-    page_answer = _make_page_answer(comparison, answers, extras, environments)
     contexts = [context for context in CONTEXTS if any(part.verdicts[context] for part in parts)]
     return Page(
-        **vars(page_answer),
+        sentences=_make_page_sentences(comparison, answers, extras, environments),
         comparison=comparison,
         design=comparison.design,
         extras=extras,
@@ -198,16 +202,16 @@ def _make_page(comparison: Comparison) -> Page:
     )
 
 
-def _make_page_answer(
+def _make_page_sentences(
     comparison: Comparison,
     answers: Sequence[Sequence[Markup]],
     extras: Extras,
     environments: dict[str, str],
-) -> PageAnswer:
+) -> PageSentences:
     """Return what a page says; `answers` are those by each metric."""
     is_study = comparison.design.is_study
     limits = caveats.list_limits(comparison, environments) if is_study else notes.list_notes(comparison)
-    return PageAnswer(
+    return PageSentences(
         answers=answers,
         gate_sentence=gate_words.describe_gate(comparison),
         gate_rows=gate_words.list_gate_rows(comparison),
@@ -218,7 +222,7 @@ def _make_page_answer(
         contrast_tally=caveats.describe_decided(comparison),
         futile=caveats.describe_futile_contrasts(comparison),
         seen_data=caveats.describe_seen_data(comparison),
-        attempts=caveats.describe_attempts(comparison),
+        repeated_plans=caveats.describe_attempts(comparison),
         earlier_attempts=caveats.list_earlier_attempts(comparison),
         tally=caveats.describe_trials(comparison),
         uncounted=caveats.describe_uncounted(comparison),

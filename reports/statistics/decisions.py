@@ -101,7 +101,8 @@ def evaluate_looks(
 
     A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
     the worst possible for a claim. A contrast that lost half of a look's seeds stays open, and the others go
-    on without it. The other metrics are judged at the looks of the first, in families of their own.
+    on without it. At each look the contrasts are judged by the other metrics, too: the p values of a metric
+    are corrected together, apart from those of the first.
 
     A futile contrast is one whose chance to be decided by the last look is below `futility`. It gets no more
     seeds. It may still be decided later, because Holm's correction is milder after other contrasts have been

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
@@ -99,7 +99,6 @@ class Look:
         return self.weight * self.looks.find_critical_q(alpha, tails)
 
 
-LOOKS = Looks(DEFAULT_LOOKS)
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
 """The look at a fixed number of seeds. Its bounds do not depend on that number."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import compare_table
 from tests.simulations.noise_laws import LAWS, both_tails, gate_law
 from unrolled.bench.metric import Metric
@@ -17,7 +18,6 @@ from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
 from unrolled.reports.statistics.gates import Chance, simulate_gates
-from unrolled.reports.statistics.looks import LOOKS
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import (
     ALPHA,

@@ -17,12 +17,13 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
+from tests.helpers.contrasts import LOOKS
 from tests.simulations import rules
 from tests.simulations.command_line import read_numbers
 from tests.simulations.noise_laws import LAWS, Tails, both_tails, t_tails
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from unrolled.reports.statistics.expected_seeds import median_unbiased
-from unrolled.reports.statistics.looks import LOOKS, Look, Looks
+from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.power import ALPHA
 
 Flags = np.ndarray

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import equivalence_p, four_errors
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
@@ -27,7 +28,7 @@ from unrolled.reports.statistics.estimators import (
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Look, Looks
+from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 

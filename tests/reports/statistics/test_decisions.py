@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from tests.reports.statistics.look_pairs import (
     ACCURACY,
     LOSS,
@@ -19,7 +20,7 @@ from tests.reports.statistics.look_pairs import (
 from unrolled.reports.statistics.corrections import benjamini_hochberg
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import four_errors
 from tests.simulations.simulate_futility import DELTA, judge_noise, judge_study, resample_study
 from unrolled.bench.metric import Metric
@@ -16,7 +17,7 @@ from unrolled.reports.statistics.estimators import Moments, mean_interval, momen
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLookTest
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 
 TEST = LastLookTest(looks=LOOKS, zone=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import four_errors
 from tests.simulations.noise_laws import LAWS, gate_law
 from unrolled.bench.metric import Metric
@@ -19,7 +20,7 @@ from unrolled.reports.statistics.gates import (
     simulate_gates,
 )
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from tests.helpers.contrasts import LOOKS
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.looks import DRAWS, LOOKS, SINGLE_LOOK, Look, Looks, simulate_table
+from unrolled.reports.statistics.looks import DRAWS, SINGLE_LOOK, Look, Looks, simulate_table
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 
 SHORT = Looks((10, 20, 40))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tests.helpers.contrasts import LOOKS
 from tests.reports.statistics.look_pairs import (
     ACCURACY,
     LOSS,
@@ -16,7 +17,7 @@ from tests.reports.statistics.look_pairs import (
 )
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.words.sentences import describe_stage
 
