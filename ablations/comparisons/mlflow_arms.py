@@ -14,7 +14,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import TrainedArm, make_judged_values
 from unrolled.reports.formats import format_brackets, format_number, skip_none
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.seed_values import Interval
@@ -94,22 +94,22 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def _summarise_metric(arm: TrainedArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
-    """Return the summary of an arm by a metric, in its unit.
+    """Return the summary of an arm by a metric, all in the unit of the metric.
 
     The mean of a judged ratio is geometric, as on pages, and has no SD.
     """
-    values = arm.collect_metric(name)
+    measured_values = arm.collect_measured_values(name)
     metric = judged.get(name)
     lower_is_better = metric is None or metric.lower_is_better
     if metric is None or not metric.ratio:
-        return summarise_arm(arm, values, lower_is_better=lower_is_better)
-    logs = {seed: metric.to_judged_scale(value) for seed, value in values.items()}
-    logs = {seed: log for seed, log in logs.items() if not math.isnan(log)}
-    summary = summarise_arm(arm, logs, lower_is_better=lower_is_better)
+        return summarise_arm(arm, measured_values, lower_is_better=lower_is_better)
+    judged_values = make_judged_values(measured_values, metric)
+    summary = summarise_arm(arm, judged_values, lower_is_better=lower_is_better)
     to_unit = metric.from_judged_scale
     interval = summary.interval
     return replace(
         summary,
+        values={seed: to_unit(value) for seed, value in summary.values.items()},
         mean=skip_none(to_unit)(summary.mean),
         sd=None,
         interval=interval and Interval(to_unit(interval.low), to_unit(interval.high), interval.confidence),

@@ -189,7 +189,9 @@ def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
     lines = []
     for arm in comparison.arms:
         pairs = [(a, b) for a, b, reason in _collect_pair_speeds(arm, comparison) if not reason]
-        speeds = [x for x in arm.counted_arm.collect_metric("speed_train").values() if 0 < x < math.inf]
+        speeds = [
+            x for x in arm.counted_arm.collect_measured_values("speed_train").values() if 0 < x < math.inf
+        ]
         if speeds:
             lines.append((arm, geometric_mean(speeds), measure_speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
@@ -208,7 +210,7 @@ def describe_unlike_speeds(comparison: Comparison) -> str:
 def _collect_pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
     """Return, for each seed, the speeds of an arm and its base, and why they cannot be compared, or ""."""
     sides = (comparison.find_base(arm).counted_arm, arm.counted_arm)
-    base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)
+    base_speeds, speeds = (side.collect_measured_values("speed_train") for side in sides)
     return [
         (
             speeds[s],

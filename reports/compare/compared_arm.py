@@ -73,6 +73,8 @@ class ComparedArm:
     failed_count: int  # number of trials that failed for another reason than divergence
     waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
     max_seeds: int  # number of seeds at the last look that it can get
+    # of judged values, over the pairs of its contrast; over all seeds that count if the contrast has no pairs
+    # or only its base is one run: see `add_contrast`
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None
@@ -186,7 +188,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
     design = rows.evidence.design
     arm = design.arms[index]
     statuses = rows.evidence.statuses[arm.name]
-    values = rows.evidence.values[metric.name][arm.name]
+    values = rows.evidence.judged_values[metric.name][arm.name]
     seeds = rows.seeds[arm.name]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
     counted_statuses = select_seeds(statuses, seeds)
@@ -240,7 +242,9 @@ def add_contrast(
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
-    If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
+    The arm's summary is then over the pairs of the contrast, so that its mean minus the base's mean is the
+    difference that is shown. If only its base is one run under all seeds, there is one pair, and the summary
+    stays over all seeds that count.
     """
     if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
@@ -260,10 +264,7 @@ def add_contrast(
 
 
 def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
-    """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
-
-    The arm's mean minus the base's mean over these pairs is then the difference that is shown.
-    """
+    """Return the arm with its contrast and, if this is paired, with its summary over the pairs alone."""
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)
     values = select_seeds(arm.summary.values, contrast.seeds)

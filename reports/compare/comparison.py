@@ -19,12 +19,18 @@ from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
-from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
+from unrolled.reports.compare.design import (
+    Design,
+    JudgedValues,
+    Statuses,
+    find_arm_remarks,
+    select_arms_to_compare,
+)
 from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
-from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
+from unrolled.reports.compare.trial_frame import collect_judged_values, collect_statuses
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
@@ -156,10 +162,10 @@ class Comparison:
         """
         metric = metric or self.metric
         metrics = (*self.design.rules.metrics, metric)
-        values: Values = {m.name: collect_values(self.table, m, self.design) for m in metrics}
+        values: JudgedValues = {m.name: collect_judged_values(self.table, m, self.design) for m in metrics}
         statuses = collect_statuses(self.table, self.design)
         one_run_seeds = find_one_run_seeds(statuses, values, self.design)
-        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().values
+        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().judged_values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
@@ -224,7 +230,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     """Return the rows of a table, with the decisions from which it follows which of them count."""
     statuses = collect_statuses(table, design)
-    values = {metric.name: collect_values(table, metric, design) for metric in design.rules.metrics}
+    values = {metric.name: collect_judged_values(table, metric, design) for metric in design.rules.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
     one_run_seeds = find_one_run_seeds(statuses, values, design)

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -21,8 +21,11 @@ from unrolled.reports.statistics.seed_values import SeedValues
 Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
 
-Values = Mapping[str, Mapping[str, SeedValues]]
-"""Numbers by metric, arm and seed. A diverged trial has infinity, a failed trial no number."""
+JudgedValues = Mapping[str, Mapping[str, SeedValues]]
+"""Values on the judged scale by metric, arm and seed: see `make_judged_values`.
+
+A diverged trial has infinity, a failed trial no value.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,11 @@ class TrainedArm:
         """Return the seed that a pair's trial was trained with; in an A/A arm it differs from the pair's."""
         return self.results[seed].trial.seed if seed in self.results else seed
 
-    def collect_metric(self, metric: str) -> dict[int, float]:
-        """Return the numbers of a metric by seed: infinite for a diverged trial, none for a failed one."""
+    def collect_measured_values(self, metric: str) -> dict[int, float]:
+        """Return the values of a metric by seed, in its unit.
+
+        A diverged trial has infinity, a failed trial no value.
+        """
         numbers = {}
         for seed, result in self.results.items():
             if result.done and metric in result.metrics:
@@ -86,8 +92,8 @@ class TrainedArm:
                 numbers[seed] = math.inf
         return numbers
 
-    def average_metric(self, metric: str) -> float | None:
-        """Return the mean of a metric over the finished trials; None if none has a finite number."""
+    def average_measured_values(self, metric: str) -> float | None:
+        """Return the mean of a metric over finished trials, in its unit; None without a finite number."""
         values = (result.metrics.get(metric, math.nan) for result in self.finished_results)
         numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
@@ -170,20 +176,14 @@ class Design:
         return {arm.name: arm for arm in self.arms}
 
 
-def judge_numbers(
-    numbers: Iterable[tuple[str, Any, float]], metric: Metric, design: Design
-) -> dict[str, dict[Any, float]]:
-    """Return numbers of a metric on the judged scale, by arm and seed: see `Metric.to_judged_scale`.
+def make_judged_values(measured_values: SeedValues, metric: Metric) -> dict[Any, float]:
+    """Return an arm's values of a metric, by seed, on the judged scale: see `Metric.to_judged_scale`.
 
-    `numbers` are (arm, seed, number) as measured. NaN is left out, as is a number that has no logarithm if
-    the metric is judged by its ratio.
+    It is the measured scale or, if the metric is judged by its ratio, 100 times the logarithm. NaN is left
+    out, as is a value that has no logarithm there.
     """
-    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
-    for arm, seed, number in numbers:
-        judged_number = metric.to_judged_scale(number)
-        if not math.isnan(judged_number):
-            by_arm[arm][seed] = judged_number
-    return by_arm
+    judged_values = {seed: metric.to_judged_scale(value) for seed, value in measured_values.items()}
+    return {seed: value for seed, value in judged_values.items() if not math.isnan(value)}
 
 
 def choose_seconds(result: ResultInStudy) -> float:

@@ -41,7 +41,7 @@ def _judge_rows(
 ) -> dict[str, Verdict]:
     """Judge the rows that have numbers; withdraw a claim that the lost rows could overturn."""
     design = evidence.design
-    by_arm = evidence.values[metric.name]
+    by_arm = evidence.judged_values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
     lost_pairs = {}

@@ -138,7 +138,7 @@ def _select_mean_values(
     the last step.
     """
     curves = points[points.arm == arm.index]
-    if curves.empty and (level := arm.counted_arm.average_metric(metric)) is not None:
+    if curves.empty and (level := arm.counted_arm.average_measured_values(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     finished = curves[curves.done & curves.seed.isin(common)]
     return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()

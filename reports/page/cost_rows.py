@@ -85,4 +85,4 @@ def _average_cost(arm: TrainedArm, name: str) -> float | None:
     if name == "seconds":
         durations = [r.training_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
-    return arm.average_metric(name)
+    return arm.average_measured_values(name)

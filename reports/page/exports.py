@@ -187,7 +187,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "model": arm.counted_arm.model,
         "changed": arm.describe_changes(),
         "against": base,
-        "parameters": arm.counted_arm.average_metric("model_parameters"),
+        "parameters": arm.counted_arm.average_measured_values("model_parameters"),
         "seeds_ok": arm.done_count,
         "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,

@@ -237,7 +237,11 @@ def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
     arms = [arm.counted_arm for arm in comparison.arms]
-    return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
+    return {
+        name: column
+        for name, column in columns.items()
+        if any(arm.average_measured_values(name) for arm in arms)
+    }
 
 
 def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCosts]) -> dict[str, Scale]:

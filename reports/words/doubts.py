@@ -154,6 +154,6 @@ def describe_mixed_machines(comparison: Comparison) -> str:
     return describe_mixed_pairs(
         (find_machine_kind(base.results[seed].provenance), find_machine_kind(arm.results[seed].provenance))
         for base, arm in sides
-        for seed in base.collect_metric(comparison.metric.name).keys()
-        & arm.collect_metric(comparison.metric.name).keys()
+        for seed in base.collect_measured_values(comparison.metric.name).keys()
+        & arm.collect_measured_values(comparison.metric.name).keys()
     )

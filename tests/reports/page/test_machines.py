@@ -59,7 +59,7 @@ def test_speeds_are_paired_on_like_machines_only(two_machines, tmp_path) -> None
     comparison = compare(replace(two_machines.design, arms=(base, same, fast)))
     ratios = [ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]]
     assert [(ratio.ratio, ratio.pair_count) for ratio in ratios] == [(1, 10), (1, 7)]
-    speeds = base.collect_metric("speed_train")
+    speeds = base.collect_measured_values("speed_train")
     assert [ratio.base_mean for ratio in ratios] == pytest.approx(
         [fmean(speeds[seed] for seed in seeds) for seeds in (range(10), range(3, 10))]
     )

@@ -51,7 +51,7 @@ def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
     design = replace(make_program_design(ERROR), presentation=Presentation(figure_columns=columns))
     page = render(compare(design), tmp_path).read_text()
     cells = re.findall(r'<td class="num cost" data-head="loss" [^>]*>([^<]*)</td>', page)
-    means = [arm.average_metric("train_loss") for arm in design.arms]
+    means = [arm.average_measured_values("train_loss") for arm in design.arms]
     assert cells == [f"{100 * mean:.1f} %" for mean in means]
 
 
