@@ -187,12 +187,12 @@ def _average_curves(arm: TrainedArm, plan: Plan) -> dict[str, dict[int, float]]:
 def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -> str:
     """Return how many seeds the means cover, and what became of the others: "15 of 40, decided, 1 failed".
 
-    If there are several looks, the arm may need `max_seeds`, and has a state. Else it has `seed_count` seeds.
+    With several looks the arm may need `max_seed_count`, and has a state. Else it has `seed_count` seeds.
     """
     status_counts = Counter(result.status for result in arm.counted_arm.results.values())
     missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
     if comparison.is_sequential:
-        covered = [f"{status_counts['done']} of {arm.max_seeds}", arm.state]
+        covered = [f"{status_counts['done']} of {arm.max_seed_count}", arm.state]
         missing["trained for a look that is not complete"] = arm.waiting_count
         missing["of this look not trained yet"] = arm.missing_count
     else:

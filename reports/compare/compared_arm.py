@@ -28,7 +28,7 @@ class CountedRows:
     remarks: Mapping[str, ArmRemark | None]
     decisions: Decisions[str]
     seeds: Mapping[str, Collection[Any]]  # seeds that count
-    seeds_requested: Mapping[str, int]  # number of seeds at the next look; 0 without looks
+    next_seed_counts: Mapping[str, int]  # number of seeds at the next look; 0 without looks
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ComparedArm:
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence
     waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
-    max_seeds: int  # number of seeds at the last look that it can get
+    max_seed_count: int  # number of seeds at the last look that it can get
     # of judged values, over the pairs of its contrast; over all seeds that count if the contrast has no pairs
     # or only its base is one run: see `add_contrast`
     summary: ArmSummary
@@ -195,7 +195,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
     counted_values = select_seeds(values, seeds)
     diverged_count = sum(math.isinf(counted_values.get(seed, 0.0)) for seed in counted_statuses)
     failed_count = sum(status not in ("done", "diverged") for status in counted_statuses.values())
-    seed_count = max(len(counted_statuses), rows.seeds_requested[arm.name])
+    seed_count = max(len(counted_statuses), rows.next_seed_counts[arm.name])
     uncounted_seeds = statuses.keys() - counted_statuses.keys()
     remark = rows.remarks.get(arm.name)
     task_differences: Sequence[str] = ()
@@ -210,7 +210,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
         diverged_count=diverged_count,
         failed_count=failed_count,
         waiting_count=len(uncounted_seeds & set(design.rules.seeds[:seed_count])),
-        max_seeds=_find_max_seeds(index, design) or seed_count,
+        max_seed_count=_find_max_seed_count(index, design) or seed_count,
         summary=summarise_arm(arm, counted_values, lower_is_better=metric.lower_is_better),
         remark=remark,
         is_one_run=arm.name in rows.evidence.one_run_seeds,
@@ -221,7 +221,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
     )
 
 
-def _find_max_seeds(index: int, design: Design) -> int:
+def _find_max_seed_count(index: int, design: Design) -> int:
     """Return the number of seeds at the last look that an arm can get; 0 without looks."""
     looks = design.rules.looks
     if index and design.arms[index].equals_baseline:  # an A/A check, which is never judged, gets one look

@@ -244,7 +244,7 @@ def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
         remarks=remarks,
         decisions=decisions,
         seeds=_select_counted_seeds(decisions, statuses, design),
-        seeds_requested=count_arm_seeds(decisions.seeds_requested, design),
+        next_seed_counts=count_arm_seeds(decisions.next_seed_counts, design),
     )
 
 

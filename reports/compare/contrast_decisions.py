@@ -77,9 +77,9 @@ def decide_contrasts(
     ]
     return Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
-        seeds_requested={name: n for family in families for name, n in family.seeds_requested.items()},
+        next_seed_counts={name: n for family in families for name, n in family.next_seed_counts.items()},
         looks_taken=min(
-            (family.looks_taken for family in families if any(family.seeds_requested.values())),
+            (family.looks_taken for family in families if any(family.next_seed_counts.values())),
             default=len(design.rules.looks),
         ),
     )
@@ -124,7 +124,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
     )
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),
-        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
+        next_seed_counts=dict.fromkeys(contrasts, gate.next_seed_count),
         looks_taken=gate.looks_taken,
         gate=gate,
     )
@@ -162,7 +162,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     fault = proposal.crash or proposal.refusal or proposal.stalled
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, proposal.looks_taken, fault, proposal.has_ended),
-        seeds_requested=dict.fromkeys(contrasts, proposal.seeds_requested),
+        next_seed_counts=dict.fromkeys(contrasts, proposal.next_seed_count),
         looks_taken=proposal.looks_taken,
         proposal=proposal,
     )

@@ -29,7 +29,7 @@ def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matche
         matched = {name: match for name, match in of_arms.items() if name not in evidence.one_run_seeds}
         for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():
             verdicts.setdefault(name, {})[metric.name] = verdict
-    return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
+    return Decisions(verdicts=verdicts, next_seed_counts=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
 def _judge_rows(

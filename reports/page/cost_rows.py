@@ -1,7 +1,7 @@
 """The rows of the table of costs.
 
-Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_costs`. The chapter has one such
-column: tokens/s after the first epoch.
+Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_resources`. The chapter has one
+such column: tokens/s after the first epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,15 @@ ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 
 
 def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
-    """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
+    """Return the mean costs of each arm's trials, by the names in `Presentation.resource_columns`.
 
-    Costs in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and memory
-    are compared with the base only if both arms were trained on one kind of machine.
+    Those in `Presentation.gpu_resources` are left out if no trial was trained on a GPU. Times, speeds and
+    memory are compared with the base only if both arms were trained on one kind of machine.
     """
     presentation = comparison.design.presentation
-    scales = presentation.costs
+    scales = presentation.resource_columns
     has_gpu = bool(list_devices(comparison))
-    names = [name for name in scales if has_gpu or name not in presentation.gpu_costs]
+    names = [name for name in scales if has_gpu or name not in presentation.gpu_resources]
     costs = [
         {
             name: scales[name].multiplier * x
@@ -48,7 +48,7 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
     1.04 and 1.26 differ by 0.22: with one decimal, 1.0 and 1.3 would not give 0.2.
     """
     decimals_by_cost = {}
-    for name, scale in comparison.design.presentation.costs.items():
+    for name, scale in comparison.design.presentation.resource_columns.items():
         decimals = scale.decimals or 0
         pairs = [
             (of_arm[name], of_base[name])

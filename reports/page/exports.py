@@ -202,7 +202,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     if arm.verdict and comparison.design.is_study:
         record |= {"exploratory": arm.is_exploratory, "attempt": arm.attempt}
     if comparison.design.rules.looks:
-        record |= {"state": arm.state, "most_seeds": arm.max_seeds}
+        record |= {"state": arm.state, "most_seeds": arm.max_seed_count}
     for view in comparison.views:
         cells = make_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}

@@ -247,7 +247,11 @@ def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
 def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCosts]) -> dict[str, Scale]:
     """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
-    return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}
+    return {
+        name: scale
+        for name, scale in comparison.design.presentation.resource_columns.items()
+        if name in names
+    }
 
 
 def _find_columns(comparison: Comparison) -> dict[str, Scale]:

@@ -81,7 +81,7 @@ class Verdict:
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
-        most_looks = len(looks.numbers) if self.is_decided else contrast.look.k + 1
+        most_looks = len(looks) if self.is_decided else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean_difference
         if not self.stopping_rule:

@@ -74,7 +74,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
         return f"open: {verdict.halt_reason}"
     contrast = verdict.contrast
     looks = contrast.look.looks
-    if len(looks.numbers) == 1:
+    if len(looks) == 1:
         return ""
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
@@ -83,7 +83,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
         return f"decided at {seeds}"
     if verdict.is_decided:
         return f"open at {seeds}, where {first_metric} was decided"
-    if contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
+    if contrast.look.is_last:  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
     return f"{_name_open_part(verdict, first_metric)}open after {seeds}"
 
@@ -119,7 +119,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = verdict.contrast.look
-    if not verdict.is_decided or look.k + 1 == len(look.looks.numbers):
+    if not verdict.is_decided or look.is_last:
         return ""
     mean = verdict.contrast.estimate
     unbiased = verdict.unbiased_difference
@@ -287,11 +287,9 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the stage of an undecided contrast, or why a decided one is open; "" for a decided claim."""
     contrast = verdict.contrast
-    looks = contrast.look.looks
-    has_more_looks = contrast.look.k + 1 < len(looks.numbers)
     if comparison.has_too_few_pairs and not verdict.halt_reason:
         return ""
-    if verdict.halt_reason or (has_more_looks and not verdict.is_decided):
+    if verdict.halt_reason or not (verdict.is_decided or contrast.look.is_last):
         return describe_stage(verdict, _name_deciding_metric(comparison))
     if verdict.is_decided:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"

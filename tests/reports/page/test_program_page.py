@@ -122,4 +122,4 @@ def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     arm = compare(design).arms[1]
     assert arm.reason_not_compared.startswith("open: seed 0 has no error to judge")
     assert arm.failed_count == 0
-    assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"
+    assert not any(decide_looks(design).next_seed_counts.values()), "the driver decides as the page does"

@@ -42,7 +42,7 @@ DESIGNS = (LOOKS, Looks((10,)))  # and one of ten seeds, fixed
 
 def iterate_looks(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
     """Yield the differences (…, n_k) and the weight of each look."""
-    for n, weight in zip(looks.numbers, looks.weights, strict=True):
+    for n, weight in zip(looks.pair_counts, looks.weights, strict=True):
         yield d[..., :n], weight
 
 
@@ -188,7 +188,7 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
     divergence = np.where(rng.random((2, studies, 40)) < rate, np.inf, 0)
     arm, baseline = rng.standard_normal((2, studies, 40)) + divergence
     ps = []
-    for n in LOOKS.numbers:
+    for n in LOOKS.pair_counts:
         a = arm[:, :n]
         b = baseline[:, :n]
         complete = np.isfinite(a + b).all(-1)
@@ -231,7 +231,7 @@ def _find_decided_arms(study: np.ndarray) -> set[int]:
         [equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1
     )
     end = np.full(len(study), -1)
-    for k in range(len(LOOKS.numbers)):
+    for k in range(len(LOOKS)):
         look = np.where(end < 0, k, end)
         arms = np.arange(len(study))
         small = (step_down(p[look, arms]) <= ALPHA) | (step_down(e[look, arms]) <= ALPHA)

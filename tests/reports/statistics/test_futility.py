@@ -158,7 +158,7 @@ def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
         LookInput(sides=pairs, seeds=range(40), looks=LOOKS, metrics=metrics), futility=FUTILE_CHANCE
     )
     assert decisions.looks_taken == 3
-    assert decisions.seeds_requested == {"noise": 0, "some": 30}
+    assert decisions.next_seed_counts == {"noise": 0, "some": 30}
     assert decisions.verdicts["noise"]["y"].is_futile
     assert not decisions.verdicts["some"]["y"].is_futile
 

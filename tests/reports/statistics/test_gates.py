@@ -56,7 +56,7 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
     worse = 1.0 + gate_law(law, 1.0, 60, seed=2)
     worse[::2] -= 0.7
     gates = [judge_gate(x) for x in worse]
-    pairs = [LOOKS.numbers[gate.looks_taken - 1] for gate in gates]
+    pairs = [LOOKS.pair_counts[gate.looks_taken - 1] for gate in gates]
     passes = [gate.passed for gate in gates]
     assert 0 < np.mean(passes) < 1
     assert len(set(pairs)) > 2
@@ -148,7 +148,7 @@ def test_every_metric_at_every_level_has_to_pass() -> None:
 
 def test_a_gate_asks_for_the_seeds_of_its_next_look() -> None:
     gate = judge_gate((3 * NOISE)[:10])
-    assert (gate.passed, gate.fault, gate.looks_taken, gate.seeds_requested) == (False, "", 1, 15)
+    assert (gate.passed, gate.fault, gate.looks_taken, gate.next_seed_count) == (False, "", 1, 15)
     lost_seeds = {"": {40: "failed", 12: "failed"}}
     assert judge_gate(0.2 * NOISE, lost_reasons=lost_seeds).passed
     assert judge_gate(0.2 * NOISE[:10]).passed
@@ -206,7 +206,7 @@ def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(NOISE.tolist()))
     look_input = LookInput(sides={"": {"loss": sides}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
     gate = decide_gate(look_input, {"": "the head ignores the seed"})
-    assert (gate.passed, gate.looks_taken, gate.seeds_requested) == (False, 0, 0)
+    assert (gate.passed, gate.looks_taken, gate.next_seed_count) == (False, 0, 0)
     assert gate.fault == "the head ignores the seed"
 
 
