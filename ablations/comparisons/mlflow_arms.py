@@ -18,7 +18,7 @@ from unrolled.reports.compare.design import TrainedArm, make_judged_values
 from unrolled.reports.formats import format_brackets, format_number, skip_none
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.seed_values import Interval
-from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.contrast_lines import list_claims
 from unrolled.reports.words.sentences import describe_aa_check
 
 

@@ -20,14 +20,18 @@ from unrolled.reports.formats import (
     skip_none,
 )
 from unrolled.reports.statistics.seed_values import Interval
-from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
-from unrolled.reports.words.notes import UNBIASED, list_notes
 from unrolled.reports.words.sentences import (
     describe_remarks,
     describe_too_few_pairs,
     explain_open,
     name_bases,
 )
+from unrolled.reports.words.study_state import (
+    describe_attempts,
+    describe_seen_data,
+    list_earlier_attempts,
+)
+from unrolled.reports.words.table_notes import UNBIASED, list_notes
 
 
 def make_tables(comparison: Comparison) -> dict[str, str]:

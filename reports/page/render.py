@@ -26,7 +26,14 @@ from unrolled.reports.page.summary import SUMMARY_NAME, Summary, find_page, hash
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
 from unrolled.reports.templates.filling import fill_page_template
-from unrolled.reports.words import answer, caveats, claims, doubts, notes
+from unrolled.reports.words import (
+    answer,
+    contrast_lines,
+    page_limits,
+    page_warnings,
+    study_state,
+    table_notes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +142,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         contrast_count=len(comparison.judged_arms),
         last_result=last_result,
         study_hash=comparison.design.study_hash,
-        largest_effect=min(claims.find_largest_effect(comparison), LARGEST),
+        largest_effect=min(contrast_lines.find_largest_effect(comparison), LARGEST),
         page_hash=hash_page(html),
     )
 
@@ -192,7 +199,7 @@ def _make_page(comparison: Comparison) -> Page:
         ),
         sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
-        stopping_note=notes.STOPPED,
+        stopping_note=table_notes.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
@@ -210,7 +217,9 @@ def _make_page_sentences(
 ) -> PageSentences:
     """Return what a page says; `answers` are those by each metric."""
     is_study = comparison.design.is_study
-    limits = caveats.list_limits(comparison, environments) if is_study else notes.list_notes(comparison)
+    limits = (
+        page_limits.list_limits(comparison, environments) if is_study else table_notes.list_notes(comparison)
+    )
     return PageSentences(
         answers=answers,
         gate_sentence=gate_words.describe_gate(comparison),
@@ -219,17 +228,17 @@ def _make_page_sentences(
         audit_sentence=audit_words.describe_audit(comparison),
         audit_rows=audit_words.list_audit_rows(comparison),
         audit_notes=audit_words.list_audit_notes(comparison),
-        contrast_tally=caveats.describe_decided(comparison),
-        futile=caveats.describe_futile_contrasts(comparison),
-        seen_data=caveats.describe_seen_data(comparison),
-        repeated_plans=caveats.describe_attempts(comparison),
-        earlier_attempts=caveats.list_earlier_attempts(comparison),
-        tally=caveats.describe_trials(comparison),
-        uncounted=caveats.describe_uncounted(comparison),
-        failures=caveats.list_failures(comparison),
-        warnings=(*doubts.list_warnings(comparison), *extras.warnings),
+        contrast_tally=study_state.describe_decided(comparison),
+        futile=study_state.describe_futile_contrasts(comparison),
+        seen_data=study_state.describe_seen_data(comparison),
+        repeated_plans=study_state.describe_attempts(comparison),
+        earlier_attempts=study_state.list_earlier_attempts(comparison),
+        tally=study_state.describe_trials(comparison),
+        uncounted=study_state.describe_uncounted(comparison),
+        failures=study_state.list_failures(comparison),
+        warnings=(*page_warnings.list_warnings(comparison), *extras.warnings),
         limits=limits,
-        declaration=caveats.describe_declaration(comparison),
+        declaration=study_state.describe_declaration(comparison),
     )
 
 

@@ -10,8 +10,8 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import describe_all, format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
-from unrolled.reports.words.claims import Claim, list_claims
-from unrolled.reports.words.findings import Finding
+from unrolled.reports.words.answer_findings import Finding
+from unrolled.reports.words.contrast_lines import Claim, list_claims
 from unrolled.reports.words.headline import write_headline
 from unrolled.reports.words.means import (
     count_listed,

@@ -20,13 +20,13 @@ from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.formats import format_markdown_cell
 from unrolled.reports.page.exports import write_comparison_markdown
-from unrolled.reports.words.caveats import (
+from unrolled.reports.words.contrast_lines import write_claims
+from unrolled.reports.words.study_state import (
     describe_attempts,
     describe_declaration,
     describe_seen_data,
     list_earlier_attempts,
 )
-from unrolled.reports.words.claims import write_claims
 
 
 def make_results(seeds, code="v1"):

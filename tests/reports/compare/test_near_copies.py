@@ -11,8 +11,8 @@ from tests.helpers.designs import compare, compare_table, design_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.words.doubts import list_warnings
-from unrolled.reports.words.notes import list_notes
+from unrolled.reports.words.page_warnings import list_warnings
+from unrolled.reports.words.table_notes import list_notes
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 

@@ -19,15 +19,15 @@ from unrolled.reports.formats import format_duration, format_number
 from unrolled.reports.page.exports import write_comparison_csv, write_comparison_markdown, write_trials_csv
 from unrolled.reports.page.render import render, render_index
 from unrolled.reports.page.summary import read_summary
-from unrolled.reports.words.caveats import (
+from unrolled.reports.words.contrast_lines import list_claims, write_claims
+from unrolled.reports.words.page_limits import list_limits
+from unrolled.reports.words.sentences import describe_remarks, describe_verdict
+from unrolled.reports.words.study_state import (
     describe_decided,
     describe_futile_contrasts,
     describe_seen_data,
     describe_trials,
-    list_limits,
 )
-from unrolled.reports.words.claims import list_claims, write_claims
-from unrolled.reports.words.sentences import describe_remarks, describe_verdict
 
 
 @pytest.fixture(scope="module")

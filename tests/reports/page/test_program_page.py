@@ -18,8 +18,8 @@ from unrolled.reports.page.exports import write_comparison_csv
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import FigureColumn, Presentation
 from unrolled.reports.scale import Scale
-from unrolled.reports.words.caveats import list_limits
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.page_limits import list_limits
+from unrolled.reports.words.page_warnings import list_warnings
 
 ERROR = Metric("error", 0.01)
 LOSS = Metric("train_loss", 0.1)

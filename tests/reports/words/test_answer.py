@@ -26,7 +26,7 @@ from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.compare.factorial import find_factorial, find_parts
 from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
-from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.contrast_lines import list_claims
 
 
 def test_the_answer_has_the_effects_of_arms_the_best_first():

@@ -13,8 +13,9 @@ from unrolled.reports.compare.replicates import have_equal_fingerprints
 from unrolled.reports.formats import format_number, join_first_names, quote_name
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
-from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns
+from unrolled.reports.words.page_limits import describe_missing_turns
 from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
+from unrolled.reports.words.study_state import MOST_ARMS
 
 
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:

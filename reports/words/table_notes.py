@@ -9,7 +9,7 @@ from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_first_names, quote_name
-from unrolled.reports.words.doubts import (
+from unrolled.reports.words.page_warnings import (
     describe_one_run_arms,
     describe_perfect_arms,
     describe_repeated_numbers,
