@@ -15,6 +15,9 @@ from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, minimum_detectable_effect
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
+SKEWED = "the pairs are skewed"
+FAILED_UNEQUALLY = "one side failed more often, so that they are not called the same"
+
 
 def describe_verdict(
     verdict: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
@@ -253,8 +256,8 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
         describe_divergence(verdict): contrast.given_convergence,
         f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,
         _describe_progress(arm, verdict, comparison): True,
-        "open only because the pairs are skewed": verdict.open_by_skewness,
-        "one side failed more often, so that they are not called the same": contrast.fails_unequally
+        f"open only because {SKEWED}": verdict.open_by_skewness,
+        FAILED_UNEQUALLY: contrast.fails_unequally
         and not (verdict.makes_claim or verdict.is_decided or verdict.halt_reason),
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.provisional,
     }
@@ -273,11 +276,11 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} {noun}s nothing is decided"
     if verdict.open_by_skewness:
-        return "the pairs are skewed"
+        return SKEWED
     if verdict.is_widened_to_zero:
         return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, noun)}"
     if contrast.fails_unequally:
-        return "one side failed more often, so that they are not called the same"
+        return FAILED_UNEQUALLY
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
     if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
