@@ -122,19 +122,19 @@ def _list_remarks(comparison: "Comparison") -> list[str]:
     from unrolled.reports.words.page_limits import describe_nondeterminism  # imports scipy
     from unrolled.reports.words.page_warnings import list_warnings  # imports scipy
     from unrolled.reports.words.study_state import (  # imports scipy
-        describe_attempts,
         describe_futile_contrasts,
+        describe_repeated_plans,
         describe_seen_data,
-        list_earlier_attempts,
+        list_earlier_plan_lines,
     )
 
     writers = (
         describe_futile_contrasts,
         describe_nondeterminism,
         describe_seen_data,
-        describe_attempts,
+        describe_repeated_plans,
     )
-    attempts = list_earlier_attempts(comparison)
+    attempts = list_earlier_plan_lines(comparison)
     remainder = (
         [f"and {len(attempts) - MOST_LISTED_ATTEMPTS} more"] if len(attempts) > MOST_LISTED_ATTEMPTS else []
     )

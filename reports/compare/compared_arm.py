@@ -81,7 +81,7 @@ class ComparedArm:
     remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
-    attempt: int = 1  # see `Design.count_attempts`
+    attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     is_decided: bool = False  # whether the study's first metric has decided its contrast
@@ -215,7 +215,7 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
         remark=remark,
         is_one_run=arm.name in rows.evidence.one_run_seeds,
         is_exploratory=design.is_exploratory(arm),
-        attempt=design.count_attempts(arm),
+        attempt=design.count_plans(arm),
         task_differences=tuple(task_differences),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )

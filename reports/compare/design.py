@@ -107,6 +107,8 @@ class TrainedArm:
 class Design:
     """The input of `comparison.compare`, beside the table of rows: what is compared with what, and how.
 
+    It is not the `[design]` of a study file, which makes arms by rules.
+
     A study gives arms with results, its plan's looks and declaration, and how its trainer presents metrics. A
     table from elsewhere gives names of arms, and doubts. The first arm is the baseline.
     """
@@ -121,8 +123,8 @@ class Design:
     command: str = ""  # the command that made the table
     # number of pairs whose results were there before the plan, by arm
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
-    # earlier plans of an arm's contrast, by arm: a line of text each
-    earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # by arm, a line of text for each earlier plan of its contrast
+    earlier_plan_lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
     is_shipped: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
     first_declared_at: float | None = None  # unix seconds, when this study first declared one of its trials
@@ -148,13 +150,13 @@ class Design:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
         return arm.marked_exploratory or arm.name in self.seen_pairs
 
-    def count_attempts(self, arm: TrainedArm) -> int:
+    def count_plans(self, arm: TrainedArm) -> int:
         """Return how many plans an arm's contrast has had, this one included."""
-        return 1 + len(self.earlier_attempts.get(arm.name, ()))
+        return 1 + len(self.earlier_plan_lines.get(arm.name, ()))
 
     def find_standing(self, arm: TrainedArm) -> tuple[str, ...]:
         """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
-        return phrase_standing(self.is_exploratory(arm), self.count_attempts(arm))
+        return phrase_standing(self.is_exploratory(arm), self.count_plans(arm))
 
     def describe_other_task(self, arm: TrainedArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""

@@ -27,9 +27,9 @@ from unrolled.reports.words.sentences import (
     name_bases,
 )
 from unrolled.reports.words.study_state import (
-    describe_attempts,
+    describe_repeated_plans,
     describe_seen_data,
-    list_earlier_attempts,
+    list_earlier_plan_lines,
 )
 from unrolled.reports.words.table_notes import UNBIASED, list_notes
 
@@ -72,8 +72,8 @@ def write_comparison_markdown(comparison: Comparison) -> str:
             paragraphs.append(format_markdown_cell(_name_metric(view)))
         rows = [[format_markdown_cell(cell) for cell in row] for row in _format_rows(view)]
         paragraphs.append(format_pipe_table(rows).rstrip())
-    attempts = end_sentences(describe_seen_data(comparison), describe_attempts(comparison))
-    sentences = [*list_notes(comparison), *attempts, *list_earlier_attempts(comparison)]
+    plans = end_sentences(describe_seen_data(comparison), describe_repeated_plans(comparison))
+    sentences = [*list_notes(comparison), *plans, *list_earlier_plan_lines(comparison)]
     return "\n\n".join([*paragraphs, *map(format_markdown_cell, sentences)]) + "\n"
 
 

@@ -53,7 +53,7 @@ class PageSentences:
     futile: str  # sentence on contrasts that are given up
     seen_data: str  # sentence on contrasts whose results were seen before the plan
     repeated_plans: str  # sentences on contrasts that were planned before
-    earlier_attempts: Sequence[str]  # a line for each earlier plan of a contrast
+    earlier_plan_lines: Sequence[str]  # a line for each earlier plan of a contrast
     tally: str  # how many trials finished
     uncounted: str  # which trials do not count, and why
     failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
@@ -231,8 +231,8 @@ def _make_page_sentences(
         contrast_tally=study_state.describe_decided(comparison),
         futile=study_state.describe_futile_contrasts(comparison),
         seen_data=study_state.describe_seen_data(comparison),
-        repeated_plans=study_state.describe_attempts(comparison),
-        earlier_attempts=study_state.list_earlier_attempts(comparison),
+        repeated_plans=study_state.describe_repeated_plans(comparison),
+        earlier_plan_lines=study_state.list_earlier_plan_lines(comparison),
         tally=study_state.describe_trials(comparison),
         uncounted=study_state.describe_uncounted(comparison),
         failures=study_state.list_failures(comparison),

@@ -127,18 +127,18 @@ def describe_declaration(comparison: Comparison) -> str:
     return f"{date}, before a page of this ledger showed {SEEN_PAIRS} pairs of any of its contrasts"
 
 
-def list_earlier_attempts(comparison: Comparison) -> list[str]:
+def list_earlier_plan_lines(comparison: Comparison) -> list[str]:
     """Return a line for each earlier plan of each contrast, in the order of the arms."""
     return [
         line
         for arm in comparison.judged_arms
-        for line in comparison.design.earlier_attempts.get(arm.name, ())
+        for line in comparison.design.earlier_plan_lines.get(arm.name, ())
     ]
 
 
-def describe_attempts(comparison: Comparison) -> str:
+def describe_repeated_plans(comparison: Comparison) -> str:
     """Return sentences on contrasts that were planned before, and what that means; "" for none."""
-    repeated = [arm for arm in comparison.judged_arms if comparison.design.earlier_attempts.get(arm.name)]
+    repeated = [arm for arm in comparison.judged_arms if comparison.design.earlier_plan_lines.get(arm.name)]
     if not repeated:
         return ""
     contrasts = plural(len(comparison.judged_arms), "contrast")

@@ -97,7 +97,7 @@ SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, na
         ),
         pytest.param(
             make_pair_design(
-                earlier_attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}
+                earlier_plan_lines={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}
             ),
             ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"],
             id="of a contrast that was planned before",
