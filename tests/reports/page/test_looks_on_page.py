@@ -207,8 +207,7 @@ def test_a_trial_beyond_the_looks_enters_no_mean(comparison, text):
 def test_a_page_in_short_sums_the_seconds_of_all_trials_also_of_those_that_do_not_count(comparison, tmp_path):
     page = render(comparison, tmp_path)
     seconds = comparison.table.seconds
-    counted_seconds = seconds[comparison.table[IS_COUNTED]]
-    assert format_duration(counted_seconds.sum()) != format_duration(seconds.sum())
+    assert seconds[comparison.table[IS_COUNTED]].sum() < 0.9 * seconds.sum()
     assert f"; {format_duration(seconds.sum())} of training" in read_summary(page).facts
 
 
