@@ -48,7 +48,7 @@ from unrolled.bench.table_columns import IS_COUNTED
 from unrolled.bench.trial import Result
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.page.summary import find_page
-from unrolled.reports.words.claims import write_claims
+from unrolled.reports.words.contrast_lines import write_claims
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from unrolled.bench.trainer import NOTHING, ImportName
 from unrolled.bench.trial import Result
-from unrolled.reports.scale import COST_COLUMNS, MEASURED_SCALES, Scale
+from unrolled.reports.scale import MEASURED_SCALES, RESOURCE_COLUMNS, Scale
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """The points (step, value) of a trial's learning curves, by metric."""
@@ -29,8 +29,9 @@ class Extras:
     warnings: tuple[str, ...] = ()
     marks: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by metric and arm's index
     marks_legend: str = ""  # what a mark means, such as "the book"
-    reasons: Mapping[int, Markup] = field(default_factory=dict)  # where a difference lies, by the arm's index
-    reasons_legend: str = ""  # how to read `reasons`
+    # in which roles of tokens a difference lies, by the arm's index: a strip and a sentence
+    role_explanations: Mapping[int, Markup] = field(default_factory=dict)
+    role_legend: str = ""  # how to read `role_explanations`
     columns_legend: str = ""  # explains the columns beside the figure
 
 
@@ -45,8 +46,11 @@ class Presentation:
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
-    costs: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
-    gpu_costs: frozenset[str] = frozenset()  # costs that are shown only if some trial was trained on a GPU
+    # columns of the page's table of costs: parameters and updates, too
+    resource_columns: Mapping[str, Scale] = field(default_factory=lambda: RESOURCE_COLUMNS)
+    gpu_resources: frozenset[str] = (
+        frozenset()
+    )  # those that are shown only if some trial was trained on a GPU
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, after the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     template: str = "report.html"

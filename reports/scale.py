@@ -227,7 +227,7 @@ MEASURED_SCALES = {
 }
 """Scales of the metrics that are measured for every program."""
 
-COST_COLUMNS = {
+RESOURCE_COLUMNS = {
     "seconds": Scale(title="seconds", decimals=1),
     "memory_peak": Scale(title="peak memory (MiB)", decimals=0),
 }

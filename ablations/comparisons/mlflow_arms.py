@@ -14,11 +14,11 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import TrainedArm, make_judged_values
 from unrolled.reports.formats import format_brackets, format_number, skip_none
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.seed_values import Interval
-from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.contrast_lines import list_claims
 from unrolled.reports.words.sentences import describe_aa_check
 
 
@@ -34,7 +34,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     arm_runs = []
     for arm in plan.arms:
         compared = compared_arms[arm.name]
-        measured = compared.trained_arm
+        measured = compared.counted_arm
         results = measured.results.values()
         trial = measured.example_trial
         numbers = _collect_means(measured, plan) | differences.get(arm.name, {})
@@ -94,22 +94,22 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def _summarise_metric(arm: TrainedArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
-    """Return the summary of an arm by a metric, in its unit.
+    """Return the summary of an arm by a metric, all in the unit of the metric.
 
     The mean of a judged ratio is geometric, as on pages, and has no SD.
     """
-    values = arm.collect_metric(name)
+    measured_values = arm.collect_measured_values(name)
     metric = judged.get(name)
     lower_is_better = metric is None or metric.lower_is_better
     if metric is None or not metric.ratio:
-        return summarise_arm(arm, values, lower_is_better=lower_is_better)
-    logs = {seed: metric.to_judged_scale(value) for seed, value in values.items()}
-    logs = {seed: log for seed, log in logs.items() if not math.isnan(log)}
-    summary = summarise_arm(arm, logs, lower_is_better=lower_is_better)
+        return summarise_arm(arm, measured_values, lower_is_better=lower_is_better)
+    judged_values = make_judged_values(measured_values, metric)
+    summary = summarise_arm(arm, judged_values, lower_is_better=lower_is_better)
     to_unit = metric.from_judged_scale
     interval = summary.interval
     return replace(
         summary,
+        values={seed: to_unit(value) for seed, value in summary.values.items()},
         mean=skip_none(to_unit)(summary.mean),
         sd=None,
         interval=interval and Interval(to_unit(interval.low), to_unit(interval.high), interval.confidence),
@@ -187,12 +187,12 @@ def _average_curves(arm: TrainedArm, plan: Plan) -> dict[str, dict[int, float]]:
 def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -> str:
     """Return how many seeds the means cover, and what became of the others: "15 of 40, decided, 1 failed".
 
-    If there are several looks, the arm may need `max_seeds`, and has a state. Else it has `seed_count` seeds.
+    With several looks the arm may need `max_seed_count`, and has a state. Else it has `seed_count` seeds.
     """
-    status_counts = Counter(result.status for result in arm.trained_arm.results.values())
+    status_counts = Counter(result.status for result in arm.counted_arm.results.values())
     missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
     if comparison.is_sequential:
-        covered = [f"{status_counts['done']} of {arm.max_seeds}", arm.state]
+        covered = [f"{status_counts['done']} of {arm.max_seed_count}", arm.state]
         missing["trained for a look that is not complete"] = arm.waiting_count
         missing["of this look not trained yet"] = arm.missing_count
     else:
@@ -203,7 +203,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
     if not status_counts["diverged"]:
         return words
     metric = comparison.metric
-    summary = _summarise_metric(arm.trained_arm, metric.name, {metric.name: metric})
+    summary = _summarise_metric(arm.counted_arm, metric.name, {metric.name: metric})
     median = format_number(summary.median)
     mean = format_number(summary.mean)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

@@ -31,7 +31,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         for earlier in plan.earlier_plans
         if earlier.declared_at < plan.declared_at and not set(earlier.trial_ids).isdisjoint(plan.ids)
     ]
-    earlier_attempts = {
+    earlier_plan_lines = {
         arm: [verdict.describe(plan.command_template) for verdict in verdicts]
         for arm, verdicts in plan.earlier_verdicts.items()
     }
@@ -47,7 +47,7 @@ def make_plan_design(plan: Plan, results: Mapping[str, ResultInStudy]) -> Design
         is_shipped=plan.is_shipped,
         first_declared_at=min(earlier_dates, default=None),
         seen_pairs={**count_repeated_pairs(plan, results), **plan.seen_pairs},
-        earlier_attempts=earlier_attempts,
+        earlier_plan_lines=earlier_plan_lines,
         first_fresh_seed=1 + max(earlier_seeds, default=-1),
         setting_titles=plan.setting_titles,
         presentation=find_presentation(plan),

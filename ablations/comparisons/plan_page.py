@@ -47,7 +47,7 @@ def collect_report_parts(
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
     from unrolled.ablations.comparisons.mlflow_arms import make_arm_runs  # imports scipy
-    from unrolled.reports.words.claims import write_claims
+    from unrolled.reports.words.contrast_lines import write_claims
 
     return page.parent, write_claims(comparison), make_arm_runs(plan, comparison)
 

@@ -91,7 +91,7 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     from unrolled.reports.foreign.columns import Columns, arrange_table
 
     design = _make_shipped_design(load_study_of_table(table))
-    place = f"study {design.study!r}"
+    place = f"study {design.rules.name!r}"
     for arm, seed in zip(table.arm, table.seed, strict=True):
         require(
             arm in design.arms_by_name and seed in design.rules.seeds,
@@ -127,9 +127,9 @@ def _check_settings(table: pd.DataFrame, design: "Design") -> None:
             if len(deviations):
                 raise BadInput(
                     f"arm {arm!r} has {value} by the study's file",
-                    place=f"study {design.study!r}",
+                    place=f"study {design.rules.name!r}",
                     key=f"{name} = {deviations.iloc[0]}",
-                    cure=f"`unrolled run {design.study}` makes results of today's",
+                    cure=f"`unrolled run {design.rules.name}` makes results of today's",
                 )
 
 
@@ -178,7 +178,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, ResultInStudy
     settings = dict.fromkeys(
         name
         for arm in comparison.arms
-        if (trial := arm.trained_arm.example_trial)
+        if (trial := arm.counted_arm.example_trial)
         for name in trial.flat_settings()
     )
     varied_settings = [name for name in settings if table[name].nunique() > 1]

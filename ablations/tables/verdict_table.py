@@ -43,7 +43,9 @@ def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Co
     if view is None and not delta:
         names = ", ".join(declared.name for declared in design.rules.metrics)
         raise BadInput(
-            f"study {design.study!r} declares δ for {names}", place=f"metric {metric!r}", cure="give delta"
+            f"study {design.rules.name!r} declares δ for {names}",
+            place=f"metric {metric!r}",
+            cure="give delta",
         )
     return view or comparison
 
@@ -121,7 +123,7 @@ def compare_arms(
     for name in filter(None, (arm, against)):
         require(
             name in compared_arms,
-            f"study {comparison.design.study!r} has none of this name",
+            f"study {comparison.design.rules.name!r} has none of this name",
             place=f"arm {name!r}",
             cure=f"it has: {', '.join(compared_arms)}",
         )
@@ -157,7 +159,7 @@ def _judge_undeclared_pair(
         verdicts,
         "the seeds of the first look have not all ended, or none has a result of both",
         place=f"arms {arm.name!r} and {base.name!r}",
-        cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
+        cure=f"`unrolled run {comparison.design.rules.name}` trains what is left of it",
     )
     return ComparedPair(
         arm=arm.name,

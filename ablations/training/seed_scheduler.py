@@ -40,7 +40,7 @@ class SeedScheduler:
         joint_decision = decisions.gate or decisions.proposal  # it judges all contrasts together
         self._decides_jointly = joint_decision is not None
         self.has_ended = joint_decision is not None and joint_decision.has_ended
-        seeds_requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
+        seeds_requested = {name: seeds for name, seeds in decisions.next_seed_counts.items() if seeds}
         # exploratory contrasts may be at another look
         fewest_seeds = min(seeds_requested.values(), default=0)
         first_metric = self._plan.rules.metrics[0].name

@@ -81,7 +81,7 @@ def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
 
 def _count_trials(outcome: StudyOutcome) -> str:
     """Return the counts of trials: "21 trained, 0 already there, 0 failed, …"."""
-    from unrolled.reports.words.caveats import describe_uncounted  # imports scipy
+    from unrolled.reports.words.study_state import describe_uncounted  # imports scipy
 
     results = outcome.results
     counts = outcome.status_counts
@@ -119,22 +119,22 @@ def _describe_missing_trials(outcome: StudyOutcome) -> str:
 
 def _list_remarks(comparison: "Comparison") -> list[str]:
     """Return the warnings of a comparison's page, other remarks, and the first of the earlier attempts."""
-    from unrolled.reports.words.caveats import (  # imports scipy
-        describe_attempts,
+    from unrolled.reports.words.page_limits import describe_nondeterminism  # imports scipy
+    from unrolled.reports.words.page_warnings import list_warnings  # imports scipy
+    from unrolled.reports.words.study_state import (  # imports scipy
         describe_futile_contrasts,
-        describe_nondeterminism,
+        describe_repeated_plans,
         describe_seen_data,
-        list_earlier_attempts,
+        list_earlier_plan_lines,
     )
-    from unrolled.reports.words.doubts import list_warnings  # imports scipy
 
     writers = (
         describe_futile_contrasts,
         describe_nondeterminism,
         describe_seen_data,
-        describe_attempts,
+        describe_repeated_plans,
     )
-    attempts = list_earlier_attempts(comparison)
+    attempts = list_earlier_plan_lines(comparison)
     remainder = (
         [f"and {len(attempts) - MOST_LISTED_ATTEMPTS} more"] if len(attempts) > MOST_LISTED_ATTEMPTS else []
     )

@@ -165,7 +165,7 @@ class StudyRun:
 
         def show_results(status_line: str) -> None:
             from unrolled.ablations.training.terminal_table import print_arms  # imports pandas
-            from unrolled.reports.words.doubts import describe_repeated_numbers
+            from unrolled.reports.words.page_warnings import describe_repeated_numbers
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)

@@ -99,12 +99,13 @@ def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
 
 
 def _compare_arm(arm: ComparedArm) -> BookComparison | None:
-    trial = arm.trained_arm.example_trial
-    published = BOOK.get(arm.trained_arm.model)
-    if trial is None or published is None or not has_book_settings(trial, arm.trained_arm.model):
+    trial = arm.counted_arm.example_trial
+    published = BOOK.get(arm.counted_arm.model)
+    if trial is None or published is None or not has_book_settings(trial, arm.counted_arm.model):
         return None
     losses, accuracies = (
-        list(arm.trained_arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy")
+        list(arm.counted_arm.collect_measured_values(name).values())
+        for name in ("valid_loss", "valid_accuracy")
     )
     predicted = predict_value(losses, published.valid_loss)
     if predicted is None:
@@ -114,7 +115,7 @@ def _compare_arm(arm: ComparedArm) -> BookComparison | None:
         published=published,
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
-        accuracy=arm.trained_arm.average_metric("valid_accuracy"),
+        accuracy=arm.counted_arm.average_measured_values("valid_accuracy"),
         accuracy_prediction=predict_value(accuracies, published.accuracy),
     )
 

@@ -67,7 +67,7 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)
     speeds = measure_throughput(comparison)
-    reasons_legend = describe_strips(roles[0], comparison.scale.title) if roles else ""
+    role_legend = describe_strips(roles[0], comparison.scale.title) if roles else ""
     link = Markup('<a href="#throughput">Throughput</a> compares geometric means of speeds, pair by pair.')
     return ChapterExtras(
         sentence=describe_fits(fits, comparison),
@@ -77,8 +77,8 @@ def find_extras(comparison: Comparison) -> ChapterExtras:
             "valid_loss": {fit.arm.index: fit.published.valid_loss for fit in fits},
             "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
-        reasons=explain_differences(comparison),
-        reasons_legend=reasons_legend,
+        role_explanations=explain_differences(comparison),
+        role_legend=role_legend,
         columns_legend=link if speeds else "",
         book_comparisons=fits,
         roles=roles,
@@ -141,11 +141,11 @@ def _list_arms_worse_than_counting(comparison: Comparison) -> list[str]:
 
     Verdicts that the study does not declare are corrected by Holm over all of these arms.
     """
-    bigrams = [arm for arm in comparison.arms if arm.trained_arm.model == BIGRAMS]
+    bigrams = [arm for arm in comparison.arms if arm.counted_arm.model == BIGRAMS]
     pairs = {}
     for arm in comparison.arms:
         counts = next(
-            (rival for rival in bigrams if not rival.trained_arm.find_task_differences(arm.trained_arm)), None
+            (rival for rival in bigrams if not rival.counted_arm.find_task_differences(arm.counted_arm)), None
         )
         if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
             pairs[arm.name] = arm, counts
@@ -165,7 +165,7 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
     samples = {
         arm.index: Sample(arm, r)
         for arm in arms
-        for r in arm.trained_arm.finished_results[::-1]  # reversed, so that the first seed is kept
+        for r in arm.counted_arm.finished_results[::-1]  # reversed, so that the first seed is kept
         if r.records.get("passage") and not arm.is_aa_check
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
@@ -189,7 +189,9 @@ def measure_throughput(comparison: Comparison) -> tuple[ArmSpeed, ...]:
     lines = []
     for arm in comparison.arms:
         pairs = [(a, b) for a, b, reason in _collect_pair_speeds(arm, comparison) if not reason]
-        speeds = [x for x in arm.trained_arm.collect_metric("speed_train").values() if 0 < x < math.inf]
+        speeds = [
+            x for x in arm.counted_arm.collect_measured_values("speed_train").values() if 0 < x < math.inf
+        ]
         if speeds:
             lines.append((arm, geometric_mean(speeds), measure_speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
@@ -207,8 +209,8 @@ def describe_unlike_speeds(comparison: Comparison) -> str:
 
 def _collect_pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
     """Return, for each seed, the speeds of an arm and its base, and why they cannot be compared, or ""."""
-    sides = (comparison.find_base(arm).trained_arm, arm.trained_arm)
-    base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)
+    sides = (comparison.find_base(arm).counted_arm, arm.counted_arm)
+    base_speeds, speeds = (side.collect_measured_values("speed_train") for side in sides)
     return [
         (
             speeds[s],

@@ -50,14 +50,14 @@ def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accura
         dict.fromkeys(
             name
             for arm in comparison.arms
-            for r in arm.trained_arm.finished_results
+            for r in arm.counted_arm.finished_results
             for name in _read_sums(r)
         )
     )
     lines = [
-        (arm, tuple(_average_accuracy(arm.trained_arm, name) for name in names))
+        (arm, tuple(_average_accuracy(arm.counted_arm, name) for name in names))
         for arm in comparison.arms
-        if arm.trained_arm.finished_results
+        if arm.counted_arm.finished_results
     ]
     return (names, tuple(lines)) if names else None
 
@@ -108,7 +108,7 @@ def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart
     hold 0.
     """
     seeds = arm.contrast.seeds if arm.contrast else ()
-    compared = (comparison.find_base(arm).trained_arm, arm.trained_arm)
+    compared = (comparison.find_base(arm).counted_arm, arm.counted_arm)
     finished = [{seed: _read_sums(r) for seed, r in side.results.items() if r.done} for side in compared]
     sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
     names = {name: None for side in sides for sums in side for name in sums}

@@ -240,7 +240,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
             }
         )
     return {
-        "study": comparison.design.study,
+        "study": comparison.design.rules.name,
         "metric": comparison.metric.name,
         "forward": audit.forward,
         "answer": describe_audit(comparison),

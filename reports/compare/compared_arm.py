@@ -28,7 +28,7 @@ class CountedRows:
     remarks: Mapping[str, ArmRemark | None]
     decisions: Decisions[str]
     seeds: Mapping[str, Collection[Any]]  # seeds that count
-    seeds_requested: Mapping[str, int]  # number of seeds at the next look; 0 without looks
+    next_seed_counts: Mapping[str, int]  # number of seeds at the next look; 0 without looks
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ArmWitness:
     """The witness of one setting in all finished trials of an arm: whether the setting took effect."""
 
     setting: str
-    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of the setting, a trial each
+    observations: Sequence[Mapping[str, Any]]  # what `Result.witnesses` has of it, one for each trial
 
     @property
     def failed(self) -> list[Mapping[str, Any]]:
@@ -65,21 +65,23 @@ class ComparedArm:
     """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    trained_arm: TrainedArm  # the arm with the results that count
+    counted_arm: TrainedArm  # the arm with the results that count; `Design.arms` have all results
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
     diverged_count: int
     failed_count: int  # number of trials that failed for another reason than divergence
     waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
-    max_seeds: int  # number of seeds at the last look that it can get
+    max_seed_count: int  # number of seeds at the last look that it can get
+    # of judged values, over the pairs of its contrast; over all seeds that count if the contrast has no pairs
+    # or only its base is one run: see `add_contrast`
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None
     remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
-    attempt: int = 1  # see `Design.count_attempts`
+    attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     is_decided: bool = False  # whether the study's first metric has decided its contrast
@@ -89,28 +91,28 @@ class ComparedArm:
     @property
     def name(self) -> str:
         """The arm's name."""
-        return self.trained_arm.name
+        return self.counted_arm.name
 
     @property
     def against(self) -> str:
         """The name of its base; "" for the baseline."""
-        return self.trained_arm.against
+        return self.counted_arm.against
 
     @property
     def settings(self) -> dict[str, Scalar]:
         """The settings of its trials, which differ in the seed alone; {} if no trial is known."""
-        trial = self.trained_arm.example_trial
+        trial = self.counted_arm.example_trial
         return trial.flat_settings() if trial else {}
 
     @property
     def is_aa_check(self) -> bool:
         """True if it is the baseline under other seeds, which is compared with the baseline."""
-        return self.index > 0 and self.trained_arm.equals_baseline
+        return self.index > 0 and self.counted_arm.equals_baseline
 
     @property
     def correction(self) -> str:
         """The method that adjusts the p values of its verdict."""
-        return "Benjamini–Hochberg" if self.trained_arm.marked_exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.counted_arm.marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -149,7 +151,7 @@ class ComparedArm:
         With a contrast these are the pairs; the arm may have more seeds for the contrasts of other arms. An
         arm of n-gram counts, which use no seed, has "10 alike".
         """
-        if self.done_count and not self.trained_arm.uses_seed:
+        if self.done_count and not self.counted_arm.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged_count
         seed_count = self.summary.n if self.is_decided else self.seed_count
@@ -158,7 +160,7 @@ class ComparedArm:
     @property
     def shown_witnesses(self) -> tuple[ArmWitness, ...]:
         """The witnesses of the settings that the arm changes, and those that failed."""
-        changes = self.trained_arm.changes
+        changes = self.counted_arm.changes
         return tuple(witness for witness in self.witnesses if not witness.ok or witness.setting in changes)
 
     @property
@@ -177,7 +179,7 @@ class ComparedArm:
 
     def describe_changes(self) -> str:
         """Return its changes, and its base unless that is the baseline: "tie = True, against lm5"."""
-        changes = ", ".join(f"{name} = {value}" for name, value in self.trained_arm.changes.items())
+        changes = ", ".join(f"{name} = {value}" for name, value in self.counted_arm.changes.items())
         return f"{changes}, against {self.against}" if self.against else changes
 
 
@@ -186,14 +188,14 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
     design = rows.evidence.design
     arm = design.arms[index]
     statuses = rows.evidence.statuses[arm.name]
-    values = rows.evidence.values[metric.name][arm.name]
+    values = rows.evidence.judged_values[metric.name][arm.name]
     seeds = rows.seeds[arm.name]
     counted_arm = replace(arm, results=select_seeds(arm.results, seeds))
     counted_statuses = select_seeds(statuses, seeds)
     counted_values = select_seeds(values, seeds)
     diverged_count = sum(math.isinf(counted_values.get(seed, 0.0)) for seed in counted_statuses)
     failed_count = sum(status not in ("done", "diverged") for status in counted_statuses.values())
-    seed_count = max(len(counted_statuses), rows.seeds_requested[arm.name])
+    seed_count = max(len(counted_statuses), rows.next_seed_counts[arm.name])
     uncounted_seeds = statuses.keys() - counted_statuses.keys()
     remark = rows.remarks.get(arm.name)
     task_differences: Sequence[str] = ()
@@ -201,25 +203,25 @@ def make_compared_arm(index: int, metric: Metric, rows: CountedRows) -> Compared
         task_differences = arm.find_task_differences(find_base(arm, design.arms))
     return ComparedArm(
         index=index,
-        trained_arm=counted_arm,
+        counted_arm=counted_arm,
         seeds=tuple(counted_statuses),
         seed_count=seed_count,
         done_count=len(counted_statuses) - diverged_count - failed_count,
         diverged_count=diverged_count,
         failed_count=failed_count,
         waiting_count=len(uncounted_seeds & set(design.rules.seeds[:seed_count])),
-        max_seeds=_find_max_seeds(index, design) or seed_count,
+        max_seed_count=_find_max_seed_count(index, design) or seed_count,
         summary=summarise_arm(arm, counted_values, lower_is_better=metric.lower_is_better),
         remark=remark,
         is_one_run=arm.name in rows.evidence.one_run_seeds,
         is_exploratory=design.is_exploratory(arm),
-        attempt=design.count_attempts(arm),
+        attempt=design.count_plans(arm),
         task_differences=tuple(task_differences),
         witnesses=collect_arm_witnesses(counted_arm.finished_results),
     )
 
 
-def _find_max_seeds(index: int, design: Design) -> int:
+def _find_max_seed_count(index: int, design: Design) -> int:
     """Return the number of seeds at the last look that an arm can get; 0 without looks."""
     looks = design.rules.looks
     if index and design.arms[index].equals_baseline:  # an A/A check, which is never judged, gets one look
@@ -240,7 +242,9 @@ def add_contrast(
 ) -> ComparedArm:
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
-    If its base is one run under all seeds, there is one pair. The arm's mean is still over all of its seeds.
+    The arm's summary is then over the pairs of the contrast, so that its mean minus the base's mean is the
+    difference that is shown. If only its base is one run under all seeds, there is one pair, and the summary
+    stays over all seeds that count.
     """
     if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
@@ -260,14 +264,11 @@ def add_contrast(
 
 
 def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
-    """Return the arm with its contrast, and with its summary over the pairs of the contrast alone.
-
-    The arm's mean minus the base's mean over these pairs is then the difference that is shown.
-    """
+    """Return the arm with its contrast and, if this is paired, with its summary over the pairs alone."""
     if not contrast.is_paired:
         return replace(arm, contrast=contrast)
     values = select_seeds(arm.summary.values, contrast.seeds)
-    summary = summarise_arm(arm.trained_arm, values, lower_is_better=metric.lower_is_better)
+    summary = summarise_arm(arm.counted_arm, values, lower_is_better=metric.lower_is_better)
     return replace(arm, contrast=contrast, summary=summary)
 
 

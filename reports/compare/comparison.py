@@ -16,14 +16,21 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.table_columns import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_contrast, make_compared_arm
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
-from unrolled.reports.compare.design import Design, Statuses, Values, find_arm_remarks, select_arms_to_compare
+from unrolled.reports.compare.design import (
+    Design,
+    JudgedValues,
+    Statuses,
+    find_arm_remarks,
+    select_arms_to_compare,
+)
 from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
 from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
-from unrolled.reports.compare.trial_frame import collect_statuses, collect_values
+from unrolled.reports.compare.trial_frame import collect_judged_values, collect_statuses
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
@@ -37,7 +44,7 @@ from unrolled.reports.statistics.verdicts import Name, Verdict, judge_contrasts
 class Comparison:
     """Arms in declared order, compared by one metric; `other_views` compares them by the other metrics."""
 
-    table: pd.DataFrame  # a row a trial, with the columns of `bench.table_columns`, such as IS_COUNTED
+    table: pd.DataFrame  # a row for each trial, with the columns of `bench.table_columns`, such as IS_COUNTED
     design: Design
     metric: Metric
     arms: tuple[ComparedArm, ...]
@@ -68,7 +75,7 @@ class Comparison:
         groups = []
         left = list(self.arms)
         while left:
-            group = [arm for arm in left if not arm.trained_arm.find_task_differences(left[0].trained_arm)]
+            group = [arm for arm in left if not arm.counted_arm.find_task_differences(left[0].counted_arm)]
             left = [arm for arm in left if arm not in group]
             groups.append(tuple(group))
         return tuple(groups)
@@ -106,10 +113,18 @@ class Comparison:
         """The number of rows that do not count, because their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table[IS_COUNTED].sum())
 
+    def list_all_results(self) -> list[ResultInStudy]:
+        """Return the results of all trials that ended, also of those beyond the looks that were taken."""
+        return [result for arm in self.design.arms for result in arm.results.values()]
+
+    def list_counted_results(self) -> list[ResultInStudy]:
+        """Return the results of the trials that count, failures included."""
+        return [result for arm in self.arms for result in arm.counted_arm.results.values()]
+
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
-        by_arm = [{seed for seed, r in arm.trained_arm.results.items() if r.done} for arm in self.arms]
+        by_arm = [{seed for seed, r in arm.counted_arm.results.items() if r.done} for arm in self.arms]
         return tuple(
             seed
             for seed in self.design.rules.seeds
@@ -147,15 +162,15 @@ class Comparison:
         """
         metric = metric or self.metric
         metrics = (*self.design.rules.metrics, metric)
-        values: Values = {m.name: collect_values(self.table, m, self.design) for m in metrics}
+        values: JudgedValues = {m.name: collect_judged_values(self.table, m, self.design) for m in metrics}
         statuses = collect_statuses(self.table, self.design)
         one_run_seeds = find_one_run_seeds(statuses, values, self.design)
-        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().values
+        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().judged_values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
-            equal = find_equal_seeds(pair[0].trained_arm, pair[1].trained_arm, values, self.design)
+            equal = find_equal_seeds(pair[0].counted_arm, pair[1].counted_arm, values, self.design)
             lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
                 arm, base, metric, self.design, family_size=len(pairs), lost_pairs=lost_pairs, equal=equal
@@ -186,7 +201,7 @@ class Comparison:
         return first, *(
             arm
             for arm in other_arms
-            if arm.contrast and not arm.trained_arm.find_task_differences(first.trained_arm)
+            if arm.contrast and not arm.counted_arm.find_task_differences(first.counted_arm)
         )
 
     @property
@@ -215,7 +230,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     """Return the rows of a table, with the decisions from which it follows which of them count."""
     statuses = collect_statuses(table, design)
-    values = {metric.name: collect_values(table, metric, design) for metric in design.rules.metrics}
+    values = {metric.name: collect_judged_values(table, metric, design) for metric in design.rules.metrics}
     remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
     one_run_seeds = find_one_run_seeds(statuses, values, design)
@@ -229,7 +244,7 @@ def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
         remarks=remarks,
         decisions=decisions,
         seeds=_select_counted_seeds(decisions, statuses, design),
-        seeds_requested=count_arm_seeds(decisions.seeds_requested, design),
+        next_seed_counts=count_arm_seeds(decisions.next_seed_counts, design),
     )
 
 
@@ -243,7 +258,7 @@ def _compare_by_metric(metric: Metric, table: pd.DataFrame, rows: CountedRows) -
 
 def _check_design(design: Design) -> None:
     """Raise BadInput for a design without an arm, or with a δ that is not above 0."""
-    place = f"study {design.study!r}"
+    place = f"study {design.rules.name!r}"
     if not design.arms:
         raise BadInput("there are none to report", place=place, key="arms", cure="declare a baseline")
     for metric in design.rules.metrics:

@@ -13,7 +13,7 @@ from unrolled.bench.study_rules import StoppingRule
 from unrolled.reports.compare.design import (
     Design,
     find_arm_remarks,
-    judge_numbers,
+    make_judged_values,
     select_arms_to_compare,
 )
 from unrolled.reports.compare.evidence import Evidence
@@ -37,11 +37,13 @@ def decide_looks(design: Design) -> Decisions[str]:
     `decide_contrasts`, and tests/reports/compare/test_comparison.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    values = {}
-    for metric in design.rules.metrics:
-        by_arm = {arm.name: arm.collect_metric(metric.name) for arm in design.arms}
-        numbers = ((name, seed, x) for name, by_seed in by_arm.items() for seed, x in by_seed.items())
-        values[metric.name] = judge_numbers(numbers, metric, design)
+    values = {
+        metric.name: {
+            arm.name: make_judged_values(arm.collect_measured_values(metric.name), metric)
+            for arm in design.arms
+        }
+        for metric in design.rules.metrics
+    }
     one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
     return decide_contrasts(contrasts, Evidence(statuses, values, design, one_run_seeds))
@@ -75,9 +77,9 @@ def decide_contrasts(
     ]
     return Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
-        seeds_requested={name: n for family in families for name, n in family.seeds_requested.items()},
+        next_seed_counts={name: n for family in families for name, n in family.next_seed_counts.items()},
         looks_taken=min(
-            (family.looks_taken for family in families if any(family.seeds_requested.values())),
+            (family.looks_taken for family in families if any(family.next_seed_counts.values())),
             default=len(design.rules.looks),
         ),
     )
@@ -122,7 +124,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
     )
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),
-        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
+        next_seed_counts=dict.fromkeys(contrasts, gate.next_seed_count),
         looks_taken=gate.looks_taken,
         gate=gate,
     )
@@ -137,7 +139,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     design = evidence.design
     incumbent, candidate, *last_keep = (arm.name for arm in design.arms)
     metric = design.rules.metrics[0]
-    numbers = evidence.values[metric.name]
+    numbers = evidence.judged_values[metric.name]
     reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
     lost_reasons = {
         arm: {seed: reasons[status] for seed, status in by_seed.items() if seed not in numbers[arm]}
@@ -160,7 +162,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
     fault = proposal.crash or proposal.refusal or proposal.stalled
     return Decisions(
         verdicts=_judge_after_looks(contrasts, evidence, proposal.looks_taken, fault, proposal.has_ended),
-        seeds_requested=dict.fromkeys(contrasts, proposal.seeds_requested),
+        next_seed_counts=dict.fromkeys(contrasts, proposal.next_seed_count),
         looks_taken=proposal.looks_taken,
         proposal=proposal,
     )

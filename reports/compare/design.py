@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -21,8 +21,11 @@ from unrolled.reports.statistics.seed_values import SeedValues
 Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
 
-Values = Mapping[str, Mapping[str, SeedValues]]
-"""Numbers by metric, arm and seed. A diverged trial has infinity, a failed trial no number."""
+JudgedValues = Mapping[str, Mapping[str, SeedValues]]
+"""Values on the judged scale by metric, arm and seed: see `make_judged_values`.
+
+A diverged trial has infinity, a failed trial no value.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,11 @@ class TrainedArm:
         """Return the seed that a pair's trial was trained with; in an A/A arm it differs from the pair's."""
         return self.results[seed].trial.seed if seed in self.results else seed
 
-    def collect_metric(self, metric: str) -> dict[int, float]:
-        """Return the numbers of a metric by seed: infinite for a diverged trial, none for a failed one."""
+    def collect_measured_values(self, metric: str) -> dict[int, float]:
+        """Return the values of a metric by seed, in its unit.
+
+        A diverged trial has infinity, a failed trial no value.
+        """
         numbers = {}
         for seed, result in self.results.items():
             if result.done and metric in result.metrics:
@@ -86,8 +92,8 @@ class TrainedArm:
                 numbers[seed] = math.inf
         return numbers
 
-    def average_metric(self, metric: str) -> float | None:
-        """Return the mean of a metric over the finished trials; None if none has a finite number."""
+    def average_measured_values(self, metric: str) -> float | None:
+        """Return the mean of a metric over finished trials, in its unit; None without a finite number."""
         values = (result.metrics.get(metric, math.nan) for result in self.finished_results)
         numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
@@ -100,6 +106,8 @@ class TrainedArm:
 @dataclass(frozen=True, kw_only=True)
 class Design:
     """The input of `comparison.compare`, beside the table of rows: what is compared with what, and how.
+
+    It is not the `[design]` of a study file, which makes arms by rules.
 
     A study gives arms with results, its plan's looks and declaration, and how its trainer presents metrics. A
     table from elsewhere gives names of arms, and doubts. The first arm is the baseline.
@@ -115,8 +123,8 @@ class Design:
     command: str = ""  # the command that made the table
     # number of pairs whose results were there before the plan, by arm
     seen_pairs: Mapping[str, int] = field(default_factory=dict)
-    # earlier plans of an arm's contrast, by arm: a line of text each
-    earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # by arm, a line of text for each earlier plan of its contrast
+    earlier_plan_lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # one more than the highest seed of any plan of its contrasts
     is_shipped: bool = False  # whether the study ships with Unrolled, unchanged: declared before all results
     first_declared_at: float | None = None  # unix seconds, when this study first declared one of its trials
@@ -128,11 +136,6 @@ class Design:
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: warnings on its page
     setting_titles: Mapping[str, str] = field(default_factory=dict)  # by setting: {"alpha": "AR"}
     presentation: Presentation = PROGRAM_PAGES
-
-    @property
-    def study(self) -> str:
-        """The name of the study; of a table from elsewhere, the name of its page."""
-        return self.rules.name
 
     def find_scale(self, metric: Metric) -> Scale:
         """Return how a judged metric is written: its unit, and decimals that fit its δ."""
@@ -147,13 +150,13 @@ class Design:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
         return arm.marked_exploratory or arm.name in self.seen_pairs
 
-    def count_attempts(self, arm: TrainedArm) -> int:
+    def count_plans(self, arm: TrainedArm) -> int:
         """Return how many plans an arm's contrast has had, this one included."""
-        return 1 + len(self.earlier_attempts.get(arm.name, ()))
+        return 1 + len(self.earlier_plan_lines.get(arm.name, ()))
 
     def find_standing(self, arm: TrainedArm) -> tuple[str, ...]:
         """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
-        return phrase_standing(self.is_exploratory(arm), self.count_attempts(arm))
+        return phrase_standing(self.is_exploratory(arm), self.count_plans(arm))
 
     def describe_other_task(self, arm: TrainedArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
@@ -175,20 +178,14 @@ class Design:
         return {arm.name: arm for arm in self.arms}
 
 
-def judge_numbers(
-    numbers: Iterable[tuple[str, Any, float]], metric: Metric, design: Design
-) -> dict[str, dict[Any, float]]:
-    """Return numbers of a metric on the judged scale, by arm and seed: see `Metric.to_judged_scale`.
+def make_judged_values(measured_values: SeedValues, metric: Metric) -> dict[Any, float]:
+    """Return an arm's values of a metric, by seed, on the judged scale: see `Metric.to_judged_scale`.
 
-    `numbers` are (arm, seed, number) as measured. NaN is left out, as is a number that has no logarithm if
-    the metric is judged by its ratio.
+    It is the measured scale or, if the metric is judged by its ratio, 100 times the logarithm. NaN is left
+    out, as is a value that has no logarithm there.
     """
-    by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
-    for arm, seed, number in numbers:
-        judged_number = metric.to_judged_scale(number)
-        if not math.isnan(judged_number):
-            by_arm[arm][seed] = judged_number
-    return by_arm
+    judged_values = {seed: metric.to_judged_scale(value) for seed, value in measured_values.items()}
+    return {seed: value for seed, value in judged_values.items() if not math.isnan(value)}
 
 
 def choose_seconds(result: ResultInStudy) -> float:

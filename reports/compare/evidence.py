@@ -6,7 +6,7 @@ from typing import Any
 
 from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_rules import find_base
-from unrolled.reports.compare.design import Design, Statuses, Values
+from unrolled.reports.compare.design import Design, JudgedValues, Statuses
 from unrolled.reports.compare.replicates import find_equal_seeds
 from unrolled.reports.statistics.seed_values import SidePair, select_seeds
 
@@ -16,7 +16,7 @@ class Evidence:
     """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
 
     statuses: Statuses
-    values: Values
+    judged_values: JudgedValues
     design: Design
     one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_seeds`
 
@@ -27,24 +27,24 @@ class Evidence:
                 **by_arm,
                 **{name: select_seeds(by_arm[name], [seed]) for name, seed in self.one_run_seeds.items()},
             }
-            for metric, by_arm in self.values.items()
+            for metric, by_arm in self.judged_values.items()
         }
-        return replace(self, values=values)
+        return replace(self, judged_values=values)
 
     def select_sides(self, name: str) -> dict[str, SidePair]:
         """Return the values of an arm and of its base by metric."""
         base = self.design.bases[name]
-        return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in self.values.items()}
+        return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in self.judged_values.items()}
 
     def find_equal_seeds(self, name: str) -> frozenset[Any]:
         """Return the seeds on which an arm and its base computed the same."""
         arm = self.design.arms_by_name[name]
-        return find_equal_seeds(arm, find_base(arm, self.design.arms), self.values, self.design)
+        return find_equal_seeds(arm, find_base(arm, self.design.arms), self.judged_values, self.design)
 
     def explain_lost(self, name: str) -> dict[Any, str]:
         """Return the seeds that a side of a contrast lost, with the reason: {3: "failed"}."""
         lost = {}
-        for metric, numbers in self.values.items():
+        for metric, numbers in self.judged_values.items():
             for side in (name, self.design.bases[name]):
                 for seed in self.statuses[side].keys() - numbers[side].keys():
                     lost[seed] = self._explain_missing_number(metric, side, seed)
@@ -79,7 +79,9 @@ class Evidence:
 
     def _lacks_number(self, arm: str, seed: Any) -> bool:
         """Return True if a trial ended without a number of some metric."""
-        return seed in self.statuses[arm] and any(seed not in by_arm[arm] for by_arm in self.values.values())
+        return seed in self.statuses[arm] and any(
+            seed not in by_arm[arm] for by_arm in self.judged_values.values()
+        )
 
     def count_lost(self, name: str, sides: SidePair) -> int:
         """Return the number of pairs without a number on some side; without pairing, of rows without one."""
@@ -94,7 +96,7 @@ class Evidence:
         seeds = self.design.rules.seeds[: self.design.rules.looks[max(0, looks_taken - 1)]]
         values = {
             metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
-            for metric, by_arm in self.values.items()
+            for metric, by_arm in self.judged_values.items()
         }
         statuses = {name: select_seeds(by_seed, seeds) for name, by_seed in self.statuses.items()}
-        return replace(self, statuses=statuses, values=values)
+        return replace(self, statuses=statuses, judged_values=values)

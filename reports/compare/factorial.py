@@ -90,7 +90,7 @@ def find_factorial(comparison: Comparison) -> Factorial | None:
     arms_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for arm in comparison.same_task_arms:
         if not arm.against:  # the baseline comes first, so that an A/A arm does not take its place
-            arms_by_changes.setdefault(frozenset(arm.trained_arm.changes.items()), arm)
+            arms_by_changes.setdefault(frozenset(arm.counted_arm.changes.items()), arm)
     arm_count = len(arms_by_changes)
     corners = [changes for changes in arms_by_changes if len(changes) > 1 and 2 ** len(changes) <= arm_count]
     corners.sort(key=lambda corner: (-len(corner), arms_by_changes[corner].index))
@@ -193,7 +193,7 @@ def _read_settings(arm: ComparedArm) -> dict[str, Scalar]:
 
 
 def _is_same_implementation(arm: ComparedArm, other: ComparedArm) -> bool:
-    trials = [arm.trained_arm.example_trial, other.trained_arm.example_trial]
+    trials = [arm.counted_arm.example_trial, other.counted_arm.example_trial]
     return len({trial and trial.configured_class for trial in trials}) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, LARGEST_FINITE, Metric, is_no_known_cost, select_qualities
-from unrolled.reports.compare.design import Design, Statuses, TrainedArm, Values
+from unrolled.reports.compare.design import Design, JudgedValues, Statuses, TrainedArm
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_seeds_to_detect_copies
 from unrolled.reports.statistics.seed_values import SeedValues, select_seeds, select_side_seeds
@@ -27,7 +27,9 @@ FAR = 1000
 """A number whose range over seeds is so many times the difference of two equal trials is no noise."""
 
 
-def find_equal_seeds(arm: TrainedArm, base: TrainedArm, values: Values, design: Design) -> frozenset[Any]:
+def find_equal_seeds(
+    arm: TrainedArm, base: TrainedArm, values: JudgedValues, design: Design
+) -> frozenset[Any]:
     """Return the seeds on which two arms are known to have computed the same.
 
     On such a seed all judged numbers are equal, except clocks, and so are the weights of both trials. For a
@@ -116,7 +118,7 @@ def _are_equal_or_count(by_seed: Mapping[Any, str]) -> bool:
     return np.allclose(rises * steps[1], rises[1] * steps, rtol=1e-9, atol=0)
 
 
-def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
+def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design) -> dict[str, Any]:
     """Return the arms that are one run, each with the seed of this run.
 
     Such an arm ignores its seed, and has one value on all seeds, by every judged metric. Clocks and known
@@ -175,7 +177,7 @@ def find_one_run_seeds(statuses: Statuses, values: Values, design: Design) -> di
 
 
 def _select_first_values(
-    arm: TrainedArm, statuses: Statuses, values: Values, design: Design
+    arm: TrainedArm, statuses: Statuses, values: JudgedValues, design: Design
 ) -> dict[Metric, dict[Any, float]]:
     """Return the values of an arm by metric and seed, on the seeds that `find_one_run_seeds` reads."""
     seeds = _find_first_seeds(design, statuses[arm.name])

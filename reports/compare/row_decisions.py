@@ -29,7 +29,7 @@ def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matche
         matched = {name: match for name, match in of_arms.items() if name not in evidence.one_run_seeds}
         for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():
             verdicts.setdefault(name, {})[metric.name] = verdict
-    return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
+    return Decisions(verdicts=verdicts, next_seed_counts=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
 def _judge_rows(
@@ -41,7 +41,7 @@ def _judge_rows(
 ) -> dict[str, Verdict]:
     """Judge the rows that have numbers; withdraw a claim that the lost rows could overturn."""
     design = evidence.design
-    by_arm = evidence.values[metric.name]
+    by_arm = evidence.judged_values[metric.name]
     arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
     sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
     lost_pairs = {}

@@ -17,7 +17,7 @@ def find_sweeps(comparison: Comparison) -> tuple[Sweep, ...]:
     """Return groups of arms that differ in the learning rate alone."""
     groups: dict[bytes, dict[float, ComparedArm]] = {}
     for arm in comparison.arms:
-        if trial := arm.trained_arm.example_trial:
+        if trial := arm.counted_arm.example_trial:
             settings = arm.settings
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
@@ -34,8 +34,8 @@ def _title_sweeps(sweeps: Sequence[Mapping[float, ComparedArm]]) -> list[str]:
     arms = [next(iter(by_rate.values())) for by_rate in sweeps]
     titles = []
     for arm in arms:
-        title = arm.trained_arm.title
-        namesakes = [twin.settings for twin in arms if twin.trained_arm.title == title]
+        title = arm.counted_arm.title
+        namesakes = [twin.settings for twin in arms if twin.counted_arm.title == title]
         differing = [
             f"{name} {value}"
             for name, value in arm.settings.items()

@@ -20,7 +20,7 @@ import pandas as pd
 from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.design import Design, Statuses, choose_seconds, judge_numbers
+from unrolled.reports.compare.design import Design, Statuses, choose_seconds, make_judged_values
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
@@ -66,14 +66,18 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
     return by_arm
 
 
-def collect_values(table: pd.DataFrame, metric: Metric, design: Design) -> Mapping[str, Mapping[Any, float]]:
-    """Return the numbers of a metric by arm and seed, on the judged scale: see `Metric.to_judged_scale`."""
-    numbers = zip(table.arm, table.seed, read_numbers(table, metric.name), strict=True)
-    return judge_numbers(numbers, metric, design)
+def collect_judged_values(
+    table: pd.DataFrame, metric: Metric, design: Design
+) -> Mapping[str, Mapping[Any, float]]:
+    """Return the values of a metric by arm and seed, on the judged scale: see `make_judged_values`."""
+    measured_values: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
+    for arm, seed, number in zip(table.arm, table.seed, read_numbers(table, metric.name), strict=True):
+        measured_values[arm][seed] = number
+    return {arm: make_judged_values(by_seed, metric) for arm, by_seed in measured_values.items()}
 
 
 def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
-    """Return a metric's number in every row: infinite for a diverged trial, NaN for a failed one."""
+    """Return a metric's measured number in every row: infinite for a diverged trial, NaN for a failed one."""
     column = table[metric] if metric in table else pd.Series(math.nan, table.index)
     numbers = pd.to_numeric(column).astype(float)
     numbers = numbers.mask(numbers.abs() > LARGEST_FINITE, math.inf)

@@ -5,7 +5,7 @@ Which curves a page draws is chosen in four steps:
 1. A trial stores curves: those that a program logs or, of the chapter, `record.Epoch`. A metric of the
    chapter has `has_curve` in `metric_table` if pages draw its curve.
 2. `read_page_results` of `ablations/comparisons/plan_page.py` keeps those of `Presentation.curve_metrics`,
-   and those that MLflow draws: with all curves of thousands of trials, the memory would not do.
+   and those that MLflow draws, because all curves of thousands of trials would not fit into memory.
 3. `Presentation.read_curves` adds derived curves, such as perplexity from the loss.
 4. `draw_curves` draws those of judged metrics or, if none of these has a curve, one other.
 
@@ -60,7 +60,7 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """
     reader = comparison.design.presentation.read_curves
     read_curves = reader.load() if reader else attrgetter("curves")
-    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.trained_arm.results.items()]
+    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.counted_arm.results.items()]
     measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     judged_names = [name for name in comparison.design.rules.metric_names if name in curve_names]
@@ -138,7 +138,7 @@ def _select_mean_values(
     the last step.
     """
     curves = points[points.arm == arm.index]
-    if curves.empty and (level := arm.trained_arm.average_metric(metric)) is not None:
+    if curves.empty and (level := arm.counted_arm.average_measured_values(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     finished = curves[curves.done & curves.seed.isin(common)]
     return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()

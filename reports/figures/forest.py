@@ -164,11 +164,11 @@ def _draw_arm(arm: ComparedArm, view: Comparison, axis: Axis, drawn_mark: Sequen
         origin = contrast.base_mean
         mean = origin + contrast.estimate
         bars = _draw_intervals(axis, contrast, arm.interval, kind, origin, view.metric.highest)
-    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.trained_arm.uses_seed else 1))
+    dots = dict(islice(arm.summary.values.items(), _MOST_DOTS if arm.counted_arm.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if arm.remark else origin, view.metric.zone),
         *_draw_seeds(
-            axis, dots, view.scale.format_value, view.design.noun, arm.trained_arm.find_trained_seed
+            axis, dots, view.scale.format_value, view.design.noun, arm.counted_arm.find_trained_seed
         ),
         *drawn_mark,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_value),

@@ -1,7 +1,7 @@
 """The rows of the table of costs.
 
-Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_costs`. The chapter has one such
-column: tokens/s after the first epoch.
+Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_resources`. The chapter has one
+such column: tokens/s after the first epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,20 @@ ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 
 
 def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
-    """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
+    """Return the mean costs of each arm's trials, by the names in `Presentation.resource_columns`.
 
-    Costs in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and memory
-    are compared with the base only if both arms were trained on one kind of machine.
+    Those in `Presentation.gpu_resources` are left out if no trial was trained on a GPU. Times, speeds and
+    memory are compared with the base only if both arms were trained on one kind of machine.
     """
     presentation = comparison.design.presentation
-    scales = presentation.costs
+    scales = presentation.resource_columns
     has_gpu = bool(list_devices(comparison))
-    names = [name for name in scales if has_gpu or name not in presentation.gpu_costs]
+    names = [name for name in scales if has_gpu or name not in presentation.gpu_resources]
     costs = [
         {
             name: scales[name].multiplier * x
             for name in names
-            if (x := _average_cost(arm.trained_arm, name)) is not None
+            if (x := _average_cost(arm.counted_arm, name)) is not None
         }
         for arm in comparison.arms
     ]
@@ -48,7 +48,7 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
     1.04 and 1.26 differ by 0.22: with one decimal, 1.0 and 1.3 would not give 0.2.
     """
     decimals_by_cost = {}
-    for name, scale in comparison.design.presentation.costs.items():
+    for name, scale in comparison.design.presentation.resource_columns.items():
         decimals = scale.decimals or 0
         pairs = [
             (of_arm[name], of_base[name])
@@ -73,9 +73,9 @@ def _select_comparable(
     if arm.remark in (ArmRemark.WITHOUT_SEED, ArmRemark.REFERENCE, ArmRemark.OTHER_TASK):
         return {}
     base = comparison.find_base(arm)
-    both = [] if arm is base else [*arm.trained_arm.finished_results, *base.trained_arm.finished_results]
+    both = [] if arm is base else [*arm.counted_arm.finished_results, *base.counted_arm.finished_results]
     difference = describe_machine_difference(find_machine_kind(result.provenance) for result in both)
-    trial = arm.trained_arm.example_trial
+    trial = arm.counted_arm.example_trial
     kinds = trial.find_cost_kinds() if trial else COST_KINDS
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 
@@ -85,4 +85,4 @@ def _average_cost(arm: TrainedArm, name: str) -> float | None:
     if name == "seconds":
         durations = [r.training_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
-    return arm.average_metric(name)
+    return arm.average_measured_values(name)

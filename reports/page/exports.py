@@ -20,14 +20,18 @@ from unrolled.reports.formats import (
     skip_none,
 )
 from unrolled.reports.statistics.seed_values import Interval
-from unrolled.reports.words.caveats import describe_attempts, describe_seen_data, list_earlier_attempts
-from unrolled.reports.words.notes import UNBIASED, list_notes
 from unrolled.reports.words.sentences import (
     describe_remarks,
     describe_too_few_pairs,
     explain_open,
     name_bases,
 )
+from unrolled.reports.words.study_state import (
+    describe_repeated_plans,
+    describe_seen_data,
+    list_earlier_plan_lines,
+)
+from unrolled.reports.words.table_notes import UNBIASED, list_notes
 
 
 def make_tables(comparison: Comparison) -> dict[str, str]:
@@ -44,7 +48,7 @@ def make_tables(comparison: Comparison) -> dict[str, str]:
 def write_screen(comparison: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
     lines = [
-        shorten(comparison.design.rules.question or comparison.design.study, 200),
+        shorten(comparison.design.rules.question or comparison.design.rules.name, 200),
         *end_sentences(describe_too_few_pairs(comparison)),
     ]
     for view in comparison.views:
@@ -60,7 +64,7 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
 
 
 def write_comparison_markdown(comparison: Comparison) -> str:
-    """Return the verdicts by every metric as Markdown: a caption, a table a metric, and notes."""
+    """Return the verdicts by every metric as Markdown: a caption, a table for each metric, and notes."""
     too_few_pairs = end_sentences(describe_too_few_pairs(comparison))
     paragraphs = [format_markdown_cell(text) for text in (write_caption(comparison), *too_few_pairs)]
     for view in comparison.views:
@@ -68,8 +72,8 @@ def write_comparison_markdown(comparison: Comparison) -> str:
             paragraphs.append(format_markdown_cell(_name_metric(view)))
         rows = [[format_markdown_cell(cell) for cell in row] for row in _format_rows(view)]
         paragraphs.append(format_pipe_table(rows).rstrip())
-    attempts = end_sentences(describe_seen_data(comparison), describe_attempts(comparison))
-    sentences = [*list_notes(comparison), *attempts, *list_earlier_attempts(comparison)]
+    plans = end_sentences(describe_seen_data(comparison), describe_repeated_plans(comparison))
+    sentences = [*list_notes(comparison), *plans, *list_earlier_plan_lines(comparison)]
     return "\n\n".join([*paragraphs, *map(format_markdown_cell, sentences)]) + "\n"
 
 
@@ -174,11 +178,9 @@ def write_caption(comparison: Comparison) -> str:
     bases = name_bases(comparison)
     if bases == comparison.arms[0].name:
         bases = "the baseline"
-    clause = comparison.design.presentation.interval_clause
-    return (
-        f"{comparison.design.study}: {judged_by}; intervals are over {comparison.design.noun}s{clause}; Δ is "
-        f"the arm minus {bases}"
-    )
+    design = comparison.design
+    replicates = f"{design.noun}s{design.presentation.interval_clause}"
+    return f"{design.rules.name}: {judged_by}; intervals are over {replicates}; Δ is the arm minus {bases}"
 
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
@@ -186,10 +188,10 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     base = comparison.find_base(arm).name if arm.contrast or arm.gets_verdict else ""
     record: dict[str, object] = {
         "arm": arm.name,
-        "model": arm.trained_arm.model,
+        "model": arm.counted_arm.model,
         "changed": arm.describe_changes(),
         "against": base,
-        "parameters": arm.trained_arm.average_metric("model_parameters"),
+        "parameters": arm.counted_arm.average_measured_values("model_parameters"),
         "seeds_ok": arm.done_count,
         "seeds_wanted": arm.seed_count,
         "diverged": arm.diverged_count,
@@ -204,7 +206,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     if arm.verdict and comparison.design.is_study:
         record |= {"exploratory": arm.is_exploratory, "attempt": arm.attempt}
     if comparison.design.rules.looks:
-        record |= {"state": arm.state, "most_seeds": arm.max_seeds}
+        record |= {"state": arm.state, "most_seeds": arm.max_seed_count}
     for view in comparison.views:
         cells = make_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}

@@ -12,7 +12,7 @@ def list_devices(comparison: Comparison) -> tuple[str, ...]:
     trials = Counter(
         tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for arm in comparison.arms
-        for r in arm.trained_arm.finished_results
+        for r in arm.counted_arm.finished_results
         if r.provenance.get("gpu")
     )
     return tuple(
@@ -23,9 +23,9 @@ def list_devices(comparison: Comparison) -> tuple[str, ...]:
 
 def merge_environments(comparison: Comparison) -> dict[str, str]:
     """Return the facts of all machines by name, each with all its values: {"cpu": "EPYC | Xeon"}."""
-    results = [r for arm in comparison.arms for r in arm.trained_arm.results.values()]
+    facts = [fact for r in comparison.list_counted_results() for fact in r.provenance.items()]
     values_by_name: dict[str, dict[str, None]] = {}
-    for name, value in [fact for result in results for fact in result.provenance.items()]:
+    for name, value in facts:
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
         values_by_name.setdefault(name, {})[flat] = None
     return {

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.metric import LARGEST_FINITE
 from unrolled.bench.phrases import select_phrases
-from unrolled.bench.trial import ResultInStudy
 from unrolled.reports import formats
 from unrolled.reports.commits import audit_words, chain_page, gate_words
 from unrolled.reports.commits.audit_words import AuditRow
@@ -27,14 +26,23 @@ from unrolled.reports.page.summary import SUMMARY_NAME, Summary, find_page, hash
 from unrolled.reports.presentation import Extras, FigureColumn
 from unrolled.reports.scale import Scale
 from unrolled.reports.templates.filling import fill_page_template
-from unrolled.reports.words import answer, caveats, claims, doubts, notes
+from unrolled.reports.words import (
+    answer,
+    contrast_lines,
+    page_limits,
+    page_warnings,
+    study_state,
+    table_notes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageAnswer:
+class PageSentences:
     """What a page says of its comparison. A sentence or phrase is "" where there is none."""
 
-    answers: Sequence[Sequence[Markup]]  # by each metric in each of its units: a headline, a line a finding
+    answers: Sequence[
+        Sequence[Markup]
+    ]  # by each metric in each of its units: a headline, then a line for each finding
     gate_sentence: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
     proposal_sentence: str  # outcome of a proposal
@@ -44,8 +52,8 @@ class PageAnswer:
     contrast_tally: str  # how many contrasts are decided
     futile: str  # sentence on contrasts that are given up
     seen_data: str  # sentence on contrasts whose results were seen before the plan
-    attempts: str  # sentences on contrasts that were planned before
-    earlier_attempts: Sequence[str]  # a line for each earlier plan of a contrast
+    repeated_plans: str  # sentences on contrasts that were planned before
+    earlier_plan_lines: Sequence[str]  # a line for each earlier plan of a contrast
     tally: str  # how many trials finished
     uncounted: str  # which trials do not count, and why
     failures: Sequence[tuple[ComparedArm, str]]  # arms with failures, and how many
@@ -55,9 +63,10 @@ class PageAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page(PageAnswer):
-    """The names that the template of a page reads."""
+class Page:
+    """The names that the template of a page reads, beside those of its sentences."""
 
+    sentences: PageSentences
     comparison: Comparison
     design: Design
     extras: Extras
@@ -97,9 +106,9 @@ def render(comparison: Comparison, out: Path) -> Path:
     The same results give the same bytes. Raises BadInput, and leaves the existing report in place, if these
     cannot be written.
     """
-    path = find_page(comparison.design.study, out)
+    path = find_page(comparison.design.rules.name, out)
     page = _make_page(comparison)
-    html = fill_page_template(comparison.design.presentation.template, vars(page))
+    html = fill_page_template(comparison.design.presentation.template, vars(page.sentences) | vars(page))
     texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
     summary = _summarise_page(page, html)
     save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
@@ -109,31 +118,31 @@ def render(comparison: Comparison, out: Path) -> Path:
 def _summarise_page(page: Page, html: bytes) -> Summary:
     """Return the summary of a page."""
     comparison = page.comparison
-    ends = [result.started + result.attempt_seconds for result in _list_results(comparison)]
+    sentences = page.sentences
+    results = comparison.list_all_results()
+    ends = [result.started + result.attempt_seconds for result in results]
     last_result = formats.format_day(max(ends)) if ends else ""
-    spent = sum(
-        choose_seconds(result) for arm in comparison.arms for result in arm.trained_arm.results.values()
-    )
+    seconds = sum(map(choose_seconds, results))
     facts = {
         f"Baseline {comparison.arms[0].name}": True,
         ", then ".join(view.scale.title for view in comparison.views): True,
-        page.contrast_tally: True,
-        page.tally: True,
-        f"{formats.format_duration(spent)} of training": spent,
+        sentences.contrast_tally: True,
+        sentences.tally: True,
+        f"{formats.format_duration(seconds)} of training": seconds,
     }
     return Summary(
-        study=comparison.design.study,
+        study=comparison.design.rules.name,
         question=comparison.design.rules.question,
         answer=tuple(line.removesuffix(".") for line in write_answer_lines(comparison)),
         facts="; ".join(select_phrases(facts)),
-        warnings=tuple(filter(None, (page.seen_data, page.attempts, *page.warnings))),
+        warnings=tuple(filter(None, (sentences.seen_data, sentences.repeated_plans, *sentences.warnings))),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
         decided_count=sum(arm.is_decided for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
         last_result=last_result,
         study_hash=comparison.design.study_hash,
-        largest_effect=min(claims.find_largest_effect(comparison), LARGEST_FINITE),
+        largest_effect=min(contrast_lines.find_largest_effect(comparison), LARGEST_FINITE),
         page_hash=hash_page(html),
     )
 
@@ -169,10 +178,9 @@ def _make_page(comparison: Comparison) -> Page:
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
     answers = _write_answers(comparison, parts, factorial)
-    page_answer = _make_page_answer(comparison, answers, extras, environments)
     contexts = [context for context in CONTEXTS if any(part.verdicts[context] for part in parts)]
     return Page(
-        **vars(page_answer),
+        sentences=_make_page_sentences(comparison, answers, extras, environments),
         comparison=comparison,
         design=comparison.design,
         extras=extras,
@@ -191,26 +199,28 @@ def _make_page(comparison: Comparison) -> Page:
         ),
         sweep_pictures=curves.draw_sweeps(sweeps, comparison),
         columns=_find_columns(comparison),
-        stopping_note=notes.STOPPED,
+        stopping_note=table_notes.STOPPED,
         costs=costs,
         cost_columns=_find_cost_columns(comparison, costs),
         cost_decimals=cost_rows.count_cost_decimals(costs, comparison),
         devices=machines.list_devices(comparison),
-        data=sorted({result.trial.data for result in _list_results(comparison)}),
+        data=sorted({result.trial.data for result in comparison.list_all_results()}),
         environments=environments,
     )
 
 
-def _make_page_answer(
+def _make_page_sentences(
     comparison: Comparison,
     answers: Sequence[Sequence[Markup]],
     extras: Extras,
     environments: dict[str, str],
-) -> PageAnswer:
+) -> PageSentences:
     """Return what a page says; `answers` are those by each metric."""
     is_study = comparison.design.is_study
-    limits = caveats.list_limits(comparison, environments) if is_study else notes.list_notes(comparison)
-    return PageAnswer(
+    limits = (
+        page_limits.list_limits(comparison, environments) if is_study else table_notes.list_notes(comparison)
+    )
+    return PageSentences(
         answers=answers,
         gate_sentence=gate_words.describe_gate(comparison),
         gate_rows=gate_words.list_gate_rows(comparison),
@@ -218,35 +228,39 @@ def _make_page_answer(
         audit_sentence=audit_words.describe_audit(comparison),
         audit_rows=audit_words.list_audit_rows(comparison),
         audit_notes=audit_words.list_audit_notes(comparison),
-        contrast_tally=caveats.describe_decided(comparison),
-        futile=caveats.describe_futile_contrasts(comparison),
-        seen_data=caveats.describe_seen_data(comparison),
-        attempts=caveats.describe_attempts(comparison),
-        earlier_attempts=caveats.list_earlier_attempts(comparison),
-        tally=caveats.describe_trials(comparison),
-        uncounted=caveats.describe_uncounted(comparison),
-        failures=caveats.list_failures(comparison),
-        warnings=(*doubts.list_warnings(comparison), *extras.warnings),
+        contrast_tally=study_state.describe_decided(comparison),
+        futile=study_state.describe_futile_contrasts(comparison),
+        seen_data=study_state.describe_seen_data(comparison),
+        repeated_plans=study_state.describe_repeated_plans(comparison),
+        earlier_plan_lines=study_state.list_earlier_plan_lines(comparison),
+        tally=study_state.describe_trials(comparison),
+        uncounted=study_state.describe_uncounted(comparison),
+        failures=study_state.list_failures(comparison),
+        warnings=(*page_warnings.list_warnings(comparison), *extras.warnings),
         limits=limits,
-        declaration=caveats.describe_declaration(comparison),
+        declaration=study_state.describe_declaration(comparison),
     )
-
-
-def _list_results(comparison: Comparison) -> list[ResultInStudy]:
-    return [result for arm in comparison.design.arms for result in arm.results.values()]
 
 
 def _find_figure_columns(comparison: Comparison) -> dict[str, FigureColumn]:
     """Return the columns beside the figure whose metrics some trial has."""
     columns = comparison.design.presentation.figure_columns
-    arms = [arm.trained_arm for arm in comparison.arms]
-    return {name: column for name, column in columns.items() if any(arm.average_metric(name) for arm in arms)}
+    arms = [arm.counted_arm for arm in comparison.arms]
+    return {
+        name: column
+        for name, column in columns.items()
+        if any(arm.average_measured_values(name) for arm in arms)
+    }
 
 
 def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCosts]) -> dict[str, Scale]:
     """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
-    return {name: scale for name, scale in comparison.design.presentation.costs.items() if name in names}
+    return {
+        name: scale
+        for name, scale in comparison.design.presentation.resource_columns.items()
+        if name in names
+    }
 
 
 def _find_columns(comparison: Comparison) -> dict[str, Scale]:
@@ -255,7 +269,7 @@ def _find_columns(comparison: Comparison) -> dict[str, Scale]:
     presentation = comparison.design.presentation
     not_judged = [name for name in presentation.columns if name not in judged]
     scales = judged | {name: presentation.find_scale(name) for name in not_judged}
-    metric_names = {name for result in _list_results(comparison) for name in result.metrics}
+    metric_names = {name for result in comparison.list_all_results() for name in result.metrics}
     return {name: scale for name, scale in scales.items() if name in metric_names}
 
 

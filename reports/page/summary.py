@@ -22,7 +22,7 @@ class Summary:
     study: str
     question: str
     answer: tuple[str, ...]  # a sentence, followed by a line for each finding
-    facts: str  # baseline, metrics, the state of the study and the time it took
+    facts: str  # baseline, metrics, the state of the study, and the time that all of its trials took
     warnings: tuple[str, ...]
     done_count: int  # number of trials
     failed_count: int

@@ -16,7 +16,8 @@ class ArmSummary:
     The mean needs one converged seed, the SD two and the interval three. With fewer seeds they are None.
     """
 
-    values: Mapping[int, float]  # by seed; infinite, with the worse sign, for a diverged one
+    # by seed, on the scale of all numbers of the summary; infinite, with the worse sign, for a diverged one
+    values: Mapping[int, float]
     diverged_count: int
     mean: float | None
     sd: float | None  # with ddof 1

@@ -38,7 +38,7 @@ class Decisions(Generic[Key]):
     """The state of every contrast after the looks that are complete."""
 
     verdicts: Mapping[Key, Mapping[str, Verdict]]  # verdicts by contrast and by metric
-    seeds_requested: Mapping[Key, int]  # number of seeds at the next look, by contrast; 0 for no more
+    next_seed_counts: Mapping[Key, int]  # number of seeds at the next look, by contrast; 0 for no more
     looks_taken: int
     gate: "GateDecision[Key] | None" = None  # of a study that is a gate
     proposal: "ProposalDecision | None" = None  # of a study that is a proposal
@@ -92,7 +92,7 @@ def evaluate_looks(
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
     An example: looks after 10, 15 and 20 seeds, and two contrasts, a and b. Results of 10 seeds are complete,
-    and decide a. Then looks_taken is 1, and seeds_requested is {"a": 0, "b": 15}: a keeps its verdict on 10
+    and decide a. Then looks_taken is 1, and next_seed_counts is {"a": 0, "b": 15}: a keeps its verdict on 10
     seeds, and b is open. When b has 15 seeds, the call with these results returns the state after two looks.
 
     - `adjust`: the correction of a family's p values
@@ -101,7 +101,8 @@ def evaluate_looks(
 
     A look is evaluated when every open contrast has all of its seeds except lost ones. A lost seed counts as
     the worst possible for a claim. A contrast that lost half of a look's seeds stays open, and the others go
-    on without it. The other metrics are judged at the looks of the first, in families of their own.
+    on without it. At each look the contrasts are judged by the other metrics, too: the p values of a metric
+    are corrected together, apart from those of the first.
 
     A futile contrast is one whose chance to be decided by the last look is below `futility`. It gets no more
     seeds. It may still be decided later, because Holm's correction is milder after other contrasts have been
@@ -115,7 +116,7 @@ def evaluate_looks(
     verdicts_of_first = _judge_tracks(tracks_of_first, adjust)
     futile_reasons: dict[Key, str] = {}
     looks_taken = 0
-    while looks_taken < len(look_input.looks.numbers):
+    while looks_taken < len(look_input.looks):
         open_contrasts = [
             name
             for name, verdict in verdicts_of_first.items()
@@ -137,7 +138,7 @@ def evaluate_looks(
         futile_reasons = {
             name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].is_decided
         }
-        if futility and looks_taken < len(look_input.looks.numbers):
+        if futility and looks_taken < len(look_input.looks):
             futile_reasons |= _find_futile(
                 {name: verdicts_of_first[name] for name in open_contrasts}, stopping_rule, futility
             )
@@ -194,15 +195,15 @@ def _make_decisions(
     futile_reasons: Mapping[Key, str],
 ) -> Decisions[Key]:
     """Return the state after these looks; `verdicts_of_first` are those by the metric that decides."""
-    next_look = min(looks_taken, len(look_input.looks.numbers) - 1)
-    seed_count = look_input.looks.numbers[next_look] if looks_taken == next_look else 0
+    next_look = min(looks_taken, len(look_input.looks) - 1)
+    seed_count = look_input.looks.pair_counts[next_look] if looks_taken == next_look else 0
     verdicts = {}
-    seeds_requested = {}
+    next_seed_counts = {}
     for name, verdict in verdicts_of_first.items():
         reason = ""
         if not verdict.is_decided:
             reason = futile_reasons.get(name) or look_input.explain_block(name, next_look)
-        seeds_requested[name] = 0 if verdict.is_decided or reason else seed_count
+        next_seed_counts[name] = 0 if verdict.is_decided or reason else seed_count
         of_other = f"{reason} by the first metric" if name in futile_reasons else reason
         verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
             metric: replace(
@@ -213,7 +214,7 @@ def _make_decisions(
             )
             for metric, by_name in by_metric.items()
         }
-    return Decisions(verdicts=verdicts, seeds_requested=seeds_requested, looks_taken=looks_taken)
+    return Decisions(verdicts=verdicts, next_seed_counts=next_seed_counts, looks_taken=looks_taken)
 
 
 def _ends_contrast(verdict: Verdict, stopping_rule: StoppingRule) -> bool:

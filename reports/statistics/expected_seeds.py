@@ -118,7 +118,7 @@ def predict_contrast(
             m = stage.moments
             m = Moments(m.n, m.mean[active] + effect, m.sd[active], m.skewness[active])
             active[active] = _predict_family(test, m, family_size, different.mean(), same.mean()) >= futility
-    seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
+    seeds = float(np.diff(looks.pair_counts, prepend=0) @ reach)
     return ExpectedContrast(
         seeds, float((different | same).mean()), right / SIMULATED_CONTRASTS, tuple(reach)
     )
@@ -191,7 +191,7 @@ def _final_means(stages: tuple[_Stage, ...], effect: float, zone: float, until_s
 def _simulate_stages(looks: Looks, alpha: float, alpha_same: float) -> tuple[_Stage, ...]:
     """Return standard normal pairs at each look, with tests of these levels over all looks."""
     stages = []
-    for k, n in enumerate(looks.numbers):
+    for k, n in enumerate(looks.pair_counts):
         look = Look(looks, k)
         m = _simulate_moments(looks.last, n)
         outer = mean_interval(m, look.compute_level(alpha))

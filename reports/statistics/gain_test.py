@@ -74,7 +74,7 @@ def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
     early looks would give up the small gains that more pairs could show.
     """
     factor = max(1.0, budget / looks.last)
-    earlier = (round(factor * n) for n in looks.numbers)
+    earlier = (round(factor * n) for n in looks.pair_counts)
     return Looks((*(n for n in earlier if n < budget), budget))
 
 
@@ -86,7 +86,7 @@ def select_tests(looks: Looks) -> Looks:
     """
     if looks.last < FEWEST_SEEDS:
         raise ValueError(f"a proposal needs {FEWEST_SEEDS} pairs or more, not {looks.last}")
-    return Looks(tuple(n for n in looks.numbers if n >= min(CLAIM_SEEDS, looks.last)))
+    return Looks(tuple(n for n in looks.pair_counts if n >= min(CLAIM_SEEDS, looks.last)))
 
 
 def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> ProposalStates:
@@ -101,13 +101,13 @@ def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Propo
     pairs = np.zeros(size, int)
     shown = np.zeros(size, bool)
     futile = np.zeros(size, bool)
-    for k, n in enumerate(looks.numbers):
+    for k, n in enumerate(looks.pair_counts):
         if n > gains.shape[1]:
             break
         active = ~(shown | futile)
         pairs[active] = n
         t, p = _test_means(gains[:, :n])
-        if n >= tests.numbers[0]:
+        if n >= tests.pair_counts[0]:
             weighted = p / math.sqrt(n / looks.last)
             q[active] = np.minimum(q, weighted)[active]
             shown |= active & (tests.compute_p(np.minimum(q, 1.0), tails=1) <= levels)
@@ -181,16 +181,16 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
-    pairs_requested = next(n for n in looks.numbers if n > pairs)
+    pairs_requested = next(n for n in looks.pair_counts if n > pairs)
     return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=pairs_requested)
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
     """Return the repeated lower bound of the mean gain at this look; −inf if the look has no test."""
     tests = select_tests(looks)
-    if gains.size not in tests.numbers:
+    if gains.size not in tests.pair_counts:
         return -math.inf
-    at_look = Look(tests, tests.numbers.index(gains.size)).compute_level(level, tails=1)
+    at_look = Look(tests, tests.pair_counts.index(gains.size)).compute_level(level, tails=1)
     if _are_constant(gains):
         return float(gains[0]) if 0.5**gains.size <= at_look else -math.inf
     return float(mean_interval(moments(gains), 2 * at_look)[0])
@@ -262,7 +262,7 @@ def count_pairs_to_show(gain: float, spread: float, level: float, looks: Looks =
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")
-    for n in looks.numbers:
+    for n in looks.pair_counts:
         if n >= FEWEST_SEEDS:
             expected = predict_proposal(fit_looks(n, looks), gain=gain, spread=spread, level=level)
             if expected.kept >= POWER:

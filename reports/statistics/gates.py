@@ -96,12 +96,12 @@ class GateDecision(Generic[Key]):
     bounds: Mapping[tuple[Key, str], Bound]  # by variant of the other settings and metric
     looks_taken: int
     fault: str = ""  # why it fails, such as "seed 3 failed"; "" if it does not
-    seeds_requested: int = 0  # number of seeds at the next look; 0 for no more
+    next_seed_count: int = 0  # number of seeds at the next look; 0 for no more
 
     @property
     def has_ended(self) -> bool:
         """True if it has passed or failed."""
-        return not self.seeds_requested
+        return not self.next_seed_count
 
     @property
     def passed(self) -> bool:
@@ -133,13 +133,13 @@ def decide_gate(
         for variant in look_input.sides
         for metric in look_input.metrics
     }
-    for k, n in enumerate(looks.numbers):
+    for k, n in enumerate(looks.pair_counts):
         values = {key: look_input.select_sides(*key, k) for key in bounds}
         faults = _find_faults(values, look_input.lost_reasons, one_run_sides, look_input.select_look_seeds(k))
         if fault := next(faults, ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for sides in values.values() for side in sides):
-            return GateDecision(bounds=bounds, looks_taken=k, seeds_requested=n)
+            return GateDecision(bounds=bounds, looks_taken=k, next_seed_count=n)
         for key, bound in bounds.items():
             if bound.outcome is GateOutcome.OPEN:
                 bounds[key] = bound.add_look(values[key], Look(looks, k), look_input.equal.get(key[0], ()))
@@ -151,7 +151,7 @@ def decide_gate(
             return GateDecision(bounds=bounds, looks_taken=k + 1)
     still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is GateOutcome.OPEN)
     fault = f"{still_open}: not shown to be {GateOutcome.LESS}"
-    return GateDecision(bounds=bounds, looks_taken=len(looks.numbers), fault=fault)
+    return GateDecision(bounds=bounds, looks_taken=len(looks), fault=fault)
 
 
 def _find_faults(
@@ -239,7 +239,7 @@ def _end_gates(worse: Floats, looks: Looks, zone: float) -> _Ends:
     pairs = np.full(len(worse), float(looks.last))
     passed = np.zeros(len(worse), bool)
     failed = np.zeros(len(worse), bool)
-    for k, n in enumerate(looks.numbers):
+    for k, n in enumerate(looks.pair_counts):
         if n < FEWEST_SEEDS:
             continue
         low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, tails=1))

@@ -35,7 +35,7 @@ class LookInput(Generic[Key]):
 
     def select_look_seeds(self, k: int) -> Sequence[int]:
         """Return the seeds of look k."""
-        return self.seeds[: self.looks.numbers[k]]
+        return self.seeds[: self.looks.pair_counts[k]]
 
     def select_sides(self, name: Key, metric: str, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""
@@ -49,7 +49,7 @@ class LookInput(Generic[Key]):
         """Return True if both sides have all seeds of look k by all metrics, except lost ones."""
         lost = self.select_lost_seeds(name, k).keys()
         sides = (side for metric in self.metrics for side in self.select_sides(name, metric.name, k))
-        return all(len(side.keys() | lost) == self.looks.numbers[k] for side in sides)
+        return all(len(side.keys() | lost) == self.looks.pair_counts[k] for side in sides)
 
     def explain_block(self, name: Key, k: int) -> str:
         """Return why a contrast gets no look k: "seed 3 failed"; "" if it does.
@@ -57,7 +57,7 @@ class LookInput(Generic[Key]):
         A contrast that lost half of the seeds of look k, or of an earlier look, goes no further. The reason
         names the seeds that the earliest of these looks lost.
         """
-        for look, n in enumerate(self.looks.numbers[: k + 1]):
+        for look, n in enumerate(self.looks.pair_counts[: k + 1]):
             lost = self.select_lost_seeds(name, look)
             if 2 * len(lost) >= n:
                 return join_first([f"seed {seed} {reason}" for seed, reason in lost.items()], 2)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
@@ -37,38 +37,42 @@ class Looks:
     Raises ValueError unless they rise strictly from 2 or more; a single look may have one pair.
     """
 
-    numbers: tuple[int, ...]
+    pair_counts: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        n = self.numbers
+        n = self.pair_counts
         if not n or n[0] < min(len(n), 2) or any(a >= b for a, b in pairwise(n)):
             raise ValueError(f"looks must rise strictly from 2 or more seeds, not {list(n)}")
+
+    def __len__(self) -> int:
+        """Return the number of looks."""
+        return len(self.pair_counts)
 
     @property
     def last(self) -> int:
         """The pairs of the last look."""
-        return self.numbers[-1]
+        return self.pair_counts[-1]
 
     @property
     def weights(self) -> tuple[float, ...]:
         """The weight √(n_k/N) of each look."""
-        return tuple(math.sqrt(n / self.last) for n in self.numbers)
+        return tuple(math.sqrt(n / self.last) for n in self.pair_counts)
 
     def compute_p(self, q: ArrayLike, tails: int = 2) -> Floats:
         """Return the p of Q = min p_k/w_k, which holds wherever a study stops; with one look, Q itself.
 
         `tails` is 2 if the p_k are two-sided and 1 if they are one-sided, as in tests of equivalence.
         """
-        if len(self.numbers) == 1:
+        if len(self) == 1:
             return np.asarray(q, dtype=float)
-        table = _load_table(self.numbers)
+        table = _load_table(self.pair_counts)
         return np.asarray(np.interp(np.asarray(q, dtype=float), table[tails], table[0]))
 
     def find_critical_q(self, alpha: float, tails: int = 2) -> float:
         """Return the Q whose p is alpha: look k decides if p_k ≤ w_k · Q."""
-        if len(self.numbers) == 1:
+        if len(self) == 1:
             return alpha
-        table = _load_table(self.numbers)
+        table = _load_table(self.pair_counts)
         return float(np.interp(alpha, table[0], table[tails]))
 
 
@@ -87,7 +91,12 @@ class Look:
     @property
     def seed_count(self) -> int:
         """The number of seeds at this look."""
-        return self.looks.numbers[self.k]
+        return self.looks.pair_counts[self.k]
+
+    @property
+    def is_last(self) -> bool:
+        """True if no other look follows."""
+        return self.k + 1 == len(self.looks)
 
     def compute_level(self, alpha: float, tails: int = 2) -> float:
         """Return the level of this look's test, so that all looks together have an error rate of alpha.
@@ -99,7 +108,6 @@ class Look:
         return self.weight * self.looks.find_critical_q(alpha, tails)
 
 
-LOOKS = Looks(DEFAULT_LOOKS)
 SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
 """The look at a fixed number of seeds. Its bounds do not depend on that number."""
 
@@ -107,7 +115,7 @@ SINGLE_LOOK = Look(Looks((CLAIM_SEEDS,)))
 def list_seeds_to_detect_copies(seeds: Sequence[Any], numbers: Sequence[int]) -> Sequence[Any]:
     """Return the seeds of the first look with five or more, or of the last look if none has as many.
 
-    `numbers` are those of `Looks`.
+    `numbers` are `Looks.pair_counts`.
     """
     return seeds[: next((n for n in numbers if n >= FEWEST_SEEDS), numbers[-1])]
 

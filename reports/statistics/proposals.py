@@ -25,7 +25,7 @@ class ProposalDecision:
     verdict: ProposalVerdict
     looks_taken: int
     sd: float | None = None  # standard deviation of the pairs' gains
-    seeds_requested: int = 0  # number of seeds at the next look; 0 for no more
+    next_seed_count: int = 0  # number of seeds at the next look; 0 for no more
     crash: str = ""  # how the candidate failed, such as "seed 3 failed"
     refusal: str = ""  # why there is nothing to judge, such as "no number changes, on 10 seeds"
     stalled: str = ""  # which seed failed at which base, such as "seed 3 failed at the last keep"
@@ -34,7 +34,7 @@ class ProposalDecision:
     @property
     def has_ended(self) -> bool:
         """True if no more seeds are requested."""
-        return not self.seeds_requested
+        return not self.next_seed_count
 
 
 def decide_proposal(
@@ -89,15 +89,15 @@ def decide_proposal(
         verdict = ProposalVerdict(
             outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
         )
-    seeds_requested = 0 if refusal else verdict.pairs_requested
-    crash, stalled = (_find_lost_seed(by_seed, rules.seeds[:seeds_requested]) for by_seed in lost_reasons)
+    next_seed_count = 0 if refusal else verdict.pairs_requested
+    crash, stalled = (_find_lost_seed(by_seed, rules.seeds[:next_seed_count]) for by_seed in lost_reasons)
     judged = gains[: verdict.pairs]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
         verdict=verdict,
-        looks_taken=sum(n <= verdict.pairs for n in looks.numbers),
+        looks_taken=sum(n <= verdict.pairs for n in looks.pair_counts),
         sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
-        seeds_requested=0 if crash or stalled else seeds_requested,
+        next_seed_count=0 if crash or stalled else next_seed_count,
         crash=crash,
         refusal=refusal,
         stalled="" if crash else stalled,

@@ -59,9 +59,9 @@ class Verdict:
     direction: Direction
     size: Size
     interval: Interval | None  # at the level that agrees with the adjusted p; valid over all looks
-    adjusted_difference: Adjusted  # of a difference
-    adjusted_equivalence: Adjusted  # of equality within ±δ
-    adjusted_divergence: Adjusted  # of how often the two arms diverge
+    adjusted_difference: Adjusted  # of the test for a difference
+    adjusted_equivalence: Adjusted  # of the test for equality within ±δ
+    adjusted_divergence: Adjusted  # of the test for how often the two arms diverge
     # "worse" if the arm is shown to diverge more often than its base
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
@@ -81,7 +81,7 @@ class Verdict:
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
-        most_looks = len(looks.numbers) if self.is_decided else contrast.look.k + 1
+        most_looks = len(looks) if self.is_decided else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean_difference
         if not self.stopping_rule:

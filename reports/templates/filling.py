@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from unrolled.bench.phrases import make_visible, plural
 from unrolled.reports import formats
-from unrolled.reports.words import caveats, sentences
+from unrolled.reports.words import page_limits, sentences
 
 
 def fill_page_template(template: str, context: dict[str, Any]) -> bytes:
@@ -66,7 +66,7 @@ def _make_environment() -> Environment:
         "describe_interaction": sentences.describe_interaction,
         "describe_mean": sentences.describe_mean,
         "remark": sentences.describe_remarks,
-        "zone": caveats.format_zone,
+        "zone": page_limits.format_zone,
     }
     return jinja
 

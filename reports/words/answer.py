@@ -10,8 +10,8 @@ from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
 from unrolled.reports.formats import describe_all, format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
-from unrolled.reports.words.claims import Claim, list_claims
-from unrolled.reports.words.findings import Finding
+from unrolled.reports.words.answer_findings import Finding
+from unrolled.reports.words.contrast_lines import Claim, list_claims
 from unrolled.reports.words.headline import write_headline
 from unrolled.reports.words.means import (
     count_listed,
@@ -58,7 +58,7 @@ def write_answer(
         if lines:
             lines[:0] = [Markup("{}:").format(context.capitalize())]
         keys = {part.factor.key for part in parts}
-        other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.trained_arm.changes)]
+        other_claims = [claim for claim in claims if not keys.issuperset(claim.arm.counted_arm.changes)]
         if other_lines := _list_effect_lines(_list_arm_findings(other_claims, comparison), comparison):
             lines += [Markup("Other arms:"), *other_lines]
     headline = write_headline(findings, context, comparison)
@@ -99,7 +99,7 @@ def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[
             name=format_name(claim.arm.name),
             against=claim.arm.against,
             verdict=claim.verdict,
-            other_task=bool(claim.arm.trained_arm.find_task_differences(comparison.arms[0].trained_arm)),
+            other_task=bool(claim.arm.counted_arm.find_task_differences(comparison.arms[0].counted_arm)),
             disagreement=_describe_disagreement(
                 claim.verdict, [(view, view.arms[claim.arm.index].verdict) for view in comparison.other_views]
             ),

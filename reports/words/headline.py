@@ -9,7 +9,7 @@ from unrolled.bench.phrases import choose_form, select_phrases
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size
-from unrolled.reports.words.findings import Finding
+from unrolled.reports.words.answer_findings import Finding
 from unrolled.reports.words.means import (
     describe_arm_mean,
     describe_means,

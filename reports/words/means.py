@@ -29,7 +29,7 @@ def list_order_lines(comparison: Comparison) -> tuple[Markup, ...]:
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
     if len(shared) < 2:
         return ()
-    arms = {key: arm.trained_arm for key, arm in next(iter(tasks.values())).items() if key in shared}
+    arms = {key: arm.counted_arm for key, arm in next(iter(tasks.values())).items() if key in shared}
     titles = [measured.title for measured in arms.values()]
     names = {}
     for key, measured in arms.items():
@@ -102,7 +102,7 @@ def _judge_order(
 def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     """Return, by task in words ("corpus text8"), its arms by their other settings, without the A/A check."""
     arms = [arm for arm in comparison.arms if not arm.is_aa_check]
-    trials = [(arm, arm.trained_arm.example_trial) for arm in arms if arm.summary.n]
+    trials = [(arm, arm.counted_arm.example_trial) for arm in arms if arm.summary.n]
     trained = [(arm, trial.flat_settings()) for arm, trial in trials if trial and trial.task]
     task_settings = dict.fromkeys(key for _, trial in trials if trial for key in trial.task_settings)
     differing = [key for key in task_settings if len({settings[key] for _, settings in trained}) > 1]

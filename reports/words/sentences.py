@@ -15,6 +15,9 @@ from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, minimum_detectable_effect
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
+SKEWED = "the pairs are skewed"
+FAILED_UNEQUALLY = "one side failed more often, so that they are not called the same"
+
 
 def describe_verdict(
     verdict: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm"
@@ -74,7 +77,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
         return f"open: {verdict.halt_reason}"
     contrast = verdict.contrast
     looks = contrast.look.looks
-    if len(looks.numbers) == 1:
+    if len(looks) == 1:
         return ""
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
@@ -83,7 +86,7 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
         return f"decided at {seeds}"
     if verdict.is_decided:
         return f"open at {seeds}, where {first_metric} was decided"
-    if contrast.look.k + 1 == len(looks.numbers):  # of its pairs some may have failed
+    if contrast.look.is_last:  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
     return f"{_name_open_part(verdict, first_metric)}open after {seeds}"
 
@@ -119,7 +122,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = verdict.contrast.look
-    if not verdict.is_decided or look.k + 1 == len(look.looks.numbers):
+    if not verdict.is_decided or look.is_last:
         return ""
     mean = verdict.contrast.estimate
     unbiased = verdict.unbiased_difference
@@ -253,8 +256,8 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
         describe_divergence(verdict): contrast.given_convergence,
         f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,
         _describe_progress(arm, verdict, comparison): True,
-        "open only because the pairs are skewed": verdict.open_by_skewness,
-        "one side failed more often, so that they are not called the same": contrast.fails_unequally
+        f"open only because {SKEWED}": verdict.open_by_skewness,
+        FAILED_UNEQUALLY: contrast.fails_unequally
         and not (verdict.makes_claim or verdict.is_decided or verdict.halt_reason),
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.provisional,
     }
@@ -273,11 +276,11 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} {noun}s nothing is decided"
     if verdict.open_by_skewness:
-        return "the pairs are skewed"
+        return SKEWED
     if verdict.is_widened_to_zero:
         return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, noun)}"
     if contrast.fails_unequally:
-        return "one side failed more often, so that they are not called the same"
+        return FAILED_UNEQUALLY
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
     if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
         return reason
@@ -287,11 +290,9 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the stage of an undecided contrast, or why a decided one is open; "" for a decided claim."""
     contrast = verdict.contrast
-    looks = contrast.look.looks
-    has_more_looks = contrast.look.k + 1 < len(looks.numbers)
     if comparison.has_too_few_pairs and not verdict.halt_reason:
         return ""
-    if verdict.halt_reason or (has_more_looks and not verdict.is_decided):
+    if verdict.halt_reason or not (verdict.is_decided or contrast.look.is_last):
         return describe_stage(verdict, _name_deciding_metric(comparison))
     if verdict.is_decided:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"

@@ -1,16 +1,19 @@
-"""Contrasts of a given mean and spread, and their verdicts."""
+"""Contrasts of a given mean and spread, their verdicts, and the looks that a study has by default."""
 
 import math
 from statistics import stdev
 
 import numpy as np
 
+from unrolled.bench.metric import DEFAULT_LOOKS
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.corrections import Adjusted
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrast
 
+LOOKS = Looks(DEFAULT_LOOKS)
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
 

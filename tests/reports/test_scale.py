@@ -17,7 +17,7 @@ from unrolled.reports.formats import MINUS
 from unrolled.reports.page.exports import write_screen
 from unrolled.reports.presentation import PROGRAM_PAGES
 from unrolled.reports.statistics.seed_values import Interval
-from unrolled.reports.words.caveats import format_zone
+from unrolled.reports.words.page_limits import format_zone
 from unrolled.reports.words.sentences import describe_verdict
 
 ACCURACY = CHAPTER_PAGES.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))

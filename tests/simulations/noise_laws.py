@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import special
 
+from tests.helpers.contrasts import LOOKS
 from unrolled.reports.statistics.estimators import mean_tails, moments
-from unrolled.reports.statistics.looks import LOOKS
 
 Tails = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 """One-sided p that the means of samples (…, S) are at most a number, and at least it."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import compare_table
 from tests.simulations.noise_laws import LAWS, both_tails, gate_law
 from unrolled.bench.metric import Metric
@@ -17,7 +18,6 @@ from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
 from unrolled.reports.statistics.gates import Chance, simulate_gates
-from unrolled.reports.statistics.looks import LOOKS
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import (
     ALPHA,
@@ -59,7 +59,7 @@ def simulate_lost_pair(law: str, studies: int, seed: int) -> Rates:
     rates = []
     for tails in (compute_signs_of_lost, compute_tails_of_lost):
         q = np.ones(studies)
-        for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+        for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
             q = np.minimum(q, tails_to_p(*tails(d[:, 1:n], 1)) / weight)
         rates.append(float(np.mean(LOOKS.compute_p(q) <= ALPHA)))
     return rates[0], rates[1]
@@ -92,7 +92,7 @@ def simulate_table_by_columns(studies: int, seed: int) -> Rates:
     q_same = np.ones(studies)
     wrong = np.zeros(studies, bool)
     plain = np.ones(studies)
-    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+    for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         x = d[:, :n]
         p = tails_to_p(*both_tails(x, 0.0))
         q = np.minimum(q, p / weight)
@@ -111,7 +111,7 @@ def simulate_ties(studies: int, seed: int) -> tuple[Rates, Rates]:
     delta = 0.01
     d = -np.random.default_rng(seed).binomial(25, delta, (studies, LOOKS.last)) / 25
     q = np.ones((2, studies))
-    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+    for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         x = d[:, :n]
         equal = np.ptp(x, axis=1) == 0
         with np.errstate(invalid="ignore", divide="ignore"):

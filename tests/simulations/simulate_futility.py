@@ -16,6 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
+from tests.helpers.contrasts import LOOKS
 from tests.simulations.command_line import read_numbers
 from tests.simulations.simulate_verdicts import LAWS
 from unrolled.ablations.study.loading import load_study
@@ -25,7 +26,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.verdicts import Verdict
 
 BOUNDS = 0.02, 0.05, 0.1, 0.2

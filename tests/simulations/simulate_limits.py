@@ -15,6 +15,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import compare_table
 from tests.simulations.command_line import read_numbers
 from tests.simulations.noise_laws import LAWS, both_tails, t_tails
@@ -29,7 +30,6 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.estimators import tails_to_p
 from unrolled.reports.statistics.gates import simulate_gates
-from unrolled.reports.statistics.looks import LOOKS
 from unrolled.reports.statistics.pairs import JudgedScale, LostPairs, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import judge_contrasts

@@ -17,12 +17,13 @@ from scipy import special
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
 
+from tests.helpers.contrasts import LOOKS
 from tests.simulations import rules
 from tests.simulations.command_line import read_numbers
 from tests.simulations.noise_laws import LAWS, Tails, both_tails, t_tails
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from unrolled.reports.statistics.expected_seeds import median_unbiased
-from unrolled.reports.statistics.looks import LOOKS, Look, Looks
+from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.power import ALPHA
 
 Flags = np.ndarray
@@ -44,13 +45,13 @@ def judge_at_looks(
 ) -> Ends:
     """Look at differences (studies, N) until a difference or the equivalence within ±δ is significant."""
     studies = len(d)
-    look = np.full(studies, len(looks.numbers) - 1)
+    look = np.full(studies, len(looks) - 1)
     is_open = np.ones(studies, bool)
     different = np.zeros(studies, bool)
     same = np.zeros(studies, bool)
     q = np.ones(studies)
     q_same = np.ones(studies)
-    for k, (n, weight) in enumerate(zip(looks.numbers, looks.weights, strict=True)):
+    for k, (n, weight) in enumerate(zip(looks.pair_counts, looks.weights, strict=True)):
         x = d[:, :n]
         q = np.minimum(q, tails_to_p(*tails(x, 0.0)) / weight)
         q_same = np.minimum(q_same, np.maximum(tails(x, -delta)[0], tails(x, delta)[1]) / weight)
@@ -59,7 +60,7 @@ def judge_at_looks(
         has_ended = is_open & (different | same)
         look[has_ended] = k
         is_open &= ~has_ended
-    samples = [d[i, : looks.numbers[k]] for i, k in enumerate(look)]
+    samples = [d[i, : looks.pair_counts[k]] for i, k in enumerate(look)]
     means, sds = (np.array([f(x) for x in samples]) for f in (np.mean, lambda x: np.std(x, ddof=1)))
     return Ends(look, different, same, means, sds)
 
@@ -68,7 +69,7 @@ def simulate_skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) 
     """Return how often a difference is claimed where there is none: of one contrast, and of fifteen."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     q = np.ones(studies)
-    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+    for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         q = np.minimum(q, tails_to_p(*tails(d[:, :n], 0.0)) / weight)
     p = LOOKS.compute_p(q)
     return float(np.mean(p <= ALPHA)), float(1 - (1 - np.mean(p <= ALPHA / 15)) ** 15)
@@ -79,7 +80,7 @@ def simulate_same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) 
     d = LAWS[law](np.random.default_rng(seed), studies)
     d = d / math.sqrt(np.mean(d**2)) + 1 if law != "normal" else d + 1
     q = np.ones(studies)
-    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+    for n, weight in zip(LOOKS.pair_counts, LOOKS.weights, strict=True):
         e = np.maximum(tails(d[:, :n], -1.0)[0], tails(d[:, :n], 1.0)[1])
         q = np.minimum(q, e / weight)
     return float(np.mean(LOOKS.compute_p(q, 1) <= ALPHA))
@@ -101,7 +102,7 @@ def simulate_sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dic
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
     ends = judge_at_looks(d, 1.0, both_tails)
     shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
-    for k, n in enumerate(LOOKS.numbers):
+    for k, n in enumerate(LOOKS.pair_counts):
         at_look = ends.different & (ends.look == k)
         low, high = mean_interval(moments(d[at_look, :n]), Look(LOOKS, k).compute_level(ALPHA))
         above = (low > 1) | (high < -1)
@@ -139,9 +140,9 @@ def simulate_undeclared_errors(studies: int, seed: int = 0) -> tuple[float, floa
     look = judge_at_looks(arm - baseline, 0.6, t_tails).look
     wrong = np.zeros(studies, bool)
     d = arm - baseline - 0.3 * little
-    for k, n in enumerate(LOOKS.numbers):
+    for k, n in enumerate(LOOKS.pair_counts):
         wrong[look == k] = tails_to_p(*t_tails(d[look == k, :n])) <= ALPHA
-    first = tails_to_p(*t_tails(d[:, : LOOKS.numbers[0]])) <= ALPHA
+    first = tails_to_p(*t_tails(d[:, : LOOKS.pair_counts[0]])) <= ALPHA
     return float(wrong.mean()), float(first.mean())
 
 
@@ -165,7 +166,7 @@ def simulate_exaggeration(
     level = ALPHA / family_size
     corrected = np.array(
         [
-            median_unbiased(LOOKS, len(LOOKS.numbers), m, s, zone=1.0, alpha=level, alpha_same=level)
+            median_unbiased(LOOKS, len(LOOKS), m, s, zone=1.0, alpha=level, alpha_same=level)
             for m, s in zip(ends.mean, ends.sd, strict=True)
         ]
     )

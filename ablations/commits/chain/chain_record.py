@@ -89,7 +89,7 @@ class Proposal:
     bound: float | None = None  # the difference is better than this, with an error rate of `level`
     sd: float | None = None  # standard deviation of the paired differences
     pairs: int = 0
-    seconds: float = 0.0  # seconds of training
+    seconds: float = 0.0  # seconds of training, of all trials of both sides
     reason: str = ""
     remarks: tuple[str, ...] = ()
     accepted_as_simpler: bool = False  # whether a simpler candidate has become the incumbent

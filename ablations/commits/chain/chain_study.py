@@ -53,7 +53,7 @@ class ChainStudy:
     @property
     def looks(self) -> tuple[int, ...]:
         """The numbers of pairs after which a proposal is judged."""
-        return self.tables.looks or CHAIN_LOOKS.numbers
+        return self.tables.looks or CHAIN_LOOKS.pair_counts
 
     def make_study(self, commits: Mapping[str, Commit]) -> Study:
         """Return a study whose arms are these commits, by their names, the incumbent first.

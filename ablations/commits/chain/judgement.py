@@ -71,8 +71,7 @@ def _train_proposal(
     if comparison is None or decision is None:
         proposal = replace(entry.proposal, reason="open: no time was left")
     else:
-        results = [result for arm in comparison.arms for result in arm.trained_arm.results.values()]
-        seconds = sum(map(choose_seconds, results))
+        seconds = sum(map(choose_seconds, comparison.list_all_results()))
         proposal = _conclude_proposal(entry, decision, seconds)
         if proposal.outcome == ProposalOutcome.CRASH:
             proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)

@@ -21,6 +21,7 @@ from tests.helpers.command_process import (
     write_sitecustomize,
     write_study,
 )
+from tests.helpers.contrasts import LOOKS
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.training import estimates, run_studies
@@ -28,7 +29,6 @@ from unrolled.bench.devices import count_cores
 from unrolled.bench.phrases import plural
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
-from unrolled.reports.statistics.looks import LOOKS
 
 
 @pytest.fixture

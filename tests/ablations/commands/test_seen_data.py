@@ -20,13 +20,13 @@ from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result, make_failed_result
 from unrolled.reports.formats import format_markdown_cell
 from unrolled.reports.page.exports import write_comparison_markdown
-from unrolled.reports.words.caveats import (
-    describe_attempts,
+from unrolled.reports.words.contrast_lines import write_claims
+from unrolled.reports.words.study_state import (
     describe_declaration,
+    describe_repeated_plans,
     describe_seen_data,
-    list_earlier_attempts,
+    list_earlier_plan_lines,
 )
-from unrolled.reports.words.claims import write_claims
 
 
 def make_results(seeds, code="v1"):
@@ -154,8 +154,8 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     plan = declare_plan(ledger, range(10, 20), study="confirms")
     record_results(ledger, make_results(range(10, 20)))
     comparison = compare_plan(plan, read_page_results(plan, ledger))
-    assert describe_attempts(comparison).startswith("1 of 1 contrast was planned before")
-    (line,) = list_earlier_attempts(comparison)
+    assert describe_repeated_plans(comparison).startswith("1 of 1 contrast was planned before")
+    (line,) = list_earlier_plan_lines(comparison)
     assert line.startswith("b against base in study s, seeds 0-9: worse by more than δ")
     assert "valid_loss, δ 0.02" in line
     assert "3 pairs of any of its contrasts" in describe_declaration(comparison)
@@ -163,7 +163,7 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     assert format_markdown_cell(line) in write_comparison_markdown(comparison)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
     third = declare_plan(ledger, range(10, 20), study="again")
-    lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
+    lines = list_earlier_plan_lines(compare_plan(third, read_page_results(third, ledger)))
     assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
     assert describe_seen(third, ledger).endswith("--seeds 20-29")
     assert declare_plan(ledger, range(10, 20), study="again") == third, "resumed"
@@ -240,7 +240,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         assert make_plan_design(plan, {}).seen_pairs == {}, "nothing is known before the results"
         record_results(ledger, results)
     comparison = compare_plan(plan, plan.make_results_in_study(ledger.read_results(plan.ids)))
-    assert comparison.design.seen_pairs == expected and list_earlier_attempts(comparison)[0].endswith(
+    assert comparison.design.seen_pairs == expected and list_earlier_plan_lines(comparison)[0].endswith(
         f", run as `{run}`"
     )
 

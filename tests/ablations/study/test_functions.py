@@ -126,7 +126,7 @@ def test_rows_that_a_function_yields_make_a_curve(
     code = CODE.replace("return", "yield {'step': 1, 'accuracy': 0.5}\n    yield")
     outcome = run_study(write_module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]})
     assert set(outcome.results.width) == {3}
-    assert outcome.comparison.arms[0].trained_arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
+    assert outcome.comparison.arms[0].counted_arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from unrolled.ablations.training.progress import Remaining, describe_result, sho
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result, make_failed_result
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.page_warnings import list_warnings
 
 TRIAL = ChapterTrial(model="lm4", seed=0)
 LONGEST = "four gates, one layer, nn.LSTM's weights"  # of the arms that ship

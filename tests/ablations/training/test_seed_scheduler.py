@@ -32,7 +32,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.page.exports import write_trials_csv
-from unrolled.reports.words.caveats import describe_trials
+from unrolled.reports.words.study_state import describe_trials
 
 LOOKS = FIRST, SECOND, LAST = 5, 6, 8
 STATES = {"hidden 8": "decided", "hidden 24": "open", "hidden 32": "decided"}

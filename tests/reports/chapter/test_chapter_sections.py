@@ -11,7 +11,7 @@ from unrolled.reports.chapter import extras as chapter
 from unrolled.reports.chapter.roles import TITLES, average_roles
 from unrolled.reports.compare.sweeps import find_sweeps
 from unrolled.reports.page.render import render
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.page_warnings import list_warnings
 
 
 def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting():

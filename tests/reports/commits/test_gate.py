@@ -12,7 +12,7 @@ from unrolled.reports.statistics.gates import Bound, GateDecision
 def make_row(bound: Bound) -> GateRow:
     """Return the row of a gate with this bound."""
     comparison = compare(design_arms((make_arm("base", 0.0), make_arm("head", 0.1))))
-    gate = GateDecision(bounds={("", bound.metric.name): bound}, looks_taken=1, seeds_requested=0)
+    gate = GateDecision(bounds={("", bound.metric.name): bound}, looks_taken=1, next_seed_count=0)
     (row,) = list_gate_rows(replace(comparison, gate=gate))
     return row
 

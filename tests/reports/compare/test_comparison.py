@@ -19,8 +19,9 @@ from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.reports.compare.contrast_decisions import decide_looks
 from unrolled.reports.compare.design import ArmRemark
 from unrolled.reports.page.exports import write_comparison_markdown, write_trials_csv
-from unrolled.reports.words.caveats import describe_trials, list_limits
-from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.contrast_lines import list_claims
+from unrolled.reports.words.page_limits import list_limits
+from unrolled.reports.words.study_state import describe_trials
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():

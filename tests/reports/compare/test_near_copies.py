@@ -11,8 +11,8 @@ from tests.helpers.designs import compare, compare_table, design_arms
 from unrolled.bench.metric import Metric
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.foreign.columns import Columns
-from unrolled.reports.words.doubts import list_warnings
-from unrolled.reports.words.notes import list_notes
+from unrolled.reports.words.page_warnings import list_warnings
+from unrolled.reports.words.table_notes import list_notes
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
@@ -175,7 +175,7 @@ def test_an_arm_of_a_study_that_repeats_its_numbers_is_doubted_on_page_and_scree
 ) -> None:
     """A program that seeds with `seed % 3` has copies on every third seed; equal arms differed in .60."""
     honest = make_arm("honest", 0.0)
-    by_seed = honest.collect_metric("valid_loss")
+    by_seed = honest.collect_measured_values("valid_loss")
     copies = {seed: by_seed[seed % period] + 0.01 for seed in by_seed}
     comparison = compare(design_arms((honest, set_metrics(make_arm("copied", 0.01), valid_loss=copies))))
     sentences = [text for text in list_warnings(comparison) if "copied" in text and "copies" in text]

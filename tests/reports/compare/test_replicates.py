@@ -16,8 +16,8 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_one_run_arms
 from unrolled.reports.page.exports import write_comparison_csv, write_screen
-from unrolled.reports.words.doubts import list_warnings
-from unrolled.reports.words.notes import list_notes
+from unrolled.reports.words.page_warnings import list_warnings
+from unrolled.reports.words.table_notes import list_notes
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 

@@ -25,7 +25,7 @@ from unrolled.reports.page.exports import (
 )
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import Extras
-from unrolled.reports.words.doubts import list_skewed_contrasts
+from unrolled.reports.words.page_warnings import list_skewed_contrasts
 from unrolled.reports.words.sentences import describe_remarks, describe_too_few_pairs
 
 

@@ -10,7 +10,7 @@ from tests.simulations.simulate_compare import simulate_failure_rates
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
 from unrolled.reports.page.exports import write_comparison_markdown, write_screen
-from unrolled.reports.words.caveats import describe_trials
+from unrolled.reports.words.study_state import describe_trials
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:

@@ -11,7 +11,7 @@ from tests.helpers.designs import compare, compare_table, design_arms, make_real
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.page.exports import write_screen, write_trials_csv
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.page_warnings import list_warnings
 
 LOSS = Metric("loss", 0.02)
 

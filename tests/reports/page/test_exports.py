@@ -164,7 +164,7 @@ def aa_comparison():
 
 def test_the_csv_has_the_seeds_that_trained_an_aa_arm(aa_comparison):
     rows = read_rows(write_trials_csv(aa_comparison))
-    results = [r for arm in aa_comparison.arms for r in arm.trained_arm.results.values()]
+    results = [r for arm in aa_comparison.arms for r in arm.counted_arm.results.values()]
     assert [row["trained_seed"] for row in rows] == [str(r.trial.seed) for r in results]
     assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
 

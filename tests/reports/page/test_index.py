@@ -44,7 +44,8 @@ def three_pages(render_study, tmp_path):
         shutil.copytree(render_study(name).parent, tmp_path / render_study(name).parent.name)
     # the largest sure effects: about .61, .49 and .10 nats
     return tmp_path, [
-        f"{name}/index.html" for name in (name_folder(make_hostile_design().study), "regularization", "small")
+        f"{name}/index.html"
+        for name in (name_folder(make_hostile_design().rules.name), "regularization", "small")
     ]
 
 

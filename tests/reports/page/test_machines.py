@@ -11,7 +11,7 @@ from unrolled.reports.chapter import extras as chapter
 from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.page import cost_rows
 from unrolled.reports.page.render import render, render_index
-from unrolled.reports.words import doubts
+from unrolled.reports.words import page_warnings
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
 HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}
@@ -35,10 +35,10 @@ def two_machines():
 
 
 def test_pairs_of_two_kinds_of_machine_are_named_on_page_and_index(two_machines, tmp_path) -> None:
-    sentence = doubts.describe_mixed_machines(two_machines)
+    sentence = page_warnings.describe_mixed_machines(two_machines)
     assert "3 of 20 pairs" in sentence
     assert f"({APART})" in sentence
-    assert sentence in doubts.list_warnings(two_machines)
+    assert sentence in page_warnings.list_warnings(two_machines)
     page = render(two_machines, tmp_path).read_text()
     assert sentence in page[page.index('id="answer"') : page.index("</section>")]
     assert sentence in render_index(tmp_path).read_text()
@@ -50,7 +50,7 @@ def test_arms_of_one_kind_or_of_none_have_no_sentence(two_machines) -> None:
         replace(alike.design, arms=tuple(move_trials(a, {}, range(5)) for a in alike.design.arms))
     )
     for comparison in (alike, silent, compare(make_realistic_design())):
-        assert doubts.describe_mixed_machines(comparison) == ""
+        assert page_warnings.describe_mixed_machines(comparison) == ""
 
 
 def test_speeds_are_paired_on_like_machines_only(two_machines, tmp_path) -> None:
@@ -59,7 +59,7 @@ def test_speeds_are_paired_on_like_machines_only(two_machines, tmp_path) -> None
     comparison = compare(replace(two_machines.design, arms=(base, same, fast)))
     ratios = [ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]]
     assert [(ratio.ratio, ratio.pair_count) for ratio in ratios] == [(1, 10), (1, 7)]
-    speeds = base.collect_metric("speed_train")
+    speeds = base.collect_measured_values("speed_train")
     assert [ratio.base_mean for ratio in ratios] == pytest.approx(
         [fmean(speeds[seed] for seed in seeds) for seeds in (range(10), range(3, 10))]
     )

@@ -9,8 +9,8 @@ from tests.helpers.arms import break_trials, make_arm
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from tests.helpers.pages import read_arm_rows, read_page_text
 from unrolled.reports.page.render import render, render_index
-from unrolled.reports.words.claims import write_claims
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.contrast_lines import write_claims
+from unrolled.reports.words.page_warnings import list_warnings
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ SHORT = [make_arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, na
         ),
         pytest.param(
             make_pair_design(
-                earlier_attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}
+                earlier_plan_lines={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}
             ),
             ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"],
             id="of a contrast that was planned before",

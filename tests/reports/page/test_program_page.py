@@ -18,8 +18,8 @@ from unrolled.reports.page.exports import write_comparison_csv
 from unrolled.reports.page.render import render
 from unrolled.reports.presentation import FigureColumn, Presentation
 from unrolled.reports.scale import Scale
-from unrolled.reports.words.caveats import list_limits
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.page_limits import list_limits
+from unrolled.reports.words.page_warnings import list_warnings
 
 ERROR = Metric("error", 0.01)
 LOSS = Metric("train_loss", 0.1)
@@ -51,7 +51,7 @@ def test_a_column_beside_the_figure_is_written_as_its_trainer_says(tmp_path):
     design = replace(make_program_design(ERROR), presentation=Presentation(figure_columns=columns))
     page = render(compare(design), tmp_path).read_text()
     cells = re.findall(r'<td class="num cost" data-head="loss" [^>]*>([^<]*)</td>', page)
-    means = [arm.average_metric("train_loss") for arm in design.arms]
+    means = [arm.average_measured_values("train_loss") for arm in design.arms]
     assert cells == [f"{100 * mean:.1f} %" for mean in means]
 
 
@@ -122,4 +122,4 @@ def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     arm = compare(design).arms[1]
     assert arm.reason_not_compared.startswith("open: seed 0 has no error to judge")
     assert arm.failed_count == 0
-    assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"
+    assert not any(decide_looks(design).next_seed_counts.values()), "the driver decides as the page does"

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from tests.helpers.contrasts import LOOKS
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.seed_values import SidePair
 
 ACCURACY = Metric("valid_accuracy", 0.02)

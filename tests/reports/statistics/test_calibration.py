@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import equivalence_p, four_errors
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
@@ -27,7 +28,7 @@ from unrolled.reports.statistics.estimators import (
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Look, Looks
+from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 
@@ -41,7 +42,7 @@ DESIGNS = (LOOKS, Looks((10,)))  # and one of ten seeds, fixed
 
 def iterate_looks(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
     """Yield the differences (…, n_k) and the weight of each look."""
-    for n, weight in zip(looks.numbers, looks.weights, strict=True):
+    for n, weight in zip(looks.pair_counts, looks.weights, strict=True):
         yield d[..., :n], weight
 
 
@@ -187,7 +188,7 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
     divergence = np.where(rng.random((2, studies, 40)) < rate, np.inf, 0)
     arm, baseline = rng.standard_normal((2, studies, 40)) + divergence
     ps = []
-    for n in LOOKS.numbers:
+    for n in LOOKS.pair_counts:
         a = arm[:, :n]
         b = baseline[:, :n]
         complete = np.isfinite(a + b).all(-1)
@@ -230,7 +231,7 @@ def _find_decided_arms(study: np.ndarray) -> set[int]:
         [equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1
     )
     end = np.full(len(study), -1)
-    for k in range(len(LOOKS.numbers)):
+    for k in range(len(LOOKS)):
         look = np.where(end < 0, k, end)
         arms = np.arange(len(study))
         small = (step_down(p[look, arms]) <= ALPHA) | (step_down(e[look, arms]) <= ALPHA)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from tests.reports.statistics.look_pairs import (
     ACCURACY,
     LOSS,
@@ -19,7 +20,7 @@ from tests.reports.statistics.look_pairs import (
 from unrolled.reports.statistics.corrections import benjamini_hochberg
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts
@@ -34,7 +35,7 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     assert 10 < get_outcome(decisions, "worse")[1] < 40
     assert get_outcome(decisions, "wide") == ("open", 40)
     assert decisions.looks_taken == 5
-    assert set(decisions.seeds_requested.values()) == {0}
+    assert set(decisions.next_seed_counts.values()) == {0}
     assert not any(get_halt_reasons(decisions).values())
     assert [decisions.verdicts[n]["valid_accuracy"].is_decided for n in PAIRS] == [True, True, True, False]
 
@@ -45,8 +46,8 @@ def test_seeds_beyond_a_look_change_nothing() -> None:
         pairs = {f"{i}": make_arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
         state = run_looks(cut_pairs(pairs, 0))
         names = list(pairs)
-        while any(state.seeds_requested.values()):
-            needed = {name: state.seeds_requested[name] or get_outcome(state, name)[1] for name in names}
+        while any(state.next_seed_counts.values()):
+            needed = {name: state.next_seed_counts[name] or get_outcome(state, name)[1] for name in names}
             minimal = {name: cut_pairs(pairs, n)[name] for name, n in needed.items()}
             extra = {name: cut_pairs(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
             wild = {s: (math.inf if s % 3 else 9.0) for s in SEEDS if s not in SEEDS[: max(needed.values())]}
@@ -65,7 +66,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     some = {**cut_pairs(PAIRS, 10), "wide": cut_pairs(PAIRS, 9)["wide"]}
     decisions = run_looks(some)
     assert decisions.looks_taken == 0
-    assert set(decisions.seeds_requested.values()) == {10}
+    assert set(decisions.next_seed_counts.values()) == {10}
     verdict = decisions.verdicts["better"]["valid_accuracy"]
     assert (
         verdict.kind,
@@ -90,7 +91,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     first_look = run_looks(cut_pairs(PAIRS, 10))
     assert all(v.interval for by_metric in first_look.verdicts.values() for v in by_metric.values())
     assert first_look.looks_taken == 1
-    assert first_look.seeds_requested == {
+    assert first_look.next_seed_counts == {
         "better": 0,
         "same": 0,
         "worse": 15,
@@ -197,7 +198,7 @@ def test_the_correction_may_be_another() -> None:
     holm, milder = (
         run_looks(cut_pairs(eight_arms, 10), **options) for options in ({}, {"adjust": benjamini_hochberg})
     )
-    assert sum(milder.seeds_requested.values()) < sum(holm.seeds_requested.values())
+    assert sum(milder.next_seed_counts.values()) < sum(holm.next_seed_counts.values())
 
 
 def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:

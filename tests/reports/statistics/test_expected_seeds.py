@@ -2,9 +2,10 @@
 
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.expected_seeds import median_unbiased, predict_contrast
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 
 
 def test_one_look_has_the_power_of_its_test() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import four_errors
 from tests.simulations.simulate_futility import DELTA, judge_noise, judge_study, resample_study
 from unrolled.bench.metric import Metric
@@ -16,7 +17,7 @@ from unrolled.reports.statistics.estimators import Moments, mean_interval, momen
 from unrolled.reports.statistics.expected_seeds import predict_contrast
 from unrolled.reports.statistics.futility import FUTILE_CHANCE, MOST_SEEDS, LastLookTest
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 
 TEST = LastLookTest(looks=LOOKS, zone=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000
@@ -157,7 +158,7 @@ def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
         LookInput(sides=pairs, seeds=range(40), looks=LOOKS, metrics=metrics), futility=FUTILE_CHANCE
     )
     assert decisions.looks_taken == 3
-    assert decisions.seeds_requested == {"noise": 0, "some": 30}
+    assert decisions.next_seed_counts == {"noise": 0, "some": 30}
     assert decisions.verdicts["noise"]["y"].is_futile
     assert not decisions.verdicts["some"]["y"].is_futile
 

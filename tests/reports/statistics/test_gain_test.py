@@ -41,7 +41,7 @@ def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
 @pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
 def test_p_is_super_uniform_at_no_gain(looks: Looks) -> None:
     null = np.random.default_rng(2).standard_normal((40_000, looks.last))
-    for pairs in looks.numbers:
+    for pairs in looks.pair_counts:
         p = evaluate_gains(null[:, :pairs], looks, 1e-9).p
         for alpha in (0.001, 0.01, 0.05, 0.2, 0.5, 0.9):
             assert (p <= alpha).mean() <= alpha + four_errors(alpha, len(null))
@@ -95,7 +95,7 @@ def test_futility_takes_keeps_away_and_makes_none(monkeypatch: pytest.MonkeyPatc
     assert (ends.p >= unlimited.p).all()
 
 
-@pytest.mark.parametrize(("bound", "pairs"), [*zip(FUTILE_T, CHAIN_LOOKS.numbers[:-1], strict=True)])
+@pytest.mark.parametrize(("bound", "pairs"), [*zip(FUTILE_T, CHAIN_LOOKS.pair_counts[:-1], strict=True)])
 def test_a_proposal_is_given_up_below_the_bound_of_its_look(bound: float, pairs: int) -> None:
     noise = np.sort(NOISE[7, :pairs] - NOISE[7, :pairs].mean())[::-1]  # t falls from look to look
     error = noise.std(ddof=1) / math.sqrt(pairs)
@@ -109,7 +109,7 @@ def test_a_proposal_asks_for_the_pairs_of_its_next_look() -> None:
     requested = [judge_proposal(gains[:n], level=0.0001).pairs_requested for n in range(41)]
     ends = judge_proposal(gains, level=0.0001)
     for n, more in enumerate(requested):
-        expected = 0 if n >= ends.pairs else min(look for look in CHAIN_LOOKS.numbers if look > n)
+        expected = 0 if n >= ends.pairs else min(look for look in CHAIN_LOOKS.pair_counts if look > n)
         assert more == expected
     assert judge_proposal(np.concatenate([gains[: ends.pairs], [99.0] * 9]), level=0.0001) == ends
     before = judge_proposal(gains[:3], level=LEVEL)
@@ -206,7 +206,7 @@ def test_a_small_gain_is_kept_by_later_looks() -> None:
 
 
 def test_looks_end_at_the_budget() -> None:
-    assert [fit_looks(n).numbers for n in (8, 20, 40, 80)] == [
+    assert [fit_looks(n).pair_counts for n in (8, 20, 40, 80)] == [
         (4, 8),
         (4, 8, 16, 20),
         (4, 8, 16, 24, 40),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from tests.helpers.contrasts import LOOKS
 from tests.helpers.designs import four_errors
 from tests.simulations.noise_laws import LAWS, gate_law
 from unrolled.bench.metric import Metric
@@ -19,7 +20,7 @@ from unrolled.reports.statistics.gates import (
     simulate_gates,
 )
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair
 
@@ -55,7 +56,7 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
     worse = 1.0 + gate_law(law, 1.0, 60, seed=2)
     worse[::2] -= 0.7
     gates = [judge_gate(x) for x in worse]
-    pairs = [LOOKS.numbers[gate.looks_taken - 1] for gate in gates]
+    pairs = [LOOKS.pair_counts[gate.looks_taken - 1] for gate in gates]
     passes = [gate.passed for gate in gates]
     assert 0 < np.mean(passes) < 1
     assert len(set(pairs)) > 2
@@ -147,7 +148,7 @@ def test_every_metric_at_every_level_has_to_pass() -> None:
 
 def test_a_gate_asks_for_the_seeds_of_its_next_look() -> None:
     gate = judge_gate((3 * NOISE)[:10])
-    assert (gate.passed, gate.fault, gate.looks_taken, gate.seeds_requested) == (False, "", 1, 15)
+    assert (gate.passed, gate.fault, gate.looks_taken, gate.next_seed_count) == (False, "", 1, 15)
     lost_seeds = {"": {40: "failed", 12: "failed"}}
     assert judge_gate(0.2 * NOISE, lost_reasons=lost_seeds).passed
     assert judge_gate(0.2 * NOISE[:10]).passed
@@ -205,7 +206,7 @@ def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(NOISE.tolist()))
     look_input = LookInput(sides={"": {"loss": sides}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
     gate = decide_gate(look_input, {"": "the head ignores the seed"})
-    assert (gate.passed, gate.looks_taken, gate.seeds_requested) == (False, 0, 0)
+    assert (gate.passed, gate.looks_taken, gate.next_seed_count) == (False, 0, 0)
     assert gate.fault == "the head ignores the seed"
 
 

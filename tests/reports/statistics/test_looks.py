@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from tests.helpers.contrasts import LOOKS
 from unrolled.reports.statistics import looks
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.looks import DRAWS, LOOKS, SINGLE_LOOK, Look, Looks, simulate_table
+from unrolled.reports.statistics.looks import DRAWS, SINGLE_LOOK, Look, Looks, simulate_table
 from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
 
 SHORT = Looks((10, 20, 40))
@@ -52,7 +53,7 @@ def test_critical_values(looks: Looks, alpha: float, two_sided: float, one_sided
 )
 def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float, ...]) -> None:
     tolerance = four_errors_of_ratio(alpha, STORED if looks is LOOKS else DRAWS, ELSEWHERE)
-    for k, (n, t) in enumerate(zip(looks.numbers, deciding, strict=True)):
+    for k, (n, t) in enumerate(zip(looks.pair_counts, deciding, strict=True)):
         level = Look(looks, k).compute_level(alpha)
         low, high = (special.stdtrit(n - 1, 1 - level * x / 2) for x in (1 + tolerance, 1 - tolerance))
         assert low - 0.005 <= t <= high + 0.005  # as printed
@@ -66,7 +67,7 @@ def test_p_values_at_the_default_looks() -> None:
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
-    fresh = simulate_table(LOOKS.numbers, seed=1)
+    fresh = simulate_table(LOOKS.pair_counts, seed=1)
     for tails in (1, 2):
         for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
             fresh_p = np.interp(LOOKS.find_critical_q(p, tails), fresh[tails], fresh[0])
@@ -77,7 +78,7 @@ def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> 
     studies = 20_000
     d = np.random.default_rng(2).standard_normal((studies, 12))
     looks = Looks((4, 5, 12))
-    stages = zip(looks.numbers, looks.weights, strict=True)
+    stages = zip(looks.pair_counts, looks.weights, strict=True)
     smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in stages], axis=0)
     for p in (0.3, 0.05):
         rate = np.mean(smallest <= looks.find_critical_q(p))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tests.helpers.contrasts import LOOKS
 from tests.reports.statistics.look_pairs import (
     ACCURACY,
     LOSS,
@@ -16,7 +17,7 @@ from tests.reports.statistics.look_pairs import (
 )
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.look_input import LookInput
-from unrolled.reports.statistics.looks import LOOKS, Looks
+from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.words.sentences import describe_stage
 
@@ -58,7 +59,7 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
     pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}
     decisions = run_looks(pairs, lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed")})
     assert get_halt_reasons(decisions)["wide"] == "seed 16 failed, seed 17 failed and 7 more"
-    assert decisions.seeds_requested["wide"] == 0
+    assert decisions.next_seed_counts["wide"] == 0
     assert get_outcome(decisions, "wide") == ("open", 6)
     assert get_outcome(decisions, "worse")[0] == "worse"
     assert "open: seed 16 failed" in describe_stage(decisions.verdicts["wide"]["valid_accuracy"])
@@ -66,8 +67,8 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open() -> None:
         cut_pairs(PAIRS, 10),
         lost_reasons={"wide": dict.fromkeys(failed_seeds, "failed"), "worse": {SEEDS[30]: "failed"}},
     )
-    assert later.seeds_requested["wide"] == 0
-    assert later.seeds_requested["worse"] == 15
+    assert later.next_seed_counts["wide"] == 0
+    assert later.next_seed_counts["worse"] == 15
     assert not get_halt_reasons(
         run_looks(PAIRS, lost_reasons={"better": dict.fromkeys(SEEDS[12:], "failed")})
     )["better"]  # decided before

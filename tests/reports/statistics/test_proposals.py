@@ -52,7 +52,7 @@ def test_a_better_candidate_is_kept_in_either_direction() -> None:
 def test_a_failed_seed_of_the_next_look_is_a_crash() -> None:
     candidate = shift(-0.5, 5)
     open_one = decide(candidate, flat(5))
-    assert (open_one.has_ended, open_one.seeds_requested) == (False, 10)
+    assert (open_one.has_ended, open_one.next_seed_count) == (False, 10)
     crash = decide(candidate, flat(5), lost_reasons=({SEEDS[7]: "failed"}, {}))
     assert (crash.has_ended, crash.crash) == (True, f"seed {SEEDS[7]} failed")
     stalled = decide(candidate, flat(5), lost_reasons=({}, {SEEDS[7]: "failed"}))

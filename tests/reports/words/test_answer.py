@@ -26,7 +26,7 @@ from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.compare.factorial import find_factorial, find_parts
 from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
-from unrolled.reports.words.claims import list_claims
+from unrolled.reports.words.contrast_lines import list_claims
 
 
 def test_the_answer_has_the_effects_of_arms_the_best_first():
@@ -269,7 +269,7 @@ def test_the_largest_gain_is_the_largest_of_the_contrasts_named():
         claims = [
             x
             for x in list_claims(view)
-            if not x.arm.trained_arm.find_task_differences(view.arms[0].trained_arm)
+            if not x.arm.counted_arm.find_task_differences(view.arms[0].counted_arm)
         ]
         headline = write_lines(view)[0]
         assert f"{claims[0].arm.name} shows the largest gain over {claims[0].arm.against}" in headline

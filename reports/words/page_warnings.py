@@ -13,8 +13,9 @@ from unrolled.reports.compare.replicates import have_equal_fingerprints
 from unrolled.reports.formats import format_number, join_first_names, quote_name
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
-from unrolled.reports.words.caveats import MOST_ARMS, describe_missing_turns
+from unrolled.reports.words.page_limits import describe_missing_turns
 from unrolled.reports.words.sentences import describe_aa_check, fails_aa_check
+from unrolled.reports.words.study_state import MOST_ARMS
 
 
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
     warned = Counter(
         (arm.name, result.warning)
         for arm in comparison.arms
-        for result in arm.trained_arm.finished_results
+        for result in arm.counted_arm.finished_results
         if result.warning
     )
     phrases = [
@@ -81,13 +82,13 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     perfect = []
     for arm in comparison.arms:
         values = [(view.metric, view.arms[arm.index].summary.values.values()) for view in views]
-        seeds = [seed for seed, result in arm.trained_arm.results.items() if result.done]
+        seeds = [seed for seed, result in arm.counted_arm.results.items() if result.done]
         is_perfect = values and all(metric.are_best(numbers) for metric, numbers in values)
         if (
             is_perfect
-            and arm.trained_arm.uses_seed
+            and arm.counted_arm.uses_seed
             and arm.done_count >= FEWEST_SEEDS
-            and have_equal_fingerprints(arm.trained_arm, seeds, comparison.design)
+            and have_equal_fingerprints(arm.counted_arm, seeds, comparison.design)
         ):
             perfect.append(arm.name)
     if not perfect:
@@ -150,12 +151,12 @@ def _list_skewed_by_metric(comparison: Comparison) -> tuple[str, ...]:
 def describe_mixed_machines(comparison: Comparison) -> str:
     """Return a sentence on pairs whose sides ran on different kinds of machine; "" if there are none."""
     sides = [
-        (comparison.find_base(compared).trained_arm, compared.trained_arm)
+        (comparison.find_base(compared).counted_arm, compared.counted_arm)
         for compared in comparison.arms_with_contrast
     ]
     return describe_mixed_pairs(
         (find_machine_kind(base.results[seed].provenance), find_machine_kind(arm.results[seed].provenance))
         for base, arm in sides
-        for seed in base.collect_metric(comparison.metric.name).keys()
-        & arm.collect_metric(comparison.metric.name).keys()
+        for seed in base.collect_measured_values(comparison.metric.name).keys()
+        & arm.collect_measured_values(comparison.metric.name).keys()
     )

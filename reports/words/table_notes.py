@@ -9,7 +9,7 @@ from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.formats import join_first_names, quote_name
-from unrolled.reports.words.doubts import (
+from unrolled.reports.words.page_warnings import (
     describe_one_run_arms,
     describe_perfect_arms,
     describe_repeated_numbers,
@@ -59,7 +59,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
     family = "declared contrasts" if comparison.design.is_study else "contrasts"
     correction = f"by Holm over all {family}"
-    if any(arm.trained_arm.marked_exploratory for arm in comparison.arms):
+    if any(arm.counted_arm.marked_exploratory for arm in comparison.arms):
         correction += ", for exploratory arms by Benjamini–Hochberg"
     test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
     arms = [] if comparison.has_too_few_pairs else comparison.arms_with_contrast

@@ -9,10 +9,11 @@ import pytest
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from unrolled.reports.page.render import render, render_index
-from unrolled.reports.words.caveats import describe_trials, list_limits
-from unrolled.reports.words.claims import list_claims
-from unrolled.reports.words.doubts import list_warnings
+from unrolled.reports.words.contrast_lines import list_claims
+from unrolled.reports.words.page_limits import list_limits
+from unrolled.reports.words.page_warnings import list_warnings
 from unrolled.reports.words.sentences import describe_remarks
+from unrolled.reports.words.study_state import describe_trials
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"

@@ -9,7 +9,7 @@ from tests.helpers.pages import read_arm_rows, read_page_text, write_lines, writ
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.reports.page.exports import write_comparison_markdown, write_screen
 from unrolled.reports.page.render import render
-from unrolled.reports.words.claims import list_claims, write_claims
+from unrolled.reports.words.contrast_lines import list_claims, write_claims
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "the one seed"), (2, "both seeds"), (4, "all 4 seeds")])

@@ -10,7 +10,12 @@ from unrolled.bench.phrases import select_phrases
 from unrolled.reports.formats import format_brackets, quote_name
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.verdicts import Direction, Verdict
-from unrolled.reports.words.sentences import describe_diverged, describe_lost, find_absolute_difference
+from unrolled.reports.words.sentences import (
+    SKEWED,
+    describe_diverged,
+    describe_lost,
+    find_absolute_difference,
+)
 
 
 class Finding(NamedTuple):
@@ -36,7 +41,7 @@ class Finding(NamedTuple):
             "provisional": verdict.provisional,
             describe_lost(verdict.contrast): verdict.makes_claim,
             verdict.halt_reason: True,
-            "the pairs are skewed": verdict.open_by_skewness and not verdict.halt_reason,
+            SKEWED: verdict.open_by_skewness and not verdict.halt_reason,
         }
         return ", ".join([*self.standing, *select_phrases(remarks)])
 
