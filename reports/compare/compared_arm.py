@@ -248,7 +248,10 @@ def add_contrast(
     """
     if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
-        contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
+        computed_alike = rows.evidence.find_equal_seeds(arm.name).issuperset(arm.summary.values)
+        contrast = compare_pairs(
+            arm.summary.values, baseline.summary.values, scale, computed_alike=computed_alike
+        )
         return _limit_to_pairs(arm, contrast, metric)
     verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:

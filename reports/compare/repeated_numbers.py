@@ -12,6 +12,7 @@ from unrolled.reports.formats import join_first_names, join_names
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
+FEW_ITEMS = 20  # ratios of so many items are few, so that they repeat
 MOST_ITEMS = 20_000  # items that a share may have
 MOST_UNITS = 1e15  # a number of last digits that a float has exactly
 RARE = 0.001  # chance below which equal numbers are told
@@ -40,22 +41,23 @@ def _find_arms_with_few_numbers(table: pd.DataFrame, qualities: Sequence[str]) -
     """Return the arms in which at least half of the rows are repeats, and more than chance repeats.
 
     A row is a repeat if an earlier row of its arm has the same numbers of all qualities. By chance, numbers
-    of one quality repeat: if those of any are too many, the arm is returned. The best and the worst number of
-    the table may be limits, which many runs reach: rows with them are left out. Arms with one number in all
-    rows are not returned: see `find_one_run_seeds`.
+    of one quality repeat: if those of any are too many, the arm is returned. Two sorts of numbers repeat in
+    ways that no smooth law has, and do not count as repeats: the best and the worst number of the table, as
+    many runs may reach a limit, and ratios of few items, such as 2/7 of a sentence's words. Arms with one
+    number in all rows are not returned: see `find_one_run_seeds`.
     """
     numbers = pd.DataFrame({name: read_numbers(table, name) for name in qualities})
     numbers = numbers.where(np.isfinite(numbers)).dropna()
     if numbers.empty:
         return []
     steps = {name: _find_step(numbers[name].unique()) for name in qualities}
-    is_limit = (numbers == numbers.min()) | (numbers == numbers.max())
+    is_usual = (numbers == numbers.min()) | (numbers == numbers.max()) | numbers.apply(_are_ratios_of_few)
     few = []
     for arm, rows in numbers.groupby(table.arm, sort=False):
         has_few = len(rows) >= FEWEST_SEEDS and 1 < len(rows.drop_duplicates()) <= len(rows) / 2
         chances = [
             _find_chance_of_ties(
-                _count_ties(rows[~is_limit.loc[rows.index, name]]), np.asarray(rows[name] / step, np.float64)
+                _count_ties(rows[~is_usual.loc[rows.index, name]]), np.asarray(rows[name] / step, np.float64)
             )
             for name, step in steps.items()
             if has_few
@@ -63,6 +65,18 @@ def _find_arms_with_few_numbers(table: pd.DataFrame, qualities: Sequence[str]) -
         if min(chances, default=1.0) < RARE:
             few.append(str(arm))
     return few
+
+
+def _are_ratios_of_few(levels: "pd.Series[float]") -> "pd.Series[bool]":
+    """Return for each number whether it is a ratio of few items, a share of them in per cent, or a count."""
+    last_digit = 10.0 ** -count_decimals(np.asarray(levels, np.float64))
+    are_ratios = pd.Series(False, levels.index)
+    for unit, largest in ((1.0, FEW_ITEMS), (100.0, 1)):
+        ratios = levels.abs() / unit
+        counts = np.multiply.outer(ratios.to_numpy(), np.arange(1, FEW_ITEMS + 1))
+        tolerances = 0.51 * last_digit / unit * np.arange(1, FEW_ITEMS + 1) + 1e-9
+        are_ratios |= (ratios <= largest) & (np.abs(counts - counts.round()) <= tolerances).any(axis=1)
+    return are_ratios
 
 
 def _count_ties(rows: pd.DataFrame) -> int:

@@ -196,7 +196,7 @@ def describe_aa_check(contrast: Contrast) -> str:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if fails_aa_check(contrast):
         fault = "the baseline differs from itself"
-        if contrast.all_tied:
+        if contrast.computed_alike:
             fault = "other seeds give the same numbers, as where a program uses a part of its seed"
         return f"A/A check failed {on}: {fault}; distrust this study"
     judged = f"p {format_p(contrast.p)}, judged at {format_p(SELF_CHECK_ALPHA)}"
@@ -208,8 +208,8 @@ def describe_aa_check(contrast: Contrast) -> str:
 
 
 def fails_aa_check(contrast: Contrast) -> bool:
-    """Return True if the baseline differs from itself, or if other seeds make no difference at all."""
-    fails = contrast.p <= SELF_CHECK_ALPHA or contrast.all_tied
+    """Return True if the baseline differs from itself, or if its other seeds computed the same numbers."""
+    fails = contrast.p <= SELF_CHECK_ALPHA or contrast.computed_alike
     return contrast.pairs >= FEWEST_SEEDS and fails
 
 

@@ -154,6 +154,20 @@ def test_honest_arms_of_far_values_or_coarse_steps_are_not_doubted(law: str) -> 
     assert doubted <= 2
 
 
+@pytest.mark.parametrize("scores", ["ratings from 1 to 5", "errors in words of sentences"])
+def test_scores_of_items_are_no_copies(scores: str) -> None:
+    """Honest ratings were doubted in .15 of tables, and shares of a sentence's words in all of them."""
+    rng = np.random.default_rng(0)
+    doubted = 0
+    for _ in range(20):
+        ratings = rng.choice([1, 2, 3, 4, 5], (2, 100), p=[0.02, 0.04, 0.12, 0.62, 0.2])
+        words = rng.integers(5, 13, (2, 100))
+        numbers = ratings if scores == "ratings from 1 to 5" else rng.binomial(words, 0.15) / words
+        arms = [pd.DataFrame({"arm": arm, "accuracy": row}) for arm, row in zip("ab", numbers, strict=True)]
+        doubted += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), COLUMNS.metrics, "row"))
+    assert not doubted
+
+
 @pytest.mark.parametrize(("loss_is_copied", "is_doubted"), [(True, True), (False, False)])
 def test_rows_with_another_judged_number_are_no_copies(loss_is_copied: bool, is_doubted: bool) -> None:
     """An arm scored on 50 items beside one scored on 1,000 was doubted, though its losses all differed."""

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers.arms import break_trials, make_arm
+from tests.helpers.arms import break_trials, make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms, make_pair_design, make_realistic_design
 from tests.helpers.pages import read_arm_rows, read_page_text
+from unrolled.bench.metric import Metric
 from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words.contrast_lines import write_claims
 from unrolled.reports.words.page_warnings import list_warnings
@@ -160,6 +161,14 @@ def test_a_baseline_whose_other_seeds_compute_the_same_fails_its_check():
     repeated = replace(make_arm("A/A: the baseline again", 0.0), results=base.results)
     warnings = list_warnings(compare(design_arms((base, repeated))))
     assert any("A/A check failed" in warning for warning in warnings)
+
+
+def test_equal_accuracies_of_other_seeds_alone_fail_no_check():
+    """A baseline that was right on every item was to be distrusted, though its losses differed."""
+    names = ("base", "A/A: the baseline again")
+    arms = tuple(set_metrics(make_arm(name, 0.0), valid_accuracy=1.0) for name in names)
+    design = design_arms(arms, metrics=(Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)))
+    assert not any("A/A check failed" in warning for warning in list_warnings(compare(design)))
 
 
 def test_arms_of_another_task_stand_below_a_row_that_names_it(tmp_path):
