@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations.plans.plan import Plan, PlannedArm
 from unrolled.ablations.plans.seen_results import count_repeated_pairs
+from unrolled.bench.phrases import choose_form
 from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, TrainedArm
@@ -83,5 +84,6 @@ def _describe_commit(arm: PlannedArm) -> str:
         return ""
     note = f"Commit {arm.commit.description}, with the packages that were installed."
     if arm.other_names:
-        note += f" {join_names([quote_name(name) for name in arm.other_names])} have the same files."
+        names = join_names([quote_name(name) for name in arm.other_names])
+        note += f" {names} {choose_form(len(arm.other_names), 'has', 'have')} the same files."
     return note

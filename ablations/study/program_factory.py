@@ -80,13 +80,8 @@ class ProgramFactory:
             key="run",
             cure="take it out, or give the setting another name",
         )
-        require(
-            "seed" in names,
-            "names no {seed}",
-            key="run",
-            cure="add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable",
-        )
-        self._check_names("run", names)
+        cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
+        self._check_names("run", names, "seed", cure)
         for name in self.baseline.keys() - {"commit"}:
             require(
                 name in names,
@@ -148,24 +143,18 @@ class ProgramFactory:
         has_lines = self.table.metrics != MLFLOW or not self.table.patterns
         cure = "take them out, or `metrics`, if the program prints its numbers"
         require(has_lines, "are for lines, and `mlflow` has none", key="patterns", cure=cure)
-        if self.table.rows:
-            metrics = self.table.metrics
-            has_list = bool(metrics) and find_format(metrics, key="metrics").takes_rows_key
-            require(has_list, "is for a .json alone", key="rows", cure="take it out")
         if self.table.metrics not in ("", MLFLOW):
             names = {field.name for field in list_fields("metrics", [self.table.metrics])}
-            require(
-                "out" in names,
-                "names no {out}, the folder of each trial",
-                key="metrics",
-                cure='write metrics = "{out}/metrics.jsonl"',
-            )
-            self._check_names("metrics", names)
-            if not self.table.patterns:
-                find_format(self.table.metrics, key="metrics")
+            self._check_names("metrics", names, "out", 'write metrics = "{out}/metrics.jsonl"')
+        takes_rows_key = False
+        if self.table.metrics and not self.table.patterns:
+            takes_rows_key = find_format(self.table.metrics, key="metrics").takes_rows_key
+        is_usable = takes_rows_key or not self.table.rows
+        require(is_usable, "is for a .json alone", key="rows", cure="take it out")
 
-    def _check_names(self, key: str, names: Set[str]) -> None:
-        """Raise BadInput for a name in braces that is neither a setting nor one of BUILT_IN_FIELDS."""
+    def _check_names(self, key: str, names: Set[str], required_name: str, cure: str) -> None:
+        """Raise BadInput if the names in braces lack one, or if one is no setting and no BUILT_IN_FIELDS."""
+        require(required_name in names, f"names no {{{required_name}}}", key=key, cure=cure)
         settings = [*self.baseline, *BUILT_IN_FIELDS]
         for name in sorted(names - {*settings}):
             raise BadInput(

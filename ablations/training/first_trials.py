@@ -85,15 +85,16 @@ def _train_missing_trials(ids: Sequence[str], study_run: StudyRun) -> dict[str, 
     plan = study_run.plan
     ledger = study_run.ledger
     retry = study_run.options.retry
+    stored_results = ledger.read_results(ids)
     failed_ids = {
         id
-        for id, stored in ledger.read_results(ids).items()
+        for id, stored in stored_results.items()
         if plan.should_retrain(stored, retry=retry) and (retry or not _is_failure_allowed(id, plan))
     }
     study_run.outdate_partners(failed_ids)
     final_results = {
         id: plan.make_result_in_study(stored)
-        for id, stored in ledger.read_results(ids).items()
+        for id, stored in stored_results.items()
         if id not in failed_ids and not study_run.is_outdated(stored)
     }
     _refuse_failures(final_results.values(), plan)

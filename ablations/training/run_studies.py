@@ -156,9 +156,11 @@ def _train_study(study_run: StudyRun) -> bool:
     out = study_run.options.out
     if plan.is_of_program:
         _train_first_trials(study_run)
-        study_run.outdate_partners()  # the first trials may have changed which trials are wanted
     _announce_replacement(plan, out)
-    todo = [] if study_run.interrupted else study_run.list_missing_trials()
+    todo: Sequence[Trial] = []
+    if not study_run.interrupted:
+        study_run.outdate_partners()  # the first trials may have changed which trials are wanted
+        todo = study_run.list_missing_trials()
     if todo:
         page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
         print(f"{make_visible(plan.study)}: its report, from the first look on: {page}", flush=True)

@@ -16,7 +16,7 @@ class SeedScheduler:
     A plan wants every trial up to the first look. Then it wants the trials of arms whose contrast is
     undecided and not given up as futile. A look is evaluated once no trial that it needs (`pending_ids`) is
     missing. The order in which results arrive does not matter: results beyond the look are ignored, and
-    decisions are final (see `reports.statistics.decisions`).
+    decisions are final (see `reports.statistics.decisions`), unless a result that they rest on is replaced.
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, ResultInStudy]) -> None:

@@ -102,9 +102,10 @@ class StudyRun:
         return replace(make_trial_conditions(trials, self.options, self.device), resumes=resumes)
 
     def outdate_partners(self, retried_ids: Set[str] = frozenset()) -> None:
-        """Train earlier results of a seed that lacks a trial again, if a cost is judged; print a line.
+        """Forget earlier results of seeds that lack a trial, so that they are measured again; print a line.
 
-        `retried_ids` are trials that are trained again though they have a result. Results of this run stay.
+        This is done only if a cost is judged. `retried_ids` are trials with a result that are trained again.
+        Results of this run stay.
         """
         outdated_ids: set[str] = set()
         # without the results of a seed, a contrast that was decided may want further seeds

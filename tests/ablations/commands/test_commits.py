@@ -1,6 +1,5 @@
 """Studies whose arms are commits: what is an arm, what counts, and that the repository stays as it is."""
 
-import json
 import shutil
 import signal
 import subprocess
@@ -73,12 +72,12 @@ def test_page_and_plan_tell_each_commit_and_which_have_the_same_files(
     for name in ("main", "better"):
         mark = git(folder, "rev-parse", "--short=10", name)
         assert mark in page and mark in output
-    assert "“words” have the same files" in page or "words" in page
+    assert "words has the same files" in page
     assert "also: words" in output and "a change: better" in output
 
 
 def test_a_commit_that_failed_is_trained_again_only_with_retry(
-    finished_run: tuple[Path, str, dict[str, str], dict[str, str]], tmp_path: Path
+    finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(finished_run[0], tmp_path / "copy", symlinks=True))
     assert read_trial_counts(run_command(folder, "run", "branch.toml").stdout).trained == 0
@@ -126,7 +125,7 @@ def test_commits_are_crossed_with_other_settings_and_given_by_set(tmp_path: Path
     folder = make_project(tmp_path / "project", grid + 'commit = ["main", "better"]\n')
     output = check_command(folder, "plan", "branch.toml")
     assert "worktree" in output
-    assert "better, rate 0.2" in output.replace("rate 0.2, better", "better, rate 0.2")
+    assert "rate 0.2, better" in output
     (folder / "plain.toml").write_text(STUDY.split("[design")[0].replace('commit = "main"\n', ""))
     git(folder, "branch", "1e5", "better")  # a name that Python reads as a number
     output = check_command(folder, "plan", "plain.toml", "--set", "commit=1e5,main")
@@ -211,7 +210,7 @@ def test_kills_at_any_moment_change_neither_repository_nor_results(
     )
     pd.testing.assert_frame_equal(trials, expected)
     drafts = [path for path in (folder / "results" / "commits").iterdir() if path.name.startswith(".")]
-    assert json.dumps([path.name for path in drafts]) == "[]"
+    assert drafts == []
 
 
 def test_hidden_files_links_and_executable_bits_count(tmp_path: Path) -> None:
