@@ -69,7 +69,7 @@ def _describe_verdict(arm: ComparedArm) -> str:
 def _collect_sentences(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
     notes = {arm.name: arm.reason_not_compared for arm in comparison.arms}
-    notes |= {arm.name: describe_aa_check(arm.contrast) for arm in comparison.arms if arm.contrast}
+    notes |= {arm.name: describe_aa_check(arm) for arm in comparison.arms if arm.is_aa_check and arm.contrast}
     notes[comparison.arms[0].name] = "the baseline"
     return notes | {claim.arm.name: claim.sentence for claim in list_claims(comparison)}
 

@@ -79,15 +79,9 @@ def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | No
 
 
 def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
-    """Return True if an arm and its base computed the same by every judged quality.
-
-    If a time, a speed or memory decides, equal qualities do not answer: return False.
-    """
-    if not comparison.metric.has_quality_kind:
-        return False
-    views = [view for view in comparison.views if view.metric.has_quality_kind]
-    contrasts = [view.arms[arm.index].contrast for view in views]
-    return bool(contrasts) and all(contrast is not None and contrast.computed_alike for contrast in contrasts)
+    """Return True if an arm and its base computed the same. It is not known if a cost is judged, too."""
+    contrasts = [view.arms[arm.index].contrast for view in comparison.views]
+    return all(contrast is not None and contrast.computed_alike for contrast in contrasts)
 
 
 def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:

@@ -84,6 +84,7 @@ class ComparedArm:
     attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
     gets_verdict: bool = False  # whether its contrast is judged, even before it has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
+    repeats_baseline: bool = False  # of an A/A check: whether its seeds computed the same as the baseline's
     is_decided: bool = False  # whether the study's first metric has decided its contrast
     halt_reason: str = ""  # see `Verdict`; here also if the arm has none
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
@@ -248,10 +249,9 @@ def add_contrast(
     """
     if arm.is_aa_check:
         scale = JudgedScale(metric.zone, metric.lower_is_better)
-        computed_alike = rows.evidence.find_equal_seeds(arm.name).issuperset(arm.summary.values)
-        contrast = compare_pairs(
-            arm.summary.values, baseline.summary.values, scale, computed_alike=computed_alike
-        )
+        contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
+        equal_seeds = rows.evidence.find_equal_seeds(arm.name)
+        arm = replace(arm, repeats_baseline=equal_seeds.issuperset(contrast.seeds))
         return _limit_to_pairs(arm, contrast, metric)
     verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:

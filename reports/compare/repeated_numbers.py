@@ -12,7 +12,7 @@ from unrolled.reports.formats import join_first_names, join_names
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
-FEW_ITEMS = 20  # ratios of so many items are few, so that they repeat
+FEW_ITEMS = (20, 200)  # the least and the most that `_count_few_items` returns
 MOST_ITEMS = 20_000  # items that a share may have
 MOST_UNITS = 1e15  # a number of last digits that a float has exactly
 RARE = 0.001  # chance below which equal numbers are told
@@ -69,14 +69,24 @@ def _find_arms_with_few_numbers(table: pd.DataFrame, qualities: Sequence[str]) -
 
 def _are_ratios_of_few(levels: "pd.Series[float]") -> "pd.Series[bool]":
     """Return for each number whether it is a ratio of few items, a share of them in per cent, or a count."""
-    last_digit = 10.0 ** -count_decimals(np.asarray(levels, np.float64))
+    decimals = count_decimals(np.asarray(levels, np.float64))
+    items = np.arange(1, _count_few_items(decimals) + 1)
     are_ratios = pd.Series(False, levels.index)
-    for unit, largest in ((1.0, FEW_ITEMS), (100.0, 1)):
+    for unit, largest in ((1.0, FEW_ITEMS[0]), (100.0, 1)):
         ratios = levels.abs() / unit
-        counts = np.multiply.outer(ratios.to_numpy(), np.arange(1, FEW_ITEMS + 1))
-        tolerances = 0.51 * last_digit / unit * np.arange(1, FEW_ITEMS + 1) + 1e-9
+        counts = np.multiply.outer(ratios.to_numpy(), items)
+        tolerances = 0.51 * 10.0**-decimals / unit * items + 1e-9
         are_ratios |= (ratios <= largest) & (np.abs(counts - counts.round()) <= tolerances).any(axis=1)
     return are_ratios
+
+
+def _count_few_items(decimals: int) -> int:
+    """Return the number of items of which ratios are few beside the numbers with so many decimals.
+
+    Of n items or fewer there are about 3 n²/π² different ratios up to 1: here a tenth of such numbers.
+    """
+    fewest, most = FEW_ITEMS
+    return min(most, max(fewest, math.isqrt(10**decimals // 3)))
 
 
 def _count_ties(rows: pd.DataFrame) -> int:

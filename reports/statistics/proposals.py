@@ -84,7 +84,8 @@ def decide_proposal(
     if is_one_run:
         refusal = "the candidate reports the same number under every seed"
     elif computes_same and not rules.simpler_level:
-        refusal = f"no number changes, on {len(first_seeds)} seeds"
+        noun = "quality" if rules.judged_costs else "number"  # a cost may have changed
+        refusal = f"no {noun} changes, on {len(first_seeds)} seeds"
     elif computes_same and over_keep is None:
         verdict = ProposalVerdict(
             outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0

@@ -32,8 +32,7 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
             settings = ", ".join(witness.setting for witness in witnesses)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{quote_name(arm.name)}: no proof that {settings} took effect{in_seeds}")
-    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.gets_verdict]
-    phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
+    phrases += [describe_aa_check(arm) for arm in comparison.arms if fails_aa_check(arm)]
     phrases += [
         describe_warned_trials(comparison),
         describe_one_run_arms(comparison),

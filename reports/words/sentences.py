@@ -185,18 +185,21 @@ def _describe_power(verdict: Verdict, scale: Scale) -> str:
     )
 
 
-def describe_aa_check(contrast: Contrast) -> str:
-    """Return a sentence on the A/A check: the baseline against itself under other seeds.
+def describe_aa_check(arm: ComparedArm) -> str:
+    """Return a sentence on the A/A check: the baseline against itself under other seeds; "" for other arms.
 
     The check is in no family of contrasts: its unadjusted p is judged at .01. A passed check says which
     difference it would have noticed, because it cannot rule out a smaller one.
     """
+    contrast = arm.contrast
+    if not arm.is_aa_check or contrast is None:
+        return ""
     on = ", ".join(filter(None, (f"on {plural(contrast.pairs, 'seed')}", describe_diverged(contrast))))
     if contrast.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
-    if fails_aa_check(contrast):
+    if fails_aa_check(arm):
         fault = "the baseline differs from itself"
-        if contrast.computed_alike:
+        if arm.repeats_baseline:
             fault = "other seeds give the same numbers, as where a program uses a part of its seed"
         return f"A/A check failed {on}: {fault}; distrust this study"
     judged = f"p {format_p(contrast.p)}, judged at {format_p(SELF_CHECK_ALPHA)}"
@@ -207,10 +210,11 @@ def describe_aa_check(contrast: Contrast) -> str:
     return f"{passed}; with 80 % power it would notice a difference of {format_number(noticed, 1)} δ"
 
 
-def fails_aa_check(contrast: Contrast) -> bool:
-    """Return True if the baseline differs from itself, or if its other seeds computed the same numbers."""
-    fails = contrast.p <= SELF_CHECK_ALPHA or contrast.computed_alike
-    return contrast.pairs >= FEWEST_SEEDS and fails
+def fails_aa_check(arm: ComparedArm) -> bool:
+    """Return True if an arm is the baseline, and differs from it or computed the same under other seeds."""
+    if not arm.is_aa_check or arm.contrast is None or arm.contrast.pairs < FEWEST_SEEDS:
+        return False
+    return arm.contrast.p <= SELF_CHECK_ALPHA or arm.repeats_baseline
 
 
 def describe_interaction(verdict: Verdict) -> str:
@@ -251,7 +255,7 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
     if not contrast:
         return arm.reason_not_compared or "baseline"
     if not verdict:
-        return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
+        return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(arm)
     remarks = {
         describe_divergence(verdict): contrast.given_convergence,
         f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,

@@ -8,7 +8,7 @@ from unrolled.bench.phrases import plural, select_phrases
 from unrolled.bench.table_columns import FIRST_LOOK
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.formats import join_first_names, quote_name
+from unrolled.reports.formats import end_sentences, join_first_names, quote_name
 from unrolled.reports.words.page_warnings import (
     describe_one_run_arms,
     describe_perfect_arms,
@@ -76,8 +76,7 @@ def list_notes(comparison: Comparison) -> list[str]:
         f"WARNING: {repeated}.": repeated,
         STOPPED: comparison.is_sequential,
     }
-    aa_checks = [f"{describe_aa_check(arm.contrast)}." for arm in arms if arm.contrast and not arm.verdict]
-    notes = [*select_phrases(warnings), *aa_checks]
+    notes = [*select_phrases(warnings), *end_sentences(*map(describe_aa_check, arms))]
     return [test, *notes] if comparison.design.is_study else _list_foreign_notes(comparison, test, notes)
 
 

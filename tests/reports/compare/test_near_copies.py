@@ -154,15 +154,19 @@ def test_honest_arms_of_far_values_or_coarse_steps_are_not_doubted(law: str) -> 
     assert doubted <= 2
 
 
-@pytest.mark.parametrize("scores", ["ratings from 1 to 5", "errors in words of sentences"])
+@pytest.mark.parametrize("scores", ["ratings from 1 to 5", "errors in words", "words to four decimals"])
 def test_scores_of_items_are_no_copies(scores: str) -> None:
     """Honest ratings were doubted in .15 of tables, and shares of a sentence's words in all of them."""
     rng = np.random.default_rng(0)
     doubted = 0
     for _ in range(20):
-        ratings = rng.choice([1, 2, 3, 4, 5], (2, 100), p=[0.02, 0.04, 0.12, 0.62, 0.2])
         words = rng.integers(5, 13, (2, 100))
-        numbers = ratings if scores == "ratings from 1 to 5" else rng.binomial(words, 0.15) / words
+        longer = rng.integers(21, 61, (2, 300))
+        numbers = {
+            "ratings from 1 to 5": rng.choice([1, 2, 3, 4, 5], (2, 100), p=[0.02, 0.04, 0.12, 0.62, 0.2]),
+            "errors in words": rng.binomial(words, 0.15) / words,
+            "words to four decimals": (rng.binomial(longer, 0.85) / longer).round(4),
+        }[scores]
         arms = [pd.DataFrame({"arm": arm, "accuracy": row}) for arm, row in zip("ab", numbers, strict=True)]
         doubted += bool(describe_few_numbers(pd.concat(arms, ignore_index=True), COLUMNS.metrics, "row"))
     assert not doubted

@@ -159,8 +159,11 @@ def test_a_baseline_whose_other_seeds_compute_the_same_fails_its_check():
     """A program that drops a part of its seed was told that its check had passed."""
     base = make_arm("base", 0.0)
     repeated = replace(make_arm("A/A: the baseline again", 0.0), results=base.results)
-    warnings = list_warnings(compare(design_arms((base, repeated))))
-    assert any("A/A check failed" in warning for warning in warnings)
+    repeated = set_metrics(repeated, train_seconds={seed: 9 + 0.1 * (seed % 3) for seed in range(10)})
+    loss, time = Metric("valid_loss", 0.05), Metric("train_seconds", 0.5, kind="time")
+    for metrics in ((loss,), (loss, time), (time, loss)):
+        comparison = compare(design_arms((set_metrics(base, train_seconds=9.1), repeated), metrics=metrics))
+        assert any("A/A check failed" in warning for warning in list_warnings(comparison)), metrics
 
 
 def test_equal_accuracies_of_other_seeds_alone_fail_no_check():

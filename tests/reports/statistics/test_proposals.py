@@ -104,6 +104,14 @@ def test_equal_qualities_say_nothing_of_a_judged_time(
     assert (decision.verdict.outcome, decision.refusal) == (outcome, "")
 
 
+def test_a_refusal_beside_a_judged_time_says_that_qualities_are_equal() -> None:
+    """The time had become shorter by 5 δ, and "no number changes" was printed."""
+    rules = replace(RULES, metrics=(LOSS, Metric("t", 0.1, kind="time")))
+    refusal = decide(shift(0.0), shift(0.0), rules=rules, equal=SEEDS).refusal
+    assert refusal
+    assert "number" not in refusal
+
+
 def test_one_number_under_every_seed_is_refused() -> None:
     decision = decide(dict.fromkeys(SEEDS, -0.5), shift(0.0), is_one_run=True)
     assert (decision.has_ended, bool(decision.refusal)) == (True, True)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -69,11 +70,17 @@ def test_a_sentence_has_the_verdict_and_the_seeds_it_needs(c: Contrast, part: st
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     contrast = make_contrast(0.01, 0.012)
     assert 0.01 < contrast.p < 0.05
-    assert describe_aa_check(contrast).startswith("A/A check passed on 10 seeds")
+    assert describe_check(contrast).startswith("A/A check passed on 10 seeds")
     # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
-    assert describe_aa_check(contrast).endswith("; with 80 % power it would notice a difference of 0.9 δ")
-    assert describe_aa_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
-    assert "undecided on 4 seeds" in describe_aa_check(make_contrast(0.5, 0.001, n=4))
+    assert describe_check(contrast).endswith("; with 80 % power it would notice a difference of 0.9 δ")
+    assert describe_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
+    assert "undecided on 4 seeds" in describe_check(make_contrast(0.5, 0.001, n=4))
+
+
+def describe_check(contrast: Contrast) -> str:
+    """Return what is said of an A/A check with this contrast."""
+    comparison = compare(make_looked_design(make_arm("A/A: the baseline again", 0.0)))
+    return describe_aa_check(replace(comparison.arms[-1], contrast=contrast))
 
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
