@@ -62,7 +62,7 @@ baseline's other settings; `["model"]` compares it with the baseline cell of its
     @field_validator("add_one", mode="before")
     @classmethod
     def _wrap_list(cls, value: Any) -> Any:
-        return {"factors": value} if isinstance(value, list) else value
+        return value if isinstance(value, dict) else {"factors": value}
 
     def count_arms(self) -> int:
         """Return an upper bound of the number of arms. None is built, and equal arms count twice."""

@@ -99,6 +99,7 @@ def test_a_missing_key_is_named(tmp_path: Path, text: str, item: str) -> None:
         (LM6 + f"epochs = {'9' * 5000}", "", "4300 digits"),
         (LM6 + r'corpus = "a\u0000b"', "baseline.corpus", "U+0000"),
         (LM6 + r'"a\u0000b" = 1', r"baseline.'a\x00b'", "U+0000"),
+        (LM6 + '[design]\nadd_one = "tying"', 'design.add_one.factors = "tying"', "array"),
         (LM6 + "[arm]\nname = 'a'", "[arm]", "[[arm]]"),
         (HEAD + "[[baseline]]\nmodel = 'lm6'", "[[baseline]]", "write [baseline]"),
     ],
