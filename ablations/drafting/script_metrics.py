@@ -17,7 +17,7 @@ LOGGERS = {
     "self.log_dict": "CSVLogger",
     "add_scalar": "SummaryWriter",  # the method of any object
 }
-"""Functions that log metrics under names, and what writes these: a key of `_WRITERS` in `study.draft`."""
+"""Functions that log metrics under names, and what writes these: a key of `_WRITERS` in draft.py."""
 _VALUE = "\0"  # stands for a value in a printed line
 
 
