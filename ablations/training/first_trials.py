@@ -58,7 +58,7 @@ def train_first_trials(study_run: StudyRun) -> None:
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
-            print_line(f"{make_visible(plan.study)}: {make_visible(reason)}")
+            print_line(f"{make_visible(plan.study_name)}: {make_visible(reason)}")
         if plan.rules.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
 
@@ -218,7 +218,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> No
     require(
         any(result.done for result in results.values()),
         f"each of its first trials {results[list_first_trials(plan)[0]].reason}",
-        place=f"study {plan.study!r}",
+        place=f"study {plan.study_name!r}",
         cure="check that the program reports the metric that you mean",
     )
     ties = [pair for pair in _list_pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
@@ -284,7 +284,7 @@ def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
         line = f"{arm.name} has the same {join_names(plan.rules.qualities)} as {base.name}, to the last digit"
-        print_line(f"{make_visible(plan.study)}: {make_visible(line)}")
+        print_line(f"{make_visible(plan.study_name)}: {make_visible(line)}")
 
 
 def _refuse_tie(pair: ArmPair, plan: Plan) -> None:

@@ -14,14 +14,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import (
-    collect_report_parts,
-    prepare_folder,
-    read_page_results,
-    render_page,
-)
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import find_tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
@@ -29,11 +21,19 @@ from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans import plan_store, retraining
 from unrolled.ablations.plans.plan import Plan, awaits_repetition
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import (
+    collect_report_parts,
+    prepare_folder,
+    read_page_results,
+    render_page,
+)
 from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice, choose_device
+from unrolled.ablations.training.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
@@ -100,7 +100,7 @@ def _run_study(
         device = _announce_device(study, options, ledger)
         study = plan_store.inherit_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.type)
-        if stored_plan := plan_store.read_sound_plan(plan.study, ledger):
+        if stored_plan := plan_store.read_sound_plan(plan.study_name, ledger):
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
         if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
@@ -115,7 +115,7 @@ def _run_study(
                 device=device,
                 budget=budget,
             )
-            is_checked = _train_study(study_run)
+            has_repeated_baseline = _train_study(study_run)
             plan = study_run.plan
             trained_ids = study_run.trained_ids
             interrupted = study_run.interrupted
@@ -128,12 +128,12 @@ def _run_study(
         comparison=comparison,
         results=results,
         trained_ids=trained_ids,
-        is_checked=is_checked,
+        has_repeated_baseline=has_repeated_baseline,
         timed_out=budget.has_refused,
         interrupted=interrupted,
     )
     print_outcome(outcome, ledger)
-    print(f"report: {find_page(plan.study, options.out)}")
+    print(f"report: {find_page(plan.study_name, options.out)}")
     return outcome
 
 
@@ -162,8 +162,8 @@ def _train_study(study_run: StudyRun) -> bool:
         study_run.outdate_partners()  # the first trials may have changed which trials are wanted
         todo = study_run.list_missing_trials()
     if todo:
-        page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
-        print(f"{make_visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+        page = find_page(plan.study_name, out)  # not earlier, because the first trials may be refused
+        print(f"{make_visible(plan.study_name)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
     return awaits_repetition(plan) and not awaits_repetition(study_run.plan)
 
@@ -181,7 +181,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow, where a refused one should not appear
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
-    if earlier := plan_store.read_or_set_aside(plan.study, ledger):
+    if earlier := plan_store.read_or_set_aside(plan.study_name, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
     _check_arms(todo, study_run)
@@ -208,7 +208,7 @@ def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
         study_run.budget.has_refused = True
         count = f"{len(unchecked_arms) - len(unreached_arms)} of {plural(len(unchecked_arms), 'arm')}"
         line = f"the first batch of {count} was checked in half of the remaining time"
-        print_line(f"{make_visible(study_run.plan.study)}: {line}")
+        print_line(f"{make_visible(study_run.plan.study_name)}: {line}")
 
 
 def _print_costs(study_run: StudyRun) -> None:
@@ -217,7 +217,7 @@ def _print_costs(study_run: StudyRun) -> None:
     times = [result.total_seconds for result in results.values() if result.done]
     mean = fmean(times) if times else None
     for line in describe_costs(study_run.plan, study_run.trials[0], len(results), mean, study_run.device):
-        print_line(f"{make_visible(study_run.plan.study)}: {make_visible(line)}")
+        print_line(f"{make_visible(study_run.plan.study_name)}: {make_visible(line)}")
 
 
 def _train_first_trials(study_run: StudyRun) -> None:
@@ -234,7 +234,7 @@ def _train_first_trials(study_run: StudyRun) -> None:
 
 def _announce_replacement(plan: Plan, out: Path) -> None:
     """Print a line if the study has a page already, of other seeds or settings."""
-    page = find_page(plan.study, out)
+    page = find_page(plan.study_name, out)
     summary = read_summary(page)
     if summary and summary.study_hash != plan.study_hash:
         print_line(

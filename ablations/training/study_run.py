@@ -8,12 +8,12 @@ from functools import cached_property, partial
 
 from rich.console import Console
 
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import read_page_results, render_page
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
@@ -70,7 +70,7 @@ class StudyRun:
         console = Console(highlight=False)
         progress = show_progress(
             console,
-            plan.study,
+            plan.study_name,
             labels,
             plan.rules.metric_names,
             self._count_remaining_trials,
@@ -174,7 +174,7 @@ class StudyRun:
             if sentence := describe_repeated_numbers(comparison):
                 lines.append(f"WARNING: {sentence}")
             for line in lines:
-                text = make_visible(f"{self.plan.study}: {line}")
+                text = make_visible(f"{self.plan.study_name}: {line}")
                 console.print(text, markup=False, soft_wrap=not console.is_terminal)
             print_arms(comparison, console)
 
@@ -228,9 +228,9 @@ class StudySupervisor(RunSupervisor):
     def receive_result(self, result: ResultInStudy) -> None:
         """Count the trial as trained by this run, and pass its result on."""
         self.study_run.trained_ids.add(result.trial.id)
-        self.receive_result_of_another_run(result)
+        self.receive_foreign_result(result)
 
-    def receive_result_of_another_run(self, result: ResultInStudy) -> None:
+    def receive_foreign_result(self, result: ResultInStudy) -> None:
         """Pass a result on."""
         run = self.study_run
         id = result.trial.id
