@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import (
     SEEDS_CHECKED_FIRST,
     ArmPair,
@@ -152,9 +151,8 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    result_in_study = plan.make_result_in_study(second)
     arm, seed = plan.arm_and_seed_by_id[second.trial.id]
-    _refuse_failure(result_in_study, arm, seed, "trained a second time")
+    _refuse_failure(plan.make_result_in_study(second), arm, seed, "trained a second time")
     qualities = plan.rules.qualities
     differing_metrics = _find_differing_metrics(first, second)
     names = [] if differing_metrics.isdisjoint(qualities) else qualities
@@ -165,7 +163,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
             name: _measure_distance(first, second, name) for name in differing_metrics - {*qualities}
         },
     )
-    study_run.replace_plan(plan_store.store_plan(measured_plan, study_run.ledger))
+    study_run.store_plan(measured_plan)
 
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:
@@ -208,7 +206,8 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> 
     distances = describe_distances(plan.nondeterminism)
     return (
         f"not deterministic: two trainings of one seed differ ({distances}), so {effects}{proof}. "
-        "Seeds pair the arms less closely. Declare the kind of a time, a speed or memory"
+        'Seeds pair the arms less closely. A metric that is a cost has kind = "time", "speed" or "memory" in '
+        "`metrics`"
     )
 
 

@@ -1,7 +1,7 @@
 """Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome.
 
 For each study `_run_study` calls, in this order: `_train_study`, `_publish_results`, `print_outcome`.
-`_train_study` calls `_prepare_training`, `_train_first_trials` (of a program) and `StudyRun.train_trials`.
+`_train_study` calls `_prepare_training`, `_train_first_trials` (of a program) and `_train_wanted_trials`.
 """
 
 import sys
@@ -116,7 +116,7 @@ def _run_study(
                 budget=budget,
             )
             has_repeated_baseline = _train_study(study_run)
-            plan = study_run.plan
+            plan = study_run.plan  # the last that is stored
             trained_ids = study_run.trained_ids
             interrupted = study_run.interrupted
             del study_run, trials  # frees the results; the ledger is read again, as files may have changed
@@ -152,63 +152,72 @@ def _train_study(study_run: StudyRun) -> bool:
     Returns True if the baseline's first trial was trained a second time, as a check.
     """
     _prepare_training(study_run)
-    plan = study_run.plan
-    out = study_run.options.out
-    if plan.is_of_program:
+    awaited_repetition = awaits_repetition(study_run.plan)
+    if study_run.plan.is_of_program:
         _train_first_trials(study_run)
-    _announce_replacement(plan, out)
-    todo: Sequence[Trial] = []
+    _announce_replacement(study_run.plan, study_run.options.out)
     if not study_run.interrupted:
-        study_run.outdate_partners()  # the first trials may have changed which trials are wanted
-        todo = study_run.list_missing_trials()
-    if todo:
-        page = find_page(plan.study_name, out)  # not earlier, because the first trials may be refused
-        print(f"{make_visible(plan.study_name)}: its report, from the first look on: {page}", flush=True)
+        _train_wanted_trials(study_run)
+    return awaited_repetition and not awaits_repetition(study_run.plan)
+
+
+def _train_wanted_trials(study_run: StudyRun) -> None:
+    """Train the trials that are wanted, after the first trials of a program, and print where the page is."""
+    study_run.outdate_partners()  # the first trials may have changed which trials are wanted
+    if todo := study_run.list_missing_trials():
+        name = study_run.plan.study_name
+        page = find_page(name, study_run.options.out)  # not earlier: the first trials may be refused
+        print(f"{make_visible(name)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
-    return awaits_repetition(plan) and not awaits_repetition(study_run.plan)
 
 
 def _prepare_training(study_run: StudyRun) -> None:
-    """Prepare a study for its first trial.
-
-    Check that the trials can be trained, and print why some are trained again. Store the plan, open it in
-    MLflow and print the costs. Give the budget the times of finished trials, and remove their checkpoints.
-    """
+    """Check that the missing trials can be trained; store the plan, and open it in MLflow."""
     study_run.outdate_partners()
     todo = study_run.list_missing_trials()
-    plan = study_run.plan
-    ledger = study_run.ledger
+    # before the study is opened in MLflow, where a refused one should not appear
     if todo and not study_run.options.cluster:
-        # before the study is opened in MLflow, where a refused one should not appear
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
-    if earlier := plan_store.read_or_set_aside(plan.study_name, ledger):
-        for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
-            print_line(reason)
+    _explain_retraining(todo, study_run)
     _check_arms(todo, study_run)
-    plan = add_earlier_verdicts(plan, ledger)
-    study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
+    study_run.store_plan(add_earlier_verdicts(study_run.plan, study_run.ledger))
     study_run.writer.open_study(study_run.plan)
-    if todo and plan.is_of_program:
+    if todo and study_run.plan.is_of_program:
         _print_costs(study_run)
+    _count_earlier_results(study_run)
+
+
+def _explain_retraining(todo: Sequence[Trial], study_run: StudyRun) -> None:
+    """Print why trials are trained again that the study's stored plan has."""
+    plan = study_run.plan
+    if stored_plan := plan_store.read_or_set_aside(plan.study_name, study_run.ledger):
+        for reason in retraining.explain_retraining(stored_plan, plan, todo, study_run.ledger):
+            print_line(reason)
+
+
+def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
+    """Train the first batch of each arm without results; leave out arms that half of the time did not reach.
+
+    Raises BadInput, naming the arm, for an arm that cannot be trained.
+    """
+    arms = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
+    unreached_arms = check_first_batches(arms, study_run.options, study_run.device, study_run.budget)
+    if unreached_arms:
+        study_run.leave_out_arms(unreached_arms)
+        count = f"{len(arms) - len(unreached_arms)} of {plural(len(arms), 'arm')}"
+        print_line(
+            f"{make_visible(study_run.plan.study_name)}: the first batch of {count} was checked in half of "
+            "the remaining time"
+        )
+
+
+def _count_earlier_results(study_run: StudyRun) -> None:
+    """Give the budget the times of the trials that have results, and remove their checkpoints."""
     for result in study_run.scheduler.results.values():
         study_run.budget.add_trial(result)
         if result.status != "failed":  # another study may be training it again
             # a killed driver may have recorded the result without removing them
-            remove_checkpoints(ledger.checkpoints, result)
-
-
-def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
-    """Train the first batch of each arm without results; print a line if half of the time is not enough."""
-    unchecked_arms = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
-    unreached_arms = check_first_batches(
-        unchecked_arms, study_run.options, study_run.device, study_run.budget
-    )
-    if unreached_arms:
-        study_run.unchecked_arms = unreached_arms
-        study_run.budget.has_refused = True
-        count = f"{len(unchecked_arms) - len(unreached_arms)} of {plural(len(unchecked_arms), 'arm')}"
-        line = f"the first batch of {count} was checked in half of the remaining time"
-        print_line(f"{make_visible(study_run.plan.study_name)}: {line}")
+            remove_checkpoints(study_run.ledger.checkpoints, result)
 
 
 def _print_costs(study_run: StudyRun) -> None:
@@ -228,7 +237,7 @@ def _train_first_trials(study_run: StudyRun) -> None:
     try:
         train_first_trials(study_run)
     except BadInput as error:
-        plan_store.store_plan(replace(study_run.plan, stop_reason=str(error)), study_run.ledger)
+        study_run.store_plan(replace(study_run.plan, stop_reason=str(error)))
         raise
 
 

@@ -43,18 +43,17 @@ class SeedScheduler:
         seeds_requested = {name: seeds for name, seeds in decisions.next_seed_counts.items() if seeds}
         # exploratory contrasts may be at another look
         fewest_seeds = min(seeds_requested.values(), default=0)
-        first_metric = self._plan.rules.metrics[0].name
-        verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
+        rules = self._plan.rules
+        verdicts = {name: by_metric[rules.metrics[0].name] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
             name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.is_decided
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
-        stage = _describe_stage(look, len(self._plan.rules.looks))
+        stage = _describe_stage(look, len(rules.looks))
+        state = _describe_contrasts(len(verdicts), reasons_by_arm)
         if joint_decision:
-            state = "ended" if self.has_ended else "open"
-            self.status_line = f"{stage}the {self._plan.rules.stopping_rule} is {state}"
-        else:
-            self.status_line = f"{stage}{_describe_contrasts(len(verdicts), reasons_by_arm)}"
+            state = f"the {rules.stopping_rule} is {'ended' if self.has_ended else 'open'}"
+        self.status_line = stage + state
         self._undecided_arms = {side for name in seeds_requested for side in (name, design.bases[name])}
         self._seeds_requested = count_arm_seeds(
             {name: seeds for name, seeds in seeds_requested.items() if seeds == fewest_seeds}, design
