@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
 from unrolled.ablations.plans.plan_store import load_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.study import chapter_factory
 from unrolled.ablations.study.loading import declare_study as declare_study
 from unrolled.ablations.study.loading import load_plugins, load_studies

@@ -91,7 +91,10 @@ class StudyRules:
     stopping_rule: StoppingRule = StoppingRule.DIRECTION
     """When a contrast gets no more seeds."""
     to_the_end: bool = False
-    """Whether contrasts unlikely to be decided get all seeds. Not in `study_hash`: error rates stay."""
+    """Whether contrasts that are unlikely to be decided get all seeds.
+
+    It is left out of `Study.study_hash`, because the error rates are the same with it and without it.
+    """
     gain_level: float = 0.0
     """Of a proposal: error rate of the test that it is better, by which it is kept. 0 of any other study."""
     simpler_level: float = 0.0

@@ -41,7 +41,7 @@ class Presentation:
 
     Two fields name functions, so that a study runs without loading them:
 
-    - `find_extras`: from a Comparison to its Extras
+    - `make_extras`: from a Comparison to its Extras
     - `read_curves`: from a Result to its curves, {metric: points (step, value)}, instead of `Result.curves`
     """
 
@@ -54,7 +54,7 @@ class Presentation:
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, after the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     template: str = "report.html"
-    find_extras: ImportName[Callable[[Any], Extras]] = NOTHING
+    make_extras: ImportName[Callable[[Any], Extras]] = NOTHING
     read_curves: ImportName[Callable[[Result], Curves]] = NOTHING
     # metrics of `Result.curves` that pages draw, () for any of them: see `reports.figures.curves`
     curve_metrics: tuple[str, ...] = ()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from unrolled.ablations.bundles.bundle_faults import find_faults, list_unchecked_parts
 from unrolled.ablations.bundles.unpacking import Bundle, explain_forged_results
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import render_page
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import render_page
 from unrolled.bench.phrases import make_visible, plural
 
 
@@ -26,8 +26,12 @@ def check_bundle(bundle: Bundle, out: Path) -> list[str]:
             page = render_page(comparison, out)
     for fault in faults:
         print(f"✗ {make_visible(fault)}")
-    count = f"{len(bundle.results)} of {plural(len(plan.ids), 'result')}"
-    print(f"{make_visible(plan.study)}: plan {plan.study_hash[:12]}, {count}, {plural(len(faults), 'fault')}")
+    phrases = [
+        f"plan {plan.study_hash[:12]}",
+        f"{len(bundle.results)} of {plural(len(plan.ids), 'result')}",
+        plural(len(faults), "fault"),
+    ]
+    print(f"{make_visible(plan.study_name)}: {', '.join(phrases)}")
     print(f"not checked: {', '.join(list_unchecked_parts(bundle))}")
     if comparison:
         for line in write_answer_lines(comparison):

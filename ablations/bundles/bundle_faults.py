@@ -95,7 +95,7 @@ def _find_description_faults(bundle: Bundle) -> Iterator[str]:
 def _find_ledger_faults(bundle: Bundle) -> Iterator[str]:
     """Yield files of the ledger that belong to no trial of the plan."""
     ledger = bundle.ledger
-    planned_paths = {plan_store.find_plan_path(ledger, bundle.plan.study)}
+    planned_paths = {plan_store.find_plan_path(ledger, bundle.plan.study_name)}
     planned_paths |= {path for id in bundle.results for path in ledger.find_trial_files(id)}
     for path in list_files(ledger.root):
         name = path.relative_to(ledger.root).as_posix()

@@ -89,7 +89,7 @@ def _collect_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every file but the description, by its name in the bundle."""
     trial_paths = [path for id in ids for path in ledger.find_trial_files(id)]
-    paths = [plan_store.find_plan_path(ledger, plan.study), *trial_paths]
+    paths = [plan_store.find_plan_path(ledger, plan.study_name), *trial_paths]
     yield from ((f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)) for path in paths)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
@@ -134,7 +134,7 @@ def _write_description(root: Path, plan: Plan) -> None:
 def make_crate_facts(plan: Plan) -> dict[str, str]:
     """Return the fields of a bundle's description that say which study it holds."""
     return {
-        "name": f"unrolled: {plan.study}",
+        "name": f"unrolled: {plan.study_name}",
         "description": plan.rules.question,
         "studyHash": plan.study_hash,
         "planned": datetime.fromtimestamp(plan.declared_at, UTC).isoformat(),

@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations.bundles.bundle_file import NAMES, list_files
-from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger, explain_misread
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.program_trial import ProgramTrial

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from unrolled.ablations.commands.plan import print_plan
 from unrolled.ablations.commands.run import exit_code, format_command_line
 from unrolled.ablations.commits.audit.audit_study import make_audit
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, refuse_flags, refuse_folder
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.run_studies import run_studies

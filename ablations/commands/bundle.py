@@ -4,10 +4,10 @@ from pathlib import Path
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.bundles.bundle_file import check_parts, write_bundle
-from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
 from unrolled.ablations.plans.program_files import load_plan_and_factory, locate_files
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.runner.sent_files import select_distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.study import Study
@@ -28,11 +28,15 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     ledger = Ledger(options.results)
     plan, program = load_plan_and_factory(study, ledger)
     if plan.is_of_program:
-        refuse_plugins(plan.study, options)
+        refuse_plugins(plan.study_name, options)
     results = {id: locate_files(result, program) for id, result in read_page_results(plan, ledger).items()}
-    require(results, f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
+    require(
+        results,
+        f"study {plan.study_name!r} has no result",
+        cure=f"`unrolled run {plan.study_name}` trains it",
+    )
     trials = select_distinct_trials(result.trial for result in results.values())
-    check_parts(trials, plan.study)
+    check_parts(trials, plan.study_name)
     included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
     write_bundle(output, plan, results, ledger, options.plugin, included_trials)
     trust = " --trust" if plan.is_of_program or options.plugin else ""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.run import exit_code, format_command_line
-from unrolled.ablations.comparisons.plan_page import prepare_folder, render_page
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
+from unrolled.ablations.publishing.plan_page import prepare_folder, render_page
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.tables.sources import is_results_folder, is_results_source
 from unrolled.ablations.tables.table_comparison import TABLE_FLAGS, compare_sources

@@ -104,7 +104,7 @@ def _print_retraining(plan: Plan, missing_trials: Sequence[Trial], ledger: Ledge
 
     Returns the plan with the nondeterminism that the earlier plan measured.
     """
-    earlier = plan_store.read_sound_plan(plan.study, ledger)
+    earlier = plan_store.read_sound_plan(plan.study_name, ledger)
     if not earlier:
         return plan
     plan = plan_store.copy_nondeterminism(plan, earlier)

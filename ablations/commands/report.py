@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unrolled.ablations.commits.chain.chain_record import find_page_folder, read_chains
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import prepare_folder, read_page_results, render_page
 from unrolled.bench.study_rules import StoppingRule
 
 

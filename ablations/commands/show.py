@@ -25,7 +25,7 @@ def show(name: str, options: ShowOptions) -> int:
     ledger = Ledger(options.results)
     result = ledger.find_result(name)
     uses = [
-        f"{plan.study}: {arm.name}, seed {seed}"
+        f"{plan.study_name}: {arm.name}, seed {seed}"
         for plan in plan_store.load_plans(ledger)
         for id, (arm, seed) in plan.arm_and_seed_by_id.items()
         if id == result.trial.id

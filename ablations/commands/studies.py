@@ -36,7 +36,7 @@ def studies(results: Path, out: Path, remove_old: bool) -> int:
 
 def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
-    plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
+    plans = {plan.study_name: plan for plan in plan_store.load_plans(ledger)}
     trained_ids = ledger.find_result_files().keys()
     study_plans = [plan for plan in plans.values() if plan.rules.stopping_rule != StoppingRule.PROPOSAL]
     rows = [_make_plan_row(plan, len(trained_ids & set(plan.ids)), out) for plan in study_plans]
@@ -60,14 +60,14 @@ def _make_plan_row(plan: Plan, result_count: int, out: Path) -> tuple[str, ...]:
     """Return the row of a study that was run: its results, and the summary of its page."""
     if plan.stop_reason:
         reason = f"stopped by its first trials: {shorten(plan.stop_reason, REFUSAL_LENGTH)}"
-        return (plan.study, f"{result_count:,}", "–", "–", "–", reason)
-    summary = read_summary(find_page(plan.study, out))
+        return (plan.study_name, f"{result_count:,}", "–", "–", "–", reason)
+    summary = read_summary(find_page(plan.study_name, out))
     if summary is None or summary.study_hash != plan.study_hash:
-        return (plan.study, f"{result_count:,}", "–", "–", "–", plan.rules.question)
+        return (plan.study_name, f"{result_count:,}", "–", "–", "–", plan.rules.question)
     decided = f"{summary.decided_count} of {summary.contrast_count}"
     answer = summary.answer[0] if summary.answer else plan.rules.question
     return (
-        plan.study,
+        plan.study_name,
         f"{result_count:,}",
         f"{summary.failed_count:,}",
         decided,

@@ -5,12 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import collect_report_parts, read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import find_tracking_uri, translate_errors
 from unrolled.ablations.mlflow.mlflow_runs import MlflowRuns
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import collect_report_parts, read_page_results, render_page
 from unrolled.bench.phrases import make_visible
 
 
@@ -21,7 +21,7 @@ def sync(studies: Sequence[str], folder: Path) -> int:
     uri = find_tracking_uri()
     for plan in plan_store.require_plans(studies, ledger):
         with (
-            ledger.lock_study(plan.study),
+            ledger.lock_study(plan.study_name),
             TemporaryDirectory() as pages,
             translate_errors(uri, "written", command="sync"),
         ):
@@ -35,5 +35,5 @@ def sync(studies: Sequence[str], folder: Path) -> int:
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, Path(pages))
                 runs.publish_report(*collect_report_parts(page, plan, comparison))
-        print(f"{make_visible(plan.study)}: {written} written, {len(results) - written} there already")
+        print(f"{make_visible(plan.study_name)}: {written} written, {len(results) - written} there already")
     return 0

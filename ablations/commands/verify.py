@@ -47,5 +47,5 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
         require(plan_store.has_plan(study, ledger), "there is no such file", place=study, cure=cure)
     plan, program = load_plan_and_factory(study, ledger)
     if plan.is_of_program:
-        refuse_plugins(plan.study, options)
+        refuse_plugins(plan.study_name, options)
     return replay_sample(plan, ledger, options, partial(locate_files, program=program))

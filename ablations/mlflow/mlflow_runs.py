@@ -81,7 +81,7 @@ class MlflowRuns:
     def __init__(self, plan: Plan, uri: str) -> None:
         self._plan = plan
         self._mark = plan_mark(plan)
-        self._experiment = Experiment(f"unrolled/{plan.study}", uri)
+        self._experiment = Experiment(f"unrolled/{plan.study_name}", uri)
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # runs by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
@@ -236,7 +236,7 @@ class MlflowRuns:
                 return run_id
         study_tags = self._make_role_tags("study")
         content = RunContent(
-            title=f"study {self._plan.study}",
+            title=f"study {self._plan.study_name}",
             tags=study_tags,
             started=min(times),
             ended=max(times),
@@ -264,7 +264,7 @@ class MlflowRuns:
             self._client.set_experiment_tag(self._experiment.id, name, value)
 
     def _make_role_tags(self, role: str, arm: str = "") -> dict[str, str]:
-        return {"unrolled.study": self._plan.study, ROLE: role, ARM: arm, PLAN: self._mark}
+        return {"unrolled.study": self._plan.study_name, ROLE: role, ARM: arm, PLAN: self._mark}
 
 
 def _make_trial_key(arm: str, id: str) -> tuple[str, str]:

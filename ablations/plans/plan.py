@@ -149,7 +149,7 @@ class Plan:
     __pydantic_config__ = _STRICT
 
     @property
-    def study(self) -> str:
+    def study_name(self) -> str:
         """The name of its study."""
         return self.rules.name
 

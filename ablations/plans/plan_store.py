@@ -48,7 +48,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     If the same plan is stored already, the facts recorded at its declaration are kept, and so is the measured
     `nondeterminism`: see `copy_nondeterminism`. A plan that cannot be read is set aside.
     """
-    stored_plan = read_or_set_aside(plan.study, ledger)
+    stored_plan = read_or_set_aside(plan.study_name, ledger)
     if stored_plan:
         plan = copy_nondeterminism(plan, stored_plan)
     if stored_plan and is_same_plan(stored_plan, plan):
@@ -64,7 +64,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
         )
     else:
         plan = _declare_plan(plan, stored_plan, ledger, trials)
-    save_file(find_plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
+    save_file(find_plan_path(ledger, plan.study_name), seal({"plan": asdict(plan)}))
     return plan
 
 
@@ -89,12 +89,18 @@ def copy_nondeterminism(plan: Plan, stored_plan: Plan) -> Plan:
 def is_same_plan(plan: Plan, stored_plan: Plan) -> bool:
     """Return True if two plans have the same study, hash and trials. Other fields may change as they run."""
     same_trials = set(plan.ids) == set(stored_plan.ids)
-    return same_trials and (plan.study, plan.study_hash) == (stored_plan.study, stored_plan.study_hash)
+    return same_trials and (plan.study_name, plan.study_hash) == (
+        stored_plan.study_name,
+        stored_plan.study_hash,
+    )
 
 
 def is_shipped_plan(plan: Plan) -> bool:
     """Return True for the plan of a study that comes with Unrolled, unchanged."""
-    return plan.study in list_shipped_studies() and plan.study_hash == load_study(plan.study).study_hash
+    return (
+        plan.study_name in list_shipped_studies()
+        and plan.study_hash == load_study(plan.study_name).study_hash
+    )
 
 
 def _declare_plan(plan: Plan, stored_plan: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
@@ -182,7 +188,7 @@ def load_plan(study: str | Study, ledger: Ledger) -> Plan:
             return plan
     except BadInput as error:
         raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
-    names = [plan.study for plan in load_plans(ledger)]
+    names = [plan.study_name for plan in load_plans(ledger)]
     cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
     if file or name in list_shipped_studies():
         cure = f"`unrolled run {file or name}` runs it"
@@ -222,7 +228,7 @@ def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
             plans += filter(None, [_read_plan_file(path)])
         except BadInput as error:
             faults.append(f"{error.place}: {error.rule}")
-    return sorted(plans, key=lambda plan: plan.study), faults
+    return sorted(plans, key=lambda plan: plan.study_name), faults
 
 
 def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:

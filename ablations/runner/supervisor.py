@@ -45,5 +45,5 @@ class RunSupervisor:
     def receive_result(self, result: ResultInStudy) -> None:
         """Take into account a result of this run, which the ledger has by now."""
 
-    def receive_result_of_another_run(self, result: ResultInStudy) -> None:
+    def receive_foreign_result(self, result: ResultInStudy) -> None:
         """Take into account the result of a trial that another run has trained since this one began."""

@@ -115,7 +115,7 @@ class TrialQueue:
         result = self._ledger.read_results([trial.id]).get(trial.id)
         if result is None or self._supervisor.should_retrain(result):
             return True
-        self._supervisor.receive_result_of_another_run(self._supervisor.make_result_in_study(result))
+        self._supervisor.receive_foreign_result(self._supervisor.make_result_in_study(result))
         return False
 
     def _lock_trial(self, trial: Trial) -> bool:

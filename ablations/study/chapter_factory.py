@@ -127,7 +127,14 @@ def _complete_metric(table: MetricTable) -> MetricTable:
     rule = f"it is a {metric.kind}, which Unrolled measures itself"
     key = f"kind of {table.name} = {table.kind}"
     require(table.kind in (None, metric.kind), rule, key=key, cure="leave the kind out")
-    return table.model_copy(update={"kind": metric.kind, "better": table.better or metric.better})
+    known_table = table.model_copy(update={"kind": metric.kind, "better": metric.better})
+    require(
+        table.better in (None, known_table.metric.better),
+        f"{known_table.metric.better} values of it are better",
+        key=f"better of {table.name} = {table.better}",
+        cure="leave better out",
+    )
+    return known_table
 
 
 def make_arm_fields(settings: Settings) -> ArmFields:

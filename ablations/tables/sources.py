@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.ledger import Ledger, list_folder
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_comparison import make_plan_design
 from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.table_reader import is_trials_table, read_table
 from unrolled.bench.errors import BadInput, require
@@ -95,7 +95,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
 
 def _find_plan(ledger: Ledger, study: str) -> Plan:
     """Return the plan of a study, or for "" the only one. Raises BadInput."""
-    plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
+    plans = {plan.study_name: plan for plan in plan_store.load_plans(ledger)}
     names = ", ".join(plans)
     cure = f"`unrolled run STUDY --results {ledger.root}` runs one"
     require(plans, "has no study that was run", place=ledger.root, cure=cure)

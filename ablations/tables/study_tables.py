@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from unrolled.ablations.comparisons.plan_comparison import compare_plan, make_plan_design
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan, make_plan_design
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.table_reader import read_table
@@ -198,8 +198,8 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     paths = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
-            table = tabulate_study(loading.load_study(plan.study), plan, plan.read_results(ledger))
-            paths.append(folder / f"{plan.study}.csv")
+            table = tabulate_study(loading.load_study(plan.study_name), plan, plan.read_results(ledger))
+            paths.append(folder / f"{plan.study_name}.csv")
             save_file(paths[-1], table.to_csv(index=False).encode())
     return paths
 

@@ -37,7 +37,12 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
     if source.startswith("mlflow:"):
         return _read_experiment(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
-    require(path.suffix.lower() in FORMATS, "is of no known kind", place=path, cure=f"give {KNOWN_SOURCES}")
+    require(
+        path.suffix.lower() in FORMATS,
+        "is of no known kind",
+        place=path,
+        cure=f"give {KNOWN_SOURCES}; a file needs the suffix of its format",
+    )
     try:
         path.open("rb").close()
     except OSError as error:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan_store import load_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.bench.errors import BadInput, require, suggestion

@@ -67,7 +67,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     """Return the SD of paired differences by arm and metric, of contrasts with FEWEST_SEEDS pairs or more."""
     if not results:
         return {}
-    from unrolled.ablations.comparisons.plan_comparison import make_plan_design
+    from unrolled.ablations.publishing.plan_comparison import make_plan_design
     from unrolled.reports.compare.contrast_decisions import decide_looks  # imports scipy; not without results
 
     verdicts = decide_looks(make_plan_design(plan, plan.make_results_in_study(results))).verdicts

@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import (
     SEEDS_CHECKED_FIRST,
     ArmPair,
@@ -58,7 +57,7 @@ def train_first_trials(study_run: StudyRun) -> None:
             _repeat_trial(ids[0], study_run)
         plan = study_run.plan
         if reason := _explain_missing_check(plan, results):
-            print_line(f"{make_visible(plan.study)}: {make_visible(reason)}")
+            print_line(f"{make_visible(plan.study_name)}: {make_visible(reason)}")
         if plan.rules.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
 
@@ -152,9 +151,8 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    result_in_study = plan.make_result_in_study(second)
     arm, seed = plan.arm_and_seed_by_id[second.trial.id]
-    _refuse_failure(result_in_study, arm, seed, "trained a second time")
+    _refuse_failure(plan.make_result_in_study(second), arm, seed, "trained a second time")
     qualities = plan.rules.qualities
     differing_metrics = _find_differing_metrics(first, second)
     names = [] if differing_metrics.isdisjoint(qualities) else qualities
@@ -165,7 +163,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
             name: _measure_distance(first, second, name) for name in differing_metrics - {*qualities}
         },
     )
-    study_run.replace_plan(plan_store.store_plan(measured_plan, study_run.ledger))
+    study_run.store_plan(measured_plan)
 
 
 def _find_differing_metrics(first: Result, second: Result) -> set[str]:
@@ -208,7 +206,8 @@ def _explain_missing_check(plan: Plan, results: Mapping[str, ResultInStudy]) -> 
     distances = describe_distances(plan.nondeterminism)
     return (
         f"not deterministic: two trainings of one seed differ ({distances}), so {effects}{proof}. "
-        "Seeds pair the arms less closely. Declare the kind of a time, a speed or memory"
+        'Seeds pair the arms less closely. A metric that is a cost has kind = "time", "speed" or "memory" in '
+        "`metrics`"
     )
 
 
@@ -218,7 +217,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, ResultInStudy]) -> No
     require(
         any(result.done for result in results.values()),
         f"each of its first trials {results[list_first_trials(plan)[0]].reason}",
-        place=f"study {plan.study!r}",
+        place=f"study {plan.study_name!r}",
         cure="check that the program reports the metric that you mean",
     )
     ties = [pair for pair in _list_pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
@@ -284,7 +283,7 @@ def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities equal those of their base."""
     for arm, base in pairs:
         line = f"{arm.name} has the same {join_names(plan.rules.qualities)} as {base.name}, to the last digit"
-        print_line(f"{make_visible(plan.study)}: {make_visible(line)}")
+        print_line(f"{make_visible(plan.study_name)}: {make_visible(line)}")
 
 
 def _refuse_tie(pair: ArmPair, plan: Plan) -> None:

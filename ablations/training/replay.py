@@ -155,7 +155,9 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[ResultInStudy]:
     results = filter(None, map(ledger.read_result, ended_ids))
     sample = list(islice(map(plan.make_result_in_study, results), number))
     require(
-        sample, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
+        sample,
+        f"study {plan.study_name!r} has no finished trial",
+        cure=f"`unrolled run {plan.study_name}` trains them",
     )
     return sample
 

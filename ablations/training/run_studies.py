@@ -1,7 +1,7 @@
 """Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome.
 
 For each study `_run_study` calls, in this order: `_train_study`, `_publish_results`, `print_outcome`.
-`_train_study` calls `_prepare_training`, `_train_first_trials` (of a program) and `StudyRun.train_trials`.
+`_train_study` calls `_prepare_training`, `_train_first_trials` (of a program) and `_train_wanted_trials`.
 """
 
 import sys
@@ -14,14 +14,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import (
-    collect_report_parts,
-    prepare_folder,
-    read_page_results,
-    render_page,
-)
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import find_tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
@@ -29,11 +21,19 @@ from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans import plan_store, retraining
 from unrolled.ablations.plans.plan import Plan, awaits_repetition
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import (
+    collect_report_parts,
+    prepare_folder,
+    read_page_results,
+    render_page,
+)
 from unrolled.ablations.runner.process import remove_checkpoints
 from unrolled.ablations.study.checkouts import find_checked_out_commits
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.device import DeviceChoice, choose_device
+from unrolled.ablations.training.earlier_verdicts import add_earlier_verdicts
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_batches import check_first_batches, find_unchecked_arms
 from unrolled.ablations.training.first_trials import refuse_stored_failures, train_first_trials
@@ -100,7 +100,7 @@ def _run_study(
         device = _announce_device(study, options, ledger)
         study = plan_store.inherit_to_the_end(study, ledger)
         plan, trials = make_plan(study, command, device.type)
-        if stored_plan := plan_store.read_sound_plan(plan.study, ledger):
+        if stored_plan := plan_store.read_sound_plan(plan.study_name, ledger):
             plan = plan_store.copy_nondeterminism(plan, stored_plan)  # it decides which trials are wanted
         if plan.is_of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
@@ -115,8 +115,8 @@ def _run_study(
                 device=device,
                 budget=budget,
             )
-            is_checked = _train_study(study_run)
-            plan = study_run.plan
+            has_repeated_baseline = _train_study(study_run)
+            plan = study_run.plan  # the last that is stored
             trained_ids = study_run.trained_ids
             interrupted = study_run.interrupted
             del study_run, trials  # frees the results; the ledger is read again, as files may have changed
@@ -128,12 +128,12 @@ def _run_study(
         comparison=comparison,
         results=results,
         trained_ids=trained_ids,
-        is_checked=is_checked,
+        has_repeated_baseline=has_repeated_baseline,
         timed_out=budget.has_refused,
         interrupted=interrupted,
     )
     print_outcome(outcome, ledger)
-    print(f"report: {find_page(plan.study, options.out)}")
+    print(f"report: {find_page(plan.study_name, options.out)}")
     return outcome
 
 
@@ -152,63 +152,72 @@ def _train_study(study_run: StudyRun) -> bool:
     Returns True if the baseline's first trial was trained a second time, as a check.
     """
     _prepare_training(study_run)
-    plan = study_run.plan
-    out = study_run.options.out
-    if plan.is_of_program:
+    awaited_repetition = awaits_repetition(study_run.plan)
+    if study_run.plan.is_of_program:
         _train_first_trials(study_run)
-    _announce_replacement(plan, out)
-    todo: Sequence[Trial] = []
+    _announce_replacement(study_run.plan, study_run.options.out)
     if not study_run.interrupted:
-        study_run.outdate_partners()  # the first trials may have changed which trials are wanted
-        todo = study_run.list_missing_trials()
-    if todo:
-        page = find_page(plan.study, out)  # not earlier, because the first trials may be refused
-        print(f"{make_visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+        _train_wanted_trials(study_run)
+    return awaited_repetition and not awaits_repetition(study_run.plan)
+
+
+def _train_wanted_trials(study_run: StudyRun) -> None:
+    """Train the trials that are wanted, after the first trials of a program, and print where the page is."""
+    study_run.outdate_partners()  # the first trials may have changed which trials are wanted
+    if todo := study_run.list_missing_trials():
+        name = study_run.plan.study_name
+        page = find_page(name, study_run.options.out)  # not earlier: the first trials may be refused
+        print(f"{make_visible(name)}: its report, from the first look on: {page}", flush=True)
         study_run.train_trials(todo)
-    return awaits_repetition(plan) and not awaits_repetition(study_run.plan)
 
 
 def _prepare_training(study_run: StudyRun) -> None:
-    """Prepare a study for its first trial.
-
-    Check that the trials can be trained, and print why some are trained again. Store the plan, open it in
-    MLflow and print the costs. Give the budget the times of finished trials, and remove their checkpoints.
-    """
+    """Check that the missing trials can be trained; store the plan, and open it in MLflow."""
     study_run.outdate_partners()
     todo = study_run.list_missing_trials()
-    plan = study_run.plan
-    ledger = study_run.ledger
+    # before the study is opened in MLflow, where a refused one should not appear
     if todo and not study_run.options.cluster:
-        # before the study is opened in MLflow, where a refused one should not appear
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
-    if earlier := plan_store.read_or_set_aside(plan.study, ledger):
-        for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
-            print_line(reason)
+    _explain_retraining(todo, study_run)
     _check_arms(todo, study_run)
-    plan = add_earlier_verdicts(plan, ledger)
-    study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
+    study_run.store_plan(add_earlier_verdicts(study_run.plan, study_run.ledger))
     study_run.writer.open_study(study_run.plan)
-    if todo and plan.is_of_program:
+    if todo and study_run.plan.is_of_program:
         _print_costs(study_run)
+    _count_earlier_results(study_run)
+
+
+def _explain_retraining(todo: Sequence[Trial], study_run: StudyRun) -> None:
+    """Print why trials are trained again that the study's stored plan has."""
+    plan = study_run.plan
+    if stored_plan := plan_store.read_or_set_aside(plan.study_name, study_run.ledger):
+        for reason in retraining.explain_retraining(stored_plan, plan, todo, study_run.ledger):
+            print_line(reason)
+
+
+def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
+    """Train the first batch of each arm without results; leave out arms that half of the time did not reach.
+
+    Raises BadInput, naming the arm, for an arm that cannot be trained.
+    """
+    arms = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
+    unreached_arms = check_first_batches(arms, study_run.options, study_run.device, study_run.budget)
+    if unreached_arms:
+        study_run.leave_out_arms(unreached_arms)
+        count = f"{len(arms) - len(unreached_arms)} of {plural(len(arms), 'arm')}"
+        print_line(
+            f"{make_visible(study_run.plan.study_name)}: the first batch of {count} was checked in half of "
+            "the remaining time"
+        )
+
+
+def _count_earlier_results(study_run: StudyRun) -> None:
+    """Give the budget the times of the trials that have results, and remove their checkpoints."""
     for result in study_run.scheduler.results.values():
         study_run.budget.add_trial(result)
         if result.status != "failed":  # another study may be training it again
             # a killed driver may have recorded the result without removing them
-            remove_checkpoints(ledger.checkpoints, result)
-
-
-def _check_arms(todo: Sequence[Trial], study_run: StudyRun) -> None:
-    """Train the first batch of each arm without results; print a line if half of the time is not enough."""
-    unchecked_arms = find_unchecked_arms(todo, study_run.plan, study_run.scheduler.results)
-    unreached_arms = check_first_batches(
-        unchecked_arms, study_run.options, study_run.device, study_run.budget
-    )
-    if unreached_arms:
-        study_run.unchecked_arms = unreached_arms
-        study_run.budget.has_refused = True
-        count = f"{len(unchecked_arms) - len(unreached_arms)} of {plural(len(unchecked_arms), 'arm')}"
-        line = f"the first batch of {count} was checked in half of the remaining time"
-        print_line(f"{make_visible(study_run.plan.study)}: {line}")
+            remove_checkpoints(study_run.ledger.checkpoints, result)
 
 
 def _print_costs(study_run: StudyRun) -> None:
@@ -217,7 +226,7 @@ def _print_costs(study_run: StudyRun) -> None:
     times = [result.total_seconds for result in results.values() if result.done]
     mean = fmean(times) if times else None
     for line in describe_costs(study_run.plan, study_run.trials[0], len(results), mean, study_run.device):
-        print_line(f"{make_visible(study_run.plan.study)}: {make_visible(line)}")
+        print_line(f"{make_visible(study_run.plan.study_name)}: {make_visible(line)}")
 
 
 def _train_first_trials(study_run: StudyRun) -> None:
@@ -228,13 +237,13 @@ def _train_first_trials(study_run: StudyRun) -> None:
     try:
         train_first_trials(study_run)
     except BadInput as error:
-        plan_store.store_plan(replace(study_run.plan, stop_reason=str(error)), study_run.ledger)
+        study_run.store_plan(replace(study_run.plan, stop_reason=str(error)))
         raise
 
 
 def _announce_replacement(plan: Plan, out: Path) -> None:
     """Print a line if the study has a page already, of other seeds or settings."""
-    page = find_page(plan.study, out)
+    page = find_page(plan.study_name, out)
     summary = read_summary(page)
     if summary and summary.study_hash != plan.study_hash:
         print_line(

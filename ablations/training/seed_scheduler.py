@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_comparison import make_plan_design
 from unrolled.bench.metric import judges_cost
 from unrolled.bench.phrases import plural
 from unrolled.bench.trial import ResultInStudy, Trial
@@ -26,7 +26,7 @@ class SeedScheduler:
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
         self._decides_jointly = False
         self._plan = plan
-        self._seed_index_by_arm = _index_seeds(plan)  # index of the seed, by trial
+        self._seed_indices_by_trial = _index_seeds(plan)
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
         self._seeds_requested: dict[str, int] = {}  # number of seeds at the next look, by arm
         self._evaluate_looks()
@@ -43,24 +43,23 @@ class SeedScheduler:
         seeds_requested = {name: seeds for name, seeds in decisions.next_seed_counts.items() if seeds}
         # exploratory contrasts may be at another look
         fewest_seeds = min(seeds_requested.values(), default=0)
-        first_metric = self._plan.rules.metrics[0].name
-        verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
+        rules = self._plan.rules
+        verdicts = {name: by_metric[rules.metrics[0].name] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
             name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.is_decided
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
-        stage = _describe_stage(look, len(self._plan.rules.looks))
+        stage = _describe_stage(look, len(rules.looks))
+        state = _describe_contrasts(len(verdicts), reasons_by_arm)
         if joint_decision:
-            state = "ended" if self.has_ended else "open"
-            self.status_line = f"{stage}the {self._plan.rules.stopping_rule} is {state}"
-        else:
-            self.status_line = f"{stage}{_describe_contrasts(len(verdicts), reasons_by_arm)}"
+            state = f"the {rules.stopping_rule} is {'ended' if self.has_ended else 'open'}"
+        self.status_line = stage + state
         self._undecided_arms = {side for name in seeds_requested for side in (name, design.bases[name])}
         self._seeds_requested = count_arm_seeds(
             {name: seeds for name, seeds in seeds_requested.items() if seeds == fewest_seeds}, design
         )
         self.pending_ids = {
-            id for id in self._seed_index_by_arm if id not in self.results and self._is_requested(id)
+            id for id in self._seed_indices_by_trial if id not in self.results and self._is_requested(id)
         }
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
@@ -73,7 +72,7 @@ class SeedScheduler:
         take_turns = judges_cost(self._plan.rules.metrics)
 
         def sort_key(trial: Trial) -> tuple[int, float]:
-            arms = self._seed_index_by_arm[trial.id]
+            arms = self._seed_indices_by_trial[trial.id]
             arm = min(arms, key=lambda name: arms[name])
             if take_turns:
                 return arms[arm], _find_turn(names.index(arm), arms[arm], len(names))
@@ -84,7 +83,7 @@ class SeedScheduler:
     @property
     def possible_ids(self) -> set[str]:
         """The missing trials that any look may need, including `pending_ids`."""
-        return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
+        return {id for id in self._seed_indices_by_trial if id not in self.results and self.is_wanted(id)}
 
     def add_result(self, result: ResultInStudy) -> bool:
         """Take a result into account. Returns True if it completed a look."""
@@ -100,13 +99,15 @@ class SeedScheduler:
 
     def is_wanted(self, id: str) -> bool:
         """Return True if a trial is wanted. One beyond the next look may turn out to be needless."""
-        return self._is_requested(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
+        return self._is_requested(id) or not self._undecided_arms.isdisjoint(self._seed_indices_by_trial[id])
 
     def _is_requested(self, id: str) -> bool:
         """Return True if the next look needs a trial."""
         if self.has_ended:
             return False
-        return any(index < self._seeds_requested[arm] for arm, index in self._seed_index_by_arm[id].items())
+        return any(
+            index < self._seeds_requested[arm] for arm, index in self._seed_indices_by_trial[id].items()
+        )
 
 
 def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:

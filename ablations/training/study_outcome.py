@@ -31,7 +31,7 @@ class StudyOutcome:
     comparison: "Comparison"
     results: Mapping[str, ResultInStudy]  # results by identity
     trained_ids: Collection[str]  # identities of the trials that this run trained
-    is_checked: bool  # whether the baseline's first trial was trained a second time, as a check
+    has_repeated_baseline: bool  # whether the baseline's first trial was trained a second time, as a check
     timed_out: bool  # whether the budget kept trials from starting
     interrupted: bool  # whether Ctrl-C ended the run
 
@@ -70,7 +70,7 @@ def print_outcome(outcome: StudyOutcome, ledger: Ledger) -> None:
         _describe_first_failure(outcome, ledger),
     ]
     for line in filter(None, lines):
-        print_line(make_visible(f"{outcome.plan.study}: {line}"))
+        print_line(make_visible(f"{outcome.plan.study_name}: {line}"))
     if outcome.status_counts["done"]:
         _print_table(comparison)
     for line in write_answer_lines(comparison):
@@ -92,7 +92,7 @@ def _count_trials(outcome: StudyOutcome) -> str:
     )
     if uncounted_count := outcome.comparison.uncounted_count:
         line += f"; {uncounted_count} not counted: {describe_uncounted(outcome.comparison)}"
-    if outcome.is_checked:
+    if outcome.has_repeated_baseline:
         line += "; the baseline's first was trained a second time, as a check"
     return line
 

@@ -8,12 +8,13 @@ from functools import cached_property, partial
 
 from rich.console import Console
 
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import read_page_results, render_page
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
+from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import read_page_results, render_page
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.runner.supervisor import RunSupervisor
@@ -29,7 +30,11 @@ from unrolled.bench.trial import Result, ResultInStudy, Trial
 
 @dataclass(kw_only=True)
 class StudyRun:
-    """The run of one study: its plan, which trials are wanted, where they are trained and until when."""
+    """The run of one study: its plan, which trials are wanted, where they are trained and until when.
+
+    `store_plan` replaces the plan and the scheduler. A function that stores a plan, or calls one that does,
+    reads `study_run.plan` afresh afterwards.
+    """
 
     plan: Plan
     trials: Sequence[Trial]  # all trials of the plan
@@ -45,18 +50,23 @@ class StudyRun:
     ended_trials: int = 0  # trials that this run or, meanwhile, another run trained
     interrupted: bool = False  # whether Ctrl-C ended the run
 
-    def replace_plan(self, plan: Plan) -> None:
-        """Use another plan of the same trials, whose `nondeterminism` may change which trials are wanted."""
-        self.plan = plan
-        self.scheduler = SeedScheduler(plan, self.scheduler.results)
+    def store_plan(self, plan: Plan) -> None:
+        """Store another plan of the same trials, and use it from now on, as the ledger has it.
+
+        Its `nondeterminism` may change which trials are wanted.
+        """
+        self.plan = plan_store.store_plan(plan, self.ledger, self.trials)
+        self.scheduler = SeedScheduler(self.plan, self.scheduler.results)
+
+    def leave_out_arms(self, names: frozenset[str]) -> None:
+        """Start no trial of these arms, whose first batch was not checked, as the time did not suffice."""
+        self.unchecked_arms = names
+        self.budget.has_refused = True
 
     def list_missing_trials(self) -> list[Trial]:
         """Return the trials that are wanted and have no result, in the order of running."""
-        scheduler = self.scheduler
-        trials_without_result = [trial for trial in self.trials if trial.id not in scheduler.results]
-        return scheduler.sort_trials(
-            trial for trial in trials_without_result if scheduler.is_wanted(trial.id)
-        )
+        ids = self.scheduler.possible_ids
+        return self.scheduler.sort_trials(trial for trial in self.trials if trial.id in ids)
 
     def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> None:
         """Train the trials among these that are wanted.
@@ -70,7 +80,7 @@ class StudyRun:
         console = Console(highlight=False)
         progress = show_progress(
             console,
-            plan.study,
+            plan.study_name,
             labels,
             plan.rules.metric_names,
             self._count_remaining_trials,
@@ -142,18 +152,16 @@ class StudyRun:
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time or, of an unmeasured program, if time is left."""
-        if self.plan.is_of_program and not self.budget.has_measurement:
-            return self.budget.allows_trial(0.0)
-        return self.budget.allows_trial(trial.expected_seconds)
+        is_unknown = self.plan.is_of_program and not self.budget.has_measurement
+        return self.budget.allows_trial(0.0 if is_unknown else trial.expected_seconds)
 
     def _count_remaining_trials(self) -> Remaining:
         """Return the trials that the study still needs."""
-        seconds = self._expected_seconds
-        pending = self.scheduler.pending_ids
+        pending_ids = self.scheduler.pending_ids
         return Remaining(
-            trials=len(pending),
-            seconds=sum(seconds[id] for id in pending),
-            most_seconds=sum(seconds[id] for id in self.scheduler.possible_ids),
+            trials=len(pending_ids),
+            seconds=sum(self._expected_seconds[id] for id in pending_ids),
+            most_seconds=sum(self._expected_seconds[id] for id in self.scheduler.possible_ids),
         )
 
     @cached_property
@@ -174,7 +182,7 @@ class StudyRun:
             if sentence := describe_repeated_numbers(comparison):
                 lines.append(f"WARNING: {sentence}")
             for line in lines:
-                text = make_visible(f"{self.plan.study}: {line}")
+                text = make_visible(f"{self.plan.study_name}: {line}")
                 console.print(text, markup=False, soft_wrap=not console.is_terminal)
             print_arms(comparison, console)
 
@@ -228,10 +236,10 @@ class StudySupervisor(RunSupervisor):
     def receive_result(self, result: ResultInStudy) -> None:
         """Count the trial as trained by this run, and pass its result on."""
         self.study_run.trained_ids.add(result.trial.id)
-        self.receive_result_of_another_run(result)
+        self.receive_foreign_result(result)
 
-    def receive_result_of_another_run(self, result: ResultInStudy) -> None:
-        """Pass a result on."""
+    def receive_foreign_result(self, result: ResultInStudy) -> None:
+        """Pass a result on, whichever run trained its trial."""
         run = self.study_run
         id = result.trial.id
         run.ended_trials += 1
@@ -261,9 +269,8 @@ def make_trial_conditions(
     """Return how and where these trials are run, by the options and on this device."""
     trials = list(trials)
     usual_limit = max((trial.usual_time_limit for trial in trials), default=3600.0)
-    modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
-        preload=tuple(modules),
+        preload=tuple(dict.fromkeys(module for trial in trials for module in trial.preload)),
         plugins=options.plugin,
         workers=device.slots,
         gpus=device.gpus,

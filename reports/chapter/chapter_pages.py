@@ -49,7 +49,7 @@ CHAPTER_PAGES = Presentation(
         if metric.figure_head
     },
     template="chapter.html",
-    find_extras=ImportName("unrolled.reports.chapter.extras:find_extras"),
+    make_extras=ImportName("unrolled.reports.chapter.extras:make_extras"),
     read_curves=ImportName("unrolled.reports.chapter.extras:read_curves"),
     curve_metrics=tuple(metric.curve_name for metric in CHAPTER_METRICS if metric.has_curve),
     step="epoch",

@@ -62,7 +62,7 @@ class ChapterExtras(Extras):
     speed_not_compared: str
 
 
-def find_extras(comparison: Comparison) -> ChapterExtras:
+def make_extras(comparison: Comparison) -> ChapterExtras:
     """Return what the page of a comparison shows of the chapter alone."""
     fits = compare_with_book(comparison)
     roles = average_roles(comparison)

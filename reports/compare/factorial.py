@@ -82,7 +82,7 @@ class Part:
     standings: Mapping[str, tuple[str, ...]]  # by context: see `ComparedArm.standing`
 
 
-def find_factorial(comparison: Comparison) -> Factorial | None:
+def make_factorial(comparison: Comparison) -> Factorial | None:
     """Return the largest full 2^k of factors, k ≥ 2, that the baseline and its arms form, or None.
 
     Its effects are judged once the first look has ended, like contrasts that the study does not declare.

@@ -18,7 +18,7 @@ from unrolled.reports.commits.gate_words import GateRow
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.compare.design import Design, choose_seconds
-from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_factorial, find_parts
+from unrolled.reports.compare.factorial import CONTEXTS, Factorial, Part, find_parts, make_factorial
 from unrolled.reports.compare.sweeps import Sweep, find_sweeps
 from unrolled.reports.figures import curves, forest
 from unrolled.reports.page import cost_rows, exports, machines
@@ -170,10 +170,10 @@ def _make_index_context(summaries: Mapping[Path, Summary | None], out: Path) -> 
 
 
 def _make_page(comparison: Comparison) -> Page:
-    factorial = find_factorial(comparison)
+    factorial = make_factorial(comparison)
     parts = find_parts(comparison, factorial)
-    find_extras = comparison.design.presentation.find_extras
-    extras = find_extras.load()(comparison) if find_extras else Extras()
+    make_extras = comparison.design.presentation.make_extras
+    extras = make_extras.load()(comparison) if make_extras else Extras()
     sweeps = find_sweeps(comparison)
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
@@ -281,7 +281,7 @@ def write_answer_lines(comparison: Comparison) -> list[str]:
         return [f"{chain_page.describe_proposal_state(comparison)}."]
     if comparison.design.rules.audit:
         return audit_words.write_audit_lines(comparison)
-    factorial = find_factorial(comparison)
+    factorial = make_factorial(comparison)
     parts = find_parts(comparison, factorial)
     return [_format_plain_text(line) for line in _write_answers(comparison, parts, factorial)[0]]
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.phrases import choose_form, make_visible, plural
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_factorial, find_parts
+from unrolled.reports.compare.factorial import ALONE, CONTEXTS, Factorial, Part, find_parts, make_factorial
 from unrolled.reports.formats import describe_all, format_brackets, join_names
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.words.answer_findings import Finding
@@ -77,7 +77,7 @@ def _list_part_findings(parts: Sequence[Part], context: str, comparison: Compari
     """Return the verdict on each part in a context."""
     other_verdicts: dict[str, list[tuple[Comparison, Verdict | None]]] = {}
     for view in comparison.other_views:
-        for part in find_parts(view, find_factorial(view)):
+        for part in find_parts(view, make_factorial(view)):
             other_verdicts.setdefault(part.factor.key, []).append((view, part.verdicts[context]))
     return [
         Finding(

@@ -12,11 +12,11 @@ import unrolled
 from tests.helpers.command_call import check_command
 from tests.helpers.command_process import write_study
 from tests.helpers.command_without_mlflow import silence_mlflow
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput

@@ -165,7 +165,7 @@ import json
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.reports.page.exports import write_comparison_csv
-from unrolled.reports.compare.factorial import find_factorial, find_parts
+from unrolled.reports.compare.factorial import make_factorial, find_parts
 from unrolled.reports.page.render import write_answer_lines
 
 def describe_part(part):
@@ -174,7 +174,7 @@ def describe_part(part):
 descriptions = {}
 for study in ("regularization", "models"):
     c = compare_study_table(shipped(study))
-    parts = [describe_part(part) for part in find_parts(c, find_factorial(c))]
+    parts = [describe_part(part) for part in find_parts(c, make_factorial(c))]
     descriptions[study] = {"answer": write_answer_lines(c), "parts": parts, "csv": write_comparison_csv(c)}
     descriptions[study]["changes"] = [arm.describe_changes() for arm in c.arms]
 print(json.dumps(descriptions))

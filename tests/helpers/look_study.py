@@ -14,10 +14,10 @@ from tests.helpers.command_without_mlflow import SilentWriter
 from tests.helpers.look_trials import log
 from tests.helpers.new_process import new_fork_server
 from tests.helpers.processes import ProgramGroup, helpers_path
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.runner.parallel import TrialConditions
 
 if TYPE_CHECKING:

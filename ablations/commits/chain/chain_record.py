@@ -226,7 +226,9 @@ def name_study(chain: str, number: int) -> str:
 
 def find_page_folder(plan: Plan, out: Path) -> Path:
     """Return the folder above a study's page: `out`, or `out`/night for a proposal of the chain "night"."""
-    return out / plan.study.rpartition("-")[0] if plan.rules.stopping_rule == StoppingRule.PROPOSAL else out
+    return (
+        out / plan.study_name.rpartition("-")[0] if plan.rules.stopping_rule == StoppingRule.PROPOSAL else out
+    )
 
 
 def find_folder(name: str, ledger: Ledger) -> Path:

@@ -22,10 +22,10 @@ from unrolled.ablations.commits.chain.candidate import ChainEntry, prepare_propo
 from unrolled.ablations.commits.chain.chain_record import Proposal
 from unrolled.ablations.commits.chain.chain_rows import write_page
 from unrolled.ablations.commits.chain.second_training import doubt_candidate
-from unrolled.ablations.comparisons.plan_page import prepare_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_page import prepare_folder
 from unrolled.ablations.runner.process import format_reason
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import require

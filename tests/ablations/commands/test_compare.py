@@ -18,9 +18,9 @@ from tests.helpers.stub_results import (
     write_ledger,
     write_to_mlflow,
 )
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.plans.plan import EarlierVerdict
+from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.study.arms import AA_OFFSET
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_columns import AA_NAME

@@ -21,6 +21,7 @@ FILES = {
     "runs.csv": FRAME.to_csv(index=False),
     "many.csv": pd.concat([FRAME, FRAME[:1]]).to_csv(index=False),
     "runs.xlsx": "x",
+    "runs": "x",
     "broken.jsonl": "{",
     "empty.csv": "",
     "head.csv": "model,seed,accuracy\n",
@@ -61,6 +62,7 @@ def refuse(compare) -> Callable[..., None]:
     [
         ("nowhere.csv", "no such file"),
         ("runs.xlsx", ".csv, .tsv"),
+        ("runs", "needs the suffix of its format"),
         ("other", ".csv, .tsv"),
         ("broken.jsonl", "line 1"),
         ("empty.csv", "no rows"),

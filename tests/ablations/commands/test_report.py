@@ -11,9 +11,9 @@ import pytest
 
 from tests.helpers.many_trials import build_plan, make_arms, store_results
 from unrolled.ablations.commands.report import report
-from unrolled.ablations.comparisons.plan_page import prepare_folder, read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
+from unrolled.ablations.publishing.plan_page import prepare_folder, read_page_results
 from unrolled.bench.chapter.chapter_mlflow import CHAPTER_MLFLOW
 from unrolled.reports.page.summary import find_page, read_summary
 

@@ -8,13 +8,13 @@ import pytest
 from tests.helpers.stub_results import build_plan, make_result
 from tests.helpers.study_rules import change_rules
 from unrolled.ablations.api import compare, verdicts
-from unrolled.ablations.comparisons.earlier_verdicts import add_earlier_verdicts
-from unrolled.ablations.comparisons.plan_comparison import compare_plan, make_plan_design
-from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.planning import make_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan, make_plan_design
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.study import loading
+from unrolled.ablations.training.earlier_verdicts import add_earlier_verdicts
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.program_trial import ProgramTrial
 from unrolled.bench.trial import Result, make_failed_result
@@ -108,8 +108,8 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
         "b against base (exploratory, attempt 2)"
         in write_claims(compare_plan(plan, read_page_results(plan, ledger)))[0]
     )
-    assert verdicts(plan.study, folder=ledger.root).exploratory.all()
-    assert compare(plan.study, "b", folder=ledger.root).exploratory
+    assert verdicts(plan.study_name, folder=ledger.root).exploratory.all()
+    assert compare(plan.study_name, "b", folder=ledger.root).exploratory
     resumed = declare_plan(ledger, range(10), **facts)  # resumed: it stays what it was
     assert resumed == plan
 

@@ -38,7 +38,7 @@ def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, make_r
     assert set(make_result().trial.flat_settings()) <= set(run.params)
     params = {
         "trial": make_result(seed=3).trial.id,
-        "study": study.study,
+        "study": study.study_name,
         "role": "trial",
         "plan": mlflow_runs.plan_mark(study),
     }

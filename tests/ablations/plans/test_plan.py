@@ -88,7 +88,7 @@ def test_a_file_that_is_no_plan_is_skipped_among_plans(tmp_path: Path, file: Pat
     store_plan(change_rules(PLAN, name="other"), ledger)
     file.write_bytes(text)
     for _ in range(2):  # a command may read the plans more than once
-        assert [plan.study for plan in load_plans(ledger)] == ["other"]
+        assert [plan.study_name for plan in load_plans(ledger)] == ["other"]
     (line,) = lines
     assert line.startswith(f"{file}: ")
     assert "run its study again" in line

@@ -32,7 +32,7 @@ def test_trials_that_two_runs_share_are_trained_once(
     trials = [make_trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
     log = tmp_path / "log"
     foreign_results = list[Result]()
-    supervisor = make_supervisor(receive_result_of_another_run=foreign_results.append)
+    supervisor = make_supervisor(receive_foreign_result=foreign_results.append)
     conditions = TrialConditions(run_import=WORK, workers=2)
 
     def run() -> Counts:

@@ -131,6 +131,11 @@ def test_a_file_that_is_no_toml_of_a_study_is_refused(
             "leave the kind out",
         ),
         (
+            TOP.format("metrics = [{ name = 'valid_accuracy', delta = 1, better = 'lower' }]"),
+            "better of valid_accuracy = lower",
+            "leave better out",
+        ),
+        (
             TOP.format("metrics = [{ name = 'valid_loss', delta = 1, better = 'up' }]"),
             'metrics.0.better = "up"',
             "'higher' or 'lower'",

@@ -21,7 +21,7 @@ from rich.console import Console
 from tests.helpers.command_process import make_environment, write_study
 from tests.helpers.processes import ProgramGroup, helpers_path, wait_for
 from tests.helpers.stub_results import build_plan, make_result
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
 from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.ablations.training.terminal_table import print_arms
 from unrolled.bench.chapter.chapter_trial import ChapterTrial

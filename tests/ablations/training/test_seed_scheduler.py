@@ -21,10 +21,10 @@ from tests.helpers.look_study import StudyOnDisk
 from tests.helpers.processes import wait_for
 from tests.helpers.stub_results import build_plan, make_result
 from unrolled import results
-from unrolled.ablations.comparisons.plan_comparison import compare_plan
-from unrolled.ablations.comparisons.plan_page import read_page_results
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_comparison import compare_plan
+from unrolled.ablations.publishing.plan_page import read_page_results
 from unrolled.ablations.training import first_batches
 from unrolled.ablations.training.budget import Budget
 from unrolled.ablations.training.seed_scheduler import SeedScheduler

@@ -22,7 +22,7 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
     comparison = compare(design_arms((base, twin, counts, blind)))
-    dead, unproved, *worse = (*list_warnings(comparison), *chapter.find_extras(comparison).warnings)
+    dead, unproved, *worse = (*list_warnings(comparison), *chapter.make_extras(comparison).warnings)
     assert dead.startswith("twin: dead toggle")
     assert unproved.startswith("blind: no proof that tar ")
     assert [warning.partition(":")[0] for warning in worse] == ["base", "blind"]
@@ -35,7 +35,7 @@ def test_an_arm_is_worse_than_counting_by_verdict_alone():
     for base in (make_arm("base", 0.0, seeds=4), make_arm("base", 0.0, spread=0.2)):
         comparison = compare(design_arms((base, counts)))
         assert comparison.arms[0].summary.mean > comparison.arms[1].summary.mean
-        assert chapter.find_extras(comparison).warnings == ()
+        assert chapter.make_extras(comparison).warnings == ()
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():

@@ -8,7 +8,7 @@ from tests.helpers.arms import break_trials, make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms
 from tests.helpers.pages import read_page_text
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter.extras import find_extras
+from unrolled.reports.chapter.extras import make_extras
 from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference
 from unrolled.reports.compare.design import TrainedArm
 from unrolled.reports.page.render import render
@@ -73,7 +73,7 @@ def test_an_open_or_incomplete_difference_is_not_explained(tmp_path):
     )
     for second in (open_arm, failed, unmeasured):
         comparison = compare(design_arms((BASELINE, second), metrics=ACCURACY))
-        assert not find_extras(comparison).role_explanations
+        assert not make_extras(comparison).role_explanations
     assert "Small bars" not in read_page_text(render(comparison, tmp_path))
 
 

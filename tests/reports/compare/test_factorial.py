@@ -21,14 +21,14 @@ from unrolled.reports.compare.factorial import (
     BESIDE,
     CONTEXTS,
     Part,
-    find_factorial,
     find_parts,
+    make_factorial,
 )
 from unrolled.reports.page.render import render
 from unrolled.reports.words.answer import write_answer
 
 compare_switched = cache(lambda: compare(make_switched_design()))
-find_switched_factorial = cache(lambda: find_factorial(compare_switched()))
+find_switched_factorial = cache(lambda: make_factorial(compare_switched()))
 
 
 def name_parts(comparison=None) -> dict[str, Part]:
@@ -53,7 +53,7 @@ def test_the_largest_full_factorial_is_found_and_its_effects_judged():
 
 
 def test_a_switch_is_on_where_it_is_not_zero():
-    factorial = find_factorial(compare(make_realistic_design()))  # its baseline has neither
+    factorial = make_factorial(compare(make_realistic_design()))  # its baseline has neither
     assert [(s.name, s.off, s.on) for s in factorial.factors] == [
         ("dropout", 0.0, 0.4),
         ("tying", False, True),
@@ -71,13 +71,13 @@ def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
             make_switched_design(), arms=(*make_switched_design().arms, replace(repeated, results=results))
         )
     )
-    assert find_factorial(comparison) == find_switched_factorial()
+    assert make_factorial(comparison) == find_switched_factorial()
     assert name_parts(comparison) == name_parts()
 
 
 def test_a_study_without_a_full_factorial_has_none():
     arms = [arm for arm in make_realistic_design().arms if arm.name != "dropout and tying"]
-    assert find_factorial(compare(replace(make_realistic_design(), arms=tuple(arms)))) is None
+    assert make_factorial(compare(replace(make_realistic_design(), arms=tuple(arms)))) is None
 
 
 def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_path):
@@ -89,7 +89,7 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
             (make_arm("base", 0.0), make_arm("clip", 0.2, **clip), make_arm("tying", 0.2, **tying), combined)
         )
     )
-    effect = find_factorial(comparison).effects[0]
+    effect = make_factorial(comparison).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
     assert effect.verdict.adjusted_difference.p < 0.001
     assert effect.verdict.kind == "open"
@@ -100,7 +100,7 @@ def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
     last = make_switched_design().arms[-1]
     fewer = replace(last, results={s: r for s, r in last.results.items() if s != 5})
     assert (
-        find_factorial(
+        make_factorial(
             compare(replace(make_switched_design(), arms=(*make_switched_design().arms[:-1], fewer)))
         )
         is None
@@ -109,7 +109,7 @@ def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
 
 def test_a_failed_seed_of_a_cell_counts_against_every_effect():
     last = break_trials(make_switched_design().arms[-1], failed=(5,))
-    effect = find_factorial(
+    effect = make_factorial(
         compare(replace(make_switched_design(), arms=(*make_switched_design().arms[:-1], last)))
     ).effects[0]
     assert (effect.left_out, effect.verdict.contrast.lost_count, effect.verdict.kind) == ((5,), 1, "open")
@@ -125,7 +125,7 @@ def test_a_cell_that_is_one_copied_run_leaves_no_effects(cell: int) -> None:
     arms[cell] = replace(arms[cell], results=copies)
     comparison = compare(replace(make_realistic_design(), arms=tuple(arms)))
     assert comparison.arms[cell].is_one_run
-    assert find_factorial(comparison) is None
+    assert make_factorial(comparison) is None
     copied_context = ALONE if cell == 0 else BESIDE  # that of the copied cell and its neighbours
     verdicts = [part.verdicts[copied_context] for part in find_parts(comparison, None)]
     assert verdicts and not any(v.makes_claim for v in verdicts if v)
@@ -223,7 +223,7 @@ def test_parts_carry_what_their_arms_had_behind_them(tmp_path) -> None:
         make_switched_design(), seen_pairs=seen, earlier_plan_lines={"no tying": ["an earlier plan"]}
     )
     comparison = compare(design)
-    factorial = find_factorial(comparison)
+    factorial = make_factorial(comparison)
     parts = {part.factor.name: part for part in find_parts(comparison, factorial)}
     assert parts["tying"].standings[BESIDE] == factorial.standing == ("exploratory", "attempt 2")
     assert parts["AR"].standings[BESIDE] == ()
@@ -250,7 +250,7 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
     comparison = compare(
         design_arms(tuple(make_arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items()))
     )
-    factorial = find_factorial(comparison)
+    factorial = make_factorial(comparison)
     tying_verdicts = find_parts(comparison, factorial)[0].verdicts
     assert [tying_verdicts[context].kind for context in CONTEXTS] == ["open", "better", "better"]
     *_, last = write_answer(comparison, find_parts(comparison, factorial), factorial)
@@ -290,7 +290,7 @@ def test_a_setting_with_several_levels_is_no_switch():
         make_arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
     )
     comparison = compare(design_arms(several))
-    assert [part.factor.key for part in find_parts(comparison, find_factorial(comparison))] == ["tying"]
+    assert [part.factor.key for part in find_parts(comparison, make_factorial(comparison))] == ["tying"]
 
 
 @pytest.mark.parametrize("clip", [0.0, 1.0])
@@ -306,7 +306,7 @@ def test_a_part_is_judged_alone_and_beside_all_others(clip) -> None:
         changes = {key: x for key, x in settings.items() if x != baseline[key]}
         arms.append(make_arm(str(values), effect, 0.004, settings=settings, changes=changes))
     comparison = compare(design_arms(tuple(arms)))
-    parts = {part.factor.key: part for part in find_parts(comparison, find_factorial(comparison))}
+    parts = {part.factor.key: part for part in find_parts(comparison, make_factorial(comparison))}
     shown = {context: parts["clip"].verdicts[context].contrast.mean_difference for context in (BESIDE, ALONE)}
     is_faster_on = parts["lr"].factor.on == 0.02
     assert is_faster_on is (clip == 0.0), "it is off in a baseline of which all parts are off"

@@ -21,8 +21,8 @@ from tests.helpers.pages import list_labels, parse_svgs
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
-from unrolled.reports.chapter.extras import find_extras, read_curves
-from unrolled.reports.compare.factorial import find_factorial
+from unrolled.reports.chapter.extras import make_extras, read_curves
+from unrolled.reports.compare.factorial import make_factorial
 from unrolled.reports.figures import forest
 from unrolled.reports.figures.curves import draw_curves
 from unrolled.reports.page.render import render
@@ -189,14 +189,14 @@ def test_counts_are_a_row_and_the_books_value_a_diamond(tmp_path):
             )
         )
     )
-    panel, _ = forest.make_panels(comparison, find_extras(comparison))
+    panel, _ = forest.make_panels(comparison, make_extras(comparison))
     (rows,) = panel.groups
     assert [row.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
     assert panel.has_marks
     assert f">{comparison.arms[1].summary.mean:.2f} nats</td>" in render(comparison, tmp_path).read_text(
         "utf-8"
     )
-    by_arm = draw_strips(comparison, find_extras(comparison))["validation loss"]
+    by_arm = draw_strips(comparison, make_extras(comparison))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
     assert [len(find_marks(svg, "band")) for svg in by_arm.values()] == [1, 1, 0]
     assert [len(find_marks(svg, "mark")) for svg in by_arm.values()] == [1, 0, 0]  # 1.368
@@ -221,7 +221,7 @@ def test_a_diverged_seed_is_marked_and_not_dropped(page_pictures):
 
 def test_effects_of_a_factorial_are_strips_around_zero():
     comparison = compare(make_switched_design())
-    factorial = find_factorial(comparison)
+    factorial = make_factorial(comparison)
     ticks, strips = forest.draw_effects(factorial, comparison)
     assert "0" in [label for _, label in ticks]
     assert len(strips) == len(factorial.effects)

@@ -23,7 +23,7 @@ from tests.helpers.pages import write_lines, write_texts
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.reports.compare.design import TrainedArm
-from unrolled.reports.compare.factorial import find_factorial, find_parts
+from unrolled.reports.compare.factorial import find_parts, make_factorial
 from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
 from unrolled.reports.words.contrast_lines import list_claims
@@ -287,7 +287,7 @@ def test_an_arm_that_is_no_part_is_in_the_parts_answer():
     arms = [make_arm("base", 0.0), make_arm("lr 0.3", -0.6, settings={"lr": 0.3})]
     arms += [make_arm(name, 0.0, settings=settings) for name, settings in switches.items()]
     comparison = compare(design_arms(tuple(arms)))
-    parts = find_parts(comparison, find_factorial(comparison))
+    parts = find_parts(comparison, make_factorial(comparison))
     assert len(parts) >= 2
     lines = [line.striptags() for line in write_answer(comparison, parts)]
     assert [line for line in lines if line.startswith("lr 0.3 saves ")]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.ablations.comparisons.plan_comparison import find_presentation
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans.plan import Plan
+from unrolled.ablations.publishing.plan_comparison import find_presentation
 from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import ResultInStudy
@@ -46,7 +46,7 @@ def collect_report_parts(
     page: Path, plan: Plan, comparison: "Comparison"
 ) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
     """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-    from unrolled.ablations.comparisons.mlflow_arms import make_arm_runs  # imports scipy
+    from unrolled.ablations.publishing.mlflow_arms import make_arm_runs  # imports scipy
     from unrolled.reports.words.contrast_lines import write_claims
 
     return page.parent, write_claims(comparison), make_arm_runs(plan, comparison)

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from operator import attrgetter
 
-from unrolled.ablations.comparisons.plan_comparison import make_plan_design
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.plans import plan_store
 from unrolled.ablations.plans.plan import EarlierVerdict, Plan
+from unrolled.ablations.publishing.plan_comparison import make_plan_design
 from unrolled.bench.metric import FEWEST_SEEDS
 
 ContrastKey = frozenset[str]  # hashes of the settings of both sides
@@ -34,7 +34,8 @@ def add_earlier_verdicts(plan: Plan, ledger: Ledger) -> Plan:
         if plan_store.is_same_plan(earlier, plan):
             continue
         keys = {*earlier.contrast_keys.values(), *map(_parse_key, earlier.dropped_verdicts)}
-        if earlier.study != plan.study:  # the study's own earlier plan is replaced: all its verdicts are kept
+        # the study's own earlier plan is replaced: all its verdicts are kept
+        if earlier.study_name != plan.study_name:
             keys &= {*contrasts.values()}
         for key, of_contrast in _collect_verdicts(earlier, keys, shared_trials, ledger).items():
             verdicts.setdefault(key, {}).update(  # a later verdict replaces an older one
@@ -103,7 +104,7 @@ def _find_verdicts_of_plan(
         trials = {arm.trial_ids[seed] for arm in arms for seed in seeds}
         if seeds and not trials.issubset(shared_trials):
             earlier_verdicts[name] = EarlierVerdict(
-                study=plan.study,
+                study=plan.study_name,
                 declared_at=plan.declared_at,
                 arm=name,
                 baseline=design.bases[name],
