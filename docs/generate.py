@@ -40,8 +40,8 @@ INTRODUCTIONS = {
     ),
     "Names of metrics": (
         f"The chapter's models have {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
-        "The direction of many metrics is known by their whole name, such as `accuracy`, `auroc`, `bleu`, "
-        "`loss`, `perplexity` and `rmse` ([all](../bench/metric.py)): in any case, also behind `train_`, "
+        "The direction of many metrics is known by their whole name, such as `accuracy` and `rmse` "
+        "([all](../bench/metric.py)): in any case, also behind `train_`, "
         "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For any other "
         'write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its kind, '
         '`kind = "time"` or `--kind NAME=time`, unless Unrolled measures it: '
@@ -51,10 +51,7 @@ INTRODUCTIONS = {
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
-    "Options": (
-        "Settings of some models. `unrolled show models` lists each model's, with `--plugin FILE.py` also "
-        "those of a plug-in."
-    ),
+    "Options": ("Settings of some models: `unrolled show models` lists each model's."),
     "Models": "Defaults that differ from those above.",
     "Factors": (
         "For `leave_one_out`, `add_one` and `factorial`: each with its setting, and its levels off and on. "
