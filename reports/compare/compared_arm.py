@@ -14,7 +14,7 @@ from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
-from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
+from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.seed_values import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
@@ -248,8 +248,7 @@ def add_contrast(
     stays over all seeds that count.
     """
     if arm.is_aa_check:
-        scale = JudgedScale(metric.zone, metric.lower_is_better)
-        contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
+        contrast = compare_pairs(arm.summary.values, baseline.summary.values, make_judged_scale(metric))
         equal_seeds = rows.evidence.find_equal_seeds(arm.name)
         arm = replace(arm, repeats_baseline=equal_seeds.issuperset(contrast.seeds))
         return _limit_to_pairs(arm, contrast, metric)

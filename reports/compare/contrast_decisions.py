@@ -16,8 +16,7 @@ from unrolled.reports.compare.design import (
     make_judged_values,
     select_arms_to_compare,
 )
-from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import find_one_run_seeds
+from unrolled.reports.compare.evidence import Evidence, make_evidence
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
@@ -44,9 +43,8 @@ def decide_looks(design: Design) -> Decisions[str]:
         }
         for metric in design.rules.metrics
     }
-    one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, Evidence(statuses, values, design, one_run_seeds))
+    return decide_contrasts(contrasts, make_evidence(statuses, values, design))
 
 
 def decide_contrasts(
@@ -108,7 +106,7 @@ def _make_look_input(
         looks=Looks(design.rules.looks),
         metrics=design.rules.metrics,
         lost_reasons={contrast: explain_lost(arm) for contrast, arm in arms.items()},
-        equal={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
+        equal_seeds={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
     )
 
 
@@ -156,7 +154,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         (numbers[candidate], numbers[last_keep[0]]) if last_keep else None,
         design.rules,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
-        equal=evidence.find_equal_seeds(candidate),
+        equal_seeds=evidence.find_equal_seeds(candidate),
         is_one_run=candidate in evidence.one_run_seeds,
     )
     fault = proposal.crash or proposal.refusal or proposal.stalled

@@ -21,7 +21,6 @@ from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_
 from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look
 from unrolled.reports.statistics.pairs import LostPairs, compare_pairs, make_judged_scale
-from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
@@ -169,8 +168,8 @@ class _ContrastsAtLooks(Generic[Key]):
             family_size=len(self.look_input.sides),
             look=Look(self.look_input.looks, k),
             lost_pairs=LostPairs(len(self.look_input.select_lost_seeds(name, k).keys() - paired)),
-            computed_alike=paired <= set(self.look_input.equal.get(name, ()))
-            or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
+            equal_seeds=self.look_input.equal_seeds.get(name, ()),
+            trusts_equal_values=self.has_own_rule,
         )
 
     def start_tracks(self, metric: Metric) -> dict[Key, _Track]:

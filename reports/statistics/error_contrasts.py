@@ -11,9 +11,10 @@ for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -267,14 +268,14 @@ def compare_folds(
     test_share: float,
     family_size: int = 1,
     lost_pairs: LostPairs = NO_LOST_PAIRS,
-    computed_alike: bool = False,
+    equal_seeds: Collection[Any] = (),
 ) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
     The other arguments and the errors are those of `compare_pairs`.
     """
     plain = compare_pairs(
-        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, computed_alike=computed_alike
+        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, equal_seeds=equal_seeds
     )
     error = math.nan
     if plain.sd and not plain.given_convergence:

@@ -43,7 +43,7 @@ def decide_proposal(
     rules: StudyRules,
     *,
     lost_reasons: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
-    equal: Collection[int] = (),
+    equal_seeds: Collection[int] = (),
     is_one_run: bool = False,
 ) -> ProposalDecision:
     """Judge a proposal by the values of candidate and incumbent by seed; infinite values are diverged.
@@ -52,7 +52,7 @@ def decide_proposal(
     - `rules`: seeds, looks and levels; the first metric is judged
     - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent or the last keep lost,
       with the reason: ({3: "failed"}, {4: "failed at the incumbent"})
-    - `equal`: the seeds on which candidate and incumbent computed the same
+    - `equal_seeds`: the seeds on which candidate and incumbent computed the same
     - `is_one_run`: whether all seeds of the candidate are copies of one run
 
     Raises ValueError for looks that end before 5 pairs.
@@ -78,7 +78,7 @@ def decide_proposal(
     first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks)
     # equal seeds have the same qualities, and say nothing of a cost
     computes_same = (
-        metric.has_quality_kind and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
+        metric.has_quality_kind and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal_seeds)
     )
     refusal = ""
     if is_one_run:

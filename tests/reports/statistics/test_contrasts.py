@@ -173,7 +173,7 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    contrast = compare_pairs(B, dict(B), JudgedScale(0.01), computed_alike=True)
+    contrast = compare_pairs(B, dict(B), JudgedScale(0.01), equal_seeds=B)
     assert contrast.computed_alike
     assert contrast.has_constant_difference
     assert (contrast.mean_difference, contrast.sd, contrast.p, contrast.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
@@ -217,7 +217,7 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     )
     assert percent.upper_limit == math.inf
     assert percent.equivalence_p == 1.0
-    assert make_ties(5, computed_alike=True).equivalence_p == 0.0
+    assert make_ties(5, equal_seeds=range(5)).equivalence_p == 0.0
     assert make_ties(149, lost_pairs=LostPairs(1)).equivalence_p == 1.0
 
 

@@ -165,8 +165,8 @@ def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
     assert decisions.verdicts["x"]["valid_accuracy"].adjusted_equivalence.p == pytest.approx(
         LOOKS.compute_p(0.98**40, 1), abs=1e-3
     )
-    assert get_outcome(run_looks(tied, equal={"x": SEEDS}), "x") == ("same", 10)
-    assert get_outcome(run_looks(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
+    assert get_outcome(run_looks(tied, equal_seeds={"x": SEEDS}), "x") == ("same", 10)
+    assert get_outcome(run_looks(tied, equal_seeds={"x": SEEDS[:9]}), "x")[0] == "open"
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:

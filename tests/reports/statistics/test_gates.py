@@ -192,7 +192,7 @@ def test_equal_numbers_pass_only_where_they_are_fine() -> None:
     coarse = np.arange(40) % 2 / 2
     for equal, passes in (({}, False), ({"": SEEDS}, True)):
         ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}
-        assert decide(ties, equal=equal).passed is passes
+        assert decide(ties, equal_seeds=equal).passed is passes
     assert judge_gate(np.zeros(40)).passed, "hardly two of these numbers are alike"
     fixed = {"": {"loss": make_pair(NOISE), "parameters": make_pair(np.full(40, -100.0), np.full(40, 900.0))}}
     assert decide(fixed, metrics=(LOSS, Metric("parameters", 10.0, "lower"))).passed, "no seed changes it"
