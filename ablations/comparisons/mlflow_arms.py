@@ -192,7 +192,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
     status_counts = Counter(result.status for result in arm.counted_arm.results.values())
     missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
     if comparison.is_sequential:
-        covered = [f"{status_counts['done']} of {arm.max_seed_count}", arm.state]
+        covered = [f"{status_counts['done']} of {arm.max_seed_count}", arm.state.text]
         missing["trained for a look that is not complete"] = arm.waiting_count
         missing["of this look not trained yet"] = arm.missing_count
     else:

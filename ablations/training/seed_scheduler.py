@@ -46,7 +46,9 @@ class SeedScheduler:
         first_metric = self._plan.rules.metrics[0].name
         verdicts = {name: by_metric[first_metric] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
-            name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.is_decided
+            name: verdict.state.halt_reason
+            for name, verdict in verdicts.items()
+            if not verdict.state.has_ended
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
         stage = _describe_stage(look, len(self._plan.rules.looks))

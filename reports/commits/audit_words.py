@@ -100,8 +100,8 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
     remarks += [*arm.standing, *_list_failures_of_sides(arm, comparison)]
     if arm.verdict is None:
         remarks.append(arm.reason_not_compared or "no seed has a result of both")
-    elif arm.verdict.halt_reason:
-        remarks.append(arm.verdict.halt_reason)
+    elif arm.verdict.state.halt_reason:
+        remarks.append(arm.verdict.state.halt_reason)
     elif arm.verdict.is_by_divergence:
         remarks.append(f"shown by divergence alone: {side} {describe_divergence(arm.verdict)}")
     for view in comparison.other_views:

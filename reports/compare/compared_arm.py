@@ -17,7 +17,7 @@ from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.seed_values import Interval, select_seeds
-from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.statistics.verdicts import NOT_JUDGED, ContrastState, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,9 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
-    gets_verdict: bool = False  # whether its contrast is judged, even before it has results
+    state: ContrastState = NOT_JUDGED  # that of its verdict, also before its contrast has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     repeats_baseline: bool = False  # of an A/A check: whether its seeds computed the same as the baseline's
-    is_decided: bool = False  # whether the study's first metric has decided its contrast
-    halt_reason: str = ""  # see `Verdict`; here also if the arm has none
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 
     @property
@@ -139,13 +137,6 @@ class ComparedArm:
             self.seed_count - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
         )
 
-    @property
-    def state(self) -> str:
-        """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        if not self.gets_verdict:
-            return ""
-        return "decided" if self.is_decided else "open"
-
     def describe_seeds_of_mean(self) -> str:
         """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
 
@@ -155,7 +146,7 @@ class ComparedArm:
         if self.done_count and not self.counted_arm.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged_count
-        seed_count = self.summary.n if self.is_decided else self.seed_count
+        seed_count = self.summary.n if self.state.has_ended else self.seed_count
         return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
@@ -175,7 +166,7 @@ class ComparedArm:
         if self.remark is ArmRemark.OTHER_TASK:
             return f"{self.remark}: {', '.join(self.task_differences)}"
         if self.remark is ArmRemark.BLOCKED:
-            return f"{self.remark}: {self.halt_reason}"
+            return f"{self.remark}: {self.state.halt_reason}"
         return str(self.remark or "")
 
     def describe_changes(self) -> str:
@@ -255,13 +246,13 @@ def add_contrast(
     verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
+    arm = replace(arm, state=verdict.state)
     if not arm.remark and verdict.contrast.pairs:
         base = rows.evidence.design.bases[arm.name]
         if base in rows.evidence.one_run_seeds and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
-    missing = ArmRemark.BLOCKED if verdict.halt_reason else ArmRemark.NO_SHARED_SEED
+    missing = ArmRemark.BLOCKED if verdict.state.halt_reason else ArmRemark.NO_SHARED_SEED
     return replace(arm, remark=arm.remark or missing)
 
 

@@ -54,7 +54,7 @@ class Comparison:
     @property
     def judged_arms(self) -> tuple[ComparedArm, ...]:
         """The arms that have a contrast to decide: the A/A check has none."""
-        return tuple(arm for arm in self.arms if arm.gets_verdict)
+        return tuple(arm for arm in self.arms if arm.state.is_judged)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:

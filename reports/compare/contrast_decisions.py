@@ -25,7 +25,7 @@ from unrolled.reports.statistics.gates import decide_gate
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.proposals import decide_proposal
-from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.statistics.verdicts import ContrastState, Verdict
 
 
 def decide_looks(design: Design) -> Decisions[str]:
@@ -175,9 +175,11 @@ def _judge_after_looks(
     as the reason why it is open.
     """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
+    of_claims = ContrastState(has_ended=has_ended)
+    of_open = replace(of_claims, halt_reason=fault)
     return {
         name: {
-            metric: replace(verdict, is_decided=has_ended, halt_reason="" if verdict.makes_claim else fault)
+            metric: replace(verdict, state=of_claims if verdict.makes_claim else of_open)
             for metric, verdict in by_metric.items()
         }
         for name, by_metric in judged.verdicts.items()

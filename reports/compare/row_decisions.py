@@ -15,7 +15,7 @@ from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.pairs import NO_LOST_PAIRS, LostPairs, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.seed_values import SeedValues
-from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
+from unrolled.reports.statistics.verdicts import ContrastState, Verdict, judge_contrasts
 
 Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
 
@@ -73,7 +73,8 @@ def _judge_rows(
         else:
             reason = _explain_lost_runs(of_survivors[name], verdict, lost_pairs[name])
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(verdict, is_decided=verdict.makes_claim, halt_reason=reason)
+        state = ContrastState(has_ended=verdict.makes_claim, halt_reason=reason)
+        verdicts[name] = replace(verdict, state=state)
     return verdicts
 
 

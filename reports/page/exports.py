@@ -109,8 +109,8 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     v = arm.verdict
     scale = view.scale
     seeds = arm.describe_seeds_of_mean()
-    if view.stops_contrasts and arm.state:
-        seeds += f" {arm.state}"
+    if view.stops_contrasts and arm.state.is_judged:
+        seeds += f" {arm.state.text}"
     lost_counts = {"diverged": arm.diverged_count, "failed": arm.failed_count}
     seeds = ", ".join([seeds, *(f"{count} {end}" for end, count in lost_counts.items() if count)])
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
@@ -185,7 +185,7 @@ def write_caption(comparison: Comparison) -> str:
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
-    base = comparison.find_base(arm).name if arm.contrast or arm.gets_verdict else ""
+    base = comparison.find_base(arm).name if arm.contrast or arm.state.is_judged else ""
     record: dict[str, object] = {
         "arm": arm.name,
         "model": arm.counted_arm.model,
@@ -206,7 +206,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     if arm.verdict and comparison.design.is_study:
         record |= {"exploratory": arm.is_exploratory, "attempt": arm.attempt}
     if comparison.design.rules.looks:
-        record |= {"state": arm.state, "most_seeds": arm.max_seed_count}
+        record |= {"state": arm.state.text, "most_seeds": arm.max_seed_count}
     for view in comparison.views:
         cells = make_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}

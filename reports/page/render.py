@@ -138,7 +138,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         warnings=tuple(filter(None, (sentences.seen_data, sentences.repeated_plans, *sentences.warnings))),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
-        decided_count=sum(arm.is_decided for arm in comparison.judged_arms),
+        decided_count=sum(arm.state.has_ended for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
         last_result=last_result,
         study_hash=comparison.design.study_hash,

@@ -21,7 +21,7 @@ from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_
 from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look
 from unrolled.reports.statistics.pairs import LostPairs, compare_pairs, make_judged_scale
-from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
+from unrolled.reports.statistics.verdicts import ContrastState, Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.gates import GateDecision
@@ -119,7 +119,7 @@ def evaluate_looks(
         open_contrasts = [
             name
             for name, verdict in verdicts_of_first.items()
-            if not verdict.is_decided
+            if not verdict.state.has_ended
             and name not in futile_reasons
             and not look_input.explain_block(name, looks_taken)
         ]
@@ -129,13 +129,14 @@ def evaluate_looks(
             break
         contrasts.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*open_contrasts, *futile_reasons):  # `is_decided` says who needs the next look
-            verdicts_of_first[name] = replace(
-                judged[name], is_decided=_ends_contrast(judged[name], stopping_rule)
-            )
+        for name in (*open_contrasts, *futile_reasons):
+            state = ContrastState(has_ended=_ends_contrast(judged[name], stopping_rule))
+            verdicts_of_first[name] = replace(judged[name], state=state)
         looks_taken += 1
         futile_reasons = {
-            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].is_decided
+            name: reason
+            for name, reason in futile_reasons.items()
+            if not verdicts_of_first[name].state.has_ended
         }
         if futility and looks_taken < len(look_input.looks):
             futile_reasons |= _find_futile(
@@ -200,18 +201,15 @@ def _make_decisions(
     next_seed_counts = {}
     for name, verdict in verdicts_of_first.items():
         reason = ""
-        if not verdict.is_decided:
+        if not verdict.state.has_ended:
             reason = futile_reasons.get(name) or look_input.explain_block(name, next_look)
-        next_seed_counts[name] = 0 if verdict.is_decided or reason else seed_count
-        of_other = f"{reason} by the first metric" if name in futile_reasons else reason
+        next_seed_counts[name] = 0 if verdict.state.has_ended or reason else seed_count
+        reason_of_others = f"{reason} by the first metric" if name in futile_reasons else reason
+        state = replace(verdict.state, halt_reason=reason, is_futile=name in futile_reasons)
+        states = dict.fromkeys(by_metric, replace(state, halt_reason=reason_of_others))
+        states[look_input.metrics[0].name] = state
         verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
-            metric: replace(
-                by_name[name],
-                is_decided=verdict.is_decided,
-                halt_reason=reason if metric == look_input.metrics[0].name else of_other,
-                is_futile=name in futile_reasons,
-            )
-            for metric, by_name in by_metric.items()
+            metric: replace(by_name[name], state=states[metric]) for metric, by_name in by_metric.items()
         }
     return Decisions(verdicts=verdicts, next_seed_counts=next_seed_counts, looks_taken=looks_taken)
 
@@ -233,7 +231,7 @@ def _find_futile(
     candidates = {}
     for name, verdict in verdicts.items():
         contrast = verdict.contrast
-        if verdict.is_decided or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
+        if verdict.state.has_ended or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
             continue
         test = LastLookTest(
             looks=contrast.look.looks,

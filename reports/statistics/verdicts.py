@@ -52,6 +52,28 @@ _SYMBOLS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContrastState:
+    """Whether a contrast still gets seeds and, if it gets none, why."""
+
+    is_judged: bool = True  # False for an arm that has no contrast to decide, such as the baseline
+    has_ended: bool = False  # whether the study's first metric decided it, or its gate or proposal has ended
+    # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
+    halt_reason: str = ""
+    is_futile: bool = False  # whether it is unlikely to be decided by the last look
+
+    @property
+    def text(self) -> str:
+        """`decided` or `open`; "" if there is no contrast to decide."""
+        if not self.is_judged:
+            return ""
+        return "decided" if self.has_ended else "open"
+
+
+OPEN = ContrastState()
+NOT_JUDGED = ContrastState(is_judged=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The direction and the size of a difference, read off one interval, and the numbers they rest on."""
 
@@ -65,10 +87,7 @@ class Verdict:
     # "worse" if the arm is shown to diverge more often than its base
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
-    is_decided: bool = False  # whether it ended its contrast, or its gate or proposal has ended
-    # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
-    halt_reason: str = ""
-    is_futile: bool = False  # whether it is unlikely to be decided by the last look
+    state: ContrastState = OPEN  # by the metric that stops the contrast
 
     @property
     def unbiased_difference(self) -> float | None:
@@ -81,7 +100,7 @@ class Verdict:
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
-        most_looks = len(looks) if self.is_decided else contrast.look.k + 1
+        most_looks = len(looks) if self.state.has_ended else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean_difference
         if not self.stopping_rule:

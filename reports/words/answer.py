@@ -147,7 +147,7 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
     equal = [
         finding
         for finding in findings
-        if finding.verdict.contrast.computed_alike and not finding.verdict.halt_reason
+        if finding.verdict.contrast.computed_alike and not finding.verdict.state.halt_reason
     ]
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
     settled = [finding for finding in equal if finding.verdict.contrast.pairs >= FEWEST_SEEDS]

@@ -40,8 +40,8 @@ class Finding(NamedTuple):
         remarks = {
             "provisional": verdict.provisional,
             describe_lost(verdict.contrast): verdict.makes_claim,
-            verdict.halt_reason: True,
-            SKEWED: verdict.open_by_skewness and not verdict.halt_reason,
+            verdict.state.halt_reason: True,
+            SKEWED: verdict.open_by_skewness and not verdict.state.halt_reason,
         }
         return ", ".join([*self.standing, *select_phrases(remarks)])
 

@@ -30,7 +30,7 @@ class Claim:
         """Levels, effect, interval and seeds, without the verdict and the names."""
         phrases = {
             _describe_contrast(self.arm, self.verdict, self.comparison): True,
-            describe_stage(self.verdict): self.arm.is_decided,
+            describe_stage(self.verdict): self.arm.state.has_ended,
         }
         return ", ".join(select_phrases(phrases))
 

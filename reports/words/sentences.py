@@ -73,8 +73,8 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
 
     `explain_open` says why it claims nothing.
     """
-    if verdict.halt_reason:
-        return f"open: {verdict.halt_reason}"
+    if verdict.state.halt_reason:
+        return f"open: {verdict.state.halt_reason}"
     contrast = verdict.contrast
     looks = contrast.look.looks
     if len(looks) == 1:
@@ -82,9 +82,9 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
     seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
-    if verdict.is_decided and verdict.makes_claim:
+    if verdict.state.has_ended and verdict.makes_claim:
         return f"decided at {seeds}"
-    if verdict.is_decided:
+    if verdict.state.has_ended:
         return f"open at {seeds}, where {first_metric} was decided"
     if contrast.look.is_last:  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
@@ -122,7 +122,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = verdict.contrast.look
-    if not verdict.is_decided or look.is_last:
+    if not verdict.state.has_ended or look.is_last:
         return ""
     mean = verdict.contrast.estimate
     unbiased = verdict.unbiased_difference
@@ -173,7 +173,7 @@ def _describe_power(verdict: Verdict, scale: Scale) -> str:
     Returns "" for a contrast that gets no more seeds.
     """
     contrast = verdict.contrast
-    if verdict.makes_claim or verdict.is_futile:
+    if verdict.makes_claim or verdict.state.is_futile:
         return ""
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
@@ -262,7 +262,7 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
         _describe_progress(arm, verdict, comparison): True,
         f"open only because {SKEWED}": verdict.open_by_skewness,
         FAILED_UNEQUALLY: contrast.fails_unequally
-        and not (verdict.makes_claim or verdict.is_decided or verdict.halt_reason),
+        and not (verdict.makes_claim or verdict.state.has_ended or verdict.state.halt_reason),
         f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.provisional,
     }
     return "; ".join(select_phrases(remarks))
@@ -275,8 +275,8 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     noun = comparison.design.noun
     if verdict is None or contrast is None or verdict.makes_claim:
         return ""
-    if verdict.halt_reason:
-        return verdict.halt_reason
+    if verdict.state.halt_reason:
+        return verdict.state.halt_reason
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} {noun}s nothing is decided"
     if verdict.open_by_skewness:
@@ -286,7 +286,9 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     if contrast.fails_unequally:
         return FAILED_UNEQUALLY
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
-    if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
+    if (
+        not verdict.state.has_ended or comparison.gate or comparison.proposal
+    ):  # these end by a rule of their own
         return reason
     return f"{reason}, where {_name_deciding_metric(comparison)} was decided"
 
@@ -294,11 +296,11 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the stage of an undecided contrast, or why a decided one is open; "" for a decided claim."""
     contrast = verdict.contrast
-    if comparison.has_too_few_pairs and not verdict.halt_reason:
+    if comparison.has_too_few_pairs and not verdict.state.halt_reason:
         return ""
-    if verdict.halt_reason or not (verdict.is_decided or contrast.look.is_last):
+    if verdict.state.halt_reason or not (verdict.state.has_ended or contrast.look.is_last):
         return describe_stage(verdict, _name_deciding_metric(comparison))
-    if verdict.is_decided:
+    if verdict.state.has_ended:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
     if contrast.pairs < FEWEST_SEEDS:

@@ -86,7 +86,7 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
         None,
     )
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (single.is_decided, interim.is_decided, interim.verdict.adjusted_difference.p) == (
+    assert (single.state.has_ended, interim.state.has_ended, interim.verdict.adjusted_difference.p) == (
         True,
         False,
         1,

@@ -43,7 +43,7 @@ def test_an_arm_that_ignores_its_seed_shows_no_difference(baseline: str, pair: t
     comparison = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
     arm = comparison.arms[1]
     assert (arm.verdict.kind, arm.contrast.pairs, arm.contrast.lost_count) == ("open", 1, 9)
-    assert "one run" in arm.halt_reason
+    assert "one run" in arm.state.halt_reason
     assert [r.name for r in comparison.arms if r.is_one_run] == ["b"]
     assert "one run" in write_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
@@ -138,7 +138,7 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     comparison = compare(design_arms((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
     arm = comparison.arms[1]
     assert (arm.contrast.pairs, arm.verdict.kind, arm.is_one_run) == (pairs, kind, pairs == 1)
-    assert ("repeats seed 0" in arm.halt_reason) is arm.is_one_run
+    assert ("repeats seed 0" in arm.state.halt_reason) is arm.is_one_run
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
     unmeasured = compare(replace(design, nondeterminism=None))
     arm = unmeasured.arms[1]
     assert arm.is_one_run and arm.verdict.kind == "open", "some distance would make it one run"
-    assert "may repeat seed 0" in arm.halt_reason
+    assert "may repeat seed 0" in arm.state.halt_reason
     assert any("maybe one run" in w for w in list_warnings(unmeasured))
 
 

@@ -74,8 +74,8 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     noisy = make_arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
     comparison = compare(make_looked_design(noisy))
     arm = comparison.arms[-1]
-    assert arm.verdict.is_futile
-    assert arm.state == "open"
+    assert arm.verdict.state.is_futile
+    assert arm.state.text == "open"
     assert arm.contrast.pairs == 15
     assert arm.seed_count == 15
     (claim,) = [x for x in list_claims(comparison) if x.arm.name == "noise"]
@@ -88,7 +88,7 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
         make_looked_design(noisy, to_the_end=True),
         make_looked_design(replace(noisy, marked_exploratory=True)),
     ):
-        assert not compare(design).arms[-1].verdict.is_futile
+        assert not compare(design).arms[-1].verdict.state.is_futile
         assert describe_futile_contrasts(compare(design)) == ""
 
 
@@ -172,7 +172,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
     comparison = compare(design_arms(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
     assert verdict.unbiased_difference != verdict.contrast.mean_difference
-    assert not verdict.is_decided
+    assert not verdict.state.has_ended
     text = " ".join((*write_claims(comparison), describe_verdict(verdict, "weak", "base", comparison.scale)))
     assert "early" not in text
     assert "open at the last look, 40 of 40 seeds" in text

@@ -63,4 +63,6 @@ def get_outcome(decisions: Decisions[str], name: str) -> tuple[str, int]:
 
 def get_halt_reasons(decisions: Decisions[str]) -> dict[str, str]:
     """Return why contrasts stay open, by name."""
-    return {name: by_metric["valid_accuracy"].halt_reason for name, by_metric in decisions.verdicts.items()}
+    return {
+        name: by_metric["valid_accuracy"].state.halt_reason for name, by_metric in decisions.verdicts.items()
+    }

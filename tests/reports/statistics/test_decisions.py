@@ -37,7 +37,12 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     assert decisions.looks_taken == 5
     assert set(decisions.next_seed_counts.values()) == {0}
     assert not any(get_halt_reasons(decisions).values())
-    assert [decisions.verdicts[n]["valid_accuracy"].is_decided for n in PAIRS] == [True, True, True, False]
+    assert [decisions.verdicts[n]["valid_accuracy"].state.has_ended for n in PAIRS] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_seeds_beyond_a_look_change_nothing() -> None:
@@ -79,7 +84,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
         1.0,
         10,
     )
-    assert not verdict.is_decided
+    assert not verdict.state.has_ended
     assert "open after 10 of 40 seeds" in describe_stage(verdict)
     assert "open after 9 of 40 seeds" in describe_stage(decisions.verdicts["wide"]["valid_accuracy"])
     assert verdict.contrast.interval() and verdict.interval is None, "no look has been taken yet"
@@ -115,9 +120,9 @@ def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     by_direction, by_size = (run_looks(pairs, stopping_rule=x) for x in ("direction", "size"))
     early, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
     assert early.text == "better, size not settled"
-    assert early.is_decided
+    assert early.state.has_ended
     assert settled.text == "better by more than δ"
-    assert settled.is_decided
+    assert settled.state.has_ended
     assert early.contrast.pairs < settled.contrast.pairs
     assert get_outcome(by_size, "same") == get_outcome(by_direction, "same")
 
@@ -130,7 +135,7 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
         assert by_metric["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
     verdict = run_looks(loud).verdicts["x"]["valid_loss"]
-    assert verdict.is_decided
+    assert verdict.state.has_ended
     assert verdict.kind == "open"
     assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(verdict)
     going_on = {"x": {**cut_pairs(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
@@ -154,7 +159,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     assert verdict.adjusted_difference.p <= 0.05
     assert verdict.contrast.mean_difference < 0  # significant, by the look where it was positive
     assert verdict.kind == "open"
-    assert not verdict.is_decided
+    assert not verdict.state.has_ended
 
 
 def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:

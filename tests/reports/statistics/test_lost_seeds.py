@@ -87,7 +87,7 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
         )
     )
     verdict = decisions.verdicts["x"]["valid_loss"]
-    assert verdict.is_decided
+    assert verdict.state.has_ended
     assert verdict.divergence_direction == "worse"
     assert verdict.contrast.pairs < 40
 
