@@ -59,7 +59,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 def _describe_verdict(arm: ComparedArm) -> str:
     """Return an arm's verdict with what weakens it, or why it has none."""
     if arm.verdict:
-        marks = [*arm.standing, *select_phrases({"provisional": arm.verdict.provisional})]
+        marks = [*arm.standing, *select_phrases({"provisional": arm.verdict.is_provisional})]
         return f"{arm.verdict.text}{format_brackets(', '.join(marks))}"
     if arm.index == 0:
         return "baseline"
@@ -81,7 +81,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
         name = f"{view.metric.name} difference"
         verdicts = {arm.name: arm.verdict for arm in view.judged_arms if arm.verdict}
         for arm, verdict in verdicts.items():
-            if verdict.contrast.given_convergence:
+            if verdict.contrast.omits_diverged:
                 continue
             numbers = _name_numbers(name, verdict.contrast.estimate, verdict.contrast.sd, verdict.interval)
             if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):

@@ -72,7 +72,7 @@ def _make_trained_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultI
         note=" ".join(filter(None, [arm.note, _describe_commit(arm)])),
         changes=arm.changes,
         results={seed: results[id] for seed, id in arm.trial_ids.items() if id in results},
-        marked_exploratory=arm.exploratory,
+        is_marked_exploratory=arm.exploratory,
         against=arm.against,
         uses_seed=plan.make_planned_trial(arm, plan.rules.seeds[0]).uses_seed,
     )

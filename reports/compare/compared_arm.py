@@ -111,7 +111,7 @@ class ComparedArm:
     @property
     def correction(self) -> str:
         """The method that adjusts the p values of its verdict."""
-        return "Benjamini–Hochberg" if self.counted_arm.marked_exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.counted_arm.is_marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -247,7 +247,7 @@ def add_contrast(
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
     arm = replace(arm, state=verdict.state)
-    if not arm.remark and verdict.contrast.pairs:
+    if not arm.remark and verdict.contrast.pair_count:
         base = rows.evidence.design.bases[arm.name]
         if base in rows.evidence.one_run_seeds and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)

@@ -65,7 +65,7 @@ class Comparison:
     def has_too_few_pairs(self) -> bool:
         """True if no contrast has the pairs that a verdict needs, so that nothing is decided."""
         contrasts = [arm.contrast for arm in self.judged_arms if arm.contrast]
-        return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
+        return bool(contrasts) and all(contrast.pair_count < FEWEST_SEEDS for contrast in contrasts)
 
     @property
     def task_groups(self) -> tuple[tuple[ComparedArm, ...], ...]:

@@ -65,8 +65,8 @@ def decide_contrasts(
         return _decide_gate(to_decide, evidence)
     if design.rules.stopping_rule == StoppingRule.PROPOSAL:
         return _decide_proposal(to_decide, evidence)
-    confirmatory = [name for name in to_decide if not arms[name].marked_exploratory]
-    exploratory = [name for name in to_decide if arms[name].marked_exploratory]
+    confirmatory = [name for name in to_decide if not arms[name].is_marked_exploratory]
+    exploratory = [name for name in to_decide if arms[name].is_marked_exploratory]
     futility = 0.0 if design.rules.to_the_end else FUTILE_CHANCE
     families = [
         _decide_look_by_look(confirmatory, evidence, futility=futility),

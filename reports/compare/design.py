@@ -46,7 +46,7 @@ class TrainedArm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, ResultInStudy] = field(default_factory=dict)  # results by seed, failures included
     trial: Trial | None = None  # one of its trials, which is read while there are no results
-    marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
+    is_marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
     against: str = ""  # name of its base, which `changes` are relative to; "" for the baseline
     uses_seed: bool = True  # False if every seed gives the same numbers, as for a model fitted by counting
 
@@ -148,7 +148,7 @@ class Design:
 
     def is_exploratory(self, arm: TrainedArm) -> bool:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
-        return arm.marked_exploratory or arm.name in self.seen_pairs
+        return arm.is_marked_exploratory or arm.name in self.seen_pairs
 
     def count_plans(self, arm: TrainedArm) -> int:
         """Return how many plans an arm's contrast has had, this one included."""

@@ -123,8 +123,8 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
     better_in = "–"
-    if contrast.is_paired and not contrast.all_tied:
-        better_in = f"{contrast.pairs_better} of {contrast.pairs}"
+    if contrast.is_paired and not contrast.is_all_tied:
+        better_in = f"{contrast.better_count} of {contrast.pair_count}"
     if v is None:
         return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
     return (
@@ -200,7 +200,7 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "exploratory": None,
         "attempt": None,
         "state": None,
-        "pairs": arm.contrast and arm.contrast.pairs,
+        "pairs": arm.contrast and arm.contrast.pair_count,
         "most_seeds": None,
     }
     if arm.verdict and comparison.design.is_study:
@@ -251,10 +251,10 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p": verdict and verdict.difference_p,
         "p_same": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "better": of_pairs and of_pairs.pairs_better,
+        "better": of_pairs and of_pairs.better_count,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
-        "provisional": verdict and verdict.provisional,
+        "provisional": verdict and verdict.is_provisional,
         "open_because": explain_open(arm, view),
     }
 

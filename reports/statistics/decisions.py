@@ -231,7 +231,7 @@ def _find_futile(
     candidates = {}
     for name, verdict in verdicts.items():
         contrast = verdict.contrast
-        if verdict.state.has_ended or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
+        if verdict.state.has_ended or contrast.uses_signs or contrast.pair_count < FEWEST_SEEDS:
             continue
         test = LastLookTest(
             looks=contrast.look.looks,
@@ -241,7 +241,7 @@ def _find_futile(
             until_size=stopping_rule == StoppingRule.SIZE,
         )
         measured = map(np.asarray, (contrast.mean_difference, contrast.sd, contrast.skewness))
-        candidates[name] = test, Moments(contrast.pairs, *measured)
+        candidates[name] = test, Moments(contrast.pair_count, *measured)
     seeds = find_futile(candidates, bound)
     return {name: _describe_seeds(number, verdicts[name]) for name, number in seeds.items()}
 

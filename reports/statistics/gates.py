@@ -74,15 +74,15 @@ class Bound:
             trusts_equal_values=True,
         )
         interval = contrast.interval(ALPHA, tails=1)
-        if interval is None or contrast.mean_difference is None or contrast.pairs < FEWEST_SEEDS:
-            return replace(self, pair_count=contrast.pairs)
+        if interval is None or contrast.mean_difference is None or contrast.pair_count < FEWEST_SEEDS:
+            return replace(self, pair_count=contrast.pair_count)
         worse = contrast.mean_difference
         if not contrast.lower_is_better:
             worse = -worse
             interval = Interval(-interval.high, -interval.low, interval.confidence)
         return replace(
             self,
-            pair_count=contrast.pairs,
+            pair_count=contrast.pair_count,
             worse=worse,
             upper=min(self.upper, interval.high),
             lower=max(self.lower, interval.low),
@@ -104,7 +104,7 @@ class GateDecision(Generic[Key]):
         return not self.next_seed_count
 
     @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         """True if it ended without a fault."""
         return self.has_ended and not self.fault
 

@@ -85,8 +85,8 @@ def compare_pairs(
     described = _describe_pairs(seeds, a, b, noise)
     has_converged = bool(a.size and np.isfinite(a).all() and np.isfinite(b).all())
     is_whole = has_converged and not lost_pairs.count and not lost_pairs.bounds
-    all_tied = is_whole and not any(described["differences"].values())
-    computed_alike = all_tied and (
+    is_all_tied = is_whole and not any(described["differences"].values())
+    is_computed_alike = is_all_tied and (
         all(seed in equal_seeds for seed in seeds)
         or (trusts_equal_values and are_computed_alike(arm, base, scale.zone))
     )
@@ -105,14 +105,14 @@ def compare_pairs(
         family_size=family_size,
         look=look,
         lower_is_better=scale.lower_is_better,
-        pairs_better=int((sign * a < sign * b - noise).sum()),
-        pairs_worse=int((sign * a > sign * b + noise).sum()),
+        better_count=int((sign * a < sign * b - noise).sum()),
+        worse_count=int((sign * a > sign * b + noise).sum()),
         arm_diverged_count=int((~np.isfinite(a)).sum()),
         base_diverged_count=int((~np.isfinite(b)).sum()),
         both_diverged_count=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        all_tied=all_tied,
-        computed_alike=computed_alike,
-        known_exactly=scale.is_structural and is_whole and _have_one_value(a) and _have_one_value(b),
+        is_all_tied=is_all_tied,
+        is_computed_alike=is_computed_alike,
+        is_known_exactly=scale.is_structural and is_whole and _have_one_value(a) and _have_one_value(b),
         upper_limit=find_upper_limit(select_finite([*a, *b]), scale.highest),
         **described,
     )

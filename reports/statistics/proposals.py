@@ -88,15 +88,15 @@ def decide_proposal(
         refusal = f"no {noun} changes, on {len(first_seeds)} seeds"
     elif computes_same and over_keep is None:
         verdict = ProposalVerdict(
-            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
+            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pair_count=len(first_seeds), gain=0.0, bound=0.0
         )
-    next_seed_count = 0 if refusal else verdict.pairs_requested
+    next_seed_count = 0 if refusal else verdict.requested_pair_count
     crash, stalled = (_find_lost_seed(by_seed, rules.seeds[:next_seed_count]) for by_seed in lost_reasons)
-    judged = gains[: verdict.pairs]
+    judged = gains[: verdict.pair_count]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
         verdict=verdict,
-        looks_taken=sum(n <= verdict.pairs for n in looks.pair_counts),
+        looks_taken=sum(n <= verdict.pair_count for n in looks.pair_counts),
         sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
         next_seed_count=0 if crash or stalled else next_seed_count,
         crash=crash,

@@ -144,7 +144,7 @@ class Verdict:
         return self.adjusted_equivalence.p
 
     @property
-    def open_by_skewness(self) -> bool:
+    def is_open_by_skewness(self) -> bool:
         """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
         The interval is longer than the t interval on the side of the long tail, and reaches zero there. The
@@ -239,9 +239,9 @@ class Verdict:
         return self.kind_beyond_delta == "worse" or self.divergence_direction is Direction.WORSE
 
     @property
-    def provisional(self) -> bool:
+    def is_provisional(self) -> bool:
         """True if it claims anything on fewer than `CLAIM_SEEDS` seeds."""
-        return self.makes_claim and self.contrast.pairs < CLAIM_SEEDS
+        return self.makes_claim and self.contrast.pair_count < CLAIM_SEEDS
 
 
 def judge_contrast(
@@ -275,22 +275,22 @@ def judge_contrast(
     direction = Direction.NONE
     size = Size.UNSETTLED
     interval = contrast.interval(difference.alpha)
-    enough = contrast.pairs >= FEWEST_SEEDS
+    enough = contrast.pair_count >= FEWEST_SEEDS
     if enough and interval and difference.p <= ALPHA and (interval.low > 0 or interval.high < 0):
         better = (interval.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        if contrast.has_constant_difference and not contrast.given_convergence:
+        if contrast.has_constant_difference and not contrast.omits_diverged:
             interval = contrast.ties_interval(difference.alpha)
         size = _classify_size(interval, contrast.zone) if interval else Size.UNSETTLED
-        if contrast.divergence_differs and better is (contrast.diverges_more > 0):
+        if contrast.divergence_differs and better is (contrast.divergence_sign > 0):
             direction = Direction.NONE
             size = Size.UNSETTLED
-    elif enough and equivalence.p <= ALPHA and not (contrast.given_convergence or contrast.fails_unequally):
+    elif enough and equivalence.p <= ALPHA and not (contrast.omits_diverged or contrast.fails_unequally):
         inner = contrast.interval(equivalence.alpha, tails=1)
         if inner and _classify_size(inner, contrast.zone) is Size.LESS:
             size = Size.LESS
             interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.confidence)
-    more_often = Direction.WORSE if contrast.diverges_more > 0 else Direction.BETTER
+    more_often = Direction.WORSE if contrast.divergence_sign > 0 else Direction.BETTER
     return Verdict(
         contrast=contrast,
         direction=direction,
@@ -326,4 +326,4 @@ def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
         holm([contrast.divergence_p for contrast in contrasts]),
         strict=True,
     )
-    return {name: judge_contrast(contrast, *ps) for name, contrast, *ps in adjusted if contrast.pairs}
+    return {name: judge_contrast(contrast, *ps) for name, contrast, *ps in adjusted if contrast.pair_count}

@@ -67,7 +67,7 @@ def _list_order_marks(tasks: Mapping[str, Arms], comparison: Comparison, *, make
     """Return what is said of the evidence of an order: "exploratory, provisional"."""
     arms = [arm for by_key in tasks.values() for arm in by_key.values()]
     is_short = len(comparison.design.rules.first_look_seeds) < CLAIM_SEEDS
-    is_provisional = is_short or any(arm.verdict.provisional for arm in arms if arm.verdict)
+    is_provisional = is_short or any(arm.verdict.is_provisional for arm in arms if arm.verdict)
     return [*merge_standings(arms), *select_phrases({"provisional": makes_claim and is_provisional})]
 
 

@@ -77,7 +77,7 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
     seeds = {arm.name: study.rules.looks[0] for arm in study.arms}
     for name, v in verdicts.items():
         for side in (name, study.contrasts[name]):
-            seeds[side] = max(seeds[side], v.contrast.pairs)
+            seeds[side] = max(seeds[side], v.contrast.pair_count)
     return sum(seeds.values())
 
 
@@ -111,7 +111,7 @@ def judge_noise(
         d = {f"{i}": sd * row for i, row in enumerate(x)}
         for bound in bounds:
             verdicts = judge_study(d, DELTA, LOOKS, bound).values()
-            seeds = np.mean([v.contrast.pairs for v in verdicts])
+            seeds = np.mean([v.contrast.pair_count for v in verdicts])
             wrong = any(v.kind in ("better", "worse") for v in verdicts)
             counts[bound] += seeds, sum(v.state.has_ended for v in verdicts), wrong
     return {bound: Outcome(*(count / studies)) for bound, count in counts.items()}

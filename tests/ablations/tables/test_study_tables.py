@@ -45,7 +45,7 @@ def test_a_shipped_table_has_todays_design_and_all_trials_of_its_looks(name: str
     assert len(unrolled.verdicts(table)) == sum(arm.state.is_judged for arm in comparison.arms)
     open_arms = [arm for arm in comparison.judged_arms if not arm.state.has_ended]
     assert all(
-        row.verdict.state.is_futile or row.contrast.pairs == len(comparison.design.rules.seeds)
+        row.verdict.state.is_futile or row.contrast.pair_count == len(comparison.design.rules.seeds)
         for row in open_arms
     )
 

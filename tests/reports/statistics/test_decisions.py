@@ -77,7 +77,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
         verdict.kind,
         verdict.adjusted_difference.p,
         verdict.adjusted_equivalence.p,
-        verdict.contrast.pairs,
+        verdict.contrast.pair_count,
     ) == (
         "open",
         1.0,
@@ -107,7 +107,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
 def test_contrasts_without_results_are_in_the_family() -> None:
     decisions = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
     assert decisions.looks_taken == 0
-    assert decisions.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    assert decisions.verdicts["0"]["valid_loss"].contrast.pair_count == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     single = run_looks({"alone": PAIRS["worse"]})
     family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost_reasons=lost)
@@ -123,14 +123,16 @@ def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     assert early.state.has_ended
     assert settled.text == "better by more than δ"
     assert settled.state.has_ended
-    assert early.contrast.pairs < settled.contrast.pairs
+    assert early.contrast.pair_count < settled.contrast.pair_count
     assert get_outcome(by_size, "same") == get_outcome(by_direction, "same")
 
 
 def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     for name, by_metric in run_looks(PAIRS).verdicts.items():
         assert list(by_metric) == ["valid_accuracy", "valid_loss"]
-        assert by_metric["valid_loss"].contrast.pairs == by_metric["valid_accuracy"].contrast.pairs, name
+        assert (
+            by_metric["valid_loss"].contrast.pair_count == by_metric["valid_accuracy"].contrast.pair_count
+        ), name
         assert by_metric["valid_loss"].contrast.zone == 0.05
         assert by_metric["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
@@ -177,7 +179,7 @@ def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
 def test_fewer_than_five_pairs_decide_nothing() -> None:
     decisions = run_looks({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
     verdict = decisions.verdicts["x"]["valid_accuracy"]
-    assert (verdict.kind, verdict.contrast.pairs, verdict.provisional) == ("better", 6, True)
+    assert (verdict.kind, verdict.contrast.pair_count, verdict.is_provisional) == ("better", 6, True)
 
 
 def test_one_look_is_the_fixed_design() -> None:

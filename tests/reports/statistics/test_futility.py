@@ -110,8 +110,8 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
         "clear": make_differences(5, 3),
     }
     unbounded, bounded = (judge_study(study, DELTA, LOOKS, bound) for bound in (0.0, FUTILE_CHANCE))
-    assert [v.contrast.pairs for v in unbounded.values()] == [40, 40, 10]
-    assert [v.contrast.pairs for v in bounded.values()] == [20, 20, 10]
+    assert [v.contrast.pair_count for v in unbounded.values()] == [40, 40, 10]
+    assert [v.contrast.pair_count for v in bounded.values()] == [20, 20, 10]
     v = bounded["noise"]
     assert v.state.is_futile
     assert not v.state.has_ended
@@ -131,7 +131,7 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
 def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
     noise = make_differences(0, 4)
     assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].state.is_futile
-    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pairs == 40
+    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pair_count == 40
     seeds = range(40)
     zero = dict.fromkeys(range(40), 0.0)
     diverged = dict(enumerate(noise.tolist())) | {3: math.inf}
@@ -143,7 +143,7 @@ def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
             futility=FUTILE_CHANCE,
         )
         verdict = decisions.verdicts["x"][DELTA.name]
-        assert verdict.contrast.pairs >= 39
+        assert verdict.contrast.pair_count >= 39
         assert not verdict.state.is_futile
 
 
@@ -175,7 +175,7 @@ def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
     )
     verdict = decisions.verdicts["x"][DELTA.name]
     assert verdict.text == "better, size not settled"
-    assert verdict.contrast.pairs < 40
+    assert verdict.contrast.pair_count < 40
     assert verdict.state.has_ended is (rule == "direction") is not verdict.state.is_futile
     assert verdict.state.halt_reason in ("", "more than 1,000 seeds would settle its size")
 

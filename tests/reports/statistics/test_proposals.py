@@ -43,7 +43,11 @@ def flat(number: int = 10) -> dict[int, float]:
 def test_a_better_candidate_is_kept_in_either_direction() -> None:
     assert decide(shift(-0.5), flat()).verdict.outcome is ProposalOutcome.KEEP
     worse = decide(shift(0.5), flat())
-    assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (ProposalOutcome.DISCARD, 4, 1)
+    assert (worse.verdict.outcome, worse.verdict.pair_count, worse.looks_taken) == (
+        ProposalOutcome.DISCARD,
+        4,
+        1,
+    )
     assert worse.sd == pytest.approx(np.std([NOISE[seed] for seed in SEEDS[:4]], ddof=1))
     by_accuracy = replace(RULES, metrics=(Metric("accuracy", 0.1),))
     assert decide(shift(0.5), flat(), rules=by_accuracy).verdict.outcome is ProposalOutcome.KEEP
