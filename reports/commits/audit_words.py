@@ -217,7 +217,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
         arm = _find_arm(change, comparison)
         estimate = arm.estimate if arm else None
         interval = arm.interval if arm else None
-        convert = comparison.scale.convert_finite
+        convert = comparison.scale.convert_finite_difference
         records.append(
             {
                 "commit": change.hash,

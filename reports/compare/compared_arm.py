@@ -9,7 +9,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Result, Scalar
-from unrolled.reports.compare.design import ArmRemark, Design, TrainedArm
+from unrolled.reports.compare.design import ArmRemark, Design, DesignArm
 from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
@@ -65,7 +65,7 @@ class ComparedArm:
     """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    counted_arm: TrainedArm  # the arm with the results that count; `Design.arms` have all results
+    counted_arm: DesignArm  # the arm with the results that count; `Design.arms` have all results
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
@@ -265,9 +265,7 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
     return replace(arm, contrast=contrast, summary=summary)
 
 
-def summarise_arm(
-    arm: TrainedArm, values: Mapping[Any, float], *, lower_is_better: bool = True
-) -> ArmSummary:
+def summarise_arm(arm: DesignArm, values: Mapping[Any, float], *, lower_is_better: bool = True) -> ArmSummary:
     """Return the summary of an arm's values by seed. An arm that uses no seed has no SD and no interval.
 
     `lower_is_better` matters only to the median, and only if a seed diverged.

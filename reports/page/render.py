@@ -257,9 +257,7 @@ def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCost
     """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {
-        name: scale
-        for name, scale in comparison.design.presentation.resource_columns.items()
-        if name in names
+        name: scale for name, scale in comparison.design.presentation.cost_columns.items() if name in names
     }
 
 
