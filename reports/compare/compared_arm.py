@@ -73,8 +73,8 @@ class ComparedArm:
     failed_count: int  # number of trials that failed for another reason than divergence
     waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
     max_seed_count: int  # number of seeds at the last look that it can get
-    # of judged values, over the pairs of its contrast; over all seeds that count if the contrast has no pairs
-    # or only its base is one run: see `add_contrast`
+    # of judged values: over the pairs of its contrast or, if there are none, over all seeds that count; for
+    # the exception of a base that is one run see `add_contrast`
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None
@@ -235,8 +235,8 @@ def add_contrast(
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
     The arm's summary is then over the pairs of the contrast, so that its mean minus the base's mean is the
-    difference that is shown. If only its base is one run under all seeds, there is one pair, and the summary
-    stays over all seeds that count.
+    difference that is shown. There is an exception: if the base is one run, copied for every seed, and the
+    arm is several runs, there is a single pair, and the summary stays over all seeds that count.
     """
     if arm.is_aa_check:
         contrast = compare_pairs(arm.summary.values, baseline.summary.values, make_judged_scale(metric))

@@ -40,13 +40,12 @@ from unrolled.reports.words import (
 class PageSentences:
     """What a page says of its comparison. A sentence or phrase is "" where there is none."""
 
-    answers: Sequence[
-        Sequence[Markup]
-    ]  # by each metric in each of its units: a headline, then a line for each finding
-    gate_sentence: str  # outcome of a gate
+    # by each metric in each of its units: a headline, then a line for each finding
+    answers: Sequence[Sequence[Markup]]
+    gate: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
-    proposal_sentence: str  # outcome of a proposal
-    audit_sentence: str  # outcome of an audit
+    proposal: str  # outcome of a proposal
+    audit: str  # outcome of an audit
     audit_rows: Sequence[AuditRow]
     audit_notes: Sequence[str]
     contrast_tally: str  # how many contrasts are decided
@@ -64,7 +63,7 @@ class PageSentences:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """The names that the template of a page reads, beside those of its sentences."""
+    """The names that the template of a page reads."""
 
     sentences: PageSentences
     comparison: Comparison
@@ -108,7 +107,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     """
     path = find_page(comparison.design.rules.name, out)
     page = _make_page(comparison)
-    html = fill_page_template(comparison.design.presentation.template, vars(page.sentences) | vars(page))
+    html = fill_page_template(comparison.design.presentation.template, vars(page))
     texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
     summary = _summarise_page(page, html)
     save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
@@ -222,10 +221,10 @@ def _make_page_sentences(
     )
     return PageSentences(
         answers=answers,
-        gate_sentence=gate_words.describe_gate(comparison),
+        gate=gate_words.describe_gate(comparison),
         gate_rows=gate_words.list_gate_rows(comparison),
-        proposal_sentence=chain_page.describe_proposal_state(comparison),
-        audit_sentence=audit_words.describe_audit(comparison),
+        proposal=chain_page.describe_proposal_state(comparison),
+        audit=audit_words.describe_audit(comparison),
         audit_rows=audit_words.list_audit_rows(comparison),
         audit_notes=audit_words.list_audit_notes(comparison),
         contrast_tally=study_state.describe_decided(comparison),

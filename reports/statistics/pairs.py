@@ -69,7 +69,8 @@ def compare_pairs(
     - `family_size`: the number of contrasts that are corrected together
     - `look`: the look at which these seeds are seen
     - `equal_seeds`: the seeds on which both arms are known to have computed the same
-    - `trusts_equal_values`: whether equal values alone show that, if they are fine (`are_computed_alike`)
+    - `trusts_equal_values`: whether arms count as computed alike because `are_computed_alike` says so of
+      their values, though nothing is known of their seeds
 
     Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
