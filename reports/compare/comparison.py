@@ -115,10 +115,6 @@ class Comparison:
         """Return the results of all trials that ended, also of those beyond the looks that were taken."""
         return [result for arm in self.design.arms for result in arm.results.values()]
 
-    def list_counted_results(self) -> list[ResultInStudy]:
-        """Return the results of the trials that count, failures included."""
-        return [result for arm in self.arms for result in arm.counted_arm.results.values()]
-
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
@@ -159,8 +155,8 @@ class Comparison:
         an early verdict would be an extra look.
         """
         metric = metric or self.metric
-        metrics = (*self.design.rules.metrics, metric)
-        values = read_evidence(self.table, metrics, self.design).drop_copies().judged_values
+        evidence = read_evidence(self.table, (*self.design.rules.metrics, metric), self.design)
+        values = evidence.drop_copies().judged_values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()

@@ -115,7 +115,9 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
 
     Each contrast compares the head at one variant of the other settings. All get the same seeds.
     """
-    variants = {name if len(contrasts) > 1 else "": name for name in contrasts}
+    variants = {name: name for name in contrasts}
+    if len(contrasts) == 1:
+        variants = {"": contrasts[0]}
     gate = decide_gate(
         _make_look_input(variants, evidence, evidence.explain_lost_of_gate),
         {variant: evidence.describe_one_run_sides(name) for variant, name in variants.items()},

@@ -150,7 +150,13 @@ def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design)
     metrics = select_qualities(design.rules.metrics)
     if not metrics:
         return {}
-    first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
+    first_values = {
+        arm.name: {
+            metric: select_seeds(values[metric.name][arm.name], _find_first_seeds(design, statuses[arm.name]))
+            for metric in metrics
+        }
+        for arm in design.arms
+    }
     widest = {
         metric: _measure_widest([by_metric[metric] for by_metric in first_values.values()])
         for metric in metrics
@@ -174,17 +180,6 @@ def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design)
     return one_run_seeds
 
 
-def _select_first_values(
-    arm: DesignArm, statuses: Statuses, values: JudgedValues, design: Design
-) -> dict[Metric, dict[Any, float]]:
-    """Return the values of an arm by metric and seed, on the seeds that `find_one_run_seeds` reads."""
-    seeds = _find_first_seeds(design, statuses[arm.name])
-    return {
-        metric: select_seeds(values[metric.name][arm.name], seeds)
-        for metric in select_qualities(design.rules.metrics)
-    }
-
-
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
     """Return the largest range of one value: see `find_one_run_seeds`. `widest` is an arm's widest spread."""
     size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
@@ -200,7 +195,9 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
     if metric.ratio:
         smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
         distance = 100 * math.log1p(distance / smallest)
-    return max(last_digits, math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0)
+    if widest > COPY_FACTOR**2 * distance:
+        return max(last_digits, math.sqrt(distance * widest))
+    return last_digits
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:

@@ -177,7 +177,6 @@ def _make_page(comparison: Comparison) -> Page:
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
     answers = _write_answers(comparison, parts, factorial)
-    contexts = [context for context in CONTEXTS if any(part.verdicts[context] for part in parts)]
     return Page(
         sentences=_make_page_sentences(comparison, answers, extras, environments),
         comparison=comparison,
@@ -187,7 +186,11 @@ def _make_page(comparison: Comparison) -> Page:
         figure_columns=_find_figure_columns(comparison),
         has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
         parts=parts,
-        contexts={context: CONTEXTS[context] for context in contexts},
+        contexts={
+            context: method
+            for context, method in CONTEXTS.items()
+            if any(part.verdicts[context] for part in parts)
+        },
         has_complete_part=_has_complete_part(parts),
         factorial=factorial,
         effects=forest.draw_effects(factorial, comparison) if factorial else None,
@@ -215,10 +218,9 @@ def _make_page_sentences(
     environments: dict[str, str],
 ) -> PageSentences:
     """Return what a page says; `answers` are those by each metric."""
-    is_study = comparison.design.is_study
-    limits = (
-        page_limits.list_limits(comparison, environments) if is_study else table_notes.list_notes(comparison)
-    )
+    limits = table_notes.list_notes(comparison)
+    if comparison.design.is_study:
+        limits = page_limits.list_limits(comparison, environments)
     return PageSentences(
         answers=answers,
         gate=gate_words.describe_gate(comparison),

@@ -212,11 +212,9 @@ class Contrast:
         """Return the p of the test that the mean of pairs with one difference lies within ±mu."""
         if self.is_known_exactly:
             return float(abs(self.mean_difference or 0.0) >= mu)
-        return (
-            1.0
-            if self._is_incomplete
-            else ties_p(self.pair_count, abs(self.mean_difference or 0.0), mu, self.upper_limit)
-        )
+        if self._is_incomplete:
+            return 1.0
+        return ties_p(self.pair_count, abs(self.mean_difference or 0.0), mu, self.upper_limit)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""

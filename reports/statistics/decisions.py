@@ -110,7 +110,10 @@ def evaluate_looks(
     """
     metrics = look_input.metrics
     contrasts = _ContrastsAtLooks(look_input, has_own_rule=stopping_rule in OWN_RULES)
-    tracks = {metric: contrasts.start_tracks(metric) for metric in metrics}
+    tracks = {
+        metric: {name: _Track(contrasts.make_contrast(name, metric, 0)) for name in look_input.sides}
+        for metric in metrics
+    }
     tracks_of_first = tracks[metrics[0]]
     verdicts_of_first = _judge_tracks(tracks_of_first, adjust)
     futile_reasons: dict[Key, str] = {}
@@ -142,12 +145,11 @@ def evaluate_looks(
             futile_reasons |= _find_futile(
                 {name: verdicts_of_first[name] for name in open_contrasts}, stopping_rule, futility
             )
-    by_metric = {
-        metrics[0].name: {
-            name: replace(verdict, stopping_rule=stopping_rule) for name, verdict in verdicts_of_first.items()
-        }
+    by_first = {
+        name: replace(verdict, stopping_rule=stopping_rule) for name, verdict in verdicts_of_first.items()
     }
-    by_metric |= {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
+    by_others = {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
+    by_metric = {metrics[0].name: by_first, **by_others}
     return _make_decisions(look_input, verdicts_of_first, by_metric, looks_taken, futile_reasons)
 
 
@@ -172,10 +174,6 @@ class _ContrastsAtLooks(Generic[Key]):
             equal_seeds=self.look_input.equal_seeds.get(name, ()),
             trusts_equal_values=self.has_own_rule,
         )
-
-    def start_tracks(self, metric: Metric) -> dict[Key, _Track]:
-        """Return the track of every contrast by a metric, before the first look."""
-        return {name: _Track(self.make_contrast(name, metric, 0)) for name in self.look_input.sides}
 
     def take_look(
         self, tracks: Mapping[Metric, dict[Key, _Track]], open_contrasts: Sequence[Key], k: int

@@ -149,16 +149,18 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     b = b[both]
     d = remove_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
     has_constant_difference = bool(d.size > 1 and np.ptp(d) == 0)
-    fields: dict[str, Any] = dict.fromkeys(
-        ("arm_mean", "base_mean", "mean_difference", "sd", "skewness", "r")
-    )
-    fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
-    fields["has_constant_difference"] = has_constant_difference
-    fields["skewness_count"] = d.size
+    fields: dict[str, Any] = {
+        **dict.fromkeys(("arm_mean", "base_mean", "mean_difference", "sd", "skewness", "r")),
+        "differences": dict(zip(compress(seeds, both), d.tolist(), strict=True)),
+        "has_constant_difference": has_constant_difference,
+        "skewness_count": d.size,
+    }
     if d.size:
-        fields["arm_mean"] = float(a.mean())
-        fields["base_mean"] = float(b.mean())
-        fields["mean_difference"] = float(d.mean())
+        fields |= {
+            "arm_mean": float(a.mean()),
+            "base_mean": float(b.mean()),
+            "mean_difference": float(d.mean()),
+        }
     if d.size > 1:
         fields["sd"] = 0.0 if has_constant_difference else float(d.std(ddof=1))
     if d.size > 2:

@@ -69,7 +69,6 @@ class ContrastState:
         return "decided" if self.has_ended else "open"
 
 
-OPEN = ContrastState()
 NOT_JUDGED = ContrastState(is_judged=False)
 
 
@@ -87,7 +86,7 @@ class Verdict:
     # "worse" if the arm is shown to diverge more often than its base
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
-    state: ContrastState = OPEN  # by the metric that stops the contrast
+    state: ContrastState = ContrastState()  # by the metric that stops the contrast
 
     @property
     def unbiased_difference(self) -> float | None:

@@ -171,12 +171,11 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
 
 def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
     """Return the line of an arm that computes what its base does: "A equals B in accuracy on all 5 seeds"."""
-    everywhere = describe_all(finding.verdict.contrast.pair_count, comparison.design.noun)
     return Markup("{} equals {} in {} {}{}").format(
         finding.name,
         format_name(finding.against or comparison.arms[0].name),
         comparison.scale.title,
-        everywhere,
+        describe_all(finding.verdict.contrast.pair_count, comparison.design.noun),
         finding.remarks,
     )
 

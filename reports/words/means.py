@@ -50,11 +50,12 @@ def list_order_lines(comparison: Comparison) -> tuple[Markup, ...]:
         f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task"
         f"{format_brackets(', '.join(marks))}"
     )
-    unsure = Markup("Which is better is not shown on every task for {}")
     phrases = {
         kept_order: True,
         Markup("{} change places").format(_join_pairs(reversed_pairs, names)): reversed_pairs,
-        unsure.format(_join_pairs(unclear, names)): unclear,
+        Markup("Which is better is not shown on every task for {}").format(
+            _join_pairs(unclear, names)
+        ): unclear,
     }
     means = []
     for task, by_key in tasks.items():

@@ -179,9 +179,9 @@ def _describe_power(verdict: Verdict, scale: Scale) -> str:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
     if contrast.mde is None:
         return ""
-    detected = scale.format_difference_with_unit(contrast.mde)
     return (
-        f"{contrast.pair_count} seeds detect {detected} with 80 % power; "
+        f"{contrast.pair_count} seeds detect "
+        f"{scale.format_difference_with_unit(contrast.mde)} with 80 % power; "
         f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.zone)}"
     )
 
