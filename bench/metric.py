@@ -184,15 +184,15 @@ def find_kind(name: str, kinds: Mapping[str, Kind] = COST_KINDS) -> Kind:
     return kinds.get(name.replace("/", "_"), "quality")
 
 
-def is_no_known_cost(name: str) -> bool:
-    """Return False for a cost, by its kind or its name ("latency"), and True for any other metric."""
-    return find_kind(name) == "quality" and _COST_NAMES.isdisjoint(_list_known_names(name))
+def is_known_cost(name: str) -> bool:
+    """Return True for a cost, which is known by its kind or its name, such as "latency"."""
+    return find_kind(name) != "quality" or not _COST_NAMES.isdisjoint(_list_known_names(name))
 
 
 def select_qualities(metrics: Iterable[Metric]) -> list[Metric]:
     """Return the qualities. Known costs such as `latency` are left out, unless nothing else is left."""
     qualities = [metric for metric in metrics if metric.has_quality_kind]
-    return [metric for metric in qualities if is_no_known_cost(metric.name)] or qualities
+    return [metric for metric in qualities if not is_known_cost(metric.name)] or qualities
 
 
 def find_direction(name: str) -> Better:

@@ -104,7 +104,7 @@ PUBLIC_ATTRIBUTES = {
         "equivalence_p",
         "unbiased_difference",
     ),
-    Contrast: ("pairs", "estimate", "arm_mean", "base_mean", "sd", "pairs_better", "pairs_worse"),
+    Contrast: ("pair_count", "estimate", "arm_mean", "base_mean", "sd", "better_count", "worse_count"),
 }
 """What a notebook reads of the classes that the public functions return."""
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from unrolled.bench.trainer import NOTHING, ImportName
 from unrolled.bench.trial import Result
-from unrolled.reports.scale import MEASURED_SCALES, RESOURCE_COLUMNS, Scale
+from unrolled.reports.scale import COST_COLUMNS, MEASURED_SCALES, Scale
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """The points (step, value) of a trial's learning curves, by metric."""
@@ -46,11 +46,10 @@ class Presentation:
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED_SCALES)
-    # columns of the page's table of costs: parameters and updates, too
-    resource_columns: Mapping[str, Scale] = field(default_factory=lambda: RESOURCE_COLUMNS)
-    gpu_resources: frozenset[str] = (
-        frozenset()
-    )  # those that are shown only if some trial was trained on a GPU
+    # columns of the page's table of costs, by metric: parameters and updates, too
+    cost_columns: Mapping[str, Scale] = field(default_factory=lambda: COST_COLUMNS)
+    # those that are shown only if some trial was trained on a GPU
+    gpu_costs: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()  # metrics in the table of all trials, after the judged ones
     figure_columns: Mapping[str, FigureColumn] = field(default_factory=dict)  # columns by metric
     template: str = "report.html"

@@ -64,7 +64,7 @@ class Scale:
         """Return the measured difference of a judged one: 100 (exp(x / log_factor) − 1) per cent, or x."""
         return 100 * (self.convert_value(x) - 1) if self.log_factor else x
 
-    def convert_finite(self, x: float | None) -> float | None:
+    def convert_finite_difference(self, x: float | None) -> float | None:
         """Return the measured difference of a judged one, as JSON has it: None for one without a size."""
         return None if x is None or not math.isfinite(x) else self.convert_difference(x)
 
@@ -227,7 +227,7 @@ MEASURED_SCALES = {
 }
 """Scales of the metrics that are measured for every program."""
 
-RESOURCE_COLUMNS = {
+COST_COLUMNS = {
     "seconds": Scale(title="seconds", decimals=1),
     "memory_peak": Scale(title="peak memory (MiB)", decimals=0),
 }

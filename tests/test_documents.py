@@ -29,11 +29,11 @@ def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> 
     assert k.arm_mean is not None and k.base_mean is not None and k.estimate is not None
     low, high = (f"{100 * end:.0f}" for end in (arm.interval.low, arm.interval.high))
     first, last = (f"{100 * end:.1f}" for end in (arm.summary.interval.low, arm.summary.interval.high))
-    ordinal = ("first", "second", "third")[models.design.rules.looks.index(k.pairs)]
+    ordinal = ("first", "second", "third")[models.design.rules.looks.index(k.pair_count)]
     quotes = {
         "README.md": [
             f"LMModel7 predicts {100 * k.arm_mean:.0f} % of the words and LMModel6 "
-            f"{100 * k.base_mean:.0f} %, over {k.pairs} seeds",
+            f"{100 * k.base_mean:.0f} %, over {k.pair_count} seeds",
             f"the {100 * models.metric.delta:.0f} points that the study declared not to matter",
         ],
         "docs/glossary.md": [
@@ -44,7 +44,7 @@ def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> 
         ],
         "docs/mlflow.md": [f"`LMModel7 · {100 * k.arm_mean:.1f} %, 95 % CI [{first}, {last}]`"],
         "docs/trust.md": [
-            f"{k.pairs} decided {k.arm_mean:.4f} ± {arm.summary.sd:.4f} {k.estimate:+.4f} "
+            f"{k.pair_count} decided {k.arm_mean:.4f} ± {arm.summary.sd:.4f} {k.estimate:+.4f} "
             f"[{arm.interval.low:+.4f}, {arm.interval.high:+.4f}] {arm.interval.percent}"
         ],
     }

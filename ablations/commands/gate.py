@@ -53,7 +53,7 @@ def gate(study: str, options: GateOptions) -> int:
     _write_markdown(write_gate_markdown(comparison, escape_markdown(sides)), options)
     if outcome.interrupted:
         return INTERRUPTED
-    has_passed = comparison.gate is not None and comparison.gate.passed
+    has_passed = comparison.gate is not None and comparison.gate.has_passed
     if not has_passed:
         print(f"unrolled: {make_visible(describe_gate(comparison))}", file=sys.stderr)
     return 0 if has_passed else NOT_PASSED

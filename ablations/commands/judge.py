@@ -83,7 +83,7 @@ def _print_state(options: JudgeOptions) -> int:
     gain = find_smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else math.inf
     metric = parse_study(record.chain.study_text).metrics[0].metric
     scale = find_scale(metric)
-    difference = scale.convert_finite(metric.gain_sign * gain)
+    difference = scale.convert_finite_difference(metric.gain_sign * gain)
     facts = {
         "chain": record.chain.name,
         "incumbent": _describe_content(record.incumbent),
@@ -113,7 +113,9 @@ def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[
     record = entry.record
     proposal = entry.proposal
     base = record.find_candidate(proposal.incumbent_number)
-    difference, bound = map(find_scale(entry.metric).convert_finite, (proposal.difference, proposal.bound))
+    difference, bound = map(
+        find_scale(entry.metric).convert_finite_difference, (proposal.difference, proposal.bound)
+    )
     return {
         "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,

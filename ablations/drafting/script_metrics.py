@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from unrolled.ablations.drafting.script_flags import read_name
 from unrolled.bench.errors import BadInput
 from unrolled.bench.file_formats import MLFLOW
-from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_no_known_cost
+from unrolled.bench.metric import SPLIT_PATTERN, Metric, is_known_cost
 from unrolled.bench.table_columns import STUDY_COLUMNS
 
 LOGGERS = {
@@ -39,7 +39,7 @@ def is_judged(name: str) -> bool:
         metric = Metric(name, 1.0)
     except BadInput:
         return False
-    return is_no_known_cost(name) and not metric.is_structural and name not in STUDY_COLUMNS
+    return not is_known_cost(name) and not metric.is_structural and name not in STUDY_COLUMNS
 
 
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import select_phrases
 from unrolled.reports.compare.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import TrainedArm, make_judged_values
+from unrolled.reports.compare.design import DesignArm, make_judged_values
 from unrolled.reports.formats import format_brackets, format_number, skip_none
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.seed_values import Interval
@@ -59,7 +59,7 @@ def make_arm_runs(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 def _describe_verdict(arm: ComparedArm) -> str:
     """Return an arm's verdict with what weakens it, or why it has none."""
     if arm.verdict:
-        marks = [*arm.standing, *select_phrases({"provisional": arm.verdict.provisional})]
+        marks = [*arm.standing, *select_phrases({"provisional": arm.verdict.is_provisional})]
         return f"{arm.verdict.text}{format_brackets(', '.join(marks))}"
     if arm.index == 0:
         return "baseline"
@@ -81,7 +81,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
         name = f"{view.metric.name} difference"
         verdicts = {arm.name: arm.verdict for arm in view.judged_arms if arm.verdict}
         for arm, verdict in verdicts.items():
-            if verdict.contrast.given_convergence:
+            if verdict.contrast.omits_diverged:
                 continue
             numbers = _name_numbers(name, verdict.contrast.estimate, verdict.contrast.sd, verdict.interval)
             if verdict.unbiased_difference is not None and math.isfinite(verdict.unbiased_difference):
@@ -93,7 +93,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _summarise_metric(arm: TrainedArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
+def _summarise_metric(arm: DesignArm, name: str, judged: Mapping[str, Metric]) -> ArmSummary:
     """Return the summary of an arm by a metric, all in the unit of the metric.
 
     The mean of a judged ratio is geometric, as on pages, and has no SD.
@@ -117,7 +117,7 @@ def _summarise_metric(arm: TrainedArm, name: str, judged: Mapping[str, Metric]) 
     )
 
 
-def _collect_means(arm: TrainedArm, plan: Plan) -> dict[str, float]:
+def _collect_means(arm: DesignArm, plan: Plan) -> dict[str, float]:
     """Return the mean, SD and interval of each metric that every finished seed has, if no seed diverged."""
     done = {seed for seed, result in arm.results.items() if result.done}
     judged = {metric.name: metric for metric in plan.rules.metrics}
@@ -134,7 +134,7 @@ def _collect_means(arm: TrainedArm, plan: Plan) -> dict[str, float]:
     return means
 
 
-def _format_title(arm: TrainedArm, comparison: Comparison) -> str:
+def _format_title(arm: DesignArm, comparison: Comparison) -> str:
     """Return the arm's name with the first metric's mean and its interval, as MLflow's charts show it."""
     metric = comparison.metric
     unit = comparison.design.presentation.find_scale(metric.name)
@@ -164,7 +164,7 @@ def _name_numbers(
     }
 
 
-def _average_curves(arm: TrainedArm, plan: Plan) -> dict[str, dict[int, float]]:
+def _average_curves(arm: DesignArm, plan: Plan) -> dict[str, dict[int, float]]:
     """Return means by epoch or step over all finished seeds, where each seed has a finite number.
 
     There are no means if a seed diverged.
@@ -192,7 +192,7 @@ def _describe_seeds(arm: ComparedArm, comparison: Comparison, seed_count: int) -
     status_counts = Counter(result.status for result in arm.counted_arm.results.values())
     missing = {"diverged": status_counts["diverged"], "failed": status_counts["failed"]}
     if comparison.is_sequential:
-        covered = [f"{status_counts['done']} of {arm.max_seed_count}", arm.state]
+        covered = [f"{status_counts['done']} of {arm.max_seed_count}", arm.state.text]
         missing["trained for a look that is not complete"] = arm.waiting_count
         missing["of this look not trained yet"] = arm.missing_count
     else:

@@ -8,7 +8,7 @@ from unrolled.ablations.plans.seen_results import count_repeated_pairs
 from unrolled.bench.phrases import choose_form
 from unrolled.bench.trainer import TRAINERS
 from unrolled.bench.trial import ResultInStudy
-from unrolled.reports.compare.design import Design, TrainedArm
+from unrolled.reports.compare.design import Design, DesignArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
 
@@ -63,8 +63,8 @@ def find_presentation(plan: Plan) -> Presentation:
     return presentation
 
 
-def _make_trained_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> TrainedArm:
-    return TrainedArm(
+def _make_trained_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultInStudy]) -> DesignArm:
+    return DesignArm(
         name=arm.name,
         model=arm.model,
         title=arm.title,
@@ -72,7 +72,7 @@ def _make_trained_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, ResultI
         note=" ".join(filter(None, [arm.note, _describe_commit(arm)])),
         changes=arm.changes,
         results={seed: results[id] for seed, id in arm.trial_ids.items() if id in results},
-        marked_exploratory=arm.exploratory,
+        is_marked_exploratory=arm.exploratory,
         against=arm.against,
         uses_seed=plan.make_planned_trial(arm, plan.rules.seeds[0]).uses_seed,
     )

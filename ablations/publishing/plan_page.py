@@ -55,9 +55,9 @@ def collect_report_parts(
 def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, ResultInStudy]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
-    The details are records, and the curves that its page or MLflow draws. Thousands of results are in memory
-    at once, so that a curve is an array of shape (points, 2). Records that pages show of one trial per arm
-    are kept only of its first finished trial.
+    The details are records, and the curves that its page or MLflow draws; of a program, all curves. Thousands
+    of results are in memory at once, so that a curve is an array of shape (points, 2). Records that pages
+    show of one trial per arm are kept only of its first finished trial.
     """
     presentation = find_presentation(plan)
     single_records = presentation.sample_records

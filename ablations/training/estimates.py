@@ -75,7 +75,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
         (arm, metric): verdict.contrast.sd
         for arm, by_metric in verdicts.items()
         for metric, verdict in by_metric.items()
-        if verdict.contrast.sd and verdict.contrast.pairs >= FEWEST_SEEDS
+        if verdict.contrast.sd and verdict.contrast.pair_count >= FEWEST_SEEDS
     }
 
 

@@ -86,7 +86,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
         has_faults = has_faults or outcome.fault_count > 0
     if len(comparisons) > 1:
         contrasts = [arm for comparison in comparisons.values() for arm in comparison.judged_arms]
-        decided_count = sum(arm.is_decided for arm in contrasts)
+        decided_count = sum(arm.state.has_ended for arm in contrasts)
         page = options.out / "index.html"
         print(f"{decided_count} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
     return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)

@@ -26,7 +26,7 @@ class SeedScheduler:
         self.status_line = ""  # the look being trained for, and how many contrasts are decided
         self._decides_jointly = False
         self._plan = plan
-        self._seed_indices_by_trial = _index_seeds(plan)
+        self._seed_indices = _index_seeds(plan)  # by trial and arm
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
         self._seeds_requested: dict[str, int] = {}  # number of seeds at the next look, by arm
         self._evaluate_looks()
@@ -46,7 +46,9 @@ class SeedScheduler:
         rules = self._plan.rules
         verdicts = {name: by_metric[rules.metrics[0].name] for name, by_metric in decisions.verdicts.items()}
         reasons_by_arm = {
-            name: verdict.halt_reason for name, verdict in verdicts.items() if not verdict.is_decided
+            name: verdict.state.halt_reason
+            for name, verdict in verdicts.items()
+            if not verdict.state.has_ended
         }
         look = decisions.looks_taken + 1 if seeds_requested else 0
         stage = _describe_stage(look, len(rules.looks))
@@ -59,7 +61,7 @@ class SeedScheduler:
             {name: seeds for name, seeds in seeds_requested.items() if seeds == fewest_seeds}, design
         )
         self.pending_ids = {
-            id for id in self._seed_indices_by_trial if id not in self.results and self._is_requested(id)
+            id for id in self._seed_indices if id not in self.results and self._is_requested(id)
         }
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
@@ -72,7 +74,7 @@ class SeedScheduler:
         take_turns = judges_cost(self._plan.rules.metrics)
 
         def sort_key(trial: Trial) -> tuple[int, float]:
-            arms = self._seed_indices_by_trial[trial.id]
+            arms = self._seed_indices[trial.id]
             arm = min(arms, key=lambda name: arms[name])
             if take_turns:
                 return arms[arm], _find_turn(names.index(arm), arms[arm], len(names))
@@ -83,7 +85,7 @@ class SeedScheduler:
     @property
     def possible_ids(self) -> set[str]:
         """The missing trials that any look may need, including `pending_ids`."""
-        return {id for id in self._seed_indices_by_trial if id not in self.results and self.is_wanted(id)}
+        return {id for id in self._seed_indices if id not in self.results and self.is_wanted(id)}
 
     def add_result(self, result: ResultInStudy) -> bool:
         """Take a result into account. Returns True if it completed a look."""
@@ -99,15 +101,13 @@ class SeedScheduler:
 
     def is_wanted(self, id: str) -> bool:
         """Return True if a trial is wanted. One beyond the next look may turn out to be needless."""
-        return self._is_requested(id) or not self._undecided_arms.isdisjoint(self._seed_indices_by_trial[id])
+        return self._is_requested(id) or not self._undecided_arms.isdisjoint(self._seed_indices[id])
 
     def _is_requested(self, id: str) -> bool:
         """Return True if the next look needs a trial."""
         if self.has_ended:
             return False
-        return any(
-            index < self._seeds_requested[arm] for arm, index in self._seed_indices_by_trial[id].items()
-        )
+        return any(index < self._seeds_requested[arm] for arm, index in self._seed_indices[id].items())
 
 
 def _index_seeds(plan: Plan) -> dict[str, dict[str, int]]:

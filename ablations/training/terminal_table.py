@@ -43,7 +43,7 @@ def print_arms(comparison: Comparison, console: Console) -> None:
         numbers = level, difference, _describe_seeds(arm)
         table.add_row(Text(make_visible(arm.name)), *base, *map(Text, numbers), _describe_verdict(arm))
     console.print(table, width=min(console.width, WIDTH))
-    if any(row.verdict and row.verdict.provisional for row in comparison.arms):
+    if any(row.verdict and row.verdict.is_provisional for row in comparison.arms):
         console.print(f"{PROVISIONAL} provisional: under {CLAIM_SEEDS} seeds")
 
 
@@ -51,15 +51,15 @@ def _describe_seeds(arm: ComparedArm) -> str:
     """Return how many seeds the means of a row are over: its pairs, if its base is one run on every seed."""
     contrast = arm.contrast
     seeds = arm.summary.n - arm.summary.diverged_count
-    if contrast and contrast.is_paired and contrast.pairs < seeds:
-        return f"{contrast.pairs} of {seeds}"
+    if contrast and contrast.is_paired and contrast.pair_count < seeds:
+        return f"{contrast.pair_count} of {seeds}"
     return arm.describe_seeds_of_mean()
 
 
 def _describe_verdict(arm: ComparedArm) -> Text:
     """Return the verdict of an arm in two words, or what the arm is instead."""
     if arm.verdict:
-        mark = PROVISIONAL if arm.verdict.provisional else ""
+        mark = PROVISIONAL if arm.verdict.is_provisional else ""
         words = f"{arm.verdict.symbol} {_shorten_verdict(arm.verdict)}{mark}"
         return Text(words, _STYLES[arm.verdict.kind])
     if not arm.index:

@@ -34,12 +34,12 @@ def _make_scale(metric: ChapterMetric) -> Scale:
 CHAPTER_PAGES = Presentation(
     interval_clause=", given the validation set",
     scales={metric.name: _make_scale(metric) for metric in CHAPTER_METRICS},
-    resource_columns={
+    cost_columns={
         metric.name: Scale(title=cost.head, multiplier=cost.multiplier, decimals=cost.decimals)
         for metric in CHAPTER_METRICS
         if (cost := metric.cost_column)
     },
-    gpu_resources=frozenset(
+    gpu_costs=frozenset(
         metric.name for metric in CHAPTER_METRICS if metric.cost_column and metric.cost_column.needs_gpu
     ),
     columns=tuple(metric.name for metric in CHAPTER_METRICS if metric.is_column),

@@ -131,7 +131,7 @@ def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison)
     pairs = [
         (comparison.find_base(fit.arm), fit.arm)
         for fit in fits
-        if fit.arm.contrast and fit.arm.contrast.computed_alike
+        if fit.arm.contrast and fit.arm.contrast.is_computed_alike
     ]
     return [(titles[base.index], titles[arm.index]) for base, arm in pairs if base.index in titles]
 

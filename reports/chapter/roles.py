@@ -10,7 +10,7 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
@@ -67,7 +67,7 @@ def _read_sums(result: ResultInStudy) -> Mapping[str, Sequence[float]]:
     return {TITLES.get(role, role): sums for role, sums in result.records.get("roles", {}).items()}
 
 
-def _average_accuracy(arm: TrainedArm, role: str) -> float | None:
+def _average_accuracy(arm: DesignArm, role: str) -> float | None:
     pooled = [sums[role] for r in arm.finished_results if role in (sums := _read_sums(r))]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None

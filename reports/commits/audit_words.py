@@ -47,7 +47,7 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
     arm = _find_arm(change, comparison)
     estimate = arm.estimate if arm else None
     interval = arm.interval if arm else None
-    pair_count = arm.contrast.pairs if arm and arm.contrast else 0
+    pair_count = arm.contrast.pair_count if arm and arm.contrast else 0
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
@@ -81,7 +81,7 @@ def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | No
 def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
     """Return True if an arm and its base computed the same. It is not known if a cost is judged, too."""
     contrasts = [view.arms[arm.index].contrast for view in comparison.views]
-    return all(contrast is not None and contrast.computed_alike for contrast in contrasts)
+    return all(contrast is not None and contrast.is_computed_alike for contrast in contrasts)
 
 
 def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
@@ -100,8 +100,8 @@ def _describe_change_remarks(change: AuditedChange, arm: ComparedArm | None, com
     remarks += [*arm.standing, *_list_failures_of_sides(arm, comparison)]
     if arm.verdict is None:
         remarks.append(arm.reason_not_compared or "no seed has a result of both")
-    elif arm.verdict.halt_reason:
-        remarks.append(arm.verdict.halt_reason)
+    elif arm.verdict.state.halt_reason:
+        remarks.append(arm.verdict.state.halt_reason)
     elif arm.verdict.is_by_divergence:
         remarks.append(f"shown by divergence alone: {side} {describe_divergence(arm.verdict)}")
     for view in comparison.other_views:
@@ -189,7 +189,7 @@ def list_audit_notes(comparison: Comparison) -> list[str]:
         not audit.forward and effects.count(ChangeEffect.NOTHING) + effects.count(ChangeEffect.NO_NUMBER) > 1
     )
     arms = [_find_arm(change, comparison) for change in audit.changes]
-    provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
+    provisional = any(arm and arm.verdict and arm.verdict.is_provisional for arm in arms)
     notes = {
         f"{side}; by {comparison.scale.title}.": True,
         "If two changes do the same, taking back only one of them shows no loss.": shadowed,
@@ -217,7 +217,7 @@ def make_audit_record(comparison: Comparison) -> dict[str, Any]:
         arm = _find_arm(change, comparison)
         estimate = arm.estimate if arm else None
         interval = arm.interval if arm else None
-        convert = comparison.scale.convert_finite
+        convert = comparison.scale.convert_finite_difference
         records.append(
             {
                 "commit": change.hash,

@@ -114,7 +114,7 @@ def describe_proposal_state(comparison: Comparison) -> str:
     if decision is None:
         return ""
     verdict = decision.verdict
-    pairs = plural(verdict.pairs, "pair")
+    pairs = plural(verdict.pair_count, "pair")
     if decision.crash:
         return f"Crash: {decision.crash}"
     if decision.refusal:

@@ -67,7 +67,7 @@ def describe_gate(comparison: Comparison) -> str:
         return ""
     looks_taken = comparison.design.rules.looks[: gate.looks_taken]
     seeds = plural(max(looks_taken, default=0), "seed")
-    if gate.passed:
+    if gate.has_passed:
         titles = [view.scale.title for view in comparison.views]
         return f"Passed after {seeds}: {GateOutcome.LESS} in {join_names(titles)}"
     if gate.fault:

@@ -9,15 +9,15 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.phrases import describe_witness, phrase_standing
 from unrolled.bench.study_rules import find_base
 from unrolled.bench.trial import Result, Scalar
-from unrolled.reports.compare.design import ArmRemark, Design, TrainedArm
+from unrolled.reports.compare.design import ArmRemark, Design, DesignArm
 from unrolled.reports.compare.evidence import Evidence
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
-from unrolled.reports.statistics.pairs import JudgedScale, compare_pairs
+from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.seed_values import Interval, select_seeds
-from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.statistics.verdicts import NOT_JUDGED, ContrastState, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class ComparedArm:
     """One arm by one metric. The baseline, references and arms of other tasks have no contrast."""
 
     index: int  # position in the study; 0 is the baseline
-    counted_arm: TrainedArm  # the arm with the results that count; `Design.arms` have all results
+    counted_arm: DesignArm  # the arm with the results that count; `Design.arms` have all results
     seeds: tuple[Any, ...]  # seeds of the rows that count, failures included
     seed_count: int  # number of seeds at its next look; of its seeds so far if it gets no more
     done_count: int
@@ -73,8 +73,8 @@ class ComparedArm:
     failed_count: int  # number of trials that failed for another reason than divergence
     waiting_count: int  # number of trained seeds that do not count yet, as their look is not complete
     max_seed_count: int  # number of seeds at the last look that it can get
-    # of judged values, over the pairs of its contrast; over all seeds that count if the contrast has no pairs
-    # or only its base is one run: see `add_contrast`
+    # of judged values: over the pairs of its contrast or, if there are none, over all seeds that count; for
+    # the exception of a base that is one run see `add_contrast`
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None
@@ -82,11 +82,9 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # task settings in which it differs from its base
     is_exploratory: bool = False  # see `Design.is_exploratory`
     attempt: int = 1  # number of plans of its contrast, this one included: see `Design.count_plans`
-    gets_verdict: bool = False  # whether its contrast is judged, even before it has results
+    state: ContrastState = NOT_JUDGED  # that of its verdict, also before its contrast has results
     is_one_run: bool = False  # whether all its seeds are copies of one run: see `find_one_run_seeds`
     repeats_baseline: bool = False  # of an A/A check: whether its seeds computed the same as the baseline's
-    is_decided: bool = False  # whether the study's first metric has decided its contrast
-    halt_reason: str = ""  # see `Verdict`; here also if the arm has none
     witnesses: tuple[ArmWitness, ...] = ()  # one for each setting that has a witness
 
     @property
@@ -113,7 +111,7 @@ class ComparedArm:
     @property
     def correction(self) -> str:
         """The method that adjusts the p values of its verdict."""
-        return "Benjamini–Hochberg" if self.counted_arm.marked_exploratory else "Holm"
+        return "Benjamini–Hochberg" if self.counted_arm.is_marked_exploratory else "Holm"
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -139,13 +137,6 @@ class ComparedArm:
             self.seed_count - self.done_count - self.diverged_count - self.failed_count - self.waiting_count
         )
 
-    @property
-    def state(self) -> str:
-        """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        if not self.gets_verdict:
-            return ""
-        return "decided" if self.is_decided else "open"
-
     def describe_seeds_of_mean(self) -> str:
         """Return how many seeds its mean is over: "10", or "10 of 15" while the next look needs 15.
 
@@ -155,7 +146,7 @@ class ComparedArm:
         if self.done_count and not self.counted_arm.uses_seed:
             return f"{self.done_count} alike"
         number = self.summary.n - self.summary.diverged_count
-        seed_count = self.summary.n if self.is_decided else self.seed_count
+        seed_count = self.summary.n if self.state.has_ended else self.seed_count
         return f"{number} of {seed_count}" if number < seed_count else str(number)
 
     @property
@@ -175,7 +166,7 @@ class ComparedArm:
         if self.remark is ArmRemark.OTHER_TASK:
             return f"{self.remark}: {', '.join(self.task_differences)}"
         if self.remark is ArmRemark.BLOCKED:
-            return f"{self.remark}: {self.halt_reason}"
+            return f"{self.remark}: {self.state.halt_reason}"
         return str(self.remark or "")
 
     def describe_changes(self) -> str:
@@ -244,25 +235,24 @@ def add_contrast(
     """Return the arm with its contrast and verdict, or the reason why it has none.
 
     The arm's summary is then over the pairs of the contrast, so that its mean minus the base's mean is the
-    difference that is shown. If only its base is one run under all seeds, there is one pair, and the summary
-    stays over all seeds that count.
+    difference that is shown. There is an exception: if the base is one run, copied for every seed, and the
+    arm is several runs, there is a single pair, and the summary stays over all seeds that count.
     """
     if arm.is_aa_check:
-        scale = JudgedScale(metric.zone, metric.lower_is_better)
-        contrast = compare_pairs(arm.summary.values, baseline.summary.values, scale)
+        contrast = compare_pairs(arm.summary.values, baseline.summary.values, make_judged_scale(metric))
         equal_seeds = rows.evidence.find_equal_seeds(arm.name)
         arm = replace(arm, repeats_baseline=equal_seeds.issuperset(contrast.seeds))
         return _limit_to_pairs(arm, contrast, metric)
     verdict = rows.decisions.verdicts.get(arm.name, {}).get(metric.name)
     if verdict is None:
         return replace(arm, remark=arm.remark or ArmRemark.NO_SHARED_SEED)
-    arm = replace(arm, gets_verdict=True, is_decided=verdict.is_decided, halt_reason=verdict.halt_reason)
-    if not arm.remark and verdict.contrast.pairs:
+    arm = replace(arm, state=verdict.state)
+    if not arm.remark and verdict.contrast.pair_count:
         base = rows.evidence.design.bases[arm.name]
         if base in rows.evidence.one_run_seeds and not arm.is_one_run:
             return replace(arm, contrast=verdict.contrast, verdict=verdict)
         return replace(_limit_to_pairs(arm, verdict.contrast, metric), verdict=verdict)
-    missing = ArmRemark.BLOCKED if verdict.halt_reason else ArmRemark.NO_SHARED_SEED
+    missing = ArmRemark.BLOCKED if verdict.state.halt_reason else ArmRemark.NO_SHARED_SEED
     return replace(arm, remark=arm.remark or missing)
 
 
@@ -275,9 +265,7 @@ def _limit_to_pairs(arm: ComparedArm, contrast: Contrast, metric: Metric) -> Com
     return replace(arm, contrast=contrast, summary=summary)
 
 
-def summarise_arm(
-    arm: TrainedArm, values: Mapping[Any, float], *, lower_is_better: bool = True
-) -> ArmSummary:
+def summarise_arm(arm: DesignArm, values: Mapping[Any, float], *, lower_is_better: bool = True) -> ArmSummary:
     """Return the summary of an arm's values by seed. An arm that uses no seed has no SD and no interval.
 
     `lower_is_better` matters only to the median, and only if a seed diverged.

@@ -21,16 +21,14 @@ from unrolled.reports.compare.compared_arm import ComparedArm, CountedRows, add_
 from unrolled.reports.compare.contrast_decisions import count_arm_seeds, decide_contrasts
 from unrolled.reports.compare.design import (
     Design,
-    JudgedValues,
     Statuses,
     find_arm_remarks,
     select_arms_to_compare,
 )
-from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
+from unrolled.reports.compare.replicates import find_equal_seeds
 from unrolled.reports.compare.row_decisions import compare_sides
-from unrolled.reports.compare.row_matches import ONE_RUN, read_row_matches
-from unrolled.reports.compare.trial_frame import collect_judged_values, collect_statuses
+from unrolled.reports.compare.row_matches import read_row_matches
+from unrolled.reports.compare.trial_frame import read_evidence
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gates import GateDecision
@@ -56,7 +54,7 @@ class Comparison:
     @property
     def judged_arms(self) -> tuple[ComparedArm, ...]:
         """The arms that have a contrast to decide: the A/A check has none."""
-        return tuple(arm for arm in self.arms if arm.gets_verdict)
+        return tuple(arm for arm in self.arms if arm.state.is_judged)
 
     @property
     def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
@@ -67,7 +65,7 @@ class Comparison:
     def has_too_few_pairs(self) -> bool:
         """True if no contrast has the pairs that a verdict needs, so that nothing is decided."""
         contrasts = [arm.contrast for arm in self.judged_arms if arm.contrast]
-        return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
+        return bool(contrasts) and all(contrast.pair_count < FEWEST_SEEDS for contrast in contrasts)
 
     @property
     def task_groups(self) -> tuple[tuple[ComparedArm, ...], ...]:
@@ -117,10 +115,6 @@ class Comparison:
         """Return the results of all trials that ended, also of those beyond the looks that were taken."""
         return [result for arm in self.design.arms for result in arm.results.values()]
 
-    def list_counted_results(self) -> list[ResultInStudy]:
-        """Return the results of the trials that count, failures included."""
-        return [result for arm in self.arms for result in arm.counted_arm.results.values()]
-
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count and finished in every arm, apart from arms without a finished trial."""
@@ -161,19 +155,22 @@ class Comparison:
         an early verdict would be an extra look.
         """
         metric = metric or self.metric
-        metrics = (*self.design.rules.metrics, metric)
-        values: JudgedValues = {m.name: collect_judged_values(self.table, m, self.design) for m in metrics}
-        statuses = collect_statuses(self.table, self.design)
-        one_run_seeds = find_one_run_seeds(statuses, values, self.design)
-        values = Evidence(statuses, values, self.design, one_run_seeds).drop_copies().judged_values
+        evidence = read_evidence(self.table, (*self.design.rules.metrics, metric), self.design)
+        values = evidence.drop_copies().judged_values
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.rules.first_look_seeds if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][side.name], seeds) for side in pair)
-            equal = find_equal_seeds(pair[0].counted_arm, pair[1].counted_arm, values, self.design)
+            equal_seeds = find_equal_seeds(pair[0].counted_arm, pair[1].counted_arm, values, self.design)
             lost_pairs = LostPairs(len(set(seeds) - (arm.keys() & base.keys())))
             contrasts[name] = compare_sides(
-                arm, base, metric, self.design, family_size=len(pairs), lost_pairs=lost_pairs, equal=equal
+                arm,
+                base,
+                metric,
+                self.design,
+                family_size=len(pairs),
+                lost_pairs=lost_pairs,
+                equal_seeds=equal_seeds,
             )
         return judge_contrasts(contrasts)
 
@@ -229,21 +226,15 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 
 def _count_rows(table: pd.DataFrame, design: Design) -> CountedRows:
     """Return the rows of a table, with the decisions from which it follows which of them count."""
-    statuses = collect_statuses(table, design)
-    values = {metric.name: collect_judged_values(table, metric, design) for metric in design.rules.metrics}
-    remarks = find_arm_remarks(statuses, design)
+    evidence = read_evidence(table, design.rules.metrics, design)
+    remarks = find_arm_remarks(evidence.statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.rules.metrics}
-    one_run_seeds = find_one_run_seeds(statuses, values, design)
-    if ONE_RUN in table:
-        first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
-        one_run_seeds |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    evidence = Evidence(statuses, values, design, one_run_seeds)
     decisions = decide_contrasts(select_arms_to_compare(remarks), evidence, matches)
     return CountedRows(
         evidence=evidence,
         remarks=remarks,
         decisions=decisions,
-        seeds=_select_counted_seeds(decisions, statuses, design),
+        seeds=_select_counted_seeds(decisions, evidence.statuses, design),
         next_seed_counts=count_arm_seeds(decisions.next_seed_counts, design),
     )
 

@@ -16,8 +16,7 @@ from unrolled.reports.compare.design import (
     make_judged_values,
     select_arms_to_compare,
 )
-from unrolled.reports.compare.evidence import Evidence
-from unrolled.reports.compare.replicates import find_one_run_seeds
+from unrolled.reports.compare.evidence import Evidence, make_evidence
 from unrolled.reports.compare.row_decisions import Matches, decide_at_once
 from unrolled.reports.statistics.corrections import benjamini_hochberg, holm
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
@@ -26,7 +25,7 @@ from unrolled.reports.statistics.gates import decide_gate
 from unrolled.reports.statistics.look_input import LookInput
 from unrolled.reports.statistics.looks import Looks
 from unrolled.reports.statistics.proposals import decide_proposal
-from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.statistics.verdicts import ContrastState, Verdict
 
 
 def decide_looks(design: Design) -> Decisions[str]:
@@ -44,9 +43,8 @@ def decide_looks(design: Design) -> Decisions[str]:
         }
         for metric in design.rules.metrics
     }
-    one_run_seeds = find_one_run_seeds(statuses, values, design)
     contrasts = select_arms_to_compare(find_arm_remarks(statuses, design))
-    return decide_contrasts(contrasts, Evidence(statuses, values, design, one_run_seeds))
+    return decide_contrasts(contrasts, make_evidence(statuses, values, design))
 
 
 def decide_contrasts(
@@ -67,8 +65,8 @@ def decide_contrasts(
         return _decide_gate(to_decide, evidence)
     if design.rules.stopping_rule == StoppingRule.PROPOSAL:
         return _decide_proposal(to_decide, evidence)
-    confirmatory = [name for name in to_decide if not arms[name].marked_exploratory]
-    exploratory = [name for name in to_decide if arms[name].marked_exploratory]
+    confirmatory = [name for name in to_decide if not arms[name].is_marked_exploratory]
+    exploratory = [name for name in to_decide if arms[name].is_marked_exploratory]
     futility = 0.0 if design.rules.to_the_end else FUTILE_CHANCE
     families = [
         _decide_look_by_look(confirmatory, evidence, futility=futility),
@@ -108,7 +106,7 @@ def _make_look_input(
         looks=Looks(design.rules.looks),
         metrics=design.rules.metrics,
         lost_reasons={contrast: explain_lost(arm) for contrast, arm in arms.items()},
-        equal={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
+        equal_seeds={contrast: evidence.find_equal_seeds(arm) for contrast, arm in arms.items()},
     )
 
 
@@ -117,7 +115,9 @@ def _decide_gate(contrasts: Sequence[str], evidence: Evidence) -> Decisions[str]
 
     Each contrast compares the head at one variant of the other settings. All get the same seeds.
     """
-    variants = {name if len(contrasts) > 1 else "": name for name in contrasts}
+    variants = {name: name for name in contrasts}
+    if len(contrasts) == 1:
+        variants = {"": contrasts[0]}
     gate = decide_gate(
         _make_look_input(variants, evidence, evidence.explain_lost_of_gate),
         {variant: evidence.describe_one_run_sides(name) for variant, name in variants.items()},
@@ -156,7 +156,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: Evidence) -> Decisions[
         (numbers[candidate], numbers[last_keep[0]]) if last_keep else None,
         design.rules,
         lost_reasons=(lost_reasons[candidate], lost_of_bases),
-        equal=evidence.find_equal_seeds(candidate),
+        equal_seeds=evidence.find_equal_seeds(candidate),
         is_one_run=candidate in evidence.one_run_seeds,
     )
     fault = proposal.crash or proposal.refusal or proposal.stalled
@@ -177,9 +177,11 @@ def _judge_after_looks(
     as the reason why it is open.
     """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
+    of_claims = ContrastState(has_ended=has_ended)
+    of_open = replace(of_claims, halt_reason=fault)
     return {
         name: {
-            metric: replace(verdict, is_decided=has_ended, halt_reason="" if verdict.makes_claim else fault)
+            metric: replace(verdict, state=of_claims if verdict.makes_claim else of_open)
             for metric, verdict in by_metric.items()
         }
         for name, by_metric in judged.verdicts.items()

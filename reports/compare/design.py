@@ -1,6 +1,6 @@
 """All that a comparison is made from: the arms with their results, the metrics, the pairing and the looks.
 
-`TrainedArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
+`DesignArm` is one arm and `Design` holds all of them, for a study or for a table from elsewhere.
 """
 
 import math
@@ -29,7 +29,7 @@ A diverged trial has infinity, a failed trial no value.
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedArm:
+class DesignArm:
     """One arm: what it changes against the baseline, and the results of its trials so far, one a seed.
 
     It is the same by every metric. A `ComparedArm` is such an arm by one metric, with its verdict.
@@ -46,7 +46,7 @@ class TrainedArm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, ResultInStudy] = field(default_factory=dict)  # results by seed, failures included
     trial: Trial | None = None  # one of its trials, which is read while there are no results
-    marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
+    is_marked_exploratory: bool = False  # whether the study marks it: Benjamini–Hochberg instead of Holm
     against: str = ""  # name of its base, which `changes` are relative to; "" for the baseline
     uses_seed: bool = True  # False if every seed gives the same numbers, as for a model fitted by counting
 
@@ -98,7 +98,7 @@ class TrainedArm:
         numbers = [value for value in values if math.isfinite(value)]
         return sum(numbers) / len(numbers) if numbers else None
 
-    def find_task_differences(self, other: "TrainedArm") -> list[str]:
+    def find_task_differences(self, other: "DesignArm") -> list[str]:
         """Return the task settings in which two arms differ, such as ["corpus"]; [] if they have one task."""
         return [name for name, value in self.task.items() if value != other.task.get(name, value)]
 
@@ -114,7 +114,7 @@ class Design:
     """
 
     rules: StudyRules
-    arms: tuple[TrainedArm, ...]
+    arms: tuple[DesignArm, ...]
     # name of the column by which rows of two arms are paired; "" for none: two samples (Welch)
     pairing_column: str = "seed"
     test_share: float = 0.0  # if pairs are folds or splits of the data: the share that is test set; else 0
@@ -146,19 +146,19 @@ class Design:
         """True for a study with a plan; False for a table from elsewhere."""
         return bool(self.study_hash)
 
-    def is_exploratory(self, arm: TrainedArm) -> bool:
+    def is_exploratory(self, arm: DesignArm) -> bool:
         """Return True if the study marks an arm, or if its results were seen before the plan."""
-        return arm.marked_exploratory or arm.name in self.seen_pairs
+        return arm.is_marked_exploratory or arm.name in self.seen_pairs
 
-    def count_plans(self, arm: TrainedArm) -> int:
+    def count_plans(self, arm: DesignArm) -> int:
         """Return how many plans an arm's contrast has had, this one included."""
         return 1 + len(self.earlier_plan_lines.get(arm.name, ()))
 
-    def find_standing(self, arm: TrainedArm) -> tuple[str, ...]:
+    def find_standing(self, arm: DesignArm) -> tuple[str, ...]:
         """Return what weakens an arm's claim: ("exploratory", "attempt 2"); () if nothing does."""
         return phrase_standing(self.is_exploratory(arm), self.count_plans(arm))
 
-    def describe_other_task(self, arm: TrainedArm) -> str:
+    def describe_other_task(self, arm: DesignArm) -> str:
         """Return the task settings in which an arm differs from the baseline: "split=book"; "" for none."""
         return ", ".join(f"{name}={arm.task[name]}" for name in arm.find_task_differences(self.arms[0]))
 
@@ -173,7 +173,7 @@ class Design:
         return {arm.name: find_base(arm, self.arms).name for arm in self.arms[1:]}
 
     @cached_property
-    def arms_by_name(self) -> dict[str, TrainedArm]:
+    def arms_by_name(self) -> dict[str, DesignArm]:
         """Its arms by name."""
         return {arm.name: arm for arm in self.arms}
 
@@ -217,7 +217,7 @@ def select_arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]
     return [name for name, remark in remarks.items() if remark in compared]
 
 
-def _find_remark(arm: TrainedArm, statuses: Statuses, design: Design) -> ArmRemark | None:
+def _find_remark(arm: DesignArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     base = find_base(arm, design.arms)
     if not arm.uses_seed and not arm.against:
         return ArmRemark.WITHOUT_SEED
@@ -232,7 +232,7 @@ def _find_remark(arm: TrainedArm, statuses: Statuses, design: Design) -> ArmRema
     return ArmRemark.DEAD if _has_same_weights(base, arm) else None
 
 
-def _has_same_weights(base: TrainedArm, arm: TrainedArm) -> bool:
+def _has_same_weights(base: DesignArm, arm: DesignArm) -> bool:
     """Return True if an arm has the weights of its base on every shared seed, though its settings differ.
 
     Arms of two models are left out, as one may be the other written anew.

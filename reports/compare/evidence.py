@@ -2,21 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from unrolled.bench.phrases import choose_form
 from unrolled.bench.study_rules import find_base
 from unrolled.reports.compare.design import Design, JudgedValues, Statuses
-from unrolled.reports.compare.replicates import find_equal_seeds
+from unrolled.reports.compare.replicates import find_equal_seeds, find_one_run_seeds
 from unrolled.reports.statistics.seed_values import SidePair, select_seeds
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The numbers by which a design's contrasts are judged. A contrast has the name of its arm."""
+    """The numbers by which a design's contrasts are judged. A contrast has the name of its arm.
 
-    statuses: Statuses
-    judged_values: JudgedValues
+    `make_evidence` makes it.
+    """
+
+    statuses: Statuses  # of all rows that ended
+    judged_values: JudgedValues  # by the metrics of the design at least
     design: Design
     one_run_seeds: Mapping[str, Any]  # by arm that is one run: see `replicates.find_one_run_seeds`
 
@@ -100,3 +104,17 @@ class Evidence:
         }
         statuses = {name: select_seeds(by_seed, seeds) for name, by_seed in self.statuses.items()}
         return replace(self, statuses=statuses, judged_values=values)
+
+
+def make_evidence(
+    statuses: Statuses,
+    judged_values: JudgedValues,
+    design: Design,
+    copied_seeds: Mapping[str, Any] = MappingProxyType({}),
+) -> Evidence:
+    """Return the evidence on a design's contrasts. Arms that are one run are found by their values.
+
+    `copied_seeds` has the arms that are known to be one run, each with the seed of this run.
+    """
+    one_run_seeds = find_one_run_seeds(statuses, judged_values, design)
+    return Evidence(statuses, judged_values, design, {**one_run_seeds, **copied_seeds})

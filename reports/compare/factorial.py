@@ -16,7 +16,7 @@ from unrolled.bench.trial import Scalar
 from unrolled.reports.compare.compared_arm import ComparedArm, merge_standings
 from unrolled.reports.compare.comparison import Comparison
 from unrolled.reports.statistics.factorial_effects import Effect, estimate_effects
-from unrolled.reports.statistics.pairs import JudgedScale
+from unrolled.reports.statistics.pairs import make_judged_scale
 from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
@@ -120,14 +120,14 @@ def _measure_factorial(
         levels = tuple((change in changes) is (change[1] == factor.on) for change, factor in factors.items())
         values_by_cell[levels] = select_seeds(arm.summary.values, seeds)
         failed |= {seed for seed in arm.seeds if seed in seeds} - values_by_cell[levels].keys()
-    scale = JudgedScale(comparison.metric.zone, comparison.metric.lower_is_better)
     names = [factor.name for factor in factors.values()]
     try:
-        effects = estimate_effects(values_by_cell, names, scale, failed)
+        effects = estimate_effects(values_by_cell, names, make_judged_scale(comparison.metric), failed)
     except ValueError:  # fewer than two seeds converged in every cell
         return None
-    standing = merge_standings(arms.values())
-    return Factorial(factors=tuple(factors.values()), effects=effects, standing=standing)
+    return Factorial(
+        factors=tuple(factors.values()), effects=effects, standing=merge_standings(arms.values())
+    )
 
 
 def find_parts(comparison: Comparison, factorial: Factorial | None) -> tuple[Part, ...]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import FEWEST_SEEDS, LARGEST_FINITE, Metric, is_no_known_cost, select_qualities
-from unrolled.reports.compare.design import Design, JudgedValues, Statuses, TrainedArm
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST_FINITE, Metric, is_known_cost, select_qualities
+from unrolled.reports.compare.design import Design, DesignArm, JudgedValues, Statuses
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.looks import list_seeds_to_detect_copies
 from unrolled.reports.statistics.seed_values import SeedValues, select_seeds, select_side_seeds
@@ -27,9 +27,7 @@ FAR = 1000
 """A number whose range over seeds is so many times the difference of two equal trials is no noise."""
 
 
-def find_equal_seeds(
-    arm: TrainedArm, base: TrainedArm, values: JudgedValues, design: Design
-) -> frozenset[Any]:
+def find_equal_seeds(arm: DesignArm, base: DesignArm, values: JudgedValues, design: Design) -> frozenset[Any]:
     """Return the seeds on which two arms are known to have computed the same.
 
     On such a seed all judged numbers are equal, except clocks, and so are the weights of both trials. For a
@@ -39,7 +37,7 @@ def find_equal_seeds(
     sides = {
         metric: (values[metric.name][arm.name], values[metric.name][base.name])
         for metric in design.rules.metrics
-        if metric.has_quality_kind and is_no_known_cost(metric.name)
+        if metric.has_quality_kind and not is_known_cost(metric.name)
     }
     if not sides:
         return frozenset()
@@ -65,7 +63,7 @@ def find_equal_seeds(
     return frozenset(equal) if is_fine_grained else frozenset()
 
 
-def _read_fingerprints(arm: TrainedArm, seed: Any, design: Design) -> dict[str, str]:
+def _read_fingerprints(arm: DesignArm, seed: Any, design: Design) -> dict[str, str]:
     """Return the fingerprints of a trial: of its weights or, of a program, its logged numbers by metric.
 
     Known costs are left out, and numbers that differ between two equal trials of the study.
@@ -75,13 +73,13 @@ def _read_fingerprints(arm: TrainedArm, seed: Any, design: Design) -> dict[str, 
     result = arm.results[seed]
     if "numbers" not in result.fingerprints:
         return dict(result.fingerprints)
-    computed = {name: x for name, x in result.metrics.items() if is_no_known_cost(name)}
+    computed = {name: x for name, x in result.metrics.items() if not is_known_cost(name)}
     return {
         f"numbers {name}": repr(x) for name, x in computed.items() if name not in design.allowed_distances
     }
 
 
-def have_equal_fingerprints(arm: TrainedArm, seeds: Iterable[Any], design: Design) -> bool:
+def have_equal_fingerprints(arm: DesignArm, seeds: Iterable[Any], design: Design) -> bool:
     """Return True if the trials of these seeds have equal fingerprints.
 
     Two sorts of numbers are treated in another way:
@@ -93,7 +91,7 @@ def have_equal_fingerprints(arm: TrainedArm, seeds: Iterable[Any], design: Desig
     """
     for name, distance in design.allowed_distances.items():
         numbers = [arm.results[seed].metrics[name] for seed in seeds if name in arm.results[seed].metrics]
-        if numbers and is_no_known_cost(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
+        if numbers and not is_known_cost(name) and 0 < distance < (max(numbers) - min(numbers)) / FAR:
             return False
     by_seed = {arm.find_trained_seed(seed): _read_fingerprints(arm, seed, design) for seed in seeds}
     names = {name for fingerprints in by_seed.values() for name in fingerprints}
@@ -152,7 +150,13 @@ def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design)
     metrics = select_qualities(design.rules.metrics)
     if not metrics:
         return {}
-    first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
+    first_values = {
+        arm.name: {
+            metric: select_seeds(values[metric.name][arm.name], _find_first_seeds(design, statuses[arm.name]))
+            for metric in metrics
+        }
+        for arm in design.arms
+    }
     widest = {
         metric: _measure_widest([by_metric[metric] for by_metric in first_values.values()])
         for metric in metrics
@@ -176,17 +180,6 @@ def find_one_run_seeds(statuses: Statuses, values: JudgedValues, design: Design)
     return one_run_seeds
 
 
-def _select_first_values(
-    arm: TrainedArm, statuses: Statuses, values: JudgedValues, design: Design
-) -> dict[Metric, dict[Any, float]]:
-    """Return the values of an arm by metric and seed, on the seeds that `find_one_run_seeds` reads."""
-    seeds = _find_first_seeds(design, statuses[arm.name])
-    return {
-        metric: select_seeds(values[metric.name][arm.name], seeds)
-        for metric in select_qualities(design.rules.metrics)
-    }
-
-
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
     """Return the largest range of one value: see `find_one_run_seeds`. `widest` is an arm's widest spread."""
     size = 100.0 if metric.ratio else max(map(abs, select_finite(numbers)), default=0.0)
@@ -202,7 +195,9 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
     if metric.ratio:
         smallest = min(map(metric.from_judged_scale, numbers), default=math.inf)
         distance = 100 * math.log1p(distance / smallest)
-    return max(last_digits, math.sqrt(distance * widest) if widest > COPY_FACTOR**2 * distance else 0.0)
+    if widest > COPY_FACTOR**2 * distance:
+        return max(last_digits, math.sqrt(distance * widest))
+    return last_digits
 
 
 def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:

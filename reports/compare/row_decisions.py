@@ -15,19 +15,19 @@ from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.pairs import NO_LOST_PAIRS, LostPairs, compare_pairs, make_judged_scale
 from unrolled.reports.statistics.seed_values import SeedValues
-from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
+from unrolled.reports.statistics.verdicts import ContrastState, Verdict, judge_contrasts
 
 Matches = Mapping[str, Mapping[str, RowMatch]]  # matched rows by metric and arm
 
 
 def decide_at_once(contrasts: Sequence[str], evidence: Evidence, matches: Matches) -> Decisions[str]:
     """Return the verdicts on all rows; contrasts are corrected together within each metric."""
-    equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
+    equal_seeds = {name: evidence.find_equal_seeds(name) for name in contrasts}
     verdicts: dict[str, dict[str, Verdict]] = {}
     for metric in evidence.design.rules.metrics:
         of_arms = matches.get(metric.name, {})
         matched = {name: match for name, match in of_arms.items() if name not in evidence.one_run_seeds}
-        for name, verdict in _judge_rows(contrasts, evidence, metric, equal, matched).items():
+        for name, verdict in _judge_rows(contrasts, evidence, metric, equal_seeds, matched).items():
             verdicts.setdefault(name, {})[metric.name] = verdict
     return Decisions(verdicts=verdicts, next_seed_counts=dict.fromkeys(verdicts, 0), looks_taken=1)
 
@@ -36,7 +36,7 @@ def _judge_rows(
     contrasts: Sequence[str],
     evidence: Evidence,
     metric: Metric,
-    equal: Mapping[str, Collection[Any]],
+    equal_seeds: Mapping[str, Collection[Any]],
     matched: Mapping[str, RowMatch],
 ) -> dict[str, Verdict]:
     """Judge the rows that have numbers; withdraw a claim that the lost rows could overturn."""
@@ -51,12 +51,14 @@ def _judge_rows(
             evidence.count_lost(name, sides[name]), match.missing_row_counts, match.bounds
         )
     compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
-    of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
+    of_survivors = judge_contrasts(
+        {name: compare(*sides[name], equal_seeds=equal_seeds[name]) for name in contrasts}
+    )
     judged = of_survivors
     if any(lost.count or any(lost.missing_row_counts) for lost in lost_pairs.values()):
         with_lost_runs = judge_contrasts(
             {
-                name: compare(*sides[name], equal=equal[name], lost_pairs=lost_pairs[name])
+                name: compare(*sides[name], equal_seeds=equal_seeds[name], lost_pairs=lost_pairs[name])
                 for name in contrasts
             }
         )
@@ -71,7 +73,8 @@ def _judge_rows(
         else:
             reason = _explain_lost_runs(of_survivors[name], verdict, lost_pairs[name])
         # there is no other look: a contrast that claims nothing stays open
-        verdicts[name] = replace(verdict, is_decided=verdict.makes_claim, halt_reason=reason)
+        state = ContrastState(has_ended=verdict.makes_claim, halt_reason=reason)
+        verdicts[name] = replace(verdict, state=state)
     return verdicts
 
 
@@ -106,16 +109,15 @@ def compare_sides(
     *,
     family_size: int,
     lost_pairs: LostPairs = NO_LOST_PAIRS,
-    equal: Collection[Any] = (),
+    equal_seeds: Collection[Any] = (),
 ) -> Contrast:
     """Return the contrast of two arms by one metric, as the design pairs them.
 
-    `equal` are the seeds on which both sides computed the same.
+    `equal_seeds` are the seeds on which both sides computed the same.
     """
     scale = make_judged_scale(metric)
     if not design.pairing_column:
         return welch([*arm.values()], [*base.values()], scale, family_size=family_size, lost_pairs=lost_pairs)
-    computed_alike = arm.keys() & base.keys() <= {*equal}
     if design.test_share:
         return compare_folds(
             arm,
@@ -124,8 +126,8 @@ def compare_sides(
             test_share=design.test_share,
             family_size=family_size,
             lost_pairs=lost_pairs,
-            computed_alike=computed_alike,
+            equal_seeds=equal_seeds,
         )
     return compare_pairs(
-        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, computed_alike=computed_alike
+        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, equal_seeds=equal_seeds
     )

@@ -11,7 +11,7 @@ The table of a study also has the settings, costs and identity of each trial.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -21,6 +21,8 @@ from unrolled.bench.metric import LARGEST_FINITE, Metric
 from unrolled.bench.table_columns import STUDY_COLUMNS
 from unrolled.bench.trial import ResultInStudy
 from unrolled.reports.compare.design import Design, Statuses, choose_seconds, make_judged_values
+from unrolled.reports.compare.evidence import Evidence, make_evidence
+from unrolled.reports.compare.row_matches import ONE_RUN
 
 
 def tabulate_results(design: Design) -> pd.DataFrame:
@@ -57,7 +59,17 @@ def list_metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
     return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
 
-def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
+def read_evidence(table: pd.DataFrame, metrics: Iterable[Metric], design: Design) -> Evidence:
+    """Return the evidence of a table's rows by these metrics, which are those of the design at least."""
+    copied_seeds: dict[str, Any] = {}
+    if ONE_RUN in table:
+        first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
+        copied_seeds = dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
+    judged_values = {metric.name: _collect_judged_values(table, metric, design) for metric in metrics}
+    return make_evidence(_collect_statuses(table, design), judged_values, design, copied_seeds)
+
+
+def _collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
     """Return the status of every row, by arm and seed."""
     by_arm: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
     column = table.status if "status" in table else repeat("done", len(table))
@@ -66,7 +78,7 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
     return by_arm
 
 
-def collect_judged_values(
+def _collect_judged_values(
     table: pd.DataFrame, metric: Metric, design: Design
 ) -> Mapping[str, Mapping[Any, float]]:
     """Return the values of a metric by arm and seed, on the judged scale: see `make_judged_values`."""

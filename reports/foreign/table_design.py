@@ -10,7 +10,7 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.phrases import join_first, plural
 from unrolled.bench.study_rules import StudyRules
 from unrolled.bench.table_columns import AA_NAME, FIRST_LOOK, OTHER_TASK, ROWS_AVERAGED, STANDING
-from unrolled.reports.compare.design import Design, TrainedArm
+from unrolled.reports.compare.design import Design, DesignArm
 from unrolled.reports.compare.repeated_numbers import describe_few_numbers
 from unrolled.reports.compare.row_matches import read_row_matches
 from unrolled.reports.foreign.columns import (
@@ -60,7 +60,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     question = f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}"
     return Design(
         rules=StudyRules(name=page, question=question, metrics=columns.metrics),
-        arms=tuple(TrainedArm(name=name, title=name, changes=changes[name]) for name in order),
+        arms=tuple(DesignArm(name=name, title=name, changes=changes[name]) for name in order),
         pairing_column=pairing_column,
         test_share=columns.test_share,
         doubts=(*list_doubts(frame, table, columns),),

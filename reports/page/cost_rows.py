@@ -1,6 +1,6 @@
 """The rows of the table of costs.
 
-Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_resources`. The chapter has one
+Without a trial on a GPU, the table lacks the columns of `Presentation.gpu_costs`. The chapter has one
 such column: tokens/s after the first epoch.
 """
 
@@ -10,7 +10,7 @@ from unrolled.bench.machine_kind import describe_machine_difference, find_machin
 from unrolled.bench.metric import COST_KINDS, find_kind
 from unrolled.reports.compare.compared_arm import ComparedArm
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import ArmRemark, TrainedArm
+from unrolled.reports.compare.design import ArmRemark, DesignArm
 from unrolled.reports.page.machines import list_devices
 
 ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
@@ -18,15 +18,15 @@ ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 
 
 def average_costs(comparison: Comparison) -> tuple[ArmCosts, ...]:
-    """Return the mean costs of each arm's trials, by the names in `Presentation.resource_columns`.
+    """Return the mean costs of each arm's trials, by the names in `Presentation.cost_columns`.
 
-    Those in `Presentation.gpu_resources` are left out if no trial was trained on a GPU. Times, speeds and
+    Those in `Presentation.gpu_costs` are left out if no trial was trained on a GPU. Times, speeds and
     memory are compared with the base only if both arms were trained on one kind of machine.
     """
     presentation = comparison.design.presentation
-    scales = presentation.resource_columns
+    scales = presentation.cost_columns
     has_gpu = bool(list_devices(comparison))
-    names = [name for name in scales if has_gpu or name not in presentation.gpu_resources]
+    names = [name for name in scales if has_gpu or name not in presentation.gpu_costs]
     costs = [
         {
             name: scales[name].multiplier * x
@@ -48,7 +48,7 @@ def count_cost_decimals(costs: Sequence[ArmCosts], comparison: Comparison) -> di
     1.04 and 1.26 differ by 0.22: with one decimal, 1.0 and 1.3 would not give 0.2.
     """
     decimals_by_cost = {}
-    for name, scale in comparison.design.presentation.resource_columns.items():
+    for name, scale in comparison.design.presentation.cost_columns.items():
         decimals = scale.decimals or 0
         pairs = [
             (of_arm[name], of_base[name])
@@ -80,7 +80,7 @@ def _select_comparable(
     return {name: x for name, x in costs.items() if not difference or find_kind(name, kinds) == "quality"}
 
 
-def _average_cost(arm: TrainedArm, name: str) -> float | None:
+def _average_cost(arm: DesignArm, name: str) -> float | None:
     """Return the mean of a cost. Seconds are `Result.training_seconds`, which every result has."""
     if name == "seconds":
         durations = [r.training_seconds for r in arm.finished_results]

@@ -109,8 +109,8 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     v = arm.verdict
     scale = view.scale
     seeds = arm.describe_seeds_of_mean()
-    if view.stops_contrasts and arm.state:
-        seeds += f" {arm.state}"
+    if view.stops_contrasts and arm.state.is_judged:
+        seeds += f" {arm.state.text}"
     lost_counts = {"diverged": arm.diverged_count, "failed": arm.failed_count}
     seeds = ", ".join([seeds, *(f"{count} {end}" for end, count in lost_counts.items() if count)])
     mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
@@ -123,8 +123,8 @@ def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if arm.interval:
         effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
     better_in = "–"
-    if contrast.is_paired and not contrast.all_tied:
-        better_in = f"{contrast.pairs_better} of {contrast.pairs}"
+    if contrast.is_paired and not contrast.is_all_tied:
+        better_in = f"{contrast.better_count} of {contrast.pair_count}"
     if v is None:
         return *cells, effect, "–", better_in, "–", "–", "A/A check", "–"
     return (
@@ -185,7 +185,7 @@ def write_caption(comparison: Comparison) -> str:
 
 def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the row of an arm: what it is, then its numbers by each metric, in columns such as loss_mean."""
-    base = comparison.find_base(arm).name if arm.contrast or arm.gets_verdict else ""
+    base = comparison.find_base(arm).name if arm.contrast or arm.state.is_judged else ""
     record: dict[str, object] = {
         "arm": arm.name,
         "model": arm.counted_arm.model,
@@ -200,13 +200,13 @@ def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
         "exploratory": None,
         "attempt": None,
         "state": None,
-        "pairs": arm.contrast and arm.contrast.pairs,
+        "pairs": arm.contrast and arm.contrast.pair_count,
         "most_seeds": None,
     }
     if arm.verdict and comparison.design.is_study:
         record |= {"exploratory": arm.is_exploratory, "attempt": arm.attempt}
     if comparison.design.rules.looks:
-        record |= {"state": arm.state, "most_seeds": arm.max_seed_count}
+        record |= {"state": arm.state.text, "most_seeds": arm.max_seed_count}
     for view in comparison.views:
         cells = make_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
@@ -251,10 +251,10 @@ def make_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
         "p": verdict and verdict.difference_p,
         "p_same": verdict and verdict.equivalence_p,
         "p_divergence": verdict and verdict.adjusted_divergence.p,
-        "better": of_pairs and of_pairs.pairs_better,
+        "better": of_pairs and of_pairs.better_count,
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
-        "provisional": verdict and verdict.provisional,
+        "provisional": verdict and verdict.is_provisional,
         "open_because": explain_open(arm, view),
     }
 

@@ -22,8 +22,16 @@ def list_devices(comparison: Comparison) -> tuple[str, ...]:
 
 
 def merge_environments(comparison: Comparison) -> dict[str, str]:
-    """Return the facts of all machines by name, each with all its values: {"cpu": "EPYC | Xeon"}."""
-    facts = [fact for r in comparison.list_counted_results() for fact in r.provenance.items()]
+    """Return the facts of all machines by name, each with all its values: {"cpu": "EPYC | Xeon"}.
+
+    The machines are those of the trials that count, failures included.
+    """
+    facts = [
+        fact
+        for arm in comparison.arms
+        for r in arm.counted_arm.results.values()
+        for fact in r.provenance.items()
+    ]
     values_by_name: dict[str, dict[str, None]] = {}
     for name, value in facts:
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

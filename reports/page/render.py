@@ -40,13 +40,12 @@ from unrolled.reports.words import (
 class PageSentences:
     """What a page says of its comparison. A sentence or phrase is "" where there is none."""
 
-    answers: Sequence[
-        Sequence[Markup]
-    ]  # by each metric in each of its units: a headline, then a line for each finding
-    gate_sentence: str  # outcome of a gate
+    # by each metric in each of its units: a headline, then a line for each finding
+    answers: Sequence[Sequence[Markup]]
+    gate: str  # outcome of a gate
     gate_rows: Sequence[GateRow]
-    proposal_sentence: str  # outcome of a proposal
-    audit_sentence: str  # outcome of an audit
+    proposal: str  # outcome of a proposal
+    audit: str  # outcome of an audit
     audit_rows: Sequence[AuditRow]
     audit_notes: Sequence[str]
     contrast_tally: str  # how many contrasts are decided
@@ -64,7 +63,7 @@ class PageSentences:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """The names that the template of a page reads, beside those of its sentences."""
+    """The names that the template of a page reads."""
 
     sentences: PageSentences
     comparison: Comparison
@@ -108,7 +107,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     """
     path = find_page(comparison.design.rules.name, out)
     page = _make_page(comparison)
-    html = fill_page_template(comparison.design.presentation.template, vars(page.sentences) | vars(page))
+    html = fill_page_template(comparison.design.presentation.template, vars(page))
     texts = {path.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
     summary = _summarise_page(page, html)
     save_files({**texts, path: html, path.with_name(SUMMARY_NAME): summary.to_json()})
@@ -138,7 +137,7 @@ def _summarise_page(page: Page, html: bytes) -> Summary:
         warnings=tuple(filter(None, (sentences.seen_data, sentences.repeated_plans, *sentences.warnings))),
         done_count=sum(arm.done_count for arm in comparison.arms),
         failed_count=sum(arm.failed_count for arm in comparison.arms),
-        decided_count=sum(arm.is_decided for arm in comparison.judged_arms),
+        decided_count=sum(arm.state.has_ended for arm in comparison.judged_arms),
         contrast_count=len(comparison.judged_arms),
         last_result=last_result,
         study_hash=comparison.design.study_hash,
@@ -178,7 +177,6 @@ def _make_page(comparison: Comparison) -> Page:
     environments = machines.merge_environments(comparison)
     costs = cost_rows.average_costs(comparison)
     answers = _write_answers(comparison, parts, factorial)
-    contexts = [context for context in CONTEXTS if any(part.verdicts[context] for part in parts)]
     return Page(
         sentences=_make_page_sentences(comparison, answers, extras, environments),
         comparison=comparison,
@@ -188,7 +186,11 @@ def _make_page(comparison: Comparison) -> Page:
         figure_columns=_find_figure_columns(comparison),
         has_intervals=any(arm.interval for view in comparison.views for arm in view.arms),
         parts=parts,
-        contexts={context: CONTEXTS[context] for context in contexts},
+        contexts={
+            context: method
+            for context, method in CONTEXTS.items()
+            if any(part.verdicts[context] for part in parts)
+        },
         has_complete_part=_has_complete_part(parts),
         factorial=factorial,
         effects=forest.draw_effects(factorial, comparison) if factorial else None,
@@ -216,16 +218,15 @@ def _make_page_sentences(
     environments: dict[str, str],
 ) -> PageSentences:
     """Return what a page says; `answers` are those by each metric."""
-    is_study = comparison.design.is_study
-    limits = (
-        page_limits.list_limits(comparison, environments) if is_study else table_notes.list_notes(comparison)
-    )
+    limits = table_notes.list_notes(comparison)
+    if comparison.design.is_study:
+        limits = page_limits.list_limits(comparison, environments)
     return PageSentences(
         answers=answers,
-        gate_sentence=gate_words.describe_gate(comparison),
+        gate=gate_words.describe_gate(comparison),
         gate_rows=gate_words.list_gate_rows(comparison),
-        proposal_sentence=chain_page.describe_proposal_state(comparison),
-        audit_sentence=audit_words.describe_audit(comparison),
+        proposal=chain_page.describe_proposal_state(comparison),
+        audit=audit_words.describe_audit(comparison),
         audit_rows=audit_words.list_audit_rows(comparison),
         audit_notes=audit_words.list_audit_notes(comparison),
         contrast_tally=study_state.describe_decided(comparison),
@@ -257,9 +258,7 @@ def _find_cost_columns(comparison: Comparison, costs: Sequence[cost_rows.ArmCost
     """Return the scales of the costs that some arm has."""
     names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {
-        name: scale
-        for name, scale in comparison.design.presentation.resource_columns.items()
-        if name in names
+        name: scale for name, scale in comparison.design.presentation.cost_columns.items() if name in names
     }
 
 

@@ -41,7 +41,7 @@ class Contrast:
     A pair has converged if both of its sides converged.
 
     - Means, SD, skewness and r are over converged pairs, and are None if there are too few.
-    - The median, `pairs_better` and `pairs_worse` are over all pairs. A pair is ±∞ if one side diverged, and
+    - The median, `better_count` and `worse_count` are over all pairs. A pair is ±∞ if one side diverged, and
       a tie if both did.
 
     Which test judges the contrast:
@@ -66,16 +66,16 @@ class Contrast:
     family_size: int  # number of contrasts that are corrected together
     look: Look  # the look at which these pairs are seen
     lower_is_better: bool
-    pairs_better: int  # number of pairs in which the arm is better
-    pairs_worse: int  # number of pairs in which the arm is worse
+    better_count: int  # number of pairs in which the arm is better
+    worse_count: int  # number of pairs in which the arm is worse
     arm_diverged_count: int  # number of pairs in which the arm diverged, alone or with its base
     base_diverged_count: int
     both_diverged_count: int
-    all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
-    computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
+    is_all_tied: bool  # whether every pair converged with one value on both sides, and none was lost
+    is_computed_alike: bool  # whether all are tied, because both sides computed the same, bit for bit
     upper_limit: float  # highest value of a metric whose lowest is 0; infinite if unknown
     has_constant_difference: bool  # whether all pairs have one difference, so that a t test has no spread
-    known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
+    is_known_exactly: bool  # whether the settings of both sides fix their values, as they fix parameters
     arm_mean: float | None
     base_mean: float | None
     mean_difference: float | None  # arm_mean − base_mean
@@ -90,24 +90,24 @@ class Contrast:
     )
 
     @property
-    def pairs(self) -> int:
+    def pair_count(self) -> int:
         """The number of seeds that both sides have."""
         return len(self.seeds)
 
     @property
-    def given_convergence(self) -> bool:
+    def omits_diverged(self) -> bool:
         """True if the mean leaves out diverged seeds."""
-        return len(self.differences) < self.pairs
+        return len(self.differences) < self.pair_count
 
     @property
     def uses_signs(self) -> bool:
         """True if the sign test judges it, beside the mean's test or in its place."""
-        return self.given_convergence or self.has_constant_difference or self.lost_count > 0
+        return self.omits_diverged or self.has_constant_difference or self.lost_count > 0
 
     @property
     def uses_median(self) -> bool:
         """True if `estimate` is the median of all pairs, as their mean would leave out diverged ones."""
-        return self.given_convergence and not self.has_constant_difference
+        return self.omits_diverged and not self.has_constant_difference
 
     @property
     def estimate(self) -> float | None:
@@ -124,9 +124,9 @@ class Contrast:
     @property
     def equivalence_p(self) -> float:
         """The p of the test that the difference is within ±δ: 0 if computed alike, 1 if a seed diverged."""
-        if self.computed_alike:
+        if self.is_computed_alike:
             return 0.0
-        if self.given_convergence:
+        if self.omits_diverged:
             return 1.0
         if self.has_constant_difference:
             return self._ties_p(self.zone)
@@ -157,12 +157,12 @@ class Contrast:
         """
         fewer, more = sorted((self.arm_missing_count, self.base_missing_count))
         excess = more - fewer
-        allowed = max(SMALLEST_FAILURE_EXCESS, 0.1 * (self.pairs + self.lost_count))
+        allowed = max(SMALLEST_FAILURE_EXCESS, 0.1 * (self.pair_count + self.lost_count))
         loses_unequally = self.lost_count > 0 and (excess >= allowed or _mcnemar_p(fewer, more) <= ALPHA)
         return loses_unequally or _mcnemar_p(*sorted(self.missing_row_counts)) <= ALPHA
 
     @property
-    def diverges_more(self) -> int:
+    def divergence_sign(self) -> int:
         """1 if the arm diverged more often than its base, −1 if less often, else 0."""
         return (self.arm_diverged_count > self.base_diverged_count) - (
             self.arm_diverged_count < self.base_diverged_count
@@ -178,8 +178,8 @@ class Contrast:
         # a one-sided test at alpha has the interval of a two-sided test at 2 alpha
         alpha_multiple = 3 - tails
         level = alpha_multiple * self.look.compute_level(alpha, tails)
-        of_ties = self.has_constant_difference and (self.all_tied or tails == 1)
-        if of_ties and self.pairs > 2:
+        of_ties = self.has_constant_difference and (self.is_all_tied or tails == 1)
+        if of_ties and self.pair_count > 2:
             return Interval(*self._ties_ends(level), 1 - alpha_multiple * alpha)
         ends = self._compute_ends(level)
         return ends and Interval(*ends, 1 - alpha_multiple * alpha)
@@ -198,7 +198,7 @@ class Contrast:
         return None if low <= 0 <= high else Interval(low, high, 1 - alpha)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
-        if self.pairs < 3:
+        if self.pair_count < 3:
             return None
         if not self.uses_signs:
             return self._mean_ends(alpha)
@@ -210,23 +210,21 @@ class Contrast:
 
     def _ties_p(self, mu: float) -> float:
         """Return the p of the test that the mean of pairs with one difference lies within ±mu."""
-        if self.known_exactly:
+        if self.is_known_exactly:
             return float(abs(self.mean_difference or 0.0) >= mu)
-        return (
-            1.0
-            if self._incomplete
-            else ties_p(self.pairs, abs(self.mean_difference or 0.0), mu, self.upper_limit)
-        )
+        if self._is_incomplete:
+            return 1.0
+        return ties_p(self.pair_count, abs(self.mean_difference or 0.0), mu, self.upper_limit)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""
-        if self.computed_alike:
+        if self.is_computed_alike:
             return 0.0, 0.0
-        if self.known_exactly and self.mean_difference is not None:
+        if self.is_known_exactly and self.mean_difference is not None:
             return self.mean_difference, self.mean_difference
-        highest = math.inf if self._incomplete else self.upper_limit
+        highest = math.inf if self._is_incomplete else self.upper_limit
         low, high = (
-            ties_end(self.pairs, x, alpha / 2, highest)
+            ties_end(self.pair_count, x, alpha / 2, highest)
             for x in (-(self.mean_difference or 0.0), self.mean_difference or 0.0)
         )
         return -low, high
@@ -257,7 +255,7 @@ class Contrast:
 
     def _bound_moments(self) -> tuple[Moments, Moments]:
         """Return the moments if every lost pair had the lowest difference, and if it had the highest."""
-        if not self._incomplete:
+        if not self._is_incomplete:
             of_all = moments(np.array([*self.differences.values()]))
             return of_all, of_all
         low, high = self._ends_of_differences()
@@ -266,7 +264,7 @@ class Contrast:
         return moments(lowest), moments(highest)
 
     @property
-    def _incomplete(self) -> bool:
+    def _is_incomplete(self) -> bool:
         """True if pairs, or rows of them, were lost."""
         return self.lost_count > 0 or bool(self.bounds)
 
@@ -306,8 +304,8 @@ class Contrast:
             differences={seed: -d for seed, d in self.differences.items()},
             missing_row_counts=self.missing_row_counts[::-1],
             bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
-            pairs_better=self.pairs_worse,
-            pairs_worse=self.pairs_better,
+            better_count=self.worse_count,
+            worse_count=self.better_count,
             arm_diverged_count=self.base_diverged_count,
             base_diverged_count=self.arm_diverged_count,
             arm_missing_count=self.base_missing_count,
@@ -336,7 +334,7 @@ class Contrast:
 
         None without an SD, with lost pairs or rows, or if the sign test judges.
         """
-        if self.sd is None or self.uses_signs or self._incomplete:
+        if self.sd is None or self.uses_signs or self._is_incomplete:
             return None
         level = self.look.compute_level(ALPHA / self.family_size)
         return self.sd * power.minimum_detectable_effect(len(self.differences), level)
@@ -344,7 +342,7 @@ class Contrast:
     @property
     def seeds_needed(self) -> int | None:
         """The seeds of a last look that would detect δ with 80 % power and this SD; None if `mde` is."""
-        if self.sd is None or self.uses_signs or self._incomplete:
+        if self.sd is None or self.uses_signs or self._is_incomplete:
             return None
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)
         return max(FEWEST_SEEDS, power.count_seeds_needed(self.zone / self.sd, level))

@@ -21,8 +21,7 @@ from unrolled.reports.statistics.futility import MOST_SEEDS, LastLookTest, find_
 from unrolled.reports.statistics.look_input import Key, LookInput
 from unrolled.reports.statistics.looks import Look
 from unrolled.reports.statistics.pairs import LostPairs, compare_pairs, make_judged_scale
-from unrolled.reports.statistics.values import are_computed_alike
-from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
+from unrolled.reports.statistics.verdicts import ContrastState, Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.gates import GateDecision
@@ -111,7 +110,10 @@ def evaluate_looks(
     """
     metrics = look_input.metrics
     contrasts = _ContrastsAtLooks(look_input, has_own_rule=stopping_rule in OWN_RULES)
-    tracks = {metric: contrasts.start_tracks(metric) for metric in metrics}
+    tracks = {
+        metric: {name: _Track(contrasts.make_contrast(name, metric, 0)) for name in look_input.sides}
+        for metric in metrics
+    }
     tracks_of_first = tracks[metrics[0]]
     verdicts_of_first = _judge_tracks(tracks_of_first, adjust)
     futile_reasons: dict[Key, str] = {}
@@ -120,7 +122,7 @@ def evaluate_looks(
         open_contrasts = [
             name
             for name, verdict in verdicts_of_first.items()
-            if not verdict.is_decided
+            if not verdict.state.has_ended
             and name not in futile_reasons
             and not look_input.explain_block(name, looks_taken)
         ]
@@ -130,24 +132,24 @@ def evaluate_looks(
             break
         contrasts.take_look(tracks, open_contrasts, looks_taken)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*open_contrasts, *futile_reasons):  # `is_decided` says who needs the next look
-            verdicts_of_first[name] = replace(
-                judged[name], is_decided=_ends_contrast(judged[name], stopping_rule)
-            )
+        for name in (*open_contrasts, *futile_reasons):
+            state = ContrastState(has_ended=_ends_contrast(judged[name], stopping_rule))
+            verdicts_of_first[name] = replace(judged[name], state=state)
         looks_taken += 1
         futile_reasons = {
-            name: reason for name, reason in futile_reasons.items() if not verdicts_of_first[name].is_decided
+            name: reason
+            for name, reason in futile_reasons.items()
+            if not verdicts_of_first[name].state.has_ended
         }
         if futility and looks_taken < len(look_input.looks):
             futile_reasons |= _find_futile(
                 {name: verdicts_of_first[name] for name in open_contrasts}, stopping_rule, futility
             )
-    by_metric = {
-        metrics[0].name: {
-            name: replace(verdict, stopping_rule=stopping_rule) for name, verdict in verdicts_of_first.items()
-        }
+    by_first = {
+        name: replace(verdict, stopping_rule=stopping_rule) for name, verdict in verdicts_of_first.items()
     }
-    by_metric |= {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
+    by_others = {metric.name: _judge_tracks(tracks[metric], adjust) for metric in metrics[1:]}
+    by_metric = {metrics[0].name: by_first, **by_others}
     return _make_decisions(look_input, verdicts_of_first, by_metric, looks_taken, futile_reasons)
 
 
@@ -169,13 +171,9 @@ class _ContrastsAtLooks(Generic[Key]):
             family_size=len(self.look_input.sides),
             look=Look(self.look_input.looks, k),
             lost_pairs=LostPairs(len(self.look_input.select_lost_seeds(name, k).keys() - paired)),
-            computed_alike=paired <= set(self.look_input.equal.get(name, ()))
-            or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
+            equal_seeds=self.look_input.equal_seeds.get(name, ()),
+            trusts_equal_values=self.has_own_rule,
         )
-
-    def start_tracks(self, metric: Metric) -> dict[Key, _Track]:
-        """Return the track of every contrast by a metric, before the first look."""
-        return {name: _Track(self.make_contrast(name, metric, 0)) for name in self.look_input.sides}
 
     def take_look(
         self, tracks: Mapping[Metric, dict[Key, _Track]], open_contrasts: Sequence[Key], k: int
@@ -201,18 +199,15 @@ def _make_decisions(
     next_seed_counts = {}
     for name, verdict in verdicts_of_first.items():
         reason = ""
-        if not verdict.is_decided:
+        if not verdict.state.has_ended:
             reason = futile_reasons.get(name) or look_input.explain_block(name, next_look)
-        next_seed_counts[name] = 0 if verdict.is_decided or reason else seed_count
-        of_other = f"{reason} by the first metric" if name in futile_reasons else reason
+        next_seed_counts[name] = 0 if verdict.state.has_ended or reason else seed_count
+        reason_of_others = f"{reason} by the first metric" if name in futile_reasons else reason
+        state = replace(verdict.state, halt_reason=reason, is_futile=name in futile_reasons)
+        states = dict.fromkeys(by_metric, replace(state, halt_reason=reason_of_others))
+        states[look_input.metrics[0].name] = state
         verdicts[name] = {  # the first metric decides: no other metric gets seeds after it has ended
-            metric: replace(
-                by_name[name],
-                is_decided=verdict.is_decided,
-                halt_reason=reason if metric == look_input.metrics[0].name else of_other,
-                is_futile=name in futile_reasons,
-            )
-            for metric, by_name in by_metric.items()
+            metric: replace(by_name[name], state=states[metric]) for metric, by_name in by_metric.items()
         }
     return Decisions(verdicts=verdicts, next_seed_counts=next_seed_counts, looks_taken=looks_taken)
 
@@ -234,7 +229,7 @@ def _find_futile(
     candidates = {}
     for name, verdict in verdicts.items():
         contrast = verdict.contrast
-        if verdict.is_decided or contrast.uses_signs or contrast.pairs < FEWEST_SEEDS:
+        if verdict.state.has_ended or contrast.uses_signs or contrast.pair_count < FEWEST_SEEDS:
             continue
         test = LastLookTest(
             looks=contrast.look.looks,
@@ -244,7 +239,7 @@ def _find_futile(
             until_size=stopping_rule == StoppingRule.SIZE,
         )
         measured = map(np.asarray, (contrast.mean_difference, contrast.sd, contrast.skewness))
-        candidates[name] = test, Moments(contrast.pairs, *measured)
+        candidates[name] = test, Moments(contrast.pair_count, *measured)
     seeds = find_futile(candidates, bound)
     return {name: _describe_seeds(number, verdicts[name]) for name, number in seeds.items()}
 

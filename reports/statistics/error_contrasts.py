@@ -11,9 +11,10 @@ for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -54,7 +55,7 @@ class ErrorContrast(Contrast):
 
     @property
     def _has_test(self) -> bool:
-        return not self.given_convergence and not self._incomplete and self.error > 0
+        return not self.omits_diverged and not self._is_incomplete and self.error > 0
 
     def _compute_tails(self, mu: float) -> tuple[float, float]:
         if not self._has_test or self.mean_difference is None:
@@ -69,7 +70,7 @@ class ErrorContrast(Contrast):
         return 1.0
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
-        return (0.0, 0.0) if self.computed_alike else (-math.inf, math.inf)
+        return (0.0, 0.0) if self.is_computed_alike else (-math.inf, math.inf)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.mean_difference is None or not self._has_test:
@@ -116,7 +117,7 @@ class Unpaired(ErrorContrast):
         return len(wide) < ENOUGH_SKEWED and bool(wide.std(ddof=1) >= 2 * narrow.std(ddof=1))
 
     @property
-    def diverges_more(self) -> int:
+    def divergence_sign(self) -> int:
         """1 if the arm diverged at a higher rate than its base, −1 at a lower one, else 0."""
         arm = self.arm_diverged_count * self.sizes[1]
         base = self.base_diverged_count * self.sizes[0]
@@ -150,7 +151,7 @@ class Unpaired(ErrorContrast):
 
     def _divergence_p(self, lost_count: int) -> float:
         """Return Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
-        if lost_count or not self.given_convergence:
+        if lost_count or not self.omits_diverged:
             return 1.0
         from scipy import stats  # takes half a second, and only a table with diverged rows needs it
 
@@ -185,12 +186,12 @@ class Unpaired(ErrorContrast):
         return min(lows), max(highs)
 
     @property
-    def pairs(self) -> int:
+    def pair_count(self) -> int:
         """The size of the smaller side: a verdict needs as many values as it needs pairs."""
         return min(self.sizes)
 
     @property
-    def given_convergence(self) -> bool:
+    def omits_diverged(self) -> bool:
         """True if the means leave out infinite values."""
         return bool(self.arm_diverged_count or self.base_diverged_count)
 
@@ -267,16 +268,16 @@ def compare_folds(
     test_share: float,
     family_size: int = 1,
     lost_pairs: LostPairs = NO_LOST_PAIRS,
-    computed_alike: bool = False,
+    equal_seeds: Collection[Any] = (),
 ) -> FoldContrast:
     """Compare two arms by their values by fold. `test_share` of the data is the test set of each fold.
 
     The other arguments and the errors are those of `compare_pairs`.
     """
     plain = compare_pairs(
-        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, computed_alike=computed_alike
+        arm, base, scale, family_size=family_size, lost_pairs=lost_pairs, equal_seeds=equal_seeds
     )
     error = math.nan
-    if plain.sd and not plain.given_convergence:
-        error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))
-    return FoldContrast(**vars(plain), error=error, df=plain.pairs - 1)
+    if plain.sd and not plain.omits_diverged:
+        error = plain.sd * math.sqrt(1 / plain.pair_count + test_share / (1 - test_share))
+    return FoldContrast(**vars(plain), error=error, df=plain.pair_count - 1)

@@ -58,6 +58,7 @@ def estimate_effects(
     the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError if a cell
     is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
     """
+    scale = JudgedScale(scale.zone, scale.lower_is_better)  # effects are differences, which have no ends
     seeds, table, diverged = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]

@@ -51,8 +51,8 @@ class ProposalVerdict:
     # p of a mean gain of at most 0; the levels of later proposals use it, or 1 until this proposal has ended
     p_value: float = 1.0
     simpler_p: float | None = None  # p of a mean gain of at most −δ; None if that was not tested
-    pairs: int = 0  # number of pairs that the verdict rests on
-    pairs_requested: int = 0  # number of pairs at the next look, if it is undecided
+    pair_count: int = 0  # number of pairs that the verdict rests on
+    requested_pair_count: int = 0  # number of pairs at the next look, if it is undecided
     gain: float | None = None  # mean gain of these pairs; None before the first look
     bound: float = -math.inf  # repeated lower bound of the mean gain, at its level; above 0 for a keep
     is_futile: bool = False  # given up before the last look
@@ -136,7 +136,7 @@ def judge_proposal(
     proposal, if it is not the incumbent. Raises ValueError for NaN, and for looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
-    diverged = not verdict.is_futile and verdict.pairs < looks.last
+    diverged = not verdict.is_futile and verdict.pair_count < looks.last
     if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
@@ -146,7 +146,7 @@ def judge_proposal(
             outcome=ProposalOutcome.SIMPLER,
             p_value=verdict.p_value,
             simpler_p=shifted.p_value,
-            pairs=shifted.pairs,
+            pair_count=shifted.pair_count,
             gain=shifted.gain - zone,
             bound=shifted.bound - zone,
         )
@@ -154,7 +154,7 @@ def judge_proposal(
         verdict,
         outcome=shifted.outcome,
         simpler_p=shifted.p_value,
-        pairs_requested=shifted.pairs_requested,
+        requested_pair_count=shifted.requested_pair_count,
     )
 
 
@@ -170,7 +170,7 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
     verdict = ProposalVerdict(
         outcome=ProposalOutcome.DISCARD,
         p_value=float(states.p[0]),
-        pairs=pairs,
+        pair_count=pairs,
         gain=float(finite[:pairs].mean()) if pairs else None,
         bound=_find_bound(finite[:pairs], looks, level),
         is_futile=bool(states.futile[0]),
@@ -181,8 +181,8 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
-    pairs_requested = next(n for n in looks.pair_counts if n > pairs)
-    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=pairs_requested)
+    requested_pair_count = next(n for n in looks.pair_counts if n > pairs)
+    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, requested_pair_count=requested_pair_count)
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:

@@ -24,7 +24,6 @@ from unrolled.reports.statistics.looks import Look, Looks
 from unrolled.reports.statistics.pairs import compare_pairs, make_judged_scale
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.seed_values import Interval, SidePair, select_side_seeds
-from unrolled.reports.statistics.values import are_computed_alike
 
 SIMULATED_GATES = 4_000
 """The simulated gates behind an expectation: a chance has a standard error of at most .008."""
@@ -61,7 +60,7 @@ class Bound:
             return GateOutcome.MORE
         return GateOutcome.OPEN
 
-    def add_look(self, sides: SidePair, look: Look, equal: Collection[int]) -> "Bound":
+    def add_look(self, sides: SidePair, look: Look, equal_seeds: Collection[int]) -> "Bound":
         """Return the bound after one more look, at which head and base have these values by seed."""
         head, base = sides
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
@@ -71,18 +70,19 @@ class Bound:
             base,
             make_judged_scale(self.metric),
             look=look,
-            computed_alike=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
+            equal_seeds=equal_seeds,
+            trusts_equal_values=True,
         )
         interval = contrast.interval(ALPHA, tails=1)
-        if interval is None or contrast.mean_difference is None or contrast.pairs < FEWEST_SEEDS:
-            return replace(self, pair_count=contrast.pairs)
+        if interval is None or contrast.mean_difference is None or contrast.pair_count < FEWEST_SEEDS:
+            return replace(self, pair_count=contrast.pair_count)
         worse = contrast.mean_difference
         if not contrast.lower_is_better:
             worse = -worse
             interval = Interval(-interval.high, -interval.low, interval.confidence)
         return replace(
             self,
-            pair_count=contrast.pairs,
+            pair_count=contrast.pair_count,
             worse=worse,
             upper=min(self.upper, interval.high),
             lower=max(self.lower, interval.low),
@@ -104,7 +104,7 @@ class GateDecision(Generic[Key]):
         return not self.next_seed_count
 
     @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         """True if it ended without a fault."""
         return self.has_ended and not self.fault
 
@@ -142,7 +142,9 @@ def decide_gate(
             return GateDecision(bounds=bounds, looks_taken=k, next_seed_count=n)
         for key, bound in bounds.items():
             if bound.outcome is GateOutcome.OPEN:
-                bounds[key] = bound.add_look(values[key], Look(looks, k), look_input.equal.get(key[0], ()))
+                bounds[key] = bound.add_look(
+                    values[key], Look(looks, k), look_input.equal_seeds.get(key[0], ())
+                )
         outcomes = {_format_key(*key): bound.outcome for key, bound in bounds.items()}
         if worse := [name for name, outcome in outcomes.items() if outcome is GateOutcome.MORE]:
             fault = f"{', '.join(worse)}: {GateOutcome.MORE}"

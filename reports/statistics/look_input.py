@@ -27,7 +27,7 @@ class LookInput(Generic[Key]):
     # by contrast, the seeds that cannot have a result, with the reason: {"b": {3: "failed"}}
     lost_reasons: Mapping[Key, Mapping[int, str]] = field(default_factory=dict)
     # by contrast, the seeds on which both sides are known to have computed the same
-    equal: Mapping[Key, Collection[int]] = field(default_factory=dict)
+    equal_seeds: Mapping[Key, Collection[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.metrics or len(set(self.seeds)) < max(self.looks.last, len(self.seeds)):

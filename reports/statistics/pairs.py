@@ -4,7 +4,7 @@ Values come as {seed: value}; an infinite value is a seed that diverged, and NaN
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
@@ -17,6 +17,7 @@ from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, mome
 from unrolled.reports.statistics.looks import SINGLE_LOOK, Look
 from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
 from unrolled.reports.statistics.values import (
+    are_computed_alike,
     count_decimals,
     find_upper_limit,
     replace_diverged,
@@ -60,13 +61,16 @@ def compare_pairs(
     family_size: int = 1,
     look: Look = SINGLE_LOOK,
     lost_pairs: LostPairs = NO_LOST_PAIRS,
-    computed_alike: bool = False,
+    equal_seeds: Collection[Any] = (),
+    trusts_equal_values: bool = False,
 ) -> Contrast:
     """Compare two arms by their values by seed. An infinite value is a diverged seed, the worst value.
 
     - `family_size`: the number of contrasts that are corrected together
     - `look`: the look at which these seeds are seen
-    - `computed_alike`: whether both arms are known to have computed the same, if all their values are equal
+    - `equal_seeds`: the seeds on which both arms are known to have computed the same
+    - `trusts_equal_values`: whether arms count as computed alike because `are_computed_alike` says so of
+      their values, though nothing is known of their seeds
 
     Raises ValueError for NaN, for a δ that is not positive, or for a family under 1.
     """
@@ -82,7 +86,11 @@ def compare_pairs(
     described = _describe_pairs(seeds, a, b, noise)
     has_converged = bool(a.size and np.isfinite(a).all() and np.isfinite(b).all())
     is_whole = has_converged and not lost_pairs.count and not lost_pairs.bounds
-    all_tied = is_whole and not any(described["differences"].values())
+    is_all_tied = is_whole and not any(described["differences"].values())
+    is_computed_alike = is_all_tied and (
+        all(seed in equal_seeds for seed in seeds)
+        or (trusts_equal_values and are_computed_alike(arm, base, scale.zone))
+    )
     return Contrast(
         seeds=seeds,
         seeds_without_partner=tuple(sorted(set(arm) ^ set(base))),
@@ -98,14 +106,14 @@ def compare_pairs(
         family_size=family_size,
         look=look,
         lower_is_better=scale.lower_is_better,
-        pairs_better=int((sign * a < sign * b - noise).sum()),
-        pairs_worse=int((sign * a > sign * b + noise).sum()),
+        better_count=int((sign * a < sign * b - noise).sum()),
+        worse_count=int((sign * a > sign * b + noise).sum()),
         arm_diverged_count=int((~np.isfinite(a)).sum()),
         base_diverged_count=int((~np.isfinite(b)).sum()),
         both_diverged_count=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        all_tied=all_tied,
-        computed_alike=all_tied and computed_alike,
-        known_exactly=scale.is_structural and is_whole and _have_one_value(a) and _have_one_value(b),
+        is_all_tied=is_all_tied,
+        is_computed_alike=is_computed_alike,
+        is_known_exactly=scale.is_structural and is_whole and _have_one_value(a) and _have_one_value(b),
         upper_limit=find_upper_limit(select_finite([*a, *b]), scale.highest),
         **described,
     )
@@ -141,16 +149,18 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     b = b[both]
     d = remove_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
     has_constant_difference = bool(d.size > 1 and np.ptp(d) == 0)
-    fields: dict[str, Any] = dict.fromkeys(
-        ("arm_mean", "base_mean", "mean_difference", "sd", "skewness", "r")
-    )
-    fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
-    fields["has_constant_difference"] = has_constant_difference
-    fields["skewness_count"] = d.size
+    fields: dict[str, Any] = {
+        **dict.fromkeys(("arm_mean", "base_mean", "mean_difference", "sd", "skewness", "r")),
+        "differences": dict(zip(compress(seeds, both), d.tolist(), strict=True)),
+        "has_constant_difference": has_constant_difference,
+        "skewness_count": d.size,
+    }
     if d.size:
-        fields["arm_mean"] = float(a.mean())
-        fields["base_mean"] = float(b.mean())
-        fields["mean_difference"] = float(d.mean())
+        fields |= {
+            "arm_mean": float(a.mean()),
+            "base_mean": float(b.mean()),
+            "mean_difference": float(d.mean()),
+        }
     if d.size > 1:
         fields["sd"] = 0.0 if has_constant_difference else float(d.std(ddof=1))
     if d.size > 2:

@@ -43,7 +43,7 @@ def decide_proposal(
     rules: StudyRules,
     *,
     lost_reasons: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
-    equal: Collection[int] = (),
+    equal_seeds: Collection[int] = (),
     is_one_run: bool = False,
 ) -> ProposalDecision:
     """Judge a proposal by the values of candidate and incumbent by seed; infinite values are diverged.
@@ -52,7 +52,7 @@ def decide_proposal(
     - `rules`: seeds, looks and levels; the first metric is judged
     - `lost_reasons`: the seeds that the candidate lost, and those that the incumbent or the last keep lost,
       with the reason: ({3: "failed"}, {4: "failed at the incumbent"})
-    - `equal`: the seeds on which candidate and incumbent computed the same
+    - `equal_seeds`: the seeds on which candidate and incumbent computed the same
     - `is_one_run`: whether all seeds of the candidate are copies of one run
 
     Raises ValueError for looks that end before 5 pairs.
@@ -78,7 +78,7 @@ def decide_proposal(
     first_seeds = list_seeds_to_detect_copies(rules.seeds, rules.looks)
     # equal seeds have the same qualities, and say nothing of a cost
     computes_same = (
-        metric.has_quality_kind and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
+        metric.has_quality_kind and len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal_seeds)
     )
     refusal = ""
     if is_one_run:
@@ -88,15 +88,15 @@ def decide_proposal(
         refusal = f"no {noun} changes, on {len(first_seeds)} seeds"
     elif computes_same and over_keep is None:
         verdict = ProposalVerdict(
-            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
+            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pair_count=len(first_seeds), gain=0.0, bound=0.0
         )
-    next_seed_count = 0 if refusal else verdict.pairs_requested
+    next_seed_count = 0 if refusal else verdict.requested_pair_count
     crash, stalled = (_find_lost_seed(by_seed, rules.seeds[:next_seed_count]) for by_seed in lost_reasons)
-    judged = gains[: verdict.pairs]
+    judged = gains[: verdict.pair_count]
     finite = judged[np.isfinite(judged)]
     return ProposalDecision(
         verdict=verdict,
-        looks_taken=sum(n <= verdict.pairs for n in looks.pair_counts),
+        looks_taken=sum(n <= verdict.pair_count for n in looks.pair_counts),
         sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
         next_seed_count=0 if crash or stalled else next_seed_count,
         crash=crash,

@@ -52,6 +52,27 @@ _SYMBOLS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContrastState:
+    """Whether a contrast still gets seeds and, if it gets none, why."""
+
+    is_judged: bool = True  # False for an arm that has no contrast to decide, such as the baseline
+    has_ended: bool = False  # whether the study's first metric decided it, or its gate or proposal has ended
+    # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
+    halt_reason: str = ""
+    is_futile: bool = False  # whether it is unlikely to be decided by the last look
+
+    @property
+    def text(self) -> str:
+        """`decided` or `open`; "" if there is no contrast to decide."""
+        if not self.is_judged:
+            return ""
+        return "decided" if self.has_ended else "open"
+
+
+NOT_JUDGED = ContrastState(is_judged=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The direction and the size of a difference, read off one interval, and the numbers they rest on."""
 
@@ -65,10 +86,7 @@ class Verdict:
     # "worse" if the arm is shown to diverge more often than its base
     divergence_direction: Direction = Direction.NONE
     stopping_rule: StoppingRule | None = None  # None if another metric stops the contrast
-    is_decided: bool = False  # whether it ended its contrast, or its gate or proposal has ended
-    # why an open contrast does not go on: "seed 3 failed" or, if futile, "about 80 seeds would decide it"
-    halt_reason: str = ""
-    is_futile: bool = False  # whether it is unlikely to be decided by the last look
+    state: ContrastState = ContrastState()  # by the metric that stops the contrast
 
     @property
     def unbiased_difference(self) -> float | None:
@@ -81,7 +99,7 @@ class Verdict:
         if contrast.uses_signs or contrast.mean_difference is None or contrast.sd is None:
             return contrast.estimate
         looks = contrast.look.looks
-        most_looks = len(looks) if self.is_decided else contrast.look.k + 1
+        most_looks = len(looks) if self.state.has_ended else contrast.look.k + 1
         if most_looks == 1:
             return contrast.mean_difference
         if not self.stopping_rule:
@@ -125,7 +143,7 @@ class Verdict:
         return self.adjusted_equivalence.p
 
     @property
-    def open_by_skewness(self) -> bool:
+    def is_open_by_skewness(self) -> bool:
         """True if it is open only because its pairs are skewed: by t alone, its interval would exclude zero.
 
         The interval is longer than the t interval on the side of the long tail, and reaches zero there. The
@@ -220,9 +238,9 @@ class Verdict:
         return self.kind_beyond_delta == "worse" or self.divergence_direction is Direction.WORSE
 
     @property
-    def provisional(self) -> bool:
+    def is_provisional(self) -> bool:
         """True if it claims anything on fewer than `CLAIM_SEEDS` seeds."""
-        return self.makes_claim and self.contrast.pairs < CLAIM_SEEDS
+        return self.makes_claim and self.contrast.pair_count < CLAIM_SEEDS
 
 
 def judge_contrast(
@@ -256,22 +274,22 @@ def judge_contrast(
     direction = Direction.NONE
     size = Size.UNSETTLED
     interval = contrast.interval(difference.alpha)
-    enough = contrast.pairs >= FEWEST_SEEDS
+    enough = contrast.pair_count >= FEWEST_SEEDS
     if enough and interval and difference.p <= ALPHA and (interval.low > 0 or interval.high < 0):
         better = (interval.high < 0) is contrast.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        if contrast.has_constant_difference and not contrast.given_convergence:
+        if contrast.has_constant_difference and not contrast.omits_diverged:
             interval = contrast.ties_interval(difference.alpha)
         size = _classify_size(interval, contrast.zone) if interval else Size.UNSETTLED
-        if contrast.divergence_differs and better is (contrast.diverges_more > 0):
+        if contrast.divergence_differs and better is (contrast.divergence_sign > 0):
             direction = Direction.NONE
             size = Size.UNSETTLED
-    elif enough and equivalence.p <= ALPHA and not (contrast.given_convergence or contrast.fails_unequally):
+    elif enough and equivalence.p <= ALPHA and not (contrast.omits_diverged or contrast.fails_unequally):
         inner = contrast.interval(equivalence.alpha, tails=1)
         if inner and _classify_size(inner, contrast.zone) is Size.LESS:
             size = Size.LESS
             interval = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.confidence)
-    more_often = Direction.WORSE if contrast.diverges_more > 0 else Direction.BETTER
+    more_often = Direction.WORSE if contrast.divergence_sign > 0 else Direction.BETTER
     return Verdict(
         contrast=contrast,
         direction=direction,
@@ -307,4 +325,4 @@ def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
         holm([contrast.divergence_p for contrast in contrasts]),
         strict=True,
     )
-    return {name: judge_contrast(contrast, *ps) for name, contrast, *ps in adjusted if contrast.pairs}
+    return {name: judge_contrast(contrast, *ps) for name, contrast, *ps in adjusted if contrast.pair_count}

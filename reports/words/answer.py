@@ -99,7 +99,7 @@ def _list_arm_findings(claims: Iterable[Claim], comparison: Comparison) -> list[
             name=format_name(claim.arm.name),
             against=claim.arm.against,
             verdict=claim.verdict,
-            other_task=bool(claim.arm.counted_arm.find_task_differences(comparison.arms[0].counted_arm)),
+            has_other_task=bool(claim.arm.counted_arm.find_task_differences(comparison.arms[0].counted_arm)),
             disagreement=_describe_disagreement(
                 claim.verdict, [(view, view.arms[claim.arm.index].verdict) for view in comparison.other_views]
             ),
@@ -147,17 +147,17 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
     equal = [
         finding
         for finding in findings
-        if finding.verdict.contrast.computed_alike and not finding.verdict.halt_reason
+        if finding.verdict.contrast.is_computed_alike and not finding.verdict.state.halt_reason
     ]
     small = [finding for finding in findings if finding.verdict.size is Size.LESS and finding not in equal]
-    settled = [finding for finding in equal if finding.verdict.contrast.pairs >= FEWEST_SEEDS]
+    settled = [finding for finding in equal if finding.verdict.contrast.pair_count >= FEWEST_SEEDS]
     undecided = [
         finding for finding in findings if not finding.verdict.makes_claim and finding not in settled
     ]
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [finding for finding in findings if finding.verdict.kind_beyond_delta == direction]
-        changed.sort(key=lambda finding: (finding.other_task, -find_absolute_difference(finding.verdict)))
+        changed.sort(key=lambda finding: (finding.has_other_task, -find_absolute_difference(finding.verdict)))
         listed = count_listed(changed)
         lines += [_describe_change(finding, comparison) for finding in changed[:listed]]
         lines += _list_other_change_lines(changed[listed:], comparison)
@@ -171,12 +171,11 @@ def _list_effect_lines(findings: Sequence[Finding], comparison: Comparison) -> l
 
 def _describe_equal(finding: Finding, comparison: Comparison) -> Markup:
     """Return the line of an arm that computes what its base does: "A equals B in accuracy on all 5 seeds"."""
-    everywhere = describe_all(finding.verdict.contrast.pairs, comparison.design.noun)
     return Markup("{} equals {} in {} {}{}").format(
         finding.name,
         format_name(finding.against or comparison.arms[0].name),
         comparison.scale.title,
-        everywhere,
+        describe_all(finding.verdict.contrast.pair_count, comparison.design.noun),
         finding.remarks,
     )
 

@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     name: Markup
     against: str  # the arm that it is compared with, if that is not the baseline
     verdict: Verdict
-    other_task: bool = False  # whether its task differs from the baseline's
+    has_other_task: bool = False  # whether its task differs from the baseline's
     disagreement: str = ""  # what another metric says, if it disagrees
     standing: Sequence[str] = ()  # see `ComparedArm.standing`
 
@@ -38,10 +38,10 @@ class Finding(NamedTuple):
         """Remarks on the evidence: "exploratory, provisional, 3 pairs lost", or what keeps it open."""
         verdict = self.verdict
         remarks = {
-            "provisional": verdict.provisional,
+            "provisional": verdict.is_provisional,
             describe_lost(verdict.contrast): verdict.makes_claim,
-            verdict.halt_reason: True,
-            SKEWED: verdict.open_by_skewness and not verdict.halt_reason,
+            verdict.state.halt_reason: True,
+            SKEWED: verdict.is_open_by_skewness and not verdict.state.halt_reason,
         }
         return ", ".join([*self.standing, *select_phrases(remarks)])
 

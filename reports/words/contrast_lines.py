@@ -30,7 +30,7 @@ class Claim:
         """Levels, effect, interval and seeds, without the verdict and the names."""
         phrases = {
             _describe_contrast(self.arm, self.verdict, self.comparison): True,
-            describe_stage(self.verdict): self.arm.is_decided,
+            describe_stage(self.verdict): self.arm.state.has_ended,
         }
         return ", ".join(select_phrases(phrases))
 
@@ -71,8 +71,8 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
 def _describe_contrast(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the numbers of a contrast: levels of base → arm, effect, interval, pairs better, state."""
     contrast = verdict.contrast
-    if contrast.all_tied:
-        alike = f"the same {describe_all(contrast.pairs, comparison.design.noun)}"
+    if contrast.is_all_tied:
+        alike = f"the same {describe_all(contrast.pair_count, comparison.design.noun)}"
         return ", ".join(filter(None, (alike, describe_remarks(arm, comparison))))
     phrases = []
     scale = comparison.scale
@@ -85,8 +85,8 @@ def _describe_contrast(arm: ComparedArm, verdict: Verdict, comparison: Compariso
         if second := scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     if contrast.is_paired:
-        pairs = plural(contrast.pairs, comparison.design.noun)
-        phrases.append(f"better on {contrast.pairs_better} of {pairs}")
+        pairs = plural(contrast.pair_count, comparison.design.noun)
+        phrases.append(f"better on {contrast.better_count} of {pairs}")
     phrases.append(describe_remarks(arm, comparison))
     return ", ".join(filter(None, phrases))
 

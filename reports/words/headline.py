@@ -44,7 +44,7 @@ def write_headline(findings: Sequence[Finding], context: str, comparison: Compar
     gains = [
         finding
         for finding in findings
-        if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.other_task)
+        if finding.verdict.direction is Direction.BETTER and not (is_ladder and finding.has_other_task)
     ]
     gains.sort(key=lambda finding: -find_absolute_difference(finding.verdict))
     means = _describe_headline_means(comparison, with_best_arm=is_ladder and bool(gains))
@@ -94,9 +94,9 @@ def _describe_other_gains(gains: Sequence[Finding]) -> Markup:
 def _describe_no_gains(findings: Sequence[Finding], context: str, comparison: Comparison) -> Markup:
     """Return how many findings have each verdict: "No arm is shown to be better: 2 worse, 1 open"."""
     has_gain_on_other_task = any(finding.verdict.direction is Direction.BETTER for finding in findings)
-    no_gains = [finding for finding in findings if not (has_gain_on_other_task and finding.other_task)]
+    no_gains = [finding for finding in findings if not (has_gain_on_other_task and finding.has_other_task)]
     numbers = Counter(map(_name_verdict, no_gains))
-    provisional = Counter(_name_verdict(finding) for finding in no_gains if finding.verdict.provisional)
+    provisional = Counter(_name_verdict(finding) for finding in no_gains if finding.verdict.is_provisional)
     counts = []
     for words in filter(numbers.get, NO_GAIN):
         remarks = select_phrases({f"{provisional[words]} provisional": provisional[words]})
@@ -140,7 +140,7 @@ def _describe_scope(first: Finding, findings: Sequence[Finding], comparison: Com
     if not larger:
         return Markup("")
     decided = "decided " if any(not finding.verdict.makes_claim for finding in larger) else ""
-    has_other_task = any(finding.other_task for finding in larger)
+    has_other_task = any(finding.has_other_task for finding in larger)
     task = _name_baseline_task(comparison) if has_other_task else ""
     return Markup("Of the {}{}{}, ").format(decided, noun, task)
 
@@ -152,7 +152,7 @@ def _describe_pair(finding: Finding, means: Markup, comparison: Comparison) -> M
     converged pairs do not subtract to the difference.
     """
     contrast = finding.verdict.contrast
-    if contrast.given_convergence:
+    if contrast.omits_diverged:
         if not finding.has_effect and finding.verdict.divergence_direction is not Direction.NONE:
             claim = f"{finding.verdict.text}: {describe_divergence(finding.verdict)}"
         else:

@@ -50,11 +50,12 @@ def list_order_lines(comparison: Comparison) -> tuple[Markup, ...]:
         f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order on every task"
         f"{format_brackets(', '.join(marks))}"
     )
-    unsure = Markup("Which is better is not shown on every task for {}")
     phrases = {
         kept_order: True,
         Markup("{} change places").format(_join_pairs(reversed_pairs, names)): reversed_pairs,
-        unsure.format(_join_pairs(unclear, names)): unclear,
+        Markup("Which is better is not shown on every task for {}").format(
+            _join_pairs(unclear, names)
+        ): unclear,
     }
     means = []
     for task, by_key in tasks.items():
@@ -67,7 +68,7 @@ def _list_order_marks(tasks: Mapping[str, Arms], comparison: Comparison, *, make
     """Return what is said of the evidence of an order: "exploratory, provisional"."""
     arms = [arm for by_key in tasks.values() for arm in by_key.values()]
     is_short = len(comparison.design.rules.first_look_seeds) < CLAIM_SEEDS
-    is_provisional = is_short or any(arm.verdict.provisional for arm in arms if arm.verdict)
+    is_provisional = is_short or any(arm.verdict.is_provisional for arm in arms if arm.verdict)
     return [*merge_standings(arms), *select_phrases({"provisional": makes_claim and is_provisional})]
 
 
@@ -131,7 +132,7 @@ def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, C
     for arm in comparison.arms:
         if arm.contrast and not arm.is_aa_check:
             lines.setdefault(comparison.find_base(arm).name, [comparison.find_base(arm)]).append(arm)
-    is_grid = len(lines) > 1 and all(len(line) > 2 and not line[0].gets_verdict for line in lines.values())
+    is_grid = len(lines) > 1 and all(len(line) > 2 and not line[0].state.is_judged for line in lines.values())
     if not is_grid:
         return []
     return [[(format_name(arm.name), arm) for arm in line] for line in lines.values()]

@@ -65,7 +65,7 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> list[st
         **dict.fromkeys(_LIMITS_OF_LOOKS, comparison.is_sequential),
         "Where seeds diverged, the mean is of the converged seeds alone.": has_diverged,
         "Arms marked exploratory suggest and do not confirm.": any(
-            arm.counted_arm.marked_exploratory for arm in comparison.arms
+            arm.counted_arm.is_marked_exploratory for arm in comparison.arms
         ),
     }
     return select_phrases(limits)

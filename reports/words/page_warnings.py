@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import groupby
 
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.bench.metric import FEWEST_SEEDS, is_no_known_cost
+from unrolled.bench.metric import FEWEST_SEEDS, is_known_cost
 from unrolled.bench.phrases import join_first, plural
 from unrolled.reports.compare.compared_arm import ArmWitness
 from unrolled.reports.compare.comparison import Comparison
@@ -76,7 +76,7 @@ def describe_perfect_arms(comparison: Comparison) -> str:
     views = [
         view
         for view in comparison.views
-        if view.metric.has_quality_kind and is_no_known_cost(view.metric.name)
+        if view.metric.has_quality_kind and not is_known_cost(view.metric.name)
     ]
     perfect = []
     for arm in comparison.arms:

@@ -34,15 +34,15 @@ def describe_verdict(
         if scale.log_factor:
             zone = scale.format_zone(contrast.zone)
         test = f"within {zone} (TOST, {correction} p {format_p(verdict.equivalence_p)})"
-    signs = f"better on {contrast.pairs_better} of {plural(contrast.pairs, 'seed')}"
+    signs = f"better on {contrast.better_count} of {plural(contrast.pair_count, 'seed')}"
     effect = [_describe_effect(verdict, scale), test, signs, describe_divergence(verdict)]
-    if contrast.all_tied:
-        effect = [f"the same value {describe_all(contrast.pairs, 'seed')}"]
+    if contrast.is_all_tied:
+        effect = [f"the same value {describe_all(contrast.pair_count, 'seed')}"]
     remarks = {
         _describe_lost_pairs(contrast): True,
         describe_stage(verdict): True,
         _describe_power(verdict, scale): True,
-        f"provisional under {CLAIM_SEEDS} seeds": verdict.provisional,
+        f"provisional under {CLAIM_SEEDS} seeds": verdict.is_provisional,
     }
     phrases = [*filter(None, effect), *select_phrases(remarks)]
     return f"{verdict.symbol} {verdict.text} — {arm} against {baseline}: {'; '.join(phrases)}."
@@ -73,8 +73,8 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
 
     `explain_open` says why it claims nothing.
     """
-    if verdict.halt_reason:
-        return f"open: {verdict.halt_reason}"
+    if verdict.state.halt_reason:
+        return f"open: {verdict.state.halt_reason}"
     contrast = verdict.contrast
     looks = contrast.look.looks
     if len(looks) == 1:
@@ -82,9 +82,9 @@ def describe_stage(verdict: Verdict, first_metric: str = "the first metric") -> 
     # fewer than the first look has, until it is complete
     ended_count = len(contrast.seeds) + contrast.lost_count
     seeds = f"{min(ended_count, contrast.look.seed_count)} of {looks.last} seeds"
-    if verdict.is_decided and verdict.makes_claim:
+    if verdict.state.has_ended and verdict.makes_claim:
         return f"decided at {seeds}"
-    if verdict.is_decided:
+    if verdict.state.has_ended:
         return f"open at {seeds}, where {first_metric} was decided"
     if contrast.look.is_last:  # of its pairs some may have failed
         return f"{_name_open_part(verdict, first_metric)}open at the last look, {seeds}"
@@ -105,7 +105,7 @@ def _name_open_part(verdict: Verdict, first_metric: str) -> str:
 def _describe_effect(verdict: Verdict, scale: Scale) -> str:
     """Return the difference and its interval; if seeds diverged, of the median, and the mean."""
     contrast = verdict.contrast
-    if not contrast.pairs:
+    if not contrast.pair_count:
         return "no seed in common"
     show = partial(scale.format_difference_with_unit, sign=True)
     effect = show(contrast.estimate)
@@ -122,7 +122,7 @@ def _describe_effect(verdict: Verdict, scale: Scale) -> str:
 def describe_unbiased(verdict: Verdict, show: Callable[[float], str]) -> str:
     """Return the median-unbiased estimate of a contrast that stopped early; "" if it reads like the mean."""
     look = verdict.contrast.look
-    if not verdict.is_decided or look.is_last:
+    if not verdict.state.has_ended or look.is_last:
         return ""
     mean = verdict.contrast.estimate
     unbiased = verdict.unbiased_difference
@@ -141,7 +141,7 @@ def describe_sizes(contrast: Contrast, noun: str) -> str:
 
 def _find_sizes(contrast: Contrast) -> tuple[int, int]:
     """Return the number of rows of the arm and of its base; of pairs, their number twice."""
-    return contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
+    return contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pair_count, contrast.pair_count)
 
 
 def describe_lost(contrast: Contrast) -> str:
@@ -173,14 +173,15 @@ def _describe_power(verdict: Verdict, scale: Scale) -> str:
     Returns "" for a contrast that gets no more seeds.
     """
     contrast = verdict.contrast
-    if verdict.makes_claim or verdict.is_futile:
+    if verdict.makes_claim or verdict.state.is_futile:
         return ""
-    if contrast.pairs < FEWEST_SEEDS:
+    if contrast.pair_count < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
     if contrast.mde is None:
         return ""
     return (
-        f"{contrast.pairs} seeds detect {scale.format_difference_with_unit(contrast.mde)} with 80 % power; "
+        f"{contrast.pair_count} seeds detect "
+        f"{scale.format_difference_with_unit(contrast.mde)} with 80 % power; "
         f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.zone)}"
     )
 
@@ -194,8 +195,8 @@ def describe_aa_check(arm: ComparedArm) -> str:
     contrast = arm.contrast
     if not arm.is_aa_check or contrast is None:
         return ""
-    on = ", ".join(filter(None, (f"on {plural(contrast.pairs, 'seed')}", describe_diverged(contrast))))
-    if contrast.pairs < FEWEST_SEEDS:
+    on = ", ".join(filter(None, (f"on {plural(contrast.pair_count, 'seed')}", describe_diverged(contrast))))
+    if contrast.pair_count < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if fails_aa_check(arm):
         fault = "the baseline differs from itself"
@@ -206,13 +207,13 @@ def describe_aa_check(arm: ComparedArm) -> str:
     passed = f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
     if contrast.uses_signs or contrast.sd is None:
         return passed
-    noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.zone
+    noticed = contrast.sd * minimum_detectable_effect(contrast.pair_count, SELF_CHECK_ALPHA) / contrast.zone
     return f"{passed}; with 80 % power it would notice a difference of {format_number(noticed, 1)} δ"
 
 
 def fails_aa_check(arm: ComparedArm) -> bool:
     """Return True if an arm is the baseline, and differs from it or computed the same under other seeds."""
-    if not arm.is_aa_check or arm.contrast is None or arm.contrast.pairs < FEWEST_SEEDS:
+    if not arm.is_aa_check or arm.contrast is None or arm.contrast.pair_count < FEWEST_SEEDS:
         return False
     return arm.contrast.p <= SELF_CHECK_ALPHA or arm.repeats_baseline
 
@@ -238,7 +239,7 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison in which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
-    number = max(arm.contrast.pairs for arm in comparison.judged_arms if arm.contrast)
+    number = max(arm.contrast.pair_count for arm in comparison.judged_arms if arm.contrast)
     has_one_run_arm = any(arm.is_one_run for arm in comparison.arms)  # all of its seeds make one pair
     noun = "pair" if has_one_run_arm else comparison.design.noun
     pairs = choose_form(number, f"One {noun}", plural(number, noun))
@@ -257,13 +258,13 @@ def describe_remarks(arm: ComparedArm, comparison: Comparison) -> str:
     if not verdict:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(arm)
     remarks = {
-        describe_divergence(verdict): contrast.given_convergence,
+        describe_divergence(verdict): contrast.omits_diverged,
         f"{describe_lost(contrast)}, counted against any claim": contrast.lost_count,
         _describe_progress(arm, verdict, comparison): True,
-        f"open only because {SKEWED}": verdict.open_by_skewness,
+        f"open only because {SKEWED}": verdict.is_open_by_skewness,
         FAILED_UNEQUALLY: contrast.fails_unequally
-        and not (verdict.makes_claim or verdict.is_decided or verdict.halt_reason),
-        f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.provisional,
+        and not (verdict.makes_claim or verdict.state.has_ended or verdict.state.halt_reason),
+        f"provisional: under {CLAIM_SEEDS} {comparison.design.noun}s": verdict.is_provisional,
     }
     return "; ".join(select_phrases(remarks))
 
@@ -275,18 +276,22 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
     noun = comparison.design.noun
     if verdict is None or contrast is None or verdict.makes_claim:
         return ""
-    if verdict.halt_reason:
-        return verdict.halt_reason
-    if contrast.pairs < FEWEST_SEEDS:
+    if verdict.state.halt_reason:
+        return verdict.state.halt_reason
+    if contrast.pair_count < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} {noun}s nothing is decided"
-    if verdict.open_by_skewness:
+    if verdict.is_open_by_skewness:
         return SKEWED
     if verdict.is_widened_to_zero:
-        return f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pairs, noun)}"
+        return (
+            f"the interval allows for skewed pairs, and reaches zero at {plural(contrast.pair_count, noun)}"
+        )
     if contrast.fails_unequally:
         return FAILED_UNEQUALLY
-    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, noun)}"
-    if not verdict.is_decided or comparison.gate or comparison.proposal:  # these end by a rule of their own
+    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pair_count, noun)}"
+    if (
+        not verdict.state.has_ended or comparison.gate or comparison.proposal
+    ):  # these end by a rule of their own
         return reason
     return f"{reason}, where {_name_deciding_metric(comparison)} was decided"
 
@@ -294,14 +299,14 @@ def explain_open(arm: ComparedArm, comparison: Comparison) -> str:
 def _describe_progress(arm: ComparedArm, verdict: Verdict, comparison: Comparison) -> str:
     """Return the stage of an undecided contrast, or why a decided one is open; "" for a decided claim."""
     contrast = verdict.contrast
-    if comparison.has_too_few_pairs and not verdict.halt_reason:
+    if comparison.has_too_few_pairs and not verdict.state.halt_reason:
         return ""
-    if verdict.halt_reason or not (verdict.is_decided or contrast.look.is_last):
+    if verdict.state.halt_reason or not (verdict.state.has_ended or contrast.look.is_last):
         return describe_stage(verdict, _name_deciding_metric(comparison))
-    if verdict.is_decided:
+    if verdict.state.has_ended:
         return "" if verdict.makes_claim else f"open: {explain_open(arm, comparison)}"
     pairs = describe_sizes(contrast, comparison.design.noun)
-    if contrast.pairs < FEWEST_SEEDS:
+    if contrast.pair_count < FEWEST_SEEDS:
         return f"not decided at {pairs}: under {FEWEST_SEEDS} nothing is decided"
     return f"{_name_open_part(verdict, _name_deciding_metric(comparison))}not decided at {pairs}"
 

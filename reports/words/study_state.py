@@ -25,10 +25,10 @@ def describe_decided(comparison: Comparison) -> str:
     """
     if not comparison.judged_arms or comparison.gate or comparison.proposal:
         return ""
-    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.is_decided and arm.verdict]
+    verdicts = [arm.verdict for arm in comparison.judged_arms if arm.state.has_ended and arm.verdict]
     unsettled = sum(v.direction is not Direction.NONE and not v.has_known_size for v in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
-    decided = sum(arm.is_decided for arm in comparison.judged_arms)
+    decided = sum(arm.state.has_ended for arm in comparison.judged_arms)
     metric = f" by {comparison.scale.title}" if comparison.other_views else ""
     return f"{decided} of {plural(len(comparison.judged_arms), 'contrast')} decided{metric}{sizes}"
 
@@ -53,7 +53,7 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
     """Return a sentence on the futile contrasts; "" for none."""
-    names = [arm.name for arm in comparison.judged_arms if arm.verdict and arm.verdict.is_futile]
+    names = [arm.name for arm in comparison.judged_arms if arm.verdict and arm.verdict.state.is_futile]
     if not names:
         return ""
     subject = f"{plural(len(names), 'contrast')} {choose_form(len(names), 'is', 'are')}"

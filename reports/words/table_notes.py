@@ -59,7 +59,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     """Return sentences on how arms were compared; for a foreign table also on what cannot be known."""
     family = "declared contrasts" if comparison.design.is_study else "contrasts"
     correction = f"by Holm over all {family}"
-    if any(arm.counted_arm.marked_exploratory for arm in comparison.arms):
+    if any(arm.counted_arm.is_marked_exploratory for arm in comparison.arms):
         correction += ", for exploratory arms by Benjamini–Hochberg"
     test = f"The p of a difference, and the p of equivalence within ±δ, are corrected {correction}."
     arms = [] if comparison.has_too_few_pairs else comparison.arms_with_contrast
@@ -69,7 +69,7 @@ def list_notes(comparison: Comparison) -> list[str]:
     repeated = describe_repeated_numbers(comparison)
     warnings = {
         f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is.": any(
-            contrast.pairs < FEWEST_SEEDS for contrast in contrasts
+            contrast.pair_count < FEWEST_SEEDS for contrast in contrasts
         ),
         f"WARNING: {one_run}.": one_run,
         f"WARNING: {perfect}.": perfect,

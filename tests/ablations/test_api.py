@@ -95,7 +95,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> Non
         comparison = unrolled.compare("small", arm.name, folder=project / "results")
         assert comparison.verdict == arm.verdict and comparison.contrast == arm.contrast
         assert f"— {arm.name} against {base.name}: " in str(comparison)
-        assert comparison.contrast.all_tied or "Holm p" in str(comparison)
+        assert comparison.contrast.is_all_tied or "Holm p" in str(comparison)
     first, second = (arm.name for arm in arms)
     forward = unrolled.compare("small", first, second, folder=project / "results")
     backward = unrolled.compare("small", second, first, folder=project / "results")
@@ -106,7 +106,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> Non
     table = unrolled.verdicts("small", folder=project / "results")
     assert set(table.open_because) <= {"under 5 seeds nothing is decided"}
     assert not table.exploratory.any()
-    assert not table.provisional.any()
+    assert not table.is_provisional.any()
     assert not table.diverged.any()
     assert (
         unrolled.compare("small", first, metric="seconds", delta=9.0, folder=project / "results").metric

@@ -11,7 +11,7 @@ from unrolled.bench.metric import (
     SHARES,
     Metric,
     find_direction,
-    is_no_known_cost,
+    is_known_cost,
 )
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
@@ -89,5 +89,5 @@ def test_an_unknown_kind_and_another_one_of_what_is_measured_are_refused(name: s
     "name", ["gpu_memory", "peak_memory", "latency", "epoch_time", "it_per_sec", "timestamp"]
 )
 def test_a_known_cost_is_nothing_that_equal_trials_repeat(name: str) -> None:
-    assert not is_no_known_cost(name)
-    assert is_no_known_cost(f"my_{name}"), "a name is known as a whole"
+    assert is_known_cost(name)
+    assert not is_known_cost(f"my_{name}"), "a name is known as a whole"

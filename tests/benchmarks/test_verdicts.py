@@ -68,7 +68,7 @@ def test_verdicts_a_cpu_hour(benchmark):
                     arm: by_metric[TOGGLES.rules.metrics[0].name]
                     for arm, by_metric in verdicts_by_arm.items()
                 }
-                seeds = {arm: v.contrast.pairs for arm, v in firsts.items()}
+                seeds = {arm: v.contrast.pair_count for arm, v in firsts.items()}
                 seeds[TOGGLES.baseline.name] = max(seeds.values())
                 verdicts += sum(v.makes_claim for v in firsts.values())
                 trials += sum(seeds.values())

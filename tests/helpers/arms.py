@@ -8,7 +8,7 @@ from typing import Any
 
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.trial import Result, make_failed_result
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
@@ -74,7 +74,7 @@ def make_arm(
     options: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     **facts: Any,
-) -> TrainedArm:
+) -> DesignArm:
     """Return an arm whose losses lie `effect` above 1.30; a seed's luck is shared with other arms."""
     results = {}
     for seed in range(seeds):
@@ -89,19 +89,19 @@ def make_arm(
         )
         results[seed] = make_result(trial, 1.30 + luck + effect + noise, **facts)
     changed = {**({"model": model} if model != "lm6" else {}), **(options or {}), **(settings or {})}
-    return TrainedArm(
+    return DesignArm(
         name=name, model=model, title=model, changes=changed if changes is None else changes, results=results
     )
 
 
-def make_counting_arm(name: str, effect: float, seeds: int = 10) -> TrainedArm:
+def make_counting_arm(name: str, effect: float, seeds: int = 10) -> DesignArm:
     """Return an arm that is fitted by counting: every seed has the numbers of the first."""
     result = replace(make_arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
     results = {seed: replace(result, trial=replace(result.trial, seed=seed)) for seed in range(seeds)}
-    return TrainedArm(name=name, model="ngram-2", title="bigram counts", results=results, uses_seed=False)
+    return DesignArm(name=name, model="ngram-2", title="bigram counts", results=results, uses_seed=False)
 
 
-def set_metrics(arm: TrainedArm, **metrics: float | Mapping[int, float] | None) -> TrainedArm:
+def set_metrics(arm: DesignArm, **metrics: float | Mapping[int, float] | None) -> DesignArm:
     """Return the arm with these metrics: a number for all seeds or numbers by seed; None removes one."""
     results = {}
     for seed, result in arm.results.items():
@@ -115,8 +115,8 @@ def set_metrics(arm: TrainedArm, **metrics: float | Mapping[int, float] | None) 
 
 
 def break_trials(
-    arm: TrainedArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
-) -> TrainedArm:
+    arm: DesignArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
+) -> DesignArm:
     """Return the same arm with some of its trials diverged or failed."""
     results = dict(arm.results)
     for seed in diverged:

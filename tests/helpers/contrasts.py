@@ -25,7 +25,7 @@ def make_contrast(mean: float, sd: float, n: int = 10, *, lower: bool = True) ->
         arm,
         baseline,
         JudgedScale(0.02, lower_is_better=lower),
-        computed_alike=not sd,
+        equal_seeds=() if sd else range(n),
     )
 
 

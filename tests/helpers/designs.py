@@ -18,7 +18,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.chapter.chapter_pages import CHAPTER_PAGES
 from unrolled.reports.compare import comparison
 from unrolled.reports.compare.comparison import Comparison
-from unrolled.reports.compare.design import Design, TrainedArm
+from unrolled.reports.compare.design import Design, DesignArm
 from unrolled.reports.compare.trial_frame import tabulate_results
 from unrolled.reports.foreign import table_design
 from unrolled.reports.foreign.columns import Columns, arrange_table
@@ -72,7 +72,7 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     return comparison.compare(table, design)
 
 
-def design_arms(arms: tuple[TrainedArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
+def design_arms(arms: tuple[DesignArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
     """Return the design of a study of these arms by the loss, which looks once."""
     fields: dict[str, Any] = {
         "study": "regularization",
@@ -121,7 +121,7 @@ def make_switched_design() -> Design:
     on = {"tying": True, "dropout": 0.4, "alpha": 2.0, "beta": 1.0, "wd": 0.1}
     off = {"tying": False, "dropout": 0.0, "alpha": 0.0, "beta": 0.0, "wd": 0.01}
 
-    def cell(name: str, model: str = "lm7", **changes: Any) -> TrainedArm:
+    def cell(name: str, model: str = "lm7", **changes: Any) -> DesignArm:
         settings = on | changes
         t, d, a = (bool(settings[key]) for key in ("tying", "dropout", "alpha"))
         options = {key: settings.pop(key) for key in ("tying", "dropout")}
@@ -157,7 +157,7 @@ def make_switched_design() -> Design:
     )
 
 
-def make_looked_design(*more_arms: TrainedArm, **facts: Any) -> Design:
+def make_looked_design(*more_arms: DesignArm, **facts: Any) -> Design:
     """Return the design of a study after two looks.
 
     One contrast was decided at the first, with two trials too many; others are open.
@@ -218,7 +218,7 @@ def make_program_design(*metrics: Metric) -> Design:
             numbers = {"error": last, "train_loss": 3 * last, "seconds": seconds * (1 + seed % 3 / 50)}
             curves = dict.fromkeys(("train_loss", "error"), curve)
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
-        arms.append(TrainedArm(name=name, title="train.py", changes={"lr": lr}, results=results))
+        arms.append(DesignArm(name=name, title="train.py", changes={"lr": lr}, results=results))
     return design_arms(tuple(arms), study="program", metrics=metrics, presentation=PROGRAM_PAGES)
 
 

@@ -152,5 +152,5 @@ def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
 
 def test_json_has_ratios_in_per_cent_and_null_for_no_size():
     scale = PROGRAM_PAGES.find_scale("loss").adapt_to(Metric("loss", 25.0, ratio=True))
-    assert scale.convert_finite(Metric("loss", 25.0, ratio=True).zone) == pytest.approx(25.0)
-    assert [scale.convert_finite(x) for x in (None, math.inf)] == [None, None]
+    assert scale.convert_finite_difference(Metric("loss", 25.0, ratio=True).zone) == pytest.approx(25.0)
+    assert [scale.convert_finite_difference(x) for x in (None, math.inf)] == [None, None]

@@ -152,7 +152,7 @@ def simulate_failures(arm_rate: float, base_rate: float, studies: int, seed: int
             arm, base, JudgedScale(1.0), lost_pairs=LostPairs(int((crashes[0] | crashes[1]).sum()))
         )
         fewer, more = sorted((c.arm_missing_count, c.base_missing_count))
-        is_same = c.pairs >= 5 and c.equivalence_p <= ALPHA
+        is_same = c.pair_count >= 5 and c.equivalence_p <= ALPHA
         shown = 2 * special.bdtr(fewer, fewer + more, 0.5) <= ALPHA
         same += is_same and not shown, is_same and not c.fails_unequally
     return float(same[0] / studies), float(same[1] / studies)

@@ -77,7 +77,7 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
     seeds = {arm.name: study.rules.looks[0] for arm in study.arms}
     for name, v in verdicts.items():
         for side in (name, study.contrasts[name]):
-            seeds[side] = max(seeds[side], v.contrast.pairs)
+            seeds[side] = max(seeds[side], v.contrast.pair_count)
     return sum(seeds.values())
 
 
@@ -92,7 +92,7 @@ def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOU
         d = {arm: draw_differences(x, looks.last, rng) for arm, x in stored.items()}
         for bound in bounds:
             verdicts = judge_study(d, study.rules.metrics[0], looks, bound)
-            decided = sum(v.is_decided for v in verdicts.values())
+            decided = sum(v.state.has_ended for v in verdicts.values())
             counts[bound] += count_trials(verdicts, study), decided
     return {
         bound: Outcome(trained=count[0] / studies, verdicts=count[1] / studies, wrong=0.0)
@@ -111,9 +111,9 @@ def judge_noise(
         d = {f"{i}": sd * row for i, row in enumerate(x)}
         for bound in bounds:
             verdicts = judge_study(d, DELTA, LOOKS, bound).values()
-            seeds = np.mean([v.contrast.pairs for v in verdicts])
+            seeds = np.mean([v.contrast.pair_count for v in verdicts])
             wrong = any(v.kind in ("better", "worse") for v in verdicts)
-            counts[bound] += seeds, sum(v.is_decided for v in verdicts), wrong
+            counts[bound] += seeds, sum(v.state.has_ended for v in verdicts), wrong
     return {bound: Outcome(*(count / studies)) for bound, count in counts.items()}
 
 

@@ -106,13 +106,13 @@ def _conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: f
         difference=None if verdict.gain is None else sign * verdict.gain,
         bound=bound,
         sd=decision.sd,
-        pairs=verdict.pairs,
+        pairs=verdict.pair_count,
         seconds=seconds,
     )
     if decision.stalled:
         return replace(proposal, reason=f"open: {decision.stalled}; --retry trains it again")
     if not decision.has_ended:
-        return replace(proposal, reason=f"open: the next look is after {verdict.pairs_requested} pairs")
+        return replace(proposal, reason=f"open: the next look is after {verdict.requested_pair_count} pairs")
     if decision.crash or decision.refusal:
         outcome = ProposalOutcome.CRASH if decision.crash else ProposalOutcome.REFUSED
         reason = decision.crash or decision.refusal

@@ -88,7 +88,7 @@ def replace_texts(files: Sequence[Path], pairs: Iterable[tuple[str, str]]) -> No
 def test_an_example_is_trained_compared_and_reported(folder: Path, study: str, arm: str) -> None:
     table = results(study, folder / "results")
     assert set(table.status) == {"done"} and set(table.seed) == {0}
-    assert compare(study, arm, folder=folder / "results").contrast.pairs == 1
+    assert compare(study, arm, folder=folder / "results").contrast.pair_count == 1
     assert arm in (folder / "out" / study / "index.html").read_text("utf-8")
 
 

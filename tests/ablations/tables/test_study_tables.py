@@ -42,10 +42,11 @@ def test_a_shipped_table_has_todays_design_and_all_trials_of_its_looks(name: str
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(arm.gets_verdict for arm in comparison.arms)
-    open_arms = [arm for arm in comparison.judged_arms if not arm.is_decided]
+    assert len(unrolled.verdicts(table)) == sum(arm.state.is_judged for arm in comparison.arms)
+    open_arms = [arm for arm in comparison.judged_arms if not arm.state.has_ended]
     assert all(
-        row.verdict.is_futile or row.contrast.pairs == len(comparison.design.rules.seeds) for row in open_arms
+        row.verdict.state.is_futile or row.contrast.pair_count == len(comparison.design.rules.seeds)
+        for row in open_arms
     )
 
 

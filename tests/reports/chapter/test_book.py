@@ -11,7 +11,7 @@ from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.chapter_trial import ChapterTrial, make_chapter_trial
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings, predict_value
 from unrolled.reports.chapter.extras import describe_fits
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 
 HITS = {"lm1": 2080, "lm2": 1979, "lm3": 2450, "lm4": 7865, "lm5": 5995, "lm6": 9320, "lm7": 10683}
 """The right predictions that the accuracies of the chapter's rows imply."""
@@ -75,7 +75,7 @@ def test_a_page_says_why_the_books_values_differ():
         chapter = make_chapter_trial(model)
         losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
         results = {seed: make_result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
-        return TrainedArm(name=model, model=model, title=model, changes={"model": model}, results=results)
+        return DesignArm(name=model, model=model, title=model, changes={"model": model}, results=results)
 
     comparison = compare(design_arms((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
     _, _, reason = describe_fits(compare_with_book(comparison), comparison).rpartition("; ")

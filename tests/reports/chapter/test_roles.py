@@ -10,14 +10,14 @@ from tests.helpers.pages import read_page_text
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.extras import make_extras
 from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 from unrolled.reports.page.render import render
 
 TARGETS = {"lead digit": 150, "digit": 350, "tens": 200, "rank 1–10": 300}
 ACCURACY = (Metric("valid_accuracy", 0.02),)
 
 
-def set_hits(arm: TrainedArm, hits: dict[str, tuple[int, ...]]) -> TrainedArm:
+def set_hits(arm: DesignArm, hits: dict[str, tuple[int, ...]]) -> DesignArm:
     """Return the arm with these right guesses by role and seed, of TARGETS each, and their accuracy."""
     results = {}
     for seed, result in arm.results.items():
@@ -32,7 +32,7 @@ BASE = {"lead digit": (140, 138), "digit": (300, 305, 302), "tens": (190, 185), 
 BASELINE = set_hits(make_arm("base", 0.0), BASE)
 
 
-def make_change(**changed: tuple[int, ...]) -> TrainedArm:
+def make_change(**changed: tuple[int, ...]) -> DesignArm:
     """Return an arm that differs from BASE in the hits of these roles."""
     return set_hits(make_arm("changed", 0.0, settings={"clip": 1.0}), {**BASE, **changed})
 

@@ -28,10 +28,15 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     by_name = {arm.name: arm for arm in compare(make_realistic_design()).arms}
     reset = by_name["no reset"]
     swift = by_name["lr 3e-2"]
-    assert (reset.done_count, reset.failed_count, reset.diverged_count, reset.contrast.pairs) == (9, 1, 0, 9)
+    assert (reset.done_count, reset.failed_count, reset.diverged_count, reset.contrast.pair_count) == (
+        9,
+        1,
+        0,
+        9,
+    )
     assert 7 not in reset.summary.values  # although the killed trial left a number behind
     assert (swift.done_count, swift.failed_count, swift.diverged_count) == (9, 0, 1)
-    assert swift.contrast.given_convergence
+    assert swift.contrast.omits_diverged
 
 
 def test_a_number_whose_powers_overflow_diverged():
@@ -86,7 +91,7 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
         None,
     )
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (single.is_decided, interim.is_decided, interim.verdict.adjusted_difference.p) == (
+    assert (single.state.has_ended, interim.state.has_ended, interim.verdict.adjusted_difference.p) == (
         True,
         False,
         1,
@@ -151,7 +156,7 @@ def test_an_arm_that_is_only_a_base_is_a_reference(three_bases):
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(make_arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
-    arms = arms[:3] + tuple(replace(a, marked_exploratory=True) for a in arms[3:])
+    arms = arms[:3] + tuple(replace(a, is_marked_exploratory=True) for a in arms[3:])
     comparison = compare(design_arms(arms))
     assert [arm.contrast.family_size for arm in comparison.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "for exploratory arms by Benjamini–Hochberg" in write_comparison_markdown(comparison)
@@ -175,7 +180,7 @@ def test_counts_are_one_value_and_compared_where_they_name_an_arm():
         None,
         None,
     )
-    assert first_arm.contrast.pairs == second_arm.contrast.pairs == 10
+    assert first_arm.contrast.pair_count == second_arm.contrast.pair_count == 10
     assert first_arm.contrast.family_size == 2
     assert first_arm.contrast.sd == pytest.approx(first_arm.summary.sd)
     assert describe_trials(comparison) == "40 of 40 trials finished, none failed"

@@ -69,8 +69,8 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
     }
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
     arm = compare(design_arms((base, twin), metrics=BOTH, **LOOKS)).arms[1]
-    assert (arm.verdict.kind, arm.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
-    assert arm.contrast.all_tied
+    assert (arm.verdict.kind, arm.contrast.pair_count) == (("same", 10) if same_weights else ("open", 40))
+    assert arm.contrast.is_all_tied
 
 
 @pytest.mark.parametrize(("items", "kind"), [(25, "open"), (10_000, "same")])
@@ -86,7 +86,7 @@ def test_equal_scores_are_the_same_only_where_fine(items: int, kind: str) -> Non
     assert compare(design).arms[1].verdict.kind == kind
     gate = compare(change_rules(design, stopping_rule="gate")).gate
     assert gate is not None
-    assert gate.passed is (kind == "same")
+    assert gate.has_passed is (kind == "same")
 
 
 def test_equal_means_of_coarse_shares_are_no_equality() -> None:
@@ -104,7 +104,7 @@ def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
     items = np.random.default_rng(0).integers(20, 30, 10) / 30
     frame = make_table(items)
     frame.loc[frame.arm == "b", "accuracy"] = items.round(4)
-    assert compare_table(frame, COLUMNS).arms[1].contrast.all_tied
+    assert compare_table(frame, COLUMNS).arms[1].contrast.is_all_tied
 
 
 def test_losses_that_differ_by_rounding_are_the_same() -> None:
@@ -136,7 +136,7 @@ def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: boo
     if single:
         frame.loc[frame.arm == "b", "accuracy"] = scores.astype(np.float32).astype(float)
     contrast = compare_table(frame, COLUMNS).arms[1].contrast
-    assert contrast.all_tied
+    assert contrast.is_all_tied
     assert contrast.equivalence_p > 0.05
 
 
@@ -147,7 +147,7 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     lower = {seed: coarse[seed] - 0.06 - 0.01 * (seed % 4) for seed in seeds}
     rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
     scale = JudgedScale(0.06, lower_is_better=False, highest=1.0)
-    assert not compare_pairs(lower, coarse, scale).all_tied
-    assert compare_pairs(lower, coarse, scale).pairs_worse == 10
+    assert not compare_pairs(lower, coarse, scale).is_all_tied
+    assert compare_pairs(lower, coarse, scale).worse_count == 10
     ties = compare_pairs(rounded, coarse, scale)
-    assert ties.all_tied and not ties.pairs_better and not ties.pairs_worse
+    assert ties.is_all_tied and not ties.better_count and not ties.worse_count

@@ -155,9 +155,9 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
         verdict = name_parts()[name].verdicts[BESIDE]
         words = {verdict.kind, arm.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
-        assert (verdict.adjusted_difference.p, verdict.contrast.pairs_better) == (
+        assert (verdict.adjusted_difference.p, verdict.contrast.better_count) == (
             arm.verdict.adjusted_difference.p,
-            arm.contrast.pairs_worse,
+            arm.contrast.worse_count,
         )
 
 

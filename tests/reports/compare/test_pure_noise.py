@@ -13,7 +13,7 @@ from tests.helpers.designs import compare, design_arms, four_errors
 from unrolled.bench.chapter.chapter_trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
-from unrolled.reports.compare.design import Design, TrainedArm
+from unrolled.reports.compare.design import Design, DesignArm
 
 STUDIES = int(os.environ.get("STUDIES", 20))
 ARMS = 12
@@ -32,10 +32,10 @@ def make_noise_design(rng: np.random.Generator) -> Design:
         trial = ChapterTrial(model="lm6", seed=seed, options={"hidden": hidden})
         return Result(trial=trial, status="done", metrics=metrics)
 
-    def make_arm(hidden: int) -> TrainedArm:
+    def make_arm(hidden: int) -> DesignArm:
         changes = {"hidden": hidden} if hidden > 64 else {}
         results = {seed: make_result(seed, hidden) for seed in SEEDS}
-        return TrainedArm(name=str(hidden), model="lm6", title="", changes=changes, results=results)
+        return DesignArm(name=str(hidden), model="lm6", title="", changes=changes, results=results)
 
     arms = tuple(make_arm(64 + index) for index in range(ARMS + 1))
     return design_arms(arms, metrics=METRICS, seeds=SEEDS, looks=(10, 15, 20, 30, 40))

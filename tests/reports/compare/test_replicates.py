@@ -42,8 +42,8 @@ def test_an_arm_that_ignores_its_seed_shows_no_difference(baseline: str, pair: t
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
     comparison = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
     arm = comparison.arms[1]
-    assert (arm.verdict.kind, arm.contrast.pairs, arm.contrast.lost_count) == ("open", 1, 9)
-    assert "one run" in arm.halt_reason
+    assert (arm.verdict.kind, arm.contrast.pair_count, arm.contrast.lost_count) == ("open", 1, 9)
+    assert "one run" in arm.state.halt_reason
     assert [r.name for r in comparison.arms if r.is_one_run] == ["b"]
     assert "one run" in write_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
@@ -61,7 +61,7 @@ def test_an_arm_declared_without_seed_is_one_value() -> None:
     arm = compare(design_arms((base, replace(stuck, against="base")))).arms[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
     assert arm.verdict.kind == "better"
-    assert arm.contrast.pairs == 10
+    assert arm.contrast.pair_count == 10
     assert not arm.is_one_run
     assert arm.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
     assert (arm.done_count, arm.describe_seeds_of_mean(), arm.summary.mean, arm.summary.sd) == (
@@ -99,7 +99,7 @@ def test_an_arm_beside_a_constant_has_the_mean_of_all_its_seeds() -> None:
     runs = pd.DataFrame({"arm": "model", "seed": range(10), "loss": DRAWN})
     comparison = compare_table(pd.concat([runs.assign(arm="constant", loss=0.9), runs]), LOSS)
     arm = comparison.arms[1]
-    assert (arm.verdict.kind, arm.summary.n, arm.contrast.pairs) == ("open", 10, 1)
+    assert (arm.verdict.kind, arm.summary.n, arm.contrast.pair_count) == ("open", 10, 1)
     console = Console(width=80)
     with console.capture() as table:
         print_arms(comparison, console)
@@ -137,8 +137,8 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
         stuck = replace(stuck, results=results)
     comparison = compare(design_arms((make_arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
     arm = comparison.arms[1]
-    assert (arm.contrast.pairs, arm.verdict.kind, arm.is_one_run) == (pairs, kind, pairs == 1)
-    assert ("repeats seed 0" in arm.halt_reason) is arm.is_one_run
+    assert (arm.contrast.pair_count, arm.verdict.kind, arm.is_one_run) == (pairs, kind, pairs == 1)
+    assert ("repeats seed 0" in arm.state.halt_reason) is arm.is_one_run
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_gate_fails_where_a_side_ignores_its_seed(copied, fault) -> None:
     gate = compare(design_arms((*sides,), metrics=metrics, stopping_rule="gate")).gate
     assert gate is not None
     assert gate.fault == fault
-    assert gate.passed is not bool(copied)
+    assert gate.has_passed is not bool(copied)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart(distance, noise, is_copi
     unmeasured = compare(replace(design, nondeterminism=None))
     arm = unmeasured.arms[1]
     assert arm.is_one_run and arm.verdict.kind == "open", "some distance would make it one run"
-    assert "may repeat seed 0" in arm.halt_reason
+    assert "may repeat seed 0" in arm.state.halt_reason
     assert any("maybe one run" in w for w in list_warnings(unmeasured))
 
 

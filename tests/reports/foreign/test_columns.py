@@ -87,7 +87,7 @@ def test_numbers_have_two_digits_beyond_their_delta(unit: float, text: str) -> N
 
 def test_rows_without_a_partner_are_listed_and_not_compared(tmp_path) -> None:
     comparison = compare_sleep("ID", SLEEP.drop(index=[2, 15]))
-    assert comparison.arms[1].contrast.pairs == 8
+    assert comparison.arms[1].contrast.pair_count == 8
     for text in (
         write_screen(comparison),
         write_comparison_markdown(comparison),
@@ -112,7 +112,7 @@ def test_the_first_look_of_a_pages_trials_is_compared() -> None:
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
     assert comparison.arms[2].name == "weak"
-    assert comparison.arms[2].contrast.pairs == 10
+    assert comparison.arms[2].contrast.pair_count == 10
     assert len(trials[trials.arm == "weak"]) == 15
     assert "first look" in write_screen(comparison)
     with raises_bad_input("first look", place="elsewhere.csv"):
@@ -141,7 +141,7 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     comparison = compare_sleep("ID", documents, item=("none",))
     contrast = comparison.arms[1].contrast
     single = compare_sleep("ID").arms[1].contrast
-    assert contrast.pairs == 10
+    assert contrast.pair_count == 10
     assert (contrast.mean_difference, contrast.p) == pytest.approx((single.mean_difference, single.p))
     for text in (write_screen(comparison), read_page_text(render(comparison, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text

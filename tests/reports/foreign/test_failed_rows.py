@@ -24,8 +24,8 @@ def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
 def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int, word: str) -> None:
     comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
     arm = comparison.arms[1]
-    assert (arm.verdict.kind, arm.failed_count, arm.contrast.pairs) == (word, number, 16 - number)
-    assert ("10 of 16, 6 failed" in write_screen(comparison)) is (number == 6) is bool(arm.halt_reason)
+    assert (arm.verdict.kind, arm.failed_count, arm.contrast.pair_count) == (word, number, 16 - number)
+    assert ("10 of 16, 6 failed" in write_screen(comparison)) is (number == 6) is bool(arm.state.halt_reason)
     assert ("counted against each verdict" in write_comparison_markdown(comparison)) is (number > 0)
 
 

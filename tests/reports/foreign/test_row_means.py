@@ -243,4 +243,4 @@ def test_pairs_without_shared_rows_are_lost_and_diverged_rows_make_diverged_pair
     first = (frame.seed == 0) & frame.document.isin(HALF)
     remaining = frame[~((frame.seed == 0) & (first == frame.group.eq("1")))]
     contrast = compare_table(remaining, BY_SEED).arms[1].contrast
-    assert (contrast.pairs, contrast.lost_count, contrast.arm_diverged_count) == (9, 1, 1)
+    assert (contrast.pair_count, contrast.lost_count, contrast.arm_diverged_count) == (9, 1, 1)

@@ -74,9 +74,9 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     noisy = make_arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
     comparison = compare(make_looked_design(noisy))
     arm = comparison.arms[-1]
-    assert arm.verdict.is_futile
-    assert arm.state == "open"
-    assert arm.contrast.pairs == 15
+    assert arm.verdict.state.is_futile
+    assert arm.state.text == "open"
+    assert arm.contrast.pair_count == 15
     assert arm.seed_count == 15
     (claim,) = [x for x in list_claims(comparison) if x.arm.name == "noise"]
     assert "seeds would decide it" in claim.text
@@ -86,9 +86,9 @@ def test_a_given_up_contrast_says_how_many_seeds_would_decide(tmp_path):
     assert "noise; run again with --to-the-end" in page
     for design in (
         make_looked_design(noisy, to_the_end=True),
-        make_looked_design(replace(noisy, marked_exploratory=True)),
+        make_looked_design(replace(noisy, is_marked_exploratory=True)),
     ):
-        assert not compare(design).arms[-1].verdict.is_futile
+        assert not compare(design).arms[-1].verdict.state.is_futile
         assert describe_futile_contrasts(compare(design)) == ""
 
 
@@ -127,7 +127,7 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     comparison = compare(design_arms((make_arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
     strong = comparison.arms[1]
     assert strong.done_count == 15
-    assert strong.contrast.pairs == 10
+    assert strong.contrast.pair_count == 10
     assert strong.describe_seeds_of_mean() == "10"
     assert comparison.arms[2].describe_seeds_of_mean() == "15 of 20"
 
@@ -172,7 +172,7 @@ def test_a_study_at_its_last_look_did_not_stop_early():
     comparison = compare(design_arms(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     verdict = comparison.arms[1].verdict
     assert verdict.unbiased_difference != verdict.contrast.mean_difference
-    assert not verdict.is_decided
+    assert not verdict.state.has_ended
     text = " ".join((*write_claims(comparison), describe_verdict(verdict, "weak", "base", comparison.scale)))
     assert "early" not in text
     assert "open at the last look, 40 of 40 seeds" in text
@@ -294,7 +294,7 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good():
 def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(comparison):
     arms = {arm.name: arm for arm in comparison.arms}
     verdict = comparison.judge_undeclared({"lost": (arms["lost"], arms["strong"])})["lost"]
-    assert (verdict.contrast.pairs_worse, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
+    assert (verdict.contrast.worse_count, verdict.contrast.lost_count, verdict.kind) == (5, 5, "open")
 
 
 @pytest.mark.parametrize(("seeds", "judged"), [(9, False), (10, True)])
@@ -316,7 +316,7 @@ def test_a_contrast_with_failed_pairs_is_undecided_at_the_last_look() -> None:
     weak = break_trials(make_arm("weak", 0.02, 0.06, seeds=20, settings={"clip": 1.0}), failed=(4, 9, 13))
     design = design_arms((base, weak), seeds=tuple(range(20)), looks=(10, 15, 20))
     arm = compare(design).arms[1]
-    assert (arm.contrast.pairs, arm.verdict.kind) == (17, "open")
+    assert (arm.contrast.pair_count, arm.verdict.kind) == (17, "open")
     state = describe_remarks(arm, compare(design))
     assert "open after" not in state and "not decided at 17 seeds" in state
     (sentence,) = write_claims(compare(design))

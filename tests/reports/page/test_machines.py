@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.arms import make_arm, set_metrics
 from tests.helpers.designs import compare, design_arms, make_realistic_design
 from unrolled.reports.chapter import extras as chapter
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 from unrolled.reports.page import cost_rows
 from unrolled.reports.page.render import render, render_index
 from unrolled.reports.words import page_warnings
@@ -18,7 +18,7 @@ HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}
 APART = "cpu capability DEFAULT / AVX512, oneDNN off / on"
 
 
-def move_trials(arm: TrainedArm, provenance: dict, seeds: range) -> TrainedArm:
+def move_trials(arm: DesignArm, provenance: dict, seeds: range) -> DesignArm:
     """Return the arm with these seeds trained on another machine."""
     results = {s: replace(r, provenance=provenance) if s in seeds else r for s, r in arm.results.items()}
     return replace(arm, results=results)

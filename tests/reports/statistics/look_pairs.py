@@ -58,9 +58,11 @@ PAIRS = {
 def get_outcome(decisions: Decisions[str], name: str) -> tuple[str, int]:
     """Return the kind of a contrast's verdict and its number of pairs."""
     verdict = decisions.verdicts[name]["valid_accuracy"]
-    return verdict.kind, verdict.contrast.pairs
+    return verdict.kind, verdict.contrast.pair_count
 
 
 def get_halt_reasons(decisions: Decisions[str]) -> dict[str, str]:
     """Return why contrasts stay open, by name."""
-    return {name: by_metric["valid_accuracy"].halt_reason for name, by_metric in decisions.verdicts.items()}
+    return {
+        name: by_metric["valid_accuracy"].state.halt_reason for name, by_metric in decisions.verdicts.items()
+    }

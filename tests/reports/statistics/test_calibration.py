@@ -253,8 +253,8 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
             LookInput(sides=pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]), futility=FUTILE_CHANCE
         )
         v = decisions.verdicts["x"][METRIC.name]
-        pairs_taken.append(v.contrast.pairs)
-        decided.append(v.is_decided)
+        pairs_taken.append(v.contrast.pair_count)
+        decided.append(v.state.has_ended)
     plan = predict_contrast(LOOKS, sd=sd, zone=0.02, effect=effect, futility=FUTILE_CHANCE)
     assert np.mean(pairs_taken) == pytest.approx(
         plan.seeds, abs=4 * np.std(pairs_taken) / math.sqrt(studies) + 0.5

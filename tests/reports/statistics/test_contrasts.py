@@ -64,7 +64,7 @@ def test_a_contrast_gives_the_paired_t() -> None:
     assert contrast.estimate == contrast.mean_difference
     assert (contrast.arm_mean, contrast.base_mean) == pytest.approx((1.24375, 1.28875))
     assert round(contrast.r or 0, 3) == 0.977
-    assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs) == (8, 0, 8)
+    assert (contrast.better_count, contrast.worse_count, contrast.pair_count) == (8, 0, 8)
     ends = contrast.interval()
     d = np.array([*contrast.differences.values()])
     low, high = stats.ttest_1samp(d, 0).confidence_interval()
@@ -121,7 +121,7 @@ def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
     contrast = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, JudgedScale(0.02))
-    assert (contrast.pairs, contrast.seeds_without_partner, contrast.mean_difference) == (
+    assert (contrast.pair_count, contrast.seeds_without_partner, contrast.mean_difference) == (
         8,
         (80, 81, 90),
         pytest.approx(-0.045),
@@ -131,7 +131,7 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
     ab = compare_pairs(A, B, JudgedScale(0.02))
     ba = compare_pairs(B, A, JudgedScale(0.02))
-    assert (ba.mean_difference, ba.p, ba.pairs_better, ba.pairs_worse) == (
+    assert (ba.mean_difference, ba.p, ba.better_count, ba.worse_count) == (
         -(ab.mean_difference or 0),
         pytest.approx(ab.p),
         0,
@@ -139,7 +139,7 @@ def test_swapping_arms_or_direction_turns_the_contrast_round() -> None:
     )
     assert ab.swap_sides() == replace(ba, r=ab.r)
     accuracy = compare_pairs(B, A, JudgedScale(0.02, lower_is_better=False))
-    assert (accuracy.pairs_better, accuracy.pairs_worse) == (8, 0)
+    assert (accuracy.better_count, accuracy.worse_count) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
@@ -162,7 +162,7 @@ def test_differences_whose_powers_underflow_are_none() -> None:
     assert (
         contrast.p,
         contrast.has_constant_difference,
-        contrast.all_tied,
+        contrast.is_all_tied,
         judge_contrasts({"x": contrast})["x"].text,
     ) == (
         1.0,
@@ -173,8 +173,8 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    contrast = compare_pairs(B, dict(B), JudgedScale(0.01), computed_alike=True)
-    assert contrast.computed_alike
+    contrast = compare_pairs(B, dict(B), JudgedScale(0.01), equal_seeds=B)
+    assert contrast.is_computed_alike
     assert contrast.has_constant_difference
     assert (contrast.mean_difference, contrast.sd, contrast.p, contrast.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
     assert contrast.interval() == Interval(0.0, 0.0, 0.95)
@@ -185,7 +185,7 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
     contrast = compare_pairs(shifted, B, JudgedScale(0.01))
     assert contrast.has_constant_difference
-    assert not contrast.computed_alike
+    assert not contrast.is_computed_alike
     assert (contrast.p, contrast.equivalence_p) == (0.0078125, 1.0)
     assert contrast.mean_difference == pytest.approx(0.1)
     assert contrast.estimate == contrast.mean_difference
@@ -200,8 +200,8 @@ def make_ties(n: int, difference: float = 0.0, highest: float = 1.0, **facts: An
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
 def test_ties_of_a_share_show_what_their_number_allows(n: int) -> None:
     contrast = make_ties(n)
-    assert contrast.all_tied
-    assert not contrast.computed_alike
+    assert contrast.is_all_tied
+    assert not contrast.is_computed_alike
     assert contrast.p == 1.0
     # of pairs that differ by 1 in .02 of cases none is seen
     assert contrast.equivalence_p == pytest.approx(0.98**n)
@@ -217,7 +217,7 @@ def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     )
     assert percent.upper_limit == math.inf
     assert percent.equivalence_p == 1.0
-    assert make_ties(5, computed_alike=True).equivalence_p == 0.0
+    assert make_ties(5, equal_seeds=range(5)).equivalence_p == 0.0
     assert make_ties(149, lost_pairs=LostPairs(1)).equivalence_p == 1.0
 
 
@@ -243,7 +243,7 @@ def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     contrast = compare_pairs(arm, B, JudgedScale(0.02))
     assert contrast.interval() is None
     assert contrast.r is None
-    assert contrast.pairs == n
+    assert contrast.pair_count == n
     assert contrast.p >= 0.05
     assert (contrast.mean_difference is None) == (n == 0)
     assert (contrast.mde is None, contrast.seeds_needed is None) == (n < 2, n < 2)

@@ -37,7 +37,12 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     assert decisions.looks_taken == 5
     assert set(decisions.next_seed_counts.values()) == {0}
     assert not any(get_halt_reasons(decisions).values())
-    assert [decisions.verdicts[n]["valid_accuracy"].is_decided for n in PAIRS] == [True, True, True, False]
+    assert [decisions.verdicts[n]["valid_accuracy"].state.has_ended for n in PAIRS] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_seeds_beyond_a_look_change_nothing() -> None:
@@ -72,14 +77,14 @@ def test_a_look_waits_for_every_open_contrast() -> None:
         verdict.kind,
         verdict.adjusted_difference.p,
         verdict.adjusted_equivalence.p,
-        verdict.contrast.pairs,
+        verdict.contrast.pair_count,
     ) == (
         "open",
         1.0,
         1.0,
         10,
     )
-    assert not verdict.is_decided
+    assert not verdict.state.has_ended
     assert "open after 10 of 40 seeds" in describe_stage(verdict)
     assert "open after 9 of 40 seeds" in describe_stage(decisions.verdicts["wide"]["valid_accuracy"])
     assert verdict.contrast.interval() and verdict.interval is None, "no look has been taken yet"
@@ -102,7 +107,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
 def test_contrasts_without_results_are_in_the_family() -> None:
     decisions = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
     assert decisions.looks_taken == 0
-    assert decisions.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    assert decisions.verdicts["0"]["valid_loss"].contrast.pair_count == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     single = run_looks({"alone": PAIRS["worse"]})
     family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost_reasons=lost)
@@ -115,22 +120,24 @@ def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     by_direction, by_size = (run_looks(pairs, stopping_rule=x) for x in ("direction", "size"))
     early, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
     assert early.text == "better, size not settled"
-    assert early.is_decided
+    assert early.state.has_ended
     assert settled.text == "better by more than δ"
-    assert settled.is_decided
-    assert early.contrast.pairs < settled.contrast.pairs
+    assert settled.state.has_ended
+    assert early.contrast.pair_count < settled.contrast.pair_count
     assert get_outcome(by_size, "same") == get_outcome(by_direction, "same")
 
 
 def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     for name, by_metric in run_looks(PAIRS).verdicts.items():
         assert list(by_metric) == ["valid_accuracy", "valid_loss"]
-        assert by_metric["valid_loss"].contrast.pairs == by_metric["valid_accuracy"].contrast.pairs, name
+        assert (
+            by_metric["valid_loss"].contrast.pair_count == by_metric["valid_accuracy"].contrast.pair_count
+        ), name
         assert by_metric["valid_loss"].contrast.zone == 0.05
         assert by_metric["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
     verdict = run_looks(loud).verdicts["x"]["valid_loss"]
-    assert verdict.is_decided
+    assert verdict.state.has_ended
     assert verdict.kind == "open"
     assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(verdict)
     going_on = {"x": {**cut_pairs(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
@@ -154,7 +161,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     assert verdict.adjusted_difference.p <= 0.05
     assert verdict.contrast.mean_difference < 0  # significant, by the look where it was positive
     assert verdict.kind == "open"
-    assert not verdict.is_decided
+    assert not verdict.state.has_ended
 
 
 def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
@@ -165,14 +172,14 @@ def test_ties_are_equivalent_as_far_as_a_look_shows() -> None:
     assert decisions.verdicts["x"]["valid_accuracy"].adjusted_equivalence.p == pytest.approx(
         LOOKS.compute_p(0.98**40, 1), abs=1e-3
     )
-    assert get_outcome(run_looks(tied, equal={"x": SEEDS}), "x") == ("same", 10)
-    assert get_outcome(run_looks(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
+    assert get_outcome(run_looks(tied, equal_seeds={"x": SEEDS}), "x") == ("same", 10)
+    assert get_outcome(run_looks(tied, equal_seeds={"x": SEEDS[:9]}), "x")[0] == "open"
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:
     decisions = run_looks({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
     verdict = decisions.verdicts["x"]["valid_accuracy"]
-    assert (verdict.kind, verdict.contrast.pairs, verdict.provisional) == ("better", 6, True)
+    assert (verdict.kind, verdict.contrast.pair_count, verdict.is_provisional) == ("better", 6, True)
 
 
 def test_one_look_is_the_fixed_design() -> None:

@@ -19,13 +19,13 @@ def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
     contrast = compare_pairs(
         {**A, 2: math.inf, 6: math.inf}, B, JudgedScale(0.02)
     )  # the third and the seventh seed
-    assert contrast.given_convergence
+    assert contrast.omits_diverged
     assert contrast.estimate == pytest.approx(-0.04)
     of_converged = compare_pairs({s: A[s] for s in contrast.differences}, B, JudgedScale(0.02))
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
     assert contrast.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
     assert of_converged.interval().low < -0.07
-    assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs) == (6, 2, 8)
+    assert (contrast.better_count, contrast.worse_count, contrast.pair_count) == (6, 2, 8)
     assert round(contrast.p, 3) == 0.289
     assert (contrast.arm_diverged_count, contrast.base_diverged_count) == (2, 0)
     assert list(contrast.differences) == [0, 1, 3, 4, 5, 7]
@@ -35,7 +35,7 @@ def test_diverged_seeds_are_judged_by_median_and_others_mean() -> None:
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
     contrast = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, JudgedScale(0.02))
-    assert (contrast.pairs_better, contrast.pairs_worse, contrast.pairs, len(contrast.differences)) == (
+    assert (contrast.better_count, contrast.worse_count, contrast.pair_count, len(contrast.differences)) == (
         7,
         0,
         8,
@@ -49,7 +49,7 @@ def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
     contrast = compare_pairs(
         {0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, JudgedScale(0.02, lower_is_better=False)
     )
-    assert (contrast.pairs_better, contrast.pairs_worse, contrast.estimate) == (2, 1, pytest.approx(0.1))
+    assert (contrast.better_count, contrast.worse_count, contrast.estimate) == (2, 1, pytest.approx(0.1))
     assert summarise_values({0: math.inf}, lower_is_better=False).median == -math.inf
 
 
@@ -122,7 +122,7 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int
     contrast = compare_pairs(arm_values, baseline_values, JudgedScale(0.02))
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
     assert contrast.divergence_p == contrast.swap_sides().divergence_p == pytest.approx(expected)
-    assert (contrast.diverges_more, contrast.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
+    assert (contrast.divergence_sign, contrast.swap_sides().divergence_sign) == ((arm > 0), -(arm > 0))
 
 
 def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:

@@ -43,7 +43,7 @@ def test_folds_are_the_same_by_computation_and_not_by_ties(identical) -> None:
         DIFFERENCES,
         JudgedScale(0.02, highest=1.0),
         test_share=0.1,
-        computed_alike=identical,
+        equal_seeds=DIFFERENCES if identical else (),
     )
     verdict = judge_contrasts({"x": contrast})["x"]
     assert verdict.text == ("the same within δ" if identical else "open")

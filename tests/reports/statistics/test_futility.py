@@ -110,28 +110,28 @@ def test_a_noisy_contrast_is_given_up_with_the_seeds_it_needs() -> None:
         "clear": make_differences(5, 3),
     }
     unbounded, bounded = (judge_study(study, DELTA, LOOKS, bound) for bound in (0.0, FUTILE_CHANCE))
-    assert [v.contrast.pairs for v in unbounded.values()] == [40, 40, 10]
-    assert [v.contrast.pairs for v in bounded.values()] == [20, 20, 10]
+    assert [v.contrast.pair_count for v in unbounded.values()] == [40, 40, 10]
+    assert [v.contrast.pair_count for v in bounded.values()] == [20, 20, 10]
     v = bounded["noise"]
-    assert v.is_futile
-    assert not v.is_decided
+    assert v.state.is_futile
+    assert not v.state.has_ended
     assert v.kind == "open"
     # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
     variance = v.contrast.sd**2
     fewest, most_seeds = (
         variance * (special.ndtri(1 - LOOKS.find_critical_q(x, 1)) + 1.2816) ** 2 for x in (0.05, 0.05 / 3)
     )
-    seeds = int(v.halt_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
+    seeds = int(v.state.halt_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert fewest < seeds < 1.05 * most_seeds
-    assert bounded["great noise"].halt_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
-    assert bounded["clear"].is_decided
+    assert bounded["great noise"].state.halt_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
+    assert bounded["clear"].state.has_ended
     assert bounded["clear"].contrast.family_size == 3
 
 
 def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
     noise = make_differences(0, 4)
-    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].is_futile
-    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pairs == 40
+    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, FUTILE_CHANCE)["x"].state.is_futile
+    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), FUTILE_CHANCE)["x"].contrast.pair_count == 40
     seeds = range(40)
     zero = dict.fromkeys(range(40), 0.0)
     diverged = dict(enumerate(noise.tolist())) | {3: math.inf}
@@ -143,8 +143,8 @@ def test_nothing_is_given_up_early_by_signs_or_few_pairs() -> None:
             futility=FUTILE_CHANCE,
         )
         verdict = decisions.verdicts["x"][DELTA.name]
-        assert verdict.contrast.pairs >= 39
-        assert not verdict.is_futile
+        assert verdict.contrast.pair_count >= 39
+        assert not verdict.state.is_futile
 
 
 def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
@@ -159,8 +159,8 @@ def test_a_contrast_that_is_given_up_asks_for_no_seeds() -> None:
     )
     assert decisions.looks_taken == 3
     assert decisions.next_seed_counts == {"noise": 0, "some": 30}
-    assert decisions.verdicts["noise"]["y"].is_futile
-    assert not decisions.verdicts["some"]["y"].is_futile
+    assert decisions.verdicts["noise"]["y"].state.is_futile
+    assert not decisions.verdicts["some"]["y"].state.is_futile
 
 
 @pytest.mark.parametrize("rule", ["direction", "size"])
@@ -175,9 +175,9 @@ def test_a_direction_is_given_up_if_its_size_stays_open(rule: str) -> None:
     )
     verdict = decisions.verdicts["x"][DELTA.name]
     assert verdict.text == "better, size not settled"
-    assert verdict.contrast.pairs < 40
-    assert verdict.is_decided is (rule == "direction") is not verdict.is_futile
-    assert verdict.halt_reason in ("", "more than 1,000 seeds would settle its size")
+    assert verdict.contrast.pair_count < 40
+    assert verdict.state.has_ended is (rule == "direction") is not verdict.state.is_futile
+    assert verdict.state.halt_reason in ("", "more than 1,000 seeds would settle its size")
 
 
 @pytest.mark.parametrize("law", ["normal", "exponential"])

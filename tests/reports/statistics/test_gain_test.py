@@ -32,7 +32,7 @@ def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
     ends = evaluate_gains(gains, looks, 0.05)
     verdicts = [judge_proposal(x, level=0.05, looks=looks) for x in gains]
     assert [v.outcome is ProposalOutcome.KEEP for v in verdicts] == ends.shown.tolist()
-    assert [v.pairs for v in verdicts] == ends.pairs.tolist()
+    assert [v.pair_count for v in verdicts] == ends.pairs.tolist()
     assert [v.p_value for v in verdicts] == ends.p.tolist()
     assert [v.is_futile for v in verdicts] == ends.futile.tolist()
     assert {v.outcome for v in verdicts} == {ProposalOutcome.KEEP, ProposalOutcome.DISCARD}
@@ -101,24 +101,24 @@ def test_a_proposal_is_given_up_below_the_bound_of_its_look(bound: float, pairs:
     error = noise.std(ddof=1) / math.sqrt(pairs)
     for difference, futile in ((-0.01, True), (0.01, False)):
         verdict = judge_proposal(noise + error * (bound + difference), level=1e-9)
-        assert (verdict.pairs, verdict.is_futile) == (pairs, futile)
+        assert (verdict.pair_count, verdict.is_futile) == (pairs, futile)
 
 
 def test_a_proposal_asks_for_the_pairs_of_its_next_look() -> None:
     gains = 0.45 + NOISE[11]
-    requested = [judge_proposal(gains[:n], level=0.0001).pairs_requested for n in range(41)]
+    requested = [judge_proposal(gains[:n], level=0.0001).requested_pair_count for n in range(41)]
     ends = judge_proposal(gains, level=0.0001)
     for n, more in enumerate(requested):
-        expected = 0 if n >= ends.pairs else min(look for look in CHAIN_LOOKS.pair_counts if look > n)
+        expected = 0 if n >= ends.pair_count else min(look for look in CHAIN_LOOKS.pair_counts if look > n)
         assert more == expected
-    assert judge_proposal(np.concatenate([gains[: ends.pairs], [99.0] * 9]), level=0.0001) == ends
+    assert judge_proposal(np.concatenate([gains[: ends.pair_count], [99.0] * 9]), level=0.0001) == ends
     before = judge_proposal(gains[:3], level=LEVEL)
     assert (before.outcome, before.p_value, before.gain) == (ProposalOutcome.UNDECIDED, 1.0, None)
 
 
 def test_nothing_is_kept_early_from_fewer_than_ten_pairs() -> None:
     certain = 9 + NOISE[0]
-    assert judge_proposal(certain, level=LEVEL).pairs == 16
+    assert judge_proposal(certain, level=LEVEL).pair_count == 16
     assert judge_proposal(certain[:8], level=LEVEL).outcome is ProposalOutcome.UNDECIDED
     assert judge_proposal(certain, level=LEVEL, looks=SHORT).outcome is ProposalOutcome.KEEP
     with pytest.raises(ValueError):
@@ -158,7 +158,7 @@ def test_a_shorter_candidate_within_delta_is_simpler() -> None:
     assert verdict.simpler_p is not None and verdict.simpler_p <= 0.01
     assert -0.5 < verdict.bound < (verdict.gain or 0)
     undecided = judge_proposal(gains[:4], **options, fewer_lines=True)
-    assert (undecided.outcome, undecided.pairs_requested) == (ProposalOutcome.UNDECIDED, 8)
+    assert (undecided.outcome, undecided.requested_pair_count) == (ProposalOutcome.UNDECIDED, 8)
     worse = judge_proposal(gains - 0.5, **options, fewer_lines=True)
     assert worse.outcome is ProposalOutcome.DISCARD
     drifted = judge_proposal(gains, **options, fewer_lines=True, gains_over_keep=gains - 0.5)

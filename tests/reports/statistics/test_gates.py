@@ -57,7 +57,7 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
     worse[::2] -= 0.7
     gates = [judge_gate(x) for x in worse]
     pairs = [LOOKS.pair_counts[gate.looks_taken - 1] for gate in gates]
-    passes = [gate.passed for gate in gates]
+    passes = [gate.has_passed for gate in gates]
     assert 0 < np.mean(passes) < 1
     assert len(set(pairs)) > 2
     assert simulate_gates(worse, LOOKS, 1.0) == pytest.approx((np.mean(pairs), np.mean(passes)))
@@ -110,7 +110,7 @@ def test_the_bound_is_the_smallest_repeated_one_sided_one() -> None:
     )
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
-    assert not wide.passed
+    assert not wide.has_passed
     assert "loss: not shown" in wide.fault
     bounds = [judge_gate((1.0 + 3 * NOISE)[:n]).bounds["", "loss"].upper for n in (10, 15, 20, 30)]
     assert bounds == sorted(bounds, reverse=True)
@@ -124,7 +124,7 @@ def test_a_metric_of_higher_values_is_judged_in_reverse() -> None:
     for worse, passed, outcome in ((-0.1, True, GateOutcome.LESS), (0.1, False, GateOutcome.MORE)):
         gate = decide(make_accuracies(worse), metrics=(ACCURACY,))
         bound = gate.bounds["", "accuracy"]
-        assert (gate.passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)
+        assert (gate.has_passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)
         assert bound.worse == pytest.approx(worse, abs=0.01)
         assert (bound.upper < 0.02) is passed
 
@@ -139,19 +139,19 @@ def test_every_metric_at_every_level_has_to_pass() -> None:
         pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
         return decide(pairs, metrics=(LOSS, error_metric))
 
-    assert decide_levels(small=(good, good), large=(good, good)).passed
+    assert decide_levels(small=(good, good), large=(good, good)).has_passed
     gate = decide_levels(small=(good, good), large=(good, bad))
-    assert (gate.passed, gate.looks_taken, gate.fault) == (False, 1, "large: error: more than δ worse")
+    assert (gate.has_passed, gate.looks_taken, gate.fault) == (False, 1, "large: error: more than δ worse")
     gate = decide_levels(small=(good, wide), large=(good, good))
     assert "small: error" in gate.fault and gate.bounds["small", "loss"].pair_count == 10, "shown at its look"
 
 
 def test_a_gate_asks_for_the_seeds_of_its_next_look() -> None:
     gate = judge_gate((3 * NOISE)[:10])
-    assert (gate.passed, gate.fault, gate.looks_taken, gate.next_seed_count) == (False, "", 1, 15)
+    assert (gate.has_passed, gate.fault, gate.looks_taken, gate.next_seed_count) == (False, "", 1, 15)
     lost_seeds = {"": {40: "failed", 12: "failed"}}
-    assert judge_gate(0.2 * NOISE, lost_reasons=lost_seeds).passed
-    assert judge_gate(0.2 * NOISE[:10]).passed
+    assert judge_gate(0.2 * NOISE, lost_reasons=lost_seeds).has_passed
+    assert judge_gate(0.2 * NOISE[:10]).has_passed
     assert judge_gate(3 * NOISE, lost_reasons=lost_seeds).fault == "seed 12 failed"
 
 
@@ -162,7 +162,7 @@ def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
         {"": {"loss": (head, base)}},
         lost_reasons={"": {4: "failed"}},
     )
-    assert (gate.passed, gate.fault, gate.looks_taken) == (False, "seed 4 failed", 0)
+    assert (gate.has_passed, gate.fault, gate.looks_taken) == (False, "seed 4 failed", 0)
 
 
 def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
@@ -174,7 +174,7 @@ def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
         sides = {"": {"loss": make_pair(head + diverged if on_both_sides else head, base)}}
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
         gate = decide(sides)
-        assert gate.passed
+        assert gate.has_passed
         assert gate.bounds["", "loss"].pair_count == 7
 
 
@@ -184,7 +184,7 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     sides = make_pair(head)
     sides[1].update(dict.fromkeys(range(20), math.inf))
     gate = decide({"": {"loss": sides}}, seeds=range(30), looks=Looks((30,)))
-    assert not gate.passed
+    assert not gate.has_passed
     assert gate.fault == "loss: more than δ worse"
 
 
@@ -192,13 +192,13 @@ def test_equal_numbers_pass_only_where_they_are_fine() -> None:
     coarse = np.arange(40) % 2 / 2
     for equal, passes in (({}, False), ({"": SEEDS}, True)):
         ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}
-        assert decide(ties, equal=equal).passed is passes
-    assert judge_gate(np.zeros(40)).passed, "hardly two of these numbers are alike"
+        assert decide(ties, equal_seeds=equal).has_passed is passes
+    assert judge_gate(np.zeros(40)).has_passed, "hardly two of these numbers are alike"
     fixed = {"": {"loss": make_pair(NOISE), "parameters": make_pair(np.full(40, -100.0), np.full(40, 900.0))}}
-    assert decide(fixed, metrics=(LOSS, Metric("parameters", 10.0, "lower"))).passed, "no seed changes it"
+    assert decide(fixed, metrics=(LOSS, Metric("parameters", 10.0, "lower"))).has_passed, "no seed changes it"
     shares = {"": {"accuracy": make_pair(np.zeros(200), np.arange(200) % 2 / 2)}}
     gate = decide(shares, seeds=range(200), looks=Looks((200,)), metrics=(ACCURACY,))
-    assert gate.passed  # .98²⁰⁰ is .02
+    assert gate.has_passed  # .98²⁰⁰ is .02
 
 
 def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
@@ -206,7 +206,7 @@ def test_a_side_that_ignores_the_seed_fails_before_any_look() -> None:
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(NOISE.tolist()))
     look_input = LookInput(sides={"": {"loss": sides}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
     gate = decide_gate(look_input, {"": "the head ignores the seed"})
-    assert (gate.passed, gate.looks_taken, gate.next_seed_count) == (False, 0, 0)
+    assert (gate.has_passed, gate.looks_taken, gate.next_seed_count) == (False, 0, 0)
     assert gate.fault == "the head ignores the seed"
 
 
@@ -226,7 +226,7 @@ def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> Non
     )
     gate = decide_gate(look_input)
     of_gate = evaluate_looks(look_input, stopping_rule="gate").verdicts["head"]
-    assert gate.passed
+    assert gate.has_passed
     assert {name: v.kind for name, v in of_gate.items()} == {"accuracy": "same", "loss": "same"}
     of_study = evaluate_looks(look_input).verdicts["head"]
     assert of_study["accuracy"].kind == "open", "of a study's arms equal accuracies alone show no equality"

@@ -87,9 +87,9 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
         )
     )
     verdict = decisions.verdicts["x"]["valid_loss"]
-    assert verdict.is_decided
+    assert verdict.state.has_ended
     assert verdict.divergence_direction == "worse"
-    assert verdict.contrast.pairs < 40
+    assert verdict.contrast.pair_count < 40
 
 
 def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
@@ -101,7 +101,7 @@ def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     )
     verdict = decisions.verdicts["x"]["valid_accuracy"]
     assert verdict.adjusted_equivalence.p <= 0.05
-    assert verdict.contrast.pairs == 40
+    assert verdict.contrast.pair_count == 40
     assert verdict.kind == "open"
 
 
@@ -112,4 +112,4 @@ def test_arms_that_lost_seeds_are_not_the_same() -> None:
     decisions = run_looks(sides, lost_reasons={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
     assert get_outcome(decisions, "x") == ("open", 6)
     contrast = decisions.verdicts["x"]["valid_accuracy"].contrast
-    assert (contrast.lost_count, contrast.computed_alike) == (4, False)
+    assert (contrast.lost_count, contrast.is_computed_alike) == (4, False)

@@ -141,11 +141,11 @@ def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() 
 
     contrast = compare_diverging(7, 50, 2, 10)
     assert contrast.divergence_p == pytest.approx(stats.fisher_exact([[7, 2], [43, 8]]).pvalue)
-    assert contrast.diverges_more == -1 and not contrast.divergence_differs, (
+    assert contrast.divergence_sign == -1 and not contrast.divergence_differs, (
         "seven of fifty are fewer than two of ten"
     )
     assert compare_diverging(9, 10, 5, 60).divergence_differs
-    assert compare_diverging(9, 10, 5, 60).diverges_more == 1
+    assert compare_diverging(9, 10, 5, 60).divergence_sign == 1
     assert compare_diverging(9, 10, 5, 60, lost_pairs=LostPairs(1)).divergence_p == 1.0
     assert contrast.interval() is None and math.isfinite(contrast.estimate), (
         "no median of pairs that do not exist"

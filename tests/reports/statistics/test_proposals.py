@@ -43,7 +43,11 @@ def flat(number: int = 10) -> dict[int, float]:
 def test_a_better_candidate_is_kept_in_either_direction() -> None:
     assert decide(shift(-0.5), flat()).verdict.outcome is ProposalOutcome.KEEP
     worse = decide(shift(0.5), flat())
-    assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (ProposalOutcome.DISCARD, 4, 1)
+    assert (worse.verdict.outcome, worse.verdict.pair_count, worse.looks_taken) == (
+        ProposalOutcome.DISCARD,
+        4,
+        1,
+    )
     assert worse.sd == pytest.approx(np.std([NOISE[seed] for seed in SEEDS[:4]], ddof=1))
     by_accuracy = replace(RULES, metrics=(Metric("accuracy", 0.1),))
     assert decide(shift(0.5), flat(), rules=by_accuracy).verdict.outcome is ProposalOutcome.KEEP
@@ -81,13 +85,15 @@ def test_a_candidate_that_diverges_alone_is_discarded_and_says_so() -> None:
 
 
 def test_equal_numbers_are_refused_or_simpler() -> None:
-    same = decide(shift(0.0), shift(0.0), equal=SEEDS)
+    same = decide(shift(0.0), shift(0.0), equal_seeds=SEEDS)
     assert "no number changes" in same.refusal
     assert same.has_ended
-    simpler = decide(shift(0.0), shift(0.0), equal=SEEDS, rules=replace(RULES, simpler_level=0.005))
+    simpler = decide(shift(0.0), shift(0.0), equal_seeds=SEEDS, rules=replace(RULES, simpler_level=0.005))
     assert (simpler.verdict.outcome, simpler.verdict.simpler_p) == (ProposalOutcome.SIMPLER, 0)
     far = (shift(0.0), shift(-0.5))
-    drifted = decide(shift(0.0), shift(0.0), equal=SEEDS, rules=replace(RULES, simpler_level=0.005), keep=far)
+    drifted = decide(
+        shift(0.0), shift(0.0), equal_seeds=SEEDS, rules=replace(RULES, simpler_level=0.005), keep=far
+    )
     assert drifted.verdict.outcome is not ProposalOutcome.SIMPLER, "the last keep was better by 5 δ"
 
 
@@ -100,14 +106,14 @@ def test_equal_qualities_say_nothing_of_a_judged_time(
 ) -> None:
     """Twice as fast was refused, and twice as slow in fewer lines was called simpler, where losses tied."""
     rules = replace(RULES, metrics=(Metric("t", 0.1, kind="time"), LOSS), simpler_level=simpler_level)
-    decision = decide(shift(amount), flat(), rules=rules, equal=SEEDS)
+    decision = decide(shift(amount), flat(), rules=rules, equal_seeds=SEEDS)
     assert (decision.verdict.outcome, decision.refusal) == (outcome, "")
 
 
 def test_a_refusal_beside_a_judged_time_says_that_qualities_are_equal() -> None:
     """The time had become shorter by 5 δ, and "no number changes" was printed."""
     rules = replace(RULES, metrics=(LOSS, Metric("t", 0.1, kind="time")))
-    refusal = decide(shift(0.0), shift(0.0), rules=rules, equal=SEEDS).refusal
+    refusal = decide(shift(0.0), shift(0.0), rules=rules, equal_seeds=SEEDS).refusal
     assert refusal
     assert "number" not in refusal
 

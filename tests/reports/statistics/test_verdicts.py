@@ -78,16 +78,16 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
         verdict = judge_differences([sign * x for x in tail])
         assert verdict.kind == "open"
         assert abs(verdict.contrast.mean_difference) > stats.sem(tail) * stats.t.ppf(0.975, 9)
-        assert verdict.open_by_skewness
+        assert verdict.is_open_by_skewness
     plain = judge_differences([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
     assert plain.kind == "open"
     assert not plain.contrast.is_skewed
-    assert not plain.open_by_skewness
+    assert not plain.is_open_by_skewness
     wide = judge_differences([x - 1.0 for x in tail])
     assert wide.kind == "open"
-    assert not wide.open_by_skewness
-    assert not judge_alone(make_contrast(0.01, 0.05)).open_by_skewness
-    assert not judge_alone(make_contrast(-0.05, 0.02)).open_by_skewness
+    assert not wide.is_open_by_skewness
+    assert not judge_alone(make_contrast(0.01, 0.05)).is_open_by_skewness
+    assert not judge_alone(make_contrast(-0.05, 0.02)).is_open_by_skewness
 
 
 def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
@@ -247,4 +247,4 @@ def test_structural_numbers_are_known_to_be_the_same() -> None:
     )
     assert judge_alone(compare_pairs(others, parameters, JudgedScale(20))).text == "worse, size not settled"
     varying = {**others, 3: 1011.0}
-    assert not compare_pairs(varying, parameters, JudgedScale(20, is_structural=True)).known_exactly
+    assert not compare_pairs(varying, parameters, JudgedScale(20, is_structural=True)).is_known_exactly

@@ -22,7 +22,7 @@ from tests.helpers.designs import (
 from tests.helpers.pages import write_lines, write_texts
 from unrolled import shipped
 from unrolled.ablations.tables.study_tables import compare_study_table
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 from unrolled.reports.compare.factorial import find_parts, make_factorial
 from unrolled.reports.page.render import write_answer_lines
 from unrolled.reports.words.answer import write_answer
@@ -108,7 +108,7 @@ def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
 
 
 def test_a_line_says_where_the_second_metric_disagrees():
-    def make_measured_arm(name: str, accuracy: float, loss: float) -> TrainedArm:
+    def make_measured_arm(name: str, accuracy: float, loss: float) -> DesignArm:
         measured_arm = make_arm(name, 0.0, settings={"clip": 1.0 + len(name)} if name != "base" else {})
         accuracies = {s: 0.7 + accuracy + 0.001 * s % 3 for s in range(10)}
         return set_metrics(
@@ -130,7 +130,7 @@ def test_a_line_says_where_the_second_metric_disagrees():
 
 
 def test_a_headline_without_gain_names_its_metric_where_another_gains():
-    def set_both(name: str, loss: float) -> TrainedArm:
+    def set_both(name: str, loss: float) -> DesignArm:
         measured_arm = make_arm(name, 0.0, settings={"clip": ord(name[0])} if name != "base" else {})
         losses = {s: 1 + loss + 0.01 * s + 0.001 * (s % 3) * bool(loss) for s in range(10)}
         return set_metrics(

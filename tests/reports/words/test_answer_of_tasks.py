@@ -8,10 +8,10 @@ import pytest
 from tests.helpers.arms import make_arm
 from tests.helpers.designs import design_arms
 from tests.helpers.pages import write_texts
-from unrolled.reports.compare.design import TrainedArm
+from unrolled.reports.compare.design import DesignArm
 
 
-def split_arms(name: str, effects: tuple[float, ...]) -> list[TrainedArm]:
+def split_arms(name: str, effects: tuple[float, ...]) -> list[DesignArm]:
     """Return arms on this split of the text, called by its first letter and their number."""
     clips = [{"clip": float(i), "split": name} for i in range(len(effects))]
     return [make_arm(f"{name[0]}{i}", effect, settings=clips[i]) for i, effect in enumerate(effects)]
@@ -54,7 +54,7 @@ def test_one_arm_on_both_tasks_has_no_order():
 
 @pytest.mark.parametrize("task", [{"tokens": "char"}, {"vocab": 100}, {"split": "blocks"}])
 def test_each_setting_that_defines_the_task_makes_another_task(task):
-    def make_pair(name: str, settings: dict) -> list[TrainedArm]:
+    def make_pair(name: str, settings: dict) -> list[DesignArm]:
         return [make_arm(f"{name}{i}", 0.9 * i, settings={"clip": float(i), **settings}) for i in range(2)]
 
     others = [replace(arm, against="b0") for arm in make_pair("b", task)]

@@ -87,6 +87,6 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = make_arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
     view = compare(make_looked_design(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
     arm = view.arms[-1]
-    assert arm.is_decided
+    assert arm.state.has_ended
     assert arm.verdict.kind == "open"
     assert describe_remarks(arm, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
